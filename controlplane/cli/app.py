@@ -1,0 +1,41 @@
+"""The `archgw` command: one Typer application, one file a command, one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import controlplane
+from controlplane.errors import ArchgwError
+
+app = typer.Typer(
+    name="archgw",
+    help="An AI gateway for the edge of a platform: Envoy, and small models on your own Triton.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"archgw {controlplane.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+def main() -> None:
+    """Entry point. Exit 0 done, 1 failed, 2 wrong usage or invalid configuration; errors on stderr, never a traceback."""
+    try:
+        app()
+    except ArchgwError as error:
+        typer.echo(f"archgw: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,88 @@
+"""Where each file of one gateway lies under its run directory. Names only: nothing is created or read here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class RunLayout:
+    """The paths of one run directory.
+
+    run_dir/            0700
+    ├── envoy/          bootstrap.yaml and the xDS files
+    ├── secrets/        0700; one SDS file of mode 0600 a provider key; removed by `down`
+    ├── filter.json     the filter contract
+    ├── models/         Triton's model repository
+    ├── backends/       Triton's backend directory
+    ├── sockets/        every unix socket
+    ├── logs/
+    ├── supervisord.conf
+    └── state.json      what runs: mode, configuration file, ports, since when
+    """
+
+    root: Path
+
+    @property
+    def envoy(self) -> Path:
+        return self.root / "envoy"
+
+    @property
+    def bootstrap(self) -> Path:
+        return self.envoy / "bootstrap.yaml"
+
+    @property
+    def secrets(self) -> Path:
+        return self.root / "secrets"
+
+    @property
+    def contract(self) -> Path:
+        return self.root / "filter.json"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def backends(self) -> Path:
+        return self.root / "backends"
+
+    @property
+    def sockets(self) -> Path:
+        return self.root / "sockets"
+
+    def worker_socket(self, index: int) -> Path:
+        return self.sockets / f"extproc-{index}.sock"
+
+    @property
+    def internal_socket(self) -> Path:
+        return self.sockets / "internal.sock"
+
+    @property
+    def admin_socket(self) -> Path:
+        return self.sockets / "admin.sock"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        return self.sockets / "supervisor.sock"
+
+    @property
+    def repair_lock(self) -> Path:
+        return self.root / "triton-repair.lock"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def access_log(self) -> Path:
+        return self.logs / "access.log"
+
+    @property
+    def supervisor_conf(self) -> Path:
+        return self.root / "supervisord.conf"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state.json"
