@@ -1,0 +1,121 @@
+"""How a mock server answers: one value says what is sent and what goes wrong on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from tests.support.received import Outcome
+
+# 16 + MAX_WBITS makes zlib write the gzip container.
+_GZIP_WBITS: Final = 16 + zlib.MAX_WBITS
+
+
+class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The default is a quick and correct answer; each field changes one thing, and they combine.
+
+    Delays are in seconds. `cut_at` is the part of the body, 0.0 to 1.0, after which the connection is closed; 0.0
+    closes it before the status line.
+    """
+
+    status: int = 200
+    # What the answer says; None lets the server choose.
+    text: str | None = None
+    # The body itself, sent as it is under `content_type`.
+    raw: str | None = None
+    content_type: str | None = None
+    headers: dict[str, str] = {}
+    first_byte_delay: float = 0.0
+    chunk_delay: float = 0.0
+    cut_at: float | None = None
+    gzip: bool = False
+    # Writes of so many bytes wherever that falls, in the middle of an event or of a UTF-8 character.
+    piece_bytes: int | None = None
+    never: bool = False
+
+
+NORMAL: Final = Behaviour()
+MALFORMED_JSON: Final = Behaviour(raw='{"choices": [{"message": ', content_type="application/json")
+NEVER: Final = Behaviour(never=True)
+CUT_BEFORE_ANSWER: Final = Behaviour(cut_at=0.0)
+CUT_HALFWAY: Final = Behaviour(cut_at=0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A body before anything goes wrong with it: one piece for JSON, one piece an event for a stream."""
+
+    content_type: str
+    pieces: tuple[bytes, ...]
+    streamed: bool = False
+
+
+def _gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Compressed so that each piece can be read as soon as it has arrived, as streaming servers do."""
+    compressor = zlib.compressobj(wbits=_GZIP_WBITS)
+    for piece in pieces:
+        yield compressor.compress(piece) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    yield compressor.flush()
+
+
+def _pieces(answer: Answer, behaviour: Behaviour) -> list[bytes]:
+    pieces = list(_gzipped(answer.pieces)) if behaviour.gzip else list(answer.pieces)
+    if behaviour.piece_bytes is not None:
+        whole = b"".join(pieces)
+        step = behaviour.piece_bytes
+        pieces = [whole[start : start + step] for start in range(0, len(whole), step)]
+    return pieces
+
+
+def _kept(pieces: list[bytes], part: float) -> list[bytes]:
+    """The first `part` of the bytes; never all of them, so that a cut is always a cut."""
+    left = min(int(sum(map(len, pieces)) * part), sum(map(len, pieces)) - 1)
+    kept: list[bytes] = []
+    for piece in pieces:
+        kept.append(piece[:left])
+        left -= len(kept[-1])
+        if left <= 0:
+            break
+    return kept
+
+
+async def deliver(request: web.Request, answer: Answer, behaviour: Behaviour) -> tuple[web.StreamResponse, Outcome]:
+    """Send `answer` the way `behaviour` says. The caller's going away arrives here as `CancelledError`."""
+    if behaviour.never:
+        await asyncio.Event().wait()
+    await asyncio.sleep(behaviour.first_byte_delay)
+    transport = request.transport
+    if behaviour.cut_at == 0.0:
+        if transport is not None:
+            transport.close()
+        return web.Response(), Outcome.CUT
+
+    pieces = _pieces(answer, behaviour)
+    response = web.StreamResponse(status=behaviour.status, headers=behaviour.headers)
+    response.content_type = answer.content_type
+    if behaviour.gzip:
+        response.headers["content-encoding"] = "gzip"
+    if answer.streamed:
+        response.headers["cache-control"] = "no-cache"
+        response.enable_chunked_encoding()
+    else:
+        response.content_length = sum(map(len, pieces))
+    await response.prepare(request)
+    cut = behaviour.cut_at is not None
+    for number, piece in enumerate(_kept(pieces, behaviour.cut_at) if behaviour.cut_at is not None else pieces):
+        if number:
+            await asyncio.sleep(behaviour.chunk_delay)
+        await response.write(piece)
+    if cut:
+        # close() sends what is buffered first: the peer gets this part of the body and then the end of the connection.
+        if transport is not None:
+            transport.close()
+        return response, Outcome.CUT
+    await response.write_eof()
+    return response, Outcome.ANSWERED
