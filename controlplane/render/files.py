@@ -1,0 +1,111 @@
+"""Plans -> the text of every file that a gateway runs from. `render` is pure; `write` is the edge.
+
+Called by `archgw render` and by the runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from extproc.contract import dump
+
+from controlplane.compile.plans import EnvoyPlan
+from controlplane.errors import RenderError
+from controlplane.render.atomic import write_file
+from controlplane.render.templates import fill, secret_file
+from controlplane.render.trust import ca_file
+from controlplane.runtime.layout import RunLayout
+
+if TYPE_CHECKING:
+    from controlplane.compile.gateway import Gateway
+
+_READABLE: Final = 0o644
+_SECRET: Final = 0o600
+
+# Contract: headers that a client must not be able to forge. Prefixes x-envoy- and x-archgw- are removed as well.
+FORGED_HEADERS: Final = ("x-arch-upstream", "x-arch-llm-provider", "x-arch-prompt-target", "x-arch-intent-drift")
+
+# Whatever may carry somebody's credential. None of them reaches a provider unless it is that provider's own.
+CREDENTIAL_HEADERS: Final = (
+    "authorization",
+    "proxy-authorization",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+    "cookie",
+)
+
+# Under the usual limit of open files (two a proxied request), over what one Python filter can serve.
+_MAX_CONNECTIONS: Final = 10_000
+
+# How much longer than the filter's own deadline Envoy waits before it answers 504 itself.
+_GRACE_MS: Final = 15_000
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One rendered file: what it says, and who may read it."""
+
+    text: str
+    mode: int = _READABLE
+
+    def __repr__(self) -> str:
+        # A secret's text must not show up in a traceback or an assertion.
+        return f"File({len(self.text)} characters, mode={self.mode:o})"
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Every file of one gateway by its path under the run directory."""
+
+    files: Mapping[str, File]
+
+    def write(self, root: Path) -> None:
+        """Write each file atomically under `root`; a secret's directory is closed to others before the secret is in it."""
+        root.mkdir(parents=True, exist_ok=True)
+        for name, file in self.files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if file.mode == _SECRET:
+                path.parent.chmod(0o700)
+            write_file(path, file.text, file.mode)
+
+
+def render(gateway: Gateway, layout: RunLayout, *, trusted: Path | None = None) -> Rendered:
+    """The files of `gateway`. `trusted`: bundle of certificate authorities, by default this machine's."""
+    from controlplane.models.repository import render_repository  # noqa: PLC0415
+
+    deadline_ms = gateway.contract.request_timeout_ms + _GRACE_MS
+    files = render_envoy(gateway.envoy, layout, deadline_ms, trusted or ca_file())
+    files["filter.json"] = File(dump(gateway.contract).decode() + "\n")
+    for name, text in render_repository(gateway.models).items():
+        files[f"models/{name}"] = File(text)
+    return Rendered(files)
+
+
+def render_envoy(plan: EnvoyPlan, layout: RunLayout, deadline_ms: int, trusted: Path) -> dict[str, File]:
+    """Envoy's share of the files. `deadline_ms`: how long a request may stay silent before it has a route of its own."""
+    values = {
+        "plan": plan,
+        "layout": layout,
+        "ca_file": trusted,
+        "stream_idle_ms": deadline_ms,
+        "max_connections": _MAX_CONNECTIONS,
+        "socket_mode": _SECRET,
+        "forged_headers": FORGED_HEADERS,
+        "credential_headers": CREDENTIAL_HEADERS,
+    }
+    names = ["bootstrap", "lds", "cds", "rds_internal"] + [f"rds_{listener.name}" for listener in plan.listeners]
+    files = {f"envoy/{name}.yaml": File(fill(f"{name}.yaml.j2", values)) for name in names}
+    for provider in plan.providers:
+        credential = provider.credential
+        if credential is None:
+            continue
+        # Envoy puts the key into a header as it is: a line break in it would begin another header.
+        if not credential.value.isprintable() or not credential.value:
+            raise RenderError(f"the key of LLM provider {provider.name!r} is empty or has a character that no header may carry")
+        files[f"secrets/{secret_file(credential.secret_name)}"] = File(fill("secret.yaml.j2", {"credential": credential}), _SECRET)
+    return files
