@@ -1,0 +1,60 @@
+# `make up` and `make test` need Python 3.11 with pip, and nothing else.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+# pip runs again only when pyproject.toml changed: a second `make up` or `make test` goes straight to work.
+RUN_STAMP  := $(VENV)/.installed-run
+TEST_STAMP := $(VENV)/.installed-test
+
+.DEFAULT_GOAL := help
+.PHONY: help up down test lint lint-check lint-format lint-types bench clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(RUN_STAMP)  ## Install, prepare the models once, start the quick start, send three sample prompts
+	$(BIN)/archgw models prepare
+	$(BIN)/archgw up --quick-start --local -cpu
+
+down:  ## Stop what `make up` started
+	$(BIN)/archgw down
+
+test: $(TEST_STAMP)  ## Run all tests, against a real Envoy and a real Triton
+	$(BIN)/archgw models prepare
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: lint-check lint-format lint-types  ## ruff and mypy
+
+lint-check: $(TEST_STAMP)
+	$(BIN)/ruff check .
+
+lint-format: $(TEST_STAMP)
+	$(BIN)/ruff format --check .
+
+lint-types: $(TEST_STAMP)
+	$(BIN)/mypy
+
+bench: $(RUN_STAMP)  ## Measure the gateway beside plain Envoy and LiteLLM; prints one report
+	$(BIN)/archgw models prepare
+	$(BIN)/python -m bench $(ARGS)
+
+clean:  ## Stop, and remove everything that make and the tools built here
+	-test ! -x $(BIN)/archgw || $(BIN)/archgw down
+	rm -rf $(VENV) bench/.work build dist .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Debian's Python comes without ensurepip unless python3-venv is installed; its pip can fill a venv all the same.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV) || { \
+	  $(PYTHON) -m venv --clear --without-pip $(VENV) && \
+	  $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
+
+$(RUN_STAMP): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local]'
+	@touch $@
+
+$(TEST_STAMP): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,test]'
+	@touch $@ $(RUN_STAMP)
