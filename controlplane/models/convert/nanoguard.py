@@ -1,0 +1,174 @@
+"""NanoGuard as an int8 ONNX graph, and its tokenizer as JSON. Called by prepare.py.
+
+A bidirectional transformer of 4 layers, width 512, 4 heads, RMS normalisation without gain, rotary positions, squared
+ReLU, mean over tokens, 2 classes. The package's own attention looks at padding too, so the graph takes one text at a
+time, unpadded.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto
+
+from controlplane.models.convert.checkpoint import load_tensors, load_tiktoken
+from controlplane.models.convert.graph import FloatArray, Graph
+
+_LAYERS, _WIDTH, _HEADS, _TOKENS = 4, 512, 4, 512
+_HEAD_WIDTH = _WIDTH // _HEADS
+_EPSILON = float(np.finfo(np.float32).eps)  # what torch's rms_norm takes when none is given
+_LAYER_NORM_EPSILON = 1e-5  # torch's default
+_ROTARY_BASE = 10000.0
+BOS_TOKEN = "<|reserved_0|>"  # noqa: S105 - every text starts with it; a token of a vocabulary, no secret
+
+
+def convert(checkpoint: Path) -> bytes:
+    """torch checkpoint -> ONNX. Input input_ids INT64 [tokens], at most 512; output logits FP32 [2]: harmless,
+    attack.
+    """
+    tensors = load_tensors(checkpoint)
+    g = Graph()
+    x = _rms(g, g.table("tokens", tensors["transformer.wte.weight"], "input_ids"))
+    rotary = _rotary(g)
+    first = x
+    for index in range(_LAYERS):
+        mixed = g.node("Mul", [x, g.scalar(float(tensors["resid_lambdas"][index]))])
+        x = g.node("Add", [mixed, g.node("Mul", [first, g.scalar(float(tensors["x0_lambdas"][index]))])])
+        name = f"transformer.h.{index}"
+        x = g.node("Add", [x, _attention(g, f"{name}.attn", tensors, _rms(g, x), rotary)])
+        inner = g.node("Relu", [g.linear(f"{name}.fc", _rms(g, x), tensors[f"{name}.mlp.c_fc.weight"])])
+        squared = g.node("Mul", [inner, inner])
+        x = g.node("Add", [x, g.linear(f"{name}.proj", squared, tensors[f"{name}.mlp.c_proj.weight"])])
+    pooled = g.node("ReduceMean", [_rms(g, x)], axes=[0], keepdims=1)
+    gain, shift = (g.constant(f"cls_norm.{part}", tensors[f"cls_norm.{part}"]) for part in ("weight", "bias"))
+    pooled = g.node("LayerNormalization", [pooled, gain, shift], axis=-1, epsilon=_LAYER_NORM_EPSILON)
+    # The two last rows decide: they stay FP32.
+    head = g.constant("cls_head.weight", tensors["cls_head.weight"].T)
+    logits = g.node("Add", [g.node("MatMul", [pooled, head]), g.constant("cls_head.bias", tensors["cls_head.bias"])])
+    logits = g.node("Reshape", [logits, g.ints(2)])
+    return g.serialise("nanoguard", {"input_ids": (TensorProto.INT64, ("tokens",))}, (g.rename(logits, "logits"), (2,)))
+
+
+def _rms(g: Graph, x: str) -> str:
+    mean = g.node("ReduceMean", [g.node("Mul", [x, x])], axes=[-1], keepdims=1)
+    return g.node("Div", [x, g.node("Sqrt", [g.node("Add", [mean, g.scalar(_EPSILON)])])])
+
+
+def _rotary(g: Graph) -> tuple[str, str]:
+    """Cosines and sines [tokens, 1, head/2], rounded to bfloat16 as the package does."""
+    half = np.arange(0, _HEAD_WIDTH, 2, dtype=np.float32) / np.float32(_HEAD_WIDTH)
+    frequencies = np.array([1 / np.float32(math.pow(_ROTARY_BASE, float(e))) for e in half], dtype=np.float32)
+    angles = np.outer(np.arange(_TOKENS, dtype=np.float32), frequencies)
+    length = g.node("Shape", ["input_ids"])
+    names = []
+    # math, not numpy: numpy's vector sine differs in the last bit between processors, and the file's hash is pinned.
+    for name, function in (("cos", math.cos), ("sin", math.sin)):
+        values = np.array([function(float(angle)) for angle in angles.ravel()], dtype=np.float32).reshape(angles.shape)
+        table = g.constant(name, _to_bfloat16(values)[:, None, :])
+        names.append(g.node("Slice", [table, g.ints(0), length, g.ints(0)]))
+    return names[0], names[1]
+
+
+def _to_bfloat16(values: FloatArray) -> FloatArray:
+    """Rounds to nearest, ties to even, and stays FP32."""
+    bits = values.view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)
+    return rounded.astype(np.uint32).view(np.float32)
+
+
+def _attention(g: Graph, name: str, tensors: Mapping[str, FloatArray], x: str, rotary: tuple[str, str]) -> str:
+    qkv = g.linear(
+        f"{name}.qkv", x, np.concatenate([tensors[f"{name}.{part}.weight"] for part in ("c_q", "c_k", "c_v")])
+    )
+    query, key, value = (
+        g.node("Reshape", [part, g.ints(0, _HEADS, _HEAD_WIDTH)])
+        for part in g.nodes("Split", [qkv, g.ints(_WIDTH, _WIDTH, _WIDTH)], 3, axis=1)
+    )
+    query = g.node("Transpose", [_rms(g, _rotate(g, query, rotary))], perm=(1, 0, 2))
+    key = g.node("Transpose", [_rms(g, _rotate(g, key, rotary))], perm=(1, 2, 0))
+    value = g.node("Transpose", [value], perm=(1, 0, 2))
+    scores = g.node("Mul", [g.node("MatMul", [query, key]), g.scalar(1 / math.sqrt(_HEAD_WIDTH))])
+    context = g.node("MatMul", [g.node("Softmax", [scores], axis=-1), value])
+    context = g.node("Reshape", [g.node("Transpose", [context], perm=(1, 0, 2)), g.ints(0, _WIDTH)])
+    return g.linear(f"{name}.proj", context, tensors[f"{name}.c_proj.weight"])
+
+
+def _rotate(g: Graph, x: str, rotary: tuple[str, str]) -> str:
+    """Rotary positions (Su et al. 2021) over the halves of each head; the sign of the sine is the package's."""
+    cos, sin = rotary
+    a, b = g.nodes("Split", [x, g.ints(_HEAD_WIDTH // 2, _HEAD_WIDTH // 2)], 2, axis=2)
+    left = g.node("Add", [g.node("Mul", [a, cos]), g.node("Mul", [b, sin])])
+    right = g.node("Sub", [g.node("Mul", [b, cos]), g.node("Mul", [a, sin])])
+    return g.node("Concat", [left, right], axis=2)
+
+
+def convert_tokenizer(pickled: Path) -> bytes:
+    """tiktoken's pickle -> the JSON of the `tokenizers` library, byte-level BPE with the same ids."""
+    encoding = load_tiktoken(pickled)
+    letters = _byte_letters()
+
+    def spell(token: bytes) -> str:
+        return "".join(letters[byte] for byte in token)
+
+    merges = [
+        [spell(part) for part in _split(encoding.ranks, token, rank)]
+        for token, rank in sorted(encoding.ranks.items(), key=lambda item: item[1])
+        if len(token) > 1
+    ]
+    vocabulary = {spell(token): rank for token, rank in encoding.ranks.items()} | dict(encoding.special)
+    document: dict[str, object] = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [],
+        "normalizer": None,
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [
+                {"type": "Split", "pattern": {"Regex": encoding.pattern}, "behavior": "Isolated", "invert": False},
+                {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False},
+            ],
+        },
+        "post_processor": None,
+        "decoder": None,
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": True,  # as tiktoken: a piece that is a token needs no merging
+            "vocab": vocabulary,
+            "merges": merges,
+        },
+    }
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _split(ranks: Mapping[bytes, int], token: bytes, rank: int) -> list[bytes]:
+    """The two tokens whose merge made `token`: BPE over its bytes with the merges older than itself."""
+    parts = [bytes([byte]) for byte in token]
+    while len(parts) > 2:
+        joined = [ranks.get(left + right, rank) for left, right in pairwise(parts)]
+        best = min(range(len(joined)), key=joined.__getitem__)
+        if joined[best] >= rank:
+            break
+        parts[best : best + 2] = [parts[best] + parts[best + 1]]
+    if len(parts) != 2:
+        raise ValueError(f"the token {token!r} is no merge of two older tokens")
+    return parts
+
+
+def _byte_letters() -> list[str]:
+    """GPT-2's printable letter for each byte, which is how `tokenizers` spells byte-level tokens."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    letters = {byte: chr(byte) for byte in printable} | {byte: chr(256 + index) for index, byte in enumerate(others)}
+    return [letters[byte] for byte in range(256)]

