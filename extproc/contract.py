@@ -32,7 +32,7 @@ class ParameterType(StrEnum):
     DICT = "dict"
 
 
-class Parameter(_Frozen):
+class Parameter(_Frozen, frozen=True):
     """One argument of a prompt target. `default` counts only where `required` is false."""
 
     name: str
@@ -50,7 +50,7 @@ class HttpMethod(StrEnum):
     POST = "POST"
 
 
-class EndpointCall(_Frozen):
+class EndpointCall(_Frozen, frozen=True):
     """How a target's API is called: always through Envoy's internal listener, which routes by `cluster`."""
 
     endpoint: str
@@ -59,7 +59,7 @@ class EndpointCall(_Frozen):
     path: str
 
 
-class Target(_Frozen):
+class Target(_Frozen, frozen=True):
     """A prompt target: what a prompt may mean, and the API call that answers it."""
 
     name: str
@@ -78,7 +78,7 @@ class Wire(StrEnum):
     TRITON = "triton"
 
 
-class Provider(_Frozen):
+class Provider(_Frozen, frozen=True):
     """An LLM provider. `cluster` is the value of `x-arch-upstream` that makes Envoy route to it."""
 
     name: str
@@ -97,7 +97,7 @@ class FailMode(StrEnum):
     ALLOW = "allow"
 
 
-class Jailbreak(_Frozen):
+class Jailbreak(_Frozen, frozen=True):
     """The input guard against jailbreaks. Over `threshold` the prompt is blocked.
 
     `status` None: HTTP 200 and a completion that says `message`; else that status and an error body.
@@ -109,7 +109,7 @@ class Jailbreak(_Frozen):
     status: int | None = None
 
 
-class Intent(_Frozen):
+class Intent(_Frozen, frozen=True):
     """How a target is chosen. Scores are cosine similarities in [-1, 1]; under `threshold` no target is meant."""
 
     threshold: float
@@ -117,14 +117,14 @@ class Intent(_Frozen):
     candidates: int = 2
 
 
-class Model(_Frozen):
+class Model(_Frozen, frozen=True):
     """One role of the pipeline as Triton serves it. `timeout_ms` is the deadline of one call."""
 
     name: str
     timeout_ms: int
 
 
-class Inference(_Frozen):
+class Inference(_Frozen, frozen=True):
     """Where the models run. `url` is `host:port` of Triton's gRPC service.
 
     `repair_lock`: a file whose lock makes one worker at a time reload a model whose process died; None where the
@@ -138,7 +138,7 @@ class Inference(_Frozen):
     repair_lock: str | None = None
 
 
-class Prompting(_Frozen):
+class Prompting(_Frozen, frozen=True):
     """Everything that only the ingress listener needs."""
 
     inference: Inference
@@ -149,7 +149,7 @@ class Prompting(_Frozen):
     system_prompt: str | None = None
 
 
-class FilterContract(_Frozen):
+class FilterContract(_Frozen, frozen=True):
     """One gateway. `prompting` is None where the ingress listener is off."""
 
     version: int

@@ -1,0 +1,32 @@
+"""`python -m extproc --contract FILE --socket PATH`: one filter worker."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from extproc import contract, logs
+from extproc.server import serve
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="extproc", description=__doc__)
+    parser.add_argument("--contract", type=Path, required=True, help="what the control plane compiled")
+    parser.add_argument("--socket", type=Path, required=True, help="unix socket to serve on")
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    options = parser.parse_args()
+    logs.configure(options.log_level)
+    try:
+        loaded = contract.load(options.contract)
+    except (OSError, ValueError) as error:
+        logging.getLogger(__name__).error("contract cannot be read: %s", error)
+        return 1
+    asyncio.run(serve(loaded, options.socket))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,255 @@
+"""OpenAI chat completions as the gateway reads and writes them.
+
+Top-level fields that the gateway does not act on are kept as the bytes they came in, so that nothing that it does not
+know is changed. Everything it does act on is encoded anew from what was parsed, so that what the guards read is what
+leaves: of a duplicate key only the last survives, here and there alike.
+
+https://platform.openai.com/docs/api-reference/chat
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from extproc.apis import sse
+from extproc.contract import JsonValue
+from extproc.errors import InvalidRequest
+
+Message = Mapping[str, JsonValue]
+
+# The top-level fields that the gateway acts on.
+_READ: Final = ("messages", "model", "stream", "metadata")
+
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_VALUE = msgspec.json.Decoder()
+_encode = msgspec.json.Encoder().encode
+
+# Deeper JSON than this has no meaning in a prompt, and msgspec's own limit is the interpreter's.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A chat-completions request. `fields` are all top-level fields in their own bytes."""
+
+    fields: Mapping[str, msgspec.Raw]
+    messages: tuple[Message, ...]
+    model: str | None
+    stream: bool
+    metadata: Mapping[str, JsonValue]
+
+
+def parse(body: bytes) -> ChatRequest:
+    """Read a request body. Raises `InvalidRequest` with the place of the fault, never with its content."""
+    if not body:
+        raise InvalidRequest("The request has no body: send a JSON object with `messages`.")
+    try:
+        fields = _FIELDS.decode(body)
+        values = {name: _VALUE.decode(fields[name]) for name in _READ if name in fields}
+    except _UNREADABLE as error:
+        raise InvalidRequest(f"The body is not a JSON object that can be read: {_fault(error)}.") from None
+    return ChatRequest(
+        fields=fields,
+        messages=_messages(values.get("messages")),
+        model=_model(values.get("model")),
+        stream=_stream(values.get("stream")),
+        metadata=_metadata(values.get("metadata")),
+    )
+
+
+def _fault(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8 (byte {error.start})"
+    return str(error).rstrip(".")
+
+
+def _messages(value: JsonValue) -> tuple[Message, ...]:
+    if not isinstance(value, list) or not value:
+        raise InvalidRequest("`messages` must be an array with at least one message.")
+    for index, message in enumerate(value):
+        place = f"messages[{index}]"
+        if not isinstance(message, dict):
+            raise InvalidRequest(f"`{place}` must be an object.")
+        if not isinstance(message.get("role"), str):
+            raise InvalidRequest(f"`{place}.role` must be a string.")
+        content = message.get("content")
+        if isinstance(content, list):
+            if not all(isinstance(part, dict) for part in content):
+                raise InvalidRequest(f"`{place}.content` must hold objects only: each part has a `type`.")
+        elif content is not None and not isinstance(content, str):
+            raise InvalidRequest(f"`{place}.content` must be a string, an array of parts, or null.")
+    return tuple(message for message in value if isinstance(message, dict))
+
+
+def _model(value: JsonValue) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise InvalidRequest("`model` must be a string.")
+
+
+def _stream(value: JsonValue) -> bool:
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise InvalidRequest("`stream` must be true or false.")
+
+
+def _metadata(value: JsonValue) -> dict[str, JsonValue]:
+    if value is None:
+        return {}
+    if isinstance(value, dict):
+        return value
+    raise InvalidRequest("`metadata` must be an object.")
+
+
+def encode(
+    request: ChatRequest, *, messages: Sequence[Message], model: str, metadata: Mapping[str, JsonValue]
+) -> bytes:
+    """The request with these three fields in place of its own; an empty `metadata` is left out."""
+    fields: dict[str, object] = {**request.fields, "messages": messages, "model": model}
+    if metadata:
+        fields["metadata"] = metadata
+    else:
+        fields.pop("metadata", None)
+    return _encode(fields)
+
+
+def texts(message: Message) -> list[str]:
+    """Every text of a message's content: the string itself, or the `text` of each part that has one."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return [content]
+    if isinstance(content, list):
+        return [part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]  # type: ignore[misc]
+    return []
+
+
+def append_text(message: Message, text: str) -> Message:
+    """The message with `text` at the end of its content."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return {**message, "content": [*content, {"type": "text", "text": text}]}
+    return {**message, "content": f"{content or ''}{text}"}
+
+
+def new_id(prefix: str = "chatcmpl-") -> str:
+    return f"{prefix}{uuid.uuid4().hex}"
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A whole answer that the gateway gives by itself."""
+
+    model: str
+    content: str
+    finish_reason: str = "stop"
+    metadata: Mapping[str, JsonValue] | None = None
+
+
+# The gateway's own answers cost no LLM token.
+_NO_USAGE: Final = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+
+
+def completion(answer: Completion) -> bytes:
+    """`answer` as a `chat.completion` object."""
+    body: dict[str, Any] = {
+        "id": new_id(),
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": answer.model,
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": answer.content},
+                "logprobs": None,
+                "finish_reason": answer.finish_reason,
+            }
+        ],
+        "usage": _NO_USAGE,
+    }
+    if answer.metadata:
+        body["metadata"] = answer.metadata
+    return _encode(body)
+
+
+def chunk(model: str, delta: Mapping[str, JsonValue], *, finish_reason: str | None = None, chunk_id: str = "") -> bytes:
+    """One `chat.completion.chunk` object."""
+    return _encode(
+        {
+            "id": chunk_id or new_id(),
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+            "model": model,
+            "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}],
+        }
+    )
+
+
+class _Choice(msgspec.Struct, frozen=True):
+    message: dict[str, Any]
+    finish_reason: str | None = None
+
+
+class _Completion(msgspec.Struct, frozen=True):
+    choices: tuple[_Choice, ...]
+    model: str = ""
+
+
+_COMPLETION = msgspec.json.Decoder(_Completion)
+
+
+def read_completion(body: bytes) -> Completion | None:
+    """A `chat.completion` object from outside, or None where the body is anything else."""
+    try:
+        answer = _COMPLETION.decode(body)
+    except _UNREADABLE:
+        return None
+    if not answer.choices:
+        return None
+    content = answer.choices[0].message.get("content")
+    return Completion(
+        answer.model, content if isinstance(content, str) else "", answer.choices[0].finish_reason or "stop"
+    )
+
+
+def stream(answer: Completion, before: Sequence[bytes] = ()) -> bytes:
+    """`answer` as a whole event stream, after the chunks of `before`."""
+    chunk_id = new_id()
+    own = (
+        chunk(answer.model, {"role": "assistant", "content": answer.content}, chunk_id=chunk_id),
+        chunk(answer.model, {}, finish_reason=answer.finish_reason, chunk_id=chunk_id),
+    )
+    return b"".join(map(sse.event, (*before, *own))) + sse.DONE
+
+
+def error_body(message: str, error_type: str, code: str) -> bytes:
+    """The one error body of every reply."""
+    return _encode({"error": {"message": message, "type": error_type, "code": code, "param": None}})
+
+
+def decode_object(body: bytes | str) -> dict[str, JsonValue] | None:
+    """A JSON object from outside, or None where the text is anything else."""
+    try:
+        value = _VALUE.decode(body)
+    except _UNREADABLE:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def decode_fields(body: bytes) -> dict[str, msgspec.Raw] | None:
+    """The top-level fields of a JSON object in their own bytes, or None where the body is anything else."""
+    try:
+        return _FIELDS.decode(body)
+    except _UNREADABLE:
+        return None
+
+
+def encode_json(value: object) -> bytes:
+    return _encode(value)

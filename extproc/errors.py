@@ -1,0 +1,102 @@
+"""Every way in which a request fails in the filter. Each error knows its HTTP status and its `code`.
+
+GatewayError
+├── InvalidRequest       400 invalid_request
+├── ModelNotFound        400 model_not_found
+├── MethodNotAllowed     405 method_not_allowed
+├── NotFound             404 not_found
+├── RequestTooLarge      413 request_too_large
+├── ApiError             the endpoint's status, api_error
+├── PromptRejected       the status that the guard's `on_exception` names, prompt_rejected
+├── GuardUnavailable     503 guard_unavailable
+├── ModelUnavailable     503 model_unavailable
+├── UpstreamTimeout      504 upstream_timeout
+└── InternalError        500 internal_error: a bug of ours
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GatewayError(Exception):
+    """A failure that a client is told. `message` names the thing and the way out; no keys, prompts or stack traces."""
+
+    status: int = 500
+    code: ClassVar[str] = "internal_error"
+    type: ClassVar[str] = "api_error"
+
+    def __init__(self, message: str, *, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.headers = headers
+
+
+class InvalidRequest(GatewayError):
+    status = 400
+    code = "invalid_request"
+    type = "invalid_request_error"
+
+
+class ModelNotFound(GatewayError):
+    status = 400
+    code = "model_not_found"
+    type = "invalid_request_error"
+
+
+class NotFound(GatewayError):
+    status = 404
+    code = "not_found"
+    type = "invalid_request_error"
+
+
+class MethodNotAllowed(GatewayError):
+    status = 405
+    code = "method_not_allowed"
+    type = "invalid_request_error"
+
+
+class RequestTooLarge(GatewayError):
+    status = 413
+    code = "request_too_large"
+    type = "invalid_request_error"
+
+
+class ApiError(GatewayError):
+    """A prompt target's endpoint did not answer with 2xx; the client gets its status."""
+
+    code = "api_error"
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message, headers=(("x-function-error-code", str(status)),))
+        self.status = status
+
+
+class PromptRejected(GatewayError):
+    """The guard blocked the prompt and the configuration asks for a 4xx rather than a completion."""
+
+    code = "prompt_rejected"
+    type = "invalid_request_error"
+
+    def __init__(self, message: str, status: int, guard: str) -> None:
+        super().__init__(message, headers=(("x-prompt-guard-error-code", guard),))
+        self.status = status
+
+
+class GuardUnavailable(GatewayError):
+    status = 503
+    code = "guard_unavailable"
+
+
+class ModelUnavailable(GatewayError):
+    status = 503
+    code = "model_unavailable"
+
+
+class UpstreamTimeout(GatewayError):
+    status = 504
+    code = "upstream_timeout"
+
+
+class InternalError(GatewayError):
+    """A bug of ours: the log has the stack trace, the client does not."""

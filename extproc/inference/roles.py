@@ -1,0 +1,52 @@
+"""What the pipeline asks of models, and how that fails. The pipeline knows this interface and no server behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from extproc.apis.chat import Message
+from extproc.contract import JsonValue
+
+FloatVector = npt.NDArray[np.float32]
+
+
+class Role(StrEnum):
+    EMBED = "embed"
+    GUARD = "guard"
+    FUNCTION = "function"
+
+
+class RoleUnavailable(Exception):
+    """A model gave no usable answer. `reason` is one word for logs: timeout, dead, unreachable, refused, malformed."""
+
+    def __init__(self, role: Role, reason: str, detail: str) -> None:
+        super().__init__(f"{role}: {reason}: {detail}")
+        self.role = role
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCall:
+    """A tool that the function model chose, with the arguments that the conversation holds: not checked yet."""
+
+    name: str
+    arguments: Mapping[str, JsonValue]
+
+
+class Models(Protocol):
+    """Every method raises `RoleUnavailable`, within the role's deadline."""
+
+    async def embed(self, text: str) -> FloatVector:
+        """The L2-normalised embedding of `text`, shape [D]."""
+
+    async def attack_probability(self, text: str) -> float:
+        """How likely `text` is an attack on the LLM, 0 to 1."""
+
+    async def call_functions(self, messages: Sequence[Message], tools: Sequence[JsonValue]) -> tuple[FunctionCall, ...]:
+        """The calls that the conversation asks for; none where the model abstains."""

@@ -1,0 +1,149 @@
+"""The ingress listener: an end user's prompt, step by step to a decision.
+
+parse -> [guard || intent] -> function calling -> argument check -> API call -> LLM
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from extproc.apis import chat, state
+from extproc.apis.chat import ChatRequest, Completion
+from extproc.apis.state import ToolCall
+from extproc.contract import Jailbreak, Prompting, Provider, Target
+from extproc.decision import Decision, HttpRequest
+from extproc.errors import ApiError, ModelUnavailable, PromptRejected
+from extproc.inference.roles import Models, RoleUnavailable
+from extproc.pipeline import conversation, dispatch, function
+from extproc.pipeline.conversation import Turn
+from extproc.pipeline.function import Ask, Call, NoCall
+from extproc.pipeline.guard import Allowed, Blocked, Verdict, judge
+from extproc.pipeline.intent import TargetIndex
+from extproc.providers.choice import HINT, choose
+from extproc.targets.http import Endpoints, Origin
+
+log = logging.getLogger(__name__)
+
+GUARD_MODEL: Final = "Arch-Guard"
+GUARD_HEADER: Final = ("x-prompt-guard-error-code", "jailbreak")
+
+
+@dataclass(frozen=True, slots=True)
+class Ingress:
+    prompting: Prompting
+    providers: tuple[Provider, ...]
+    models: Models
+    targets: TargetIndex
+    endpoints: Endpoints
+
+    async def decide(self, request: HttpRequest) -> Decision:
+        """Raises `GatewayError`."""
+        asked = chat.parse(request.body)
+        state.load(asked.metadata)
+        turn = conversation.read(asked.messages)
+        provider = choose(self.providers, hint=request.headers.get(HINT), model=asked.model)
+        verdict, candidates = await self._read_prompt(turn)
+        guard = self.prompting.jailbreak
+        notes = _notes(verdict) if guard else {}
+        if guard and isinstance(verdict, Blocked):
+            return _noted(self._blocked(asked, guard), notes)
+        decision = await self._act(asked, turn, provider, candidates, Origin(request.request_id, request.traceparent))
+        return _noted(decision, notes)
+
+    async def _read_prompt(self, turn: Turn) -> tuple[Verdict, Sequence[Target]]:
+        """Guard and intent at the same time; a verdict against the prompt does not wait for the intent."""
+        intent = asyncio.create_task(self._candidates(turn))
+        try:
+            guard = self.prompting.jailbreak
+            verdict: Verdict = Allowed(0.0) if guard is None else await judge(self.models, guard, turn.said)
+            return verdict, () if isinstance(verdict, Blocked) else await intent
+        finally:
+            intent.cancel()
+
+    async def _candidates(self, turn: Turn) -> Sequence[Target]:
+        """The targets that the function model shall see, best first; none where the prompt means none of them."""
+        intent = self.prompting.intent
+        try:
+            ranked = await self.targets.rank(turn.meant)
+        except RoleUnavailable as error:
+            # Without intent the prompt takes the way of one that means no target.
+            log.warning("intent is unknown", extra={"fields": {"reason": error.reason}})
+            return ()
+        # While the user answers our question the words alone mean nothing: the dialogue goes on.
+        if not turn.is_answer and (not ranked or ranked[0].score < intent.threshold):
+            return ()
+        return [scored.target for scored in ranked[: intent.candidates]]
+
+    @staticmethod
+    def _blocked(asked: ChatRequest, guard: Jailbreak) -> Decision:
+        if guard.status is not None:
+            raise PromptRejected(guard.message, guard.status, GUARD_HEADER[1])
+        completion = Completion(GUARD_MODEL, guard.message, finish_reason="content_filter")
+        return dataclasses.replace(dispatch.answer(asked, completion, code="blocked"), headers=(GUARD_HEADER,))
+
+    async def _act(
+        self, asked: ChatRequest, turn: Turn, provider: Provider, candidates: Sequence[Target], origin: Origin
+    ) -> Decision:
+        match await self._choose(candidates, turn):
+            case Ask() as ask:
+                completion = Completion(dispatch.FUNCTION_MODEL, ask.question)
+                return _noted(dispatch.answer(asked, completion, code="ask"), {"target": ask.target.name})
+            case Call() as call:
+                return _noted(await self._call(asked, provider, call, origin), {"target": call.target.name})
+            case NoCall():
+                return await self._no_target(asked, provider, origin)
+
+    async def _choose(self, candidates: Sequence[Target], turn: Turn) -> Call | Ask | NoCall:
+        if not candidates:
+            return NoCall()
+        try:
+            return await function.choose(self.models, candidates, turn)
+        except RoleUnavailable as error:
+            log.warning("function calling failed", extra={"fields": {"reason": error.reason}})
+            raise ModelUnavailable("The function-calling model does not answer: try again later.") from error
+
+    async def _call(self, asked: ChatRequest, provider: Provider, call: Call, origin: Origin) -> Decision:
+        target = call.target
+        body = await self.endpoints.call(target.call, call.arguments, asked.messages, origin)
+        done = ToolCall(state.new_call_id(), target.name, call.arguments, body.decode(errors="replace"))
+        if not target.auto_llm_dispatch:
+            return dispatch.api_answer(asked, done)
+        system_prompt = target.system_prompt or self.prompting.system_prompt
+        return dispatch.with_call(dispatch.to_llm(asked, provider, system_prompt, done.answer), done)
+
+    async def _no_target(self, asked: ChatRequest, provider: Provider, origin: Origin) -> Decision:
+        """No prompt target is meant: the default target, if there is one, else the LLM."""
+        target = self.prompting.default_target
+        if target is None:
+            return dispatch.to_llm(asked, provider, self.prompting.system_prompt, None)
+        body = await self.endpoints.call(target.call, {}, asked.messages, origin)
+        completion = chat.read_completion(body)
+        if completion is None:
+            raise ApiError(
+                f"Endpoint `{target.call.endpoint}` ({target.call.path}) did not answer with a chat completion.", 502
+            )
+        if target.auto_llm_dispatch:
+            system_prompt = target.system_prompt or self.prompting.system_prompt
+            decision: Decision = dispatch.to_llm(asked, provider, system_prompt, completion.content)
+        else:
+            decision = dispatch.own_answer(asked, completion, body)
+        return _noted(decision, {"target": target.name})
+
+
+def _noted(decision: Decision, notes: Mapping[str, str]) -> Decision:
+    return dataclasses.replace(decision, notes={**decision.notes, **notes})
+
+
+def _notes(verdict: Verdict) -> dict[str, str]:
+    match verdict:
+        case Blocked():
+            return {"guard": "blocked"}
+        case Allowed(None):
+            return {"guard": "failed_open"}
+        case Allowed():
+            return {"guard": "allowed"}

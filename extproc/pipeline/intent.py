@@ -1,0 +1,70 @@
+"""Which prompt targets a prompt may mean: cosine similarity of embeddings."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from extproc.contract import Target
+from extproc.inference.roles import FloatVector, Models, Role, RoleUnavailable
+
+log = logging.getLogger(__name__)
+
+_RETRY_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A target and the cosine similarity of the prompt to it, in [-1, 1]."""
+
+    target: Target
+    score: float
+
+
+def description(target: Target) -> str:
+    """The text that stands for a target: its name as words, then what it is for."""
+    words = target.name.replace("_", " ").replace("-", " ")
+    return f"{words}: {target.description}"
+
+
+class TargetIndex:
+    """The targets' embeddings, made once, as soon as the embedding model answers."""
+
+    def __init__(self, models: Models, targets: Sequence[Target]) -> None:
+        self._models = models
+        self._targets = tuple(targets)
+        self._vectors: FloatVector | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self._vectors is not None
+
+    async def build(self) -> None:
+        """Returns when every target has its embedding, however long the model takes to come up."""
+        vectors: list[FloatVector] = []
+        while len(vectors) < len(self._targets):
+            try:
+                vectors.append(await self._models.embed(description(self._targets[len(vectors)])))
+            except RoleUnavailable as error:
+                log.info("targets wait for the embedding model", extra={"fields": {"reason": error.reason}})
+                await asyncio.sleep(_RETRY_S)
+        self._vectors = np.stack(vectors) if vectors else np.empty((0, 0), dtype=np.float32)
+
+    async def rank(self, text: str) -> list[Scored]:
+        """Every target, best first. Raises `RoleUnavailable`."""
+        if not self._targets:
+            return []
+        if self._vectors is None:
+            raise RoleUnavailable(Role.EMBED, "unreachable", "the targets have no embeddings yet")
+        vector = await self._models.embed(text)
+        if vector.shape != self._vectors.shape[1:]:
+            raise RoleUnavailable(
+                Role.EMBED, "malformed", f"dimension {vector.shape}, the targets have {self._vectors.shape[1:]}"
+            )
+        scores = self._vectors @ vector
+        return [Scored(self._targets[index], float(scores[index])) for index in np.argsort(-scores)]

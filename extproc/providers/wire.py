@@ -1,0 +1,29 @@
+"""The interface of a provider's wire format: one file beside this one for each, and a table here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from extproc.apis.chat import ChatRequest, Message
+from extproc.contract import Provider, Wire
+from extproc.decision import Forward
+from extproc.providers import openai, triton
+
+# (request, its messages as they shall leave, provider) -> what Envoy sends.
+_WIRES: Final[Mapping[Wire, Callable[[ChatRequest, list[Message], Provider], Forward]]] = {
+    Wire.OPENAI: openai.forward,
+    Wire.TRITON: triton.forward,
+}
+
+
+def forward(request: ChatRequest, messages: list[Message], provider: Provider) -> Forward:
+    """The request as `provider` wants it, without what is the gateway's own."""
+    return _WIRES[provider.wire](request, [_plain(message) for message in messages], provider)
+
+
+def _plain(message: Message) -> Message:
+    """`model` inside a message is the gateway's own convention; providers refuse it."""
+    if "model" not in message:
+        return message
+    return {name: value for name, value in message.items() if name != "model"}

@@ -1,0 +1,109 @@
+"""The only place that builds a ProcessingResponse: what Envoy is told, in Envoy's words.
+
+https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/service/ext_proc/v3/external_processor.proto
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
+from envoy.service.ext_proc.v3.external_processor_pb2 import (
+    BodyMutation,
+    BodyResponse,
+    CommonResponse,
+    HeaderMutation,
+    HeadersResponse,
+    ImmediateResponse,
+    ProcessingResponse,
+    StreamedBodyResponse,
+    TrailersResponse,
+)
+from envoy.type.v3.http_status_pb2 import HttpStatus
+
+from extproc.apis.chat import error_body
+from extproc.decision import Forward, Headers, Reply
+from extproc.errors import GatewayError
+
+# Response code details that start so are ours: Envoy's local-reply mapper leaves such replies as they are.
+_DETAILS: Final = "archgw_"
+
+# Namespace of the dynamic metadata that the access log reads.
+_NOTES: Final = "archgw"
+
+
+def error(fault: GatewayError) -> Reply:
+    """The one error body of every failure."""
+    return Reply(fault.status, error_body(fault.message, fault.type, fault.code), fault.code, headers=fault.headers)
+
+
+def immediate(reply: Reply) -> ProcessingResponse:
+    """Answer the client; the request goes no further."""
+    response = ProcessingResponse(
+        immediate_response=ImmediateResponse(
+            status=HttpStatus(code=reply.status),
+            headers=_mutation((("content-type", reply.content_type), *reply.headers)),
+            body=reply.body,
+            details=_DETAILS + reply.code,
+        )
+    )
+    return _note(response, {"decision": reply.code, **reply.notes})
+
+
+def request_headers(forward: Forward) -> ProcessingResponse:
+    """Where the request goes. Envoy chooses the route anew only when an answer changes headers, which this one does."""
+    headers = [("x-arch-upstream", forward.cluster), ("content-length", str(len(forward.body)))]
+    if forward.path is not None:
+        headers.append((":path", forward.path))
+    response = ProcessingResponse(
+        request_headers=HeadersResponse(
+            response=CommonResponse(
+                header_mutation=_mutation(headers, remove=forward.remove_headers), clear_route_cache=True
+            )
+        )
+    )
+    return _note(response, {"decision": "forward", **forward.notes})
+
+
+def request_body(body: bytes, *, end: bool) -> ProcessingResponse:
+    return ProcessingResponse(request_body=_body(body, end=end))
+
+
+def request_trailers() -> ProcessingResponse:
+    return ProcessingResponse(request_trailers=TrailersResponse())
+
+
+def response_headers(headers: Headers = (), remove: Iterable[str] = ()) -> ProcessingResponse:
+    return ProcessingResponse(
+        response_headers=HeadersResponse(response=CommonResponse(header_mutation=_mutation(headers, remove=remove)))
+    )
+
+
+def response_body(body: bytes, *, end: bool) -> ProcessingResponse:
+    return ProcessingResponse(response_body=_body(body, end=end))
+
+
+def response_trailers() -> ProcessingResponse:
+    return ProcessingResponse(response_trailers=TrailersResponse())
+
+
+def _body(body: bytes, *, end: bool) -> BodyResponse:
+    streamed = StreamedBodyResponse(body=body, end_of_stream=end)
+    return BodyResponse(response=CommonResponse(body_mutation=BodyMutation(streamed_response=streamed)))
+
+
+def _mutation(headers: Iterable[tuple[str, str]], remove: Iterable[str] = ()) -> HeaderMutation:
+    overwrite = HeaderValueOption.HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
+    return HeaderMutation(
+        set_headers=[
+            HeaderValueOption(header=HeaderValue(key=name, raw_value=value.encode()), append_action=overwrite)
+            for name, value in headers
+        ],
+        remove_headers=remove,
+    )
+
+
+def _note(response: ProcessingResponse, notes: Mapping[str, str]) -> ProcessingResponse:
+    response.dynamic_metadata.update({_NOTES: dict(notes)})
+    return response

@@ -1,0 +1,109 @@
+"""Calls to the endpoints of prompt targets, through Envoy's internal listener: it balances, retries and measures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from yarl import URL
+
+from extproc.apis.chat import Message, encode_json
+from extproc.contract import EndpointCall, HttpMethod, JsonValue
+from extproc.errors import ApiError, UpstreamTimeout
+
+# An answer goes into a prompt; one larger than this is of no use to any model, and must not fill our memory.
+MAX_ANSWER_BYTES: Final = 1 << 20
+
+_PLACEHOLDER: Final = re.compile(r"\{([^{}/]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The request on whose behalf an endpoint is called."""
+
+    request_id: str
+    traceparent: str | None
+
+
+class Endpoints:
+    """One connection pool to Envoy's internal listener."""
+
+    def __init__(self, socket: str, timeout_ms: int) -> None:
+        self._session = aiohttp.ClientSession(
+            # No limit of ours: Envoy has circuit breakers, and an idle queue here would only hide them.
+            connector=aiohttp.UnixConnector(path=socket, limit=0),
+            timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000),
+            auto_decompress=False,
+            headers={"user-agent": "archgw", "accept": "application/json", "accept-encoding": "identity"},
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def call(
+        self, call: EndpointCall, arguments: Mapping[str, JsonValue], messages: Sequence[Message], origin: Origin
+    ) -> bytes:
+        """The body of the endpoint's 2xx answer.
+
+        Raises `ApiError` with the endpoint's status, 502 where its answer cannot be used; `UpstreamTimeout`.
+        """
+        path, body = _request(call, arguments, messages)
+        headers = {"x-arch-upstream": call.cluster, "x-request-id": origin.request_id}
+        if body is not None:
+            headers["content-type"] = "application/json"
+        if origin.traceparent:
+            headers["traceparent"] = origin.traceparent
+        where = f"Endpoint `{call.endpoint}` ({call.method} {call.path})"
+        try:
+            async with self._session.request(
+                call.method,
+                URL(f"http://internal{path}", encoded=True),
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+            ) as response:
+                if response.status == 504:
+                    raise UpstreamTimeout(f"{where} gave no answer in time.")
+                if not 200 <= response.status < 300:
+                    raise ApiError(f"{where} answered with status {response.status}.", response.status)
+                return await _bounded(response, where)
+        except TimeoutError as error:
+            raise UpstreamTimeout(f"{where} gave no answer in time.") from error
+        except aiohttp.ClientError as error:
+            raise ApiError(f"{where} broke off its answer.", 502) from error
+
+
+def _request(
+    call: EndpointCall, arguments: Mapping[str, JsonValue], messages: Sequence[Message]
+) -> tuple[str, bytes | None]:
+    """Path with query, and body. `{name}` in the path takes an argument; GET sends the rest as query, POST as JSON."""
+    placed = set(_PLACEHOLDER.findall(call.path)) & set(arguments)
+
+    def fill(match: re.Match[str]) -> str:
+        return quote(_text(arguments[match[1]]) if match[1] in placed else match[0], safe="")
+
+    path = _PLACEHOLDER.sub(fill, call.path)
+    rest = {name: value for name, value in arguments.items() if name not in placed}
+    if call.method is HttpMethod.POST:
+        return path, encode_json({**rest, "messages": messages})
+    query = urlencode({name: _text(value) for name, value in rest.items()})
+    return (f"{path}{'&' if '?' in path else '?'}{query}" if query else path), None
+
+
+def _text(value: JsonValue) -> str:
+    return value if isinstance(value, str) else encode_json(value).decode()
+
+
+async def _bounded(response: aiohttp.ClientResponse, where: str) -> bytes:
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        raise ApiError(f"{where} answered with a content encoding that was not asked for.", 502)
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > MAX_ANSWER_BYTES:
+            raise ApiError(f"{where} answered with more than {MAX_ANSWER_BYTES} bytes.", 502)
+    return bytes(body)
