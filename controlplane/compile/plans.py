@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from extproc.contract import FilterContract
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -28,7 +30,7 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A provider's key and the request header it travels in. Its value reaches one file of mode 0600 and no other place."""
+    """A provider's key and the request header it travels in. Its value reaches one file of mode 0600, nothing else."""
 
     secret_name: str
     header: str
@@ -118,3 +120,26 @@ class ModelPlan:
 
     ports: TritonPorts
     models: tuple[ModelInstance, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What compilation must know about the place where the gateway will run.
+
+    `workers`: filter processes where the file does not say, one a core. `internal_socket` and `repair_lock` are paths
+    that the filter opens.
+    """
+
+    triton: TritonPorts
+    workers: int
+    internal_socket: str
+    repair_lock: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """One compiled gateway: what the filter reads, what Envoy is configured with, what Triton serves."""
+
+    contract: FilterContract
+    envoy: EnvoyPlan
+    models: ModelPlan

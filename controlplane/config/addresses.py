@@ -1,0 +1,180 @@
+"""Hosts, ports and URLs as the file writes them. Messages never quote them: a URL may carry a password."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Annotated, Final
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import PlainValidator, WithJsonSchema
+
+from controlplane.config.quoting import quoted
+from controlplane.config.section import refusal
+
+_HOST_NAME: Final = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
+)
+_URL_PATH: Final = re.compile(r"(/[A-Za-z0-9._~!&'()*+,;=:@%-]*)*")
+_PORT: Final = re.compile(r"\d{1,5}")
+_MOST_HOSTS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """One address of an endpoint; `port` None: the one of its protocol."""
+
+    host: str
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """An `http` or `https` URL. `path` has no trailing slash, so that `""` is the root."""
+
+    secure: bool
+    host: str
+    port: int
+    path: str
+    # `http://host` and `http://host/` name the same thing, but only the second says that the root is meant.
+    path_given: bool
+
+
+def is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def authority(host: str, port: int, *, secure: bool) -> str:
+    """What a `Host` header says: no port where it is the protocol's own."""
+    shown = f"[{host}]" if ":" in host else host
+    return shown if port == (443 if secure else 80) else f"{shown}:{port}"
+
+
+def _is_host(host: str) -> bool:
+    if is_ip(host):
+        return True
+    # Digits and dots alone are a mistyped IP address, not a name.
+    return _HOST_NAME.fullmatch(host) is not None and not re.fullmatch(r"[\d.]+", host)
+
+
+def _parse_host_port(value: object) -> HostPort:
+    hint = "write host or host:port, such as api.example.com or 127.0.0.1:8080"
+    if not isinstance(value, str):
+        raise refusal("expected a host, host:port, or a list of them", hint)
+    if "://" in value:
+        raise refusal(
+            "expected a host or host:port, got a URL",
+            "move http or https to `protocol`, and a path to the target's `path`",
+        )
+    host, colon, port = value, "", ""
+    if value.startswith("["):
+        host, bracket, rest = value[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")) or ":" not in host:
+            raise refusal("not a host or host:port", "write an IPv6 address as [::1]:8080")
+        colon, port = rest[:1], rest[1:]
+    elif value.count(":") == 1:
+        host, colon, port = value.partition(":")
+    if colon and not (_PORT.fullmatch(port) and 1 <= int(port) <= 65535):
+        raise refusal("the port is not a number from 1 to 65535", hint)
+    if not _is_host(host):
+        raise refusal("not a host or host:port", hint)
+    return HostPort(host, int(port) if colon else None)
+
+
+def parse_hosts(value: object) -> tuple[HostPort, ...]:
+    """One `host`, one `host:port`, or a list of them, which is balanced."""
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise refusal("the list is empty", "name at least one host")
+    if len(values) > _MOST_HOSTS:
+        raise refusal(f"{len(values)} hosts are too many: at most {_MOST_HOSTS}")
+    hosts = tuple(_parse_host_port(item) for item in values)
+    if len(set(hosts)) < len(hosts):
+        raise refusal("the list names the same host and port twice")
+    return hosts
+
+
+def _split_url(value: object) -> SplitResult:
+    if not isinstance(value, str) or any(ord(character) <= 0x20 or ord(character) == 0x7F for character in value):
+        raise refusal("expected a URL", "write it as https://host/path")
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise refusal("not a URL: its host or port is malformed", "write it as https://host:port/path") from None
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise refusal("expected a URL that starts with http:// or https://")
+    if "@" in parts.netloc:
+        raise refusal("the URL holds a user name or password", "keys belong in `access_key`")
+    if "?" in value or "#" in value:
+        raise refusal("the URL has a query or a fragment", "end it after the path")
+    return parts
+
+
+def parse_url(value: object) -> Url:
+    """A base URL: scheme, host, port and path, nothing else."""
+    parts = _split_url(value)
+    host = parts.hostname or ""
+    if not _is_host(host) or parts.port == 0 or parts.netloc.endswith(":"):
+        raise refusal("not a URL: its host or port is malformed", "write it as https://host:port/path")
+    if not _URL_PATH.fullmatch(parts.path):
+        raise refusal("the path of the URL holds characters that a path may not hold")
+    secure = parts.scheme == "https"
+    return Url(
+        secure=secure,
+        host=host,
+        port=parts.port or (443 if secure else 80),
+        path=parts.path.rstrip("/"),
+        path_given=parts.path != "",
+    )
+
+
+def parse_collector(value: object) -> Url:
+    """The URL of an OTLP gRPC collector: it has no path."""
+    url = parse_url(value)
+    if url.path:
+        raise refusal("a gRPC collector has no path", "write http://host:4317")
+    if urlsplit(str(value)).port is None:
+        return Url(secure=url.secure, host=url.host, port=4317, path="", path_given=url.path_given)
+    return url
+
+
+def parse_bind_address(value: object) -> str:
+    """An IP address to listen on; a name would leave open which of its addresses is meant."""
+    if not isinstance(value, str) or not is_ip(value) or "%" in value:
+        raise refusal(
+            f"expected an IP address, got {quoted(value)}", "0.0.0.0 is every interface, 127.0.0.1 this machine only"
+        )
+    return value
+
+
+Hosts = Annotated[
+    tuple[HostPort, ...],
+    PlainValidator(parse_hosts),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "minItems": 1,
+                    "maxItems": _MOST_HOSTS,
+                    "uniqueItems": True,
+                },
+            ],
+            "examples": ["api.example.com", "127.0.0.1:8080"],
+        }
+    ),
+]
+_URL_SCHEMA: Final = {"type": "string", "pattern": r"^(https?://|\$)"}
+BaseUrl = Annotated[Url, PlainValidator(parse_url), WithJsonSchema(_URL_SCHEMA)]
+Collector = Annotated[Url, PlainValidator(parse_collector), WithJsonSchema(_URL_SCHEMA)]
+BindAddress = Annotated[
+    str, PlainValidator(parse_bind_address), WithJsonSchema({"type": "string", "examples": ["127.0.0.1"]})
+]

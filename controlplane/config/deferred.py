@@ -1,0 +1,115 @@
+"""Keys whose feature comes in a later release: refused by name, so that nobody believes that they work.
+
+Also values that are simply not there: `key:` with nothing behind it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from controlplane.config.document import Finding, ListNode, Loc, MapNode, Mark, Node, Scalar, matches
+from controlplane.config.quoting import quoted
+
+_UPSTREAM_TLS: Final = "certificates of `https` servers are verified against the public authorities"
+
+# Where, and what to do until then. `*` stands for any name or index.
+_LATER: Final[tuple[tuple[str, str], ...]] = (
+    ("error_target", "failures are answered with an error body; see the table of errors in the documentation"),
+    ("model_serving", "the models run on the local Triton: archgw up --local -cpu"),
+    ("ratelimits", "token limits come later; limit requests in front of the gateway"),
+    ("rate_limits", "token limits come later; limit requests in front of the gateway"),
+    ("routing", "a request names its provider or model itself, or gets the one with `default: true`"),
+    ("routing_preferences", "a request names its provider or model itself, or gets the one with `default: true`"),
+    ("model_aliases", "a request names a provider by `name`, which can be any word"),
+    ("agents", "describe APIs as `prompt_targets`"),
+    ("filters", "describe APIs as `prompt_targets`"),
+    ("mcp_servers", "describe APIs as `prompt_targets`"),
+    ("client_keys", "clients are not authenticated yet; keep the listeners on a private address"),
+    ("cache", "answers are not cached"),
+    ("state_storage", "the gateway keeps no conversation: its state travels with the client"),
+    ("state_storage_v1_responses", "the gateway keeps no conversation: its state travels with the client"),
+    ("metrics", "there is nothing to configure"),
+    ("listeners.*.tls", "terminate TLS in front of the gateway"),
+    ("listeners.*.timeout", "timeouts belong to `endpoints.<name>` and to each of `llm_providers`"),
+    ("listeners.*.message_format", "both listeners speak OpenAI's format"),
+    ("listeners.*.client_keys", "clients are not authenticated yet; keep the listeners on a private address"),
+    ("endpoints.*.retries", "a call is made once"),
+    ("endpoints.*.http_headers", "a call carries `x-request-id` and `traceparent`"),
+    ("endpoints.*.http_host", "the first host of `endpoint` is the name that it is called by"),
+    ("endpoints.*.tls", _UPSTREAM_TLS),
+    ("endpoints.*.health_check", "a host that fails is seen by its failing calls"),
+    ("llm_providers.*.routing_preferences", "a request names its provider or model itself"),
+    ("llm_providers.*.usage", "a request names its provider or model itself"),
+    ("llm_providers.*.http_host", "the host of `base_url` is the name that the provider is called by"),
+    ("llm_providers.*.weight", "traffic is not split between providers"),
+    ("llm_providers.*.priority", "there is no failover between providers"),
+    ("llm_providers.*.fallback", "there is no failover between providers"),
+    ("llm_providers.*.retries", "a request is sent once"),
+    ("llm_providers.*.headers", "the provider gets its key in `authorization`"),
+    ("llm_providers.*.tls", _UPSTREAM_TLS),
+    ("prompt_guards.output_guards", "answers are not guarded, prompts are: `input_guards`"),
+    ("prompt_guards.apply_to", "the guard reads prompts on the ingress listener"),
+    ("prompt_guards.input_guards.toxicity", "the guard of this release is `jailbreak`"),
+    ("prompt_guards.input_guards.pii", "the guard of this release is `jailbreak`"),
+    ("prompt_guards.input_guards.jailbreak.mode", "the guard always enforces its verdict"),
+    ("prompt_guards.input_guards.jailbreak.apply_to", "the guard reads prompts on the ingress listener"),
+    ("prompt_guards.input_guards.jailbreak.on_exception.forward_to_error_target", "set `message`, and `status`"),
+    ("prompt_targets.*.examples", "prompts are matched against the `description`: put the users' words there"),
+    ("prompt_targets.*.type", "every target calls an API"),
+    ("prompt_targets.*.endpoint.http_headers", "a call carries `x-request-id` and `traceparent`"),
+    ("prompt_targets.*.endpoint.timeout", "the timeout is that of the endpoint: `endpoints.<name>.timeout`"),
+    ("overrides.grounding", "there is nothing to configure"),
+    ("overrides.timing_header", "there is nothing to configure"),
+    ("overrides.intent_weights", "the score is the similarity of embeddings alone"),
+    ("overrides.optimize_context_window", "conversations are sent on whole"),
+    ("overrides.use_agent_orchestrator", "describe APIs as `prompt_targets`"),
+    ("tracing.trace_arch_internal", "every request that is sampled is traced"),
+    ("tracing.span_attributes", "spans carry the attributes that Envoy gives them"),
+    ("tracing.opentracing_grpc_endpoint", "the collector is `tracing.collector`, such as http://127.0.0.1:4317"),
+)
+_PATTERNS: Final = tuple((tuple(path.split(".")), instead) for path, instead in _LATER)
+# Places where null is a value.
+_NULLS: Final = ("prompt_targets", "*", "parameters", "*", "default")
+
+
+def take_out(root: MapNode) -> tuple[MapNode, tuple[Finding, ...]]:
+    """The tree without the keys that come later, and a finding for each, and for each key without a value.
+
+    A key without a value stays where it is: the check of its section must still see that it is there.
+    """
+    findings: list[Finding] = []
+    taken = _take_out(root, (), findings)
+    assert isinstance(taken, MapNode)  # noqa: S101  only entries are taken out, never the root
+    return taken, tuple(findings)
+
+
+def _take_out(node: Node, loc: Loc, findings: list[Finding]) -> Node:
+    if isinstance(node, ListNode):
+        return replace(
+            node, items=tuple(_take_out(item, (*loc, index), findings) for index, item in enumerate(node.items))
+        )
+    if not isinstance(node, MapNode):
+        return node
+    kept = []
+    for entry in node.entries:
+        where = (*loc, entry.key)
+        later = _later(where, entry.mark)
+        if later is not None:
+            findings.append(later)
+            continue
+        if isinstance(entry.value, Scalar) and entry.value.value is None and not _may_be_null(where):
+            findings.append(Finding(entry.mark, f"{quoted(entry.key)} has no value", "give it one, or remove the line"))
+        kept.append(replace(entry, value=_take_out(entry.value, where, findings)))
+    return replace(node, entries=tuple(kept))
+
+
+def _later(loc: Loc, mark: Mark) -> Finding | None:
+    for pattern, instead in _PATTERNS:
+        if matches(pattern, loc):
+            return Finding(mark, f"{quoted(loc[-1])} is not supported yet", instead)
+    return None
+
+
+def _may_be_null(loc: Loc) -> bool:
+    return matches(_NULLS, loc[: len(_NULLS)])

@@ -1,0 +1,98 @@
+"""`load`: a file into an `ArchConfig`, or every problem in it at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from dotenv import dotenv_values
+from pydantic import ValidationError
+
+from controlplane.config import checks, deferred, dialect, references
+from controlplane.config.arch import ArchConfig
+from controlplane.config.document import MAX_BYTES, Finding, Mark, parse, plain
+from controlplane.config.problems import explain, salvage
+from controlplane.errors import ConfigError, Problem
+
+DEFAULT_PATH: Final = Path("arch_config.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A valid configuration, and what its author should know all the same."""
+
+    config: ArchConfig
+    warnings: tuple[Problem, ...]
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Loaded:
+    """Read and check `path`, with `$NAME` from `environ`, then from `.env` beside the file.
+
+    Raises `ConfigError` with every problem of the file, in file order.
+    """
+    root, findings = parse(_read(path))
+    if root is None:
+        raise _error(path, findings)
+    faults = list(findings)
+    root, found, warnings = dialect.translate(root)
+    faults += found
+    root, found = deferred.take_out(root)
+    faults += found
+    warnings += references.literal_keys(root)
+    root, found = references.resolve(root, _environment(path, environ))
+    faults += found
+    try:
+        config = ArchConfig.model_validate_json(json.dumps(plain(root)))
+        checked = checks.check(config, root, root)
+        faults += checked.faults
+        warnings += checked.warnings
+    except ValidationError as error:
+        faults += explain(error, root)
+        rest = salvage(error, root)
+        if rest is not None:
+            faults += checks.check(rest.config, rest.root, root).faults
+    if faults:
+        # `from None` everywhere: a validation error in the chain could print what it was given.
+        raise _error(path, tuple(faults)) from None
+    return Loaded(config, tuple(_problem(path, warning) for warning in sorted(set(warnings), key=_order)))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        hint = "name the file: archgw COMMAND FILE, or see a complete one with: archgw up --quick-start --local -cpu"
+        raise _error(path, (Finding(Mark(1, 1), "there is no such file", hint),)) from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise _error(path, (Finding(Mark(1, 1), f"the file cannot be read: {reason}"),)) from None
+
+
+def _environment(path: Path, environ: Mapping[str, str]) -> references.Environment:
+    dotenv_path = path.parent / ".env"
+    values: Mapping[str, str | None] = {}
+    if dotenv_path.is_file():
+        try:
+            # No interpolation: a `$` inside a key is part of the key.
+            values = dotenv_values(dotenv_path, interpolate=False)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            problem = Problem(str(dotenv_path), 1, 1, f"the file cannot be read: {reason}")
+            raise ConfigError((problem,)) from None
+    return references.Environment(environ, values, str(dotenv_path))
+
+
+def _error(path: Path, findings: tuple[Finding, ...]) -> ConfigError:
+    return ConfigError(tuple(_problem(path, finding) for finding in sorted(set(findings), key=_order)))
+
+
+def _order(finding: Finding) -> tuple[Mark, str]:
+    return finding.mark, finding.message
+
+
+def _problem(path: Path, finding: Finding) -> Problem:
+    return Problem(str(path), finding.mark.line, finding.mark.column, finding.message, finding.hint)

@@ -1,0 +1,90 @@
+"""Durations such as `30s` and sizes such as `10MiB`, each with its bounds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Annotated, Final
+
+from pydantic import PlainValidator, WithJsonSchema
+
+from controlplane.config.quoting import quoted
+from controlplane.config.section import refusal
+
+SECOND: Final = 1_000
+MINUTE: Final = 60 * SECOND
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+_DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h)")
+_MILLISECONDS: Final = {"ms": 1, "s": SECOND, "m": MINUTE, "h": 60 * MINUTE}
+_SIZE: Final = re.compile(r"(\d{1,12})(B|KiB|MiB|KB|MB)?")
+_BYTES: Final = {None: 1, "B": 1, "KB": 1_000, "MB": 1_000_000, "KiB": KIB, "MiB": MIB}
+
+
+def format_duration(milliseconds: int) -> str:
+    """The shortest way to write a duration: `300000` is `5m`."""
+    for unit in ("h", "m", "s"):
+        if milliseconds and milliseconds % _MILLISECONDS[unit] == 0:
+            return f"{milliseconds // _MILLISECONDS[unit]}{unit}"
+    return f"{milliseconds}ms"
+
+
+def format_size(size: int) -> str:
+    """The shortest way to write a size: `10485760` is `10MiB`."""
+    for unit in ("MiB", "KiB"):
+        if size and size % _BYTES[unit] == 0:
+            return f"{size // _BYTES[unit]}{unit}"
+    return str(size)
+
+
+def duration_between(low: int, high: int) -> Callable[[object], int]:
+    """A parser of durations, bounds in milliseconds and included; the result is whole milliseconds."""
+
+    def parse(value: object) -> int:
+        match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
+            raise refusal(
+                f"expected a duration, got {quoted(value)}", "write a number with its unit, such as 30s or 500ms"
+            )
+        exact = Decimal(match[1]) * _MILLISECONDS[match[2]]
+        if not low <= exact <= high:
+            raise refusal(f"{value} is out of bounds: {format_duration(low)} to {format_duration(high)}")
+        if exact != int(exact):
+            raise refusal(f"{value} is no whole number of milliseconds")
+        return int(exact)
+
+    return parse
+
+
+def size_between(low: int, high: int) -> Callable[[object], int]:
+    """A parser of sizes, bounds in bytes and included."""
+
+    def parse(value: object) -> int:
+        text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        match = _SIZE.fullmatch(text) if isinstance(text, str) else None
+        if match is None:
+            raise refusal(
+                f"expected a size, got {quoted(value)}", "write bytes as a number, or with a unit, such as 10MiB"
+            )
+        size = int(match[1]) * _BYTES[match[2]]
+        if not low <= size <= high:
+            raise refusal(f"{value} is out of bounds: {format_size(low)} to {format_size(high)}")
+        return size
+
+    return parse
+
+
+DURATION_SCHEMA: Final = {"type": "string", "pattern": r"^\d{1,9}(\.\d{1,9})?(ms|s|m|h)$", "examples": ["30s", "500ms"]}
+SIZE_SCHEMA: Final = {
+    "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^\d{1,12}(B|KiB|MiB|KB|MB)?$"}],
+    "examples": ["10MiB"],
+}
+
+# A connection is there or it is not: a minute is as long as any SYN is worth waiting for.
+ConnectTimeout = Annotated[int, PlainValidator(duration_between(1, MINUTE)), WithJsonSchema(DURATION_SCHEMA)]
+CallTimeout = Annotated[int, PlainValidator(duration_between(1, 10 * MINUTE)), WithJsonSchema(DURATION_SCHEMA)]
+# Reasoning models are silent for many minutes.
+SilenceTimeout = Annotated[int, PlainValidator(duration_between(100, 60 * MINUTE)), WithJsonSchema(DURATION_SCHEMA)]
+BodySize = Annotated[int, PlainValidator(size_between(KIB, 64 * MIB)), WithJsonSchema(SIZE_SCHEMA)]
