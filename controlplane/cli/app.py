@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 import controlplane
-from controlplane.errors import ArchgwError
+from controlplane.cli.schema import schema
+from controlplane.cli.validate import validate
+from controlplane.errors import ArchgwError, ConfigError
 
 app = typer.Typer(
     name="archgw",
@@ -27,15 +29,22 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Options of the command itself."""
 
 
+app.command()(validate)
+app.command()(schema)
+
+
 def main() -> None:
-    """Entry point. Exit 0 done, 1 failed, 2 wrong usage or invalid configuration; errors on stderr, never a traceback."""
+    """Entry point. Exit 0 done, 1 failed, 2 wrong usage or configuration; errors on stderr, never a traceback."""
     try:
         app()
     except ArchgwError as error:
-        typer.echo(f"archgw: {error}", err=True)
+        # Problems of a file begin with file:line:column, which editors and CI systems look for at the start of a line.
+        typer.echo(str(error) if isinstance(error, ConfigError) else f"archgw: {error}", err=True)
         sys.exit(error.exit_code)

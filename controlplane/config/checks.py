@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from controlplane.config.addresses import is_ip
 from controlplane.config.arch import ArchConfig
-from controlplane.config.document import Finding, ListNode, Loc, MapNode, Mark, key_mark, value_mark
+from controlplane.config.document import Finding, ListNode, Loc, MapNode, Mark, key_mark, node_at, value_mark
 from controlplane.config.endpoints import Endpoint, Protocol
 from controlplane.config.problems import suggestion
 from controlplane.config.providers import TRITON, VENDORS, Provider
@@ -73,7 +73,7 @@ def _check_listeners(config: ArchConfig, report: _Report) -> None:
             ("listeners", "egress", "enabled"), "both listeners are off: there is no gateway left", "enable one"
         )
     if ingress.enabled and egress.enabled and ingress.port == egress.port and _overlap(ingress.address, egress.address):
-        loc = ("listeners", "egress" if _has(report.root, ("listeners", "egress", "port")) else "ingress", "port")
+        loc = ("listeners", "egress" if node_at(report.root, ("listeners", "egress", "port")) else "ingress", "port")
         report.fault(loc, f"both listeners use port {ingress.port}", "give each a port of its own")
     if not ingress.enabled:
         for section in ("prompt_guards", "prompt_targets", "system_prompt"):
@@ -84,10 +84,6 @@ def _check_listeners(config: ArchConfig, report: _Report) -> None:
 def _overlap(one: str, other: str) -> bool:
     first, second = ipaddress.ip_address(one), ipaddress.ip_address(other)
     return first == second or first.is_unspecified or second.is_unspecified
-
-
-def _has(root: MapNode, loc: Loc) -> bool:
-    return value_mark(root, loc) != value_mark(root, loc[:-1]) and key_mark(root, loc) != key_mark(root, loc[:-1])
 
 
 def _check_endpoints(config: ArchConfig, report: _Report) -> None:

@@ -213,6 +213,11 @@ def _decode(content: bytes) -> tuple[str, Finding | None]:
         return "", Finding(_place(before, len(before)), "the file is not UTF-8 text", "save it as UTF-8")
 
 
+def is_unicode(text: str) -> bool:
+    """Whether `text` can be written as UTF-8: escapes in YAML, and the environment, can hold halves of characters."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _place(text: str, position: int) -> Mark:
     before = text[:position]
     return Mark(before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1)
@@ -318,6 +323,11 @@ class _Conversion:
 
     def _scalar(self, node: yaml.ScalarNode, mark: Mark) -> Scalar:
         text: str = node.value
+        if not is_unicode(text):
+            self.findings.append(
+                Finding(mark, "half a surrogate pair, which is no character", "write the character itself")
+            )
+            return Scalar("", mark)
         kind = node.tag.removeprefix(_TAG)
         if kind == "bool" and _BOOL.match(text):
             return Scalar(text.lower() == "true", mark)
@@ -346,6 +356,9 @@ class _Conversion:
                 merged += self._merged(self.node(value_node), mark)
                 continue
             key: str = key_node.value
+            if not is_unicode(key):
+                self.findings.append(Finding(mark, "a key that is not text", "write a key as a word, then `:`"))
+                continue
             if key in seen:
                 self.findings.append(
                     Finding(

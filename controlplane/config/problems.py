@@ -84,11 +84,17 @@ def suggestion(word: str, known: Iterable[str]) -> str | None:
 
 
 def explain(error: ValidationError, root: MapNode) -> tuple[Finding, ...]:
-    """One finding for each error, except for keys without a value: those have been reported where they stand."""
+    """One finding for each error, except for those that another finding explains already.
+
+    A key without a value has been reported where it stands, and a misspelt key is not missing as well.
+    """
+    errors = error.errors(include_url=False)
+    misspelt = {_meant(details["loc"]) for details in errors if details["type"] == "extra_forbidden"}
     return tuple(
         _finding(details, root)
-        for details in error.errors(include_url=False)
+        for details in errors
         if not _has_no_value(root, details["loc"])
+        if details["type"] != "missing" or details["loc"] not in misspelt
     )
 
 
@@ -117,6 +123,12 @@ def _doomed(details: ErrorDetails) -> Loc:
     if details["type"] == "extra_forbidden":
         return loc
     return loc[: 2 if loc[0] in _ITEMS else 1]
+
+
+def _meant(loc: Loc) -> Loc:
+    """The place that an unknown key was probably meant for."""
+    meant = suggestion(str(loc[-1]), _model_at(loc[:-1]).model_fields)
+    return (*loc[:-1], meant) if meant else loc
 
 
 def _has_no_value(root: Node, loc: Loc) -> bool:

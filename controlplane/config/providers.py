@@ -69,11 +69,11 @@ def parse_provider(value: object) -> str:
         known = ", ".join(PROVIDERS)
         if isinstance(value, str) and value.lower() in LATER:
             raise refusal(
-                f"provider {quoted(value)} is not supported yet: it speaks a format of its own, not OpenAI's",
+                f"{quoted(value)} is not supported yet: it speaks a format of its own, not OpenAI's",
                 f"providers of this release: {known}",
             )
         raise refusal(
-            f"unknown provider {quoted(value)}",
+            f"{quoted(value)} is not known",
             f"use one of {known}; any server that speaks OpenAI's API is openai_compatible, with its base_url",
         )
     return value

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from controlplane.config.document import Finding, Loc, MapNode, Node, Scalar, matches, rewrite, walk
+from controlplane.config.document import Finding, Loc, MapNode, Node, Scalar, is_unicode, matches, rewrite, walk
 
 _ACCESS_KEY: Final = ("llm_providers", "*", "access_key")
 # Each with a stand-in that passes the field's own checks, so that checking goes on while a variable is missing.
@@ -71,6 +71,8 @@ def resolve(root: MapNode, environment: Environment) -> tuple[MapNode, tuple[Fin
                 )
             elif not value:
                 faults.append(Finding(node.mark, f"environment variable {name} is empty", _way_out(name, environment)))
+            elif not is_unicode(value):
+                faults.append(Finding(node.mark, f"environment variable {name} is not text", "set it to UTF-8 text"))
             return value or ""
 
         text = _REFERENCE.sub(replacement, node.value)

@@ -37,7 +37,7 @@ def parse_type(value: object) -> ParameterType:
     resolved = _TYPES.get(value) if isinstance(value, str) else None
     if resolved is None:
         raise refusal(
-            f"unknown type {quoted(value)}",
+            f"{quoted(value)} is not known",
             "use int, float, bool, str, list or dict (or integer, number, boolean, string, array, object)",
         )
     return resolved
@@ -45,7 +45,7 @@ def parse_type(value: object) -> ParameterType:
 
 def parse_format(value: object) -> str:
     if not isinstance(value, str) or value not in FORMATS:
-        raise refusal(f"unknown format {quoted(value)}", f"use one of {', '.join(FORMATS)}")
+        raise refusal(f"{quoted(value)} is not known", f"use one of {', '.join(FORMATS)}")
     return value
 
 

@@ -1,0 +1,57 @@
+"""`archgw validate`: is this file right? Reads, checks and compiles it; starts nothing, writes nothing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from controlplane.compile.gateway import compile_gateway
+from controlplane.compile.plans import Site, TritonPorts
+from controlplane.config.arch import ArchConfig
+from controlplane.config.load import DEFAULT_PATH, load
+from controlplane.errors import Problem
+
+ConfigArgument = Annotated[Path, typer.Argument(metavar="[CONFIG]", help="The configuration file.", show_default=True)]
+
+# Compilation depends on the site in values alone, so any site shows whether it works.
+_ANY_SITE = Site(TritonPorts(http=8000, grpc=8001, metrics=8002), workers=1, internal_socket="", repair_lock="")
+
+
+def validate(config: ConfigArgument = DEFAULT_PATH) -> None:
+    """Check a configuration file: exit 0 when it is right, else 2 and every problem with its line and column."""
+    loaded = load(config, os.environ)
+    compile_gateway(loaded.config, _ANY_SITE)
+    for warning in loaded.warnings:
+        typer.echo(str(as_warning(warning)), err=True)
+    typer.echo(f"{config}: {summary(loaded.config)}")
+
+
+def summary(config: ArchConfig) -> str:
+    """One line that tells the author that the file was understood as meant."""
+    ingress, egress = config.listeners.ingress, config.listeners.egress
+    doors = [
+        f"{name} on {door.address}:{door.port}"
+        for name, door in (("ingress", ingress), ("egress", egress))
+        if door.enabled
+    ]
+    parts = [
+        *doors,
+        _counted(len(config.llm_providers), "provider"),
+        _counted(len(config.prompt_targets), "prompt target"),
+        _counted(len(config.endpoints), "endpoint"),
+        f"jailbreak guard {'on' if config.prompt_guards.input_guards.jailbreak else 'off'}",
+    ]
+    return f"valid: {', '.join(parts)}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def as_warning(problem: Problem) -> Problem:
+    """The problem, marked as one that stops nothing."""
+    return replace(problem, message=f"warning: {problem.message}")
