@@ -5,9 +5,12 @@ HttpRequest -> Forward | Reply
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+
+import msgspec
+
+from extproc.contract import Wire
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -25,66 +28,42 @@ class HttpRequest:
     traceparent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
-    """The status and headers of an upstream's response."""
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that the gateway made for the client, and the API's answer. `arguments` is a JSON object as text."""
 
-    status: int
-    headers: Mapping[str, str]
-
-    def is_event_stream(self) -> bool:
-        return self.headers.get("content-type", "").lower().startswith("text/event-stream")
-
-    def is_encoded(self) -> bool:
-        return self.headers.get("content-encoding", "identity").lower() != "identity"
+    call_id: str
+    name: str
+    arguments: str
+    answer: str
 
 
-class StreamEdit(Protocol):
-    """Changes a response as it passes. Chunk borders are arbitrary."""
+class ResponseEdit(msgspec.Struct, frozen=True, kw_only=True):
+    """How a response is changed on its way back: from which wire format, and with which call in front of it.
 
-    def feed(self, chunk: bytes) -> bytes: ...
+    A value that travels through Envoy, so that any worker can do the edit and none must live from request to response.
+    """
 
-    def flush(self) -> bytes: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """A complete response body with its status."""
-
-    status: int
-    content_type: str
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ResponseEdit:
-    """How a response is changed on its way back: `whole` for JSON, `stream` (made anew) for an event stream."""
-
-    whole: Callable[[Whole], Whole]
-    stream: Callable[[], StreamEdit]
+    wire: Wire = Wire.OPENAI
+    call: ToolCall | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Let Envoy send `body` to `cluster`. `edits` change the response, in order; without any, it passes untouched.
+    """Let Envoy send `body` to `cluster`. `edit` None: the response passes untouched, and Python never sees it.
 
-    `path` None: the route's own rewriting applies.
+    `path` None: the route's own rewriting applies. `notes` are fields of the access log.
     """
 
     cluster: str
     body: bytes
     path: str | None = None
-    remove_headers: tuple[str, ...] = ()
-    edits: tuple[ResponseEdit, ...] = ()
+    edit: ResponseEdit | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Answer the client at once; nothing leaves the gateway.
-
-    `code` is what the access log shows. `notes` are fields of the access log.
-    """
+    """Answer the client at once; nothing leaves the gateway. `code` is what the access log shows."""
 
     status: int
     body: bytes

@@ -22,7 +22,7 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (
 )
 from envoy.type.v3.http_status_pb2 import HttpStatus
 
-from extproc.apis.chat import error_body
+from extproc.apis.chat import encode_json, error_body
 from extproc.decision import Forward, Headers, Reply
 from extproc.errors import GatewayError
 
@@ -31,6 +31,10 @@ _DETAILS: Final = "archgw_"
 
 # Namespace of the dynamic metadata that the access log reads.
 _NOTES: Final = "archgw"
+
+# Namespace of the dynamic metadata that carries a `ResponseEdit` from the request to its response. Envoy's route turns
+# the response half on where it is set.
+EDIT: Final = "archgw.edit"
 
 
 def error(fault: GatewayError) -> Reply:
@@ -53,16 +57,18 @@ def immediate(reply: Reply) -> ProcessingResponse:
 
 def request_headers(forward: Forward) -> ProcessingResponse:
     """Where the request goes. Envoy chooses the route anew only when an answer changes headers, which this one does."""
+    # A compressed answer could not be edited, so none is asked for.
+    remove = ("accept-encoding",) if forward.edit else ()
     headers = [("x-arch-upstream", forward.cluster), ("content-length", str(len(forward.body)))]
     if forward.path is not None:
         headers.append((":path", forward.path))
     response = ProcessingResponse(
         request_headers=HeadersResponse(
-            response=CommonResponse(
-                header_mutation=_mutation(headers, remove=forward.remove_headers), clear_route_cache=True
-            )
+            response=CommonResponse(header_mutation=_mutation(headers, remove=remove), clear_route_cache=True)
         )
     )
+    if forward.edit:
+        response.dynamic_metadata.update({EDIT: {"edit": encode_json(forward.edit).decode()}})
     return _note(response, {"decision": "forward", **forward.notes})
 
 

@@ -12,9 +12,10 @@ import grpc
 from envoy.service.ext_proc.v3 import external_processor_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from extproc import request_stream, response_stream
 from extproc.contract import FilterContract
 from extproc.gateway import Gateway, open_gateway
-from extproc.stream import Stream
+from extproc.stream import ProtocolError, Stream
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,15 @@ class _Processor(external_processor_pb2_grpc.ExternalProcessorServicer):  # type
         self._gateway = gateway
 
     async def Process(self, _requests: object, context: Any) -> None:  # noqa: N802 - the name in the proto
-        await Stream(context, self._gateway).run()
+        stream = Stream(context)
+        try:
+            head = await stream.read("request_headers", "response_headers")
+            if head.WhichOneof("request") == "request_headers":
+                await request_stream.answer(stream, head, self._gateway)
+            else:
+                await response_stream.edit(stream, head)
+        except ProtocolError as fault:
+            await stream.abort(fault)
 
 
 async def serve(contract: FilterContract, socket: Path) -> None:

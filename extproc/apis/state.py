@@ -7,14 +7,17 @@ outside: it is checked and bounded here, and it never spares a prompt the guards
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from extproc.apis.chat import Message, encode_json, new_id
+from extproc.apis.chat import Message, chunk, encode_json, new_id
 from extproc.contract import JsonValue
+from extproc.decision import ToolCall
 from extproc.errors import InvalidRequest
+
+# The model that answers for what the gateway itself does in function calling.
+FUNCTION_MODEL: Final = "Arch-Function"
 
 KEY: Final = "x-arch-state"
 
@@ -30,23 +33,13 @@ _MALFORMED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A call that the gateway made for the client, and the API's answer."""
-
-    call_id: str
-    name: str
-    arguments: Mapping[str, JsonValue]
-    answer: str
-
-
 def new_call_id() -> str:
     return new_id(_CALL_PREFIX)
 
 
-def tool_call(call: ToolCall) -> dict[str, JsonValue]:
+def _openai(call: ToolCall) -> dict[str, JsonValue]:
     """The call in the OpenAI form: arguments are a JSON string."""
-    function: JsonValue = {"name": call.name, "arguments": encode_json(call.arguments).decode()}
+    function: JsonValue = {"name": call.name, "arguments": call.arguments}
     return {"id": call.call_id, "type": "function", "function": function}
 
 
@@ -54,11 +47,22 @@ def messages_of(call: ToolCall) -> tuple[Message, Message]:
     """The assistant message that calls, and the tool message that answers."""
     assistant: Message = {
         "role": "assistant",
-        "model": "Arch-Function",
+        "model": FUNCTION_MODEL,
         "content": "",
-        "tool_calls": [tool_call(call)],
+        "tool_calls": [_openai(call)],
     }
     return assistant, {"role": "tool", "content": call.answer, "tool_call_id": call.call_id}
+
+
+def chunks_of(call: ToolCall) -> tuple[bytes, bytes]:
+    """The same two messages as chunks, which a stream has before its answer."""
+    # A delta numbers its tool calls; a message does not.
+    calls: JsonValue = [{"index": 0, **_openai(call)}]
+    _, tool = messages_of(call)
+    return (
+        chunk(FUNCTION_MODEL, {"role": "assistant", "content": "", "tool_calls": calls}),
+        chunk(FUNCTION_MODEL, tool),
+    )
 
 
 def dump(call: ToolCall) -> str:

@@ -14,9 +14,8 @@ from typing import Final
 
 from extproc.apis import chat, state
 from extproc.apis.chat import ChatRequest, Completion
-from extproc.apis.state import ToolCall
 from extproc.contract import Jailbreak, Prompting, Provider, Target
-from extproc.decision import Decision, HttpRequest
+from extproc.decision import Decision, HttpRequest, ToolCall
 from extproc.errors import ApiError, ModelUnavailable, PromptRejected
 from extproc.inference.roles import Models, RoleUnavailable
 from extproc.pipeline import conversation, dispatch, function
@@ -91,7 +90,7 @@ class Ingress:
     ) -> Decision:
         match await self._choose(candidates, turn):
             case Ask() as ask:
-                completion = Completion(dispatch.FUNCTION_MODEL, ask.question)
+                completion = Completion(state.FUNCTION_MODEL, ask.question)
                 return _noted(dispatch.answer(asked, completion, code="ask"), {"target": ask.target.name})
             case Call() as call:
                 return _noted(await self._call(asked, provider, call, origin), {"target": call.target.name})
@@ -110,7 +109,12 @@ class Ingress:
     async def _call(self, asked: ChatRequest, provider: Provider, call: Call, origin: Origin) -> Decision:
         target = call.target
         body = await self.endpoints.call(target.call, call.arguments, asked.messages, origin)
-        done = ToolCall(state.new_call_id(), target.name, call.arguments, body.decode(errors="replace"))
+        done = ToolCall(
+            call_id=state.new_call_id(),
+            name=target.name,
+            arguments=chat.encode_json(call.arguments).decode(),
+            answer=body.decode(errors="replace"),
+        )
         if not target.auto_llm_dispatch:
             return dispatch.api_answer(asked, done)
         system_prompt = target.system_prompt or self.prompting.system_prompt

@@ -11,8 +11,8 @@ from typing import Final
 
 from extproc.apis import chat, sse
 from extproc.apis.chat import ChatRequest, Message
-from extproc.contract import Provider
-from extproc.decision import Forward, ResponseEdit, Whole
+from extproc.contract import Provider, Wire
+from extproc.decision import Forward, ResponseEdit
 
 _UNAVAILABLE: Final = chat.error_body(
     "The local chat model did not answer: see `archgw status`.", "api_error", "model_unavailable"
@@ -27,27 +27,22 @@ def forward(request: ChatRequest, messages: list[Message], provider: Provider) -
         cluster=provider.cluster,
         path=f"/v2/models/{provider.model}/{verb}",
         body=chat.encode_json({"REQUEST": body.decode()}),
-        edits=(ResponseEdit(whole=_unwrap_whole, stream=_UnwrapStream),),
+        edit=ResponseEdit(wire=Wire.TRITON),
     )
 
 
-def _unwrap(payload: bytes) -> bytes | None:
-    """The OpenAI JSON inside one Triton answer."""
-    answer = chat.decode_object(payload)
-    text = answer.get("RESPONSE") if answer else None
-    return text.encode() if isinstance(text, str) else None
-
-
-def _unwrap_whole(answer: Whole) -> Whole:
-    body = _unwrap(answer.body) if answer.status == 200 else None
-    if body is None:
-        return Whole(status=503, content_type="application/json", body=_UNAVAILABLE)
-    fault = (chat.decode_object(body) or {}).get("error")
+def unwrap(status: int, body: bytes) -> tuple[int, bytes]:
+    """Status and body of a whole answer as an OpenAI client expects them."""
+    inner = _inner(body) if status == 200 else None
+    if inner is None:
+        return 503, _UNAVAILABLE
     # The model tells a bad request from a good one; Triton's endpoint has no status for it.
-    return Whole(status=200 if fault is None else 400, content_type="application/json", body=body)
+    return (400 if "error" in (chat.decode_object(inner) or {}) else 200), inner
 
 
-class _UnwrapStream:
+class UnwrapStream:
+    """Each event of Triton's becomes one of OpenAI's, and the stream ends as OpenAI's do."""
+
     def __init__(self) -> None:
         self._events = sse.EventDecoder()
 
@@ -59,4 +54,11 @@ class _UnwrapStream:
 
     @staticmethod
     def _frame(events: list[bytes]) -> bytes:
-        return b"".join(sse.event(_unwrap(payload) or _UNAVAILABLE) for payload in events)
+        return b"".join(sse.event(_inner(payload) or _UNAVAILABLE) for payload in events)
+
+
+def _inner(payload: bytes) -> bytes | None:
+    """The OpenAI JSON inside one Triton answer."""
+    answer = chat.decode_object(payload)
+    text = answer.get("RESPONSE") if answer else None
+    return text.encode() if isinstance(text, str) else None

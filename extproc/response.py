@@ -1,0 +1,71 @@
+"""What a response becomes on its way back to the client. Pure: bytes and values in, bytes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from extproc.apis import chat, sse, state
+from extproc.contract import Wire
+from extproc.decision import ResponseEdit, ToolCall
+from extproc.providers import triton
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A complete response body with its status."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class StreamEdit(Protocol):
+    """Changes an event stream as it passes. Chunk borders are arbitrary."""
+
+    def feed(self, chunk: bytes) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+def edit_whole(edit: ResponseEdit, answer: Whole) -> Whole:
+    """A JSON answer."""
+    if edit.wire is Wire.TRITON:
+        status, body = triton.unwrap(answer.status, answer.body)
+        answer = Whole(status, "application/json", body)
+    return answer if edit.call is None else _add_state(answer, edit.call)
+
+
+def stream_edits(edit: ResponseEdit) -> list[StreamEdit]:
+    """The edits of an event stream, in the order in which each chunk takes them."""
+    edits: list[StreamEdit] = []
+    if edit.wire is Wire.TRITON:
+        edits.append(triton.UnwrapStream())
+    if edit.call is not None:
+        edits.append(_Prepend(state.chunks_of(edit.call)))
+    return edits
+
+
+def _add_state(answer: Whole, call: ToolCall) -> Whole:
+    """`answer` with the state in its metadata; anything but a completion passes as it is."""
+    fields = chat.decode_fields(answer.body) if answer.status == 200 else None
+    if fields is None:
+        return answer
+    metadata = chat.decode_object(bytes(fields["metadata"])) if "metadata" in fields else None
+    merged = {**(metadata or {}), state.KEY: state.dump(call)}
+    return replace(answer, body=chat.encode_json({**fields, "metadata": merged}))
+
+
+class _Prepend:
+    """Puts chunks before the first byte of an event stream."""
+
+    def __init__(self, chunks: Sequence[bytes]) -> None:
+        self._before = b"".join(map(sse.event, chunks))
+
+    def feed(self, chunk: bytes) -> bytes:
+        before, self._before = self._before, b""
+        return before + chunk
+
+    def flush(self) -> bytes:
+        return self._before
