@@ -59,7 +59,7 @@ async def _weather(request: web.Request) -> web.Response:
     raise web.HTTPBadRequest(text=f"wanted: location, a string, and days, an integer from 1 to {_MAX_DAYS}")
 
 
-async def _currency_exchange(request: web.Request) -> web.Response:
+async def _currency(request: web.Request) -> web.Response:
     match await _arguments(request):
         case {"currency_symbol": str(symbol)} if symbol.strip():
             return web.json_response(exchange(symbol))
@@ -73,7 +73,7 @@ def main() -> None:
     arguments = parser.parse_args()
     app = web.Application()
     app.router.add_post("/weather", _weather)
-    app.router.add_post("/currency_exchange", _currency_exchange)
+    app.router.add_post("/currency", _currency)
     web.run_app(app, host=arguments.host, port=arguments.port, print=lambda *_: None)
 
 
