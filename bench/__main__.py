@@ -1,0 +1,159 @@
+"""`python -m bench`: one run, one report on stdout. Progress goes to stderr."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from bench import envoys, gateway, litellm, load, machine, memory, models, report
+from bench.load import CONCURRENCIES, BenchError, Load
+from bench.processes import descendants, free_ports, resident, running
+from bench.report import Row
+
+_WORK: Final = Path(__file__).with_name(".work")
+_ROWS: Final = ("direct", "plain", "egress", "ingress", "litellm", "models")
+# LiteLLM imports for half a minute on two slow cores.
+_LITELLM_SECONDS: Final = 180.0
+_ENVOY_SECONDS: Final = 10.0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description="Measure archgw beside plain Envoy and LiteLLM.")
+    parser.add_argument("--rows", default=",".join(_ROWS), help="which of " + ",".join(_ROWS))
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each load (default 8)")
+    parser.add_argument("--warm-up", type=float, default=2.0, help="seconds of load before each path is measured")
+    parser.add_argument("--memory", action="store_true", help="instead: 100,000 requests, and the workers' memory")
+    parser.add_argument("--requests", type=int, default=100_000, help="how many of them with --memory")
+    arguments = parser.parse_args()
+    arguments.rows = arguments.rows.split(",")
+    if unknown := set(arguments.rows) - set(_ROWS):
+        parser.error(f"unknown rows: {', '.join(sorted(unknown))}")
+    return arguments
+
+
+class Bench:
+    """One run: where its files lie, and how long each load takes."""
+
+    def __init__(self, scratch: Path, seconds: float, warm_up: float) -> None:
+        self._scratch = scratch
+        self._seconds = seconds
+        self._warm_up = warm_up
+
+    def loads(self, name: str, url: str) -> tuple[Load, ...]:
+        body_file = self._scratch / "body.json"
+        load.run(url, max(CONCURRENCIES), self._warm_up, body_file)
+        taken = []
+        for concurrency in CONCURRENCIES:
+            _progress(f"{name}, concurrency {concurrency}")
+            taken.append(load.run(url, concurrency, self._seconds, body_file))
+        return tuple(taken)
+
+    @contextlib.contextmanager
+    def envoy(self, name: str, config: str, port: int, concurrency: int) -> Iterator[tuple[str, int]]:
+        """An Envoy that answers. Yields the URL of its chat completions, and its pid."""
+        file = self._scratch / f"{name}.yaml"
+        file.write_text(config)
+        url = f"http://127.0.0.1:{port}/v1/chat/completions"
+        log = self._scratch / f"{name}.log"
+        with running(envoys.argv(file, concurrency), log, ready=lambda: load.check(url), seconds=_ENVOY_SECONDS) as pid:
+            yield url, pid
+
+    @contextlib.contextmanager
+    def litellm(self, upstream: int) -> Iterator[tuple[str, int]]:
+        _progress(f"starting LiteLLM {litellm.VERSION}")
+        command = litellm.install(_WORK)
+        [port] = free_ports(1)
+        file = self._scratch / "litellm.yaml"
+        file.write_text(litellm.config(upstream))
+        url = f"http://127.0.0.1:{port}/v1/chat/completions"
+        argv = litellm.argv(command, file, port)
+        log = self._scratch / "litellm.log"
+
+        def ready() -> None:
+            if litellm.started_workers(log) < litellm.WORKERS:
+                raise OSError("not all of its workers have started")
+            load.check(url)
+
+        with running(argv, log, ready=ready, seconds=_LITELLM_SECONDS, env=litellm.ENVIRONMENT) as pid:
+            yield url, pid
+
+    def rows(self, wanted: list[str]) -> Iterator[Row]:
+        """One path after the other: what is measured has the machine for itself, but for wrk and the upstream."""
+        upstream, plain = free_ports(2)
+        with self.envoy("upstream", envoys.mock_upstream(upstream), upstream, concurrency=1) as (direct_url, _):
+            if "direct" in wanted:
+                yield Row(report.DIRECT, self.loads(report.DIRECT, direct_url))
+            if "plain" in wanted:
+                config = envoys.plain_proxy(plain, upstream)
+                with self.envoy("plain", config, plain, machine.cores()) as (plain_url, pid):
+                    yield self._row(report.PLAIN, plain_url, lambda: {"envoy": (resident(pid),)})
+            if {"egress", "ingress"} & set(wanted):
+                _progress("starting archgw")
+                with gateway.started(self._scratch / "archgw", upstream) as running_gateway:
+                    if "egress" in wanted:
+                        yield self._row(report.EGRESS, running_gateway.egress, running_gateway.memory)
+                    if "ingress" in wanted:
+                        yield self._row(report.INGRESS, running_gateway.ingress, running_gateway.memory)
+            if "litellm" in wanted:
+                with self.litellm(upstream) as (litellm_url, pid):
+                    yield self._row(report.LITELLM, litellm_url, lambda: _tree(pid))
+
+    def _row(self, name: str, url: str, sizes: Callable[[], Mapping[str, tuple[int, ...]]]) -> Row:
+        loads = self.loads(name, url)
+        return Row(name, loads, sizes())
+
+
+def _tree(pid: int) -> dict[str, tuple[int, ...]]:
+    """A parent and its workers; helpers of a few megabytes count in the parent's figure."""
+    parent, *others = descendants(pid)
+    sizes = [resident(one) for one in others]
+    workers = tuple(sorted(sizes, reverse=True)[: litellm.WORKERS])
+    return {"worker": workers, "parent": (resident(parent) + sum(sizes) - sum(workers),)}
+
+
+def _progress(text: str) -> None:
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def _run(arguments: argparse.Namespace, scratch: Path) -> None:
+    bench = Bench(scratch, arguments.seconds, arguments.warm_up)
+    about = machine.describe()
+    if arguments.memory:
+        [upstream] = free_ports(1)
+        with (
+            bench.envoy("upstream", envoys.mock_upstream(upstream), upstream, concurrency=1),
+            gateway.started(scratch / "archgw", upstream) as running_gateway,
+        ):
+            measured = memory.measure(running_gateway, arguments.requests, scratch / "body.json", _progress)
+        print("\n".join([*about, "", *memory.table(measured)]))
+        return
+    direct = None
+    if "models" in arguments.rows:
+        _progress("models, called directly")
+        direct = models.measure(load.PROMPT)
+    rows = list(bench.rows(arguments.rows))
+    print("\n".join(about))
+    if rows:
+        print("\n".join(["", *report.table(rows)]))
+    print("\n".join(["", *report.ratios(rows, direct)]))
+
+
+def main() -> int:
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory(prefix="archgw-bench-") as scratch:
+        try:
+            load.find_wrk()
+            _run(arguments, Path(scratch))
+        except BenchError as error:
+            print(f"bench: {error}", file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

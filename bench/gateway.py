@@ -1,0 +1,123 @@
+"""The gateway itself, started as a user starts it, on a configuration of the bench's own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from bench import load
+from bench.load import BenchError
+from bench.processes import descendants, free_ports, resident
+
+WORKERS: Final = 2
+_UP_SECONDS: Final = 120.0
+
+
+def config(ingress: int, egress: int, upstream: int) -> str:
+    """Guard on, two prompt targets that the bench prompt does not mean, one provider, as many workers as LiteLLM."""
+    return yaml.safe_dump(
+        {
+            "version": "v1",
+            "listeners": {
+                "ingress": {"address": "127.0.0.1", "port": ingress},
+                "egress": {"address": "127.0.0.1", "port": egress},
+            },
+            "endpoints": {"bench_api": {"endpoint": f"127.0.0.1:{upstream}"}},
+            "llm_providers": [
+                {
+                    "name": "bench",
+                    "provider": "openai_compatible",
+                    "base_url": f"http://127.0.0.1:{upstream}/v1",
+                    "model": "mock",
+                    "access_key": "$BENCH_KEY",
+                    "default": True,
+                }
+            ],
+            "prompt_guards": {"input_guards": {"jailbreak": {}}},
+            "prompt_targets": [
+                {
+                    "name": "card_lost",
+                    "description": "Report a lost or stolen bank card and block it",
+                    "endpoint": {"name": "bench_api", "path": "/card_lost"},
+                    "parameters": [
+                        {"name": "card", "type": "str", "description": "Last four digits", "required": True}
+                    ],
+                },
+                {
+                    "name": "transfer",
+                    "description": "Transfer an amount of money to another account",
+                    "endpoint": {"name": "bench_api", "path": "/transfer"},
+                    "parameters": [{"name": "amount", "type": "float", "description": "Amount", "required": True}],
+                },
+            ],
+            "overrides": {"filter_workers": WORKERS},
+        },
+        sort_keys=False,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A running gateway."""
+
+    egress: str
+    ingress: str
+    run_dir: Path
+
+    def memory(self) -> Mapping[str, tuple[int, ...]]:
+        """Resident bytes of each process, by part: envoy, extproc, triton (with one process for each model)."""
+        sizes: dict[str, tuple[int, ...]] = {}
+        for name, pid in sorted(_pids(self.run_dir)):
+            sizes[name] = sizes.get(name, ()) + tuple(resident(one) for one in descendants(pid))
+        return sizes
+
+    def workers(self) -> dict[int, int]:
+        """Resident bytes of each filter worker, by pid."""
+        return {pid: resident(pid) for name, pid in sorted(_pids(self.run_dir)) if name == "extproc"}
+
+
+def _archgw(*arguments: str) -> list[str]:
+    return [str(Path(sys.executable).with_name("archgw")), *arguments]
+
+
+def _pids(run_dir: Path) -> list[tuple[str, int]]:
+    done = subprocess.run(
+        _archgw("status", "--json", "--run-dir", str(run_dir)), check=True, capture_output=True, text=True
+    )
+    status: dict[str, Any] = json.loads(done.stdout)
+    return [(part["name"].rstrip("0123456789-_"), int(part["pid"])) for part in status["parts"] if part["pid"]]
+
+
+@contextlib.contextmanager
+def started(work: Path, upstream: int) -> Iterator[Gateway]:
+    """`archgw up`, and `archgw down` whatever happens."""
+    ingress, egress = free_ports(2)
+    work.mkdir(parents=True, exist_ok=True)
+    file = work / "arch_config.yaml"
+    file.write_text(config(ingress, egress, upstream))
+    run_dir = work / "run"
+    environment = {**os.environ, "BENCH_KEY": "sk-bench"}
+    up = _archgw("up", str(file), "--local", "-cpu", "--run-dir", str(run_dir))
+    try:
+        done = subprocess.run(up, check=False, capture_output=True, text=True, env=environment, timeout=_UP_SECONDS)
+        if done.returncode:
+            raise BenchError(f"archgw up failed:\n{done.stdout}{done.stderr}")
+        gateway = Gateway(
+            egress=f"http://127.0.0.1:{egress}/v1/chat/completions",
+            ingress=f"http://127.0.0.1:{ingress}/v1/chat/completions",
+            run_dir=run_dir,
+        )
+        for url in (gateway.egress, gateway.ingress):
+            load.check(url)
+        yield gateway
+    finally:
+        subprocess.run(_archgw("down", "--run-dir", str(run_dir)), check=False, capture_output=True)

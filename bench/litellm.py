@@ -1,0 +1,64 @@
+"""LiteLLM's proxy, from PyPI, in a virtual environment of its own under bench/.work."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+VERSION: Final = "1.106.0"
+WORKERS: Final = 2
+
+# No price list from the network, no usage reports, no line for each request on its log.
+ENVIRONMENT: Final = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_TELEMETRY": "False",
+    "LITELLM_LOG": "ERROR",
+    "LITELLM_MODE": "PRODUCTION",
+}
+
+
+def install(work: Path) -> Path:
+    """The path of its command. Installs on the first call, and when the pinned version has changed."""
+    venv = work / "litellm"
+    command = venv / "bin" / "litellm"
+    stamp = venv / f".installed-{VERSION}"
+    if not stamp.exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(venv)], check=True)
+        pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python"), "install", "--quiet"]
+        subprocess.run([*pip, "--disable-pip-version-check", f"litellm[proxy]=={VERSION}"], check=True)
+        stamp.touch()
+    return command
+
+
+def config(upstream_port: int) -> str:
+    """One model, served by the mock upstream. No key, no database, no callbacks: its fastest form."""
+    parameters = {
+        "model": "openai/mock",
+        "api_base": f"http://127.0.0.1:{upstream_port}/v1",
+        "api_key": "sk-bench",
+    }
+    return yaml.safe_dump(
+        {
+            "model_list": [{"model_name": "mock", "litellm_params": parameters}],
+            "litellm_settings": {"telemetry": False, "set_verbose": False},
+            # On loopback, for one run: checking a client's key is work that the gateway's rows do not do either.
+            "general_settings": {"dangerously_permit_weak_or_unset_master_key": True},
+        },
+        sort_keys=False,
+    )
+
+
+def started_workers(log: Path) -> int:
+    """How many workers have read the configuration: each says so once. The first to listen would answer for all."""
+    return log.read_text(errors="replace").count("Proxy initialized with Config")
+
+
+def argv(command: Path, config_file: Path, port: int) -> list[str]:
+    return [
+        *(str(command), "--config", str(config_file), "--host", "127.0.0.1", "--port", str(port)),
+        *("--num_workers", str(WORKERS)),
+    ]

@@ -1,0 +1,74 @@
+"""Load from `wrk`, a C program, so that the measuring costs little of the two cores that are measured."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_SCRIPT: Final = Path(__file__).with_name("post.lua")
+CONCURRENCIES: Final = (1, 8, 32)
+
+# 30 tokens in the tokenizer of the shipped models; it means none of the prompt targets of the bench configuration.
+PROMPT: Final = (
+    "Please explain to me in a few short sentences why the leaves of many trees turn red and yellow "
+    "in the autumn before they fall to the ground."
+)
+BODY: Final = json.dumps(
+    {"model": "mock", "messages": [{"role": "user", "content": PROMPT}], "temperature": 0.2, "max_tokens": 64}
+).encode()
+
+
+class BenchError(Exception):
+    """The bench cannot go on, or what it measured means nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One run of wrk. Latencies in milliseconds, as the client saw them."""
+
+    concurrency: int
+    p50: float
+    p90: float
+    p99: float
+    per_second: float
+    requests: int
+
+
+def find_wrk() -> str:
+    path = shutil.which("wrk")
+    if path is None:
+        raise BenchError("wrk is not installed: apt-get install wrk")
+    return path
+
+
+def check(url: str) -> None:
+    """One request, read in full: a load of error pages must never become a row of the table. Raises `OSError`."""
+    request = urllib.request.Request(url, BODY, {"content-type": "application/json"})  # noqa: S310 - our own http URL
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        completion = json.load(answer)
+    if completion["choices"][0]["message"]["content"] is None:
+        raise BenchError(f"{url}: no completion: {completion}")
+
+
+def run(url: str, concurrency: int, seconds: float, body_file: Path) -> Load:
+    """Closed loop: each of `concurrency` connections sends its next request when its last answer has come."""
+    body_file.write_bytes(BODY)
+    argv = [find_wrk(), "-t1", f"-c{concurrency}", f"-d{seconds:g}s", "--timeout", "30s", "-s", str(_SCRIPT), url]
+    output = subprocess.run([*argv, "--", str(body_file)], check=True, capture_output=True, text=True).stdout
+    result = json.loads(output.splitlines()[-1])
+    failed = result["bad_status"] + result["broken"]
+    if failed or not result["requests"]:
+        raise BenchError(f"{url} at concurrency {concurrency}: {failed} of {result['requests']} requests failed")
+    return Load(
+        concurrency=concurrency,
+        p50=result["p50_us"] / 1000,
+        p90=result["p90_us"] / 1000,
+        p99=result["p99_us"] / 1000,
+        per_second=result["requests"] / (result["duration_us"] / 1e6),
+        requests=result["requests"],
+    )

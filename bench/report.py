@@ -1,0 +1,89 @@
+"""What was measured, as Markdown. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bench.load import Load
+from bench.processes import MB
+
+DIRECT = "direct to the mock upstream"
+PLAIN = "plain Envoy"
+EGRESS = "archgw egress"
+INGRESS = "archgw ingress (guard + intent)"
+LITELLM = "LiteLLM proxy"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One way to the upstream. `memory`: resident bytes of each process after the load, by part."""
+
+    name: str
+    loads: tuple[Load, ...]
+    memory: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def at(self, concurrency: int) -> Load | None:
+        return next((load for load in self.loads if load.concurrency == concurrency), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The models called in one process, one text after the other: median milliseconds."""
+
+    guard: float
+    embed: float
+    both: float
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    concurrencies = [load.concurrency for load in rows[0].loads]
+    head = ["", *(f"c={c}: p50 / p90 / p99 ms" for c in concurrencies), *(f"c={c}: req/s" for c in concurrencies)]
+    lines = [_line([*head, "resident MB"]), _line(["---", *["---:"] * (2 * len(concurrencies)), "---"])]
+    for row in rows:
+        latencies = [f"{load.p50:.2f} / {load.p90:.2f} / {load.p99:.2f}" for load in row.loads]
+        rates = [f"{load.per_second:,.0f}" for load in row.loads]
+        lines.append(_line([row.name, *latencies, *rates, _memory(row.memory)]))
+    return lines
+
+
+def ratios(rows: Sequence[Row], models: Models | None) -> list[str]:
+    """The figures that the design promises, from the rows that were measured."""
+    by_name = {row.name: row for row in rows}
+    lines = [_line(["measure", "figure", "goal"]), _line(["---", "---", "---"])]
+    plain, lite, egress = by_name.get(PLAIN), by_name.get(LITELLM), by_name.get(EGRESS)
+    for name in (EGRESS, INGRESS, LITELLM):
+        if (row := by_name.get(name)) and plain and (one := row.at(1)) and (base := plain.at(1)):
+            lines += [_line([f"{name}: added to plain Envoy's p50, c=1", f"{one.p50 - base.p50:.2f} ms", ""])]
+    if plain and lite and egress:
+        if (ours := egress.at(1)) and (theirs := lite.at(1)) and (base := plain.at(1)):
+            ratio = (theirs.p50 - base.p50) / max(ours.p50 - base.p50, 0.001)
+            lines.append(_line(["egress: added p50 at c=1, against LiteLLM's", f"1/{ratio:.1f}", "at most 1/8"]))
+        if (ours := egress.at(32)) and (theirs := lite.at(32)) and (base := plain.at(32)):
+            ratio = ours.per_second / theirs.per_second
+            lines.append(_line(["egress: req/s at c=32, against LiteLLM's", f"{ratio:.1f} times", "at least 10 times"]))
+            share = ours.per_second / base.per_second
+            lines.append(_line(["egress: req/s at c=32, against plain Envoy's", f"{share:.2f} times", ""]))
+    ingress = by_name.get(INGRESS)
+    if models:
+        figure = f"{models.both:.2f} ms (guard {models.guard:.2f}, embed {models.embed:.2f})"
+        lines.append(_line(["models called directly, one process, one after the other: p50", figure, ""]))
+        if ingress and (ours := ingress.at(1)):
+            figure = f"{ours.p50 / models.both:.2f} times"
+            lines.append(_line(["ingress: p50 at c=1, against the models alone", figure, "at most 2 times"]))
+    if egress and (workers := egress.memory.get("extproc")):
+        lines.append(_line(["largest filter worker", f"{max(workers) / MB:.0f} MB", "at most 120 MB"]))
+    return lines
+
+
+def _memory(memory: Mapping[str, tuple[int, ...]]) -> str:
+    """`envoy 52; extproc 2 x 71`."""
+    parts = []
+    for name, sizes in memory.items():
+        mean = sum(sizes) / max(len(sizes), 1) / MB
+        parts.append(f"{name} {len(sizes)} x {mean:.0f}" if len(sizes) > 1 else f"{name} {mean:.0f}")
+    return "; ".join(parts)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
