@@ -1,0 +1,25 @@
+"""The bench measures what it says: the guard on, two filter workers, a prompt that no target was made for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench import gateway
+from controlplane.compile.gateway import compile_gateway
+from controlplane.compile.plans import Site, TritonPorts
+from controlplane.config.load import load
+
+
+def test_the_configuration_is_valid_and_has_guard_targets_and_two_workers(tmp_path: Path) -> None:
+    file = tmp_path / "arch_config.yaml"
+    file.write_text(gateway.config(ingress=10001, egress=12001, upstream=9001))
+
+    loaded = load(file, {"BENCH_KEY": "sk-bench"})
+
+    assert loaded.warnings == ()
+    assert loaded.config.overrides.filter_workers == 2
+    site = Site(TritonPorts(http=8000, grpc=8001, metrics=8002), workers=2, internal_socket="", repair_lock="")
+    prompting = compile_gateway(loaded.config, site).contract.prompting
+    assert prompting is not None
+    assert prompting.jailbreak is not None
+    assert len(prompting.targets) == 2
