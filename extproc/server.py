@@ -14,7 +14,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from extproc import request_stream, response_stream
 from extproc.contract import FilterContract
-from extproc.gateway import Gateway, open_gateway
+from extproc.gateway import open_gateway
+from extproc.request_stream import Decider
 from extproc.stream import ProtocolError, Stream
 
 log = logging.getLogger(__name__)
@@ -36,8 +37,10 @@ _OPTIONS: Final = (
 )
 
 
-class _Processor(external_processor_pb2_grpc.ExternalProcessorServicer):  # type: ignore[misc]
-    def __init__(self, gateway: Gateway) -> None:
+class Processor(external_processor_pb2_grpc.ExternalProcessorServicer):  # type: ignore[misc]
+    """The ext_proc service: every stream is one half of one HTTP request."""
+
+    def __init__(self, gateway: Decider) -> None:
         self._gateway = gateway
 
     async def Process(self, _requests: object, context: Any) -> None:  # noqa: N802 - the name in the proto
@@ -60,7 +63,7 @@ async def serve(contract: FilterContract, socket: Path) -> None:
         loop.add_signal_handler(signum, stop.set)
     async with open_gateway(contract) as gateway:
         server = grpc.aio.server(options=_OPTIONS)
-        external_processor_pb2_grpc.add_ExternalProcessorServicer_to_server(_Processor(gateway), server)
+        external_processor_pb2_grpc.add_ExternalProcessorServicer_to_server(Processor(gateway), server)
         servicer = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
         socket.unlink(missing_ok=True)  # noqa: ASYNC240 - before anything is served

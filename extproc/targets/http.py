@@ -18,6 +18,9 @@ from extproc.errors import ApiError, UpstreamTimeout
 # An answer goes into a prompt; one larger than this is of no use to any model, and must not fill our memory.
 MAX_ANSWER_BYTES: Final = 1 << 20
 
+# Set by the internal listener on replies of its own, so that they are told from an endpoint's.
+_LOCAL_REPLY: Final = "x-archgw-local-reply"
+
 _PLACEHOLDER: Final = re.compile(r"\{([^{}/]+)\}")
 
 
@@ -66,8 +69,11 @@ class Endpoints:
                 headers=headers,
                 allow_redirects=False,
             ) as response:
-                if response.status == 504:
+                made_by_envoy = response.headers.get(_LOCAL_REPLY)
+                if made_by_envoy == UpstreamTimeout.code:
                     raise UpstreamTimeout(f"{where} gave no answer in time.")
+                if made_by_envoy:
+                    raise ApiError(f"{where} cannot be reached.", response.status)
                 if not 200 <= response.status < 300:
                     raise ApiError(f"{where} answered with status {response.status}.", response.status)
                 return await _bounded(response, where)

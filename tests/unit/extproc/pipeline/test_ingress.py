@@ -1,0 +1,274 @@
+"""A prompt's way through the ingress listener, with models and endpoints stood in for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from extproc.apis import state
+from extproc.contract import (
+    FailMode,
+    Inference,
+    Intent,
+    Jailbreak,
+    Model,
+    Parameter,
+    ParameterType,
+    Prompting,
+    Provider,
+    Target,
+    Wire,
+)
+from extproc.decision import Decision, Forward, HttpRequest, Reply
+from extproc.errors import ApiError, GuardUnavailable, InvalidRequest, ModelNotFound, ModelUnavailable, PromptRejected
+from extproc.inference.roles import FunctionCall, Role
+from extproc.pipeline.ingress import Ingress
+from extproc.pipeline.intent import TargetIndex
+from tests.unit.extproc.fakes import FakeEndpoints, FakeModels, target
+
+DAYS = Parameter(name="days", type=ParameterType.INT, description="how many", required=True)
+WEATHER = target("weather", DAYS, system_prompt="You are a forecaster.")
+GUARD = Jailbreak(threshold=0.5, on_error=FailMode.BLOCK, message="Not this.")
+OPENAI = Provider(name="openai", model="gpt-4o", wire=Wire.OPENAI, cluster="provider_openai", default=True)
+INFERENCE = Inference(
+    url="127.0.0.1:1",
+    embed=Model(name="embed", timeout_ms=1),
+    guard=Model(name="guard", timeout_ms=1),
+    function=Model(name="function", timeout_ms=1),
+)
+
+
+@dataclass
+class Bench:
+    """An ingress listener with everything around it faked."""
+
+    models: FakeModels = field(default_factory=FakeModels)
+    endpoints: FakeEndpoints = field(default_factory=FakeEndpoints)
+    targets: tuple[Target, ...] = (WEATHER, target("money"))
+    default_target: Target | None = None
+    guard: Jailbreak | None = GUARD
+
+    async def decide(self, said: str | list[dict[str, Any]], **fields: object) -> Decision:
+        messages = [{"role": "user", "content": said}] if isinstance(said, str) else said
+        prompting = Prompting(
+            inference=INFERENCE,
+            intent=Intent(threshold=0.5),
+            jailbreak=self.guard,
+            targets=self.targets,
+            default_target=self.default_target,
+            system_prompt="You are a helper.",
+        )
+        index = TargetIndex(self.models, self.targets)
+        down, self.models.down = self.models.down, {}
+        gate, self.models.embed_gate = self.models.embed_gate, None
+        await index.build()
+        self.models.down, self.models.embed_gate = down, gate
+        self.models.asked.clear()
+        headers = fields.pop("headers", {})
+        assert isinstance(headers, dict)
+        body = json.dumps({"messages": messages, **fields}).encode()
+        request = HttpRequest("ingress", "POST", "/v1/chat/completions", headers, body, "id")
+        ingress = Ingress(prompting, (OPENAI,), self.models, index, self.endpoints)  # type: ignore[arg-type]
+        return await ingress.decide(request)
+
+
+def reply(decision: Decision) -> Reply:
+    assert isinstance(decision, Reply)
+    return decision
+
+
+def forward(decision: Decision) -> Forward:
+    assert isinstance(decision, Forward)
+    return decision
+
+
+def sent(decision: Decision) -> dict[str, Any]:
+    body = json.loads(forward(decision).body)
+    assert isinstance(body, dict)
+    return body
+
+
+def called(**arguments: Any) -> FakeModels:
+    return FakeModels(calls=(FunctionCall("weather", arguments),))
+
+
+async def test_a_prompt_that_means_no_target_goes_to_the_llm_with_the_system_prompt() -> None:
+    bench = Bench()
+    body = sent(await bench.decide("hello"))
+    assert body["messages"] == [
+        {"role": "system", "content": "You are a helper."},
+        {"role": "user", "content": "hello"},
+    ]
+    assert body["model"] == "gpt-4o"
+    assert Role.FUNCTION not in bench.models.asked
+    assert bench.endpoints.calls == []
+
+
+async def test_a_blocked_prompt_reaches_neither_function_model_nor_api_nor_llm() -> None:
+    bench = Bench(models=FakeModels(attack=0.5, calls=(FunctionCall("weather", {"days": 3}),)))
+    blocked = reply(await bench.decide("weather"))
+    answer = json.loads(blocked.body)
+    assert blocked.status == 200
+    assert ("x-prompt-guard-error-code", "jailbreak") in blocked.headers
+    assert answer["model"] == "Arch-Guard"
+    assert answer["choices"][0]["message"]["content"] == "Not this."
+    assert answer["choices"][0]["finish_reason"] == "content_filter"
+    assert Role.FUNCTION not in bench.models.asked
+    assert bench.endpoints.calls == []
+    assert blocked.notes["guard"] == "blocked"
+
+
+async def test_a_blocked_stream_says_so_as_a_stream() -> None:
+    blocked = reply(await Bench(models=FakeModels(attack=1.0)).decide("hello", stream=True))
+    assert blocked.content_type == "text/event-stream"
+    assert b"Not this." in blocked.body
+    assert blocked.body.endswith(b"data: [DONE]\n\n")
+
+
+async def test_a_guard_may_answer_with_a_status() -> None:
+    guard = Jailbreak(threshold=0.5, on_error=FailMode.BLOCK, message="Not this.", status=403)
+    with pytest.raises(PromptRejected) as caught:
+        await Bench(models=FakeModels(attack=1.0), guard=guard).decide("hello")
+    assert caught.value.status == 403
+    assert ("x-prompt-guard-error-code", "jailbreak") in caught.value.headers
+
+
+async def test_a_guard_without_a_verdict_blocks_or_is_seen_to_have_let_pass() -> None:
+    with pytest.raises(GuardUnavailable):
+        await Bench(models=FakeModels(down={Role.GUARD: "dead"})).decide("hello")
+    lenient = Jailbreak(threshold=0.5, on_error=FailMode.ALLOW, message="Not this.")
+    passed = await Bench(models=FakeModels(down={Role.GUARD: "dead"}), guard=lenient).decide("hello")
+    assert forward(passed).notes["guard"] == "failed_open"
+
+
+async def test_guard_and_intent_run_at_the_same_time() -> None:
+    models = FakeModels(guard_gate=asyncio.Event(), embed_gate=asyncio.Event())
+    bench = Bench(models=models)
+    deciding = asyncio.create_task(bench.decide("hello"))
+    async with asyncio.timeout(5):
+        while set(models.asked) != {Role.GUARD, Role.EMBED}:
+            await asyncio.sleep(0)
+    assert models.guard_gate
+    assert models.embed_gate
+    models.guard_gate.set()
+    models.embed_gate.set()
+    forward(await deciding)
+
+
+async def test_a_verdict_against_the_prompt_does_not_wait_for_the_intent() -> None:
+    models = FakeModels(attack=1.0, embed_gate=asyncio.Event())
+    async with asyncio.timeout(5):
+        assert reply(await Bench(models=models).decide("hello")).code == "blocked"
+
+
+async def test_a_call_with_all_arguments_is_made_and_its_answer_is_the_llms_context() -> None:
+    bench = Bench(models=called(days="3", invented=1))
+    decision = forward(await bench.decide("weather for three days"))
+    assert bench.endpoints.calls == [("/weather", {"days": 3})]
+    messages = sent(decision)["messages"]
+    assert messages[0] == {"role": "system", "content": "You are a forecaster."}
+    assert messages[-1]["content"] == 'weather for three days\ncontext: {"temperature": 20}'
+    assert decision.edit
+    assert decision.edit.call
+    assert (decision.edit.call.name, decision.edit.call.arguments) == ("weather", '{"days":3}')
+    assert decision.notes["target"] == "weather"
+
+
+async def test_a_missing_argument_is_asked_for_by_name() -> None:
+    bench = Bench(models=called())
+    asked = reply(await bench.decide("weather"))
+    answer = json.loads(asked.body)
+    assert answer["model"] == "Arch-Function"
+    assert answer["choices"][0]["message"]["content"] == "Could you provide the following details days ?"
+    assert bench.endpoints.calls == []
+
+
+async def test_an_answer_to_the_question_completes_the_call_whatever_its_own_words_mean() -> None:
+    bench = Bench(models=called(days=5))
+    dialogue = [
+        {"role": "user", "content": "weather"},
+        {"role": "assistant", "model": "Arch-Function", "content": "Could you provide the following details days ?"},
+        {"role": "user", "content": "five"},
+    ]
+    messages = sent(await bench.decide(dialogue))["messages"]
+    assert bench.endpoints.calls == [("/weather", {"days": 5})]
+    assert all("model" not in message for message in messages)
+
+
+async def test_a_target_that_wants_no_llm_answers_itself() -> None:
+    bench = Bench(models=called(days=3), targets=(target("weather", DAYS, dispatch=False),))
+    answer = json.loads(reply(await bench.decide("weather")).body)
+    assert answer["choices"][0]["message"]["content"] == '{"temperature": 20}'
+    assert state.load(answer["metadata"])[1]["content"] == '{"temperature": 20}'
+    streamed = reply(await bench.decide("weather", stream=True)).body
+    assert streamed.index(b'"role":"tool"') < streamed.index(b'"finish_reason":"stop"')
+
+
+async def test_the_default_target_answers_what_means_no_other() -> None:
+    completion = b'{"choices":[{"message":{"role":"assistant","content":"from the api"}}]}'
+    endpoints = FakeEndpoints(body=completion)
+    bench = Bench(endpoints=endpoints, default_target=target("fallback", dispatch=False))
+    assert reply(await bench.decide("hello")).body == completion
+    assert endpoints.calls == [("/fallback", {})]
+    assert b"from the api" in reply(await bench.decide("hello", stream=True)).body
+
+
+async def test_a_default_target_that_answers_with_something_else_is_an_api_error() -> None:
+    bench = Bench(default_target=target("fallback", dispatch=False))
+    with pytest.raises(ApiError) as caught:
+        await bench.decide("hello")
+    assert caught.value.status == 502
+
+
+async def test_without_intent_a_prompt_goes_the_way_of_one_without_a_target() -> None:
+    bench = Bench(models=FakeModels(down={Role.EMBED: "unreachable"}))
+    assert forward(await bench.decide("weather")).cluster == "provider_openai"
+
+
+async def test_without_the_function_model_a_prompt_that_needs_it_fails() -> None:
+    with pytest.raises(ModelUnavailable):
+        await Bench(models=FakeModels(down={Role.FUNCTION: "dead"})).decide("weather")
+
+
+async def test_a_function_model_that_abstains_leaves_the_prompt_to_the_llm() -> None:
+    assert forward(await Bench().decide("weather")).edit is None
+
+
+async def test_own_messages_and_state_stay_in_the_gateway() -> None:
+    call = {"id": "call_arch_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    conversation: list[dict[str, Any]] = [
+        {"role": "user", "content": "weather"},
+        {"role": "assistant", "model": "Arch-Function", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_arch_1", "content": "20"},
+        {"role": "assistant", "content": "It is 20 degrees."},
+        {"role": "user", "content": "thanks"},
+    ]
+    metadata = {state.KEY: json.dumps({"messages": json.dumps(conversation[1:3])})}
+    body = sent(await Bench().decide(conversation, metadata=metadata))
+    assert [message["role"] for message in body["messages"]] == ["system", "user", "assistant", "user"]
+    assert "metadata" not in body
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"metadata": {state.KEY: "forged"}}, InvalidRequest),
+        ({"headers": {"x-arch-llm-provider-hint": "nope"}}, ModelNotFound),
+    ],
+)
+async def test_a_request_that_cannot_be_served_costs_no_model(fields: dict[str, Any], fault: type[Exception]) -> None:
+    bench = Bench()
+    with pytest.raises(fault):
+        await bench.decide("hello", **fields)
+    assert bench.models.asked == []
+
+
+async def test_a_failed_api_call_is_the_answer() -> None:
+    fault = ApiError("Endpoint `api` answered with status 418.", 418)
+    with pytest.raises(ApiError) as caught:
+        await Bench(models=called(days=3), endpoints=FakeEndpoints(fault=fault)).decide("weather")
+    assert ("x-function-error-code", "418") in caught.value.headers

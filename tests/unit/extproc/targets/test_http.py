@@ -1,0 +1,109 @@
+"""Calls to endpoints, through a real unix socket to a real server in the place of Envoy's internal listener."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from extproc.contract import EndpointCall, HttpMethod
+from extproc.errors import ApiError, UpstreamTimeout
+from extproc.targets.http import MAX_ANSWER_BYTES, Endpoints, Origin
+
+ORIGIN = Origin("id-1", "00-a-b-01")
+
+
+def call(path: str, method: HttpMethod = HttpMethod.POST) -> EndpointCall:
+    return EndpointCall(endpoint="api", cluster="endpoint_api", method=method, path=path)
+
+
+async def echo(request: web.Request) -> web.Response:
+    seen = {"method": request.method, "path": request.raw_path, "headers": dict(request.headers)}
+    return web.json_response({**seen, "body": (await request.read()).decode()})
+
+
+async def endless(_: web.Request) -> web.Response:
+    return web.Response(body=b"x" * (MAX_ANSWER_BYTES + 1))
+
+
+async def status(request: web.Request) -> web.Response:
+    headers = {"x-archgw-local-reply": request.query["by"]} if "by" in request.query else {}
+    return web.Response(status=int(request.match_info["code"]), headers=headers)
+
+
+async def broken(request: web.Request) -> web.Response:
+    assert request.transport
+    request.transport.close()
+    return web.Response()
+
+
+@pytest.fixture
+async def endpoints(tmp_path: Path) -> AsyncIterator[Endpoints]:
+    app = web.Application()
+    app.router.add_get("/endless", endless)
+    app.router.add_get("/status/{code}", status)
+    app.router.add_get("/broken", broken)
+    app.router.add_route("*", "/{tail:.*}", echo)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.UnixSite(runner, str(tmp_path / "s")).start()
+    client = Endpoints(str(tmp_path / "s"), timeout_ms=5000)
+    yield client
+    await client.close()
+    await runner.cleanup()
+
+
+async def echoed(endpoints: Endpoints, what: EndpointCall, **arguments: object) -> dict[str, object]:
+    body = await endpoints.call(what, arguments, [{"role": "user", "content": "hi"}], ORIGIN)  # type: ignore[arg-type]
+    return msgspec.json.decode(body, type=dict[str, object])
+
+
+async def test_post_sends_typed_arguments_and_messages_as_json(endpoints: Endpoints) -> None:
+    seen = await echoed(endpoints, call("/weather"), days=3, tags=["a"], flag=True)
+    assert seen["body"] == '{"days":3,"tags":["a"],"flag":true,"messages":[{"role":"user","content":"hi"}]}'
+
+
+async def test_an_endpoint_gets_the_request_id_and_the_trace_and_no_credentials(endpoints: Endpoints) -> None:
+    headers = (await echoed(endpoints, call("/weather")))["headers"]
+    assert isinstance(headers, dict)
+    headers = {name.lower(): value for name, value in headers.items()}
+    assert headers["x-arch-upstream"] == "endpoint_api"
+    assert (headers["x-request-id"], headers["traceparent"]) == ("id-1", "00-a-b-01")
+    assert headers.keys().isdisjoint({"authorization", "cookie", "x-api-key"})
+
+
+async def test_placeholders_take_arguments_and_get_sends_the_rest_as_query(endpoints: Endpoints) -> None:
+    seen = await echoed(endpoints, call("/c/{city}/w?v=1", HttpMethod.GET), city="a/b ?&é", days=3, unit="°C")
+    assert seen["path"] == "/c/a%2Fb%20%3F%26%C3%A9/w?v=1&days=3&unit=%C2%B0C"
+    assert seen["body"] == ""
+
+
+async def test_post_fills_the_path_too_and_does_not_repeat_what_it_filled(endpoints: Endpoints) -> None:
+    seen = await echoed(endpoints, call("/c/{city}"), city="x", days=1)
+    assert seen["path"] == "/c/x"
+    assert "city" not in str(seen["body"])
+
+
+@pytest.mark.parametrize(("path", "expected"), [("/status/418", 418), ("/status/302", 302), ("/status/504", 504)])
+async def test_any_status_but_2xx_is_the_clients_answer(endpoints: Endpoints, path: str, expected: int) -> None:
+    with pytest.raises(ApiError) as caught:
+        await endpoints.call(call(path, HttpMethod.GET), {}, [], ORIGIN)
+    assert caught.value.status == expected
+    assert all(word in caught.value.message for word in ("`api`", path, str(expected)))
+
+
+async def test_what_envoy_says_of_an_endpoint_is_told_from_what_the_endpoint_says(endpoints: Endpoints) -> None:
+    with pytest.raises(UpstreamTimeout):
+        await endpoints.call(call("/status/504?by=upstream_timeout", HttpMethod.GET), {}, [], ORIGIN)
+    with pytest.raises(ApiError, match="cannot be reached"):
+        await endpoints.call(call("/status/503?by=upstream_unavailable", HttpMethod.GET), {}, [], ORIGIN)
+
+
+@pytest.mark.parametrize("path", ["/endless", "/broken"])
+async def test_an_answer_that_cannot_be_used_is_a_502(endpoints: Endpoints, path: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        await endpoints.call(call(path, HttpMethod.GET), {}, [], ORIGIN)
+    assert caught.value.status == 502

@@ -1,0 +1,284 @@
+"""The ext_proc protocol as Envoy speaks it, over a real gRPC connection: every order and split that it allows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from envoy.config.core.v3.base_pb2 import HeaderMap, HeaderValue
+from envoy.service.ext_proc.v3 import external_processor_pb2_grpc
+from envoy.service.ext_proc.v3.external_processor_pb2 import (
+    HttpBody,
+    HttpHeaders,
+    HttpTrailers,
+    ProcessingRequest,
+    ProcessingResponse,
+)
+
+from extproc import replies
+from extproc.decision import Decision, Forward, HttpRequest, Reply, ResponseEdit, ToolCall
+from extproc.errors import InvalidRequest
+from extproc.server import Processor
+
+LIMIT = 1000
+CALL = ToolCall(call_id="call_arch_1", name="weather", arguments="{}", answer="20")
+
+
+@dataclass
+class Decider:
+    """Decides as it is told, and remembers what it was asked."""
+
+    how: Callable[[HttpRequest], Decision | Awaitable[Decision]]
+    max_request_bytes: int = LIMIT
+    request_timeout_s: float = 5.0
+    asked: list[HttpRequest] = field(default_factory=list)
+
+    async def decide(self, request: HttpRequest) -> Decision:
+        self.asked.append(request)
+        decision = self.how(request)
+        return decision if isinstance(decision, Forward | Reply) else await decision
+
+
+Exchange = Callable[[Decider, Sequence[ProcessingRequest]], Awaitable[list[ProcessingResponse]]]
+
+
+@pytest.fixture
+async def exchange(tmp_path: Path) -> AsyncIterator[Exchange]:
+    """Sends messages as one stream, and gives back what the filter answered until it ended the stream."""
+    servers: list[Any] = []
+
+    async def run(decider: Decider, messages: Sequence[ProcessingRequest]) -> list[ProcessingResponse]:
+        server = grpc.aio.server()
+        servers.append(server)
+        external_processor_pb2_grpc.add_ExternalProcessorServicer_to_server(Processor(decider), server)
+        address = f"unix:{tmp_path}/{len(servers)}.sock"
+        server.add_insecure_port(address)
+        await server.start()
+        async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(10):
+            stub = external_processor_pb2_grpc.ExternalProcessorStub(channel)
+            call = stub.Process(metadata=(("x-archgw-listener", "egress"), ("traceparent", "00-a-b-01")))
+            for message in messages:
+                await call.write(message)
+            if not messages:
+                await call.done_writing()
+            return [answer async for answer in call]
+
+    yield run
+    for server in servers:
+        await server.stop(None)
+
+
+def headers(fields: dict[str, str]) -> HeaderMap:
+    return HeaderMap(headers=[HeaderValue(key=name, raw_value=value.encode()) for name, value in fields.items()])
+
+
+def request_head(*, end: bool = False) -> ProcessingRequest:
+    fields = {":method": "POST", ":path": "/v1/chat/completions?a=b", "x-request-id": "id-1"}
+    return ProcessingRequest(request_headers=HttpHeaders(headers=headers(fields), end_of_stream=end))
+
+
+def body_of(kind: str, piece: bytes, *, end: bool) -> ProcessingRequest:
+    return ProcessingRequest(**{kind: HttpBody(body=piece, end_of_stream=end)})
+
+
+def pieces(kind: str, body: bytes, size: int) -> list[ProcessingRequest]:
+    cut = [body[start : start + size] for start in range(0, len(body), size)] or [b""]
+    return [body_of(kind, piece, end=index == len(cut) - 1) for index, piece in enumerate(cut)]
+
+
+def forward(edit: ResponseEdit | None = None) -> Forward:
+    return Forward(cluster="provider_a", body=b"new body", path="/x", edit=edit, notes={"target": "weather"})
+
+
+def changes(answer: ProcessingResponse, phase: str) -> dict[str, str]:
+    mutation = getattr(answer, phase).response.header_mutation
+    return {option.header.key: option.header.raw_value.decode() for option in mutation.set_headers}
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+async def test_the_body_is_the_same_for_every_way_it_is_cut(exchange: Exchange, size: int) -> None:
+    body = b'{"messages": [{"role": "user", "content": "h\xc3\xa9llo"}]}'
+    decider = Decider(lambda _: forward())
+    answers = await exchange(decider, [request_head(), *pieces("request_body", body, size)])
+    assert [request.body for request in decider.asked] == [body]
+    assert [answer.WhichOneof("response") for answer in answers] == ["request_headers", "request_body"]
+
+
+async def test_the_decider_is_told_the_listener_the_path_and_the_trace(exchange: Exchange) -> None:
+    decider = Decider(lambda _: forward())
+    await exchange(decider, [request_head(end=True)])
+    (request,) = decider.asked
+    assert (request.listener, request.method, request.path) == ("egress", "POST", "/v1/chat/completions")
+    assert (request.request_id, request.traceparent) == ("id-1", "00-a-b-01")
+
+
+async def test_a_forward_is_one_answer_to_headers_and_body(exchange: Exchange) -> None:
+    head, body = await exchange(Decider(lambda _: forward()), [request_head(), *pieces("request_body", b"old", 3)])
+    expected = {"x-arch-upstream": "provider_a", "content-length": "8", ":path": "/x"}
+    assert changes(head, "request_headers") == expected
+    assert head.request_headers.response.clear_route_cache
+    streamed = body.request_body.response.body_mutation.streamed_response
+    assert (streamed.body, streamed.end_of_stream) == (b"new body", True)
+    notes = head.dynamic_metadata["archgw"]
+    assert (notes["decision"], notes["target"]) == ("forward", "weather")
+    assert float(notes["filter_ms"]) >= 0
+    assert replies.EDIT not in head.dynamic_metadata
+
+
+async def test_an_edit_travels_in_metadata_and_no_compressed_answer_is_asked_for(exchange: Exchange) -> None:
+    head, _ = await exchange(Decider(lambda _: forward(ResponseEdit(call=CALL))), [request_head(end=True)])
+    assert json.loads(head.dynamic_metadata[replies.EDIT]["edit"])["call"]["name"] == "weather"
+    assert list(head.request_headers.response.header_mutation.remove_headers) == ["accept-encoding"]
+
+
+async def test_trailers_after_the_body_are_answered_too(exchange: Exchange) -> None:
+    trailers = ProcessingRequest(request_trailers=HttpTrailers())
+    answers = await exchange(
+        Decider(lambda _: forward()), [request_head(), body_of("request_body", b"x", end=False), trailers]
+    )
+    kinds = [answer.WhichOneof("response") for answer in answers]
+    assert kinds == ["request_headers", "request_body", "request_trailers"]
+    assert not answers[1].request_body.response.body_mutation.streamed_response.end_of_stream
+
+
+async def test_a_reply_is_immediate(exchange: Exchange) -> None:
+    reply = Reply(200, b"{}", "blocked", headers=(("x-a", "b"),))
+    (answer,) = await exchange(Decider(lambda _: reply), [request_head(end=True)])
+    immediate = answer.immediate_response
+    assert (immediate.status.code, immediate.body, immediate.details) == (200, b"{}", "archgw_blocked")
+    assert {o.header.key: o.header.raw_value for o in immediate.headers.set_headers} == {
+        "content-type": b"application/json",
+        "x-a": b"b",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [(InvalidRequest("No."), 400, "invalid_request"), (ZeroDivisionError("inside"), 500, "internal_error")],
+)
+async def test_every_failure_is_a_reply(exchange: Exchange, fault: Exception, status: int, code: str) -> None:
+    def fail(_: HttpRequest) -> Decision:
+        raise fault
+
+    (answer,) = await exchange(Decider(fail), [request_head(end=True)])
+    assert answer.immediate_response.status.code == status
+    assert json.loads(answer.immediate_response.body)["error"]["code"] == code
+    assert b"inside" not in answer.immediate_response.body
+
+
+async def test_a_decision_that_takes_too_long_is_a_504(exchange: Exchange) -> None:
+    async def never(_: HttpRequest) -> Decision:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    (answer,) = await exchange(Decider(never, request_timeout_s=0.05), [request_head(end=True)])
+    assert answer.immediate_response.status.code == 504
+
+
+async def test_a_body_over_the_limit_is_refused_before_it_is_complete(exchange: Exchange) -> None:
+    decider = Decider(lambda _: forward())
+    (answer,) = await exchange(decider, [request_head(), body_of("request_body", b"x" * (LIMIT + 1), end=False)])
+    assert answer.immediate_response.status.code == 413
+    assert decider.asked == []
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        [body_of("request_body", b"x", end=True)],
+        [request_head(), request_head()],
+        [request_head(), body_of("response_body", b"x", end=True)],
+        [ProcessingRequest()],
+    ],
+)
+async def test_a_stream_that_breaks_the_protocol_is_aborted_never_closed_as_if_all_were_well(
+    exchange: Exchange, messages: list[ProcessingRequest]
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await exchange(Decider(lambda _: forward()), messages)
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+
+
+def response_head(
+    edit: ResponseEdit | None, fields: dict[str, str] | None = None, *, end: bool = False
+) -> ProcessingRequest:
+    head = {":status": "200", "content-type": "application/json", "content-length": "9", **(fields or {})}
+    message = ProcessingRequest(response_headers=HttpHeaders(headers=headers(head), end_of_stream=end))
+    if edit:
+        metadata = message.metadata_context.filter_metadata[replies.EDIT]
+        metadata.update({"edit": json.dumps({"call": {f: getattr(edit.call, f) for f in CALL.__struct_fields__}})})
+    return message
+
+
+def response_bytes(answers: Sequence[ProcessingResponse]) -> bytes:
+    return b"".join(answer.response_body.response.body_mutation.streamed_response.body for answer in answers)
+
+
+def ends(answers: Sequence[ProcessingResponse]) -> list[bool]:
+    bodies = [answer.response_body.response for answer in answers if answer.HasField("response_body")]
+    return [body.body_mutation.streamed_response.end_of_stream for body in bodies]
+
+
+def undecided(_: HttpRequest) -> Decision:
+    raise AssertionError("a response is not decided on")
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+async def test_a_json_response_is_edited_as_a_whole(exchange: Exchange, size: int) -> None:
+    messages = [response_head(ResponseEdit(call=CALL)), *pieces("response_body", b'{"id": "1"}', size)]
+    head, *body = await exchange(Decider(undecided), messages)
+    assert "x-arch-state" in json.loads(response_bytes(body))["metadata"]
+    assert changes(head, "response_headers")["content-length"] == str(len(response_bytes(body)))
+    assert ends(body) == [True]
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+async def test_an_event_stream_is_edited_as_it_passes(exchange: Exchange, size: int) -> None:
+    stream = b'data: {"choices":[]}\n\ndata: [DONE]\n\n'
+    messages = [response_head(ResponseEdit(call=CALL), {"content-type": "text/event-stream; charset=utf-8"})]
+    head, *body = await exchange(Decider(undecided), [*messages, *pieces("response_body", stream, size)])
+    assert list(head.response_headers.response.header_mutation.remove_headers) == ["content-length"]
+    assert response_bytes(body).endswith(stream)
+    assert response_bytes(body).count(b"data: ") == 4
+    assert ends(body) == [False] * (len(body) - 1) + [True]
+
+
+async def test_trailers_of_a_response_are_answered_too(exchange: Exchange) -> None:
+    messages = [
+        response_head(ResponseEdit(call=CALL)),
+        body_of("response_body", b'{"id": "1"}', end=False),
+        ProcessingRequest(response_trailers=HttpTrailers()),
+    ]
+    answers = await exchange(Decider(undecided), messages)
+    assert [answer.WhichOneof("response") for answer in answers] == [
+        "response_headers",
+        "response_body",
+        "response_trailers",
+    ]
+    assert ends(answers) == [False]
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
+async def test_an_encoded_response_passes_untouched(exchange: Exchange, content_type: str) -> None:
+    fields = {"content-encoding": "gzip", "content-type": content_type}
+    messages = [response_head(ResponseEdit(call=CALL), fields), *pieces("response_body", b"\x1f\x8b...", 2)]
+    head, *body = await exchange(Decider(undecided), messages)
+    assert changes(head, "response_headers") == {}
+    assert response_bytes(body) == b"\x1f\x8b..."
+
+
+async def test_a_response_without_a_body_ends(exchange: Exchange) -> None:
+    answers = await exchange(Decider(undecided), [response_head(ResponseEdit(call=CALL), end=True)])
+    assert ends(answers) == [True]
+
+
+async def test_a_response_that_nobody_asked_to_edit_is_aborted(exchange: Exchange) -> None:
+    with pytest.raises(grpc.aio.AioRpcError):
+        await exchange(Decider(undecided), [response_head(None)])
