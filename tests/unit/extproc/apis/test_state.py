@@ -64,8 +64,12 @@ def test_only_what_is_the_gateways_leaves_the_metadata() -> None:
 def test_own_calls_leave_the_conversation_and_a_clients_own_stay() -> None:
     assistant, tool = state.messages_of(CALL)
     anonymous = {name: value for name, value in assistant.items() if name != "model"}
-    old = {"role": "assistant", "model": "Arch-Function", "tool_calls": [{"id": "c0", "function": {"arguments": {}}}]}
-    own = [
+    old: Message = {
+        "role": "assistant",
+        "model": "Arch-Function",
+        "tool_calls": [{"id": "c0", "function": {"arguments": {}}}],
+    }
+    own: list[Message] = [
         {"role": "assistant", "content": None, "tool_calls": [{"id": "mine", "type": "function"}]},
         {"role": "tool", "tool_call_id": "mine", "content": "1"},
     ]

@@ -150,7 +150,7 @@ async def test_guard_and_intent_run_at_the_same_time() -> None:
     bench = Bench(models=models)
     deciding = asyncio.create_task(bench.decide("hello"))
     async with asyncio.timeout(5):
-        while set(models.asked) != {Role.GUARD, Role.EMBED}:
+        while set(models.asked) != {Role.GUARD, Role.EMBED}:  # noqa: ASYNC110 - the fake has no event to wait for
             await asyncio.sleep(0)
     assert models.guard_gate
     assert models.embed_gate
