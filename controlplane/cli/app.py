@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import controlplane
+from controlplane.cli import models
 from controlplane.cli.schema import schema
 from controlplane.cli.validate import validate
 from controlplane.errors import ArchgwError, ConfigError
@@ -36,6 +37,7 @@ def _root(
     """Options of the command itself."""
 
 
+app.add_typer(models.app, name="models")
 app.command()(validate)
 app.command()(schema)
 

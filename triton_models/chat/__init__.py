@@ -1,0 +1,1 @@
+"""A small chat model, for the quick start and the tests."""

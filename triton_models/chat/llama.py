@@ -1,0 +1,66 @@
+"""SmolLM2 through llama.cpp, in this process. Used by model.py."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import xllamacpp  # type: ignore[import-untyped]
+
+from triton_models.chat.completions import Completion, Whole, chunk, error
+
+Send = Callable[[str], None]
+
+
+class Llama:
+    """A GGUF model with `slots` conversations at once, each with `context` tokens of prompt and answer."""
+
+    def __init__(self, model: Path, *, threads: int, slots: int, context: int) -> None:
+        parameters = xllamacpp.CommonParams()
+        parameters.model.path = str(model)
+        parameters.n_ctx = context * slots
+        parameters.n_parallel = slots
+        parameters.cpuparams.n_threads = threads
+        parameters.cpuparams_batch.n_threads = threads
+        parameters.cache_ram_mib = 0  # keeps finished prompts in memory, up to 8 GiB by default
+        parameters.verbosity = 0  # its log holds prompts
+        # llama.cpp also opens an HTTP server on a free loopback port, and it cannot be told not to. Nobody knows its
+        # key.
+        parameters.api_keys = [secrets.token_hex(32)]
+        parameters.ui = False
+        parameters.endpoint_slots = False
+        self._server = xllamacpp.Server(parameters)
+
+    def complete(self, request: Completion, send: Send, cancelled: Callable[[], bool]) -> None:
+        """Sends the answer as JSON texts: chunks when asked to stream, else one. Stops when `cancelled`, which it asks
+        each token.
+
+        What llama.cpp refuses (a conversation longer than the context) is sent as an OpenAI error object.
+        """
+        whole = Whole()
+        refused = False
+
+        def take(raw: Mapping[str, Any]) -> bool:
+            nonlocal refused
+            if "error" in raw:
+                refused = True
+                fault = raw["error"]
+                send(json.dumps(error(str(fault.get("message")), code=_code(str(fault.get("type"))))))
+                return True
+            part = chunk(raw, request.model)
+            if not request.stream:
+                whole.add(part)
+            elif part["choices"] or request.include_usage:
+                send(json.dumps(part, ensure_ascii=False))
+            return cancelled()
+
+        self._server.handle_chat_completions(request.to_llama(), take)
+        if not request.stream and not refused and not cancelled():
+            send(json.dumps(whole.completion(), ensure_ascii=False))
+
+
+def _code(kind: str) -> str | None:
+    return "context_length_exceeded" if kind == "exceed_context_size_error" else None

@@ -1,0 +1,1 @@
+"""Which call does a conversation ask for, and with which arguments?"""

@@ -1,0 +1,146 @@
+"""Needle 3 by ctypes: the library's own state machine, one engine a tool set. Used by caller.py.
+
+The library is an opaque binary with global state. What is loaded is exactly what was hashed (from memory, never from a
+path that could change in between), and nothing of the Python package around it is imported: that one reports usage to a
+third party.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import os
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from triton_models.errors import RequestError
+
+_LIBRARY_SHA256 = "016acf60a979c3f1d34d5e155d29bb74100c7ebeff115ea3c40afebf625070c4"
+_WEIGHTS_SHA256 = "c9d915eca282ed42d1a09b143b592adb4cc6744ffe2d294adf5cfc5548170c38"
+_ANSWER_BYTES = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """One call that Needle proposes. `ungrounded`: paths of arguments that it found nowhere in the text."""
+
+    name: str
+    arguments: dict[str, Any]
+    ungrounded: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What Needle says to a text: no proposal when it abstains. `confidence` 0 to 1."""
+
+    proposals: tuple[Proposal, ...]
+    confidence: float
+
+
+class Engine:
+    """One copy of the library, and so one tool set: its state is global to a copy."""
+
+    def __init__(self, library: bytes, weights: bytes) -> None:
+        # From an anonymous file: the loader keeps one copy an inode, and each engine needs its own.
+        descriptor = os.memfd_create("libneedle3")
+        try:
+            with os.fdopen(descriptor, "wb", closefd=False) as file:
+                file.write(library)
+            self._library = ctypes.CDLL(f"/proc/self/fd/{descriptor}")
+        finally:
+            os.close(descriptor)
+        self._library.needle_init.argtypes = [ctypes.c_char_p] * 3
+        self._library.needle_complete.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int]
+        self._library.needle_load.argtypes = [ctypes.c_char_p, ctypes.c_uint64]
+        self._library.needle_reset.restype = None
+        if self._library.needle_load(weights, len(weights)) < 0:
+            raise RuntimeError("Needle does not load its weights")
+        self._weights = weights  # the library may keep pointing into it
+        self._buffer = ctypes.create_string_buffer(_ANSWER_BYTES)
+
+    def prepare(self, facts: str, tools: str) -> None:
+        """Reads the tools, about 450 tokens a second. RequestError when they are too many for it."""
+        if self._library.needle_init(facts.encode(), tools.encode(), None) < 0:
+            raise RequestError("the tools' descriptions and schemas are too long for the function model")
+        _unpin_threads()
+
+    def ask(self, text: str, max_new_tokens: int) -> Answer:
+        """One question, without memory of the one before."""
+        self._library.needle_reset()
+        # A C string ends at the first NUL, and what follows it would go unread.
+        encoded = text.replace("\0", " ").encode()
+        code = self._library.needle_complete(encoded, max_new_tokens, self._buffer, _ANSWER_BYTES)
+        if code < 0:
+            raise RuntimeError(f"Needle failed with code {code}")
+        return _parse(json.loads(self._buffer.value))
+
+
+def _parse(document: dict[str, Any]) -> Answer:
+    ungrounded = tuple((document.get("validation") or {}).get("ungrounded") or ())
+    # A call is suppressed when one of its arguments was invented; the others may still be right.
+    calls = document.get("function_calls") or document.get("suppressed_calls") or []
+    proposals = []
+    for call in calls:
+        prefix = f"{call['name']}."
+        paths = tuple(path.removeprefix(prefix) for path in ungrounded if path.startswith(prefix))
+        proposals.append(Proposal(call["name"], dict(call.get("arguments") or {}), paths))
+    return Answer(tuple(proposals), float(document.get("confidence") or 0.0))
+
+
+def _unpin_threads() -> None:
+    """Lets every thread run on every processor that this process may use.
+
+    The library pins its worker to one processor. On a busy machine it then waits for that one while others idle: a call
+    takes
+    seconds instead of a third of one.
+    """
+    allowed = os.sched_getaffinity(0)
+    for thread in Path("/proc/self/task").iterdir():
+        try:
+            os.sched_setaffinity(int(thread.name), allowed)
+        except ProcessLookupError:
+            continue
+
+
+class Engines:
+    """The engines of the tool sets used last, each ready: a tool set is read once, not once a request."""
+
+    def __init__(self, directory: Path, capacity: int) -> None:
+        self._library = _verified(directory / "libneedle3.so", _LIBRARY_SHA256)
+        self._weights = _verified(directory / "needle3.cact", _WEIGHTS_SHA256)
+        self._capacity = max(1, capacity)
+        self._engines: OrderedDict[tuple[str, str], Engine] = OrderedDict()
+        # Loads now what would fail later: a library of another platform stops the start, not the first request.
+        self._spare: Engine | None = Engine(self._library, self._weights)
+
+    def get(self, facts: str, tools: str) -> Engine:
+        """The engine that has read `tools` under `facts`."""
+        key = (facts, tools)
+        engine = self._engines.pop(key, None)
+        if engine is None:
+            engine = self._free()
+            try:
+                engine.prepare(facts, tools)
+            except RequestError:
+                self._spare = engine
+                raise
+        self._engines[key] = engine
+        return engine
+
+    def _free(self) -> Engine:
+        if self._spare is not None:
+            engine, self._spare = self._spare, None
+            return engine
+        if len(self._engines) < self._capacity:
+            return Engine(self._library, self._weights)
+        return self._engines.popitem(last=False)[1]
+
+
+def _verified(path: Path, sha256: str) -> bytes:
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise RuntimeError(f"{path} is not the pinned file: refusing to load it")
+    return content

@@ -1,0 +1,41 @@
+"""NanoGuard: one text in, one logit of attack out. Used by detector.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime  # type: ignore[import-untyped]
+from tokenizers import Tokenizer
+
+MAX_TOKENS = 512  # with the leading token
+_BOS_TOKEN = "<|reserved_0|>"  # noqa: S105 - a token of the vocabulary
+
+
+class Classifier:
+    """Prompt-injection logits, one text at a time and unpadded: its attention sees padding as text."""
+
+    def __init__(self, directory: Path, threads: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(
+            str(directory / "model.onnx"), options, providers=["CPUExecutionProvider"]
+        )
+        self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        bos = self._tokenizer.token_to_id(_BOS_TOKEN)
+        if bos is None:
+            raise ValueError(f"{directory} holds a tokenizer without {_BOS_TOKEN}")
+        self._bos = bos
+
+    def spans(self, text: str) -> Sequence[tuple[int, int]]:
+        """Where each token of `text` begins and ends, in characters."""
+        offsets: Sequence[tuple[int, int]] = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        return offsets
+
+    def logit(self, text: str) -> float:
+        """Attack logit minus harmless logit. What lies behind 511 tokens is not read."""
+        ids = [self._bos, *self._tokenizer.encode(text, add_special_tokens=False).ids][:MAX_TOKENS]
+        harmless, attack = self._session.run(None, {"input_ids": np.array(ids, dtype=np.int64)})[0]
+        return float(attack) - float(harmless)
