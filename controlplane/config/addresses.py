@@ -17,7 +17,7 @@ _HOST_NAME: Final = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
 )
 _URL_PATH: Final = re.compile(r"(/[A-Za-z0-9._~!&'()*+,;=:@%-]*)*")
-_PORT: Final = re.compile(r"\d{1,5}")
+_PORT: Final = re.compile(r"[0-9]{1,5}")
 _MOST_HOSTS: Final = 64
 
 
@@ -59,7 +59,7 @@ def _is_host(host: str) -> bool:
     if is_ip(host):
         return True
     # Digits and dots alone are a mistyped IP address, not a name.
-    return _HOST_NAME.fullmatch(host) is not None and not re.fullmatch(r"[\d.]+", host)
+    return _HOST_NAME.fullmatch(host) is not None and not re.fullmatch(r"[0-9.]+", host)
 
 
 def _parse_host_port(value: object) -> HostPort:

@@ -198,7 +198,7 @@ class _Translation:
         if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
             self.fault(entry.value.mark, "sampling_rate: expected a fraction from 0 to 1")
             return root.with_value("tracing", tracing.without("sampling_rate"))
-        percentage = replace(entry, value=Scalar(rate * 100, entry.value.mark))
+        percentage = replace(entry, value=Scalar(round(rate * 100, 6), entry.value.mark))
         entries = tuple(percentage if other is entry else other for other in tracing.entries)
         return root.with_value(
             "tracing", self._renamed(replace(tracing, entries=entries), percentage, "random_sampling")

@@ -17,9 +17,9 @@ MINUTE: Final = 60 * SECOND
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
-_DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h)")
+_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)")
 _MILLISECONDS: Final = {"ms": 1, "s": SECOND, "m": MINUTE, "h": 60 * MINUTE}
-_SIZE: Final = re.compile(r"(\d{1,12})(B|KiB|MiB|KB|MB)?")
+_SIZE: Final = re.compile(r"([0-9]{1,12})(B|KiB|MiB|KB|MB)?")
 _BYTES: Final = {None: 1, "B": 1, "KB": 1_000, "MB": 1_000_000, "KiB": KIB, "MiB": MIB}
 
 
@@ -76,9 +76,13 @@ def size_between(low: int, high: int) -> Callable[[object], int]:
     return parse
 
 
-DURATION_SCHEMA: Final = {"type": "string", "pattern": r"^\d{1,9}(\.\d{1,9})?(ms|s|m|h)$", "examples": ["30s", "500ms"]}
+DURATION_SCHEMA: Final = {
+    "type": "string",
+    "pattern": r"^[0-9]{1,9}(\.[0-9]{1,9})?(ms|s|m|h)$",
+    "examples": ["30s", "500ms"],
+}
 SIZE_SCHEMA: Final = {
-    "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^\d{1,12}(B|KiB|MiB|KB|MB)?$"}],
+    "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^[0-9]{1,12}(B|KiB|MiB|KB|MB)?$"}],
     "examples": ["10MiB"],
 }
 

@@ -29,8 +29,8 @@ def _tidy(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
         tidy.pop("default", None)
         del tidy["anyOf"]
         tidy = {**rest[0], **tidy} if len(rest) == 1 and isinstance(rest[0], dict) else {"anyOf": rest, **tidy}
-    if isinstance(tidy.get("default"), dict):
-        del tidy["default"]
+    if isinstance(tidy.get("default", {}), dict | None):
+        tidy.pop("default", None)
     return tidy
 
 

@@ -1,0 +1,161 @@
+"""`$NAME`: where it is replaced, from where, and what happens when it cannot be."""
+
+import pytest
+
+from controlplane.config.providers import Provider
+from tests.unit.controlplane.config.files import PROVIDER, Folder
+
+HOSTED = """\
+version: v1
+llm_providers:
+  - {name: gpt, provider: openai, model: m, access_key: KEY}
+"""
+SECRET = "sk-very-secret-0123456789"
+
+
+def provider(folder: Folder, text: str, environ: dict[str, str]) -> Provider:
+    return folder.load(text, environ).config.llm_providers[0]
+
+
+def key(folder: Folder, written: str, environ: dict[str, str]) -> str:
+    found = provider(folder, HOSTED.replace("KEY", written), environ).access_key
+    assert found is not None
+    return found.get_secret_value()
+
+
+@pytest.mark.parametrize("written", ["$OPENAI_KEY", "${OPENAI_KEY}", "'$OPENAI_KEY'"])
+def test_a_key_comes_from_the_environment(folder: Folder, written: str) -> None:
+    assert key(folder, f'"{written}"'.replace("\"'", "'").replace("'\"", "'"), {"OPENAI_KEY": SECRET}) == SECRET
+
+
+def test_a_key_comes_from_dotenv_beside_the_file(folder: Folder) -> None:
+    (folder.path / ".env").write_text(f"OPENAI_KEY='{SECRET}'\n")
+    assert key(folder, "$OPENAI_KEY", {}) == SECRET
+
+
+def test_the_process_environment_wins_over_dotenv(folder: Folder) -> None:
+    (folder.path / ".env").write_text("OPENAI_KEY=from-dotenv\n")
+    assert key(folder, "$OPENAI_KEY", {"OPENAI_KEY": "from-process"}) == "from-process"
+
+
+def test_dotenv_values_are_taken_as_they_are_written(folder: Folder) -> None:
+    (folder.path / ".env").write_text("OPENAI_KEY=a${HOME}b$c\n")
+    assert key(folder, "$OPENAI_KEY", {"HOME": "/root"}) == "a${HOME}b$c"
+
+
+def test_a_value_from_the_environment_is_not_read_for_names_again(folder: Folder) -> None:
+    assert key(folder, "$A", {"A": "$B", "B": "other"}) == "$B"
+
+
+def test_two_dollars_are_one_literal_dollar(folder: Folder) -> None:
+    assert key(folder, "a$$b", {}) == "a$b"
+
+
+def test_a_dollar_without_a_name_is_literal(folder: Folder) -> None:
+    assert key(folder, "a$-b$", {}) == "a$-b$"
+
+
+def test_urls_and_hosts_take_names_too(folder: Folder) -> None:
+    text = """\
+    version: v1
+    endpoints:
+      one: {endpoint: $API_HOST}
+      two: {endpoint: ["${API_HOST}", "b:1"]}
+    llm_providers:
+      - {name: own, provider: openai_compatible, model: m, base_url: "http://$API_HOST:8000/v1"}
+    prompt_targets:
+      - {name: a, description: d, endpoint: {name: one}}
+      - {name: b, description: d, endpoint: {name: two}}
+    tracing: {collector: $COLLECTOR}
+    """
+    config = folder.load(text, {"API_HOST": "api.internal", "COLLECTOR": "http://otel:4317"}).config
+    assert config.endpoints["one"].endpoint[0].host == "api.internal"
+    assert config.endpoints["two"].endpoint[0].host == "api.internal"
+    url = config.llm_providers[0].base_url
+    assert url is not None
+    assert (url.host, url.port) == ("api.internal", 8000)
+    assert config.tracing is not None
+    assert config.tracing.collector.host == "otel"
+
+
+def test_a_dollar_elsewhere_is_text(folder: Folder) -> None:
+    text = f"version: v1\nsystem_prompt: It costs $HOME or ${{PRICE}}, $$.\n{PROVIDER}"
+    assert folder.load(text, {"HOME": "/root"}).config.system_prompt == "It costs $HOME or ${PRICE}, $$."
+
+
+def test_a_missing_name_is_reported_with_both_places_to_set_it(folder: Folder) -> None:
+    text = HOSTED.replace("KEY", "$OPENAI_KEY")
+    assert folder.problems(text) == ["3:57: environment variable OPENAI_KEY is not set"]
+    (hint,) = folder.hints(text)
+    assert hint is not None
+    assert "environment of archgw" in hint
+    assert str(folder.path / ".env") in hint
+
+
+def test_an_empty_value_is_no_value(folder: Folder) -> None:
+    (folder.path / ".env").write_text("OPENAI_KEY=from-dotenv\n")
+    text = HOSTED.replace("KEY", "$OPENAI_KEY")
+    assert folder.problems(text, {"OPENAI_KEY": ""}) == ["3:57: environment variable OPENAI_KEY is empty"]
+
+
+@pytest.mark.parametrize("written", ["${}", "${a b}", "${1A}", "${A:-default}"])
+def test_braces_without_a_name_are_refused(folder: Folder, written: str) -> None:
+    text = HOSTED.replace("KEY", f'"{written}"')
+    assert folder.problems(text) == ["3:57: `${...}` holds no name of a variable"]
+
+
+@pytest.mark.parametrize(
+    "value", [f"{SECRET}\n", f" {SECRET}", f"{SECRET}\x00", f"{SECRET} x", "schlüssel", SECRET * 999]
+)
+def test_a_key_that_cannot_travel_in_a_header_is_refused_unseen(folder: Folder, value: str) -> None:
+    text = HOSTED.replace("KEY", "$OPENAI_KEY")
+    (problem,) = folder.problems(text, {"OPENAI_KEY": value})
+    assert problem.startswith("3:57: access_key: the key cannot travel in a header")
+    assert SECRET not in problem
+
+
+def test_a_value_that_is_not_text_is_refused(folder: Folder) -> None:
+    text = HOSTED.replace("KEY", "$OPENAI_KEY")
+    assert folder.problems(text, {"OPENAI_KEY": "\udcff"}) == ["3:57: environment variable OPENAI_KEY is not text"]
+
+
+@pytest.mark.parametrize(
+    "fault", ["model: m", "provider: mistake", "passthrough_auth: 3", "zzz: 1", f"base_url: 'https://u:{SECRET}@h/v1'"]
+)
+def test_no_message_holds_a_key_whatever_else_is_wrong(folder: Folder, fault: str) -> None:
+    text = f"""\
+    version: v1
+    llm_providers:
+      - name: a
+        access_key: $OPENAI_KEY
+        {fault}
+    """
+    folder.write(text)
+    problems = "\n".join(folder.problems_as_written({"OPENAI_KEY": SECRET}))
+    assert problems
+    assert SECRET not in problems
+
+
+def test_a_key_in_the_wrong_shape_is_not_quoted(folder: Folder) -> None:
+    (problem,) = folder.problems(HOSTED.replace("KEY", f"[{SECRET}]"))
+    assert problem == "3:57: access_key: expected the key as text"
+
+
+def test_a_loaded_configuration_does_not_show_its_keys(folder: Folder) -> None:
+    loaded = folder.load(HOSTED.replace("KEY", "$OPENAI_KEY"), {"OPENAI_KEY": SECRET})
+    assert SECRET not in repr(loaded)
+    assert SECRET not in str(loaded.config.model_dump())
+
+
+def test_a_key_written_into_the_file_is_accepted_with_a_warning_that_does_not_show_it(folder: Folder) -> None:
+    loaded = folder.load(HOSTED.replace("KEY", SECRET))
+    (warning,) = loaded.warnings
+    assert (warning.line, warning.column, warning.message) == (3, 57, "a key in plain text")
+    assert SECRET not in str(warning)
+
+
+def test_a_dotenv_that_is_not_text_is_named(folder: Folder) -> None:
+    (folder.path / ".env").write_bytes(b"A=\xff\xfe\n")
+    folder.write(HOSTED.replace("KEY", "$OPENAI_KEY"))
+    with pytest.raises(Exception, match=r"\.env:1:1: the file cannot be read: it is not UTF-8 text"):
+        folder.load(HOSTED)
