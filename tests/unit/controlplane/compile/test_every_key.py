@@ -1,0 +1,121 @@
+"""Nothing is accepted and ignored: each key of the schema changes the gateway that is compiled."""
+
+import copy
+import json
+from typing import Any, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+
+from controlplane.compile.gateway import compile_gateway
+from controlplane.compile.plans import Gateway, Site, TritonPorts
+from controlplane.config.arch import ArchConfig
+
+BASE: dict[str, Any] = {
+    "version": "v1",
+    "listeners": {"ingress": {}, "egress": {}},
+    "endpoints": {"api": {"endpoint": "api.internal"}, "other": {"endpoint": "other.internal"}},
+    "llm_providers": [
+        {"name": "a", "provider": "openai", "model": "m", "base_url": "https://a.internal/v1"},
+        {"name": "b", "provider": "triton", "model": "chat"},
+    ],
+    "prompt_guards": {"input_guards": {"jailbreak": {"on_exception": {}}}},
+    "prompt_targets": [
+        {
+            "name": "t",
+            "description": "d",
+            "endpoint": {"name": "api"},
+            "parameters": [{"name": "p", "description": "d"}],
+        }
+    ],
+    "overrides": {},
+    "tracing": {},
+}
+
+# Another value than the default or BASE's own, for each key that is no section.
+CHANGES: dict[str, Any] = {
+    "listeners.ingress.enabled": False,
+    "listeners.ingress.address": "127.0.0.2",
+    "listeners.ingress.port": 1,
+    "listeners.egress.enabled": False,
+    "listeners.egress.address": "127.0.0.2",
+    "listeners.egress.port": 1,
+    "endpoints.api.endpoint": ["x:1"],
+    "endpoints.api.protocol": "https",
+    "endpoints.api.connect_timeout": "1s",
+    "endpoints.api.timeout": "1s",
+    "llm_providers.0.name": "z",
+    "llm_providers.0.provider": "mistral",
+    "llm_providers.0.model": "z",
+    "llm_providers.0.access_key": "sk-1",
+    "llm_providers.0.base_url": "http://z/v1",
+    "llm_providers.0.default": True,
+    "llm_providers.0.passthrough_auth": True,
+    "llm_providers.0.timeout": "1s",
+    "llm_providers.0.connect_timeout": "1s",
+    "prompt_guards.input_guards.jailbreak.threshold": 0.9,
+    "prompt_guards.input_guards.jailbreak.on_error": "allow",
+    "prompt_guards.input_guards.jailbreak.on_exception.message": "no",
+    "prompt_guards.input_guards.jailbreak.on_exception.status": 403,
+    "prompt_targets.0.name": "z",
+    "prompt_targets.0.description": "z",
+    "prompt_targets.0.default": True,
+    "prompt_targets.0.endpoint.name": "other",
+    "prompt_targets.0.endpoint.path": "/z",
+    "prompt_targets.0.endpoint.http_method": "GET",
+    "prompt_targets.0.parameters.0.name": "z",
+    "prompt_targets.0.parameters.0.type": "int",
+    "prompt_targets.0.parameters.0.description": "z",
+    "prompt_targets.0.parameters.0.required": True,
+    "prompt_targets.0.parameters.0.default": "z",
+    "prompt_targets.0.parameters.0.enum": ["z"],
+    "prompt_targets.0.parameters.0.format": "date",
+    "prompt_targets.0.system_prompt": "z",
+    "prompt_targets.0.auto_llm_dispatch_on_response": False,
+    "system_prompt": "z",
+    "overrides.prompt_target_intent_matching_threshold": 0.9,
+    "overrides.max_request_bytes": "1MiB",
+    "overrides.filter_workers": 9,
+    "tracing.random_sampling": 1,
+    "tracing.collector": "http://z:4317",
+}
+# The version says how to read the rest; there is one.
+WITHOUT_EFFECT = {"version"}
+
+SITE = Site(TritonPorts(http=1, grpc=2, metrics=3), workers=1, internal_socket="i", repair_lock="r")
+
+
+def compiled(document: dict[str, Any]) -> Gateway:
+    return compile_gateway(ArchConfig.model_validate_json(json.dumps(document)), SITE)
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    document = copy.deepcopy(BASE)
+    *parents, key = path.split(".")
+    node: Any = document
+    for step in parents:
+        node = node[int(step)] if isinstance(node, list) else node[step]
+    node[key] = value
+    return document
+
+
+def leaves(annotation: Any, path: str = "") -> set[str]:
+    """The path of each key that is no section, with `api` for any endpoint and 0 for any item."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = annotation.model_fields.items()
+        return {leaf for name, field in fields for leaf in leaves(field.annotation, f"{path}.{name}".lstrip("."))}
+    sections = [option for option in get_args(annotation) if isinstance(option, type) and issubclass(option, BaseModel)]
+    if not sections:
+        return {path}
+    origin = get_origin(annotation)
+    step = ".api" if origin is dict else ".0" if origin is tuple else ""
+    return leaves(sections[0], path + step)
+
+
+def test_every_key_of_the_schema_is_in_the_table() -> None:
+    assert leaves(ArchConfig) - WITHOUT_EFFECT == set(CHANGES)
+
+
+@pytest.mark.parametrize("path", sorted(CHANGES))
+def test_the_key_changes_the_gateway(path: str) -> None:
+    assert compiled(changed(path, CHANGES[path])) != compiled(BASE)

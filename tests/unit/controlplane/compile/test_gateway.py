@@ -1,0 +1,291 @@
+"""`compile_gateway`: what the filter, Envoy and Triton are told for a given file."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from controlplane.assets import asset
+from controlplane.compile.gateway import INTENT_THRESHOLD, compile_gateway
+from controlplane.compile.plans import (
+    Address,
+    Credential,
+    EndpointRoute,
+    Gateway,
+    Listener,
+    ProviderRoute,
+    Site,
+    Tracing,
+    TritonPorts,
+    Upstream,
+)
+from controlplane.config.arch import ArchConfig
+from controlplane.config.load import load
+from extproc import contract
+
+SITE = Site(
+    TritonPorts(http=18000, grpc=18001, metrics=18002), workers=3, internal_socket="/run/i", repair_lock="/run/r"
+)
+LOCAL = {"name": "local", "provider": "triton", "model": "chat"}
+HOSTED = {"name": "gpt", "provider": "openai", "model": "gpt-4o", "access_key": "sk-1"}
+SECRET = "sk-very-secret-0123456789"
+
+
+def compiled(**sections: Any) -> Gateway:
+    config = ArchConfig.model_validate_json(json.dumps({"version": "v1", "llm_providers": [LOCAL], **sections}))
+    return compile_gateway(config, SITE)
+
+
+def prompting(gateway: Gateway) -> contract.Prompting:
+    assert gateway.contract.prompting is not None
+    return gateway.contract.prompting
+
+
+def with_target(**keys: Any) -> contract.Prompting:
+    target = {"name": "t", "description": "d", "endpoint": {"name": "api", "path": "/p"}, **keys}
+    return prompting(compiled(endpoints={"api": {"endpoint": "h"}}, prompt_targets=[target]))
+
+
+def test_the_quick_start_compiles() -> None:
+    gateway = compile_gateway(load(asset("examples/quickstart") / "arch_config.yaml", {}).config, SITE)
+    assert [target.name for target in prompting(gateway).targets] == ["get_current_weather", "currency_exchange"]
+    assert [target.call.path for target in prompting(gateway).targets] == ["/weather", "/currency"]
+    assert gateway.envoy.endpoints[0].upstream.addresses == (Address("127.0.0.1", 18083),)
+    assert [model.name for model in gateway.models.models] == ["embed", "guard", "function", "chat"]
+
+
+def test_the_same_file_and_site_compile_to_the_same_gateway() -> None:
+    assert compiled() == compiled()
+
+
+def test_the_contract_survives_its_way_to_the_filter(tmp_path: Any) -> None:
+    gateway = compile_gateway(load(asset("examples/quickstart") / "arch_config.yaml", {}).config, SITE)
+    path = tmp_path / "filter.json"
+    path.write_bytes(contract.dump(gateway.contract))
+    assert contract.load(path) == gateway.contract
+
+
+def test_both_listeners_are_on_by_default() -> None:
+    assert compiled().envoy.listeners == (
+        Listener("ingress", Address("0.0.0.0", 10000)),  # noqa: S104
+        Listener("egress", Address("127.0.0.1", 12000)),
+    )
+
+
+def test_without_ingress_there_is_nothing_of_prompts_and_no_model_for_them() -> None:
+    gateway = compiled(listeners={"ingress": {"enabled": False}}, llm_providers=[HOSTED])
+    assert [listener.name for listener in gateway.envoy.listeners] == ["egress"]
+    assert gateway.contract.prompting is None
+    assert gateway.models.models == ()
+
+
+def test_ingress_is_served_its_roles_whatever_the_file_uses_of_them() -> None:
+    assert [model.role for model in compiled(llm_providers=[HOSTED]).models.models] == ["embed", "guard", "function"]
+
+
+def test_the_chat_model_is_served_only_for_a_triton_provider() -> None:
+    gateway = compiled(listeners={"ingress": {"enabled": False}})
+    assert [model.role for model in gateway.models.models] == ["chat"]
+
+
+def test_a_decoupled_model_is_not_batched() -> None:
+    (chat,) = (model for model in compiled().models.models if model.role == "chat")
+    assert chat.max_batch_size == 0
+
+
+def test_the_filter_asks_the_triton_of_the_site() -> None:
+    inference = prompting(compiled()).inference
+    assert inference.url == "127.0.0.1:18001"
+    assert inference.repair_lock == "/run/r"
+    assert (inference.embed.name, inference.guard.name, inference.function.name) == ("embed", "guard", "function")
+    assert compiled().models.ports == SITE.triton
+
+
+def test_the_site_decides_the_workers_unless_the_file_does() -> None:
+    assert compiled().envoy.workers == 3
+    assert compiled(overrides={"filter_workers": 7}).envoy.workers == 7
+
+
+def test_one_number_bounds_bodies_in_envoy_and_in_the_filter() -> None:
+    gateway = compiled(overrides={"max_request_bytes": "2MiB"})
+    assert gateway.contract.max_request_bytes == gateway.envoy.max_request_bytes == 2 * 1024 * 1024
+
+
+def test_a_hosted_provider_is_a_cluster_with_its_own_key_path_and_host() -> None:
+    (route,) = compiled(llm_providers=[HOSTED]).envoy.providers
+    assert route == ProviderRoute(
+        name="gpt",
+        upstream=Upstream("provider_gpt", (Address("api.openai.com", 443),), 5_000, tls_server_name="api.openai.com"),
+        authority="api.openai.com",
+        path_prefix="/v1",
+        credential=Credential("provider_gpt", "authorization", "Bearer ", "sk-1"),
+        passthrough_auth=False,
+        idle_timeout_ms=300_000,
+    )
+
+
+def test_a_base_url_takes_the_place_of_the_vendor_s() -> None:
+    own = {"name": "own", "provider": "openai", "model": "m", "base_url": "http://10.0.0.5:8000/openai/v1"}
+    (route,) = compiled(llm_providers=[own]).envoy.providers
+    assert route.upstream.addresses == (Address("10.0.0.5", 8000),)
+    assert (route.upstream.tls_server_name, route.authority) == (None, "10.0.0.5:8000")
+    assert (route.path_prefix, route.credential) == ("/openai/v1", None)
+
+
+def test_the_local_triton_is_reached_on_its_http_port_and_the_filter_sets_the_path() -> None:
+    gateway = compiled()
+    (route,) = gateway.envoy.providers
+    assert route.upstream.addresses == (Address("127.0.0.1", 18000),)
+    assert (route.path_prefix, route.credential, route.authority) == (None, None, "127.0.0.1:18000")
+    assert gateway.contract.providers[0].wire is contract.Wire.TRITON
+
+
+def test_two_ports_of_one_host_are_two_clusters() -> None:
+    providers = [
+        {"name": name, "provider": "openai_compatible", "model": "m", "base_url": f"http://h:{port}/v1"}
+        for name, port in (("a", 1), ("b", 2))
+    ]
+    routes = compiled(llm_providers=providers).envoy.providers
+    assert [(route.upstream.cluster, route.upstream.addresses[0].port) for route in routes] == [
+        ("provider_a", 1),
+        ("provider_b", 2),
+    ]
+
+
+def test_filter_and_envoy_name_the_same_clusters() -> None:
+    gateway = compile_gateway(load(asset("examples/quickstart") / "arch_config.yaml", {}).config, SITE)
+    assert [provider.cluster for provider in gateway.contract.providers] == [
+        route.upstream.cluster for route in gateway.envoy.providers
+    ]
+    assert {target.call.cluster for target in prompting(gateway).targets} == {
+        route.upstream.cluster for route in gateway.envoy.endpoints
+    }
+
+
+def test_a_single_provider_is_the_default_without_being_marked() -> None:
+    assert compiled().contract.providers[0].default
+    two = compiled(llm_providers=[LOCAL, HOSTED]).contract.providers
+    assert not any(provider.default for provider in two)
+
+
+@pytest.mark.parametrize(("vendor", "accepts"), [("openai", True), ("mistral", False), ("groq", False)])
+def test_metadata_goes_to_providers_that_take_it(vendor: str, accepts: bool) -> None:
+    gateway = compiled(llm_providers=[{**HOSTED, "provider": vendor}])
+    assert gateway.contract.providers[0].accepts_metadata is accepts
+
+
+def test_no_key_is_in_the_contract_or_in_anything_printed() -> None:
+    gateway = compiled(llm_providers=[{**HOSTED, "access_key": SECRET}])
+    assert SECRET.encode() not in contract.dump(gateway.contract)
+    assert SECRET not in repr(gateway)
+
+
+def test_an_endpoint_is_a_cluster_of_all_its_hosts() -> None:
+    gateway = compiled(endpoints={"api": {"endpoint": ["a:1", "b"], "timeout": "2s", "connect_timeout": "50ms"}})
+    assert gateway.envoy.endpoints == (
+        EndpointRoute("api", Upstream("endpoint_api", (Address("a", 1), Address("b", 80)), 50), "a:1", 2_000),
+    )
+
+
+def test_https_sets_the_port_and_the_name_that_is_verified() -> None:
+    (route,) = compiled(endpoints={"api": {"endpoint": "api.example.com", "protocol": "https"}}).envoy.endpoints
+    assert route.upstream.addresses == (Address("api.example.com", 443),)
+    assert (route.upstream.tls_server_name, route.authority) == ("api.example.com", "api.example.com")
+
+
+def test_the_filter_waits_longer_for_an_api_than_envoy_does() -> None:
+    gateway = compiled(
+        endpoints={"fast": {"endpoint": "a", "timeout": "1s"}, "slow": {"endpoint": "b", "timeout": "2m"}}
+    )
+    assert gateway.contract.endpoint_timeout_ms > 120_000
+    assert gateway.contract.request_timeout_ms > gateway.contract.endpoint_timeout_ms
+
+
+def test_a_request_s_deadline_leaves_time_for_every_stage() -> None:
+    gateway = compiled(endpoints={"api": {"endpoint": "a"}})
+    inference = prompting(gateway).inference
+    stages = max(inference.guard.timeout_ms, inference.embed.timeout_ms) + inference.function.timeout_ms
+    assert gateway.contract.request_timeout_ms > stages + gateway.contract.endpoint_timeout_ms
+
+
+def test_the_default_target_is_no_candidate() -> None:
+    found = with_target(default=True)
+    assert found.targets == ()
+    assert found.default_target is not None
+    assert found.default_target.name == "t"
+
+
+@pytest.mark.parametrize(
+    ("keys", "dispatch"),
+    [
+        ({}, True),
+        ({"default": True}, False),
+        ({"auto_llm_dispatch_on_response": False}, False),
+        ({"default": True, "auto_llm_dispatch_on_response": True}, True),
+    ],
+)
+def test_an_llm_words_the_answers_of_all_but_the_default_target_unless_the_file_says_otherwise(
+    keys: dict[str, Any], dispatch: bool
+) -> None:
+    found = with_target(**keys)
+    (target,) = found.targets or (found.default_target,)
+    assert target is not None
+    assert target.auto_llm_dispatch is dispatch
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [({}, None), ({"default": None}, "null"), ({"default": "é"}, '"é"'), ({"type": "int", "default": 0}, "0")],
+)
+def test_no_default_and_a_default_of_null_stay_apart(keys: dict[str, Any], expected: str | None) -> None:
+    (target,) = with_target(parameters=[{"name": "p", "description": "d", **keys}]).targets
+    assert target.parameters[0].default_json == expected
+
+
+def test_a_parameter_keeps_all_that_is_declared() -> None:
+    declared = {
+        "name": "p",
+        "description": "d",
+        "type": "string",
+        "required": True,
+        "enum": ["a", "b"],
+        "format": "date",
+    }
+    (target,) = with_target(parameters=[declared]).targets
+    assert target.parameters == (
+        contract.Parameter(
+            name="p", type=contract.ParameterType.STR, description="d", required=True, enum=("a", "b"), format="date"
+        ),
+    )
+
+
+def test_the_threshold_is_the_measured_one_unless_the_file_says_otherwise() -> None:
+    assert prompting(compiled()).intent.threshold == INTENT_THRESHOLD
+    override = {"prompt_target_intent_matching_threshold": 0}
+    assert prompting(compiled(overrides=override)).intent.threshold == 0
+
+
+def test_the_guard_is_off_until_the_file_names_it() -> None:
+    assert prompting(compiled()).jailbreak is None
+    jailbreak = prompting(compiled(prompt_guards={"input_guards": {"jailbreak": {}}})).jailbreak
+    assert jailbreak is not None
+    assert (jailbreak.threshold, jailbreak.on_error, jailbreak.status) == (0.5, contract.FailMode.BLOCK, None)
+    assert jailbreak.message
+
+
+def test_tracing_is_off_until_the_file_names_it() -> None:
+    assert compiled().envoy.tracing is None
+    assert compiled(tracing={}).envoy.tracing == Tracing(
+        Upstream("otlp_collector", (Address("127.0.0.1", 4317),), 1_000), random_sampling=100
+    )
+    secure = compiled(tracing={"collector": "https://otel.example.com"}).envoy.tracing
+    assert secure is not None
+    assert secure.collector.tls_server_name == "otel.example.com"
+
+
+def test_a_gateway_elsewhere_differs_only_in_what_the_site_says() -> None:
+    config = ArchConfig.model_validate_json(json.dumps({"version": "v1", "llm_providers": [HOSTED]}))
+    elsewhere = replace(SITE, internal_socket="/other")
+    assert compile_gateway(config, SITE).envoy == compile_gateway(config, elsewhere).envoy
+    assert compile_gateway(config, elsewhere).contract.internal_socket == "/other"
