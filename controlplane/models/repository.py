@@ -1,9 +1,9 @@
 """Triton's model repository as texts: config.pbtxt and all the Python that a model needs. Called by the renderer.
 
 <name>/config.pbtxt
-<name>/1/model.py                  what Triton imports; the folder "1" is on its module path
-<name>/1/triton_models/...         the plain modules, under the same names as in the source tree
-The weights stay in the model cache; config.pbtxt names their folders.
+<name>/1/model.py                  what Triton imports: entry.py.j2, which imports the role's own model.py
+<name>/1/triton_models/...         all that it needs, under the same names as in the source tree; Triton puts "1" on the
+path The weights stay in the model cache; config.pbtxt names their folders.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from controlplane.assets import asset
 from controlplane.compile.plans import ModelInstance, ModelPlan
@@ -22,7 +22,7 @@ from controlplane.models.catalog import catalog
 # Besides the role's own folder: what its modules import.
 _SHARED = ("__init__.py", "adaptor.py", "errors.py")
 _BORROWED: Mapping[str, tuple[str, ...]] = {"guard": ("embed/__init__.py", "embed/encoder.py")}
-_BESIDE_MODEL: Mapping[str, tuple[str, ...]] = {"guard": ("head.json",)}
+_TRAVELLING = {".py", ".json"}
 
 
 def render_repository(plan: ModelPlan) -> Mapping[str, str]:
@@ -41,24 +41,29 @@ def _model(instance: ModelInstance) -> dict[str, str]:
     if instance.role not in known.roles:
         raise ModelError(f"no model serves the role {instance.role!r}; there are: {', '.join(known.roles)}")
     root = asset("triton_models")
-    source = root / instance.role
-    files = {
-        "config.pbtxt": _config(instance),
-        "1/model.py": (source / "model.py").read_text(encoding="utf-8"),
-    }
-    for name in _BESIDE_MODEL.get(instance.role, ()):
-        files[f"1/{name}"] = (source / name).read_text(encoding="utf-8")
-    own = (f"{instance.role}/{path.name}" for path in sorted(source.glob("*.py")) if path.name != "model.py")
-    for path in (*_SHARED, *own, *_BORROWED.get(instance.role, ())):
-        files[f"1/triton_models/{path}"] = (root / path).read_text(encoding="utf-8")
+    own = sorted(path for path in (root / instance.role).iterdir() if path.suffix in _TRAVELLING)
+    wanted = [*_SHARED, *_BORROWED.get(instance.role, ()), *(f"{instance.role}/{path.name}" for path in own)]
+    files = {f"1/triton_models/{path}": (root / path).read_text(encoding="utf-8") for path in wanted}
+    files["config.pbtxt"] = _config(instance)
+    files["1/model.py"] = _template("entry.py.j2").render(role=instance.role)
     return files
 
 
 def _config(instance: ModelInstance) -> str:
     known = catalog()
     folders = {name: str(cache.folder(name, known.artefacts[name])) for name in known.roles[instance.role]}
+    return _template(f"{instance.role}/config.pbtxt.j2").render(
+        name=instance.name,
+        instances=instance.instances,
+        max_batch_size=instance.max_batch_size,
+        max_queue_delay_us=instance.max_queue_delay_us,
+        parameters=[*folders.items(), *instance.parameters],
+    )
+
+
+def _template(name: str) -> Template:
     environment = Environment(
-        loader=FileSystemLoader(asset("triton_models") / instance.role),
+        loader=FileSystemLoader(asset("triton_models")),
         undefined=StrictUndefined,
         autoescape=False,  # noqa: S701 - not HTML; every text goes through `quoted`
         trim_blocks=True,
@@ -67,10 +72,4 @@ def _config(instance: ModelInstance) -> str:
     )
     # A protobuf text string is escaped as a JSON string is.
     environment.filters["quoted"] = lambda value: json.dumps(str(value), ensure_ascii=False)
-    return environment.get_template("config.pbtxt.j2").render(
-        name=instance.name,
-        instances=instance.instances,
-        max_batch_size=instance.max_batch_size,
-        max_queue_delay_us=instance.max_queue_delay_us,
-        parameters=[*folders.items(), *instance.parameters],
-    )
+    return environment.get_template(name)
