@@ -1,0 +1,209 @@
+"""One gateway for the whole session: real Envoy, real filter workers, real Triton with the real models."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import trustme
+
+from tests.dataplane.stack import Stack, free_ports
+from tests.support.api_server import ApiServer
+from tests.support.llm_provider import LlmProvider
+
+KEYS = {"MAIN_KEY": "sk-main-4c1f9b2e", "SECOND_KEY": "sk-second-77aa0d31", "TLS_KEY": "sk-tls-e5b09c62"}
+
+BLOCKED = "This prompt is not allowed here."
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _terminate_cleanly() -> None:
+    """A terminated test run ends as an interrupted one does: every fixture stops what it started."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+@pytest.fixture(scope="session")
+def _providers(authority: trustme.CA) -> Iterator[tuple[LlmProvider, LlmProvider, LlmProvider]]:
+    with LlmProvider() as main, LlmProvider() as second, LlmProvider(tls=_server_context(authority)) as tls:
+        yield main, second, tls
+
+
+def _server_context(authority: trustme.CA) -> Any:
+    import ssl  # noqa: PLC0415
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def _api() -> Iterator[ApiServer]:
+    with ApiServer() as api:
+        yield api
+
+
+@pytest.fixture
+def provider(_providers: tuple[LlmProvider, ...]) -> Iterator[LlmProvider]:
+    """The default LLM provider."""
+    _providers[0].reset()
+    yield _providers[0]
+    _providers[0].reset()
+
+
+@pytest.fixture
+def second_provider(_providers: tuple[LlmProvider, ...]) -> Iterator[LlmProvider]:
+    _providers[1].reset()
+    yield _providers[1]
+    _providers[1].reset()
+
+
+@pytest.fixture
+def tls_provider(_providers: tuple[LlmProvider, ...]) -> Iterator[LlmProvider]:
+    _providers[2].reset()
+    yield _providers[2]
+    _providers[2].reset()
+
+
+@pytest.fixture
+def api(_api: ApiServer) -> Iterator[ApiServer]:
+    """The application that prompt targets call."""
+    _api.reset()
+    yield _api
+    _api.reset()
+
+
+def gateway_config(providers: tuple[LlmProvider, LlmProvider, LlmProvider], api: ApiServer) -> dict[str, Any]:
+    """What a platform team would write, with every kind of provider and target that the tests need."""
+    main, second, tls = providers
+    ingress, egress, nobody = free_ports(3)
+    return {
+        "version": "v1",
+        "listeners": {
+            "ingress": {"address": "127.0.0.1", "port": ingress},
+            "egress": {"address": "127.0.0.1", "port": egress},
+        },
+        "endpoints": {
+            "weather_api": {"endpoint": f"127.0.0.1:{api.port}", "timeout": "3s"},
+            "gone_api": {"endpoint": f"127.0.0.1:{nobody}"},
+        },
+        "llm_providers": [
+            {
+                "name": "main",
+                "provider": "openai",
+                "model": "gpt-main",
+                "access_key": "$MAIN_KEY",
+                "base_url": f"{main.url}/openai/v1",
+                "default": True,
+                "timeout": "3s",
+            },
+            {
+                "name": "second",
+                "provider": "openai_compatible",
+                "model": "gpt-second",
+                "access_key": "${SECOND_KEY}",
+                "base_url": f"{second.url}/v1",
+            },
+            {
+                "name": "passthrough",
+                "provider": "openai_compatible",
+                "model": "gpt-pass",
+                "passthrough_auth": True,
+                "base_url": f"{second.url}/pass/v1",
+            },
+            {
+                "name": "secure",
+                "provider": "openai_compatible",
+                "model": "gpt-tls",
+                "access_key": "$TLS_KEY",
+                "base_url": f"{tls.url}/v1",
+            },
+            {
+                "name": "gone",
+                "provider": "openai_compatible",
+                "model": "gpt-gone",
+                "base_url": f"http://127.0.0.1:{nobody}/v1",
+            },
+            {"name": "local", "provider": "triton", "model": "chat"},
+        ],
+        "prompt_guards": {"input_guards": {"jailbreak": {"on_exception": {"message": BLOCKED}}}},
+        "system_prompt": "You are a helpful assistant.",
+        "prompt_targets": [
+            {
+                "name": "get_weather_forecast",
+                "description": "Get the weather forecast for a city for a number of days",
+                "endpoint": {"name": "weather_api", "path": "/weather", "http_method": "POST"},
+                "system_prompt": "You are a weather forecaster.",
+                "parameters": [
+                    {"name": "city", "type": "str", "description": "The name of the city", "required": True},
+                    {"name": "days", "type": "int", "description": "Number of days of the forecast", "required": True},
+                    {
+                        "name": "unit",
+                        "type": "str",
+                        "description": "Unit of temperature",
+                        "enum": ["celsius", "fahrenheit"],
+                        "default": "celsius",
+                    },
+                ],
+            },
+            {
+                "name": "convert_currency",
+                "description": "Get the exchange rate of a currency against the US dollar",
+                "endpoint": {"name": "weather_api", "path": "/rates/{currency}", "http_method": "GET"},
+                "auto_llm_dispatch_on_response": False,
+                "parameters": [
+                    {
+                        "name": "currency",
+                        "type": "str",
+                        "description": "The currency, for example EUR or yen",
+                        "required": True,
+                    },
+                ],
+            },
+            {
+                "name": "reboot_server",
+                "description": "Reboot a server in the data center",
+                "endpoint": {"name": "gone_api", "path": "/reboot", "http_method": "POST"},
+                "parameters": [
+                    {"name": "server", "type": "str", "description": "The name of the server", "required": True},
+                ],
+            },
+        ],
+    }
+
+
+@pytest.fixture(scope="session")
+def _stack(
+    tmp_path_factory: pytest.TempPathFactory,
+    _providers: tuple[LlmProvider, LlmProvider, LlmProvider],
+    _api: ApiServer,
+    authority: trustme.CA,
+) -> Iterator[Stack]:
+    directory = tmp_path_factory.mktemp("gw")
+    bundle = directory / "ca.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    stack = Stack(gateway_config(_providers, _api), directory, {**KEYS, "SSL_CERT_FILE": str(bundle)})
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.down()
+
+
+@pytest.fixture
+def stack(_stack: Stack, request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """The session's gateway. When a test fails, the ends of its logs are shown with it."""
+    failed_before = request.session.testsfailed
+    yield _stack
+    if request.session.testsfailed > failed_before:
+        print(_stack.tails())

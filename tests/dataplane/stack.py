@@ -1,0 +1,144 @@
+"""A whole gateway for tests: `archgw up` in a run directory of its own, on free ports, with mocks around it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import httpx2
+import openai
+import yaml
+
+ARCHGW: Final = str(Path(sys.executable).parent / "archgw")
+CLIENT_KEY: Final = "sk-client-must-stay-inside"
+
+T = TypeVar("T")
+
+_UP_S: Final = 180
+_RECOVERY_S: Final = 60
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def archgw(
+    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, timeout: float = _UP_S
+) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does."""
+    return subprocess.run(
+        [ARCHGW, *arguments],
+        env={**os.environ, **(env or {})},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@dataclass
+class Stack:
+    """A running gateway."""
+
+    config: dict[str, Any]
+    directory: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def run_dir(self) -> Path:
+        return self.directory / "run"
+
+    def url(self, listener: str) -> str:
+        return f"http://127.0.0.1:{self.config['listeners'][listener]['port']}"
+
+    def up(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self.directory / "arch_config.yaml"
+        path.write_text(yaml.safe_dump(self.config, sort_keys=False))
+        done = archgw("up", str(path), "--local", "-cpu", "--run-dir", str(self.run_dir), env=self.env)
+        if done.returncode:
+            raise AssertionError(
+                f"archgw up ended with {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.tails()}"
+            )
+
+    def down(self) -> None:
+        done = archgw("down", "--run-dir", str(self.run_dir))
+        assert done.returncode == 0, done.stderr
+
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = json.loads(archgw("status", "--json", "--run-dir", str(self.run_dir)).stdout)
+        return status
+
+    def pids(self, part: str) -> list[int]:
+        """Process ids of a part whose name begins so."""
+        return [each["pid"] for each in self.status()["parts"] if each["name"].startswith(part) and each["pid"]]
+
+    def tails(self, lines: int = 30) -> str:
+        """The last lines of every log: shown on failure only."""
+        logs = sorted((self.run_dir / "logs").glob("*.log"))
+        return "\n".join(f"--- {log.name}\n{_tail(log, lines)}" for log in logs)
+
+    def access(self, request_id: str) -> dict[str, Any]:
+        """The access log's line of a request. Envoy writes its log in batches, so that it may come a moment later."""
+        log = self.run_dir / "logs" / "access.log"
+        found = wait_for(lambda: re.findall(rf'^.*"request_id":"{re.escape(request_id)}".*$', log.read_text(), re.M))
+        line: dict[str, Any] = json.loads(found[0])
+        return line
+
+    def wait_healthy(self) -> None:
+        wait_for(lambda: all(_healthy(self.url(listener)) for listener in ("ingress", "egress")))
+
+    @contextmanager
+    def client(self, listener: str) -> Iterator[openai.OpenAI]:
+        """The official SDK, set up as its users do, without retries so that a test sees every failure."""
+        with openai.OpenAI(
+            base_url=f"{self.url(listener)}/v1", api_key=CLIENT_KEY, max_retries=0, timeout=60
+        ) as client:
+            yield client
+
+    def post(self, listener: str, body: object, headers: Mapping[str, str] | None = None) -> httpx2.Response:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        url = f"{self.url(listener)}/v1/chat/completions"
+        return httpx2.post(
+            url, content=content, headers={"content-type": "application/json", **(headers or {})}, timeout=60
+        )
+
+
+def wait_for(condition: Callable[[], T], seconds: float = _RECOVERY_S) -> T:
+    """The first true value of `condition`. Fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+    return value
+
+
+def _healthy(url: str) -> bool:
+    try:
+        return httpx2.get(f"{url}/healthz", timeout=5).status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+def _tail(path: Path, lines: int) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])

@@ -1,0 +1,134 @@
+"""Parts are killed under load: what the client sees meanwhile, and that all of it comes back by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx2
+import psutil
+import pytest
+
+from tests.dataplane.stack import Stack, wait_for
+from tests.support.behaviour import Behaviour
+from tests.support.llm_provider import LlmProvider
+
+PROMPT = {"messages": [{"role": "user", "content": "Write a haiku about autumn leaves"}]}
+
+
+@pytest.fixture(autouse=True)
+def _whole_again(stack: Stack) -> Iterator[None]:
+    yield
+    stack.wait_healthy()
+
+
+class Load:
+    """What clients saw: HTTP statuses, and the names of errors where there was no answer."""
+
+    def __init__(self, stack: Stack, listener: str) -> None:
+        self._url = f"{stack.url(listener)}/v1/chat/completions"
+        self._stop = threading.Event()
+        self.seen: Counter[int | str] = Counter()
+        self._threads = [threading.Thread(target=self._client) for _ in range(8)]
+
+    def _client(self) -> None:
+        with httpx2.Client(timeout=30) as client:
+            while not self._stop.is_set():
+                try:
+                    self.seen[client.post(self._url, json=PROMPT).status_code] += 1
+                except httpx2.TransportError as error:
+                    self.seen[type(error).__name__] += 1
+
+    @contextmanager
+    def running(self) -> Iterator[Counter[int | str]]:
+        for thread in self._threads:
+            thread.start()
+        try:
+            self.more()
+            yield self.seen
+        finally:
+            self._stop.set()
+            for thread in self._threads:
+                thread.join()
+
+    def more(self, count: int = 50) -> None:
+        """Wait for so many more good answers."""
+        goal = self.seen[200] + count
+        wait_for(lambda: self.seen[200] >= goal)
+
+
+def test_a_killed_worker_costs_no_request(stack: Stack, provider: LlmProvider) -> None:
+    before = stack.pids("extproc")
+    load = Load(stack, "egress")
+    with load.running() as seen:
+        os.kill(before[0], signal.SIGKILL)
+        wait_for(lambda: len(stack.pids("extproc")) == len(before) and before[0] not in stack.pids("extproc"))
+        load.more()
+    assert set(seen) == {200}
+
+
+def test_a_killed_worker_cuts_no_stream_that_passes_through(stack: Stack, provider: LlmProvider) -> None:
+    provider.next(Behaviour(chunk_delay=0.3))
+    body = {**PROMPT, "stream": True}
+    with httpx2.stream("POST", f"{stack.url('egress')}/v1/chat/completions", json=body, timeout=30) as answer:
+        pieces = answer.iter_bytes()
+        first = next(pieces)
+        for pid in stack.pids("extproc"):
+            os.kill(pid, signal.SIGKILL)
+        rest = b"".join(pieces)
+    assert (first + rest).endswith(b"data: [DONE]\n\n")
+
+
+def test_a_killed_triton_blocks_prompts_visibly_and_comes_back(stack: Stack, provider: LlmProvider) -> None:
+    (pid,) = stack.pids("triton")
+    ingress, egress = Load(stack, "ingress"), Load(stack, "egress")
+    with ingress.running() as prompts, egress.running() as calls:
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: prompts[503])
+        answer = stack.post("ingress", PROMPT)
+        if answer.status_code != 200:
+            assert answer.json()["error"]["code"] == "guard_unavailable"
+        ingress.more()
+        egress.more()
+    assert set(prompts) == {200, 503}
+    assert set(calls) == {200}
+
+
+@pytest.mark.parametrize("model", ["guard", "embed", "function"])
+def test_a_killed_model_process_is_noticed_and_reloaded(stack: Stack, model: str) -> None:
+    (triton,) = stack.pids("triton")
+    stubs = [p for p in psutil.Process(triton).children() if f"/models/{model}/" in " ".join(p.cmdline())]
+    assert stubs
+    for stub in stubs:
+        stub.kill()
+    url = f"{stack.url('ingress')}/healthz"
+    # Noticed within a second and repaired within two more, so that only the fault itself is waited for.
+    wait_for(lambda: model in httpx2.get(url).json().get("not_ready", {}))
+    stack.wait_healthy()
+    assert stack.pids("triton") == [triton]
+    assert stack.post("ingress", PROMPT).status_code == 200
+
+
+def test_a_killed_envoy_is_back_within_seconds(stack: Stack, provider: LlmProvider) -> None:
+    (pid,) = stack.pids("envoy")
+    load = Load(stack, "egress")
+    with load.running() as seen:
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: stack.pids("envoy") not in ([], [pid]))
+        load.more()
+    # Clients see broken and refused connections, and nothing else.
+    assert {status for status in seen if isinstance(status, int)} == {200}
+
+
+def test_a_frozen_worker_is_left_aside(stack: Stack, provider: LlmProvider) -> None:
+    (frozen, *_) = stack.pids("extproc")
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        for _ in range(30):
+            assert stack.post("egress", PROMPT).status_code == 200
+    finally:
+        os.kill(frozen, signal.SIGCONT)

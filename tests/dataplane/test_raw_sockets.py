@@ -1,0 +1,96 @@
+"""What no SDK sends: split bodies, trailers, pipelined and half requests, written by hand on a socket."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.dataplane.stack import Stack
+from tests.support.llm_provider import LlmProvider
+
+BODY = json.dumps({"messages": [{"role": "user", "content": "héllo wörld"}]}, ensure_ascii=False).encode()
+
+
+def exchange(url: str, *writes: bytes) -> bytes:
+    """Send each piece by itself, and read until the gateway closes."""
+    where = urlsplit(url)
+    with socket.create_connection((where.hostname, where.port), timeout=20) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in writes:
+            connection.sendall(piece)
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+    return received
+
+
+def head(*fields: str, path: str = "/v1/chat/completions", method: str = "POST") -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "host: gateway", "content-type: application/json", *fields]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def chunked(*pieces: bytes, trailers: bytes = b"") -> list[bytes]:
+    framed = [f"{len(piece):x}\r\n".encode() + piece + b"\r\n" for piece in pieces]
+    return [*framed, b"0\r\n" + trailers + b"\r\n"]
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_chunked_body_is_read_however_it_is_cut(stack: Stack, provider: LlmProvider, size: int) -> None:
+    pieces = [BODY[start : start + size] for start in range(0, len(BODY), size)]
+    answer = exchange(stack.url("egress"), head("transfer-encoding: chunked", "connection: close"), *chunked(*pieces))
+    assert answer.startswith(b"HTTP/1.1 200")
+    (got,) = provider.received.all()
+    assert got.json()["messages"] == json.loads(BODY)["messages"]
+    assert got.header("content-length") == str(len(got.body))
+
+
+def test_trailers_after_a_chunked_body_change_nothing(stack: Stack, provider: LlmProvider) -> None:
+    fields = ("transfer-encoding: chunked", "trailer: x-check", "connection: close")
+    answer = exchange(stack.url("egress"), head(*fields), *chunked(BODY, trailers=b"x-check: 1\r\n"))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert len(provider.received.all()) == 1
+
+
+def test_pipelined_requests_are_answered_in_order(stack: Stack, provider: LlmProvider) -> None:
+    first = head(f"content-length: {len(BODY)}") + BODY
+    last = head(f"content-length: {len(BODY)}", "connection: close") + BODY
+    assert exchange(stack.url("egress"), first + first + last).count(b"HTTP/1.1 200 OK") == 3
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        pytest.param(head(method="GET"), b"405", id="wrong method"),
+        pytest.param(head("x_under_score: 1", f"content-length: {len(BODY)}") + BODY, b"400", id="underscore"),
+        pytest.param(head("content-length: 0", path="/v1/chat/completions/../models"), b"404", id="dots in the path"),
+        pytest.param(head("content-length: 3", "transfer-encoding: chunked") + b"0\r\n\r\n", b"400", id="two lengths"),
+        pytest.param(b"nonsense\r\n\r\n", b"400", id="no HTTP"),
+        pytest.param(head("content-length: 0", "content-encoding: gzip"), b"400", id="empty gzip"),
+    ],
+)
+def test_what_is_malformed_is_refused_and_never_reaches_a_provider(
+    stack: Stack, provider: LlmProvider, request_bytes: bytes, status: bytes
+) -> None:
+    answer = exchange(stack.url("ingress"), request_bytes.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1))
+    assert answer.split(b" ")[1] == status, answer
+    assert provider.received.all() == []
+
+
+def test_a_compressed_request_cannot_carry_a_prompt_past_the_guard(stack: Stack, provider: LlmProvider) -> None:
+
+    packed = gzip.compress(BODY)
+    fields = ("content-encoding: gzip", f"content-length: {len(packed)}", "connection: close")
+    assert exchange(stack.url("ingress"), head(*fields) + packed).startswith(b"HTTP/1.1 400")
+    assert provider.received.all() == []
+
+
+def test_a_client_that_leaves_early_costs_nobody_else_anything(stack: Stack, provider: LlmProvider) -> None:
+    where = urlsplit(stack.url("ingress"))
+    for _ in range(20):
+        with socket.create_connection((where.hostname, where.port)) as connection:
+            connection.sendall(head("content-length: 100000") + BODY)
+    assert stack.post("ingress", BODY).status_code == 200

@@ -1,0 +1,67 @@
+"""Keys are found nowhere but in the one file, closed to others, that Envoy reads each from."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.dataplane.conftest import KEYS
+from tests.dataplane.stack import CLIENT_KEY, Stack
+from tests.support.llm_provider import LlmProvider
+
+
+@pytest.fixture
+def used(stack: Stack, provider: LlmProvider) -> Stack:
+    """A gateway that has sent its keys, and has failed with them too."""
+    with stack.client("egress") as client:
+        client.chat.completions.create(model="gpt-main", messages=[{"role": "user", "content": "hi"}])
+    stack.post("egress", {"messages": 3}, {"authorization": f"Bearer {CLIENT_KEY}"})
+    stack.post("egress", {"model": "gpt-gone", "messages": [{"role": "user", "content": "x"}]})
+    return stack
+
+
+def holders(root: Path, secret: str) -> list[Path]:
+    files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+    return [path for path in files if secret.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_a_key_is_in_one_file_that_only_its_owner_may_read(used: Stack, name: str) -> None:
+    (holder,) = holders(used.run_dir, KEYS[name])
+    assert holder.parent == used.run_dir / "secrets"
+    assert stat.S_IMODE(holder.stat().st_mode) == 0o600
+    assert stat.S_IMODE(holder.parent.stat().st_mode) == 0o700
+
+
+def test_the_clients_key_is_in_no_file(used: Stack) -> None:
+    assert holders(used.run_dir, CLIENT_KEY) == []
+
+
+def test_no_key_is_on_an_admin_page(used: Stack) -> None:
+    transport = httpx2.HTTPTransport(uds=str(used.run_dir / "sockets" / "admin.sock"))
+    with httpx2.Client(transport=transport, base_url="http://admin") as admin:
+        pages = [
+            admin.get(page).text for page in ("/config_dump?include_eds", "/clusters", "/stats", "/certs", "/init_dump")
+        ]
+    assert "provider_main" in pages[0]
+    assert not [key for key in (*KEYS.values(), CLIENT_KEY) for page in pages if key in page]
+
+
+def test_no_key_is_in_a_command_line_or_in_a_processs_environment(used: Stack) -> None:
+    commands = subprocess.run(["/bin/ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    pids = [part["pid"] for part in used.status()["parts"]]
+    environments = [Path(f"/proc/{pid}/environ").read_bytes().decode() for pid in pids]
+    assert len(environments) >= 3
+    assert not [key for key in KEYS.values() for text in (commands, *environments) if key in text]
+
+
+def test_nothing_but_the_listeners_is_open_to_the_network(used: Stack) -> None:
+    sockets = subprocess.run(["/bin/ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
+    pids = {f"pid={part['pid']}," for part in used.status()["parts"]}
+    ours = [line.split()[3] for line in sockets.splitlines() if any(pid in line for pid in pids)]
+    assert ours
+    assert {address.rpartition(":")[0] for address in ours} == {"127.0.0.1"}
