@@ -45,6 +45,10 @@ _ENDPOINT_GRACE_MS: Final = 1_000
 # Reading a body and everything else that is neither a model nor an API.
 _REQUEST_GRACE_MS: Final = 10_000
 
+# Processes of one model that reads every prompt, some 100 MB each. Batches are small, since the answers of a batch
+# leave together: the first text of a long one would wait for the last.
+_MOST_READERS: Final = 4
+
 _LOOPBACK: Final = "127.0.0.1"
 # The name that Triton serves each role under; the chat model is also a value of `llm_providers[].model`.
 _CHAT: Final = "chat"
@@ -233,12 +237,14 @@ def _tracing(config: ArchConfig) -> Tracing | None:
 
 
 def _model_plan(config: ArchConfig, site: Site) -> ModelPlan:
-    """Ingress needs its three roles always: without prompt targets the guard reads embeddings all the same."""
+    """Ingress needs its three roles always: they are what makes it ready."""
     models: tuple[ModelInstance, ...] = ()
     if config.listeners.ingress.enabled:
+        # Each instance is a process with one thread at work. Every prompt goes through both, so they share the cores.
+        readers = min(_MOST_READERS, max(1, site.workers // 2))
         models = (
-            ModelInstance("embed", "embed", instances=1, max_batch_size=32, max_queue_delay_us=0),
-            ModelInstance("guard", "guard", instances=1, max_batch_size=32, max_queue_delay_us=0),
+            ModelInstance("embed", "embed", instances=readers, max_batch_size=8, max_queue_delay_us=0),
+            ModelInstance("guard", "guard", instances=readers, max_batch_size=4, max_queue_delay_us=0),
             ModelInstance("function", "function", instances=1, max_batch_size=1, max_queue_delay_us=0),
         )
     if any(provider.provider == TRITON for provider in config.llm_providers):

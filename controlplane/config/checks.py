@@ -138,6 +138,21 @@ def _check_providers(config: ArchConfig, report: _Report, whole: MapNode) -> Non
             _check_triton(provider, loc, report)
         else:
             _check_vendor(provider, loc, report)
+            _check_loop(provider, config, loc, report)
+
+
+def _check_loop(provider: Provider, config: ArchConfig, loc: Loc, report: _Report) -> None:
+    """A provider that is the gateway itself would be asked for ever."""
+    url = provider.base_url
+    if url is None or not _is_loopback(url.host):
+        return
+    for name, listener in (("ingress", config.listeners.ingress), ("egress", config.listeners.egress)):
+        if listener.enabled and listener.port == url.port:
+            report.fault((*loc, "base_url"), f"base_url is the gateway's own {name} listener", "name another server")
+
+
+def _is_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host).is_loopback if is_ip(host) else host == "localhost"
 
 
 def _check_triton(provider: Provider, loc: Loc, report: _Report) -> None:

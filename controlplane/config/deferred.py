@@ -14,7 +14,7 @@ from controlplane.config.quoting import quoted
 _UPSTREAM_TLS: Final = "certificates of `https` servers are verified against the public authorities"
 
 # Where, and what to do until then. `*` stands for any name or index.
-_LATER: Final[tuple[tuple[str, str], ...]] = (
+LATER: Final[tuple[tuple[str, str], ...]] = (
     ("error_target", "failures are answered with an error body; see the table of errors in the documentation"),
     ("model_serving", "the models run on the local Triton: archgw up --local -cpu"),
     ("ratelimits", "token limits come later; limit requests in front of the gateway"),
@@ -29,7 +29,7 @@ _LATER: Final[tuple[tuple[str, str], ...]] = (
     ("cache", "answers are not cached"),
     ("state_storage", "the gateway keeps no conversation: its state travels with the client"),
     ("state_storage_v1_responses", "the gateway keeps no conversation: its state travels with the client"),
-    ("metrics", "there is nothing to configure"),
+    ("metrics", "Envoy counts on its admin socket"),
     ("listeners.*.tls", "terminate TLS in front of the gateway"),
     ("listeners.*.timeout", "timeouts belong to `endpoints.<name>` and to each of `llm_providers`"),
     ("listeners.*.message_format", "both listeners speak OpenAI's format"),
@@ -59,8 +59,8 @@ _LATER: Final[tuple[tuple[str, str], ...]] = (
     ("prompt_targets.*.type", "every target calls an API"),
     ("prompt_targets.*.endpoint.http_headers", "a call carries `x-request-id` and `traceparent`"),
     ("prompt_targets.*.endpoint.timeout", "the timeout is that of the endpoint: `endpoints.<name>.timeout`"),
-    ("overrides.grounding", "there is nothing to configure"),
-    ("overrides.timing_header", "there is nothing to configure"),
+    ("overrides.grounding", "arguments are checked for their type, `enum` and `format`"),
+    ("overrides.timing_header", "answers carry no header of timings"),
     ("overrides.intent_weights", "the score is the similarity of embeddings alone"),
     ("overrides.optimize_context_window", "conversations are sent on whole"),
     ("overrides.use_agent_orchestrator", "describe APIs as `prompt_targets`"),
@@ -68,7 +68,7 @@ _LATER: Final[tuple[tuple[str, str], ...]] = (
     ("tracing.span_attributes", "spans carry the attributes that Envoy gives them"),
     ("tracing.opentracing_grpc_endpoint", "the collector is `tracing.collector`, such as http://127.0.0.1:4317"),
 )
-_PATTERNS: Final = tuple((tuple(path.split(".")), instead) for path, instead in _LATER)
+_PATTERNS: Final = tuple((tuple(path.split(".")), instead) for path, instead in LATER)
 # Places where null is a value.
 _NULLS: Final = ("prompt_targets", "*", "parameters", "*", "default")
 

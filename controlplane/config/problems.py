@@ -127,7 +127,7 @@ def _doomed(details: ErrorDetails) -> Loc:
 
 def _meant(loc: Loc) -> Loc:
     """The place that an unknown key was probably meant for."""
-    meant = suggestion(str(loc[-1]), _model_at(loc[:-1]).model_fields)
+    meant = suggestion(str(loc[-1]), model_at(loc[:-1]).model_fields)
     return (*loc[:-1], meant) if meant else loc
 
 
@@ -150,7 +150,7 @@ def _finding(details: ErrorDetails, root: MapNode) -> Finding:
 
 
 def _unknown_key(loc: Loc) -> tuple[str, str]:
-    known = tuple(_model_at(loc[:-1]).model_fields)
+    known = tuple(model_at(loc[:-1]).model_fields)
     meant = suggestion(str(loc[-1]), known)
     hint = f"did you mean {meant}?" if meant else f"keys that are known here: {', '.join(known)}"
     return f"unknown key {quoted(loc[-1])}", hint
@@ -197,7 +197,7 @@ def _shown(value: object) -> str:
     return _kind(value) if isinstance(value, list | dict) or value is None else quoted(value)
 
 
-def _model_at(loc: Loc) -> type[BaseModel]:
+def model_at(loc: Loc) -> type[BaseModel]:
     """The model that checks the mapping at `loc`."""
     annotation: Any = ArchConfig
     for step in loc:

@@ -94,6 +94,13 @@ def test_a_decoupled_model_is_not_batched() -> None:
     assert chat.max_batch_size == 0
 
 
+@pytest.mark.parametrize(("cores", "instances"), [(1, 1), (2, 1), (4, 2), (64, 4)])
+def test_models_that_read_every_prompt_share_the_cores(cores: int, instances: int) -> None:
+    config = ArchConfig.model_validate_json(json.dumps({"version": "v1", "llm_providers": [HOSTED]}))
+    models = compile_gateway(config, replace(SITE, workers=cores)).models.models
+    assert {model.role: model.instances for model in models} == {"embed": instances, "guard": instances, "function": 1}
+
+
 def test_the_filter_asks_the_triton_of_the_site() -> None:
     inference = prompting(compiled()).inference
     assert inference.url == "127.0.0.1:18001"

@@ -106,6 +106,20 @@ def test_a_base_url_without_a_path_gets_a_warning_that_a_slash_silences(folder: 
     assert folder.warnings(text.replace(":8000", ":8000/")) == []
 
 
+@pytest.mark.parametrize(
+    ("url", "listener"),
+    [
+        ("http://127.0.0.1:12000/v1", "egress"),
+        ("http://localhost:10000/v1", "ingress"),
+        ("http://[::1]:12000/", "egress"),
+    ],
+)
+def test_a_provider_is_not_the_gateway_itself(folder: Folder, url: str, listener: str) -> None:
+    text = providers(f"name: a, provider: openai_compatible, model: m, base_url: '{url}'")
+    assert folder.problems(text) == [f"3:64: base_url is the gateway's own {listener} listener"]
+    folder.load(text.replace(":12000", ":12001").replace(":10000", ":10001"))
+
+
 def test_a_name_that_only_containers_know_gets_a_warning(folder: Folder) -> None:
     url = "base_url: 'http://host.docker.internal:1/v1'"
     text = providers(f"name: a, provider: ollama, model: m, {url}")

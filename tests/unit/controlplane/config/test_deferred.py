@@ -3,8 +3,8 @@
 import pytest
 
 from controlplane.config.arch import ArchConfig
-from controlplane.config.deferred import _LATER
-from controlplane.config.problems import _model_at
+from controlplane.config.deferred import LATER
+from controlplane.config.problems import model_at
 from tests.unit.controlplane.config.files import PROVIDER, Folder
 
 WHOLE = """\
@@ -53,7 +53,7 @@ def with_key(path: str) -> str:
     return lines.replace(opening[parent], places[parent], 1)
 
 
-@pytest.mark.parametrize("path", [path for path, _ in _LATER])
+@pytest.mark.parametrize("path", [path for path, _ in LATER])
 def test_a_key_of_a_later_release_is_refused_by_name_with_what_to_do_instead(folder: Folder, path: str) -> None:
     text = with_key(path)
     (problem,) = folder.problems(text)
@@ -61,10 +61,10 @@ def test_a_key_of_a_later_release_is_refused_by_name_with_what_to_do_instead(fol
     assert all(folder.hints(text))
 
 
-@pytest.mark.parametrize("path", [path for path, _ in _LATER])
+@pytest.mark.parametrize("path", [path for path, _ in LATER])
 def test_no_key_is_both_supported_and_not(path: str) -> None:
     *parents, key = (("ingress" if step == "*" and "listeners" in path else step) for step in path.split("."))
-    assert key not in _model_at(tuple(parents)).model_fields
+    assert key not in model_at(tuple(parents)).model_fields
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_no_key_is_both_supported_and_not(path: str) -> None:
     ["error_target", "model_serving", "ratelimits", "routing", "model_aliases", "agents"],
 )
 def test_the_sections_that_the_format_names_for_later_are_known(key: str) -> None:
-    assert key in {path for path, _ in _LATER}
+    assert key in {path for path, _ in LATER}
     assert key not in ArchConfig.model_fields
 
 
