@@ -9,7 +9,12 @@ import typer
 
 import controlplane
 from controlplane.cli import models
+from controlplane.cli.down import down
+from controlplane.cli.logs import logs
+from controlplane.cli.render import render
 from controlplane.cli.schema import schema
+from controlplane.cli.status import status
+from controlplane.cli.up import up
 from controlplane.cli.validate import validate
 from controlplane.errors import ArchgwError, ConfigError
 
@@ -40,6 +45,11 @@ def _root(
 app.add_typer(models.app, name="models")
 app.command()(validate)
 app.command()(schema)
+app.command()(render)
+app.command()(up)
+app.command()(down)
+app.command()(status)
+app.command()(logs)
 
 
 def main() -> None:

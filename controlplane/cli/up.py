@@ -1,0 +1,103 @@
+"""`archgw up`: start a gateway and return when it answers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from controlplane.assets import asset
+from controlplane.cli.options import RunDir
+from controlplane.config.load import DEFAULT_PATH
+from controlplane.errors import UsageError
+from controlplane.quickstart import tour
+from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.place import run_layout
+from controlplane.runtime.start import QUICK_START, InterruptedStartError, Running, Wanted, signals_raise, start
+from controlplane.runtime.state import State
+from controlplane.runtime.stop import stop
+
+_READY_S: Final = 120.0
+
+
+def up(
+    config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="By default ./arch_config.yaml.")] = None,
+    local: Annotated[bool, typer.Option("--local", help="Run all models on this machine.")] = False,
+    # With one dash too, as the documentation of Arch has always spelt it.
+    cpu: Annotated[bool, typer.Option("--cpu", "-cpu", help="With --local: run them on the CPU.")] = False,
+    quick_start: Annotated[
+        bool, typer.Option("--quick-start", help="Run the built-in sample and send it three prompts.")
+    ] = False,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and stop the gateway when ended.")] = False,
+    timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="How long it may take to be ready.")] = _READY_S,
+    run_dir: RunDir = None,
+) -> None:
+    """Start Envoy, the filter and Triton, wait until everything answers, and say where to send a request."""
+    if not (local and cpu):
+        wanted = "`archgw up --local` (models on this machine's GPU)" if local else "`archgw up` (models on a remote Triton)"
+        raise UsageError(f"{wanted} comes in a later release; use `archgw up --local -cpu`")
+    if quick_start and config is not None:
+        raise UsageError("--quick-start brings its own configuration; leave out either it or CONFIG")
+    path = asset(QUICK_START) / "arch_config.yaml" if quick_start else config or DEFAULT_PATH
+    layout = run_layout(run_dir)
+    try:
+        with signals_raise():
+            with _progress() as say:
+                running = start(Wanted(path, timeout, quick_start), layout, say)
+            _announce(running.state, layout)
+            if quick_start:
+                tour.run(_door_url(running.state, "ingress"), typer.echo)
+            if foreground:
+                _stay(running, layout)
+    except InterruptedStartError as interruption:
+        typer.echo(f"archgw: {interruption}, everything is stopped", err=True)
+        raise typer.Exit(0 if foreground and interruption.stopped_cleanly else 128 + interruption.number) from None
+
+
+def _stay(running: Running, layout: RunLayout) -> None:
+    """Until supervisord ends, by `archgw down` or by itself, or a signal says so."""
+    try:
+        code = running.supervisor.wait()
+    except InterruptedStartError as interruption:
+        stop(layout)
+        interruption.stopped_cleanly = True
+        raise
+    stop(layout)
+    raise typer.Exit(min(abs(code), 1))
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """One line that changes on a terminal, one line each elsewhere. Warnings stay in both."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda text: typer.echo(text, err=True)
+        return
+    with console.status("starting") as status:
+
+        def show(text: str) -> None:
+            if text.startswith("warning: "):
+                console.print(text, markup=False, highlight=False)
+            else:
+                # A log line may hold square brackets, which are markup to rich.
+                status.update(text.replace("[", r"\["))
+
+        yield show
+
+
+def _announce(state: State, layout: RunLayout) -> None:
+    typer.echo(f"ready: {', '.join(f'{door.name} on {door.url}' for door in state.doors)}")
+    typer.echo(f"run directory {layout.root}")
+    url = state.doors[0].url
+    body = '{"model": "none", "messages": [{"role": "user", "content": "Hello"}]}'
+    typer.echo(f"try: curl {url}/v1/chat/completions -H 'content-type: application/json' -d '{body}'")
+    sys.stdout.flush()
+
+
+def _door_url(state: State, name: str) -> str:
+    return next(door.url for door in state.doors if door.name == name)

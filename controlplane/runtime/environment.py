@@ -1,0 +1,17 @@
+"""The environment of the processes that we start: minimal, so that no key of the operator's shell reaches any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+# Marks every process of one gateway, and what those start in turn: `processes.of_run` finds them by it.
+RUN_MARK: Final = "ARCHGW_RUN_DIR"
+
+_PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+def clean(environ: Mapping[str, str], run_dir: str) -> dict[str, str]:
+    """What of `environ` a part may see, and the mark of its gateway."""
+    kept = {name: environ[name] for name in _PASSED_ON if environ.get(name)}
+    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **kept, "PYTHONUNBUFFERED": "1", RUN_MARK: run_dir}

@@ -1,0 +1,111 @@
+"""The processes of one gateway: what each is started with and where its lines go. Pure; `supervisord` runs them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from controlplane.compile.plans import Gateway
+from controlplane.runtime import triton
+from controlplane.runtime.layout import RunLayout
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One process. `stdout_log` None: its standard output goes to `log` as well.
+
+    `order`: parts start from the lowest and stop from the highest. `stop_s`: how long it may take to end on SIGTERM.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    log: Path
+    order: int
+    stop_s: int
+    stdout_log: Path | None = field(default=None)
+
+
+TRITON: Final = "triton"
+ENVOY: Final = "envoy"
+SAMPLE_API: Final = "weather-api"
+
+# Triton needs longest to start; Envoy stops first, so that nothing new comes in while the others end.
+_TRITON_ORDER: Final = 10
+_API_ORDER: Final = 20
+_FILTER_ORDER: Final = 30
+_ENVOY_ORDER: Final = 40
+
+
+def worker_name(index: int) -> str:
+    return f"extproc-{index}"
+
+
+def gateway_parts(
+    gateway: Gateway, layout: RunLayout, clean: dict[str, str], envoy: Path, install: triton.TritonInstall
+) -> tuple[Part, ...]:
+    """Triton, the filter's workers and Envoy."""
+    return (
+        Part(
+            name=TRITON,
+            argv=tuple(triton.argv(install, gateway.models, layout)),
+            environment=triton.environment(install, clean),
+            log=layout.logs / "triton.log",
+            order=_TRITON_ORDER,
+            stop_s=10,
+        ),
+        *(_worker(index, layout, clean) for index in range(gateway.envoy.workers)),
+        Part(
+            name=ENVOY,
+            argv=(
+                str(envoy),
+                "-c",
+                str(layout.bootstrap),
+                # Without it a misspelt field in an xDS file would be ignored in silence.
+                "--reject-unknown-dynamic-fields",
+                # Hot restart would make every gateway of a machine share one shared-memory region.
+                "--disable-hot-restart",
+                "--concurrency",
+                str(gateway.envoy.workers),
+                # The access log, which Envoy would hold back for ten seconds.
+                "--file-flush-interval-msec",
+                "1000",
+            ),
+            environment=clean,
+            log=layout.logs / "envoy.log",
+            stdout_log=layout.access_log,
+            order=_ENVOY_ORDER,
+            stop_s=10,
+        ),
+    )
+
+
+def _worker(index: int, layout: RunLayout, clean: dict[str, str]) -> Part:
+    name = worker_name(index)
+    return Part(
+        name=name,
+        # -P: the run directory is no place to import from.
+        argv=(
+            *(sys.executable, "-P", "-m", "extproc"),
+            *("--contract", str(layout.contract), "--socket", str(layout.worker_socket(index))),
+        ),
+        environment=clean,
+        log=layout.logs / f"{name}.log",
+        order=_FILTER_ORDER,
+        stop_s=30,
+    )
+
+
+def sample_api(script: Path, port: int, layout: RunLayout, clean: dict[str, str]) -> Part:
+    """The quick start's API server."""
+    return Part(
+        name=SAMPLE_API,
+        argv=(sys.executable, "-P", str(script), "--port", str(port)),
+        environment=clean,
+        log=layout.logs / f"{SAMPLE_API}.log",
+        order=_API_ORDER,
+        stop_s=5,
+    )

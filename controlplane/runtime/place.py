@@ -1,0 +1,69 @@
+"""The run directory: where it is by default, whether it can be one, who may use it now, and how it is left clean."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import platformdirs
+
+from controlplane.errors import RuntimeFault, UsageError
+from controlplane.runtime import triton
+from controlplane.runtime.layout import RunLayout
+
+# sockaddr_un.sun_path, with its closing zero.
+_SOCKET_PATH_BYTES: Final = 107
+# supervisord makes its socket under another name first: this one, a dot and its process id.
+_PID_SUFFIX: Final = len(".4194304")
+_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108
+
+
+def run_layout(run_dir: Path | None) -> RunLayout:
+    """The layout of `run_dir`, or of the user's own. UsageError where unix sockets cannot lie there."""
+    root = (run_dir or platformdirs.user_state_path("archgw") / "run").expanduser().absolute()
+    layout = RunLayout(Path(os.path.realpath(root)))
+    longest = len(os.fsencode(layout.supervisor_socket)) + _PID_SUFFIX
+    if longest > _SOCKET_PATH_BYTES:
+        raise UsageError(
+            f"the run directory {layout.root} is too long for unix sockets by {longest - _SOCKET_PATH_BYTES} characters; "
+            "choose a shorter one with --run-dir"
+        )
+    return layout
+
+
+def make(layout: RunLayout) -> None:
+    """Create the directory, closed to everyone else, and the folders that are there before any file is."""
+    layout.root.mkdir(parents=True, exist_ok=True)
+    layout.root.chmod(0o700)
+    for folder in (layout.sockets, layout.logs, layout.secrets, layout.envoy, layout.models):
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def clear(layout: RunLayout) -> None:
+    """Remove what only a running gateway needs: keys, sockets, state, shared memory. Logs stay."""
+    for folder in (layout.secrets, layout.sockets, layout.models, layout.envoy, layout.backends):
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in (layout.state, layout.contract, layout.supervisor_conf, layout.repair_lock, layout.root / "supervisord.pid"):
+        file.unlink(missing_ok=True)
+    for file in _SHARED_MEMORY.glob(f"{triton.shared_memory_prefix(layout)}*"):
+        with contextlib.suppress(OSError):
+            file.unlink()
+
+
+@contextlib.contextmanager
+def locked(layout: RunLayout) -> Iterator[None]:
+    """One `up` or `down` at a time. RuntimeFault when another is at work."""
+    descriptor = os.open(layout.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RuntimeFault(f"another archgw up or down is at work in {layout.root}") from error
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,70 @@
+"""TCP ports: is this one taken, by whom, and which are free. Asked before anything is started."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+from pathlib import Path
+from typing import Final
+
+from controlplane.errors import RuntimeFault
+
+_LISTEN: Final = "0A"
+
+
+def check_free(host: str, port: int, key: str) -> None:
+    """RuntimeFault, naming the configuration key and the process that listens, unless `host:port` can be bound.
+
+    Envoy itself would not notice: it shares its ports among its threads, and so with another Envoy of the same user.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As servers do, so that connections that are closing do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise RuntimeFault(f"port {port} ({key}) is taken{_by(port)}; change {key} or stop that process") from error
+            raise RuntimeFault(f"cannot listen on {host}:{port} ({key}): {error.strerror}") from error
+
+
+def free(count: int) -> tuple[int, ...]:
+    """Ports of 127.0.0.1 that nobody listens on now, all different."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return tuple(int(each.getsockname()[1]) for each in sockets)
+
+
+def _by(port: int) -> str:
+    owner = listener(port)
+    if owner is None:
+        return ""
+    pid, name = owner
+    return f" by process {pid} ({name})"
+
+
+def listener(port: int) -> tuple[int, str] | None:
+    """Id and name of the process that listens on `port`; None where it cannot be told (another user's, or no Linux)."""
+    inodes = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            for descriptor in (entry / "fd").iterdir():
+                if inodes and str(descriptor.readlink()) in inodes:
+                    return int(entry.name), (entry / "comm").read_text().strip()
+    return None
+
+
+def _listening_inodes(port: int) -> set[str]:
+    found: set[str] = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(table).read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+                    found.add(fields[9])
+    return found

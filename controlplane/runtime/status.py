@@ -1,0 +1,98 @@
+"""What runs in a run directory, part by part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from controlplane.runtime import probes, supervisord
+from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.parts import ENVOY, TRITON
+from controlplane.runtime.state import Door, State, load
+
+
+@dataclass(frozen=True, slots=True)
+class PartStatus:
+    """One process. `since` is RFC 3339; None while it does not run."""
+
+    name: str
+    state: str
+    pid: int | None
+    since: str | None
+    ports: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class DoorStatus:
+    """One public listener: whether it answers, else why not."""
+
+    name: str
+    url: str
+    ready: bool
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A gateway. `ready`: every part runs, every model is served, every listener says so."""
+
+    run_dir: str
+    running: bool
+    ready: bool
+    mode: str | None = None
+    config: str | None = None
+    since: str | None = None
+    parts: tuple[PartStatus, ...] = ()
+    listeners: tuple[DoorStatus, ...] = ()
+    models: dict[str, bool] | None = None
+
+
+def status(layout: RunLayout) -> Status:
+    state, parts = load(layout), supervisord.part_states(layout)
+    if state is None or parts is None:
+        return Status(run_dir=str(layout.root), running=False, ready=False)
+    listeners = tuple(_door(door) for door in state.doors)
+    models = {model: probes.model_ready(state, model) for model in state.models}
+    return Status(
+        run_dir=str(layout.root),
+        running=True,
+        ready=all(
+            (
+                *(part.running for part in parts),
+                *(door.ready for door in listeners),
+                *models.values(),
+            )
+        ),
+        mode=state.mode,
+        config=state.config,
+        since=state.since,
+        parts=tuple(
+            PartStatus(
+                name=part.name,
+                state=part.state.lower(),
+                pid=part.pid,
+                since=_time(part.since) if part.pid else None,
+                ports=_ports(part.name, state),
+            )
+            for part in parts
+        ),
+        listeners=listeners,
+        models=models,
+    )
+
+
+def _door(door: Door) -> DoorStatus:
+    health = probes.door_health(door)
+    return DoorStatus(door.name, door.url, health.ready, None if health.ready else health.text.strip())
+
+
+def _ports(part: str, state: State) -> dict[str, int]:
+    if part == TRITON:
+        return dict(state.triton_ports)
+    if part == ENVOY:
+        return {door.name: door.port for door in state.doors}
+    return {}
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,98 @@
+"""tritonserver from the `nvidia-pytriton` wheel: where it lies, what it needs around it, and how it is started."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import shutil
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from controlplane.compile.plans import ModelPlan
+from controlplane.errors import RuntimeFault
+from controlplane.runtime.layout import RunLayout
+
+# A server whose model process has died waits this long before it ends.
+_EXIT_TIMEOUT_S: Final = 3
+_LOOPBACK: Final = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class TritonInstall:
+    """The wheel's server, its Python backend, and the libraries that their processes load."""
+
+    server: Path
+    backend: Path
+    stub: Path
+    libraries: tuple[Path, ...]
+    site_packages: Path
+
+
+def find_triton() -> TritonInstall:
+    """The installed server. RuntimeFault where there is none, or none for this Python."""
+    # Not imported: the package would start things.
+    package = importlib.util.find_spec("pytriton")
+    if package is None or package.origin is None:
+        raise RuntimeFault("Triton is not installed here: pip install 'archgw[local]'")
+    site_packages = Path(package.origin).parent.parent
+    root = site_packages / "pytriton" / "tritonserver"
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = root / "python_backend_stubs" / version / "triton_python_backend_stub"
+    if not stub.is_file():
+        raise RuntimeFault(f"the installed Triton has no Python backend for Python {version}")
+    return TritonInstall(
+        server=root / "bin" / "tritonserver",
+        backend=root / "backends" / "python",
+        stub=stub,
+        # The stub loads libcudart from the first, libpython from the second.
+        libraries=(site_packages / "nvidia_pytriton.libs", Path(sysconfig.get_config_var("LIBDIR"))),
+        site_packages=site_packages,
+    )
+
+
+def build_backend(install: TritonInstall, layout: RunLayout) -> None:
+    """A backend directory with the stub of the running Python in it."""
+    target = layout.backends / "python"
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(install.backend, target, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(install.stub, target / install.stub.name)
+    (target / install.stub.name).chmod(0o755)
+
+
+def shared_memory_prefix(layout: RunLayout) -> str:
+    """What the names of this gateway's files in /dev/shm begin with. A killed server leaves them behind."""
+    return f"archgw-{hashlib.sha256(bytes(layout.root)).hexdigest()[:12]}-"
+
+
+def argv(install: TritonInstall, plan: ModelPlan, layout: RunLayout) -> list[str]:
+    """The server's command line: on loopback only, with exactly the models of the plan."""
+    ports = plan.ports
+    return [
+        str(install.server),
+        f"--model-repository={layout.models}",
+        f"--backend-directory={layout.backends}",
+        f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix(layout)}",
+        # Explicit, so that the filter can reload a model whose process died.
+        "--model-control-mode=explicit",
+        *(f"--load-model={model.name}" for model in plan.models),
+        f"--http-address={_LOOPBACK}",
+        f"--http-port={ports.http}",
+        f"--grpc-address={_LOOPBACK}",
+        f"--grpc-port={ports.grpc}",
+        f"--metrics-address={_LOOPBACK}",
+        f"--metrics-port={ports.metrics}",
+        "--allow-gpu-metrics=false",
+        f"--exit-timeout-secs={_EXIT_TIMEOUT_S}",
+    ]
+
+
+def environment(install: TritonInstall, clean: dict[str, str]) -> dict[str, str]:
+    """The clean environment, and what the wheel's processes need to load their libraries and ours."""
+    return {
+        **clean,
+        "LD_LIBRARY_PATH": ":".join(str(path) for path in install.libraries),
+        "PYTHONPATH": str(install.site_packages),
+    }
