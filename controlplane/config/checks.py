@@ -97,7 +97,7 @@ def _check_endpoints(config: ArchConfig, report: _Report) -> None:
 
 def _check_hosts(endpoint: Endpoint, loc: Loc, report: _Report) -> None:
     hosts = [host.host for host in endpoint.endpoint]
-    if endpoint.protocol is Protocol.HTTPS and len(set(hosts)) > 1 and not all(is_ip(host) for host in hosts):
+    if endpoint.protocol is Protocol.HTTPS and len(set(hosts)) > 1:
         report.fault(
             loc,
             "https hosts of one endpoint must have one name: it is the name that their certificate is checked for",

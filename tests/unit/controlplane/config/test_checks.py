@@ -172,6 +172,7 @@ def test_https_hosts_of_one_endpoint_share_the_name_that_is_verified(folder: Fol
     text = target("").replace("endpoint: h", "endpoint: ['a:1', 'b:1'], protocol: https")
     (problem,) = folder.problems(text)
     assert "https hosts of one endpoint must have one name" in problem
+    assert folder.problems(text.replace("a:1", "10.0.0.1").replace("b:1", "10.0.0.2"))
     folder.load(text.replace("b:1", "a:2"))
     folder.load(text.replace("protocol: https", "protocol: http"))
 
