@@ -296,6 +296,9 @@ class _Conversion:
             return self._give_up(mark, "an alias that contains itself")
         if self._count > _MAX_NODES:
             return self._give_up(mark, f"the aliases expand to more than {_MAX_NODES} values")
+        # The composer bounded what is written out; aliases inside aliases nest deeper.
+        if len(self._open) > _MAX_DEPTH:
+            return self._give_up(mark, f"nested more than {_MAX_DEPTH} levels deep, by way of aliases")
         self._open.append(node)
         try:
             if isinstance(node, yaml.ScalarNode):

@@ -73,6 +73,12 @@ def test_deep_nesting_is_refused(opening: str) -> None:
     assert "nested more than 32 levels deep" in fault
 
 
+def test_deep_nesting_by_way_of_aliases_is_refused() -> None:
+    lines = ["a0: &a0 x"] + [f"a{n}: &a{n} {'[' * 25}*a{n - 1}{']' * 25}" for n in range(1, 60)]
+    (fault,) = faults("\n".join(lines))
+    assert fault.endswith("nested more than 32 levels deep, by way of aliases")
+
+
 def test_every_key_that_is_there_twice_is_reported() -> None:
     assert faults("a: 1\nb: 2\na: 3\nc: {d: 1, d: 2}\n") == [
         '3:1: key "a" is here twice',
