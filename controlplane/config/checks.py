@@ -113,7 +113,8 @@ def _warn_of_container_host(loc: Loc, report: _Report) -> None:
 
 def _check_providers(config: ArchConfig, report: _Report, whole: MapNode) -> None:
     declared = whole.get("llm_providers")
-    if declared is None or (isinstance(declared, ListNode) and not declared.items):
+    is_empty = isinstance(declared, ListNode) and not declared.items
+    if is_empty or (declared is None and not _is_misspelt("llm_providers", whole)):
         report.fault_at_key(
             ("llm_providers",),
             "there is no LLM provider",
@@ -139,6 +140,12 @@ def _check_providers(config: ArchConfig, report: _Report, whole: MapNode) -> Non
         else:
             _check_vendor(provider, loc, report)
             _check_loop(provider, config, loc, report)
+
+
+def _is_misspelt(section: str, whole: MapNode) -> bool:
+    """Whether an unknown key was probably meant to be `section`: it has been reported as such."""
+    unknown = (entry.key for entry in whole.entries if entry.key not in ArchConfig.model_fields)
+    return any(suggestion(key, (section,)) for key in unknown)
 
 
 def _check_loop(provider: Provider, config: ArchConfig, loc: Loc, report: _Report) -> None:

@@ -31,6 +31,11 @@ def test_there_must_be_a_provider(folder: Folder) -> None:
     assert folder.problems("version: v1\nllm_providers: []\n") == ["2:1: there is no LLM provider"]
 
 
+def test_a_misspelt_section_of_providers_is_not_missing_too(folder: Folder) -> None:
+    text = providers(OPENAI).replace("llm_providers", "llm_provider")
+    assert folder.problems(text, ENVIRON) == ['2:1: unknown key "llm_provider"']
+
+
 def test_provider_names_are_unique(folder: Folder) -> None:
     text = providers(OPENAI, OPENAI)
     assert folder.problems(text, ENVIRON) == ["4:12: provider a exists already, at line 3"]
