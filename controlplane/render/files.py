@@ -8,19 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from extproc.contract import dump
-
-from controlplane.compile.plans import EnvoyPlan
+from controlplane.compile.plans import EnvoyPlan, Gateway
 from controlplane.errors import RenderError
+from controlplane.models.repository import render_repository
 from controlplane.render.atomic import write_file
 from controlplane.render.templates import fill, secret_file
 from controlplane.render.trust import ca_file
 from controlplane.runtime.layout import RunLayout
-
-if TYPE_CHECKING:
-    from controlplane.compile.gateway import Gateway
+from extproc.contract import dump
 
 _READABLE: Final = 0o644
 _SECRET: Final = 0o600
@@ -64,7 +61,7 @@ class Rendered:
     files: Mapping[str, File]
 
     def write(self, root: Path) -> None:
-        """Write each file atomically under `root`; a secret's directory is closed to others before the secret is in it."""
+        """Write each file atomically under `root`; a secret's folder is closed to others before the secret is in it."""
         root.mkdir(parents=True, exist_ok=True)
         for name, file in self.files.items():
             path = root / name
@@ -76,8 +73,6 @@ class Rendered:
 
 def render(gateway: Gateway, layout: RunLayout, *, trusted: Path | None = None) -> Rendered:
     """The files of `gateway`. `trusted`: bundle of certificate authorities, by default this machine's."""
-    from controlplane.models.repository import render_repository  # noqa: PLC0415
-
     deadline_ms = gateway.contract.request_timeout_ms + _GRACE_MS
     files = render_envoy(gateway.envoy, layout, deadline_ms, trusted or ca_file())
     files["filter.json"] = File(dump(gateway.contract).decode() + "\n")
@@ -87,7 +82,7 @@ def render(gateway: Gateway, layout: RunLayout, *, trusted: Path | None = None) 
 
 
 def render_envoy(plan: EnvoyPlan, layout: RunLayout, deadline_ms: int, trusted: Path) -> dict[str, File]:
-    """Envoy's share of the files. `deadline_ms`: how long a request may stay silent before it has a route of its own."""
+    """Envoy's share. `deadline_ms`: how long a request may stay silent before it has a route of its own."""
     values = {
         "plan": plan,
         "layout": layout,
@@ -106,6 +101,10 @@ def render_envoy(plan: EnvoyPlan, layout: RunLayout, deadline_ms: int, trusted: 
             continue
         # Envoy puts the key into a header as it is: a line break in it would begin another header.
         if not credential.value.isprintable() or not credential.value:
-            raise RenderError(f"the key of LLM provider {provider.name!r} is empty or has a character that no header may carry")
-        files[f"secrets/{secret_file(credential.secret_name)}"] = File(fill("secret.yaml.j2", {"credential": credential}), _SECRET)
+            raise RenderError(
+                f"the key of LLM provider {provider.name!r} is empty or has a character that no header may carry"
+            )
+        files[f"secrets/{secret_file(credential.secret_name)}"] = File(
+            fill("secret.yaml.j2", {"credential": credential}), _SECRET
+        )
     return files

@@ -9,7 +9,7 @@ import certifi
 
 
 def ca_file() -> Path:
-    """A bundle that exists. `SSL_CERT_FILE` is the operator's choice, and `get_default_verify_paths` already honours it."""
+    """A bundle that exists. `get_default_verify_paths` already honours `SSL_CERT_FILE`, the operator's choice."""
     system = ssl.get_default_verify_paths().cafile
     debian = Path("/etc/ssl/certs/ca-certificates.crt")
     if system is not None:

@@ -1,4 +1,4 @@
-"""Rendered Envoy files against the message types of `envoy_data_plane`: unknown fields, wrong types, unknown enum values.
+"""Rendered Envoy files against the messages of `envoy_data_plane`: unknown fields, wrong types, unknown enum values.
 
 It names the file and the message, which Envoy's own check does not, and it runs where there is no Envoy binary. Envoy
 itself has the last word (`envoy.py`).
@@ -37,7 +37,9 @@ def check_types(files: Mapping[str, File]) -> None:
             try:
                 _message_class(type_name).from_dict(message)
             except (KeyError, ValueError, TypeError, AttributeError) as error:
-                reason = str(error).splitlines()[0] if not name.startswith("secrets/") else "(not shown: it holds a secret)"
+                reason = (
+                    str(error).splitlines()[0] if not name.startswith("secrets/") else "(not shown: it holds a secret)"
+                )
                 raise RenderError(f"{name}: {type_name}: {reason}") from error
 
 

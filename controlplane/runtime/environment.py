@@ -1,4 +1,4 @@
-"""The environment of the processes that we start: minimal, so that no key of the operator's shell reaches any of them."""
+"""The environment of the processes that we start: minimal, so that no key of the operator's shell reaches them."""
 
 from __future__ import annotations
 
@@ -14,4 +14,10 @@ _PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT
 def clean(environ: Mapping[str, str], run_dir: str) -> dict[str, str]:
     """What of `environ` a part may see, and the mark of its gateway."""
     kept = {name: environ[name] for name in _PASSED_ON if environ.get(name)}
-    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **kept, "PYTHONUNBUFFERED": "1", RUN_MARK: run_dir}
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        **kept,
+        "PYTHONUNBUFFERED": "1",
+        RUN_MARK: run_dir,
+    }

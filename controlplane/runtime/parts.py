@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,8 @@ from controlplane.runtime.layout import RunLayout
 class Part:
     """One process. `stdout_log` None: its standard output goes to `log` as well.
 
-    `order`: parts start from the lowest and stop from the highest. `stop_s`: how long it may take to end on SIGTERM.
+    `order`: parts start from the lowest. `edge`: takes requests in, and so stops before all the others, which then stop
+    together. `stop_s`: how long it may take to end on SIGTERM.
     """
 
     name: str
@@ -26,14 +27,15 @@ class Part:
     log: Path
     order: int
     stop_s: int
-    stdout_log: Path | None = field(default=None)
+    stdout_log: Path | None = None
+    edge: bool = False
 
 
 TRITON: Final = "triton"
 ENVOY: Final = "envoy"
 SAMPLE_API: Final = "weather-api"
 
-# Triton needs longest to start; Envoy stops first, so that nothing new comes in while the others end.
+# Triton needs longest to start.
 _TRITON_ORDER: Final = 10
 _API_ORDER: Final = 20
 _FILTER_ORDER: Final = 30
@@ -73,11 +75,15 @@ def gateway_parts(
                 # The access log, which Envoy would hold back for ten seconds.
                 "--file-flush-interval-msec",
                 "1000",
+                # Below it, a page of its own build at every start.
+                "--log-level",
+                "warning",
             ),
             environment=clean,
             log=layout.logs / "envoy.log",
             stdout_log=layout.access_log,
             order=_ENVOY_ORDER,
+            edge=True,
             stop_s=10,
         ),
     )

@@ -30,7 +30,7 @@ def run_layout(run_dir: Path | None) -> RunLayout:
     longest = len(os.fsencode(layout.supervisor_socket)) + _PID_SUFFIX
     if longest > _SOCKET_PATH_BYTES:
         raise UsageError(
-            f"the run directory {layout.root} is too long for unix sockets by {longest - _SOCKET_PATH_BYTES} characters; "
+            f"the run directory {layout.root} is {longest - _SOCKET_PATH_BYTES} characters too long for unix sockets; "
             "choose a shorter one with --run-dir"
         )
     return layout
@@ -48,7 +48,13 @@ def clear(layout: RunLayout) -> None:
     """Remove what only a running gateway needs: keys, sockets, state, shared memory. Logs stay."""
     for folder in (layout.secrets, layout.sockets, layout.models, layout.envoy, layout.backends):
         shutil.rmtree(folder, ignore_errors=True)
-    for file in (layout.state, layout.contract, layout.supervisor_conf, layout.repair_lock, layout.root / "supervisord.pid"):
+    for file in (
+        layout.state,
+        layout.contract,
+        layout.supervisor_conf,
+        layout.repair_lock,
+        layout.root / "supervisord.pid",
+    ):
         file.unlink(missing_ok=True)
     for file in _SHARED_MEMORY.glob(f"{triton.shared_memory_prefix(layout)}*"):
         with contextlib.suppress(OSError):

@@ -27,7 +27,9 @@ def check_free(host: str, port: int, key: str) -> None:
             probe.listen(1)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise RuntimeFault(f"port {port} ({key}) is taken{_by(port)}; change {key} or stop that process") from error
+                raise RuntimeFault(
+                    f"port {port} ({key}) is taken{_by(port)}; change {key} or stop that process"
+                ) from error
             raise RuntimeFault(f"cannot listen on {host}:{port} ({key}): {error.strerror}") from error
 
 

@@ -30,7 +30,7 @@ def door_health(door: Door, timeout: float = _TIMEOUT_S) -> Health:
 
 
 def model_ready(state: State, model: str) -> bool:
-    """Whether Triton says that it serves `model`. It goes on saying so when the model's process has died; /healthz does not."""
+    """Whether Triton says that it serves `model`: also when the model's process has died, unlike /healthz."""
     return _get(f"http://127.0.0.1:{state.triton_ports['http']}", f"/v2/models/{model}/ready", _TIMEOUT_S).ready
 
 

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,29 +18,33 @@ from controlplane.runtime.parts import ENVOY, TRITON, Part
 from controlplane.runtime.state import State
 from controlplane.runtime.supervisord import PartState
 
-_POLL_S: Final = 0.1
+_POLL_S: Final = 0.2
 # A part that has been started so often will not come up by waiting.
 _STARTS: Final = 3
 _LOG_LINES: Final = 20
 
 
-def wait_ready(
-    layout: RunLayout,
-    state: State,
-    parts: Sequence[Part],
-    process: subprocess.Popen[bytes],
-    deadline_s: float,
-    say: Callable[[str], None],
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A gateway whose processes have been started and that may answer soon."""
+
+    layout: RunLayout
+    state: State
+    parts: tuple[Part, ...]
+    supervisor: subprocess.Popen[bytes]
+
+
+def wait_ready(started: Started, deadline_s: float, say: Callable[[str], None]) -> None:
     """Return when every listener answers /healthz with 200, which takes Envoy, the filter and its models.
 
     RuntimeFault with the guilty part's last lines when a part keeps failing or `deadline_s` has passed.
     """
+    layout, state, parts = started.layout, started.state, started.parts
     deadline = time.monotonic() + deadline_s
     starts: defaultdict[str, set[int]] = defaultdict(set)
     said = ""
     while True:
-        if process.poll() is not None:
+        if started.supervisor.poll() is not None:
             raise _fault("the supervisor ended", layout.logs / "supervisord.out")
         states = supervisord.part_states(layout) or ()
         for each in states:
@@ -47,7 +52,8 @@ def wait_ready(
                 starts[each.name].add(each.since)
             if each.state == "FATAL" or (each.state in {"BACKOFF", "EXITED"} and len(starts[each.name]) >= _STARTS):
                 raise _fault(f"{each.name} does not start ({each.fault or each.state.lower()})", _log(parts, each.name))
-        waiting = _waiting_for(state, states)
+        # Envoy asks one worker at a time: all of them are to have been asked, most likely.
+        waiting = next((reason for _ in range(2 * len(parts)) if (reason := _waiting_for(state, states))), None)
         if waiting is None:
             return
         if waiting != said:
@@ -66,14 +72,13 @@ def _waiting_for(state: State, states: Sequence[PartState]) -> str | None:
             continue
         if health.status is not None:
             return f"{door.name} listener says {health.status}: {health.text.strip()}"
-        missing = [each.name for each in states if not each.running]
-        return f"waiting for {', '.join(missing) or door.name + ' listener'}"
+        return f"waiting for the {door.name} listener"
     return None
 
 
 def _guilty(state: State, states: Sequence[PartState]) -> str:
     """The part that most likely keeps the rest from being ready."""
-    failing = [each.name for each in states if not each.running]
+    failing = [each.name for each in states if each.state not in {"RUNNING", "STARTING"}]
     if failing:
         return failing[0]
     if not all(probes.model_ready(state, model) for model in state.models):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from supervisor.xmlrpc import SupervisorTransport
+from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-untyped]
 
 from controlplane.errors import RuntimeFault, UsageError
 from controlplane.runtime.layout import RunLayout
@@ -48,7 +48,10 @@ def configuration(parts: Sequence[Part], layout: RunLayout, uid: str) -> str:
             "unix_http_server",
             {"file": _plain(str(layout.supervisor_socket)), "chmod": "0600"},
         ),
-        ("rpcinterface:supervisor", {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"}),
+        (
+            "rpcinterface:supervisor",
+            {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
+        ),
         (
             "supervisord",
             {
@@ -66,9 +69,21 @@ def configuration(parts: Sequence[Part], layout: RunLayout, uid: str) -> str:
             },
         ),
         *((f"program:{part.name}", _program(part)) for part in parts),
+        # Groups stop one after another, the highest priority first; the programs of one stop together.
+        *_group("inner", 1, [part for part in parts if not part.edge]),
+        *_group("edge", 2, [part for part in parts if part.edge]),
     ]
     return "\n".join(
         f"[{name}]\n" + "".join(f"{key}={value}\n" for key, value in values.items()) for name, values in sections
+    )
+
+
+def _group(name: str, priority: int, parts: Sequence[Part]) -> list[tuple[str, dict[str, str]]]:
+    # supervisord refuses a group without programs.
+    return (
+        [(f"group:{name}", {"programs": ",".join(part.name for part in parts), "priority": str(priority)})]
+        if parts
+        else []
     )
 
 
