@@ -13,13 +13,13 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
 from markupsafe import Markup
 
 from controlplane.assets import asset
 from controlplane.compile.plans import Address
 
-Scalar = str | int | float | bool | None | Path
+Scalar = str | int | float | bool | None | Path | Undefined
 
 
 def to_json(value: Scalar) -> Markup:
@@ -28,6 +28,9 @@ def to_json(value: Scalar) -> Markup:
     JSON is not quite YAML: a surrogate pair means two characters there, and some characters may not stand unescaped.
     Both are written as YAML's own escapes.
     """
+    if isinstance(value, Undefined):
+        # Raises, and names the value; json would only say that it has no such type.
+        str(value)
     text = json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
     return Markup("".join(char if char.isascii() and char.isprintable() else _escape(char) for char in text))  # noqa: S704
 

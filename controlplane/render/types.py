@@ -7,6 +7,7 @@ itself has the last word (`envoy.py`).
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -68,6 +69,9 @@ def _unpack(node: Any, found: list[tuple[str, dict[str, Any]]]) -> Any:
 
 def _message_class(type_name: str) -> type[betterproto2.Message]:
     package, _, name = type_name.rpartition(".")
-    module = importlib.import_module(f"envoy_data_plane.{package}")
+    with warnings.catch_warnings():
+        # The package's generated classes use a spelling that pydantic has since deprecated.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        module = importlib.import_module(f"envoy_data_plane.{package}")
     message_class: type[betterproto2.Message] = getattr(module, name)
     return message_class

@@ -1,0 +1,181 @@
+"""What the rendered files say, read back as Envoy reads them."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from controlplane.compile.plans import Address, Tracing, Upstream
+from controlplane.errors import RenderError
+from controlplane.render.envoy import check_with_envoy, find_envoy
+from controlplane.render.files import CREDENTIAL_HEADERS, File, Rendered
+from controlplane.render.types import check_types
+from tests.unit.controlplane.render.plans import KEY, plan, provider, render
+
+HOSTILE = "a\"b'c{{ 7*7 }}{% raw %}#: [%REQ(authorization)%] é😀\u2028\x85$X"
+
+
+def resources(files: dict[str, File], name: str) -> dict[str, dict[str, Any]]:
+    return {each["name"]: each for each in yaml.safe_load(files[f"envoy/{name}.yaml"].text)["resources"]}
+
+
+def inside(node: Any, key: str) -> Iterator[Any]:
+    """Every value under `key`, however deep."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name == key:
+                yield value
+            yield from inside(value, key)
+    elif isinstance(node, list):
+        for item in node:
+            yield from inside(item, key)
+
+
+def removed_headers(cluster: dict[str, Any]) -> set[str]:
+    mutations = next(inside(cluster, "request_mutations"))
+    return {each["remove"] for each in mutations if "remove" in each}
+
+
+def binary() -> Path:
+    found = find_envoy()
+    assert found is not None, "tests need the extra `local`"
+    return found
+
+
+PLANS = {
+    "plain": plan(),
+    "no key": plan(provider(key=None)),
+    "client's own key": plan(provider(key=None, passthrough=True)),
+    "path by the filter": plan(provider(prefix=None)),
+    "no path": plan(provider(prefix="")),
+    "traced": plan(tracing=Tracing(Upstream("otlp", (Address("collector", 4317),), 1000), 12.5)),
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_envoy_accepts_every_shape_of_plan(name: str) -> None:
+    files = render(PLANS[name])
+    check_types(files)
+    check_with_envoy(binary(), files)
+
+
+def test_hostile_values_stay_data() -> None:
+    subject = plan(provider(HOSTILE, key=HOSTILE.replace("\u2028", "").replace("\x85", "")))
+    files = render(subject)
+    check_types(files)
+    route = resources(files, "rds_ingress")["ingress"]["virtual_hosts"][0]["routes"][0]
+    assert route["match"]["headers"][0]["string_match"] == {"exact": f"provider_{HOSTILE}"}
+    # Doubled, since Envoy expands %...% in the values of headers.
+    assert route["response_headers_to_add"][0]["header"]["value"] == HOSTILE.replace("%", "%%")
+    assert f"provider_{HOSTILE}" in resources(files, "cds")
+    [secret] = [file for name, file in files.items() if name.startswith("secrets/")]
+    value = yaml.safe_load(secret.text)["resources"][0]["generic_secret"]["secret"]["inline_string"]
+    assert value == subject.providers[0].credential.value  # type: ignore[union-attr]
+
+
+def test_a_secret_cannot_name_a_file_elsewhere() -> None:
+    files = render(plan(provider("../../etc/x")))
+    [name] = [name for name in files if name.startswith("secrets/")]
+    assert "/" not in name.removeprefix("secrets/")
+
+
+@pytest.mark.parametrize("key", ["", "sk\r\nx-admin: 1", "sk\0"])
+def test_a_key_that_no_header_may_carry_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(RenderError, match="openai") as caught:
+        render(plan(provider(key=key)))
+    assert "x-admin" not in str(caught.value)
+
+
+def test_a_key_is_in_its_secret_file_and_nowhere_else() -> None:
+    files = render(plan())
+    assert [name for name, file in files.items() if KEY in file.text] == ["secrets/provider_openai.yaml"]
+    assert KEY not in repr(files)
+
+
+def test_files_of_secrets_are_closed_before_anyone_can_read_them(tmp_path: Path) -> None:
+    Rendered(render(plan())).write(tmp_path)
+    secrets = tmp_path / "secrets"
+    assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(file.stat().st_mode) for file in secrets.iterdir()] == [0o600]
+
+
+def test_credentials_of_others_are_removed_before_the_own_key_goes_in() -> None:
+    cluster = resources(render(plan()), "cds")["provider_openai"]
+    assert set(CREDENTIAL_HEADERS) <= removed_headers(cluster)
+    names = [each["name"].rpartition(".")[2] for each in next(inside(cluster, "http_filters"))]
+    assert names == ["header_mutation", "credential_injector", "upstream_codec"]
+    # With it, a request without a usable key would carry the client's.
+    assert not list(inside(cluster, "allow_request_without_credential"))
+
+
+def test_passthrough_keeps_the_clients_authorization_only() -> None:
+    cluster = resources(render(plan(provider(key=None, passthrough=True))), "cds")["provider_openai"]
+    assert set(CREDENTIAL_HEADERS) - removed_headers(cluster) == {"authorization"}
+
+
+def test_forged_headers_are_removed_on_entry_and_the_hint_is_not() -> None:
+    listeners = resources(render(plan()), "lds")
+    for name in ("ingress", "egress"):
+        mutations = next(inside(next(inside(listeners[name], "early_header_mutation_extensions")), "mutations"))
+        removed = {each["remove"] for each in mutations if "remove" in each}
+        prefixes = {each["remove_on_match"]["key_matcher"]["prefix"] for each in mutations if "remove_on_match" in each}
+        assert {"x-arch-upstream", "x-arch-llm-provider", "x-arch-prompt-target", "x-arch-intent-drift"} <= removed
+        assert "x-envoy-" in prefixes
+        assert not any(
+            "x-arch-llm-provider-hint".startswith(prefix) for prefix in prefixes | (removed - {"x-arch-llm-provider"})
+        )
+
+
+def test_a_request_without_a_chosen_provider_goes_nowhere() -> None:
+    routes = resources(render(plan()), "rds_ingress")["ingress"]["virtual_hosts"][0]["routes"]
+    for route in routes:
+        if "route" in route:
+            assert any(each["name"] == "x-arch-upstream" for each in route["match"]["headers"])
+    assert [route["direct_response"]["status"] for route in routes if route["name"] == "chat"] == [503]
+
+
+def test_upstream_certificates_are_verified() -> None:
+    cluster = resources(render(plan()), "cds")["provider_openai"]
+    tls = cluster["transport_socket"]["typed_config"]
+    validation = tls["common_tls_context"]["validation_context"]
+    assert tls["sni"] == "api.openai.com"
+    assert Path(validation["trusted_ca"]["filename"]).is_file()
+    assert validation["match_typed_subject_alt_names"] == [{"san_type": "DNS", "matcher": {"exact": "api.openai.com"}}]
+
+
+def test_names_are_resolved_without_holding_up_the_start_and_addresses_are_not() -> None:
+    clusters = resources(render(plan()), "cds")
+    assert clusters["provider_openai"]["cluster_type"]["name"] == "envoy.clusters.dns"
+    assert clusters["provider_openai"]["wait_for_warm_on_init"] is False
+    assert clusters["endpoint_api"]["type"] == "STATIC"
+
+
+def test_no_answer_is_ever_cut_for_its_length_but_for_silence() -> None:
+    route = resources(render(plan()), "rds_egress")["egress"]["virtual_hosts"][0]["routes"][0]["route"]
+    assert (route["timeout"], route["idle_timeout"]) == ("0s", "1.500s")
+
+
+def test_only_the_owner_may_open_the_admin_and_internal_sockets() -> None:
+    files = render(plan())
+    admin = yaml.safe_load(files["envoy/bootstrap.yaml"].text)["admin"]["address"]["pipe"]
+    internal = resources(files, "lds")["internal"]["address"]["pipe"]
+    assert admin["mode"] == internal["mode"] == 0o600
+
+
+def test_the_access_log_has_no_query_and_no_credential() -> None:
+    text = render(plan())["envoy/lds.yaml"].text
+    for listener in yaml.safe_load(text)["resources"]:
+        for line in inside(listener, "json_format"):
+            if "request_id" in line:
+                assert not any(word in str(line).upper() for word in ("AUTHORIZATION", "COOKIE", "REQ(:PATH)", "BODY("))
+
+
+def test_prompts_may_not_reach_an_access_log_through_the_response_code_details_of_clients() -> None:
+    # Envoy's own texts are for the log; what a client sees is written in the template.
+    for listener in resources(render(plan()), "lds").values():
+        assert "%RESPONSE_CODE_DETAILS%" not in str(next(inside(listener, "local_reply_config")))

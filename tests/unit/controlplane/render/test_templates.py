@@ -1,0 +1,39 @@
+"""The quoting of values, on which everything else in the templates relies."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from jinja2 import UndefinedError
+
+from controlplane.render import templates
+from controlplane.render.templates import fill, secret_file, to_duration, to_json
+
+
+@pytest.mark.parametrize(
+    "value", ['"', "'", "\\", "a: b # c", "\n\r\t\0", "é", "😀", "\u2028\x85\x7f\ufeff", "{{ x }}", "", "null", "~"]
+)
+def test_yaml_reads_back_what_was_quoted(value: str) -> None:
+    assert yaml.safe_load(f"key: {to_json(value)}") == {"key": value}
+
+
+@pytest.mark.parametrize("value", [None, True, 3, 2.5])
+def test_other_scalars_keep_their_type(value: float | None) -> None:
+    assert yaml.safe_load(to_json(value)) == value
+
+
+def test_a_duration_keeps_its_milliseconds() -> None:
+    assert to_duration(61_007) == '"61.007s"'
+
+
+def test_the_file_of_a_secret_is_one_name() -> None:
+    assert secret_file("../a b/é") == "..%2Fa%20b%2F%C3%A9.yaml"
+
+
+def test_a_bare_value_in_a_template_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = templates._environment()
+    monkeypatch.setattr(environment, "get_template", environment.from_string)
+    with pytest.raises(TypeError, match="without a filter"):
+        fill("key: {{ value }}", {"value": "x"})
+    with pytest.raises(UndefinedError):
+        fill("key: {{ valeu | json }}", {"value": "x"})
