@@ -99,7 +99,7 @@ def chunk(raw: Mapping[str, Any], model: str) -> dict[str, Any]:
     kept["choices"] = [
         {
             "index": choice.get("index", 0),
-            "delta": choice.get("delta", {}),
+            "delta": _delta(choice.get("delta", {})),
             "logprobs": None,
             "finish_reason": choice.get("finish_reason"),
         }
@@ -108,6 +108,11 @@ def chunk(raw: Mapping[str, Any], model: str) -> dict[str, Any]:
     if raw.get("usage"):
         kept["usage"] = usage(raw["usage"])
     return kept
+
+
+def _delta(raw: Mapping[str, Any]) -> dict[str, Any]:
+    # The first one holds the role and, as OpenAI's, an empty text rather than null.
+    return {**raw, "content": raw["content"] or ""} if "content" in raw else dict(raw)
 
 
 def usage(raw: Mapping[str, Any]) -> dict[str, int]:

@@ -16,12 +16,13 @@ Send = Callable[[str], None]
 
 
 class Llama:
-    """A GGUF model with `slots` conversations at once, each with `context` tokens of prompt and answer."""
+    """A GGUF model with `slots` conversations at once, `context` tokens of prompts and answers between them."""
 
     def __init__(self, model: Path, *, threads: int, slots: int, context: int) -> None:
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(model)
-        parameters.n_ctx = context * slots
+        parameters.n_ctx = context
+        parameters.kv_unified = True  # one conversation may use what the others leave
         parameters.n_parallel = slots
         parameters.cpuparams.n_threads = threads
         parameters.cpuparams_batch.n_threads = threads

@@ -54,13 +54,15 @@ class Caller:
         facts = f"date: {self._today():%Y-%m-%d %a}"
         engine = self._engines.get(facts, json.dumps(tools, ensure_ascii=False, separators=(",", ":")))
         answer = engine.ask(text, self._max_new_tokens)
-        calls = []
+        calls: list[dict[str, Any]] = []
         for proposal in answer.proposals:
             if proposal.name not in schemas:
                 continue
             said = without_unsaid_dates(without(proposal.arguments, proposal.ungrounded), text)
             arguments = conform(said, {"type": "object", **schemas[proposal.name]})
-            calls.append({"name": proposal.name, "arguments": arguments})
+            call = {"name": proposal.name, "arguments": arguments}
+            if call not in calls:  # it repeats itself when a text says the same thing twice
+                calls.append(call)
         return json.dumps({"tool_calls": calls, "confidence": answer.confidence}, ensure_ascii=False)
 
 

@@ -31,10 +31,14 @@ def compose(turns: Sequence[Turn], parameters: Iterable[str]) -> str:
     while spoken and spoken[-1].role != "user":
         spoken.pop()
     lines: list[str] = []
+    open_names = set(names)
     while spoken:
         turn = spoken.pop()
         asked = _asked(spoken[-1], names) if spoken else ()
-        lines.append(f"{', '.join(asked)}: {turn.text}" if asked else turn.text)
+        # A name that was asked for again was not answered here.
+        labels = [name for name in asked if name in open_names]
+        open_names -= set(asked)
+        lines.append(f"{', '.join(labels)}: {turn.text}" if labels else turn.text)
         if not asked:
             break
         spoken.pop()

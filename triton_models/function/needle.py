@@ -21,6 +21,7 @@ from triton_models.errors import RequestError
 _LIBRARY_SHA256 = "016acf60a979c3f1d34d5e155d29bb74100c7ebeff115ea3c40afebf625070c4"
 _WEIGHTS_SHA256 = "c9d915eca282ed42d1a09b143b592adb4cc6744ffe2d294adf5cfc5548170c38"
 _ANSWER_BYTES = 1 << 18
+_PROCESSORS = os.sched_getaffinity(0)  # asked before the library changes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Engine:
         self._library.needle_reset.restype = None
         if self._library.needle_load(weights, len(weights)) < 0:
             raise RuntimeError("Needle does not load its weights")
+        _unpin_threads()
         self._weights = weights  # the library may keep pointing into it
         self._buffer = ctypes.create_string_buffer(_ANSWER_BYTES)
 
@@ -70,6 +72,7 @@ class Engine:
     def ask(self, text: str, max_new_tokens: int) -> Answer:
         """One question, without memory of the one before."""
         self._library.needle_reset()
+        _unpin_threads()
         # A C string ends at the first NUL, and what follows it would go unread.
         encoded = text.replace("\0", " ").encode()
         code = self._library.needle_complete(encoded, max_new_tokens, self._buffer, _ANSWER_BYTES)
@@ -97,10 +100,9 @@ def _unpin_threads() -> None:
     takes
     seconds instead of a third of one.
     """
-    allowed = os.sched_getaffinity(0)
     for thread in Path("/proc/self/task").iterdir():
         try:
-            os.sched_setaffinity(int(thread.name), allowed)
+            os.sched_setaffinity(int(thread.name), _PROCESSORS)
         except ProcessLookupError:
             continue
 

