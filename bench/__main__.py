@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -145,6 +146,8 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> None:
 
 def main() -> int:
     arguments = _arguments()
+    # So that a bench which is told to end stops what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="archgw-bench-") as scratch:
         try:
             load.find_wrk()

@@ -74,10 +74,10 @@ class Gateway:
     run_dir: Path
 
     def memory(self) -> Mapping[str, tuple[int, ...]]:
-        """Resident bytes of each process, by part: envoy, extproc, triton (with one process for each model)."""
+        """Resident bytes by part: envoy, each extproc worker, triton with its models' processes."""
         sizes: dict[str, tuple[int, ...]] = {}
         for name, pid in sorted(_pids(self.run_dir)):
-            sizes[name] = sizes.get(name, ()) + tuple(resident(one) for one in descendants(pid))
+            sizes[name] = (*sizes.get(name, ()), sum(resident(one) for one in descendants(pid)))
         return sizes
 
     def workers(self) -> dict[int, int]:

@@ -16,8 +16,8 @@ from controlplane.models.prepare import prepare
 from triton_models.embed.encoder import Encoder
 from triton_models.guard.detector import Detector
 
-_WARM_UP: Final = 50
-_CALLS: Final = 500
+_WARM_UP: Final = 20
+_CALLS: Final = 300
 
 
 def measure(prompt: str) -> Models:
