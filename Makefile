@@ -15,8 +15,11 @@ help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: $(RUN_STAMP)  ## Install, prepare the models once, start the quick start, send three sample prompts
-	$(BIN)/archgw models prepare
-	$(BIN)/archgw up --quick-start --local -cpu
+	@if $(BIN)/archgw status --json >/dev/null 2>&1; then \
+	  echo "a gateway runs already; stop it with: make down"; $(BIN)/archgw status; \
+	else \
+	  $(BIN)/archgw models prepare && $(BIN)/archgw up --quick-start --local -cpu; \
+	fi
 
 down:  ## Stop what `make up` started
 	$(BIN)/archgw down

@@ -60,4 +60,4 @@ class ModelError(ArchgwError):
 
 
 class RuntimeFault(ArchgwError):
-    """A process did not start, stop or answer. The message ends with the guilty part's last lines where there are any."""
+    """A process did not start, stop or answer. The message ends with the guilty part's last lines, if any."""
