@@ -53,7 +53,7 @@ def wait_ready(started: Started, deadline_s: float, say: Callable[[str], None]) 
             if each.state == "FATAL" or (each.state in {"BACKOFF", "EXITED"} and len(starts[each.name]) >= _STARTS):
                 raise _fault(f"{each.name} does not start ({each.fault or each.state.lower()})", _log(parts, each.name))
         # Envoy asks one worker at a time: all of them are to have been asked, most likely.
-        waiting = next((reason for _ in range(2 * len(parts)) if (reason := _waiting_for(state, states))), None)
+        waiting = next((reason for _ in range(1 + 2 * len(parts)) if (reason := _waiting_for(state, states))), None)
         if waiting is None:
             return
         if waiting != said:

@@ -90,7 +90,7 @@ def _group(name: str, priority: int, parts: Sequence[Part]) -> list[tuple[str, d
 def _program(part: Part) -> dict[str, str]:
     values = {
         "command": _plain(shlex.join(part.argv)),
-        "environment": _plain(",".join(f'{name}="{_quoted(value)}"' for name, value in part.environment.items())),
+        "environment": _plain(",".join(f"{name}={_quoted(value)}" for name, value in part.environment.items())),
         "priority": str(part.order),
         "autorestart": "true",
         "startsecs": "2",
@@ -119,7 +119,11 @@ def _plain(value: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"')
+    # supervisord knows two quotes there and no escape.
+    for quote in ('"', "'"):
+        if quote not in value:
+            return f"{quote}{value}{quote}"
+    raise UsageError(f"an environment variable holds both kinds of quotes, which supervisord cannot take: {value!r}")
 
 
 def start(layout: RunLayout, environment: dict[str, str]) -> subprocess.Popen[bytes]:

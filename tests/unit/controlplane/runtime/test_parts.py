@@ -1,0 +1,48 @@
+"""What the processes are started with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from controlplane.compile.plans import Gateway, ModelInstance, ModelPlan, TritonPorts
+from controlplane.runtime import environment
+from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.parts import gateway_parts
+from controlplane.runtime.triton import find_triton
+from extproc.contract import VERSION, FilterContract
+from tests.unit.controlplane.render.plans import KEY, plan
+
+LAYOUT = RunLayout(Path("/r"))
+GATEWAY = Gateway(
+    contract=FilterContract(version=VERSION, providers=(), max_request_bytes=1, internal_socket="/i"),
+    envoy=plan(),
+    models=ModelPlan(TritonPorts(1, 2, 3), (ModelInstance("guard", "guard", 1, 8, 100),)),
+)
+
+
+def test_the_environment_is_made_of_what_is_named() -> None:
+    clean = environment.clean({"PATH": "/bin", "OPENAI_API_KEY": KEY, "HOME": "/h", "PYTHONPATH": "/evil"}, "/r")
+    assert clean == {
+        "PATH": "/bin",
+        "HOME": "/h",
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "ARCHGW_RUN_DIR": "/r",
+    }
+
+
+def test_every_worker_of_the_plan_is_a_process_and_no_key_is_in_any_command() -> None:
+    parts = gateway_parts(GATEWAY, LAYOUT, {}, Path("/envoy"), find_triton())
+    assert [part.name for part in parts] == ["triton", "extproc-0", "extproc-1", "envoy"]
+    assert [part.name for part in parts if part.edge] == ["envoy"]
+    assert KEY not in str(parts)
+    assert "--reject-unknown-dynamic-fields" in parts[-1].argv
+
+
+def test_triton_is_reached_from_this_machine_only_and_loads_the_plan() -> None:
+    triton = gateway_parts(GATEWAY, LAYOUT, {}, Path("/envoy"), find_triton())[0]
+    for service, port in (("http", 1), ("grpc", 2), ("metrics", 3)):
+        assert f"--{service}-address=127.0.0.1" in triton.argv
+        assert f"--{service}-port={port}" in triton.argv
+    assert "--load-model=guard" in triton.argv
+    assert "nvidia_pytriton.libs" in triton.environment["LD_LIBRARY_PATH"]

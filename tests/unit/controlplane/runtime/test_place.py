@@ -1,0 +1,48 @@
+"""The run directory."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from controlplane.errors import RuntimeFault, UsageError
+from controlplane.runtime import place
+from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.triton import shared_memory_prefix
+
+
+def test_a_path_too_long_for_unix_sockets_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--run-dir"):
+        place.run_layout(tmp_path / ("x" * 100))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_default_is_the_users_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/s")
+    assert place.run_layout(None).root == Path("/s/archgw/run")
+
+
+def test_it_is_closed_to_others(layout: RunLayout) -> None:
+    assert stat.S_IMODE(layout.root.stat().st_mode) == 0o700
+    assert stat.S_IMODE(layout.secrets.stat().st_mode) == 0o700
+
+
+def test_clearing_removes_keys_sockets_and_shared_memory_and_leaves_logs(layout: RunLayout) -> None:
+    (layout.secrets / "k.yaml").write_text("k")
+    (layout.logs / "envoy.log").write_text("l")
+    region = Path("/dev/shm") / f"{shared_memory_prefix(layout)}x"  # noqa: S108
+    region.write_text("r")
+    layout.state.write_text("{}")
+    place.clear(layout)
+    assert [path.name for path in layout.root.iterdir()] == ["logs"]
+    assert (layout.logs / "envoy.log").read_text() == "l"
+    assert not region.exists()
+
+
+def test_two_commands_do_not_work_in_it_at_once(layout: RunLayout) -> None:
+    with place.locked(layout), pytest.raises(RuntimeFault, match="at work"), place.locked(layout):
+        pass
+    with place.locked(layout):
+        pass
