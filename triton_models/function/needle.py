@@ -19,8 +19,8 @@ from typing import Any
 
 from triton_models.errors import RequestError
 
-_LIBRARY_SHA256 = "016acf60a979c3f1d34d5e155d29bb74100c7ebeff115ea3c40afebf625070c4"
-_WEIGHTS_SHA256 = "c9d915eca282ed42d1a09b143b592adb4cc6744ffe2d294adf5cfc5548170c38"
+LIBRARY_SHA256 = "016acf60a979c3f1d34d5e155d29bb74100c7ebeff115ea3c40afebf625070c4"
+WEIGHTS_SHA256 = "c9d915eca282ed42d1a09b143b592adb4cc6744ffe2d294adf5cfc5548170c38"
 _ANSWER_BYTES = 1 << 18
 _SC_NPROCESSORS_ONLN = 84
 _NEEDLE_INIT_OFFSET = 0x3D7E0
@@ -127,8 +127,8 @@ class Engines:
     """The engines of the tool sets used last, each ready: a tool set is read once, not once a request."""
 
     def __init__(self, directory: Path, capacity: int) -> None:
-        self._library = _verified(directory / "libneedle3.so", _LIBRARY_SHA256)
-        self._weights = _verified(directory / "needle3.cact", _WEIGHTS_SHA256)
+        self._library = _verified(directory / "libneedle3.so", LIBRARY_SHA256)
+        self._weights = _verified(directory / "needle3.cact", WEIGHTS_SHA256)
         self._capacity = max(1, capacity)
         self._engines: OrderedDict[tuple[str, str], Engine] = OrderedDict()
         # Loads now what would fail later: a library of another platform stops the start, not the first request.

@@ -1,0 +1,56 @@
+from typing import Any
+
+import pytest
+
+from triton_models.function.arguments import conform, without, without_unsaid_dates
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "expected"),
+    [
+        (250.0, "integer", 250),
+        (2.5, "integer", 2.5),
+        ("5", "integer", 5),
+        ("five", "integer", "five"),
+        ("2.50", "number", 2.5),
+        ("1e3", "number", "1e3"),
+        ("1234567890123456789", "integer", "1234567890123456789"),
+        (True, "integer", True),
+        (5, "string", "5"),
+        ("TRUE", "boolean", True),
+        ("yes", "boolean", "yes"),
+        ([1.0, "2"], "array", [1.0, "2"]),
+    ],
+)
+def test_only_lossless_conversions(value: object, kind: str, expected: object) -> None:
+    result = conform(value, {"type": kind})
+    assert result == expected
+    assert type(result) is type(expected)
+
+
+def test_an_enum_takes_its_own_spelling() -> None:
+    assert conform("CELSIUS", {"type": "string", "enum": ["celsius", "fahrenheit"]}) == "celsius"
+    assert conform("kelvin", {"type": "string", "enum": ["celsius"]}) == "kelvin"
+
+
+def test_objects_and_lists_are_conformed_inside_and_unknown_properties_left_out() -> None:
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {"guests": {"type": "array", "items": {"type": "integer"}}, "at": {"type": "object"}},
+    }
+    assert conform({"guests": [2.0], "at": {"x": 1}, "invented": 1}, schema) == {"guests": [2], "at": {"x": 1}}
+
+
+def test_ungrounded_paths_are_left_out() -> None:
+    arguments = {"location": "Oslo", "days": 3, "guest": {"name": "Ann", "age": 9}, "list": [1, 2]}
+    assert without(arguments, ["days", "guest.age", "list[1]", "absent"]) == {
+        "location": "Oslo",
+        "guest": {"name": "Ann"},
+    }
+
+
+def test_todays_date_needs_a_word_about_time() -> None:
+    arguments = {"id": "E1", "start": "2026-11-22"}
+    assert without_unsaid_dates(arguments, "onboard the new employee") == {"id": "E1"}
+    assert without_unsaid_dates(arguments, "onboard her today") == arguments
+    assert without_unsaid_dates(arguments, "onboard her on the 1st") == arguments
