@@ -47,11 +47,14 @@ class TargetIndex:
     async def build(self) -> None:
         """Returns when every target has its embedding, however long the model takes to come up."""
         vectors: list[FloatVector] = []
+        told = False
         while len(vectors) < len(self._targets):
             try:
                 vectors.append(await self._models.embed(description(self._targets[len(vectors)])))
             except RoleUnavailable as error:
-                log.info("targets wait for the embedding model", extra={"fields": {"reason": error.reason}})
+                if not told:
+                    log.info("targets wait for the embedding model", extra={"fields": {"reason": error.reason}})
+                told = True
                 await asyncio.sleep(_RETRY_S)
         self._vectors = np.stack(vectors) if vectors else np.empty((0, 0), dtype=np.float32)
 

@@ -93,7 +93,7 @@ class Stack:
         """Process ids of a part whose name begins so."""
         return [each["pid"] for each in self.status()["parts"] if each["name"].startswith(part) and each["pid"]]
 
-    def tails(self, lines: int = 30) -> str:
+    def tails(self, lines: int = 8) -> str:
         """The last lines of every log: shown on failure only."""
         logs = sorted((self.run_dir / "logs").glob("*.log"))
         return "\n".join(f"--- {log.name}\n{_tail(log, lines)}" for log in logs)

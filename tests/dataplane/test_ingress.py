@@ -206,7 +206,7 @@ def test_an_api_that_never_answers_is_a_504(stack: Stack, api: ApiServer) -> Non
 
 
 def test_an_api_that_cannot_be_reached_is_an_api_error(stack: Stack) -> None:
-    answer = stack.post("ingress", {"messages": user("Please reboot the server named db-7")})
+    answer = stack.post("ingress", {"messages": user("Please reboot the server db-7 in the data center")})
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "api_error"
 
