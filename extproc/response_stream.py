@@ -23,10 +23,6 @@ _MAX_EDITED_BYTES: Final = 32 << 20
 async def edit(stream: Stream, head: ProcessingRequest) -> None:
     """Edit the response that `head` begins. Raises `ProtocolError`."""
     wanted = _wanted(head)
-    if wanted is None:
-        await stream.send(replies.response_headers())
-        await _pass(stream, [], ended=head.response_headers.end_of_stream)
-        return
     headers = read_headers(head.response_headers.headers)
     ended = head.response_headers.end_of_stream
     encoded = headers.get("content-encoding", "identity").lower() != "identity"
@@ -42,15 +38,12 @@ async def edit(stream: Stream, head: ProcessingRequest) -> None:
         await _edit_whole(stream, wanted, headers, ended=ended)
 
 
-def _wanted(head: ProcessingRequest) -> ResponseEdit | None:
-    """None for what never had a route to turn this filter off: Envoy's own reply to bytes that are no HTTP."""
-    if replies.EDIT not in head.metadata_context.filter_metadata:
-        return None
+def _wanted(head: ProcessingRequest) -> ResponseEdit:
     fields = head.metadata_context.filter_metadata[replies.EDIT].fields
     try:
         return msgspec.json.decode(fields["edit"].string_value, type=ResponseEdit)
     except msgspec.DecodeError as error:
-        raise ProtocolError(f"the edit of a response cannot be read: {error}") from error
+        raise ProtocolError(f"the response comes without a readable edit: {error}") from error
 
 
 async def _pass(stream: Stream, edits: list[StreamEdit], *, ended: bool) -> None:
