@@ -52,8 +52,9 @@ def verify(names: Names = None) -> None:
     """Hash every prepared file; exit 1 when one is missing or changed."""
     faults: list[str] = []
     for name, artefact in catalog().select(tuple(names) if names else None).items():
-        found = cache.damage(cache.folder(name, artefact), artefact)
-        typer.echo(f"{name}: {'damaged' if found else 'whole'}")
+        directory = cache.folder(name, artefact)
+        found = cache.damage(directory, artefact) if directory.is_dir() else [f"{name} is not prepared"]
+        typer.echo(f"{name}: {found[0] if found else 'whole'}")
         faults.extend(found)
     if faults:
         raise ModelError("\n".join([*faults, "Run `archgw models prepare`."]))
