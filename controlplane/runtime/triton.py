@@ -78,6 +78,8 @@ def argv(install: TritonInstall, plan: ModelPlan, layout: RunLayout) -> list[str
         # Explicit, so that the filter can reload a model whose process died.
         "--model-control-mode=explicit",
         *(f"--load-model={model.name}" for model in plan.models),
+        # Our configurations are complete; to complete one, Triton would start each model's process twice.
+        "--disable-auto-complete-config",
         f"--http-address={_LOOPBACK}",
         f"--http-port={ports.http}",
         f"--grpc-address={_LOOPBACK}",
