@@ -17,7 +17,7 @@ from controlplane.config.load import DEFAULT_PATH
 from controlplane.errors import UsageError
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.place import run_layout
-from controlplane.runtime.start import QUICK_START, InterruptedStartError, Running, Wanted, signals_raise, start
+from controlplane.runtime.start import QUICK_START, InterruptedStartError, Wanted, signals_ignored, signals_raise, start
 from controlplane.runtime.state import State
 from controlplane.runtime.stop import stop
 
@@ -48,33 +48,46 @@ def up(  # noqa: PLR0913, PLR0917 - one a command line option
         raise UsageError("--quick-start brings its own configuration; leave out either it or CONFIG")
     path = asset(QUICK_START) / "arch_config.yaml" if quick_start else config or DEFAULT_PATH
     layout = run_layout(run_dir)
-    try:
-        with signals_raise():
+    with signals_raise():
+        try:
             with _progress() as say:
                 running = start(Wanted(path, timeout, quick_start), layout, say)
-            _announce(running.state, layout)
+        except InterruptedStartError as interruption:
+            typer.echo(f"archgw: {interruption}, everything is stopped", err=True)
+            raise typer.Exit(128 + interruption.number) from None
+        _announce(running.state, layout)
+        with _attached(layout) if foreground else _detached():
             if quick_start:
                 # Its HTTP client takes a third of a second to import, which no other start needs.
                 from controlplane.quickstart import tour  # noqa: PLC0415
 
                 tour.run(_door_url(running.state, "ingress"), typer.echo)
             if foreground:
-                _stay(running, layout)
-    except InterruptedStartError as interruption:
-        typer.echo(f"archgw: {interruption}, everything is stopped", err=True)
-        raise typer.Exit(0 if foreground and interruption.stopped_cleanly else 128 + interruption.number) from None
+                # Until `archgw down` or an end of its own; a supervisor that a signal killed is a failure.
+                code = running.supervisor.wait()
+                raise typer.Exit(0 if code == 0 else 1)
 
 
-def _stay(running: Running, layout: RunLayout) -> None:
-    """Until supervisord ends, by `archgw down` or by itself, or a signal says so."""
+@contextmanager
+def _attached(layout: RunLayout) -> Iterator[None]:
+    """The gateway ends with the block, however that ends. To be told to end is how a service ends well: exit 0."""
     try:
-        code = running.supervisor.wait()
+        yield
+    except InterruptedStartError:
+        raise typer.Exit(0) from None
+    finally:
+        with signals_ignored():
+            stop(layout)
+
+
+@contextmanager
+def _detached() -> Iterator[None]:
+    """The gateway outlives the block."""
+    try:
+        yield
     except InterruptedStartError as interruption:
-        stop(layout)
-        interruption.stopped_cleanly = True
-        raise
-    stop(layout)
-    raise typer.Exit(min(abs(code), 1))
+        typer.echo(f"archgw: {interruption}; the gateway goes on, stop it with `archgw down`", err=True)
+        raise typer.Exit(128 + interruption.number) from None
 
 
 @contextmanager

@@ -43,7 +43,6 @@ class InterruptedStartError(BaseException):
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
         self.number = number
-        self.stopped_cleanly = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +116,15 @@ def start(wanted: Wanted, layout: RunLayout, say: Callable[[str], None]) -> Runn
             save(layout, state)
         except BaseException:
             # A second signal must not stop the stopping.
-            with _signals_ignored():
+            with signals_ignored():
                 stop(layout)
             raise
     return Running(state, supervisor)
 
 
 @contextmanager
-def _signals_ignored() -> Iterator[None]:
+def signals_ignored() -> Iterator[None]:
+    """For as long as something is being stopped."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
