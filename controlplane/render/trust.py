@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 
 import certifi
 
+from controlplane.errors import RenderError
+
 
 def ca_file() -> Path:
-    """A bundle that exists. `get_default_verify_paths` already honours `SSL_CERT_FILE`, the operator's choice."""
+    """A bundle that exists. RenderError where `SSL_CERT_FILE`, the operator's choice, does not."""
+    chosen = os.environ.get("SSL_CERT_FILE")
+    if chosen:
+        if not Path(chosen).is_file():
+            raise RenderError(f"SSL_CERT_FILE names {chosen}, which is not a file")
+        return Path(chosen).absolute()
     system = ssl.get_default_verify_paths().cafile
     debian = Path("/etc/ssl/certs/ca-certificates.crt")
     if system is not None:
