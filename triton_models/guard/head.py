@@ -14,12 +14,12 @@ import numpy as np
 
 from triton_models.embed.encoder import WIDTH, FloatArray
 
-_CLIP = 10.0  # beyond it NanoGuard's logit says no more, and one saturated number should not outvote the embedding
+CLIP = 20.0  # beyond it NanoGuard's logit says no more, and one saturated number should not outvote the embedding
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """probability = sigmoid(embedding @ weights + logit_weight * clip(logit) / 10 + bias), trained so that 0.5 is the
+    """probability = sigmoid(embedding @ weights + logit_weight * clip(logit) / CLIP + bias), trained so that 0.5 is the
     threshold.
     """
 
@@ -29,7 +29,7 @@ class Head:
 
     def probability(self, embedding: FloatArray, logit: float) -> float:
         """Of attack, for one window."""
-        clipped = max(-_CLIP, min(_CLIP, logit)) / _CLIP
+        clipped = max(-CLIP, min(CLIP, logit)) / CLIP
         score = float(embedding @ self.weights) + self.logit_weight * clipped + self.bias
         # The two forms of the sigmoid that cannot overflow.
         if score >= 0:
