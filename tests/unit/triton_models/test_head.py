@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from controlplane.assets import asset
-from triton_models.guard.head import Head, load_head
+from triton_models.guard.head import CLIP, Head, load_head
 
 
 def test_probability_is_half_on_the_boundary_and_never_overflows() -> None:
@@ -18,7 +18,7 @@ def test_probability_is_half_on_the_boundary_and_never_overflows() -> None:
 def test_a_saturated_logit_is_clipped() -> None:
     zero = np.zeros(384, dtype=np.float32)
     head = Head(zero, 2.0, 0.0)
-    assert head.probability(zero, 1e9) == head.probability(zero, 10.0)
+    assert head.probability(zero, 1e9) == head.probability(zero, CLIP)
 
 
 def test_the_trained_head_is_whole() -> None:
