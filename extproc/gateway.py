@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -70,36 +70,30 @@ class Gateway:
 
 @asynccontextmanager
 async def open_gateway(contract: FilterContract) -> AsyncIterator[Gateway]:
-    """The gateway with its connections, and with the tasks that keep watch over its models."""
-    async with AsyncExitStack() as stack:
+    """The gateway with its connections, and with the tasks that keep watch over its models.
+
+    Should one of those fail, the whole does: a worker that no longer knows its models is of less use than a new one.
+    """
+    async with AsyncExitStack() as connections, asyncio.TaskGroup() as watches:
+        prompts = await _open_prompts(contract, contract.prompting, connections) if contract.prompting else None
+        work = (prompts.health.watch(), prompts.targets.build()) if prompts else ()
+        tasks = [watches.create_task(each) for each in work]
         yield Gateway(
             max_request_bytes=contract.max_request_bytes,
             request_timeout_s=contract.request_timeout_ms / 1000,
             egress=Egress(contract.providers),
-            prompts=await _open_prompts(contract, contract.prompting, stack) if contract.prompting else None,
+            prompts=prompts,
         )
+        for task in tasks:
+            task.cancel()
 
 
-async def _open_prompts(contract: FilterContract, prompting: Prompting, stack: AsyncExitStack) -> PromptService:
+async def _open_prompts(contract: FilterContract, prompting: Prompting, connections: AsyncExitStack) -> PromptService:
     models = TritonModels(prompting.inference)
-    stack.push_async_callback(models.close)
+    connections.push_async_callback(models.close)
     endpoints = Endpoints(contract.internal_socket, contract.endpoint_timeout_ms)
-    stack.push_async_callback(endpoints.close)
+    connections.push_async_callback(endpoints.close)
     roles = [Role.EMBED, Role.FUNCTION, *([Role.GUARD] if prompting.jailbreak else [])]
-    health = ModelHealth(models, roles)
     targets = TargetIndex(models, prompting.targets)
-    for work in (health.watch(), targets.build()):
-        await stack.enter_async_context(_background(asyncio.create_task(work)))
     ingress = Ingress(prompting, contract.providers, models, targets, endpoints)
-    return PromptService(ingress, health, targets)
-
-
-@asynccontextmanager
-async def _background(task: asyncio.Task[None]) -> AsyncIterator[None]:
-    """`task` while the gateway is open; should it fail, the failure surfaces when the gateway closes."""
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    return PromptService(ingress, ModelHealth(models, roles), targets)

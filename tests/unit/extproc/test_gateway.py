@@ -1,0 +1,96 @@
+"""Who decides on which request, and what health says while the models are away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from extproc.contract import FilterContract, Inference, Intent, Model, Prompting, Provider, Wire, dump, load
+from extproc.decision import Forward, HttpRequest, Reply
+from extproc.errors import MethodNotAllowed, NotFound
+from extproc.gateway import Gateway, open_gateway
+from tests.unit.extproc.fakes import target
+
+# A port that nothing listens on: privileged, and reserved.
+NOBODY = Inference(
+    url="127.0.0.1:1",
+    embed=Model(name="embed", timeout_ms=500),
+    guard=Model(name="guard", timeout_ms=500),
+    function=Model(name="function", timeout_ms=500),
+)
+OPENAI = Provider(name="openai", model="gpt", wire=Wire.OPENAI, cluster="provider_openai", default=True)
+EGRESS_ONLY = FilterContract(version=1, providers=(OPENAI,), max_request_bytes=1000, internal_socket="/nowhere")
+BOTH = FilterContract(
+    version=1,
+    providers=(OPENAI,),
+    max_request_bytes=1000,
+    internal_socket="/nowhere",
+    prompting=Prompting(inference=NOBODY, intent=Intent(threshold=0.5), targets=(target("weather"),)),
+)
+
+
+def request(path: str, method: str = "POST", listener: str = "egress") -> HttpRequest:
+    body = b'{"messages":[{"role":"user","content":"hi"}]}'
+    return HttpRequest(listener, method, path, {}, body, "id")
+
+
+async def test_egress_needs_no_model() -> None:
+    async with open_gateway(BOTH) as gateway:
+        assert isinstance(await gateway.decide(request("/v1/chat/completions")), Forward)
+
+
+async def test_health_names_what_is_not_ready() -> None:
+    async with open_gateway(BOTH) as gateway:
+        reply = await gateway.decide(request("/healthz", "GET"))
+    assert isinstance(reply, Reply)
+    assert reply.status == 503
+    assert json.loads(reply.body)["not_ready"].keys() == {"embed", "function", "targets"}
+
+
+async def test_a_gateway_without_ingress_waits_for_no_model() -> None:
+    async with open_gateway(EGRESS_ONLY) as gateway:
+        reply = await gateway.decide(request("/healthz", "GET"))
+    assert isinstance(reply, Reply)
+    assert reply.status == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "fault"),
+    [
+        (request("/v1/models"), NotFound),
+        (request("/v1/chat/completions", "GET"), MethodNotAllowed),
+        (request("/healthz", "POST"), MethodNotAllowed),
+        (request("/v1/chat/completions", listener="ingress"), NotFound),
+        (request("/v1/chat/completions", listener=""), NotFound),
+    ],
+)
+async def test_anything_else_is_refused(asked: HttpRequest, fault: type[Exception]) -> None:
+    async with open_gateway(EGRESS_ONLY) as gateway:
+        with pytest.raises(fault):
+            await gateway.decide(asked)
+
+
+async def test_a_watch_that_fails_takes_the_worker_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("extproc.inference.health.ModelHealth.watch", fail)
+    with pytest.raises(ExceptionGroup):
+        async with open_gateway(BOTH) as gateway:
+            assert isinstance(gateway, Gateway)
+            await asyncio.sleep(30)
+
+
+def test_a_contract_is_read_back_and_another_version_refused(tmp_path: Path) -> None:
+    path = tmp_path / "filter.json"
+    path.write_bytes(dump(BOTH))
+    assert load(path) == BOTH
+    path.write_bytes(dump(BOTH).replace(b'"version": 1', b'"version": 2'))
+    with pytest.raises(ValueError, match="version 2"):
+        load(path)
+    path.write_bytes(dump(BOTH).replace(b'"version"', b'"unheard_of": 1, "version"'))
+    with pytest.raises(ValueError, match="unheard_of"):
+        load(path)
