@@ -15,7 +15,7 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Verifies and loads Needle."""
         parameters = Parameters(args["model_config"])
-        engines = Engines(parameters.directory("needle"), parameters.integer("engines", 4))
+        engines = Engines(parameters.directory("needle"), parameters.integer("engines", 3))
         self._caller = Caller(engines, parameters.integer("max_new_tokens", 160))
 
     def execute(self, requests: list[Any]) -> list[Any]:

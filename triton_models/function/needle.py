@@ -48,14 +48,13 @@ class Engine:
     """One copy of the library, and so one tool set: its state is global to a copy."""
 
     def __init__(self, library: bytes, weights: bytes) -> None:
-        # From an anonymous file: the loader keeps one copy an inode, and each engine needs its own.
+        # From an anonymous file: the loader keeps one copy a path and inode, and each engine needs its own. The
+        # descriptor stays
+        # open, or the next engine's file would get the same path and with it this engine's copy.
         descriptor = os.memfd_create("libneedle3")
-        try:
-            with os.fdopen(descriptor, "wb", closefd=False) as file:
-                file.write(library)
-            self._library = ctypes.CDLL(f"/proc/self/fd/{descriptor}")
-        finally:
-            os.close(descriptor)
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(library)
+        self._library = ctypes.CDLL(f"/proc/self/fd/{descriptor}")
         _use_one_thread(self._library)
         self._library.needle_init.argtypes = [ctypes.c_char_p] * 3
         self._library.needle_complete.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int]

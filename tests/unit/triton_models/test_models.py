@@ -12,7 +12,7 @@ from controlplane.assets import asset
 from triton_models.chat.completions import parse
 from triton_models.chat.llama import Llama
 from triton_models.embed.encoder import Encoder
-from triton_models.errors import Cancelled
+from triton_models.errors import Cancelled, RequestError
 from triton_models.function.caller import Caller
 from triton_models.function.needle import Engines
 from triton_models.guard.detector import Detector
@@ -88,6 +88,21 @@ def test_arguments_are_taken_from_one_turn_or_gathered_over_several(caller: Call
 
 def test_a_missing_argument_is_left_out_not_invented(caller: Caller) -> None:
     assert _ask(caller, "weather in Seattle") == [{"name": "get_weather", "arguments": {"location": "Seattle"}}]
+
+
+def test_tool_sets_do_not_disturb_one_another(weights: Mapping[str, Path]) -> None:
+    engines = Engines(weights["needle"], 2)
+
+    def ask(tool: str, text: str) -> list[str]:
+        tools = json.dumps([{"name": tool, "description": tool, "parameters": {"type": "object", "properties": {}}}])
+        return [proposal.name for proposal in engines.get("date: 2026-11-22 Sun", tools).ask(text, 64).proposals]
+
+    assert ask("lock_the_door", "please lock the door") == ["lock_the_door"]
+    assert ask("play_music", "please play some music") == ["play_music"]
+    with pytest.raises(RequestError):
+        ask("word " * 9000, "hello")
+    assert ask("lock_the_door", "please lock the door") == ["lock_the_door"]
+    assert ask("play_music", "please play some music") == ["play_music"]
 
 
 def test_a_changed_library_is_refused(weights: Mapping[str, Path], tmp_path: Path) -> None:
