@@ -44,8 +44,7 @@ def prepare(names: tuple[str, ...] | None = None, progress: Callable[[Progress],
     """Makes the artefacts of `names` (roles or artefacts; None: all) ready, and says where each lies.
 
     An artefact that is there and whole costs one hash of its files. Killed half-way, the next call goes on with the
-    artefact that
-    was not finished. Raises ModelError.
+    artefact that was not finished. Raises ModelError.
     """
     wanted = catalog().select(names)
     folders = {name: cache.folder(name, artefact) for name, artefact in wanted.items()}

@@ -49,8 +49,7 @@ class Engine:
 
     def __init__(self, library: bytes, weights: bytes) -> None:
         # From an anonymous file: the loader keeps one copy a path and inode, and each engine needs its own. The
-        # descriptor stays
-        # open, or the next engine's file would get the same path and with it this engine's copy.
+        # descriptor stays open, or the next engine's file would get the same path and with it this engine's copy.
         descriptor = os.memfd_create("libneedle3")
         with os.fdopen(descriptor, "wb", closefd=False) as file:
             file.write(library)
