@@ -12,9 +12,9 @@ from triton_models.guard.head import Head, load_head
 from triton_models.guard.windows import windows
 
 # In NanoGuard's tokens; MiniLM's are fewer, so that both read a window whole. Short, because one sentence of attack
-# drowns in a long window: behind 140 tokens of minutes of a meeting, "ignore all previous instructions" was not seen.
-WINDOW = 64
-OVERLAP = 16
+# drowns in a long window: of attacks at the end of a document, 64 tokens found .42 and 32 find .55.
+WINDOW = 32
+OVERLAP = 12
 
 
 class Detector:
