@@ -124,24 +124,30 @@ class Model(_Frozen, frozen=True):
     timeout_ms: int
 
 
+class Role(StrEnum):
+    """What the gateway asks of a model."""
+
+    EMBED = "embed"
+    GUARD = "guard"
+    FUNCTION = "function"
+    CHAT = "chat"
+
+
 class Inference(_Frozen, frozen=True):
-    """Where the models run. `url` is `host:port` of Triton's gRPC service.
+    """The models that must answer, by role, on the Triton whose gRPC service is at `url`, `host:port`.
 
     `repair_lock`: a file whose lock makes one worker at a time reload a model whose process died; None where the
     Triton is not ours to repair.
     """
 
     url: str
-    embed: Model
-    guard: Model
-    function: Model
+    models: dict[Role, Model]
     repair_lock: str | None = None
 
 
 class Prompting(_Frozen, frozen=True):
-    """Everything that only the ingress listener needs."""
+    """Everything that only the ingress listener needs; it asks the roles embed, guard and function."""
 
-    inference: Inference
     intent: Intent
     jailbreak: Jailbreak | None = None
     targets: tuple[Target, ...] = ()
@@ -150,7 +156,7 @@ class Prompting(_Frozen, frozen=True):
 
 
 class FilterContract(_Frozen, frozen=True):
-    """One gateway. `prompting` is None where the ingress listener is off."""
+    """One gateway. `prompting` is None where the ingress listener is off, `inference` where no model is asked."""
 
     version: int
     providers: tuple[Provider, ...]
@@ -160,6 +166,7 @@ class FilterContract(_Frozen, frozen=True):
     # How long one API call may take in all, and one whole request before the filter gives its verdict.
     endpoint_timeout_ms: int = 30_000
     request_timeout_ms: int = 60_000
+    inference: Inference | None = None
     prompting: Prompting | None = None
 
 

@@ -7,6 +7,7 @@ constants below are the defaults of what neither says.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Final
 
 from controlplane.compile.plans import (
@@ -36,9 +37,7 @@ from extproc import contract
 INTENT_THRESHOLD: Final = 0.45
 
 # Deadlines of one model call. The guard reads long prompts in windows, the function model decodes tokens.
-_EMBED_TIMEOUT_MS: Final = 5_000
-_GUARD_TIMEOUT_MS: Final = 10_000
-_FUNCTION_TIMEOUT_MS: Final = 20_000
+_TIMEOUTS_MS: Final[Mapping[str, int]] = {"embed": 5_000, "guard": 10_000, "function": 20_000, "chat": 30_000}
 
 # What the filter waits beyond Envoy's own timeout, so that Envoy's 504 arrives instead of being overtaken.
 _ENDPOINT_GRACE_MS: Final = 1_000
@@ -66,7 +65,7 @@ def compile_gateway(config: ArchConfig, site: Site) -> Gateway:
 
 def _contract(config: ArchConfig, site: Site) -> contract.FilterContract:
     endpoint_timeout = max((endpoint.timeout for endpoint in config.endpoints.values()), default=0) + _ENDPOINT_GRACE_MS
-    models = max(_EMBED_TIMEOUT_MS, _GUARD_TIMEOUT_MS) + _FUNCTION_TIMEOUT_MS
+    models = max(_TIMEOUTS_MS["embed"], _TIMEOUTS_MS["guard"]) + _TIMEOUTS_MS["function"]
     only = len(config.llm_providers) == 1
     return contract.FilterContract(
         version=contract.VERSION,
@@ -75,7 +74,8 @@ def _contract(config: ArchConfig, site: Site) -> contract.FilterContract:
         internal_socket=site.internal_socket,
         endpoint_timeout_ms=endpoint_timeout,
         request_timeout_ms=endpoint_timeout + models + _REQUEST_GRACE_MS,
-        prompting=_prompting(config, site) if config.listeners.ingress.enabled else None,
+        inference=_inference(config, site),
+        prompting=_prompting(config) if config.listeners.ingress.enabled else None,
     )
 
 
@@ -92,19 +92,23 @@ def _contract_provider(provider: Provider, *, only: bool) -> contract.Provider:
     )
 
 
-def _prompting(config: ArchConfig, site: Site) -> contract.Prompting:
+def _inference(config: ArchConfig, site: Site) -> contract.Inference | None:
+    """What the filter asks, and watches over, is what Triton serves."""
+    models = {
+        contract.Role(model.role): contract.Model(name=model.name, timeout_ms=_TIMEOUTS_MS[model.role])
+        for model in _model_plan(config, site).models
+    }
+    if not models:
+        return None
+    return contract.Inference(url=f"{_LOOPBACK}:{site.triton.grpc}", models=models, repair_lock=site.repair_lock)
+
+
+def _prompting(config: ArchConfig) -> contract.Prompting:
     override = config.overrides.prompt_target_intent_matching_threshold
     jailbreak = config.prompt_guards.input_guards.jailbreak
     targets = tuple(_target(target) for target in config.prompt_targets if not target.default)
     default = next((_target(target) for target in config.prompt_targets if target.default), None)
     return contract.Prompting(
-        inference=contract.Inference(
-            url=f"{_LOOPBACK}:{site.triton.grpc}",
-            embed=contract.Model(name="embed", timeout_ms=_EMBED_TIMEOUT_MS),
-            guard=contract.Model(name="guard", timeout_ms=_GUARD_TIMEOUT_MS),
-            function=contract.Model(name="function", timeout_ms=_FUNCTION_TIMEOUT_MS),
-            repair_lock=site.repair_lock,
-        ),
         intent=contract.Intent(threshold=INTENT_THRESHOLD if override is None else override),
         jailbreak=_jailbreak(jailbreak) if jailbreak else None,
         targets=targets,
@@ -237,16 +241,15 @@ def _tracing(config: ArchConfig) -> Tracing | None:
 
 
 def _model_plan(config: ArchConfig, site: Site) -> ModelPlan:
-    """Ingress needs its three roles always: they are what makes it ready."""
+    """A model that no part of the configuration asks is not loaded."""
     models: tuple[ModelInstance, ...] = ()
     if config.listeners.ingress.enabled:
         # Each instance is a process with one thread at work. Every prompt goes through both, so they share the cores.
         readers = min(_MOST_READERS, max(1, site.workers // 2))
-        models = (
-            ModelInstance("embed", "embed", instances=readers, max_batch_size=8, max_queue_delay_us=0),
-            ModelInstance("guard", "guard", instances=readers, max_batch_size=4, max_queue_delay_us=0),
-            ModelInstance("function", "function", instances=1, max_batch_size=1, max_queue_delay_us=0),
-        )
+        embed = ModelInstance("embed", "embed", instances=readers, max_batch_size=8, max_queue_delay_us=0)
+        guard = ModelInstance("guard", "guard", instances=readers, max_batch_size=4, max_queue_delay_us=0)
+        function = ModelInstance("function", "function", instances=1, max_batch_size=1, max_queue_delay_us=0)
+        models = (embed, guard, function) if config.prompt_guards.input_guards.jailbreak else (embed, function)
     if any(provider.provider == TRITON for provider in config.llm_providers):
         # Decoupled: one request, many responses, so Triton must not batch.
         models = (*models, ModelInstance(_CHAT, _CHAT, instances=1, max_batch_size=0, max_queue_delay_us=0))

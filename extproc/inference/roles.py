@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from extproc.apis.chat import Message
-from extproc.contract import JsonValue
+from extproc.contract import JsonValue, Role
+
+__all__ = ["FloatVector", "FunctionCall", "Models", "Role", "RoleUnavailable"]
 
 FloatVector = npt.NDArray[np.float32]
-
-
-class Role(StrEnum):
-    EMBED = "embed"
-    GUARD = "guard"
-    FUNCTION = "function"
 
 
 class RoleUnavailable(Exception):

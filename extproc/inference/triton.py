@@ -1,4 +1,4 @@
-"""The three roles on a Triton server, over KServe v2 gRPC. The only module that knows Triton's client library.
+"""The roles on a Triton server, over KServe v2 gRPC. The only module that knows Triton's client library.
 
 It uses the library's message classes without its numpy wrappers: one call of those costs more than the round trip of a
 small model.
@@ -22,7 +22,7 @@ import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from extproc.apis.chat import Message, encode_json
-from extproc.contract import Inference, JsonValue, Model
+from extproc.contract import Inference, JsonValue
 from extproc.inference.roles import FloatVector, FunctionCall, Role, RoleUnavailable
 
 log = logging.getLogger(__name__)
@@ -86,13 +86,8 @@ class TritonModels:
 
     async def _infer(self, role: Role, tensor: str, element: bytes, output: str) -> bytes:
         """One element in a batch of one; the raw bytes of the output tensor."""
-        model = self._model(role)
-        request = service_pb2.ModelInferRequest(
-            model_name=model.name,
-            inputs=[service_pb2.ModelInferRequest.InferInputTensor(name=tensor, datatype="BYTES", shape=[1, 1])],
-            outputs=[service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=output)],
-            raw_input_contents=[struct.pack("<I", len(element)) + element],
-        )
+        model = self._inference.models[role]
+        request = _request(model.name, tensor, [1, 1], element, output)
         try:
             response = await self._stub.ModelInfer(request, timeout=model.timeout_ms / 1000)
         except grpc.aio.AioRpcError as error:
@@ -102,14 +97,19 @@ class TritonModels:
         raw: bytes = response.raw_output_contents[0]
         return raw
 
-    def _model(self, role: Role) -> Model:
-        match role:
-            case Role.EMBED:
-                return self._inference.embed
-            case Role.GUARD:
-                return self._inference.guard
-            case Role.FUNCTION:
-                return self._inference.function
+    async def reach_chat(self) -> None:
+        """Ask the chat model for nothing: any answer of its own, a refusal too, says that its process lives."""
+        model = self._inference.models[Role.CHAT]
+        request = _request(model.name, "REQUEST", [1], b"{}", "RESPONSE")
+        try:
+            answers = self._stub.ModelStreamInfer(iter([request]), timeout=model.timeout_ms / 1000)
+            async for answer in answers:
+                if _DEAD_STUB in answer.error_message:
+                    raise RoleUnavailable(Role.CHAT, "dead", answer.error_message)
+                return
+        except grpc.aio.AioRpcError as error:
+            raise RoleUnavailable(Role.CHAT, _reason(error), error.details() or error.code().name) from error
+        raise RoleUnavailable(Role.CHAT, "malformed", "no answer at all")
 
     async def repair(self, role: Role) -> None:
         """Start a model's dead process again, where the server is ours.
@@ -122,7 +122,7 @@ class TritonModels:
         async with _locked(Path(self._inference.repair_lock)) as first:
             if not first or not await self._is_dead(role):
                 return
-            name = self._model(role).name
+            name = self._inference.models[role].name
             log.warning("model process died; reloading", extra={"fields": {"model": name}})
             await self._stub.RepositoryModelUnload(
                 service_pb2.RepositoryModelUnloadRequest(model_name=name), timeout=10
@@ -148,6 +148,18 @@ async def probe(models: TritonModels, role: Role) -> None:
         case Role.FUNCTION:
             # No tools: the model answers without running, its process must live for that all the same.
             await models.call_functions([{"role": "user", "content": "ready"}], [])
+        case Role.CHAT:
+            await models.reach_chat()
+
+
+def _request(model: str, tensor: str, shape: list[int], element: bytes, output: str) -> service_pb2.ModelInferRequest:
+    """One BYTES element in, one tensor out."""
+    return service_pb2.ModelInferRequest(
+        model_name=model,
+        inputs=[service_pb2.ModelInferRequest.InferInputTensor(name=tensor, datatype="BYTES", shape=shape)],
+        outputs=[service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=output)],
+        raw_input_contents=[struct.pack("<I", len(element)) + element],
+    )
 
 
 def _reason(error: grpc.aio.AioRpcError) -> str:

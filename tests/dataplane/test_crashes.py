@@ -98,7 +98,7 @@ def test_a_killed_triton_blocks_prompts_visibly_and_comes_back(stack: Stack, pro
     assert set(calls) == {200}
 
 
-@pytest.mark.parametrize("model", ["guard", "embed", "function"])
+@pytest.mark.parametrize("model", ["guard", "embed", "function", "chat"])
 def test_a_killed_model_process_is_noticed_and_reloaded(stack: Stack, model: str) -> None:
     (triton,) = stack.pids("triton")
     # Triton leaves a process that died as a zombie, without a command line.

@@ -8,19 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from extproc.contract import FilterContract, Inference, Intent, Model, Prompting, Provider, Wire, dump, load
+from extproc.contract import FilterContract, Inference, Intent, Model, Prompting, Provider, Role, Wire, dump, load
 from extproc.decision import Forward, HttpRequest, Reply
 from extproc.errors import MethodNotAllowed, NotFound
 from extproc.gateway import Gateway, open_gateway
 from tests.unit.extproc.fakes import target
 
 # A port that nothing listens on: privileged, and reserved.
-NOBODY = Inference(
-    url="127.0.0.1:1",
-    embed=Model(name="embed", timeout_ms=500),
-    guard=Model(name="guard", timeout_ms=500),
-    function=Model(name="function", timeout_ms=500),
-)
+ROLES = (Role.EMBED, Role.FUNCTION, Role.CHAT)
+NOBODY = Inference(url="127.0.0.1:1", models={role: Model(name=str(role), timeout_ms=500) for role in ROLES})
 OPENAI = Provider(name="openai", model="gpt", wire=Wire.OPENAI, cluster="provider_openai", default=True)
 EGRESS_ONLY = FilterContract(version=1, providers=(OPENAI,), max_request_bytes=1000, internal_socket="/nowhere")
 BOTH = FilterContract(
@@ -28,7 +24,8 @@ BOTH = FilterContract(
     providers=(OPENAI,),
     max_request_bytes=1000,
     internal_socket="/nowhere",
-    prompting=Prompting(inference=NOBODY, intent=Intent(threshold=0.5), targets=(target("weather"),)),
+    inference=NOBODY,
+    prompting=Prompting(intent=Intent(threshold=0.5), targets=(target("weather"),)),
 )
 
 
@@ -47,7 +44,7 @@ async def test_health_names_what_is_not_ready() -> None:
         reply = await gateway.decide(request("/healthz", "GET"))
     assert isinstance(reply, Reply)
     assert reply.status == 503
-    assert json.loads(reply.body)["not_ready"].keys() == {"embed", "function", "targets"}
+    assert json.loads(reply.body)["not_ready"].keys() == {"embed", "function", "chat", "targets"}
 
 
 async def test_a_gateway_without_ingress_waits_for_no_model() -> None:

@@ -80,8 +80,22 @@ def test_without_ingress_there_is_nothing_of_prompts_and_no_model_for_them() -> 
     assert gateway.models.models == ()
 
 
-def test_ingress_is_served_its_roles_whatever_the_file_uses_of_them() -> None:
-    assert [model.role for model in compiled(llm_providers=[HOSTED]).models.models] == ["embed", "guard", "function"]
+GUARDED: dict[str, Any] = {"input_guards": {"jailbreak": {}}}
+
+
+def test_ingress_is_served_the_roles_that_it_asks_and_a_guard_only_where_there_is_one() -> None:
+    assert [model.role for model in compiled(llm_providers=[HOSTED]).models.models] == ["embed", "function"]
+    guarded = compiled(llm_providers=[HOSTED], prompt_guards=GUARDED)
+    assert [model.role for model in guarded.models.models] == ["embed", "guard", "function"]
+
+
+def test_the_filter_watches_exactly_the_models_that_are_served() -> None:
+    for gateway in (compiled(), compiled(prompt_guards=GUARDED), compiled(listeners={"ingress": {"enabled": False}})):
+        assert gateway.contract.inference
+        asked = {str(role): model.name for role, model in gateway.contract.inference.models.items()}
+        assert asked == {model.role: model.name for model in gateway.models.models}
+    silent = compiled(listeners={"ingress": {"enabled": False}}, llm_providers=[HOSTED])
+    assert silent.contract.inference is None
 
 
 def test_the_chat_model_is_served_only_for_a_triton_provider() -> None:
@@ -96,16 +110,18 @@ def test_a_decoupled_model_is_not_batched() -> None:
 
 @pytest.mark.parametrize(("cores", "instances"), [(1, 1), (2, 1), (4, 2), (64, 4)])
 def test_models_that_read_every_prompt_share_the_cores(cores: int, instances: int) -> None:
-    config = ArchConfig.model_validate_json(json.dumps({"version": "v1", "llm_providers": [HOSTED]}))
+    config = ArchConfig.model_validate_json(
+        json.dumps({"version": "v1", "llm_providers": [HOSTED], "prompt_guards": GUARDED})
+    )
     models = compile_gateway(config, replace(SITE, workers=cores)).models.models
     assert {model.role: model.instances for model in models} == {"embed": instances, "guard": instances, "function": 1}
 
 
 def test_the_filter_asks_the_triton_of_the_site() -> None:
-    inference = prompting(compiled()).inference
+    inference = compiled().contract.inference
+    assert inference
     assert inference.url == "127.0.0.1:18001"
     assert inference.repair_lock == "/run/r"
-    assert (inference.embed.name, inference.guard.name, inference.function.name) == ("embed", "guard", "function")
     assert compiled().models.ports == SITE.triton
 
 
@@ -210,9 +226,10 @@ def test_the_filter_waits_longer_for_an_api_than_envoy_does() -> None:
 
 
 def test_a_request_s_deadline_leaves_time_for_every_stage() -> None:
-    gateway = compiled(endpoints={"api": {"endpoint": "a"}})
-    inference = prompting(gateway).inference
-    stages = max(inference.guard.timeout_ms, inference.embed.timeout_ms) + inference.function.timeout_ms
+    gateway = compiled(endpoints={"api": {"endpoint": "a"}}, prompt_guards=GUARDED)
+    assert gateway.contract.inference
+    timeouts = {str(role): model.timeout_ms for role, model in gateway.contract.inference.models.items()}
+    stages = max(timeouts["guard"], timeouts["embed"]) + timeouts["function"]
     assert gateway.contract.request_timeout_ms > stages + gateway.contract.endpoint_timeout_ms
 
 
@@ -292,7 +309,9 @@ def test_tracing_is_off_until_the_file_names_it() -> None:
 
 
 def test_a_gateway_elsewhere_differs_only_in_what_the_site_says() -> None:
-    config = ArchConfig.model_validate_json(json.dumps({"version": "v1", "llm_providers": [HOSTED]}))
+    config = ArchConfig.model_validate_json(
+        json.dumps({"version": "v1", "llm_providers": [HOSTED], "prompt_guards": GUARDED})
+    )
     elsewhere = replace(SITE, internal_socket="/other")
     assert compile_gateway(config, SITE).envoy == compile_gateway(config, elsewhere).envoy
     assert compile_gateway(config, elsewhere).contract.internal_socket == "/other"

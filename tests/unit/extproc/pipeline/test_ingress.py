@@ -12,10 +12,8 @@ import pytest
 from extproc.apis import state
 from extproc.contract import (
     FailMode,
-    Inference,
     Intent,
     Jailbreak,
-    Model,
     Parameter,
     ParameterType,
     Prompting,
@@ -34,12 +32,6 @@ DAYS = Parameter(name="days", type=ParameterType.INT, description="how many", re
 WEATHER = target("weather", DAYS, system_prompt="You are a forecaster.")
 GUARD = Jailbreak(threshold=0.5, on_error=FailMode.BLOCK, message="Not this.")
 OPENAI = Provider(name="openai", model="gpt-4o", wire=Wire.OPENAI, cluster="provider_openai", default=True)
-INFERENCE = Inference(
-    url="127.0.0.1:1",
-    embed=Model(name="embed", timeout_ms=1),
-    guard=Model(name="guard", timeout_ms=1),
-    function=Model(name="function", timeout_ms=1),
-)
 
 
 @dataclass
@@ -55,7 +47,6 @@ class Bench:
     async def decide(self, said: str | list[dict[str, Any]], **fields: object) -> Decision:
         messages = [{"role": "user", "content": said}] if isinstance(said, str) else said
         prompting = Prompting(
-            inference=INFERENCE,
             intent=Intent(threshold=0.5),
             jailbreak=self.guard,
             targets=self.targets,
