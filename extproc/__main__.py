@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import logging
 import sys
 from pathlib import Path
+
+import uvloop
 
 from extproc import contract, logs
 from extproc.server import serve
@@ -24,7 +25,7 @@ def main() -> int:
     except (OSError, ValueError) as error:
         logging.getLogger(__name__).error("contract cannot be read: %s", error)
         return 1
-    asyncio.run(serve(loaded, options.socket))
+    uvloop.run(serve(loaded, options.socket))
     return 0
 
 

@@ -113,8 +113,10 @@ class Intent(_Frozen, frozen=True):
     """How a target is chosen. Scores are cosine similarities in [-1, 1]; under `threshold` no target is meant."""
 
     threshold: float
-    # How many of the best targets the function model sees.
+    # The function model sees the best target, and so many in all whose scores are no more than `margin` behind: reading
+    # one more costs it a quarter of a second.
     candidates: int = 2
+    margin: float = 0.05
 
 
 class Model(_Frozen, frozen=True):

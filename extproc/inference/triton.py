@@ -141,13 +141,13 @@ class TritonModels:
 async def probe(models: TritonModels, role: Role) -> None:
     """The cheapest real inference of a role; readiness says nothing of its process. Raises `RoleUnavailable`."""
     match role:
+        # Nothing to read: each model answers at once, its process must live for that all the same.
         case Role.EMBED:
-            await models.embed("ready")
+            await models.embed("")
         case Role.GUARD:
-            await models.attack_probability("ready")
+            await models.attack_probability("")
         case Role.FUNCTION:
-            # No tools: the model answers without running, its process must live for that all the same.
-            await models.call_functions([{"role": "user", "content": "ready"}], [])
+            await models.call_functions([], [])
         case Role.CHAT:
             await models.reach_chat()
 

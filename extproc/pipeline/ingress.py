@@ -76,7 +76,8 @@ class Ingress:
         # While the user answers our question the words alone mean nothing: the dialogue goes on.
         if not turn.is_answer and (not ranked or ranked[0].score < intent.threshold):
             return ()
-        return [scored.target for scored in ranked[: intent.candidates]]
+        close = [scored.target for scored in ranked if scored.score >= ranked[0].score - intent.margin]
+        return close[: intent.candidates]
 
     @staticmethod
     def _blocked(asked: ChatRequest, guard: Jailbreak) -> Decision:

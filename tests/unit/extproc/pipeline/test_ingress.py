@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from extproc.apis import state
+from extproc.apis.chat import Message
 from extproc.contract import (
     FailMode,
     Intent,
     Jailbreak,
+    JsonValue,
     Parameter,
     ParameterType,
     Prompting,
@@ -167,6 +170,22 @@ async def test_a_call_with_all_arguments_is_made_and_its_answer_is_the_llms_cont
     assert decision.edit.call
     assert (decision.edit.call.name, decision.edit.call.arguments) == ("weather", '{"days":3}')
     assert decision.notes["target"] == "weather"
+
+
+async def test_the_function_model_sees_several_targets_only_when_they_are_close() -> None:
+    seen: list[Any] = []
+
+    class Watching(FakeModels):
+        async def call_functions(
+            self, messages: Sequence[Message], tools: Sequence[JsonValue]
+        ) -> tuple[FunctionCall, ...]:
+            functions: Any = tools
+            seen.append([tool["function"]["name"] for tool in functions])
+            return ()
+
+    await Bench(models=Watching()).decide("weather")
+    await Bench(models=Watching()).decide("weather and money")
+    assert seen == [["weather"], ["weather", "money"]]
 
 
 async def test_a_missing_argument_is_asked_for_by_name() -> None:
