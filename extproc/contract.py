@@ -110,13 +110,20 @@ class Jailbreak(_Frozen, frozen=True):
 
 
 class Intent(_Frozen, frozen=True):
-    """How a target is chosen. Scores are cosine similarities in [-1, 1]; under `threshold` no target is meant."""
+    """How a target is chosen. Scores are cosine similarities in [-1, 1]; under `threshold` no target is meant.
+
+    A call of the function model whose confidence is under `confidence` is a guess: from the score `sure` on the target
+    is meant all the same and its values are asked for, below that the prompt means no target. Both numbers are from
+    BFCL's "multiple" and "irrelevance" (docs/models.md).
+    """
 
     threshold: float
     # The function model sees the best target, and so many in all whose scores are no more than `margin` behind: reading
     # one more costs it a quarter of a second.
     candidates: int = 2
     margin: float = 0.05
+    confidence: float = 0.1
+    sure: float = 0.6
 
 
 class Model(_Frozen, frozen=True):

@@ -224,7 +224,9 @@ any text of its category or kind. The threshold, probability 0.5, is set where {
 Read it with these limits in mind. In-the-wild jailbreaks are long and wordy, so that row flatters every detector.
 NanoGuard may have been trained on public attack collections, and so on these. Texts that talk about attacks (hard
 benign) are often flagged: raise the threshold, or let such traffic pass another listener. Attacks that hide in
-encodings, or in documents as plain requests, are the ones that get through most often. English only.
+encodings, or in documents as plain requests, are the ones that get through most often. English only. Weights, L2, clip,
+threshold and window size were chosen by about fifteen comparisons on these same held-out rows, so that the figures are
+somewhat better than those of texts never seen.
 """
 
 

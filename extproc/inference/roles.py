@@ -12,7 +12,7 @@ import numpy.typing as npt
 from extproc.apis.chat import Message
 from extproc.contract import JsonValue, Role
 
-__all__ = ["FloatVector", "FunctionCall", "Models", "Role", "RoleUnavailable"]
+__all__ = ["Extraction", "FloatVector", "FunctionCall", "Models", "Role", "RoleUnavailable"]
 
 FloatVector = npt.NDArray[np.float32]
 
@@ -34,6 +34,14 @@ class FunctionCall:
     arguments: Mapping[str, JsonValue]
 
 
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """What the function model made of a conversation; no calls where it abstains. `confidence` is 0 to 1."""
+
+    calls: tuple[FunctionCall, ...] = ()
+    confidence: float = 1.0
+
+
 class Models(Protocol):
     """Every method raises `RoleUnavailable`, within the role's deadline."""
 
@@ -43,5 +51,5 @@ class Models(Protocol):
     async def attack_probability(self, text: str) -> float:
         """How likely `text` is an attack on the LLM, 0 to 1."""
 
-    async def call_functions(self, messages: Sequence[Message], tools: Sequence[JsonValue]) -> tuple[FunctionCall, ...]:
-        """The calls that the conversation asks for; none where the model abstains."""
+    async def call_functions(self, messages: Sequence[Message], tools: Sequence[JsonValue]) -> Extraction:
+        """The calls that the conversation asks for."""

@@ -23,7 +23,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from extproc.apis.chat import Message, encode_json
 from extproc.contract import Inference, JsonValue
-from extproc.inference.roles import FloatVector, FunctionCall, Role, RoleUnavailable
+from extproc.inference.roles import Extraction, FloatVector, FunctionCall, Role, RoleUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,8 @@ class _ToolCall(msgspec.Struct, frozen=True):
 
 class _FunctionAnswer(msgspec.Struct, frozen=True):
     tool_calls: tuple[_ToolCall, ...] = ()
+    # A model that gives none is taken at its word.
+    confidence: float = 1.0
 
 
 _decode_function = msgspec.json.Decoder(_FunctionAnswer).decode
@@ -75,14 +77,15 @@ class TritonModels:
             raise RoleUnavailable(Role.GUARD, "malformed", "PROB is not within 0 and 1")
         return probability
 
-    async def call_functions(self, messages: Sequence[Message], tools: Sequence[JsonValue]) -> tuple[FunctionCall, ...]:
+    async def call_functions(self, messages: Sequence[Message], tools: Sequence[JsonValue]) -> Extraction:
         request = encode_json({"messages": messages, "tools": tools})
         raw = await self._infer(Role.FUNCTION, "REQUEST", request, "RESPONSE")
         try:
             answer = _decode_function(_bytes_element(raw))
         except (msgspec.DecodeError, struct.error, UnicodeDecodeError, RecursionError) as error:
             raise RoleUnavailable(Role.FUNCTION, "malformed", str(error)) from error
-        return tuple(FunctionCall(call.name, call.arguments) for call in answer.tool_calls)
+        calls = tuple(FunctionCall(call.name, call.arguments) for call in answer.tool_calls)
+        return Extraction(calls, answer.confidence)
 
     async def _infer(self, role: Role, tensor: str, element: bytes, output: str) -> bytes:
         """One element in a batch of one; the raw bytes of the output tensor."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from extproc.apis.chat import Message, texts
-from extproc.contract import JsonValue, Parameter, ParameterType, Target
+from extproc.contract import Intent, JsonValue, Parameter, ParameterType, Target
 from extproc.inference.roles import Models
 from extproc.pipeline.arguments import check
 from extproc.pipeline.conversation import Turn
+from extproc.pipeline.intent import Scored
 
 _SCHEMA_TYPES: Final[Mapping[ParameterType, str]] = {
     ParameterType.INT: "integer",
@@ -47,15 +48,23 @@ class NoCall:
     """The function model sees none of the candidates in the conversation."""
 
 
-async def choose(models: Models, candidates: Sequence[Target], turn: Turn) -> Call | Ask | NoCall:
-    """What the function model makes of the conversation. Raises `RoleUnavailable`."""
-    by_name = {target.name: target for target in candidates}
-    calls = await models.call_functions([_plain(message) for message in turn.dialogue], [tool(t) for t in candidates])
-    for call in calls:
-        if (target := by_name.get(call.name)) is not None:
-            checked = check(target, call.arguments)
-            return Ask(target, checked.missing) if checked.missing else Call(target, checked.arguments)
+async def choose(models: Models, candidates: Sequence[Scored], turn: Turn, intent: Intent) -> Call | Ask | NoCall:
+    """What the function model makes of the conversation. `candidates`, best first. Raises `RoleUnavailable`."""
+    by_name = {candidate.target.name: candidate for candidate in candidates}
+    tools = [tool(candidate.target) for candidate in candidates]
+    extraction = await models.call_functions([_plain(message) for message in turn.dialogue], tools)
+    for call in extraction.calls:
+        if (candidate := by_name.get(call.name)) is not None:
+            if extraction.confidence >= intent.confidence:
+                return _checked(candidate.target, call.arguments)
+            if candidate.score >= intent.sure:
+                return _checked(candidate.target, {})
     return NoCall()
+
+
+def _checked(target: Target, arguments: Mapping[str, JsonValue]) -> Call | Ask:
+    checked = check(target, arguments)
+    return Ask(target, checked.missing) if checked.missing else Call(target, checked.arguments)
 
 
 def tool(target: Target) -> JsonValue:

@@ -14,7 +14,7 @@ from typing import Final
 
 from extproc.apis import chat, state
 from extproc.apis.chat import ChatRequest, Completion
-from extproc.contract import Jailbreak, Prompting, Provider, Target
+from extproc.contract import Jailbreak, Prompting, Provider
 from extproc.decision import Decision, HttpRequest, ToolCall
 from extproc.errors import ApiError, ModelUnavailable, PromptRejected
 from extproc.inference.roles import Models, RoleUnavailable
@@ -22,7 +22,7 @@ from extproc.pipeline import conversation, dispatch, function
 from extproc.pipeline.conversation import Turn
 from extproc.pipeline.function import Ask, Call, NoCall
 from extproc.pipeline.guard import Allowed, Blocked, Verdict, judge
-from extproc.pipeline.intent import TargetIndex
+from extproc.pipeline.intent import Scored, TargetIndex
 from extproc.providers.choice import HINT, choose
 from extproc.targets.http import Endpoints, Origin
 
@@ -54,7 +54,7 @@ class Ingress:
         decision = await self._act(asked, turn, provider, candidates, Origin(request.request_id, request.traceparent))
         return _noted(decision, notes)
 
-    async def _read_prompt(self, turn: Turn) -> tuple[Verdict, Sequence[Target]]:
+    async def _read_prompt(self, turn: Turn) -> tuple[Verdict, Sequence[Scored]]:
         """Guard and intent at the same time; a verdict against the prompt does not wait for the intent."""
         intent = asyncio.create_task(self._candidates(turn))
         try:
@@ -64,7 +64,7 @@ class Ingress:
         finally:
             intent.cancel()
 
-    async def _candidates(self, turn: Turn) -> Sequence[Target]:
+    async def _candidates(self, turn: Turn) -> Sequence[Scored]:
         """The targets that the function model shall see, best first; none where the prompt means none of them."""
         intent = self.prompting.intent
         try:
@@ -76,7 +76,7 @@ class Ingress:
         # While the user answers our question the words alone mean nothing: the dialogue goes on.
         if not turn.is_answer and (not ranked or ranked[0].score < intent.threshold):
             return ()
-        close = [scored.target for scored in ranked if scored.score >= ranked[0].score - intent.margin]
+        close = [scored for scored in ranked if scored.score >= ranked[0].score - intent.margin]
         return close[: intent.candidates]
 
     @staticmethod
@@ -87,7 +87,7 @@ class Ingress:
         return dataclasses.replace(dispatch.answer(asked, completion, code="blocked"), headers=(GUARD_HEADER,))
 
     async def _act(
-        self, asked: ChatRequest, turn: Turn, provider: Provider, candidates: Sequence[Target], origin: Origin
+        self, asked: ChatRequest, turn: Turn, provider: Provider, candidates: Sequence[Scored], origin: Origin
     ) -> Decision:
         match await self._choose(candidates, turn):
             case Ask() as ask:
@@ -98,11 +98,11 @@ class Ingress:
             case NoCall():
                 return await self._no_target(asked, provider, origin)
 
-    async def _choose(self, candidates: Sequence[Target], turn: Turn) -> Call | Ask | NoCall:
+    async def _choose(self, candidates: Sequence[Scored], turn: Turn) -> Call | Ask | NoCall:
         if not candidates:
             return NoCall()
         try:
-            return await function.choose(self.models, candidates, turn)
+            return await function.choose(self.models, candidates, turn, self.prompting.intent)
         except RoleUnavailable as error:
             log.warning("function calling failed", extra={"fields": {"reason": error.reason}})
             raise ModelUnavailable("The function-calling model does not answer: try again later.") from error

@@ -11,7 +11,7 @@ import numpy as np
 from extproc.apis.chat import Message
 from extproc.contract import EndpointCall, HttpMethod, JsonValue, Parameter, Target
 from extproc.errors import GatewayError
-from extproc.inference.roles import FloatVector, FunctionCall, Role, RoleUnavailable
+from extproc.inference.roles import Extraction, FloatVector, FunctionCall, Role, RoleUnavailable
 from extproc.targets.http import Origin
 
 
@@ -33,6 +33,7 @@ class FakeModels:
 
     attack: float = 0.0
     calls: tuple[FunctionCall, ...] = ()
+    confidence: float = 0.9
     # The embedding of a text is the sum of the unit vectors of the words that it holds, normalised.
     words: tuple[str, ...] = ("weather", "money")
     down: dict[Role, str] = field(default_factory=dict)
@@ -59,9 +60,9 @@ class FakeModels:
             await self.guard_gate.wait()
         return self.attack
 
-    async def call_functions(self, messages: Sequence[Message], tools: Sequence[JsonValue]) -> tuple[FunctionCall, ...]:
+    async def call_functions(self, messages: Sequence[Message], tools: Sequence[JsonValue]) -> Extraction:
         self._ask(Role.FUNCTION)
-        return self.calls
+        return Extraction(self.calls, self.confidence)
 
 
 @dataclass

@@ -26,7 +26,7 @@ from extproc.contract import (
 )
 from extproc.decision import Decision, Forward, HttpRequest, Reply
 from extproc.errors import ApiError, GuardUnavailable, InvalidRequest, ModelNotFound, ModelUnavailable, PromptRejected
-from extproc.inference.roles import FunctionCall, Role
+from extproc.inference.roles import Extraction, FunctionCall, Role
 from extproc.pipeline.ingress import Ingress
 from extproc.pipeline.intent import TargetIndex
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels, target
@@ -176,16 +176,24 @@ async def test_the_function_model_sees_several_targets_only_when_they_are_close(
     seen: list[Any] = []
 
     class Watching(FakeModels):
-        async def call_functions(
-            self, messages: Sequence[Message], tools: Sequence[JsonValue]
-        ) -> tuple[FunctionCall, ...]:
+        async def call_functions(self, messages: Sequence[Message], tools: Sequence[JsonValue]) -> Extraction:
             functions: Any = tools
             seen.append([tool["function"]["name"] for tool in functions])
-            return ()
+            return Extraction()
 
     await Bench(models=Watching()).decide("weather")
     await Bench(models=Watching()).decide("weather and money")
     assert seen == [["weather"], ["weather", "money"]]
+
+
+async def test_a_guess_of_the_function_model_is_asked_about_where_the_intent_is_sure_and_dropped_elsewhere() -> None:
+    guess = FakeModels(calls=(FunctionCall("weather", {"days": 3}),), confidence=0.05)
+    asked = Bench(models=guess)
+    assert reply(await asked.decide("weather")).code == "ask"
+    assert asked.endpoints.calls == []
+    # Two words of three: a score between the threshold and being sure.
+    unsure = FakeModels(calls=guess.calls, confidence=0.05, words=("weather", "money", "love", "war"))
+    assert forward(await Bench(models=unsure).decide("weather, money, love and war")).edit is None
 
 
 async def test_a_missing_argument_is_asked_for_by_name() -> None:
