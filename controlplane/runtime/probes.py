@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+import msgspec
+
 from controlplane.runtime.state import Door, State
 
 _TIMEOUT_S: Final = 5.0
 _TEXT_LIMIT: Final = 300
+
+
+class _NotReady(msgspec.Struct, frozen=True):
+    not_ready: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,14 @@ class Health:
     @property
     def ready(self) -> bool:
         return self.status == http.client.OK
+
+    @property
+    def not_ready(self) -> tuple[str, ...]:
+        """What the filter says is not there yet; empty where something else than the filter answered."""
+        try:
+            return tuple(msgspec.json.decode(self.text, type=_NotReady).not_ready)
+        except msgspec.DecodeError:
+            return ()
 
 
 def door_health(door: Door, timeout: float = _TIMEOUT_S) -> Health:

@@ -71,7 +71,7 @@ def _waiting_for(state: State, states: Sequence[PartState]) -> str | None:
         if health.ready:
             continue
         if health.status is not None:
-            return f"{door.name} listener says {health.status}: {health.text.strip()}"
+            return f"waiting for {', '.join(health.not_ready) or 'the filter'}"
         return f"waiting for the {door.name} listener"
     return None
 
