@@ -66,6 +66,8 @@ class TritonModels:
 
     async def embed(self, text: str) -> FloatVector:
         raw = await self._infer(Role.EMBED, "TEXT", text.encode(), "EMBEDDING")
+        if not raw or len(raw) % 4:
+            raise RoleUnavailable(Role.EMBED, "malformed", f"EMBEDDING has {len(raw)} bytes, expected FP32s")
         return np.frombuffer(raw, dtype="<f4")
 
     async def attack_probability(self, text: str) -> float:

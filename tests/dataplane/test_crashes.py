@@ -71,6 +71,16 @@ def test_a_killed_worker_costs_no_request(stack: Stack, provider: LlmProvider) -
     assert set(seen) == {200}
 
 
+def test_a_worker_that_is_told_to_stop_costs_no_request(stack: Stack, provider: LlmProvider) -> None:
+    before = stack.pids("extproc")
+    load = Load(stack, "egress")
+    with load.running() as seen:
+        os.kill(before[0], signal.SIGTERM)
+        wait_for(lambda: len(stack.pids("extproc")) == len(before) and before[0] not in stack.pids("extproc"))
+        load.more()
+    assert set(seen) == {200}
+
+
 def test_a_killed_worker_cuts_no_stream_that_passes_through(stack: Stack, provider: LlmProvider) -> None:
     provider.next(Behaviour(chunk_delay=0.3))
     body = {**PROMPT, "stream": True}
