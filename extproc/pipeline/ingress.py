@@ -14,7 +14,7 @@ from typing import Final
 
 from extproc.apis import chat, state
 from extproc.apis.chat import ChatRequest, Completion
-from extproc.contract import Jailbreak, Prompting, Provider
+from extproc.contract import Jailbreak, Prompting, Provider, Target
 from extproc.decision import Decision, HttpRequest, ToolCall
 from extproc.errors import ApiError, ModelUnavailable, PromptRejected
 from extproc.inference.roles import Models, RoleUnavailable
@@ -33,6 +33,18 @@ GUARD_HEADER: Final = ("x-prompt-guard-error-code", "jailbreak")
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A request in both its forms."""
+
+    chat: ChatRequest
+    http: HttpRequest
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.http.request_id, self.http.traceparent)
+
+
+@dataclass(frozen=True, slots=True)
 class Ingress:
     prompting: Prompting
     providers: tuple[Provider, ...]
@@ -45,14 +57,12 @@ class Ingress:
         asked = chat.parse(request.body)
         state.load(asked.metadata)
         turn = conversation.read(asked.messages)
-        provider = choose(self.providers, hint=request.headers.get(HINT), model=asked.model)
         verdict, candidates = await self._read_prompt(turn)
         guard = self.prompting.jailbreak
         notes = _notes(verdict) if guard else {}
         if guard and isinstance(verdict, Blocked):
             return _noted(self._blocked(asked, guard), notes)
-        decision = await self._act(asked, turn, provider, candidates, Origin(request.request_id, request.traceparent))
-        return _noted(decision, notes)
+        return _noted(await self._act(Asked(asked, request), turn, candidates), notes)
 
     async def _read_prompt(self, turn: Turn) -> tuple[Verdict, Sequence[Scored]]:
         """Guard and intent at the same time; a verdict against the prompt does not wait for the intent."""
@@ -86,17 +96,15 @@ class Ingress:
         completion = Completion(GUARD_MODEL, guard.message, finish_reason="content_filter")
         return dataclasses.replace(dispatch.answer(asked, completion, code="blocked"), headers=(GUARD_HEADER,))
 
-    async def _act(
-        self, asked: ChatRequest, turn: Turn, provider: Provider, candidates: Sequence[Scored], origin: Origin
-    ) -> Decision:
+    async def _act(self, asked: Asked, turn: Turn, candidates: Sequence[Scored]) -> Decision:
         match await self._choose(candidates, turn):
             case Ask() as ask:
                 completion = Completion(state.FUNCTION_MODEL, ask.question)
-                return _noted(dispatch.answer(asked, completion, code="ask"), {"target": ask.target.name})
+                return _noted(dispatch.answer(asked.chat, completion, code="ask"), {"target": ask.target.name})
             case Call() as call:
-                return _noted(await self._call(asked, provider, call, origin), {"target": call.target.name})
+                return _noted(await self._call(asked, call), {"target": call.target.name})
             case NoCall():
-                return await self._no_target(asked, provider, origin)
+                return await self._no_target(asked)
 
     async def _choose(self, candidates: Sequence[Scored], turn: Turn) -> Call | Ask | NoCall:
         if not candidates:
@@ -107,37 +115,43 @@ class Ingress:
             log.warning("function calling failed", extra={"fields": {"reason": error.reason}})
             raise ModelUnavailable("The function-calling model does not answer: try again later.") from error
 
-    async def _call(self, asked: ChatRequest, provider: Provider, call: Call, origin: Origin) -> Decision:
+    async def _call(self, asked: Asked, call: Call) -> Decision:
         target = call.target
-        body = await self.endpoints.call(target.call, call.arguments, asked.messages, origin)
+        # Chosen before the API is called: a request for an LLM that does not exist must have no effect there.
+        provider = self._provider(asked) if target.auto_llm_dispatch else None
+        body = await self.endpoints.call(target.call, call.arguments, asked.chat.messages, asked.origin)
         done = ToolCall(
             call_id=state.new_call_id(),
             name=target.name,
             arguments=chat.encode_json(call.arguments).decode(),
             answer=body.decode(errors="replace"),
         )
-        if not target.auto_llm_dispatch:
-            return dispatch.api_answer(asked, done)
-        system_prompt = target.system_prompt or self.prompting.system_prompt
-        return dispatch.with_call(dispatch.to_llm(asked, provider, system_prompt, done.answer), done)
+        if provider is None:
+            return dispatch.api_answer(asked.chat, done)
+        return dispatch.with_call(dispatch.to_llm(asked.chat, provider, self._system_prompt(target), done.answer), done)
 
-    async def _no_target(self, asked: ChatRequest, provider: Provider, origin: Origin) -> Decision:
+    async def _no_target(self, asked: Asked) -> Decision:
         """No prompt target is meant: the default target, if there is one, else the LLM."""
         target = self.prompting.default_target
         if target is None:
-            return dispatch.to_llm(asked, provider, self.prompting.system_prompt, None)
-        body = await self.endpoints.call(target.call, {}, asked.messages, origin)
+            return dispatch.to_llm(asked.chat, self._provider(asked), self.prompting.system_prompt, None)
+        provider = self._provider(asked) if target.auto_llm_dispatch else None
+        body = await self.endpoints.call(target.call, {}, asked.chat.messages, asked.origin)
         completion = chat.read_completion(body)
         if completion is None:
-            raise ApiError(
-                f"Endpoint `{target.call.endpoint}` ({target.call.path}) did not answer with a chat completion.", 502
-            )
-        if target.auto_llm_dispatch:
-            system_prompt = target.system_prompt or self.prompting.system_prompt
-            decision: Decision = dispatch.to_llm(asked, provider, system_prompt, completion.content)
+            where = f"Endpoint `{target.call.endpoint}` ({target.call.method} {target.call.path})"
+            raise ApiError(f"{where} did not answer with a chat completion.", 502)
+        if provider is None:
+            decision: Decision = dispatch.own_answer(asked.chat, completion, body)
         else:
-            decision = dispatch.own_answer(asked, completion, body)
+            decision = dispatch.to_llm(asked.chat, provider, self._system_prompt(target), completion.content)
         return _noted(decision, {"target": target.name})
+
+    def _provider(self, asked: Asked) -> Provider:
+        return choose(self.providers, hint=asked.http.headers.get(HINT), model=asked.chat.model)
+
+    def _system_prompt(self, target: Target) -> str | None:
+        return target.system_prompt or self.prompting.system_prompt
 
 
 def _noted(decision: Decision, notes: Mapping[str, str]) -> Decision:

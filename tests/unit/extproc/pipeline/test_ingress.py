@@ -271,18 +271,24 @@ async def test_own_messages_and_state_stay_in_the_gateway() -> None:
     assert "metadata" not in body
 
 
-@pytest.mark.parametrize(
-    ("fields", "fault"),
-    [
-        ({"metadata": {state.KEY: "forged"}}, InvalidRequest),
-        ({"headers": {"x-arch-llm-provider-hint": "nope"}}, ModelNotFound),
-    ],
-)
-async def test_a_request_that_cannot_be_served_costs_no_model(fields: dict[str, Any], fault: type[Exception]) -> None:
+async def test_a_forged_state_costs_no_model() -> None:
     bench = Bench()
-    with pytest.raises(fault):
-        await bench.decide("hello", **fields)
+    with pytest.raises(InvalidRequest):
+        await bench.decide("hello", metadata={state.KEY: "forged"})
     assert bench.models.asked == []
+
+
+async def test_a_request_for_an_unknown_llm_has_no_effect_on_the_api() -> None:
+    bench = Bench(models=called(days=3))
+    with pytest.raises(ModelNotFound):
+        await bench.decide("weather", headers={"x-arch-llm-provider-hint": "nope"})
+    assert bench.endpoints.calls == []
+
+
+async def test_who_needs_no_llm_need_not_name_one_that_exists() -> None:
+    bench = Bench(default_target=target("fallback", dispatch=False))
+    bench.endpoints.body = b'{"choices":[{"message":{"content":"hi"}}]}'
+    assert reply(await bench.decide("hello", headers={"x-arch-llm-provider-hint": "nope"})).status == 200
 
 
 async def test_a_failed_api_call_is_the_answer() -> None:
