@@ -70,8 +70,10 @@ def gateway_parts(
                 "--reject-unknown-dynamic-fields",
                 # Hot restart would make every gateway of a machine share one shared-memory region.
                 "--disable-hot-restart",
+                # One thread for two workers: a request costs a worker twice what it costs Envoy, and fewer threads mean
+                # fuller connections between them. On two cores one thread carries a quarter more than two.
                 "--concurrency",
-                str(gateway.envoy.workers),
+                str((gateway.envoy.workers + 1) // 2),
                 # The access log, which Envoy would hold back for ten seconds.
                 "--file-flush-interval-msec",
                 "1000",
