@@ -28,7 +28,6 @@ class Gateway:
     """`ingress` is None where the listener is off, `health` where no model is asked."""
 
     max_request_bytes: int
-    request_timeout_s: float
     egress: Egress
     ingress: Ingress | None
     health: ModelHealth | None
@@ -79,10 +78,10 @@ async def open_gateway(contract: FilterContract) -> AsyncIterator[Gateway]:
                 connections.push_async_callback(endpoints.close)
                 targets = TargetIndex(models, contract.prompting.targets)
                 tasks.append(watches.create_task(targets.build()))
-                ingress = Ingress(contract.prompting, contract.providers, models, targets, endpoints)
+                timeout_s = contract.request_timeout_ms / 1000
+                ingress = Ingress(contract.prompting, contract.providers, models, targets, endpoints, timeout_s)
         yield Gateway(
             max_request_bytes=contract.max_request_bytes,
-            request_timeout_s=contract.request_timeout_ms / 1000,
             egress=Egress(contract.providers),
             ingress=ingress,
             health=health,

@@ -5,8 +5,6 @@ Nothing is sent before the verdict, so that Envoy may repeat the whole stream on
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
 import logging
 import time
 from typing import Protocol
@@ -27,10 +25,8 @@ class Decider(Protocol):
     @property
     def max_request_bytes(self) -> int: ...
 
-    @property
-    def request_timeout_s(self) -> float: ...
-
-    async def decide(self, request: HttpRequest) -> Decision: ...
+    async def decide(self, request: HttpRequest) -> Decision:
+        """Raises `GatewayError`, and `TimeoutError` past a deadline of its own."""
 
 
 async def answer(stream: Stream, head: ProcessingRequest, decider: Decider) -> None:
@@ -41,11 +37,13 @@ async def answer(stream: Stream, head: ProcessingRequest, decider: Decider) -> N
         fault = RequestTooLarge(f"The request body is over the limit of {limit} bytes.")
         await stream.send(replies.immediate(replies.error(fault)))
         return
+    started = time.perf_counter()
     decision = await _decide(_request(stream, head, body), decider)
+    notes = {"filter_ms": f"{(time.perf_counter() - started) * 1000:.2f}"}
     if isinstance(decision, Reply):
-        await stream.send(replies.immediate(decision))
+        await stream.send(replies.immediate(decision, notes))
         return
-    await stream.send(replies.request_headers(decision))
+    await stream.send(replies.request_headers(decision, notes))
     await stream.send(replies.request_body(decision.body, end=not trailers))
     if trailers:
         await stream.send(replies.request_trailers())
@@ -81,16 +79,12 @@ def _request(stream: Stream, head: ProcessingRequest, body: bytes) -> HttpReques
 
 
 async def _decide(request: HttpRequest, decider: Decider) -> Decision:
-    started = time.perf_counter()
     try:
-        async with asyncio.timeout(decider.request_timeout_s):
-            decision = await decider.decide(request)
+        return await decider.decide(request)
     except GatewayError as fault:
-        decision = replies.error(fault)
+        return replies.error(fault)
     except TimeoutError:
-        decision = replies.error(UpstreamTimeout("The gateway could not decide on this request in time."))
+        return replies.error(UpstreamTimeout("The gateway could not decide on this request in time."))
     except Exception:  # a bug must cost this request alone, and must not let it pass
         log.exception("request failed", extra={"fields": {"request_id": request.request_id}})
-        decision = replies.error(InternalError("The gateway failed on this request; its log has the reason."))
-    filter_ms = f"{(time.perf_counter() - started) * 1000:.2f}"
-    return dataclasses.replace(decision, notes={**decision.notes, "filter_ms": filter_ms})
+        return replies.error(InternalError("The gateway failed on this request; its log has the reason."))

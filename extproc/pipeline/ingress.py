@@ -51,9 +51,15 @@ class Ingress:
     models: Models
     targets: TargetIndex
     endpoints: Endpoints
+    # For all that happens before the verdict: models and API calls.
+    timeout_s: float
 
     async def decide(self, request: HttpRequest) -> Decision:
-        """Raises `GatewayError`."""
+        """Raises `GatewayError`, `TimeoutError`."""
+        async with asyncio.timeout(self.timeout_s):
+            return await self._decide(request)
+
+    async def _decide(self, request: HttpRequest) -> Decision:
         asked = chat.parse(request.body)
         state.load(asked.metadata)
         turn = conversation.read(asked.messages)

@@ -46,6 +46,7 @@ class Bench:
     targets: tuple[Target, ...] = (WEATHER, target("money"))
     default_target: Target | None = None
     guard: Jailbreak | None = GUARD
+    timeout_s: float = 5.0
 
     async def decide(self, said: str | list[dict[str, Any]], **fields: object) -> Decision:
         messages = [{"role": "user", "content": said}] if isinstance(said, str) else said
@@ -66,7 +67,7 @@ class Bench:
         assert isinstance(headers, dict)
         body = json.dumps({"messages": messages, **fields}).encode()
         request = HttpRequest("ingress", "POST", "/v1/chat/completions", headers, body, "id")
-        ingress = Ingress(prompting, (OPENAI,), self.models, index, self.endpoints)  # type: ignore[arg-type]
+        ingress = Ingress(prompting, (OPENAI,), self.models, index, self.endpoints, self.timeout_s)  # type: ignore[arg-type]
         return await ingress.decide(request)
 
 
@@ -157,6 +158,11 @@ async def test_a_verdict_against_the_prompt_does_not_wait_for_the_intent() -> No
     models = FakeModels(attack=1.0, embed_gate=asyncio.Event())
     async with asyncio.timeout(5):
         assert reply(await Bench(models=models).decide("hello")).code == "blocked"
+
+
+async def test_a_decision_has_a_deadline() -> None:
+    with pytest.raises(TimeoutError):
+        await Bench(models=FakeModels(embed_gate=asyncio.Event()), timeout_s=0.05).decide("hello")
 
 
 async def test_a_call_with_all_arguments_is_made_and_its_answer_is_the_llms_context() -> None:
