@@ -67,21 +67,12 @@ class Load:
         wait_for(lambda: self.seen[200] >= goal)
 
 
-def test_a_killed_worker_costs_no_request(stack: Stack, provider: LlmProvider) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_worker_that_ends_costs_no_request(stack: Stack, provider: LlmProvider, how: signal.Signals) -> None:
     before = stack.pids("extproc")
     load = Load(stack, "egress")
     with load.running() as seen:
-        os.kill(before[0], signal.SIGKILL)
-        wait_for(lambda: len(stack.pids("extproc")) == len(before) and before[0] not in stack.pids("extproc"))
-        load.more()
-    assert set(seen) == {200}
-
-
-def test_a_worker_that_is_told_to_stop_costs_no_request(stack: Stack, provider: LlmProvider) -> None:
-    before = stack.pids("extproc")
-    load = Load(stack, "egress")
-    with load.running() as seen:
-        os.kill(before[0], signal.SIGTERM)
+        os.kill(before[0], how)
         wait_for(lambda: len(stack.pids("extproc")) == len(before) and before[0] not in stack.pids("extproc"))
         load.more()
     assert set(seen) == {200}
