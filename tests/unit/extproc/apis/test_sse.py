@@ -5,9 +5,10 @@ import pytest
 from extproc.apis.sse import DONE, EventDecoder, event
 
 STREAM = (
-    b'data: {"a":1}\n\ndata:{"b":"\xc3\xa9"}\r\n\r\n: comment\n\nevent: x\ndata: one\ndata: two\n\ndata: [DONE]\n\n'
+    b'data: {"a":1}\n\ndata:{"b":"\xc3\xa9"}\r\n\r\n: comment\n\nevent: x\ndata: one\ndata: two\n\n'
+    b"data: 3\r\ndata: 4\r\n\r\ndata: [DONE]\n\n"
 )
-EVENTS = [b'{"a":1}', b'{"b":"\xc3\xa9"}', b"one\ntwo", b"[DONE]"]
+EVENTS = [b'{"a":1}', b'{"b":"\xc3\xa9"}', b"one\ntwo", b"3\n4", b"[DONE]"]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, len(STREAM)])

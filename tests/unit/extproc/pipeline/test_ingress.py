@@ -214,7 +214,7 @@ async def test_a_missing_argument_is_asked_for_by_name() -> None:
 async def test_an_answer_to_the_question_completes_the_call_whatever_its_own_words_mean() -> None:
     bench = Bench(models=called(days=5))
     dialogue = [
-        {"role": "user", "content": "weather"},
+        {"role": "user", "content": "the usual please"},
         {"role": "assistant", "model": "Arch-Function", "content": "Could you provide the following details days ?"},
         {"role": "user", "content": "five"},
     ]
