@@ -123,7 +123,7 @@ class Intent(_Frozen, frozen=True):
     candidates: int = 2
     margin: float = 0.05
     confidence: float = 0.1
-    sure: float = 0.6
+    sure: float = 0.4
 
 
 class Model(_Frozen, frozen=True):

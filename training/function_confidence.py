@@ -28,7 +28,7 @@ from triton_models.function.needle import Engines
 _TYPES = {"dict": "object", "float": "number", "tuple": "array", "list": "array", "any": "string"}
 
 # (least intent score, least confidence, intent score from which a guess is asked about; over 1: never)
-_RULES = [(0.30, 0.0, 2.0), (0.30, 0.1, 2.0), (0.30, 0.1, 0.6), (0.30, 0.2, 0.6), (0.40, 0.1, 0.6)]
+_RULES = [(0.30, 0.0, 2.0), (0.30, 0.1, 2.0), (0.30, 0.1, 0.6), (0.30, 0.1, 0.4), (0.30, 0.2, 0.4), (0.40, 0.1, 0.4)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class Bench:
     async def decide(self, said: str | list[dict[str, Any]], **fields: object) -> Decision:
         messages = [{"role": "user", "content": said}] if isinstance(said, str) else said
         prompting = Prompting(
-            intent=Intent(threshold=0.5),
+            intent=Intent(threshold=0.5, sure=0.6),
             jailbreak=self.guard,
             targets=self.targets,
             default_target=self.default_target,
