@@ -113,8 +113,8 @@ class Intent(_Frozen, frozen=True):
     """How a target is chosen. Scores are cosine similarities in [-1, 1]; under `threshold` no target is meant.
 
     A call of the function model whose confidence is under `confidence` is a guess: from the score `sure` on the target
-    is meant all the same and its values are asked for, below that the prompt means no target. Both numbers are from
-    BFCL's "multiple" and "irrelevance" (docs/models.md).
+    is meant all the same and its values are asked for, below that the prompt means no target. docs/models.md says what
+    each number keeps and costs.
     """
 
     threshold: float

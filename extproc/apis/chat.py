@@ -127,7 +127,8 @@ def texts(message: Message) -> list[str]:
     if isinstance(content, str):
         return [content]
     if isinstance(content, list):
-        return [part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]  # type: ignore[misc]
+        found = (part.get("text") for part in content if isinstance(part, dict))
+        return [text for text in found if isinstance(text, str)]
     return []
 
 

@@ -7,7 +7,7 @@ outside: it is checked and bounded here, and it never spares a prompt the guards
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -79,12 +79,12 @@ def load(metadata: Mapping[str, JsonValue]) -> tuple[Message, ...]:
         raise InvalidRequest(_MALFORMED)
     try:
         state = msgspec.json.decode(text, type=dict[str, str])
-        messages = msgspec.json.decode(state["messages"], type=list[dict[str, object]])
+        messages = msgspec.json.decode(state["messages"], type=list[dict[str, Any]])
     except (msgspec.MsgspecError, RecursionError, KeyError, UnicodeError):
         raise InvalidRequest(_MALFORMED) from None
     if not all(message.get("role") in {"assistant", "tool"} for message in messages):
         raise InvalidRequest(_MALFORMED)
-    return tuple(messages)  # type: ignore[arg-type]
+    return tuple(messages)
 
 
 def without(metadata: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

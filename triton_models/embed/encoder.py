@@ -15,6 +15,14 @@ WIDTH = 384
 MAX_TOKENS = 256  # what the model was trained with; a longer text is cut there, its end unread
 
 
+def open_session(directory: Path, threads: int) -> onnxruntime.InferenceSession:
+    """The ONNX graph in a prepared folder, on the CPU, with so many threads."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(directory / "model.onnx"), options, providers=["CPUExecutionProvider"])
+
+
 class Encoder:
     """Sentence embeddings, one text at a time.
 
@@ -23,12 +31,7 @@ class Encoder:
     """
 
     def __init__(self, directory: Path, threads: int = 1) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            str(directory / "model.onnx"), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(directory, threads)
         self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped]
 from tokenizers import Tokenizer
+
+from triton_models.embed.encoder import open_session
 
 MAX_TOKENS = 512  # with the leading token
 _BOS_TOKEN = "<|reserved_0|>"  # noqa: S105 - a token of the vocabulary
@@ -17,12 +18,7 @@ class Classifier:
     """Prompt-injection logits, one text at a time and unpadded: its attention sees padding as text."""
 
     def __init__(self, directory: Path, threads: int = 1) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            str(directory / "model.onnx"), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = open_session(directory, threads)
         self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
         bos = self._tokenizer.token_to_id(_BOS_TOKEN)
         if bos is None:

@@ -51,7 +51,7 @@ class Bench:
     async def decide(self, said: str | list[dict[str, Any]], **fields: object) -> Decision:
         messages = [{"role": "user", "content": said}] if isinstance(said, str) else said
         prompting = Prompting(
-            intent=Intent(threshold=0.5, sure=0.6),
+            intent=Intent(threshold=0.45, sure=0.6),
             jailbreak=self.guard,
             targets=self.targets,
             default_target=self.default_target,
@@ -197,7 +197,7 @@ async def test_a_guess_of_the_function_model_is_asked_about_where_the_intent_is_
     asked = Bench(models=guess)
     assert reply(await asked.decide("weather")).code == "ask"
     assert asked.endpoints.calls == []
-    # Two words of three: a score between the threshold and being sure.
+    # One word of four: a score of a half, between the threshold and being sure.
     unsure = FakeModels(calls=guess.calls, confidence=0.05, words=("weather", "money", "love", "war"))
     assert forward(await Bench(models=unsure).decide("weather, money, love and war")).edit is None
 
