@@ -1,4 +1,4 @@
-"""Function calling: from the candidate targets and a conversation to one checked call, or to a question."""
+"""Function calling: from the candidate targets and a conversation to checked calls, or to a question."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from extproc.inference.roles import Models
 from extproc.pipeline.arguments import check
 from extproc.pipeline.conversation import Turn
 from extproc.pipeline.intent import Scored
+
+# More calls than this in one prompt are a mistake of the model rather than a wish of the user.
+MAX_CALLS: Final = 8
 
 _SCHEMA_TYPES: Final[Mapping[ParameterType, str]] = {
     ParameterType.INT: "integer",
@@ -32,8 +35,19 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Calls:
+    """Everything that the conversation asks for, in its order: one call or more, no two of them equal."""
+
+    calls: tuple[Call, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
-    """Required values are not in the conversation."""
+    """Required values are not in the conversation; `target` is the first that lacks one.
+
+    Nothing is called before the answer, not even calls that lack nothing: the gateway keeps no conversation, so the
+    answer is read together with the prompt, and what had been called already would be called again.
+    """
 
     target: Target
     missing: tuple[str, ...]
@@ -48,23 +62,33 @@ class NoCall:
     """The function model sees none of the candidates in the conversation."""
 
 
-async def choose(models: Models, candidates: Sequence[Scored], turn: Turn, intent: Intent) -> Call | Ask | NoCall:
+async def choose(models: Models, candidates: Sequence[Scored], turn: Turn, intent: Intent) -> Calls | Ask | NoCall:
     """What the function model makes of the conversation. `candidates`, best first. Raises `RoleUnavailable`."""
     by_name = {candidate.target.name: candidate for candidate in candidates}
     tools = [tool(candidate.target) for candidate in candidates]
     extraction = await models.call_functions([_plain(message) for message in turn.dialogue], tools)
-    for call in extraction.calls:
-        if (candidate := by_name.get(call.name)) is not None:
-            if extraction.confidence >= intent.confidence:
-                return _checked(candidate.target, call.arguments)
-            if candidate.score >= intent.sure:
-                return _checked(candidate.target, {})
-    return NoCall()
+    called = [call for call in extraction.calls if call.name in by_name][:MAX_CALLS]
+    if not called:
+        return NoCall()
+    if extraction.confidence >= intent.confidence:
+        return _checked([(by_name[call.name].target, call.arguments) for call in called])
+    first = by_name[called[0].name]
+    return _checked([(first.target, {})]) if first.score >= intent.sure else NoCall()
 
 
-def _checked(target: Target, arguments: Mapping[str, JsonValue]) -> Call | Ask:
-    checked = check(target, arguments)
-    return Ask(target, checked.missing) if checked.missing else Call(target, checked.arguments)
+def _checked(proposed: Sequence[tuple[Target, Mapping[str, JsonValue]]]) -> Calls | Ask:
+    calls: list[Call] = []
+    lacking: list[tuple[Target, tuple[str, ...]]] = []
+    for target, arguments in proposed:
+        checked = check(target, arguments)
+        call = Call(target, checked.arguments)
+        if checked.missing:
+            lacking.append((target, checked.missing))
+        elif call not in calls:
+            calls.append(call)
+    if not lacking:
+        return Calls(tuple(calls))
+    return Ask(lacking[0][0], tuple(dict.fromkeys(name for _, missing in lacking for name in missing)))
 
 
 def tool(target: Target) -> JsonValue:

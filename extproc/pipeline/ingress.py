@@ -20,7 +20,7 @@ from extproc.errors import ApiError, ModelUnavailable, PromptRejected
 from extproc.inference.roles import Models, RoleUnavailable
 from extproc.pipeline import conversation, dispatch, function
 from extproc.pipeline.conversation import Turn
-from extproc.pipeline.function import Ask, Call, NoCall
+from extproc.pipeline.function import Ask, Call, Calls, NoCall
 from extproc.pipeline.guard import Allowed, Blocked, Verdict, judge
 from extproc.pipeline.intent import Scored, TargetIndex
 from extproc.providers.choice import HINT, choose
@@ -107,12 +107,13 @@ class Ingress:
             case Ask() as ask:
                 completion = Completion(state.FUNCTION_MODEL, ask.question)
                 return _noted(dispatch.answer(asked.chat, completion, code="ask"), {"target": ask.target.name})
-            case Call() as call:
+            case Calls() as chosen:
+                call = chosen.calls[0]
                 return _noted(await self._call(asked, call), {"target": call.target.name})
             case NoCall():
                 return await self._no_target(asked)
 
-    async def _choose(self, candidates: Sequence[Scored], turn: Turn) -> Call | Ask | NoCall:
+    async def _choose(self, candidates: Sequence[Scored], turn: Turn) -> Calls | Ask | NoCall:
         if not candidates:
             return NoCall()
         try:
