@@ -12,13 +12,31 @@ from typing import Final
 
 import msgspec
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 
 
 class _Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Values only; an unknown key means that the two packages are of different versions, so it is refused."""
+
+
+class Role(StrEnum):
+    """What the gateway asks of a model."""
+
+    EMBED = "embed"
+    NLI = "nli"
+    GUARD = "guard"
+    TOXICITY = "toxicity"
+    FUNCTION = "function"
+    CHAT = "chat"
+
+
+class Listener(StrEnum):
+    """Where a request came in."""
+
+    INGRESS = "ingress"
+    EGRESS = "egress"
 
 
 class ParameterType(StrEnum):
@@ -32,8 +50,19 @@ class ParameterType(StrEnum):
     DICT = "dict"
 
 
+Choice = str | int | float
+
+
+class Items(_Frozen, frozen=True):
+    """What each element of a list is."""
+
+    type: ParameterType
+    enum: tuple[Choice, ...] = ()
+    format: str | None = None
+
+
 class Parameter(_Frozen, frozen=True):
-    """One argument of a prompt target. `default` counts only where `required` is false."""
+    """One argument of a prompt target. `default` counts only where `required` is false, `items` for lists only."""
 
     name: str
     type: ParameterType
@@ -41,8 +70,9 @@ class Parameter(_Frozen, frozen=True):
     required: bool = False
     # JSON text rather than a value, so that "no default" and a default of null stay apart.
     default_json: str | None = None
-    enum: tuple[str, ...] = ()
+    enum: tuple[Choice, ...] = ()
     format: str | None = None
+    items: Items | None = None
 
 
 class HttpMethod(StrEnum):
@@ -51,10 +81,14 @@ class HttpMethod(StrEnum):
 
 
 class EndpointCall(_Frozen, frozen=True):
-    """How a target's API is called: always through Envoy's internal listener, which routes by `cluster`."""
+    """How an API is called: always through Envoy's internal listener.
+
+    `upstream` is the value of `x-arch-upstream` there. It names a route, which knows hosts, timeout, retries and the
+    configured headers, secret ones too.
+    """
 
     endpoint: str
-    cluster: str
+    upstream: str
     method: HttpMethod
     path: str
 
@@ -65,6 +99,8 @@ class Target(_Frozen, frozen=True):
     name: str
     description: str
     call: EndpointCall
+    # Prompts that mean this target; scored beside the description.
+    examples: tuple[str, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     system_prompt: str | None = None
     # False: the API's own answer goes to the client, no LLM is asked.
@@ -97,20 +133,35 @@ class FailMode(StrEnum):
     ALLOW = "allow"
 
 
-class Jailbreak(_Frozen, frozen=True):
-    """The input guard against jailbreaks. Over `threshold` the prompt is blocked.
+class GuardMode(StrEnum):
+    """`SHADOW`: the verdict is logged and counted, and changes nothing."""
 
-    `status` None: HTTP 200 and a completion that says `message`; else that status and an error body.
+    ENFORCE = "enforce"
+    SHADOW = "shadow"
+
+
+class Guard(_Frozen, frozen=True):
+    """One input guard: the model of `role` gives a probability, and from `threshold` on the prompt is blocked.
+
+    `name` is what clients and logs read: jailbreak, toxicity. `status` None: HTTP 200 and a completion that says
+    `message`; else that status and an error body.
     """
 
+    name: str
+    role: Role
     threshold: float
-    on_error: FailMode
     message: str
+    on_error: FailMode = FailMode.BLOCK
+    mode: GuardMode = GuardMode.ENFORCE
     status: int | None = None
+    forward_to_error_target: bool = False
 
 
 class Intent(_Frozen, frozen=True):
-    """How a target is chosen. Scores are cosine similarities in [-1, 1]; under `threshold` no target is meant.
+    """How a target is chosen. Scores lie in [-1, 1]; under `threshold` no target is meant.
+
+    A score is the cosine similarity of embeddings, or, where the role `nli` has a model, the sum of that and of the
+    entailment, each times its weight.
 
     A call of the function model whose confidence is under `confidence` is a guess: from the score `sure` on the target
     is meant all the same and its values are asked for, below that the prompt means no target. docs/models.md says what
@@ -124,22 +175,25 @@ class Intent(_Frozen, frozen=True):
     margin: float = 0.05
     confidence: float = 0.1
     sure: float = 0.4
+    nli_weight: float = 0.7
+    embedding_weight: float = 0.3
+
+
+class Grounding(_Frozen, frozen=True):
+    """Arguments that the conversation does not support count as not given. `threshold` is a score in [0, 1]."""
+
+    threshold: float
 
 
 class Model(_Frozen, frozen=True):
-    """One role of the pipeline as Triton serves it. `timeout_ms` is the deadline of one call."""
+    """One role of the pipeline as Triton serves it. `timeout_ms` is the deadline of one call.
+
+    `max_batch`: how many texts one call may carry.
+    """
 
     name: str
     timeout_ms: int
-
-
-class Role(StrEnum):
-    """What the gateway asks of a model."""
-
-    EMBED = "embed"
-    GUARD = "guard"
-    FUNCTION = "function"
-    CHAT = "chat"
+    max_batch: int = 1
 
 
 class Inference(_Frozen, frozen=True):
@@ -155,10 +209,10 @@ class Inference(_Frozen, frozen=True):
 
 
 class Prompting(_Frozen, frozen=True):
-    """Everything that only the ingress listener needs; it asks the roles embed, guard and function."""
+    """Everything that only the ingress listener needs; it asks the roles embed, nli and function."""
 
     intent: Intent
-    jailbreak: Jailbreak | None = None
+    grounding: Grounding | None = None
     targets: tuple[Target, ...] = ()
     default_target: Target | None = None
     system_prompt: str | None = None
@@ -172,10 +226,15 @@ class FilterContract(_Frozen, frozen=True):
     max_request_bytes: int
     # Unix socket of Envoy's internal listener, which carries every call to an endpoint.
     internal_socket: str
-    # How long one API call may take in all, and one whole request before the filter gives its verdict.
+    # How long one API call may take in all, retries included; how long a whole request before the verdict on it.
     endpoint_timeout_ms: int = 30_000
     request_timeout_ms: int = 60_000
     inference: Inference | None = None
+    # The guards read every request on `guarded`, all of them at once.
+    guards: tuple[Guard, ...] = ()
+    guarded: tuple[Listener, ...] = (Listener.INGRESS,)
+    # Where failures are sent on to, if anywhere.
+    error_target: EndpointCall | None = None
     prompting: Prompting | None = None
 
 

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from extproc.apis.chat import Message
 from extproc.contract import JsonValue, Role
 
-__all__ = ["Extraction", "FloatVector", "FunctionCall", "Models", "Role", "RoleUnavailable"]
+__all__ = ["Extraction", "FloatMatrix", "FunctionCall", "Models", "Role", "RoleUnavailable"]
 
-FloatVector = npt.NDArray[np.float32]
+FloatMatrix = npt.NDArray[np.float32]
 
 
 class RoleUnavailable(Exception):
@@ -45,11 +45,14 @@ class Extraction:
 class Models(Protocol):
     """Every method raises `RoleUnavailable`, within the role's deadline."""
 
-    async def embed(self, text: str) -> FloatVector:
-        """The L2-normalised embedding of `text`, shape [D]."""
+    async def embed(self, texts: Sequence[str]) -> FloatMatrix:
+        """The L2-normalised embeddings, shape [N, D]; N is at least 1."""
 
-    async def attack_probability(self, text: str) -> float:
-        """How likely `text` is an attack on the LLM, 0 to 1."""
+    async def attack_probabilities(self, role: Role, texts: Sequence[str]) -> tuple[float, ...]:
+        """For each text, how likely it is what the guard `role` looks for, 0 to 1."""
+
+    async def entailments(self, premise: str, hypotheses: Sequence[str]) -> tuple[float, ...]:
+        """For each hypothesis, how likely `premise` entails it, 0 to 1."""
 
     async def call_functions(self, messages: Sequence[Message], tools: Sequence[JsonValue]) -> Extraction:
         """The calls that the conversation asks for."""

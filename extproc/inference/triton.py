@@ -11,7 +11,7 @@ import asyncio
 import fcntl
 import logging
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +23,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from extproc.apis.chat import Message, encode_json
 from extproc.contract import Inference, JsonValue
-from extproc.inference.roles import Extraction, FloatVector, FunctionCall, Role, RoleUnavailable
+from extproc.inference.roles import Extraction, FloatMatrix, FunctionCall, Role, RoleUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -64,24 +64,36 @@ class TritonModels:
     async def close(self) -> None:
         await self._channel.close()
 
-    async def embed(self, text: str) -> FloatVector:
-        raw = await self._infer(Role.EMBED, "TEXT", text.encode(), "EMBEDDING")
-        if not raw or len(raw) % 4:
-            raise RoleUnavailable(Role.EMBED, "malformed", f"EMBEDDING has {len(raw)} bytes, expected FP32s")
-        return np.frombuffer(raw, dtype="<f4")
+    async def embed(self, texts: Sequence[str]) -> FloatMatrix:
+        raws = await self._batches(Role.EMBED, {"TEXT": texts}, "EMBEDDING")
+        vectors = [(_floats(Role.EMBED, raw, "EMBEDDING"), count) for count, raw in raws]
+        if any(numbers.size % count for numbers, count in vectors) or len({v.size // n for v, n in vectors}) != 1:
+            raise RoleUnavailable(Role.EMBED, "malformed", "EMBEDDING has not one width for every text")
+        return np.concatenate([numbers.reshape(count, -1) for numbers, count in vectors])
 
-    async def attack_probability(self, text: str) -> float:
-        raw = await self._infer(Role.GUARD, "TEXT", text.encode(), "PROB")
-        if len(raw) != 4:
-            raise RoleUnavailable(Role.GUARD, "malformed", f"PROB has {len(raw)} bytes, expected one FP32")
-        probability: float = struct.unpack("<f", raw)[0]
-        if not 0.0 <= probability <= 1.0:  # NaN compares false too, so it cannot slip under a threshold
-            raise RoleUnavailable(Role.GUARD, "malformed", "PROB is not within 0 and 1")
-        return probability
+    async def attack_probabilities(self, role: Role, texts: Sequence[str]) -> tuple[float, ...]:
+        return await self._probabilities(role, {"TEXT": texts}, "PROB")
+
+    async def entailments(self, premise: str, hypotheses: Sequence[str]) -> tuple[float, ...]:
+        texts = {"PREMISE": [premise] * len(hypotheses), "HYPOTHESIS": hypotheses}
+        return await self._probabilities(Role.NLI, texts, "ENTAILMENT")
+
+    async def _probabilities(self, role: Role, texts: Mapping[str, Sequence[str]], output: str) -> tuple[float, ...]:
+        """One number within 0 and 1 for each text."""
+        probabilities: list[float] = []
+        for count, raw in await self._batches(role, texts, output):
+            numbers = _floats(role, raw, output)
+            if len(numbers) != count:
+                raise RoleUnavailable(role, "malformed", f"{output} has {len(numbers)} numbers for {count} texts")
+            # NaN compares false too, so it cannot slip under a threshold.
+            if not ((numbers >= 0.0) & (numbers <= 1.0)).all():
+                raise RoleUnavailable(role, "malformed", f"{output} is not within 0 and 1")
+            probabilities += numbers.tolist()
+        return tuple(probabilities)
 
     async def call_functions(self, messages: Sequence[Message], tools: Sequence[JsonValue]) -> Extraction:
         request = encode_json({"messages": messages, "tools": tools})
-        raw = await self._infer(Role.FUNCTION, "REQUEST", request, "RESPONSE")
+        raw = await self._infer(Role.FUNCTION, {"REQUEST": [request]}, "RESPONSE")
         try:
             answer = _decode_function(_bytes_element(raw))
         except (msgspec.DecodeError, struct.error, UnicodeDecodeError, RecursionError) as error:
@@ -89,10 +101,28 @@ class TritonModels:
         calls = tuple(FunctionCall(call.name, call.arguments) for call in answer.tool_calls)
         return Extraction(calls, answer.confidence)
 
-    async def _infer(self, role: Role, tensor: str, element: bytes, output: str) -> bytes:
-        """One element in a batch of one; the raw bytes of the output tensor."""
+    async def _batches(self, role: Role, texts: Mapping[str, Sequence[str]], output: str) -> list[tuple[int, bytes]]:
+        """The texts of equally long tensors in as few calls as the model takes, at once.
+
+        For each call how many texts it carried, and the raw bytes of its output tensor.
+        """
+        most = self._inference.models[role].max_batch
+        encoded = {name: [text.encode(errors="replace") for text in column] for name, column in texts.items()}
+        count = len(next(iter(encoded.values())))
+        parts = [
+            {name: column[start : start + most] for name, column in encoded.items()} for start in range(0, count, most)
+        ]
+        try:
+            async with asyncio.TaskGroup() as group:
+                calls = [group.create_task(self._infer(role, part, output)) for part in parts]
+        except* RoleUnavailable as failed:
+            raise failed.exceptions[0] from None
+        return [(len(next(iter(part.values()))), call.result()) for part, call in zip(parts, calls, strict=True)]
+
+    async def _infer(self, role: Role, columns: Mapping[str, Sequence[bytes]], output: str) -> bytes:
+        """One call; each input tensor is a column of BYTES, shape [N, 1]. The raw bytes of the output tensor."""
         model = self._inference.models[role]
-        request = _request(model.name, tensor, [1, 1], element, output)
+        request = _request(model.name, columns, output)
         try:
             response = await self._stub.ModelInfer(request, timeout=model.timeout_ms / 1000)
         except grpc.aio.AioRpcError as error:
@@ -105,7 +135,7 @@ class TritonModels:
     async def reach_chat(self) -> None:
         """Ask the chat model for nothing: any answer of its own, a refusal too, says that its process lives."""
         model = self._inference.models[Role.CHAT]
-        request = _request(model.name, "REQUEST", [1], b"{}", "RESPONSE")
+        request = _request(model.name, {"REQUEST": [b"{}"]}, "RESPONSE", batched=False)
         try:
             answers = self._stub.ModelStreamInfer(iter([request]), timeout=model.timeout_ms / 1000)
             async for answer in answers:
@@ -148,23 +178,41 @@ async def probe(models: TritonModels, role: Role) -> None:
     match role:
         # Nothing to read: each model answers at once, its process must live for that all the same.
         case Role.EMBED:
-            await models.embed("")
-        case Role.GUARD:
-            await models.attack_probability("")
+            await models.embed([""])
+        case Role.GUARD | Role.TOXICITY:
+            await models.attack_probabilities(role, [""])
+        case Role.NLI:
+            await models.entailments("", [""])
         case Role.FUNCTION:
             await models.call_functions([], [])
         case Role.CHAT:
             await models.reach_chat()
 
 
-def _request(model: str, tensor: str, shape: list[int], element: bytes, output: str) -> service_pb2.ModelInferRequest:
-    """One BYTES element in, one tensor out."""
+def _request(
+    model: str, columns: Mapping[str, Sequence[bytes]], output: str, *, batched: bool = True
+) -> service_pb2.ModelInferRequest:
+    """BYTES columns in, one tensor out. A decoupled model takes no batches: its shape has one dimension less."""
     return service_pb2.ModelInferRequest(
         model_name=model,
-        inputs=[service_pb2.ModelInferRequest.InferInputTensor(name=tensor, datatype="BYTES", shape=shape)],
+        inputs=[
+            service_pb2.ModelInferRequest.InferInputTensor(
+                name=name, datatype="BYTES", shape=[len(column), 1] if batched else [len(column)]
+            )
+            for name, column in columns.items()
+        ],
         outputs=[service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=output)],
-        raw_input_contents=[struct.pack("<I", len(element)) + element],
+        raw_input_contents=[
+            b"".join(struct.pack("<I", len(element)) + element for element in column) for column in columns.values()
+        ],
     )
+
+
+def _floats(role: Role, raw: bytes, output: str) -> FloatMatrix:
+    """The FP32s of a tensor, at least one."""
+    if not raw or len(raw) % 4:
+        raise RoleUnavailable(role, "malformed", f"{output} has {len(raw)} bytes, expected FP32s")
+    return np.frombuffer(raw, dtype="<f4")
 
 
 def _reason(error: grpc.aio.AioRpcError) -> str:

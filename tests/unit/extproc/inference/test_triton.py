@@ -41,7 +41,7 @@ async def triton() -> AsyncIterator[tuple[FakeTriton, TritonModels]]:
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    roles = {role: Model(name=f"my-{role}", timeout_ms=300) for role in Role}
+    roles = {role: Model(name=f"my-{role}", timeout_ms=300, max_batch=2) for role in Role}
     models = TritonModels(Inference(url=f"127.0.0.1:{port}", models=roles))
     yield servicer, models
     await models.close()
@@ -58,10 +58,46 @@ def element(text: str) -> bytes:
 async def test_a_text_travels_as_one_bytes_element_to_the_model_of_its_role(triton: Pair) -> None:
     fake, models = triton
     fake.raw = [struct.pack("<f", 0.25)]
-    assert await models.attack_probability("héllo") == 0.25
+    assert await models.attack_probabilities(Role.GUARD, ["héllo"]) == (0.25,)
     (request,) = fake.asked
     assert (request.model_name, request.inputs[0].name, list(request.inputs[0].shape)) == ("my-guard", "TEXT", [1, 1])
     assert request.raw_input_contents[0] == element("héllo")
+
+
+async def test_texts_go_in_as_few_calls_as_the_model_takes_and_come_back_in_order(triton: Pair) -> None:
+    fake, models = triton
+
+    async def lengths(request: Any, _: Any) -> Any:
+        count = request.inputs[0].shape[0]
+        texts, raw = [], request.raw_input_contents[0]
+        for _unused in range(count):
+            (length,) = struct.unpack_from("<I", raw)
+            texts.append(raw[4 : 4 + length])
+            raw = raw[4 + length :]
+        return service_pb2.ModelInferResponse(
+            raw_output_contents=[b"".join(struct.pack("<f", len(text) / 10) for text in texts)]
+        )
+
+    fake.infer = lengths
+    answer = await models.attack_probabilities(Role.GUARD, ["", "a", "bb", "ccc", "dddd"])
+    assert answer == pytest.approx((0.0, 0.1, 0.2, 0.3, 0.4))
+    assert sorted(request.inputs[0].shape[0] for request in fake.asked) == [1, 2, 2]
+
+
+async def test_a_guard_that_answers_for_fewer_texts_than_it_was_asked_is_malformed(triton: Pair) -> None:
+    fake, models = triton
+    fake.raw = [struct.pack("<f", 0.0)]
+    with pytest.raises(RoleUnavailable, match="malformed"):
+        await models.attack_probabilities(Role.GUARD, ["a", "b"])
+
+
+async def test_a_premise_stands_beside_every_hypothesis(triton: Pair) -> None:
+    fake, models = triton
+    fake.raw = [struct.pack("<2f", 0.25, 0.75)]
+    assert await models.entailments("p", ["h1", "h2"]) == (0.25, 0.75)
+    (request,) = fake.asked
+    assert [each.name for each in request.inputs] == ["PREMISE", "HYPOTHESIS"]
+    assert request.raw_input_contents[0] == element("p") * 2
 
 
 @pytest.mark.parametrize("raw", [[], [b""], [b"\0\0"], [struct.pack("<f", math.nan)], [struct.pack("<f", 1.5)]])
@@ -69,7 +105,7 @@ async def test_what_is_no_probability_is_never_taken_for_a_low_one(triton: Pair,
     fake, models = triton
     fake.raw = raw
     with pytest.raises(RoleUnavailable, match="malformed"):
-        await models.attack_probability("x")
+        await models.attack_probabilities(Role.GUARD, ["x"])
 
 
 @pytest.mark.parametrize("raw", [b"", b"\0\0\0"])
@@ -77,7 +113,7 @@ async def test_what_is_no_vector_is_malformed(triton: Pair, raw: bytes) -> None:
     fake, models = triton
     fake.raw = [raw]
     with pytest.raises(RoleUnavailable, match="malformed"):
-        await models.embed("x")
+        await models.embed(["x"])
 
 
 async def test_calls_are_read_with_their_confidence(triton: Pair) -> None:
@@ -113,7 +149,7 @@ async def test_a_failure_is_told_apart_by_its_cause(
 
     fake.infer = fail
     with pytest.raises(RoleUnavailable) as caught:
-        await models.embed("x")
+        await models.embed(["x"])
     assert caught.value.reason == reason
 
 
@@ -126,11 +162,11 @@ async def test_a_model_that_never_answers_costs_its_deadline_and_no_more(triton:
 
     fake.infer = never
     with pytest.raises(RoleUnavailable) as caught:
-        await models.embed("x")
+        await models.embed(["x"])
     assert caught.value.reason == "timeout"
 
 
-@pytest.mark.parametrize("role", [Role.EMBED, Role.GUARD, Role.FUNCTION])
+@pytest.mark.parametrize("role", [Role.EMBED, Role.GUARD, Role.TOXICITY, Role.NLI, Role.FUNCTION])
 async def test_a_probe_asks_the_model_of_its_role(triton: Pair, role: Role) -> None:
     fake, models = triton
     fake.raw = [element('{"tool_calls": []}') if role is Role.FUNCTION else struct.pack("<f", 0.0)]
