@@ -9,7 +9,7 @@ RUN_STAMP  := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test lint lint-check lint-format lint-types bench clean
+.PHONY: help up down test lint lint-check lint-format lint-types bench eval clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ lint-types: $(TEST_STAMP)
 bench: $(RUN_STAMP)  ## Measure the gateway beside plain Envoy and LiteLLM; prints one report
 	$(BIN)/archgw models prepare
 	$(BIN)/python -m bench $(ARGS)
+
+eval: $(RUN_STAMP)  ## Measure the decisions on labelled data; writes docs/quality.md
+	$(BIN)/archgw models prepare
+	$(BIN)/python -m evaluation $(ARGS)
 
 clean:  ## Stop, and remove everything that make and the tools built here
 	-test ! -x $(BIN)/archgw || $(BIN)/archgw down

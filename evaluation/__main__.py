@@ -1,0 +1,62 @@
+"""`python -m evaluation [SECTION ...]`: measures, and writes the sections into docs/quality.md."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime
+import importlib
+import os
+import platform
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from evaluation.report import replaced
+from evaluation.serving import EvaluationError, serving
+
+_REPORT: Final = Path(__file__).parent.parent / "docs" / "quality.md"
+_SECTIONS: Final = ("guard", "bypass", "intent", "functions", "grounding", "latency")
+
+
+def _machine() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+    return f"{len(os.sched_getaffinity(0))} cores of {model}, no GPU, Python {platform.python_version()}"
+
+
+async def _measure(names: list[str], scratch: Path) -> None:
+    async with serving(scratch) as served:
+        for name in names:
+            print(f"evaluation: {name}", file=sys.stderr, flush=True)
+            started = time.monotonic()
+            section = await importlib.import_module(f"evaluation.{name}").measure(served.models)
+            minutes = (time.monotonic() - started) / 60
+            taken = f"*{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {_machine()}; it took {minutes:.1f} minutes.*"
+            # Written at once: what was measured stays, should a later section fail.
+            _REPORT.write_text(replaced(_REPORT.read_text(), section, taken))
+            print(f"## {section.title}\n\n{section.body}\n", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="evaluation", description="Measure the gateway's decisions.")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help="which of " + ", ".join(_SECTIONS))
+    wanted = parser.parse_args().sections or list(_SECTIONS)
+    if unknown := set(wanted) - set(_SECTIONS):
+        parser.error(f"unknown sections: {', '.join(sorted(unknown))}")
+    # So that an evaluation which is told to end stops the gateway that it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with tempfile.TemporaryDirectory(prefix="archgw-eval-", dir="/tmp") as scratch:
+        try:
+            asyncio.run(_measure(wanted, Path(scratch)))
+        except EvaluationError as error:
+            print(f"evaluation: {error}", file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

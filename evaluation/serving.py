@@ -1,0 +1,90 @@
+"""The gateway that is measured: `archgw up` on a configuration of the evaluation's own, and a client of its models."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.ports import free
+from extproc import contract
+from extproc.contract import FilterContract
+from extproc.inference.triton import TritonModels
+
+_UP_S: Final = 300
+
+
+class EvaluationError(Exception):
+    """What a user can do something about: said in one line, without a traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running gateway. `contract` is what its filter reads: thresholds and weights are those of the gateway."""
+
+    contract: FilterContract
+    models: TritonModels
+    ingress: str
+
+
+def config(ingress: int, egress: int, nobody: int) -> dict[str, Any]:
+    """Everything that asks for a model; sections bring their own targets where they need others."""
+    return {
+        "version": "v1",
+        "listeners": {
+            "ingress": {"address": "127.0.0.1", "port": ingress},
+            "egress": {"address": "127.0.0.1", "port": egress},
+        },
+        "endpoints": {"api": {"endpoint": f"127.0.0.1:{nobody}"}},
+        "llm_providers": [
+            {"name": "none", "provider": "openai_compatible", "base_url": f"http://127.0.0.1:{nobody}/v1", "model": "m"}
+        ],
+        "prompt_guards": {"input_guards": {"jailbreak": {}}},
+        "prompt_targets": [
+            {
+                "name": "block_card",
+                "description": "Report a lost or stolen bank card and block it",
+                "endpoint": {"name": "api", "path": "/card"},
+                "parameters": [{"name": "card", "type": "str", "description": "Last four digits", "required": True}],
+            }
+        ],
+    }
+
+
+@contextlib.contextmanager
+def _up(work: Path) -> Iterator[tuple[RunLayout, str]]:
+    """`archgw up`, and `archgw down` whatever happens."""
+    archgw = str(Path(sys.executable).with_name("archgw"))
+    layout = RunLayout(work / "run")
+    ingress, egress, nobody = free(3)
+    file = work / "arch_config.yaml"
+    file.write_text(yaml.safe_dump(config(ingress, egress, nobody), sort_keys=False))
+    up = [archgw, "up", str(file), "--local", "-cpu", "--run-dir", str(layout.root)]
+    try:
+        done = subprocess.run(up, check=False, capture_output=True, text=True, timeout=_UP_S)
+        if done.returncode:
+            raise EvaluationError(f"archgw up failed:\n{done.stdout}{done.stderr}")
+        yield layout, f"http://127.0.0.1:{ingress}"
+    finally:
+        subprocess.run([archgw, "down", "--run-dir", str(layout.root)], check=False, capture_output=True)
+
+
+@contextlib.asynccontextmanager
+async def serving(work: Path) -> AsyncIterator[Served]:
+    """Raises `EvaluationError` where the gateway does not start."""
+    with _up(work) as (layout, ingress):
+        read = contract.load(layout.contract)
+        if read.inference is None:
+            raise EvaluationError("the gateway was configured without models")
+        models = TritonModels(read.inference)
+        try:
+            yield Served(read, models, ingress)
+        finally:
+            await models.close()
