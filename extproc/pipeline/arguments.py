@@ -1,27 +1,27 @@
 """Arguments as declared: typed, checked, defaults filled in. Pure.
 
-A value of the wrong type, outside its enum or not in its format counts as not given: a required one is asked for,
-another one falls back to its default or is left out.
+A value of another type is repaired where what was meant is certain: "1,500" is 1500, "five days" is 5, "yes" is true,
+one value is a list of one. What cannot have the declared type, is outside its enum or not in its format counts as not
+given: a required one is asked for, another one falls back to its default or is left out. So does null, at any depth.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import re
-import uuid
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 
-from extproc.contract import JsonValue, Parameter, ParameterType, Target
+from extproc.contract import Choice, Items, JsonValue, Parameter, ParameterType, Target
+from extproc.pipeline.formats import FORMATS
+from extproc.pipeline.numerals import number
 
-_TRUE: Final = frozenset({"true", "yes", "on"})
-_FALSE: Final = frozenset({"false", "no", "off"})
+_TRUE: Final = frozenset({"true", "yes", "y", "on", "enabled"})
+_FALSE: Final = frozenset({"false", "no", "n", "off", "disabled"})
 
 
 class _NotGiven(Exception):
@@ -43,7 +43,7 @@ def check(target: Target, given: Mapping[str, JsonValue]) -> Checked:
     for parameter in target.parameters:
         try:
             arguments[parameter.name] = _value(parameter, given.get(parameter.name))
-        except _NotGiven:
+        except (_NotGiven, RecursionError):  # nested deeper than any API wants
             if parameter.required:
                 missing.append(parameter.name)
             elif parameter.default_json is not None:
@@ -51,43 +51,49 @@ def check(target: Target, given: Mapping[str, JsonValue]) -> Checked:
     return Checked(arguments, tuple(missing))
 
 
-def _value(parameter: Parameter, given: JsonValue) -> JsonValue:
+def _value(declared: Parameter | Items, given: JsonValue) -> JsonValue:
     if given is None:
         raise _NotGiven
-    value = _READERS[parameter.type](given)
-    if parameter.enum:
-        value = _member(parameter.enum, value)
-    if parameter.format in _FORMATS and isinstance(value, str):
+    if isinstance(given, list) and len(given) == 1 and declared.type is not ParameterType.LIST:
+        given = given[0]
+    if declared.type is ParameterType.LIST:
+        return _list(declared.items if isinstance(declared, Parameter) else None, given, declared.enum)
+    if declared.enum:
+        return _member(declared.enum, given)
+    value = _READERS[declared.type](given)
+    if declared.format in FORMATS and isinstance(value, str):
         try:
-            _FORMATS[parameter.format](value)
+            return FORMATS[declared.format](value)
         except ValueError as error:
             raise _NotGiven from error
     return value
 
 
 def _int(given: JsonValue) -> JsonValue:
-    number = _float(given)
-    if not number.is_integer():
+    value = _number(given)
+    if isinstance(value, float) and not value.is_integer():
         raise _NotGiven
-    return given if isinstance(given, int) else int(number)
+    return int(value)
 
 
-def _float(given: JsonValue) -> float:
-    if isinstance(given, bool) or not isinstance(given, int | float | str):
-        raise _NotGiven
+def _float(given: JsonValue) -> JsonValue:
     try:
-        number = float(given)
-    except (ValueError, OverflowError) as error:
+        return float(_number(given))
+    except OverflowError as error:  # an integer that no float can hold
         raise _NotGiven from error
-    if not math.isfinite(number):
+
+
+def _number(given: JsonValue) -> int | float:
+    value = number(given) if isinstance(given, str) else given
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise _NotGiven
-    return number
+    return value
 
 
 def _bool(given: JsonValue) -> JsonValue:
     if isinstance(given, bool):
         return given
-    word = given.strip().lower() if isinstance(given, str) else ""
+    word = given.strip().casefold() if isinstance(given, str) else ""
     if word in _TRUE | _FALSE:
         return word in _TRUE
     raise _NotGiven
@@ -96,28 +102,51 @@ def _bool(given: JsonValue) -> JsonValue:
 def _str(given: JsonValue) -> JsonValue:
     if isinstance(given, str) and given.strip():
         return given.strip()
+    if isinstance(given, list) and given and all(isinstance(item, str) and item.strip() for item in given):
+        return ", ".join(str(item).strip() for item in given)
     if isinstance(given, int | float) and not isinstance(given, bool):
-        return str(given)
+        return str(int(given)) if isinstance(given, float) and given.is_integer() else str(given)
     raise _NotGiven
 
 
-def _list(given: JsonValue) -> JsonValue:
-    value = _json(given)
-    if isinstance(value, list):
-        return value
-    raise _NotGiven
+def _list(items: Items | None, given: JsonValue, enum: tuple[Choice, ...]) -> JsonValue:
+    value = _json(given, "[")
+    elements = value if isinstance(value, list) else _parts(value, items)
+    # An enum on the list itself names its elements: a list is never one of several words.
+    element = items or (Items(type=ParameterType.STR, enum=enum) if enum else None)
+    kept = [_without_nulls(each) for each in elements if each is not None]
+    if elements and not kept:
+        raise _NotGiven
+    return [_value(element, each) for each in kept] if element else kept
+
+
+def _parts(given: JsonValue, items: Items | None) -> list[JsonValue]:
+    """One value where a list is declared: the list that a text enumerates, else a list of one."""
+    if not isinstance(given, str):
+        if isinstance(given, dict) and (items is None or items.type is not ParameterType.DICT):
+            raise _NotGiven
+        return [given]
+    text = given.strip()
+    if not text:
+        raise _NotGiven
+    if number(text) is not None:  # "1,500" is no list
+        return [text]
+    parts = [part for part in _SEPARATORS.split(text) if part]
+    if len(parts) == 2 and re.fullmatch(r"[^,]+,[^,]+", text) and not (items and items.type in _NUMERIC):
+        raise _NotGiven  # "Paris, France" is one thing, "Paris, Rome" two
+    return list(parts)
 
 
 def _dict(given: JsonValue) -> JsonValue:
-    value = _json(given)
+    value = _json(given, "{")
     if isinstance(value, dict):
-        return value
+        return _without_nulls(value)
     raise _NotGiven
 
 
-def _json(given: JsonValue) -> JsonValue:
-    """Small models write structured values as strings of JSON."""
-    if not isinstance(given, str):
+def _json(given: JsonValue, opening: str) -> JsonValue:
+    """Small models write structured values as strings of JSON; other text stays as it is."""
+    if not isinstance(given, str) or not given.lstrip().startswith(opening):
         return given
     try:
         value: JsonValue = msgspec.json.decode(given)
@@ -126,43 +155,49 @@ def _json(given: JsonValue) -> JsonValue:
     return value
 
 
+def _without_nulls(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_without_nulls(inner) for inner in value if inner is not None]
+    return value
+
+
+_NUMERIC: Final = frozenset({ParameterType.INT, ParameterType.FLOAT})
+_SEPARATORS: Final = re.compile(r"\s*[,;\n]\s*(?:and\s+|or\s+)?|\s+and\s+", re.IGNORECASE)
 _READERS: Final[Mapping[ParameterType, Callable[[JsonValue], JsonValue]]] = {
     ParameterType.INT: _int,
     ParameterType.FLOAT: _float,
     ParameterType.BOOL: _bool,
     ParameterType.STR: _str,
-    ParameterType.LIST: _list,
     ParameterType.DICT: _dict,
 }
 
 
-def _member(enum: tuple[str, ...], value: JsonValue) -> JsonValue:
-    """The enum's own spelling of a string; a value of another type as it is."""
+def _member(enum: tuple[Choice, ...], given: JsonValue) -> JsonValue:
+    """The enum's own value that `given` means: the same one, or the only one that is spelled alike."""
+    said = _number_or_text(given)
     for member in enum:
-        if member.casefold() == str(value).casefold():
-            return member if isinstance(value, str) else value
+        if _number_or_text(member) == said:
+            return member
+    alike = [member for member in enum if _spelling(str(member)) == _spelling(str(given))]
+    if len(alike) == 1:
+        return alike[0]
     raise _NotGiven
 
 
-def _email(text: str) -> None:
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", text):
-        raise ValueError
+def _number_or_text(given: JsonValue) -> str | float:
+    if isinstance(given, bool) or not isinstance(given, int | float | str):
+        return str(given).casefold()
+    if isinstance(given, str):
+        value = number(given) if given[:1].isdigit() and given[-1:].isdigit() else None
+        return given.casefold() if value is None else float(value)
+    return float(given)
 
 
-def _uri(text: str) -> None:
-    parts = urlsplit(text)
-    if not parts.scheme or not (parts.netloc or parts.path):
-        raise ValueError
-
-
-# The formats of JSON Schema that can be checked without guessing; any other one is a hint to the model alone.
-_FORMATS: Final[Mapping[str | None, Callable[[str], object]]] = {
-    "date": date.fromisoformat,
-    "date-time": datetime.fromisoformat,
-    "time": time.fromisoformat,
-    "email": _email,
-    "uri": _uri,
-    "uuid": uuid.UUID,
-    "ipv4": ipaddress.IPv4Address,
-    "ipv6": ipaddress.IPv6Address,
-}
+def _spelling(text: str) -> str:
+    """What is left when case, accents' forms, punctuation and the plural are taken away."""
+    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).casefold())
+    return "".join(
+        word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word for word in words
+    )

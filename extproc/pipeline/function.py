@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from extproc.apis.chat import Message, texts
-from extproc.contract import Intent, JsonValue, Parameter, ParameterType, Target
+from extproc.contract import Intent, Items, JsonValue, Parameter, ParameterType, Target
 from extproc.inference.roles import Models
 from extproc.pipeline.arguments import check
 from extproc.pipeline.conversation import Turn
@@ -105,11 +105,18 @@ def tool(target: Target) -> JsonValue:
 
 
 def _schema(parameter: Parameter) -> JsonValue:
-    schema: dict[str, JsonValue] = {"type": _SCHEMA_TYPES[parameter.type], "description": parameter.description}
-    if parameter.enum:
-        schema["enum"] = list(parameter.enum)
-    if parameter.format:
-        schema["format"] = parameter.format
+    schema = {**_value_schema(parameter), "description": parameter.description}
+    if parameter.items is not None:
+        schema["items"] = _value_schema(parameter.items)
+    return schema
+
+
+def _value_schema(declared: Parameter | Items) -> dict[str, JsonValue]:
+    schema: dict[str, JsonValue] = {"type": _SCHEMA_TYPES[declared.type]}
+    if declared.enum:
+        schema["enum"] = list(declared.enum)
+    if declared.format:
+        schema["format"] = declared.format
     return schema
 
 
