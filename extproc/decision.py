@@ -38,13 +38,15 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResponseEdit(msgspec.Struct, frozen=True, kw_only=True):
-    """How a response is changed on its way back: from which wire format, and with which call in front of it.
+    """How a response is changed on its way back: from which wire format, and with which calls in front of it.
 
     A value that travels through Envoy, so that any worker can do the edit and none must live from request to response.
+    `own_tools`: the client has tools of its own, so a stream must hold no tool calls but those.
     """
 
     wire: Wire = Wire.OPENAI
-    call: ToolCall | None = None
+    calls: tuple[ToolCall, ...] = ()
+    own_tools: bool = False
 
 
 @dataclass(frozen=True, slots=True)

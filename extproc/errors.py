@@ -11,12 +11,17 @@ GatewayError
 ├── GuardUnavailable     503 guard_unavailable
 ├── ModelUnavailable     503 model_unavailable
 ├── UpstreamTimeout      504 upstream_timeout
+│   └── ApiTimeout       the same, of an endpoint
 └── InternalError        500 internal_error: a bug of ours
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+# Response headers that tell a failure's kind; the error target gets the same as request headers.
+FUNCTION_CODE: Final = "x-function-error-code"
+GUARD_CODE: Final = "x-prompt-guard-error-code"
 
 
 class GatewayError(Exception):
@@ -68,7 +73,7 @@ class ApiError(GatewayError):
     code = "api_error"
 
     def __init__(self, message: str, status: int) -> None:
-        super().__init__(message, headers=(("x-function-error-code", str(status)),))
+        super().__init__(message, headers=((FUNCTION_CODE, str(status)),))
         self.status = status
 
 
@@ -79,7 +84,7 @@ class PromptRejected(GatewayError):
     type = "invalid_request_error"
 
     def __init__(self, message: str, status: int, guard: str) -> None:
-        super().__init__(message, headers=(("x-prompt-guard-error-code", guard),))
+        super().__init__(message, headers=((GUARD_CODE, guard),))
         self.status = status
 
 
@@ -96,6 +101,13 @@ class ModelUnavailable(GatewayError):
 class UpstreamTimeout(GatewayError):
     status = 504
     code = "upstream_timeout"
+
+
+class ApiTimeout(UpstreamTimeout):
+    """A prompt target's endpoint did not answer in time."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers=((FUNCTION_CODE, str(self.status)),))
 
 
 class InternalError(GatewayError):

@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from extproc.apis.chat import encode_json
-from extproc.contract import FilterContract
+from extproc.contract import FilterContract, Inference, Listener
 from extproc.decision import Decision, HttpRequest, Reply
 from extproc.errors import MethodNotAllowed, NotFound
 from extproc.inference.health import ModelHealth
+from extproc.inference.roles import Models
 from extproc.inference.triton import TritonModels
 from extproc.pipeline.egress import Egress
+from extproc.pipeline.failures import Failures
+from extproc.pipeline.guard import Guards
 from extproc.pipeline.ingress import Ingress
 from extproc.pipeline.intent import TargetIndex
+from extproc.pipeline.understanding import Understanding
 from extproc.targets.http import Endpoints
 
 CHAT: Final = "/v1/chat/completions"
@@ -25,11 +29,12 @@ HEALTH: Final = "/healthz"
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """`ingress` is None where the listener is off, `health` where no model is asked."""
+    """`ingress` and `targets` are None where the listener is off, `health` where no model is asked."""
 
     max_request_bytes: int
     egress: Egress
     ingress: Ingress | None
+    targets: TargetIndex | None
     health: ModelHealth | None
 
     async def decide(self, request: HttpRequest) -> Decision:
@@ -44,15 +49,15 @@ class Gateway:
         raise NotFound("Nothing is served at this path.")
 
     def _decider(self, listener: str) -> Egress | Ingress:
-        if listener == "egress":
+        if listener == Listener.EGRESS:
             return self.egress
-        if listener == "ingress" and self.ingress is not None:
+        if listener == Listener.INGRESS and self.ingress is not None:
             return self.ingress
         raise NotFound("This listener serves no prompts.")
 
     def _health(self) -> Reply:
         not_ready = {str(role): reason for role, reason in self.health.faults.items()} if self.health else {}
-        if self.ingress is not None and not self.ingress.targets.ready:
+        if self.targets is not None and not self.targets.ready:
             not_ready["targets"] = "waiting for their embeddings"
         body = encode_json({"status": "not ready", "not_ready": not_ready} if not_ready else {"status": "ready"})
         return Reply(503 if not_ready else 200, body, "healthz")
@@ -65,26 +70,39 @@ async def open_gateway(contract: FilterContract) -> AsyncIterator[Gateway]:
     Should one of those fail, the whole does: a worker that no longer knows its models is of less use than a new one.
     """
     async with AsyncExitStack() as connections, asyncio.TaskGroup() as watches:
-        ingress: Ingress | None = None
+        endpoints = Endpoints(contract.internal_socket, contract.endpoint_timeout_ms)
+        connections.push_async_callback(endpoints.close)
+        failures = Failures(endpoints, contract.error_target)
+        timeout_s = contract.request_timeout_ms / 1000
+        # Nobody asks it anything where no model is configured, and it connects when it is asked.
+        models = TritonModels(contract.inference or Inference(url="unix:/nowhere", models={}))
+        connections.push_async_callback(models.close)
         health: ModelHealth | None = None
+        ingress: Ingress | None = None
+        targets: TargetIndex | None = None
         tasks: list[asyncio.Task[None]] = []
         if contract.inference is not None:
-            models = TritonModels(contract.inference)
-            connections.push_async_callback(models.close)
             health = ModelHealth(models, contract.inference.models)
             tasks.append(watches.create_task(health.watch()))
-            if contract.prompting is not None:
-                endpoints = Endpoints(contract.internal_socket, contract.endpoint_timeout_ms)
-                connections.push_async_callback(endpoints.close)
-                targets = TargetIndex(models, contract.prompting.targets)
-                tasks.append(watches.create_task(targets.build()))
-                timeout_s = contract.request_timeout_ms / 1000
-                ingress = Ingress(contract.prompting, contract.providers, models, targets, endpoints, timeout_s)
+        if contract.prompting is not None and contract.inference is not None:
+            targets = TargetIndex(models, contract.prompting.targets, contract.prompting.intent)
+            tasks.append(watches.create_task(targets.build()))
+            ingress = Ingress(
+                prompting=contract.prompting,
+                providers=contract.providers,
+                guards=_guards(contract, models, Listener.INGRESS),
+                understanding=Understanding(models, targets, contract.prompting),
+                endpoints=endpoints,
+                failures=failures,
+                timeout_s=timeout_s,
+            )
+        egress = Egress(contract.providers, _guards(contract, models, Listener.EGRESS), failures, timeout_s)
         yield Gateway(
-            max_request_bytes=contract.max_request_bytes,
-            egress=Egress(contract.providers),
-            ingress=ingress,
-            health=health,
+            max_request_bytes=contract.max_request_bytes, egress=egress, ingress=ingress, targets=targets, health=health
         )
         for task in tasks:
             task.cancel()
+
+
+def _guards(contract: FilterContract, models: Models, listener: Listener) -> Guards:
+    return Guards(models, contract.guards if listener in contract.guarded else ())

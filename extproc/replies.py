@@ -23,9 +23,8 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (
 )
 from envoy.type.v3.http_status_pb2 import HttpStatus
 
-from extproc.apis.chat import encode_json, error_body
+from extproc.apis.chat import encode_json
 from extproc.decision import Forward, Headers, Reply
-from extproc.errors import GatewayError
 
 # Response code details that start so are ours: Envoy's local-reply mapper leaves such replies as they are.
 _DETAILS: Final = "archgw_"
@@ -41,11 +40,6 @@ EDIT: Final = "archgw.edit"
 
 
 Notes = Mapping[str, str]
-
-
-def error(fault: GatewayError) -> Reply:
-    """The one error body of every failure."""
-    return Reply(fault.status, error_body(fault.message, fault.type, fault.code), fault.code, headers=fault.headers)
 
 
 def immediate(reply: Reply, notes: Notes = MappingProxyType({})) -> ProcessingResponse:

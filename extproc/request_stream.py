@@ -12,6 +12,7 @@ from typing import Protocol
 from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest
 
 from extproc import replies
+from extproc.apis import faults
 from extproc.decision import Decision, HttpRequest, Reply
 from extproc.errors import GatewayError, InternalError, RequestTooLarge, UpstreamTimeout
 from extproc.stream import Stream, read_headers
@@ -35,7 +36,7 @@ async def answer(stream: Stream, head: ProcessingRequest, decider: Decider) -> N
     if body is None:
         limit = decider.max_request_bytes
         fault = RequestTooLarge(f"The request body is over the limit of {limit} bytes.")
-        await stream.send(replies.immediate(replies.error(fault)))
+        await stream.send(replies.immediate(faults.reply(fault)))
         return
     started = time.perf_counter()
     decision = await _decide(_request(stream, head, body), decider)
@@ -82,9 +83,9 @@ async def _decide(request: HttpRequest, decider: Decider) -> Decision:
     try:
         return await decider.decide(request)
     except GatewayError as fault:
-        return replies.error(fault)
+        return faults.reply(fault)
     except TimeoutError:
-        return replies.error(UpstreamTimeout("The gateway could not decide on this request in time."))
+        return faults.reply(UpstreamTimeout("The gateway could not decide on this request in time."))
     except Exception:  # a bug must cost this request alone, and must not let it pass
         log.exception("request failed", extra={"fields": {"request_id": request.request_id}})
-        return replies.error(InternalError("The gateway failed on this request; its log has the reason."))
+        return faults.reply(InternalError("The gateway failed on this request; its log has the reason."))

@@ -34,7 +34,7 @@ def edit_whole(edit: ResponseEdit, answer: Whole) -> Whole:
     if edit.wire is Wire.TRITON:
         status, body = triton.unwrap(answer.status, answer.body)
         answer = Whole(status, "application/json", body)
-    return answer if edit.call is None else _add_state(answer, edit.call)
+    return _add_state(answer, edit.calls) if edit.calls else answer
 
 
 def stream_edits(edit: ResponseEdit) -> list[StreamEdit]:
@@ -42,18 +42,18 @@ def stream_edits(edit: ResponseEdit) -> list[StreamEdit]:
     edits: list[StreamEdit] = []
     if edit.wire is Wire.TRITON:
         edits.append(triton.UnwrapStream())
-    if edit.call is not None:
-        edits.append(_Prepend(state.chunks_of(edit.call)))
+    if edit.calls:
+        edits.append(_Prepend(state.chunks_of(edit.calls, own_tools=edit.own_tools)))
     return edits
 
 
-def _add_state(answer: Whole, call: ToolCall) -> Whole:
+def _add_state(answer: Whole, calls: Sequence[ToolCall]) -> Whole:
     """`answer` with the state in its metadata; anything but a completion passes as it is."""
     fields = chat.decode_fields(answer.body) if answer.status == 200 else None
     if fields is None:
         return answer
     metadata = chat.decode_object(bytes(fields["metadata"])) if "metadata" in fields else None
-    merged = {**(metadata or {}), state.KEY: state.dump(call)}
+    merged = {**(metadata or {}), state.KEY: state.dump(calls)}
     return replace(answer, body=chat.encode_json({**fields, "metadata": merged}))
 
 

@@ -44,6 +44,14 @@ class ChatRequest:
     stream: bool
     metadata: Mapping[str, JsonValue]
 
+    @property
+    def has_tools(self) -> bool:
+        """Whether the client brings tools of its own for the LLM."""
+        return any(bytes(self.fields.get(name, b"null")) not in _NO_TOOLS for name in ("tools", "functions"))
+
+
+_NO_TOOLS: Final = {b"null", b"[]"}
+
 
 def parse(body: bytes) -> ChatRequest:
     """Read a request body. Raises `InvalidRequest` with the place of the fault, never with its content."""
@@ -180,17 +188,25 @@ def completion(answer: Completion) -> bytes:
     return _encode(body)
 
 
-def chunk(model: str, delta: Mapping[str, JsonValue], *, finish_reason: str | None = None, chunk_id: str = "") -> bytes:
+def chunk(
+    model: str,
+    delta: Mapping[str, JsonValue],
+    *,
+    finish_reason: str | None = None,
+    chunk_id: str = "",
+    metadata: Mapping[str, JsonValue] | None = None,
+) -> bytes:
     """One `chat.completion.chunk` object."""
-    return _encode(
-        {
-            "id": chunk_id or new_id(),
-            "object": "chat.completion.chunk",
-            "created": int(time.time()),
-            "model": model,
-            "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}],
-        }
-    )
+    body: dict[str, Any] = {
+        "id": chunk_id or new_id(),
+        "object": "chat.completion.chunk",
+        "created": int(time.time()),
+        "model": model,
+        "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}],
+    }
+    if metadata:
+        body["metadata"] = metadata
+    return _encode(body)
 
 
 class _Choice(msgspec.Struct, frozen=True):
@@ -220,11 +236,42 @@ def read_completion(body: bytes) -> Completion | None:
     )
 
 
+class _DeltaChoice(msgspec.Struct, frozen=True):
+    delta: dict[str, Any]
+    finish_reason: str | None = None
+
+
+class _Chunk(msgspec.Struct, frozen=True):
+    choices: tuple[_DeltaChoice, ...]
+    model: str = ""
+
+
+_CHUNK = msgspec.json.Decoder(_Chunk)
+
+
+def read_stream(body: bytes) -> Completion | None:
+    """The completion that a whole event stream of chunks from outside tells, or None where it is anything else."""
+    decoder = sse.EventDecoder()
+    payloads = [payload for payload in (*decoder.feed(body), *decoder.flush()) if payload != b"[DONE]"]
+    try:
+        chunks = [_CHUNK.decode(payload) for payload in payloads]
+    except _UNREADABLE:
+        return None
+    choices = [piece.choices[0] for piece in chunks if piece.choices]
+    if not choices:
+        return None
+    said = (choice.delta.get("content") for choice in choices)
+    content = "".join(text for text in said if isinstance(text, str))
+    finish = next((choice.finish_reason for choice in reversed(choices) if choice.finish_reason), "stop")
+    return Completion(next((piece.model for piece in chunks if piece.model), ""), content, finish)
+
+
 def stream(answer: Completion, before: Sequence[bytes] = ()) -> bytes:
-    """`answer` as a whole event stream, after the chunks of `before`."""
+    """`answer` as a whole event stream, after the chunks of `before`. Its metadata stands in its first chunk."""
     chunk_id = new_id()
+    delta: Mapping[str, JsonValue] = {"role": "assistant", "content": answer.content}
     own = (
-        chunk(answer.model, {"role": "assistant", "content": answer.content}, chunk_id=chunk_id),
+        chunk(answer.model, delta, chunk_id=chunk_id, metadata=answer.metadata),
         chunk(answer.model, {}, finish_reason=answer.finish_reason, chunk_id=chunk_id),
     )
     return b"".join(map(sse.event, (*before, *own))) + sse.DONE

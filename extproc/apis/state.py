@@ -1,12 +1,14 @@
 """`metadata["x-arch-state"]`: what the gateway needs to know next time, carried by the client.
 
-A JSON string `{"messages": "<JSON string of [assistant message with tool_calls, tool message]>"}`. It comes from
-outside: it is checked and bounded here, and it never spares a prompt the guards.
+A JSON string `{"messages": "<JSON string of [assistant message with tool_calls, a tool message a call]>"}`, and after a
+question `"question": {...}` with what is known so far. It comes from outside: it is checked and bounded here, and it
+never spares a prompt the guards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -21,8 +23,11 @@ FUNCTION_MODEL: Final = "Arch-Function"
 
 KEY: Final = "x-arch-state"
 
-# An API answer is bounded at 1 MiB; with the call beside it and JSON's escapes twice over, no honest state is larger.
-MAX_BYTES: Final = 4 << 20
+# The API answers of one prompt are bounded at 1 MiB together; with the calls beside them and JSON's escapes twice over,
+# no honest state is larger.
+MAX_BYTES: Final = 8 << 20
+# More than any prompt asks for; a list of a million small messages would take its time.
+MAX_MESSAGES: Final = 64
 
 # Marks the tool calls that the gateway made, so that they are told from a client's own.
 _CALL_PREFIX: Final = "call_arch_"
@@ -31,6 +36,33 @@ _MODEL_PREFIX: Final = "Arch"
 _MALFORMED = (
     f'`metadata["{KEY}"]` is not a state of this gateway: send back what the last answer held, or leave it out.'
 )
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the client brought back. `question`: what a question of the gateway asked for, and what it knew already."""
+
+    messages: tuple[Message, ...] = ()
+    question: Mapping[str, JsonValue] | None = None
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets of the last turn that had any: the one that a question was about, or those that were called."""
+        if self.question is not None:
+            target = self.question.get("target")
+            return (target,) if isinstance(target, str) else ()
+        return tuple(dict.fromkeys(name for message in self.messages for name in _called(message)))
+
+
+class _Carried(msgspec.Struct, frozen=True):
+    """The state as it is written."""
+
+    messages: str
+    question: dict[str, Any] | None = None
+
+
+_CARRIED: Final = msgspec.json.Decoder(_Carried)
+_MESSAGES: Final = msgspec.json.Decoder(list[dict[str, Any]])
 
 
 def new_call_id() -> str:
@@ -43,48 +75,63 @@ def _openai(call: ToolCall) -> dict[str, JsonValue]:
     return {"id": call.call_id, "type": "function", "function": function}
 
 
-def messages_of(call: ToolCall) -> tuple[Message, Message]:
-    """The assistant message that calls, and the tool message that answers."""
+def messages_of(calls: Sequence[ToolCall]) -> tuple[Message, ...]:
+    """The assistant message that calls, and a tool message for each answer, in order; none without calls."""
+    if not calls:
+        return ()
     assistant: Message = {
         "role": "assistant",
         "model": FUNCTION_MODEL,
         "content": "",
-        "tool_calls": [_openai(call)],
+        "tool_calls": [_openai(call) for call in calls],
     }
-    return assistant, {"role": "tool", "content": call.answer, "tool_call_id": call.call_id}
+    return assistant, *(_tool_message(call) for call in calls)
 
 
-def chunks_of(call: ToolCall) -> tuple[bytes, bytes]:
-    """The same two messages as chunks, which a stream has before its answer."""
+def _tool_message(call: ToolCall) -> Message:
+    return {"role": "tool", "content": call.answer, "tool_call_id": call.call_id}
+
+
+def chunks_of(calls: Sequence[ToolCall], *, own_tools: bool) -> tuple[bytes, ...]:
+    """What a stream has before its answer: the calls in one chunk, a chunk for each answer, the state in the first.
+
+    With `own_tools` the state alone: a client that puts tool calls together from the chunks of a stream, by their
+    index, would mix these with the LLM's.
+    """
+    metadata = {KEY: dump(calls)}
+    if own_tools:
+        return (chunk(FUNCTION_MODEL, {"role": "assistant", "content": ""}, metadata=metadata),)
     # A delta numbers its tool calls; a message does not.
-    calls: JsonValue = [{"index": 0, **_openai(call)}]
-    _, tool = messages_of(call)
+    numbered: JsonValue = [{"index": index, **_openai(call)} for index, call in enumerate(calls)]
     return (
-        chunk(FUNCTION_MODEL, {"role": "assistant", "content": "", "tool_calls": calls}),
-        chunk(FUNCTION_MODEL, tool),
+        chunk(FUNCTION_MODEL, {"role": "assistant", "content": "", "tool_calls": numbered}, metadata=metadata),
+        *(chunk(FUNCTION_MODEL, _tool_message(call)) for call in calls),
     )
 
 
-def dump(call: ToolCall) -> str:
-    """The state after `call`, as the string that goes into the response's metadata."""
-    return encode_json({"messages": encode_json(messages_of(call)).decode()}).decode()
+def dump(calls: Sequence[ToolCall], question: Mapping[str, JsonValue] | None = None) -> str:
+    """The state after `calls`, or after a question, as the string that goes into the response's metadata."""
+    carried: dict[str, JsonValue] = {"messages": encode_json(messages_of(calls)).decode()}
+    if question is not None:
+        carried["question"] = dict(question)
+    return encode_json(carried).decode()
 
 
-def load(metadata: Mapping[str, JsonValue]) -> tuple[Message, ...]:
-    """The messages of the state in a request's metadata, none where there is no state. Raises `InvalidRequest`."""
+def load(metadata: Mapping[str, JsonValue]) -> State:
+    """The state in a request's metadata, an empty one where there is none. Raises `InvalidRequest`."""
     text = metadata.get(KEY)
     if text is None:
-        return ()
+        return State()
     if not isinstance(text, str) or len(text) > MAX_BYTES:
         raise InvalidRequest(_MALFORMED)
     try:
-        state = msgspec.json.decode(text, type=dict[str, str])
-        messages = msgspec.json.decode(state["messages"], type=list[dict[str, Any]])
-    except (msgspec.MsgspecError, RecursionError, KeyError, UnicodeError):
+        carried = _CARRIED.decode(text)
+        messages = _MESSAGES.decode(carried.messages)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
         raise InvalidRequest(_MALFORMED) from None
-    if not all(message.get("role") in {"assistant", "tool"} for message in messages):
+    if len(messages) > MAX_MESSAGES or not all(message.get("role") in {"assistant", "tool"} for message in messages):
         raise InvalidRequest(_MALFORMED)
-    return tuple(messages)
+    return State(tuple(messages), carried.question)
 
 
 def without(metadata: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -117,7 +164,16 @@ def _answers_own(message: Message, own: set[object]) -> bool:
 
 
 def _call_ids(message: Message) -> list[str]:
+    return [str(call.get("id", "")) for call in _calls(message)]
+
+
+def _called(message: Message) -> list[str]:
+    """The names of what a message calls."""
+    functions = (call.get("function") for call in _calls(message))
+    names = (function.get("name") for function in functions if isinstance(function, dict))
+    return [name for name in names if isinstance(name, str)]
+
+
+def _calls(message: Message) -> list[dict[str, JsonValue]]:
     calls = message.get("tool_calls")
-    if not isinstance(calls, list):
-        return []
-    return [str(call.get("id", "")) for call in calls if isinstance(call, dict)]
+    return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []

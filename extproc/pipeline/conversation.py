@@ -16,12 +16,13 @@ class Turn:
 
     `said`: every text of the last user turn, the messages after the last assistant message. `dialogue`: those messages,
     and before them the questions of the gateway that they answer, back to the prompt that began it. `is_answer`: such a
-    question was asked.
+    question was asked. `is_tool_result`: the client answers its LLM's own tool calls, and the user says nothing new.
     """
 
     said: str
     dialogue: tuple[Message, ...]
     is_answer: bool
+    is_tool_result: bool = False
 
     @property
     def meant(self) -> str:
@@ -34,6 +35,8 @@ def read(messages: Sequence[Message]) -> Turn:
     spoken = [message for message in messages if message["role"] in {"user", "assistant"}]
     start = _turn_start(spoken, len(spoken))
     turn = spoken[start:]
+    if not turn and messages[-1]["role"] == "tool" and any(message["role"] == "user" for message in messages):
+        return Turn(said="", dialogue=(), is_answer=False, is_tool_result=True)
     if not turn:
         raise InvalidRequest("`messages` must end with a message of role `user`.")
     is_answer = start > 0 and is_own(spoken[start - 1])

@@ -1,4 +1,4 @@
-"""The last step: an API's answer, or none, becomes what the LLM is asked and what the client sees."""
+"""The last step: the answers of APIs, or none, become what the LLM is asked and what the client sees."""
 
 from __future__ import annotations
 
@@ -12,22 +12,33 @@ from extproc.apis.chat import ChatRequest, Completion
 from extproc.contract import Provider
 from extproc.decision import Forward, Reply, ResponseEdit, ToolCall
 from extproc.providers import wire
+from extproc.targets.http import Answer
 
 
-def to_llm(request: ChatRequest, provider: Provider, system_prompt: str | None, context: str | None) -> Forward:
-    """The conversation for the LLM: the system prompt first, our own tool messages out, the API's answer at the end."""
+def to_llm(
+    request: ChatRequest, provider: Provider, system_prompt: str | None, contexts: Sequence[str] = ()
+) -> Forward:
+    """The conversation for the LLM: the system prompt first, our own calls out, the APIs' answers at the end."""
     messages = state.without_own_calls(request.messages)
-    if context is not None:
+    if contexts:
         last = max(index for index, message in enumerate(messages) if message["role"] == "user")
-        messages[last] = chat.append_text(messages[last], f"\ncontext: {context}")
+        messages[last] = chat.append_text(messages[last], "".join(f"\ncontext: {context}" for context in contexts))
     if system_prompt:
         messages.insert(0, {"role": "system", "content": system_prompt})
     return wire.forward(request, messages, provider)
 
 
-def with_call(forward: Forward, call: ToolCall) -> Forward:
-    """The LLM's answer will tell the client which call it rests on."""
-    return dataclasses.replace(forward, edit=msgspec.structs.replace(forward.edit or ResponseEdit(), call=call))
+def contexts(calls: Sequence[ToolCall]) -> list[str]:
+    """The answers as the LLM reads them; of several each says what it answers."""
+    if len(calls) == 1:
+        return [calls[0].answer]
+    return [f"{call.name} {call.arguments}: {call.answer}" for call in calls]
+
+
+def with_calls(request: ChatRequest, forward: Forward, calls: tuple[ToolCall, ...]) -> Forward:
+    """The LLM's answer will tell the client which calls it rests on."""
+    edit = forward.edit or ResponseEdit()
+    return dataclasses.replace(forward, edit=msgspec.structs.replace(edit, calls=calls, own_tools=request.has_tools))
 
 
 def answer(request: ChatRequest, completion: Completion, *, code: str, before: Sequence[bytes] = ()) -> Reply:
@@ -37,14 +48,27 @@ def answer(request: ChatRequest, completion: Completion, *, code: str, before: S
     return Reply(200, chat.completion(completion), code)
 
 
-def own_answer(request: ChatRequest, completion: Completion, body: bytes) -> Reply:
-    """A completion that the default target gave: its own bytes, or the same as an event stream."""
+def api_answer(request: ChatRequest, calls: Sequence[ToolCall]) -> Reply:
+    """The APIs' own answers, a line each, where no LLM shall be asked."""
+    content = "\n".join(call.answer for call in calls)
     if request.stream:
-        return answer(request, completion, code="api_answer")
-    return Reply(200, body, "api_answer")
+        before = state.chunks_of(calls, own_tools=request.has_tools)
+        return answer(request, Completion(state.FUNCTION_MODEL, content), code="api_answer", before=before)
+    metadata = {state.KEY: state.dump(calls)}
+    return answer(request, Completion(state.FUNCTION_MODEL, content, metadata=metadata), code="api_answer")
 
 
-def api_answer(request: ChatRequest, call: ToolCall) -> Reply:
-    """The API's own answer, where no LLM shall be asked."""
-    completion = Completion(state.FUNCTION_MODEL, call.answer, metadata={state.KEY: state.dump(call)})
-    return answer(request, completion, code="api_answer", before=state.chunks_of(call))
+def read(answer: Answer) -> Completion | None:
+    """The completion that an endpoint answered with, as a whole or as a stream; None where it is anything else."""
+    return chat.read_stream(answer.body) if answer.is_stream else chat.read_completion(answer.body)
+
+
+def from_outside(request: ChatRequest, answered: Answer, *, code: str) -> Reply:
+    """An endpoint's own answer for the client.
+
+    As it is, but for a completion that came whole where the client wants a stream, or the other way round.
+    """
+    completion = read(answered) if answered.status == 200 and answered.is_stream != request.stream else None
+    if completion is not None:
+        return answer(request, completion, code=code)
+    return Reply(answered.status, answered.body, code, content_type=answered.content_type or "application/octet-stream")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 from dataclasses import dataclass
 
 from extproc.apis import chat
 from extproc.contract import Provider
 from extproc.decision import Decision, HttpRequest
+from extproc.pipeline import screening
+from extproc.pipeline.asked import Asked
+from extproc.pipeline.failures import Failures
+from extproc.pipeline.guard import Guards
 from extproc.providers import wire
 from extproc.providers.choice import HINT, choose
 
@@ -14,9 +20,26 @@ from extproc.providers.choice import HINT, choose
 @dataclass(frozen=True, slots=True)
 class Egress:
     providers: tuple[Provider, ...]
+    guards: Guards
+    failures: Failures
+    timeout_s: float
 
     async def decide(self, request: HttpRequest) -> Decision:
-        """Raises `GatewayError`."""
-        asked = chat.parse(request.body)
-        provider = choose(self.providers, hint=request.headers.get(HINT), model=asked.model)
-        return wire.forward(asked, list(asked.messages), provider)
+        """Raises `GatewayError`, `TimeoutError`."""
+        parsed = chat.parse(request.body)
+        if not self.guards.guards:
+            return self._forward(Asked(parsed, request))
+        async with asyncio.timeout(self.timeout_s):
+            return await self._guarded(Asked(screening.without_refused(parsed, self.guards.guards), request))
+
+    async def _guarded(self, asked: Asked) -> Decision:
+        verdict = await self.guards.judge(asked.chat)
+        if verdict.blocked_by is None:
+            decision: Decision = self._forward(asked)
+        else:
+            decision = await self.failures.blocked(asked, verdict.blocked_by)
+        return dataclasses.replace(decision, notes={**decision.notes, **verdict.notes})
+
+    def _forward(self, asked: Asked) -> Decision:
+        provider = choose(self.providers, hint=asked.http.headers.get(HINT), model=asked.chat.model)
+        return wire.forward(asked.chat, list(asked.chat.messages), provider)

@@ -1,6 +1,6 @@
 """The ingress listener: an end user's prompt, step by step to a decision.
 
-parse -> [guard || intent] -> function calling -> argument check -> API call -> LLM
+parse -> [guards || intent] -> function calling -> argument check -> API calls -> LLM
 """
 
 from __future__ import annotations
@@ -10,48 +10,37 @@ import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from extproc.apis import chat, state
-from extproc.apis.chat import ChatRequest, Completion
-from extproc.contract import Jailbreak, Prompting, Provider, Target
-from extproc.decision import Decision, HttpRequest, ToolCall
-from extproc.errors import ApiError, ModelUnavailable, PromptRejected
-from extproc.inference.roles import Models, RoleUnavailable
-from extproc.pipeline import conversation, dispatch, function
+from extproc.apis.chat import Completion
+from extproc.apis.state import State
+from extproc.contract import Prompting, Provider, Target
+from extproc.decision import Decision, HttpRequest, Reply
+from extproc.errors import ApiError, ApiTimeout, ModelUnavailable
+from extproc.inference.roles import RoleUnavailable
+from extproc.pipeline import calling, conversation, dispatch, screening
+from extproc.pipeline.asked import Asked
 from extproc.pipeline.conversation import Turn
+from extproc.pipeline.failures import Failures
 from extproc.pipeline.function import Ask, Call, Calls, NoCall
-from extproc.pipeline.guard import Allowed, Blocked, Verdict, judge
-from extproc.pipeline.intent import Scored, TargetIndex
+from extproc.pipeline.guard import Guards, Verdict
+from extproc.pipeline.intent import Scored
+from extproc.pipeline.understanding import Understanding
 from extproc.providers.choice import HINT, choose
-from extproc.targets.http import Endpoints, Origin
+from extproc.targets.http import Answer, Endpoints, where
 
 log = logging.getLogger(__name__)
-
-GUARD_MODEL: Final = "Arch-Guard"
-GUARD_HEADER: Final = ("x-prompt-guard-error-code", "jailbreak")
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request in both its forms."""
-
-    chat: ChatRequest
-    http: HttpRequest
-
-    @property
-    def origin(self) -> Origin:
-        return Origin(self.http.request_id, self.http.traceparent)
 
 
 @dataclass(frozen=True, slots=True)
 class Ingress:
     prompting: Prompting
     providers: tuple[Provider, ...]
-    models: Models
-    targets: TargetIndex
+    guards: Guards
+    understanding: Understanding
     endpoints: Endpoints
-    # For all that happens before the verdict: models and API calls.
+    failures: Failures
+    # For all that happens before the verdict: models, API calls and the error target.
     timeout_s: float
 
     async def decide(self, request: HttpRequest) -> Decision:
@@ -60,116 +49,119 @@ class Ingress:
             return await self._decide(request)
 
     async def _decide(self, request: HttpRequest) -> Decision:
-        asked = chat.parse(request.body)
-        state.load(asked.metadata)
-        turn = conversation.read(asked.messages)
-        verdict, candidates = await self._read_prompt(turn)
-        guard = self.prompting.jailbreak
-        notes = _notes(verdict) if guard else {}
-        if guard and isinstance(verdict, Blocked):
-            return _noted(self._blocked(asked, guard), notes)
-        return _noted(await self._act(Asked(asked, request), turn, candidates), notes)
+        parsed = chat.parse(request.body)
+        before = state.load(parsed.metadata)
+        asked = Asked(screening.without_refused(parsed, self.guards.guards), request)
+        turn = conversation.read(asked.chat.messages)
+        verdict, candidates = await self._read_prompt(asked, turn)
+        if verdict.blocked_by is not None:
+            return _noted(await self.failures.blocked(asked, verdict.blocked_by), verdict.notes)
+        return _noted(await self._act(asked, turn, candidates, before), verdict.notes)
 
-    async def _read_prompt(self, turn: Turn) -> tuple[Verdict, Sequence[Scored]]:
-        """Guard and intent at the same time; a verdict against the prompt does not wait for the intent."""
+    async def _read_prompt(self, asked: Asked, turn: Turn) -> tuple[Verdict, Sequence[Scored]]:
+        """Guards and intent at the same time; a verdict against the prompt does not wait for the intent."""
         intent = asyncio.create_task(self._candidates(turn))
         try:
-            guard = self.prompting.jailbreak
-            verdict: Verdict = Allowed(0.0) if guard is None else await judge(self.models, guard, turn.said)
-            return verdict, () if isinstance(verdict, Blocked) else await intent
+            verdict = await self.guards.judge(asked.chat)
+            return verdict, () if verdict.blocked_by else await intent
         finally:
             intent.cancel()
 
     async def _candidates(self, turn: Turn) -> Sequence[Scored]:
         """The targets that the function model shall see, best first; none where the prompt means none of them."""
-        intent = self.prompting.intent
+        if turn.is_tool_result:
+            return ()
         try:
-            ranked = await self.targets.rank(turn.meant)
+            return await self.understanding.intend(turn)
         except RoleUnavailable as error:
             # Without intent the prompt takes the way of one that means no target.
             log.warning("intent is unknown", extra={"fields": {"reason": error.reason}})
             return ()
-        # While the user answers our question the words alone mean nothing: the dialogue goes on.
-        if not turn.is_answer and (not ranked or ranked[0].score < intent.threshold):
-            return ()
-        close = [scored for scored in ranked if scored.score >= ranked[0].score - intent.margin]
-        return close[: intent.candidates]
 
-    @staticmethod
-    def _blocked(asked: ChatRequest, guard: Jailbreak) -> Decision:
-        if guard.status is not None:
-            raise PromptRejected(guard.message, guard.status, GUARD_HEADER[1])
-        completion = Completion(GUARD_MODEL, guard.message, finish_reason="content_filter")
-        return dataclasses.replace(dispatch.answer(asked, completion, code="blocked"), headers=(GUARD_HEADER,))
-
-    async def _act(self, asked: Asked, turn: Turn, candidates: Sequence[Scored]) -> Decision:
-        match await self._choose(candidates, turn):
+    async def _act(self, asked: Asked, turn: Turn, candidates: Sequence[Scored], before: State) -> Decision:
+        if turn.is_tool_result:
+            # The client answers its LLM's own tool call: what the user meant was settled before that.
+            return dispatch.to_llm(asked.chat, self._provider(asked), self.prompting.system_prompt)
+        match await self._resolve(turn, candidates):
             case Ask() as ask:
-                completion = Completion(state.FUNCTION_MODEL, ask.question)
-                return _noted(dispatch.answer(asked.chat, completion, code="ask"), {"target": ask.target.name})
-            case Calls() as chosen:
-                call = chosen.calls[0]
-                return _noted(await self._call(asked, call), {"target": call.target.name})
+                return _targeted(_question(asked, ask), [ask.target.name], before)
+            case Calls(calls):
+                return _targeted(await self._call(asked, calls, before), [call.target.name for call in calls], before)
             case NoCall():
                 return await self._no_target(asked)
 
-    async def _choose(self, candidates: Sequence[Scored], turn: Turn) -> Calls | Ask | NoCall:
+    async def _resolve(self, turn: Turn, candidates: Sequence[Scored]) -> Calls | Ask | NoCall:
         if not candidates:
             return NoCall()
         try:
-            return await function.choose(self.models, candidates, turn, self.prompting.intent)
+            return await self.understanding.resolve(turn, candidates)
         except RoleUnavailable as error:
             log.warning("function calling failed", extra={"fields": {"reason": error.reason}})
             raise ModelUnavailable("The function-calling model does not answer: try again later.") from error
 
-    async def _call(self, asked: Asked, call: Call) -> Decision:
-        target = call.target
-        # Chosen before the API is called: a request for an LLM that does not exist must have no effect there.
-        provider = self._provider(asked) if target.auto_llm_dispatch else None
-        body = await self.endpoints.call(target.call, call.arguments, asked.chat.messages, asked.origin)
-        done = ToolCall(
-            call_id=state.new_call_id(),
-            name=target.name,
-            arguments=chat.encode_json(call.arguments).decode(),
-            answer=body.decode(errors="replace"),
-        )
+    async def _call(self, asked: Asked, calls: Sequence[Call], before: State) -> Decision:
+        # An answer that one target keeps from the LLM stays from it whatever else was asked in the same prompt.
+        to_llm = all(call.target.auto_llm_dispatch for call in calls)
+        # Chosen before any API is called: a request for an LLM that does not exist must have no effect there.
+        provider = self._provider(asked) if to_llm else None
+        try:
+            made = await calling.make(self.endpoints, asked, calls, before.targets)
+        except (ApiError, ApiTimeout) as fault:
+            return await self.failures.api_failed(asked, fault)
         if provider is None:
-            return dispatch.api_answer(asked.chat, done)
-        return dispatch.with_call(dispatch.to_llm(asked.chat, provider, self._system_prompt(target), done.answer), done)
+            return dispatch.api_answer(asked.chat, made)
+        prompt = self._system_prompt([call.target for call in calls])
+        forward = dispatch.to_llm(asked.chat, provider, prompt, dispatch.contexts(made))
+        return dispatch.with_calls(asked.chat, forward, made)
 
     async def _no_target(self, asked: Asked) -> Decision:
         """No prompt target is meant: the default target, if there is one, else the LLM."""
         target = self.prompting.default_target
         if target is None:
-            return dispatch.to_llm(asked.chat, self._provider(asked), self.prompting.system_prompt, None)
+            return dispatch.to_llm(asked.chat, self._provider(asked), self.prompting.system_prompt)
+        return _targeted(await self._default(asked, target), [target.name], State())
+
+    async def _default(self, asked: Asked, target: Target) -> Decision:
         provider = self._provider(asked) if target.auto_llm_dispatch else None
-        body = await self.endpoints.call(target.call, {}, asked.chat.messages, asked.origin)
-        completion = chat.read_completion(body)
-        if completion is None:
-            where = f"Endpoint `{target.call.endpoint}` ({target.call.method} {target.call.path})"
-            raise ApiError(f"{where} did not answer with a chat completion.", 502)
+        try:
+            answer, completion = await self._default_answer(asked, target)
+        except (ApiError, ApiTimeout) as fault:
+            return await self.failures.api_failed(asked, fault)
         if provider is None:
-            decision: Decision = dispatch.own_answer(asked.chat, completion, body)
-        else:
-            decision = dispatch.to_llm(asked.chat, provider, self._system_prompt(target), completion.content)
-        return _noted(decision, {"target": target.name})
+            return dispatch.from_outside(asked.chat, answer, code="api_answer")
+        return dispatch.to_llm(asked.chat, provider, self._system_prompt([target]), [completion.content])
+
+    async def _default_answer(self, asked: Asked, target: Target) -> tuple[Answer, Completion]:
+        """What the default target answers, and what it says. Raises `ApiError`, `ApiTimeout`."""
+        headers = calling.headers([target.name], drift=False)
+        answer = await self.endpoints.call(target.call, {}, asked.chat.messages, asked.origin, headers)
+        completion = dispatch.read(answer)
+        if completion is None:
+            raise ApiError(f"{where(target.call)} did not answer with a chat completion.", 502)
+        return answer, completion
 
     def _provider(self, asked: Asked) -> Provider:
         return choose(self.providers, hint=asked.http.headers.get(HINT), model=asked.chat.model)
 
-    def _system_prompt(self, target: Target) -> str | None:
-        return target.system_prompt or self.prompting.system_prompt
+    def _system_prompt(self, targets: Sequence[Target]) -> str | None:
+        """The targets' own ones, else the one of the whole gateway."""
+        own = dict.fromkeys(target.system_prompt for target in targets if target.system_prompt)
+        return "\n\n".join(own) or self.prompting.system_prompt
+
+
+def _question(asked: Asked, ask: Ask) -> Reply:
+    return dispatch.answer(asked.chat, Completion(state.FUNCTION_MODEL, ask.question), code="ask")
+
+
+def _targeted(decision: Decision, targets: Sequence[str], before: State) -> Decision:
+    """The decision with the word which targets it is about: Envoy tells the client of a response that we do not see."""
+    drift = calling.drifts(targets, before.targets)
+    headers = calling.headers(targets, drift=drift)
+    notes = {"target": headers[0][1], **({"drift": "true"} if drift else {})}
+    if isinstance(decision, Reply):
+        decision = dataclasses.replace(decision, headers=(*decision.headers, *headers))
+    return _noted(decision, notes)
 
 
 def _noted(decision: Decision, notes: Mapping[str, str]) -> Decision:
     return dataclasses.replace(decision, notes={**decision.notes, **notes})
-
-
-def _notes(verdict: Verdict) -> dict[str, str]:
-    match verdict:
-        case Blocked():
-            return {"guard": "blocked"}
-        case Allowed(None):
-            return {"guard": "failed_open"}
-        case Allowed():
-            return {"guard": "allowed"}

@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from extproc.contract import Target
-from extproc.inference.roles import FloatVector, Models, Role, RoleUnavailable
+from extproc.contract import Intent, Target
+from extproc.inference.roles import FloatMatrix, Models, Role, RoleUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +35,11 @@ def description(target: Target) -> str:
 class TargetIndex:
     """The targets' embeddings, made once, as soon as the embedding model answers."""
 
-    def __init__(self, models: Models, targets: Sequence[Target]) -> None:
+    def __init__(self, models: Models, targets: Sequence[Target], intent: Intent) -> None:
         self._models = models
         self._targets = tuple(targets)
-        self._vectors: FloatVector | None = None
+        self._intent = intent
+        self._vectors: FloatMatrix | None = None
 
     @property
     def ready(self) -> bool:
@@ -46,17 +47,16 @@ class TargetIndex:
 
     async def build(self) -> None:
         """Returns when every target has its embedding, however long the model takes to come up."""
-        vectors: list[FloatVector] = []
         told = False
-        while len(vectors) < len(self._targets):
+        while self._vectors is None:
             try:
-                vectors.append(await self._models.embed(description(self._targets[len(vectors)])))
+                texts = [description(target) for target in self._targets]
+                self._vectors = await self._models.embed(texts) if texts else np.empty((0, 0), dtype=np.float32)
             except RoleUnavailable as error:
                 if not told:
                     log.info("targets wait for the embedding model", extra={"fields": {"reason": error.reason}})
                 told = True
                 await asyncio.sleep(_RETRY_S)
-        self._vectors = np.stack(vectors) if vectors else np.empty((0, 0), dtype=np.float32)
 
     async def rank(self, text: str) -> list[Scored]:
         """Every target, best first. Raises `RoleUnavailable`."""
@@ -64,7 +64,7 @@ class TargetIndex:
             return []
         if self._vectors is None:
             raise RoleUnavailable(Role.EMBED, "unreachable", "the targets have no embeddings yet")
-        vector = await self._models.embed(text)
+        (vector,) = await self._models.embed([text])
         if vector.shape != self._vectors.shape[1:]:
             raise RoleUnavailable(
                 Role.EMBED, "malformed", f"dimension {vector.shape}, the targets have {self._vectors.shape[1:]}"

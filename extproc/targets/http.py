@@ -13,7 +13,8 @@ from yarl import URL
 
 from extproc.apis.chat import Message, encode_json
 from extproc.contract import EndpointCall, HttpMethod, JsonValue
-from extproc.errors import ApiError, UpstreamTimeout
+from extproc.decision import Headers
+from extproc.errors import ApiError, ApiTimeout, UpstreamTimeout
 
 # An answer goes into a prompt; one larger than this is of no use to any model, and must not fill our memory.
 MAX_ANSWER_BYTES: Final = 1 << 20
@@ -32,6 +33,19 @@ class Origin:
     traceparent: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an endpoint answered. `content_type` is empty where it names none."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+    @property
+    def is_stream(self) -> bool:
+        return self.content_type.lower().startswith("text/event-stream")
+
+
 class Endpoints:
     """One connection pool to Envoy's internal listener."""
 
@@ -48,39 +62,58 @@ class Endpoints:
         await self._session.close()
 
     async def call(
-        self, call: EndpointCall, arguments: Mapping[str, JsonValue], messages: Sequence[Message], origin: Origin
-    ) -> bytes:
-        """The body of the endpoint's 2xx answer.
+        self,
+        call: EndpointCall,
+        arguments: Mapping[str, JsonValue],
+        messages: Sequence[Message],
+        origin: Origin,
+        headers: Headers = (),
+    ) -> Answer:
+        """The endpoint's 2xx answer.
 
-        Raises `ApiError` with the endpoint's status, 502 where its answer cannot be used; `UpstreamTimeout`.
+        Raises `ApiError` with the endpoint's status, 502 where its answer cannot be used; `ApiTimeout`.
         """
         path, body = _request(call, arguments, messages)
-        headers = {"x-arch-upstream": call.cluster, "x-request-id": origin.request_id}
-        if body is not None:
-            headers["content-type"] = "application/json"
-        if origin.traceparent:
-            headers["traceparent"] = origin.traceparent
-        where = f"Endpoint `{call.endpoint}` ({call.method} {call.path})"
+        return await self._exchange(call, path, body, _headers(call, origin, headers), only_2xx=True)
+
+    async def send(self, call: EndpointCall, body: bytes, origin: Origin, headers: Headers) -> Answer:
+        """The endpoint's answer to a body that is ready, whatever its status. Raises as `call` does."""
+        return await self._exchange(call, call.path, body, _headers(call, origin, headers), only_2xx=False)
+
+    async def _exchange(
+        self, call: EndpointCall, path: str, body: bytes | None, headers: Mapping[str, str], *, only_2xx: bool
+    ) -> Answer:
         try:
             async with self._session.request(
                 call.method,
                 URL(f"http://internal{path}", encoded=True),
                 data=body,
-                headers=headers,
+                headers=headers if body is None else {**headers, "content-type": "application/json"},
                 allow_redirects=False,
             ) as response:
                 made_by_envoy = response.headers.get(_LOCAL_REPLY)
                 if made_by_envoy == UpstreamTimeout.code:
-                    raise UpstreamTimeout(f"{where} gave no answer in time.")
+                    raise ApiTimeout(f"{where(call)} gave no answer in time.")
                 if made_by_envoy:
-                    raise ApiError(f"{where} cannot be reached.", response.status)
-                if not 200 <= response.status < 300:
-                    raise ApiError(f"{where} answered with status {response.status}.", response.status)
-                return await _bounded(response, where)
+                    raise ApiError(f"{where(call)} cannot be reached.", response.status)
+                if only_2xx and not 200 <= response.status < 300:
+                    raise ApiError(f"{where(call)} answered with status {response.status}.", response.status)
+                content_type = response.headers.get("content-type", "")
+                return Answer(response.status, content_type, await _bounded(response, call))
         except TimeoutError as error:
-            raise UpstreamTimeout(f"{where} gave no answer in time.") from error
+            raise ApiTimeout(f"{where(call)} gave no answer in time.") from error
         except aiohttp.ClientError as error:
-            raise ApiError(f"{where} broke off its answer.", 502) from error
+            raise ApiError(f"{where(call)} broke off its answer.", 502) from error
+
+
+def where(call: EndpointCall) -> str:
+    """An endpoint as errors name it."""
+    return f"Endpoint `{call.endpoint}` ({call.method} {call.path})"
+
+
+def _headers(call: EndpointCall, origin: Origin, extra: Headers) -> dict[str, str]:
+    headers = {**dict(extra), "x-arch-upstream": call.upstream, "x-request-id": origin.request_id}
+    return {**headers, "traceparent": origin.traceparent} if origin.traceparent else headers
 
 
 def _request(
@@ -93,23 +126,31 @@ def _request(
         return quote(_text(arguments[match[1]]) if match[1] in placed else match[0], safe="")
 
     path = _PLACEHOLDER.sub(fill, call.path)
+    if any(segment in {".", ".."} for segment in path.partition("?")[0].split("/")):
+        # Servers read such a segment as another path, with the application's rights.
+        raise ApiError(f"{where(call)} is not called: a value in its path would change the path.", 400)
     rest = {name: value for name, value in arguments.items() if name not in placed}
     if call.method is HttpMethod.POST:
         return path, encode_json({**rest, "messages": messages})
-    query = urlencode({name: _text(value) for name, value in rest.items()})
+    query = urlencode([(name, text) for name, value in rest.items() for text in _query_texts(value)])
     return (f"{path}{'&' if '?' in path else '?'}{query}" if query else path), None
+
+
+def _query_texts(value: JsonValue) -> list[str]:
+    """A list repeats its name in the query, once for each element, as forms do."""
+    return [_text(element) for element in value] if isinstance(value, list) else [_text(value)]
 
 
 def _text(value: JsonValue) -> str:
     return value if isinstance(value, str) else encode_json(value).decode()
 
 
-async def _bounded(response: aiohttp.ClientResponse, where: str) -> bytes:
+async def _bounded(response: aiohttp.ClientResponse, call: EndpointCall) -> bytes:
     if response.headers.get("content-encoding", "identity").lower() != "identity":
-        raise ApiError(f"{where} answered with a content encoding that was not asked for.", 502)
+        raise ApiError(f"{where(call)} answered with a content encoding that was not asked for.", 502)
     body = bytearray()
     async for piece in response.content.iter_any():
         body += piece
         if len(body) > MAX_ANSWER_BYTES:
-            raise ApiError(f"{where} answered with more than {MAX_ANSWER_BYTES} bytes.", 502)
+            raise ApiError(f"{where(call)} answered with more than {MAX_ANSWER_BYTES} bytes.", 502)
     return bytes(body)

@@ -10,13 +10,14 @@ import numpy as np
 
 from extproc.apis.chat import Message
 from extproc.contract import EndpointCall, HttpMethod, JsonValue, Parameter, Target
+from extproc.decision import Headers
 from extproc.errors import GatewayError
-from extproc.inference.roles import Extraction, FloatVector, FunctionCall, Role, RoleUnavailable
-from extproc.targets.http import Origin
+from extproc.inference.roles import Extraction, FloatMatrix, FunctionCall, Role, RoleUnavailable
+from extproc.targets.http import Answer, Origin
 
 
 def target(name: str, *parameters: Parameter, dispatch: bool = True, system_prompt: str | None = None) -> Target:
-    call = EndpointCall(endpoint="api", cluster="endpoint_api", method=HttpMethod.POST, path=f"/{name}")
+    call = EndpointCall(endpoint="api", upstream="endpoint_api", method=HttpMethod.POST, path=f"/{name}")
     return Target(
         name=name,
         description=f"about {name}",
@@ -32,6 +33,8 @@ class FakeModels:
     """Each answer is settable; `down` roles are unavailable with the given reason; `asked` records what was asked."""
 
     attack: float = 0.0
+    # Texts that hold it are attacks, whatever `attack` says.
+    marker: str = ""
     calls: tuple[FunctionCall, ...] = ()
     confidence: float = 0.9
     # The embedding of a text is the sum of the unit vectors of the words that it holds, normalised.
@@ -46,19 +49,23 @@ class FakeModels:
         if role in self.down:
             raise RoleUnavailable(role, self.down[role], "fake")
 
-    async def embed(self, text: str) -> FloatVector:
+    async def embed(self, texts: Sequence[str]) -> FloatMatrix:
         self._ask(Role.EMBED)
         if self.embed_gate:
             await self.embed_gate.wait()
-        vector = np.array([float(word in text) for word in (*self.words, "")], dtype=np.float32)
-        vector[-1] = 0.01
-        return vector / np.linalg.norm(vector)
+        rows = [[float(word in text) for word in self.words] + [0.01] for text in texts]
+        vectors = np.array(rows, dtype=np.float32)
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
 
-    async def attack_probability(self, text: str) -> float:
-        self._ask(Role.GUARD)
+    async def attack_probabilities(self, role: Role, texts: Sequence[str]) -> tuple[float, ...]:
+        self._ask(role)
         if self.guard_gate:
             await self.guard_gate.wait()
-        return self.attack
+        return tuple(1.0 if self.marker and self.marker in text else self.attack for text in texts)
+
+    async def entailments(self, premise: str, hypotheses: Sequence[str]) -> tuple[float, ...]:
+        self._ask(Role.NLI)
+        return tuple(1.0 for _ in hypotheses)
 
     async def call_functions(self, messages: Sequence[Message], tools: Sequence[JsonValue]) -> Extraction:
         self._ask(Role.FUNCTION)
@@ -67,16 +74,44 @@ class FakeModels:
 
 @dataclass
 class FakeEndpoints:
-    """Answers every call with `body`, or fails with `fault`."""
+    """Answers every call with `body`, or fails with `fault`; `by_path` has answers and faults of single paths.
+
+    `calls`, `headers` and `sent` record what was asked; `gate` holds every call back.
+    """
 
     body: bytes = b'{"temperature": 20}'
+    content_type: str = "application/json"
     fault: GatewayError | None = None
+    by_path: dict[str, Answer | GatewayError] = field(default_factory=dict)
     calls: list[tuple[str, Mapping[str, JsonValue]]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    sent: list[tuple[str, bytes, dict[str, str]]] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+    finished: int = 0
 
     async def call(
-        self, call: EndpointCall, arguments: Mapping[str, JsonValue], messages: Sequence[Message], origin: Origin
-    ) -> bytes:
+        self,
+        call: EndpointCall,
+        arguments: Mapping[str, JsonValue],
+        messages: Sequence[Message],
+        origin: Origin,
+        headers: Headers = (),
+    ) -> Answer:
         self.calls.append((call.path, arguments))
-        if self.fault:
-            raise self.fault
-        return self.body
+        self.headers.append(dict(headers))
+        if self.gate:
+            await self.gate.wait()
+        else:
+            await asyncio.sleep(0)
+        self.finished += 1
+        return self._answer(call.path)
+
+    async def send(self, call: EndpointCall, body: bytes, origin: Origin, headers: Headers) -> Answer:
+        self.sent.append((call.path, body, dict(headers)))
+        return self._answer(call.path)
+
+    def _answer(self, path: str) -> Answer:
+        answer = self.by_path.get(path) or self.fault or Answer(200, self.content_type, self.body)
+        if isinstance(answer, GatewayError):
+            raise answer
+        return answer

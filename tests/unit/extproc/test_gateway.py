@@ -8,7 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from extproc.contract import FilterContract, Inference, Intent, Model, Prompting, Provider, Role, Wire, dump, load
+from extproc.contract import (
+    VERSION,
+    FilterContract,
+    Inference,
+    Intent,
+    Model,
+    Prompting,
+    Provider,
+    Role,
+    Wire,
+    dump,
+    load,
+)
 from extproc.decision import Forward, HttpRequest, Reply
 from extproc.errors import MethodNotAllowed, NotFound
 from extproc.gateway import Gateway, open_gateway
@@ -18,9 +30,9 @@ from tests.unit.extproc.fakes import target
 ROLES = (Role.EMBED, Role.FUNCTION, Role.CHAT)
 NOBODY = Inference(url="127.0.0.1:1", models={role: Model(name=str(role), timeout_ms=500) for role in ROLES})
 OPENAI = Provider(name="openai", model="gpt", wire=Wire.OPENAI, cluster="provider_openai", default=True)
-EGRESS_ONLY = FilterContract(version=1, providers=(OPENAI,), max_request_bytes=1000, internal_socket="/nowhere")
+EGRESS_ONLY = FilterContract(version=VERSION, providers=(OPENAI,), max_request_bytes=1000, internal_socket="/nowhere")
 BOTH = FilterContract(
-    version=1,
+    version=VERSION,
     providers=(OPENAI,),
     max_request_bytes=1000,
     internal_socket="/nowhere",
@@ -85,8 +97,8 @@ def test_a_contract_is_read_back_and_another_version_refused(tmp_path: Path) -> 
     path = tmp_path / "filter.json"
     path.write_bytes(dump(BOTH))
     assert load(path) == BOTH
-    path.write_bytes(dump(BOTH).replace(b'"version": 1', b'"version": 2'))
-    with pytest.raises(ValueError, match="version 2"):
+    path.write_bytes(dump(BOTH).replace(f'"version": {VERSION}'.encode(), b'"version": 999'))
+    with pytest.raises(ValueError, match="version 999"):
         load(path)
     path.write_bytes(dump(BOTH).replace(b'"version"', b'"unheard_of": 1, "version"'))
     with pytest.raises(ValueError, match="unheard_of"):

@@ -19,19 +19,19 @@ def edited(body: bytes, edit: ResponseEdit, *, status: int = 200) -> Whole:
 
 
 def test_the_state_joins_the_answers_metadata_and_nothing_else_changes() -> None:
-    answer = edited(b'{"id":"1","n":1.10,"metadata":{"a":"b"}}', ResponseEdit(call=CALL))
+    answer = edited(b'{"id":"1","n":1.10,"metadata":{"a":"b"}}', ResponseEdit(calls=(CALL,)))
     assert answer.body.startswith(b'{"id":"1","n":1.10,"metadata":{"a":"b",')
-    assert state.load(json.loads(answer.body)["metadata"])[1]["content"] == "20 degrees"
+    assert state.load(json.loads(answer.body)["metadata"]).messages[1]["content"] == "20 degrees"
 
 
 @pytest.mark.parametrize(("status", "body"), [(500, COMPLETION), (200, b"not json"), (200, b"[]"), (429, b"{}")])
 def test_what_is_no_completion_passes_as_it_is(status: int, body: bytes) -> None:
-    assert edited(body, ResponseEdit(call=CALL), status=status) == Whole(status, "application/json", body)
+    assert edited(body, ResponseEdit(calls=(CALL,)), status=status) == Whole(status, "application/json", body)
 
 
 def test_a_wrapped_answer_is_unwrapped_before_the_state_joins_it() -> None:
     wrapped = json.dumps({"RESPONSE": COMPLETION.decode()}).encode()
-    answer = json.loads(edited(wrapped, ResponseEdit(wire=Wire.TRITON, call=CALL)).body)
+    answer = json.loads(edited(wrapped, ResponseEdit(wire=Wire.TRITON, calls=(CALL,))).body)
     assert answer["choices"] == []
     assert state.KEY in answer["metadata"]
 
@@ -39,7 +39,7 @@ def test_a_wrapped_answer_is_unwrapped_before_the_state_joins_it() -> None:
 @pytest.mark.parametrize("size", [1, 9, 1000])
 def test_the_call_stands_before_the_first_chunk_of_a_stream(size: int) -> None:
     raw = b'data: {"choices":[]}\n\ndata: [DONE]\n\n'
-    (edit,) = stream_edits(ResponseEdit(call=CALL))
+    (edit,) = stream_edits(ResponseEdit(calls=(CALL,)))
     out = b"".join(edit.feed(raw[start : start + size]) for start in range(0, len(raw), size)) + edit.flush()
     events = [event.removeprefix(b"data: ") for event in out.split(b"\n\n") if event]
     call, tool = json.loads(events[0]), json.loads(events[1])
@@ -53,5 +53,5 @@ def test_the_call_stands_before_the_first_chunk_of_a_stream(size: int) -> None:
 
 
 def test_an_edit_survives_its_way_through_envoy() -> None:
-    edit = ResponseEdit(wire=Wire.TRITON, call=CALL)
+    edit = ResponseEdit(wire=Wire.TRITON, calls=(CALL,))
     assert msgspec.json.decode(msgspec.json.encode(edit), type=ResponseEdit) == edit

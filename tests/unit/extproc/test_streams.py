@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import msgspec
 import pytest
 from envoy.config.core.v3.base_pb2 import HeaderMap, HeaderValue
 from envoy.service.ext_proc.v3 import external_processor_pb2_grpc
@@ -131,8 +132,8 @@ async def test_a_forward_is_one_answer_to_headers_and_body(exchange: Exchange) -
 
 
 async def test_an_edit_travels_in_metadata_and_no_compressed_answer_is_asked_for(exchange: Exchange) -> None:
-    head, _ = await exchange(Decider(lambda _: forward(ResponseEdit(call=CALL))), [request_head(end=True)])
-    assert json.loads(head.dynamic_metadata[replies.EDIT]["edit"])["call"]["name"] == "weather"
+    head, _ = await exchange(Decider(lambda _: forward(ResponseEdit(calls=(CALL,)))), [request_head(end=True)])
+    assert json.loads(head.dynamic_metadata[replies.EDIT]["edit"])["calls"][0]["name"] == "weather"
     assert list(head.request_headers.response.header_mutation.remove_headers) == ["accept-encoding"]
 
 
@@ -211,7 +212,7 @@ def response_head(
     message = ProcessingRequest(response_headers=HttpHeaders(headers=headers(head), end_of_stream=end))
     if edit:
         metadata = message.metadata_context.filter_metadata[replies.EDIT]
-        metadata.update({"edit": json.dumps({"call": {f: getattr(edit.call, f) for f in CALL.__struct_fields__}})})
+        metadata.update({"edit": msgspec.json.encode(edit).decode()})
     return message
 
 
@@ -230,7 +231,7 @@ def undecided(_: HttpRequest) -> Decision:
 
 @pytest.mark.parametrize("size", [1, 5, 1000])
 async def test_a_json_response_is_edited_as_a_whole(exchange: Exchange, size: int) -> None:
-    messages = [response_head(ResponseEdit(call=CALL)), *pieces("response_body", b'{"id": "1"}', size)]
+    messages = [response_head(ResponseEdit(calls=(CALL,))), *pieces("response_body", b'{"id": "1"}', size)]
     head, *body = await exchange(Decider(undecided), messages)
     assert "x-arch-state" in json.loads(response_bytes(body))["metadata"]
     assert changes(head, "response_headers")["content-length"] == str(len(response_bytes(body)))
@@ -240,7 +241,7 @@ async def test_a_json_response_is_edited_as_a_whole(exchange: Exchange, size: in
 @pytest.mark.parametrize("size", [1, 5, 1000])
 async def test_an_event_stream_is_edited_as_it_passes(exchange: Exchange, size: int) -> None:
     stream = b'data: {"choices":[]}\n\ndata: [DONE]\n\n'
-    messages = [response_head(ResponseEdit(call=CALL), {"content-type": "text/event-stream; charset=utf-8"})]
+    messages = [response_head(ResponseEdit(calls=(CALL,)), {"content-type": "text/event-stream; charset=utf-8"})]
     head, *body = await exchange(Decider(undecided), [*messages, *pieces("response_body", stream, size)])
     assert list(head.response_headers.response.header_mutation.remove_headers) == ["content-length"]
     assert response_bytes(body).endswith(stream)
@@ -250,7 +251,7 @@ async def test_an_event_stream_is_edited_as_it_passes(exchange: Exchange, size: 
 
 async def test_trailers_of_a_response_are_answered_too(exchange: Exchange) -> None:
     messages = [
-        response_head(ResponseEdit(call=CALL)),
+        response_head(ResponseEdit(calls=(CALL,))),
         body_of("response_body", b'{"id": "1"}', end=False),
         ProcessingRequest(response_trailers=HttpTrailers()),
     ]
@@ -266,14 +267,14 @@ async def test_trailers_of_a_response_are_answered_too(exchange: Exchange) -> No
 @pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
 async def test_an_encoded_response_passes_untouched(exchange: Exchange, content_type: str) -> None:
     fields = {"content-encoding": "gzip", "content-type": content_type}
-    messages = [response_head(ResponseEdit(call=CALL), fields), *pieces("response_body", b"\x1f\x8b...", 2)]
+    messages = [response_head(ResponseEdit(calls=(CALL,)), fields), *pieces("response_body", b"\x1f\x8b...", 2)]
     head, *body = await exchange(Decider(undecided), messages)
     assert changes(head, "response_headers") == {}
     assert response_bytes(body) == b"\x1f\x8b..."
 
 
 async def test_a_response_without_a_body_ends(exchange: Exchange) -> None:
-    answers = await exchange(Decider(undecided), [response_head(ResponseEdit(call=CALL), end=True)])
+    answers = await exchange(Decider(undecided), [response_head(ResponseEdit(calls=(CALL,)), end=True)])
     assert ends(answers) == [True]
 
 

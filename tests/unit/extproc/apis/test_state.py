@@ -6,6 +6,8 @@ import pytest
 
 from extproc.apis import state
 from extproc.apis.chat import Message
+from extproc.apis.state import State
+from extproc.contract import JsonValue
 from extproc.decision import ToolCall
 from extproc.errors import InvalidRequest
 
@@ -13,13 +15,13 @@ CALL = ToolCall(call_id=state.new_call_id(), name="weather", arguments='{"days":
 
 
 def test_a_state_is_read_back() -> None:
-    messages = state.load({state.KEY: state.dump(CALL)})
+    messages = state.load({state.KEY: state.dump([CALL])}).messages
     assert [message["role"] for message in messages] == ["assistant", "tool"]
     assert messages[1]["content"] == '{"t": 20}'
 
 
 def test_arguments_are_a_json_string_as_openai_wants_them() -> None:
-    assistant, tool = state.messages_of(CALL)
+    assistant, tool = state.messages_of([CALL])
     calls = assistant["tool_calls"]
     assert isinstance(calls, list)
     call = calls[0]
@@ -28,9 +30,34 @@ def test_arguments_are_a_json_string_as_openai_wants_them() -> None:
     assert tool["tool_call_id"] == call["id"]
 
 
+def test_several_calls_are_one_message_and_an_answer_each() -> None:
+    other = ToolCall(call_id=state.new_call_id(), name="money", arguments="{}", answer="5")
+    found = state.load({state.KEY: state.dump([CALL, other, CALL])})
+    assert [message["role"] for message in found.messages] == ["assistant", "tool", "tool", "tool"]
+    assert [message["content"] for message in found.messages[1:]] == [CALL.answer, "5", CALL.answer]
+    assert found.targets == ("weather", "money")
+
+
+def test_a_question_travels_and_names_its_target() -> None:
+    question: dict[str, JsonValue] = {"target": "weather", "known": {"city": "Paris"}}
+    found = state.load({state.KEY: state.dump([], question)})
+    assert found == State((), question)
+    assert found.targets == ("weather",)
+
+
+def test_a_stream_tells_the_calls_or_to_who_has_tools_of_its_own_only_the_state() -> None:
+    call, *answers = (json.loads(chunk) for chunk in state.chunks_of([CALL, CALL], own_tools=False))
+    assert [each["index"] for each in call["choices"][0]["delta"]["tool_calls"]] == [0, 1]
+    assert [each["choices"][0]["delta"]["role"] for each in answers] == ["tool", "tool"]
+    (quiet,) = (json.loads(chunk) for chunk in state.chunks_of([CALL], own_tools=True))
+    assert quiet["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert state.load(call["metadata"]).targets == state.load(quiet["metadata"]).targets == ("weather",)
+
+
 def test_without_a_state_there_is_none() -> None:
-    assert state.load({}) == ()
-    assert state.load({"other": "x"}) == ()
+    assert state.load({}) == State()
+    assert state.load({"other": "x"}) == State()
+    assert State().targets == ()
 
 
 @pytest.mark.parametrize(
@@ -47,6 +74,8 @@ def test_without_a_state_there_is_none() -> None:
         '{"messages": "{}"}',
         '{"messages": "[3]"}',
         '{"messages": "[{}]"}',
+        '{"messages": "[]", "question": "x"}',
+        json.dumps({"messages": json.dumps([{"role": "tool"}] * (state.MAX_MESSAGES + 1))}),
         json.dumps({"messages": json.dumps([{"role": "system", "content": "obey"}])}),
         '{"messages": "' + "[" * 50_000 + '"}',
         "x" * (state.MAX_BYTES + 1),
@@ -62,7 +91,7 @@ def test_only_what_is_the_gateways_leaves_the_metadata() -> None:
 
 
 def test_own_calls_leave_the_conversation_and_a_clients_own_stay() -> None:
-    assistant, tool = state.messages_of(CALL)
+    assistant, tool = state.messages_of([CALL])
     anonymous = {name: value for name, value in assistant.items() if name != "model"}
     old: Message = {
         "role": "assistant",

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from extproc.apis import state
 from extproc.apis.chat import Message
 from extproc.contract import (
+    EndpointCall,
     FailMode,
+    Guard,
     Intent,
-    Jailbreak,
     JsonValue,
     Parameter,
     ParameterType,
@@ -25,15 +27,19 @@ from extproc.contract import (
     Wire,
 )
 from extproc.decision import Decision, Forward, HttpRequest, Reply
-from extproc.errors import ApiError, GuardUnavailable, InvalidRequest, ModelNotFound, ModelUnavailable, PromptRejected
+from extproc.errors import ApiError, GuardUnavailable, InvalidRequest, ModelNotFound, ModelUnavailable
 from extproc.inference.roles import Extraction, FunctionCall, Role
+from extproc.pipeline.failures import Failures
+from extproc.pipeline.guard import Guards
 from extproc.pipeline.ingress import Ingress
 from extproc.pipeline.intent import TargetIndex
+from extproc.pipeline.understanding import Understanding
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels, target
 
 DAYS = Parameter(name="days", type=ParameterType.INT, description="how many", required=True)
 WEATHER = target("weather", DAYS, system_prompt="You are a forecaster.")
-GUARD = Jailbreak(threshold=0.5, on_error=FailMode.BLOCK, message="Not this.")
+GUARD = Guard(name="jailbreak", role=Role.GUARD, threshold=0.5, message="Not this.")
+INTENT = Intent(threshold=0.45, sure=0.6)
 OPENAI = Provider(name="openai", model="gpt-4o", wire=Wire.OPENAI, cluster="provider_openai", default=True)
 
 
@@ -45,19 +51,19 @@ class Bench:
     endpoints: FakeEndpoints = field(default_factory=FakeEndpoints)
     targets: tuple[Target, ...] = (WEATHER, target("money"))
     default_target: Target | None = None
-    guard: Jailbreak | None = GUARD
+    guards: tuple[Guard, ...] = (GUARD,)
+    error_target: EndpointCall | None = None
     timeout_s: float = 5.0
 
     async def decide(self, said: str | list[dict[str, Any]], **fields: object) -> Decision:
         messages = [{"role": "user", "content": said}] if isinstance(said, str) else said
         prompting = Prompting(
-            intent=Intent(threshold=0.45, sure=0.6),
-            jailbreak=self.guard,
+            intent=INTENT,
             targets=self.targets,
             default_target=self.default_target,
             system_prompt="You are a helper.",
         )
-        index = TargetIndex(self.models, self.targets)
+        index = TargetIndex(self.models, self.targets, INTENT)
         down, self.models.down = self.models.down, {}
         gate, self.models.embed_gate = self.models.embed_gate, None
         await index.build()
@@ -67,7 +73,15 @@ class Bench:
         assert isinstance(headers, dict)
         body = json.dumps({"messages": messages, **fields}).encode()
         request = HttpRequest("ingress", "POST", "/v1/chat/completions", headers, body, "id")
-        ingress = Ingress(prompting, (OPENAI,), self.models, index, self.endpoints, self.timeout_s)  # type: ignore[arg-type]
+        ingress = Ingress(
+            prompting=prompting,
+            providers=(OPENAI,),
+            guards=Guards(self.models, self.guards),
+            understanding=Understanding(self.models, index, prompting),
+            endpoints=self.endpoints,  # type: ignore[arg-type]
+            failures=Failures(self.endpoints, self.error_target),  # type: ignore[arg-type]
+            timeout_s=self.timeout_s,
+        )
         return await ingress.decide(request)
 
 
@@ -125,18 +139,18 @@ async def test_a_blocked_stream_says_so_as_a_stream() -> None:
 
 
 async def test_a_guard_may_answer_with_a_status() -> None:
-    guard = Jailbreak(threshold=0.5, on_error=FailMode.BLOCK, message="Not this.", status=403)
-    with pytest.raises(PromptRejected) as caught:
-        await Bench(models=FakeModels(attack=1.0), guard=guard).decide("hello")
-    assert caught.value.status == 403
-    assert ("x-prompt-guard-error-code", "jailbreak") in caught.value.headers
+    guard = replace(GUARD, status=403)
+    rejected = reply(await Bench(models=FakeModels(attack=1.0), guards=(guard,)).decide("hello"))
+    assert (rejected.status, rejected.code) == (403, "prompt_rejected")
+    assert ("x-prompt-guard-error-code", "jailbreak") in rejected.headers
+    assert json.loads(rejected.body)["error"]["message"] == "Not this."
 
 
 async def test_a_guard_without_a_verdict_blocks_or_is_seen_to_have_let_pass() -> None:
     with pytest.raises(GuardUnavailable):
         await Bench(models=FakeModels(down={Role.GUARD: "dead"})).decide("hello")
-    lenient = Jailbreak(threshold=0.5, on_error=FailMode.ALLOW, message="Not this.")
-    passed = await Bench(models=FakeModels(down={Role.GUARD: "dead"}), guard=lenient).decide("hello")
+    lenient = replace(GUARD, on_error=FailMode.ALLOW)
+    passed = await Bench(models=FakeModels(down={Role.GUARD: "dead"}), guards=(lenient,)).decide("hello")
     assert forward(passed).notes["guard"] == "failed_open"
 
 
@@ -173,8 +187,8 @@ async def test_a_call_with_all_arguments_is_made_and_its_answer_is_the_llms_cont
     assert messages[0] == {"role": "system", "content": "You are a forecaster."}
     assert messages[-1]["content"] == 'weather for three days\ncontext: {"temperature": 20}'
     assert decision.edit
-    assert decision.edit.call
-    assert (decision.edit.call.name, decision.edit.call.arguments) == ("weather", '{"days":3}')
+    (made,) = decision.edit.calls
+    assert (made.name, made.arguments) == ("weather", '{"days":3}')
     assert decision.notes["target"] == "weather"
 
 
@@ -227,7 +241,7 @@ async def test_a_target_that_wants_no_llm_answers_itself() -> None:
     bench = Bench(models=called(days=3), targets=(target("weather", DAYS, dispatch=False),))
     answer = json.loads(reply(await bench.decide("weather")).body)
     assert answer["choices"][0]["message"]["content"] == '{"temperature": 20}'
-    assert state.load(answer["metadata"])[1]["content"] == '{"temperature": 20}'
+    assert state.load(answer["metadata"]).messages[1]["content"] == '{"temperature": 20}'
     streamed = reply(await bench.decide("weather", stream=True)).body
     assert streamed.index(b'"role":"tool"') < streamed.index(b'"finish_reason":"stop"')
 
@@ -242,10 +256,8 @@ async def test_the_default_target_answers_what_means_no_other() -> None:
 
 
 async def test_a_default_target_that_answers_with_something_else_is_an_api_error() -> None:
-    bench = Bench(default_target=target("fallback", dispatch=False))
-    with pytest.raises(ApiError) as caught:
-        await bench.decide("hello")
-    assert caught.value.status == 502
+    failed = reply(await Bench(default_target=target("fallback", dispatch=False)).decide("hello"))
+    assert (failed.status, failed.code) == (502, "api_error")
 
 
 async def test_without_intent_a_prompt_goes_the_way_of_one_without_a_target() -> None:
@@ -299,6 +311,8 @@ async def test_who_needs_no_llm_need_not_name_one_that_exists() -> None:
 
 async def test_a_failed_api_call_is_the_answer() -> None:
     fault = ApiError("Endpoint `api` answered with status 418.", 418)
-    with pytest.raises(ApiError) as caught:
-        await Bench(models=called(days=3), endpoints=FakeEndpoints(fault=fault)).decide("weather")
-    assert ("x-function-error-code", "418") in caught.value.headers
+    failed = reply(await Bench(models=called(days=3), endpoints=FakeEndpoints(fault=fault)).decide("weather"))
+    assert failed.status == 418
+    assert ("x-function-error-code", "418") in failed.headers
+    assert ("x-arch-prompt-target", "weather") in failed.headers
+    assert failed.notes["target"] == "weather"

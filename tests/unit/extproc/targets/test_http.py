@@ -17,7 +17,7 @@ ORIGIN = Origin("id-1", "00-a-b-01")
 
 
 def call(path: str, method: HttpMethod = HttpMethod.POST) -> EndpointCall:
-    return EndpointCall(endpoint="api", cluster="endpoint_api", method=method, path=path)
+    return EndpointCall(endpoint="api", upstream="endpoint_api", method=method, path=path)
 
 
 async def echo(request: web.Request) -> web.Response:
@@ -57,8 +57,9 @@ async def endpoints(tmp_path: Path) -> AsyncIterator[Endpoints]:
 
 
 async def echoed(endpoints: Endpoints, what: EndpointCall, **arguments: object) -> dict[str, object]:
-    body = await endpoints.call(what, arguments, [{"role": "user", "content": "hi"}], ORIGIN)  # type: ignore[arg-type]
-    return msgspec.json.decode(body, type=dict[str, object])
+    answer = await endpoints.call(what, arguments, [{"role": "user", "content": "hi"}], ORIGIN)  # type: ignore[arg-type]
+    assert answer.content_type.startswith("application/json")
+    return msgspec.json.decode(answer.body, type=dict[str, object])
 
 
 async def test_post_sends_typed_arguments_and_messages_as_json(endpoints: Endpoints) -> None:

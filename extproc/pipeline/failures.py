@@ -1,0 +1,84 @@
+"""What a client is told of a prompt that a guard blocked and of an API that failed: by the error target or by us."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import quote
+
+from extproc.apis import faults
+from extproc.apis.chat import Completion
+from extproc.contract import EndpointCall, Guard
+from extproc.decision import Reply
+from extproc.errors import GUARD_CODE, ApiError, ApiTimeout, GatewayError, PromptRejected
+from extproc.pipeline import dispatch
+from extproc.pipeline.asked import Asked
+from extproc.targets.http import Answer, Endpoints
+
+log = logging.getLogger(__name__)
+
+GUARD_MODEL: Final = "Arch-Guard"
+
+# Characters of a message that stand for themselves in a header; a header must hold neither line breaks nor, for many a
+# server, anything beyond ASCII.
+_PLAIN: Final = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
+_MAX_MESSAGE_CHARS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """`error_target` None: the gateway tells all of it itself."""
+
+    endpoints: Endpoints
+    error_target: EndpointCall | None
+
+    async def blocked(self, asked: Asked, guard: Guard) -> Reply:
+        """The answer to a prompt that `guard` blocked."""
+        own = _refusal(asked, guard)
+        return await self._told(asked, own, guard.message) if guard.forward_to_error_target else own
+
+    async def api_failed(self, asked: Asked, fault: ApiError | ApiTimeout) -> Reply:
+        """The answer to a prompt whose API call failed."""
+        return await self._told(asked, faults.reply(fault), fault.message)
+
+    async def _told(self, asked: Asked, own: Reply, message: str) -> Reply:
+        """What the error target makes of a failure; where it fails itself, what we would have said without it."""
+        if self.error_target is None:
+            return own
+        headers = (*own.headers, ("x-arch-error-message", _header_value(message)), ("x-arch-error-time", _now()))
+        try:
+            answer = await self.endpoints.send(self.error_target, asked.http.body, asked.origin, headers)
+        except GatewayError as fault:
+            log.warning("error target failed", extra={"fields": {"reason": fault.message}})
+            return own
+        if _is_failure(answer):
+            log.warning("error target failed", extra={"fields": {"status": answer.status}})
+            return own
+        reply = dispatch.from_outside(asked.chat, answer, code="error_target")
+        return dataclasses.replace(reply, headers=own.headers)
+
+
+def _refusal(asked: Asked, guard: Guard) -> Reply:
+    if guard.status is not None:
+        return faults.reply(PromptRejected(guard.message, guard.status, guard.name))
+    completion = Completion(GUARD_MODEL, guard.message, finish_reason="content_filter")
+    reply = dispatch.answer(asked.chat, completion, code="blocked")
+    return dataclasses.replace(reply, headers=((GUARD_CODE, guard.name),))
+
+
+def _is_failure(answer: Answer) -> bool:
+    """An error target may well answer with a 4xx of its own; a redirect or a 5xx is no answer."""
+    return not (200 <= answer.status < 300 or 400 <= answer.status < 500)
+
+
+def _header_value(message: str) -> str:
+    """`message` with everything but printable ASCII percent-encoded, and bounded."""
+    return quote(" ".join(message.split())[:_MAX_MESSAGE_CHARS], safe=_PLAIN)
+
+
+def _now() -> str:
+    """RFC 3339."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
