@@ -35,7 +35,12 @@ def read(messages: Sequence[Message]) -> Turn:
     spoken = [message for message in messages if message["role"] in {"user", "assistant"}]
     start = _turn_start(spoken, len(spoken))
     turn = spoken[start:]
-    if not turn and messages[-1]["role"] == "tool" and any(message["role"] == "user" for message in messages):
+    if (
+        not turn
+        and messages
+        and messages[-1]["role"] == "tool"
+        and any(message["role"] == "user" for message in messages)
+    ):
         return Turn(said="", dialogue=(), is_answer=False, is_tool_result=True)
     if not turn:
         raise InvalidRequest("`messages` must end with a message of role `user`.")
