@@ -1,4 +1,4 @@
-"""Which prompt targets a prompt may mean: cosine similarity of embeddings."""
+"""Which prompt targets a prompt may mean: every target with a score."""
 
 from __future__ import annotations
 
@@ -12,56 +12,97 @@ import numpy as np
 
 from extproc.contract import Intent, Target
 from extproc.inference.roles import FloatMatrix, Models, Role, RoleUnavailable
+from extproc.pipeline.likeness import likeness, overlap, stems, views, vocabulary
 
 log = logging.getLogger(__name__)
 
 _RETRY_S: Final = 0.5
+# How often the targets' embeddings are held against the model's: it may be another one since.
+_CHECK_S: Final = 10.0
+# Embeddings of one text by one model differ by less, whatever machine computed them.
+_SAME: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A target and the cosine similarity of the prompt to it, in [-1, 1]."""
+    """A target and how well the prompt fits it, in [-1, 1]."""
 
     target: Target
     score: float
 
 
-def description(target: Target) -> str:
-    """The text that stands for a target: its name as words, then what it is for."""
-    words = target.name.replace("_", " ").replace("-", " ")
-    return f"{words}: {target.description}"
-
-
 class TargetIndex:
-    """The targets' embeddings, made once, as soon as the embedding model answers."""
+    """The targets' embeddings: made once, as soon as the embedding model answers, and anew when it is another one.
 
-    def __init__(self, models: Models, targets: Sequence[Target], intent: Intent) -> None:
+    `nli`: the weights of a score where the role `nli` has a model, None where it has none.
+    """
+
+    def __init__(self, models: Models, targets: Sequence[Target], nli: Intent | None = None) -> None:
         self._models = models
         self._targets = tuple(targets)
-        self._intent = intent
+        self._vocabularies = [vocabulary(target) for target in self._targets]
+        self._nli = nli
+        # A row for each view of a target, then for each of its examples, target after target.
         self._vectors: FloatMatrix | None = None
 
     @property
     def ready(self) -> bool:
-        return self._vectors is not None
+        return self._vectors is not None or not self._targets
+
+    async def keep(self) -> None:
+        """Builds the index and keeps it true. Runs until cancelled."""
+        while True:
+            if not await self._is_true():
+                await self.build()
+            await asyncio.sleep(_CHECK_S)
 
     async def build(self) -> None:
-        """Returns when every target has its embedding, however long the model takes to come up."""
+        """Returns when every target has its embeddings, however long the model takes to come up."""
         told = False
-        while self._vectors is None:
+        while self._targets:
             try:
-                texts = [description(target) for target in self._targets]
-                self._vectors = await self._models.embed(texts) if texts else np.empty((0, 0), dtype=np.float32)
+                self._vectors = await self._models.embed(
+                    [text for target in self._targets for text in (*views(target), *target.examples)]
+                )
             except RoleUnavailable as error:
                 if not told:
                     log.info("targets wait for the embedding model", extra={"fields": {"reason": error.reason}})
                 told = True
                 await asyncio.sleep(_RETRY_S)
+            else:
+                return
+
+    async def _is_true(self) -> bool:
+        """Whether the model embeds the first text as it did; a model that does not answer has not changed."""
+        if self._vectors is None:
+            return not self._targets
+        try:
+            (vector,) = await self._models.embed([views(self._targets[0])[0]])
+        except RoleUnavailable:
+            return True
+        first = self._vectors[0]
+        same = vector.shape == first.shape and float(np.abs(vector - first).max()) < _SAME
+        if not same:
+            log.warning("the embedding model is another one: the targets are embedded anew")
+        return same
 
     async def rank(self, text: str) -> list[Scored]:
         """Every target, best first. Raises `RoleUnavailable`."""
         if not self._targets:
             return []
+        embedded, entailed = await asyncio.gather(self._cosines(text), self._entailments(text))
+        scores = self._likenesses(text, embedded)
+        if self._nli is not None and entailed is not None:
+            weights = self._nli
+            scores = [
+                weights.nli_weight * entailment + weights.embedding_weight * score
+                for entailment, score in zip(entailed, scores, strict=True)
+            ]
+        ranked = [Scored(target, score) for target, score in zip(self._targets, scores, strict=True)]
+        return sorted(ranked, key=lambda scored: -scored.score)
+
+    async def _cosines(self, text: str) -> FloatMatrix:
+        """The cosine of `text` to every row of the index."""
         if self._vectors is None:
             raise RoleUnavailable(Role.EMBED, "unreachable", "the targets have no embeddings yet")
         (vector,) = await self._models.embed([text])
@@ -69,5 +110,25 @@ class TargetIndex:
             raise RoleUnavailable(
                 Role.EMBED, "malformed", f"dimension {vector.shape}, the targets have {self._vectors.shape[1:]}"
             )
-        scores = self._vectors @ vector
-        return [Scored(self._targets[index], float(scores[index])) for index in np.argsort(-scores)]
+        cosines: FloatMatrix = self._vectors @ vector
+        return cosines
+
+    async def _entailments(self, text: str) -> tuple[float, ...] | None:
+        """For each target, how likely the prompt entails its description; None without a model that says so."""
+        if self._nli is None:
+            return None
+        try:
+            return await self._models.entailments(text, [target.description for target in self._targets])
+        except RoleUnavailable as error:
+            # The embeddings alone are a worse answer than both, and a better one than none.
+            log.warning("intent without entailment", extra={"fields": {"reason": error.reason}})
+            return None
+
+    def _likenesses(self, text: str, cosines: FloatMatrix) -> list[float]:
+        words, scores, row = stems(text), [], 0
+        for target, vocabulary_ in zip(self._targets, self._vocabularies, strict=True):
+            examples = row + len(views(target))
+            end = examples + len(target.examples)
+            scores.append(likeness(cosines[row:examples], cosines[examples:end], overlap(words, vocabulary_)))
+            row = end
+        return scores

@@ -39,6 +39,8 @@ class FakeModels:
     confidence: float = 0.9
     # The embedding of a text is the sum of the unit vectors of the words that it holds, normalised.
     words: tuple[str, ...] = ("weather", "money")
+    # How likely every prompt entails these hypotheses; any other one is not entailed.
+    entailment: dict[str, float] = field(default_factory=dict)
     down: dict[Role, str] = field(default_factory=dict)
     asked: list[Role] = field(default_factory=list)
     guard_gate: asyncio.Event | None = None
@@ -65,7 +67,7 @@ class FakeModels:
 
     async def entailments(self, premise: str, hypotheses: Sequence[str]) -> tuple[float, ...]:
         self._ask(Role.NLI)
-        return tuple(1.0 for _ in hypotheses)
+        return tuple(self.entailment.get(hypothesis, 0.0) for hypothesis in hypotheses)
 
     async def call_functions(self, messages: Sequence[Message], tools: Sequence[JsonValue]) -> Extraction:
         self._ask(Role.FUNCTION)

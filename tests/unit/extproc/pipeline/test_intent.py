@@ -1,45 +1,63 @@
 """Which targets a prompt may mean."""
 
+import asyncio
+
+import msgspec
 import pytest
 
-from extproc.contract import Intent
+from extproc.contract import Intent, Target
 from extproc.inference.roles import Role, RoleUnavailable
-from extproc.pipeline.intent import TargetIndex, description
+from extproc.pipeline import intent
+from extproc.pipeline.intent import TargetIndex
 from tests.unit.extproc.fakes import FakeModels, target
 
-INTENT = Intent(threshold=0.5)
+
+def with_examples(name: str, *examples: str) -> Target:
+    return msgspec.structs.replace(target(name), examples=examples)
+
+
+async def built(models: FakeModels, *targets: Target, nli: Intent | None = None) -> TargetIndex:
+    index = TargetIndex(models, targets, nli)
+    await index.build()
+    return index
 
 
 async def test_targets_are_ranked_by_similarity() -> None:
-    models = FakeModels()
-    index = TargetIndex(models, (target("money"), target("weather")), INTENT)
+    index = TargetIndex(FakeModels(), (target("money"), target("weather")))
     assert not index.ready
     await index.build()
     ranked = await index.rank("the weather today")
     assert index.ready
     assert [scored.target.name for scored in ranked] == ["weather", "money"]
-    assert ranked[0].score > 0.9
+    assert ranked[0].score > 0.8
     assert ranked[1].score < 0.1
 
 
-async def test_targets_are_embedded_once() -> None:
+async def test_targets_are_embedded_once_and_in_one_call() -> None:
     models = FakeModels()
-    index = TargetIndex(models, (target("money"), target("weather")), INTENT)
-    await index.build()
+    index = await built(models, with_examples("money", "pay", "send"), target("weather"))
     await index.rank("a")
     await index.rank("b")
     assert models.asked.count(Role.EMBED) == 1 + 2
 
 
+async def test_a_prompt_like_an_example_means_its_target() -> None:
+    models = FakeModels(words=("pay", "umbrella"))
+    index = await built(models, with_examples("money", "pay"), with_examples("weather", "umbrella"))
+    best, other = await index.rank("do I need an umbrella")
+    assert best.target.name == "weather"
+    without = await (await built(models, target("money"), target("weather"))).rank("do I need an umbrella")
+    assert best.score - other.score > without[0].score - without[1].score + 0.3
+
+
 async def test_before_the_targets_are_embedded_there_is_no_intent() -> None:
     with pytest.raises(RoleUnavailable):
-        await TargetIndex(FakeModels(), (target("money"),), INTENT).rank("money")
+        await TargetIndex(FakeModels(), (target("money"),)).rank("money")
 
 
 async def test_without_targets_no_model_is_asked() -> None:
     models = FakeModels()
-    index = TargetIndex(models, (), INTENT)
-    await index.build()
+    index = await built(models)
     assert index.ready
     assert await index.rank("hello") == []
     assert models.asked == []
@@ -47,12 +65,42 @@ async def test_without_targets_no_model_is_asked() -> None:
 
 async def test_a_model_of_another_size_is_not_multiplied_by() -> None:
     models = FakeModels()
-    index = TargetIndex(models, (target("money"),), INTENT)
-    await index.build()
+    index = await built(models, target("money"))
     models.words = ("one", "two", "three")
     with pytest.raises(RoleUnavailable, match="malformed"):
         await index.rank("money")
 
 
-def test_the_name_counts_as_words() -> None:
-    assert description(target("get_current-weather")) == "get current weather: about get_current-weather"
+@pytest.mark.parametrize("words", [("money", "weather"), ("one", "two", "three")])
+async def test_when_the_model_is_another_one_the_targets_are_embedded_anew(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intent, "_CHECK_S", 0.001)
+    models = FakeModels(words=("weather", "money"))
+    index = TargetIndex(models, (target("money"), target("weather")))
+    await index.build()
+    models.words = words
+    keeping = asyncio.create_task(index.keep())
+    built = models.asked.count(Role.EMBED)
+    async with asyncio.timeout(5):
+        while models.asked.count(Role.EMBED) < built + 3:  # noqa: ASYNC110 - the check, the new embeddings, a check
+            await asyncio.sleep(0.001)
+    keeping.cancel()
+    assert (await index.rank("one money"))[0].score > 0.3
+
+
+async def test_entailment_and_embedding_are_weighed() -> None:
+    models = FakeModels(entailment={"about weather": 1.0, "about money": 0.0})
+    plain = await (await built(models, target("money"), target("weather"))).rank("money")
+    index = await built(models, target("money"), target("weather"), nli=Intent(threshold=0.3))
+    best, other = await index.rank("money")
+    assert [plain[0].target.name, best.target.name] == ["money", "weather"]
+    assert best.score == pytest.approx(0.7 + 0.3 * plain[1].score)
+    assert other.score == pytest.approx(0.3 * plain[0].score)
+
+
+async def test_without_an_answer_of_the_nli_model_the_embedding_decides() -> None:
+    models = FakeModels(down={Role.NLI: "timeout"})
+    index = await built(models, target("money"), target("weather"), nli=Intent(threshold=0.3))
+    plain = await (await built(models, target("money"), target("weather"))).rank("money")
+    assert await index.rank("money") == plain
