@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from extproc.apis.chat import encode_json
-from extproc.contract import FilterContract, Inference, Listener
+from extproc.contract import FilterContract, Inference, Listener, Role
 from extproc.decision import Decision, HttpRequest, Reply
 from extproc.errors import MethodNotAllowed, NotFound
 from extproc.inference.health import ModelHealth
@@ -85,8 +85,9 @@ async def open_gateway(contract: FilterContract) -> AsyncIterator[Gateway]:
             health = ModelHealth(models, contract.inference.models)
             tasks.append(watches.create_task(health.watch()))
         if contract.prompting is not None and contract.inference is not None:
-            targets = TargetIndex(models, contract.prompting.targets, contract.prompting.intent)
-            tasks.append(watches.create_task(targets.build()))
+            nli = contract.prompting.intent if Role.NLI in contract.inference.models else None
+            targets = TargetIndex(models, contract.prompting.targets, nli)
+            tasks.append(watches.create_task(targets.keep()))
             ingress = Ingress(
                 prompting=contract.prompting,
                 providers=contract.providers,
