@@ -1,0 +1,218 @@
+"""English that is spelled otherwise: shifted alphabets, backwards, with digits for letters, letter by letter. Used by
+readings.py.
+
+Each decoder is a guess that the list of English words decides: what it finds are words where there were none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from string import ascii_lowercase, ascii_uppercase
+from typing import Final
+
+from extproc.pipeline.encodings import Decoded, Decoder
+from extproc.pipeline.words import LETTERS, WORDS, is_word, likeness, segment
+
+BACKWARDS: Final = "backwards"
+
+
+def _shifted(by: int) -> str:
+    return ascii_lowercase[by:] + ascii_lowercase[:by]
+
+
+def _table(plain: str) -> dict[int, str]:
+    """From the alphabet to `plain`, in both cases."""
+    return {
+        ord(char): letter
+        for letters in ((ascii_lowercase, plain), (ascii_uppercase, plain.upper()))
+        for char, letter in zip(*letters, strict=True)
+    }
+
+
+# Every shift, of which 13 is the one in use, and the alphabet backwards.
+_ALPHABETS: Final = {**{str(by): _table(_shifted(by)) for by in range(1, 26)}, "atbash": _table(ascii_lowercase[::-1])}
+
+# How the most frequent words look in each cipher: one look-up a word tells which one to try.
+_TELLING: Final = tuple(word for word in WORDS[:6000] if len(word) >= 4)
+_MOST_TELLING: Final = 1500
+
+
+def _told() -> dict[str, tuple[str, ...]]:
+    told: dict[str, tuple[str, ...]] = {}
+    known = set(WORDS)
+    for name, table in _ALPHABETS.items():
+        # The table decodes; a word is encoded with that of the opposite shift. The alphabet backwards is its own.
+        encode = _ALPHABETS[str(26 - int(name))] if name.isdigit() else table
+        for word in _TELLING if name == "13" else _TELLING[:_MOST_TELLING]:
+            coded = word.translate(encode)
+            if coded not in known:
+                told[coded] = (*told.get(coded, ()), name)
+    for word in _TELLING:
+        coded = word[::-1]
+        if coded not in known:
+            told[coded] = (*told.get(coded, ()), BACKWARDS)
+    return told
+
+
+_TOLD: Final = _told()
+
+# Three words that are English in one and the same cipher and in no other way are no accident; and the words between
+# them belong to it.
+_FEWEST: Final = 3
+_BETWEEN: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    cipher: str
+    start: int
+    end: int
+
+
+def cipher_texts(text: str) -> list[Decoded]:
+    """Stretches of a shifted alphabet, or of words written backwards."""
+    found: list[Decoded] = []
+    for stretch in _stretches(text):
+        if found and stretch.start < found[-1].end:
+            continue
+        coded = text[stretch.start : stretch.end]
+        if stretch.cipher == BACKWARDS:
+            # Either the whole is backwards or each word is: a reader tries both.
+            plain = f"{coded[::-1]}\n{LETTERS.sub(lambda word: word.group()[::-1], coded)}"
+        else:
+            plain = coded.translate(_ALPHABETS[stretch.cipher])
+        if likeness(plain) >= 0.5 > likeness(coded):
+            found.append(Decoded(stretch.start, stretch.end, plain))
+    return found
+
+
+def _stretches(text: str) -> list[_Stretch]:
+    """From the first to the last telling word of one cipher, with the unknown words around; in order of their start."""
+    last: dict[str, tuple[int, int, int]] = {}  # cipher: first word, last word, how many tell
+    done: list[tuple[str, int, int]] = []
+    words = [(word.start(), word.end(), word.group().lower()) for word in LETTERS.finditer(text)]
+    for index, (_, _, word) in enumerate(words):
+        for cipher in _TOLD.get(word, ()):
+            first, previous, count = last.get(cipher, (index, index, 0))
+            if index - previous > _BETWEEN:
+                if count >= _FEWEST:
+                    done.append((cipher, first, previous))
+                first, count = index, 0
+            last[cipher] = (first, index, count + 1)
+    done += [(cipher, first, previous) for cipher, (first, previous, count) in last.items() if count >= _FEWEST]
+    stretches = []
+    for cipher, first, previous in done:
+        start, end = first, previous
+        while start > 0 and _may_belong(words[start - 1][2], cipher):
+            start -= 1
+        while end + 1 < len(words) and _may_belong(words[end + 1][2], cipher):
+            end += 1
+        stretches.append(_Stretch(cipher, words[start][0], words[end][1]))
+    return sorted(stretches, key=lambda stretch: (stretch.start, -stretch.end))
+
+
+def _may_belong(word: str, cipher: str) -> bool:
+    """Whether this is no English, or English in the cipher too: a word may be both."""
+    return not is_word(word) or is_word(word[::-1] if cipher == BACKWARDS else word.translate(_ALPHABETS[cipher]))
+
+
+_LEET: Final = {
+    "0": "o",
+    "1": "il",
+    "2": "z",
+    "3": "e",
+    "4": "a",
+    "5": "s",
+    "6": "g",
+    "7": "t",
+    "8": "b",
+    "9": "g",
+    "@": "a",
+    "$": "s",
+    "!": "il",
+    "|": "il",
+    "+": "t",
+    "€": "e",
+    "£": "l",
+    "¥": "y",
+    "¢": "c",
+}
+_LEET_WORD: Final = re.compile(r"[A-Za-z0-9@$!|+€£¥¢]{3,}")
+_ORDINAL: Final = re.compile(r"[0-9]*(?:1st|2nd|3rd|[0-9]th)|[0-9]+s")
+_MOST_WAYS: Final = 64
+
+
+def leet_texts(text: str) -> list[Decoded]:
+    """Words with digits and signs for letters, where there are two of them or a long one."""
+    found: list[Decoded] = []
+    letters = 0
+    for token in _LEET_WORD.finditer(text):
+        word = token.group().rstrip("!")
+        if word.isalpha() or len(word) < 3 or not any(char.isalpha() for char in word) or _ORDINAL.fullmatch(word):
+            continue
+        plain = _leet(word)
+        if plain is not None:
+            found.append(Decoded(token.start(), token.start() + len(word), plain))
+            letters += len(plain)
+    return found if letters >= 7 else []
+
+
+def _leet(word: str) -> str | None:
+    choices = [_LEET.get(char, char) for char in word.lower()]
+    for ways, spelled in enumerate(product(*choices)):
+        plain = "".join(spelled)
+        if is_word(plain):
+            return plain
+        if ways >= _MOST_WAYS:
+            break
+    return None
+
+
+_LETTER_BY_LETTER: Final = re.compile(r"(?<![^\W_])[^\W_](?:[\W_]{1,4}[^\W_](?![^\W_])){4,}")
+
+
+def spelled_texts(text: str) -> list[Decoded]:
+    """Letters apart: "i g n o r e", "i.g.n.o.r.e". What is wider apart than most is a new word."""
+    found: list[Decoded] = []
+    for run in _LETTER_BY_LETTER.finditer(text):
+        letters, gaps = run.group()[0], []
+        pieces = re.findall(r"([\W_]+)([^\W_])", run.group())
+        usual = Counter(len(gap) for gap, _ in pieces).most_common(1)[0][0]
+        for gap, letter in pieces:
+            if len(gap) > usual or (gap.isspace() != pieces[0][0].isspace()):
+                gaps.append(len(letters))
+            letters += letter
+        words = [letters[start:end] for start, end in zip([0, *gaps], [*gaps, len(letters)], strict=True)]
+        said = " ".join(word if is_word(word) else " ".join(segment(word)) for word in words)
+        if _says(said):
+            found.append(Decoded(*run.span(), said))
+    return found
+
+
+_UNSPACED: Final = re.compile(r"[A-Za-z]{16,}")
+
+
+def unspaced_texts(text: str) -> list[Decoded]:
+    """Three words or more with no space between them."""
+    found: list[Decoded] = []
+    for run in _UNSPACED.finditer(text):
+        if is_word(run.group()):
+            continue
+        words = segment(run.group())
+        if sum(len(word) >= 3 for word in words) >= 3 and all(map(is_word, words)):
+            found.append(Decoded(*run.span(), " ".join(words)))
+    return found
+
+
+def _says(text: str) -> bool:
+    """Mostly words of three letters or more: any letters can be cut into shorter ones."""
+    words = text.split()
+    long = sum(len(word) for word in words if len(word) >= 3 and is_word(word))
+    return long >= 0.6 * sum(map(len, words)) and long >= 5
+
+
+DECODERS: Final[Sequence[Decoder]] = (cipher_texts, leet_texts, spelled_texts, unspaced_texts)

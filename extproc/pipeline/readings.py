@@ -1,0 +1,98 @@
+"""A text as a guard should read it: in plain letters, and once more with everything decoded that hides in it.
+
+Honest prose has one reading. What is hidden has more, so that an attack is read however it is written; the guard's
+model is trained on the same readings. Pure; a megabyte takes well under a second.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from extproc.pipeline import ciphers, encodings
+from extproc.pipeline.encodings import Decoded
+from extproc.pipeline.folding import smuggled, spaced, visible
+
+# An encoding within an encoding, and one more.
+_DEPTH: Final = 3
+# Around what was decoded in a long text, so many characters are read again with it: they say what it is for.
+_CONTEXT: Final = 160
+
+_WORD: Final = r"[^\W\d_]++"
+_JOINED: Final = re.compile(rf"(?<![^\W_]){_WORD}(?:([._+\-*|~=/\\,;:]){_WORD}(?:\1{_WORD})+)")
+_HUMPS: Final = re.compile(r"(?<![^\W_])[A-Za-z]?[a-z]++(?:[A-Z][a-z]++){2,}(?![^\W_])")
+_HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+def readings(text: str) -> tuple[str, ...]:
+    """The text normalised; then, where something is encoded in it, the decoded places with their surroundings, one
+    reading for each layer of encoding. At most five, none twice.
+    """
+    plain = visible(text)
+    found = [_words(plain)]
+    hidden = smuggled(text)
+    if hidden:
+        found.append(_words(visible(hidden)))
+        plain = f"{plain}\n{visible(hidden)}"
+    for _ in range(_DEPTH):
+        plain, decoded = _decode(plain)
+        if not decoded:
+            break
+        found.append(_words("\n".join(decoded)))
+    return tuple(dict.fromkeys(found))
+
+
+def _words(text: str) -> str:
+    """Words that are joined by signs or by capitals, as words; white space made even."""
+    text = _JOINED.sub(lambda found: found.group().replace(found.group(1), " "), text)
+    return spaced(_HUMPS.sub(lambda found: _HUMP.sub(" ", found.group()), text))
+
+
+def _decode(text: str) -> tuple[str, list[str]]:
+    """One layer: the text with every segment decoded in its place, and the places where that changed it."""
+    changed: list[tuple[int, int]] = []
+    for decoder in (*encodings.DECODERS, *ciphers.DECODERS):
+        segments = decoder(text)
+        if segments:
+            text, changed = _replace(text, segments, changed)
+    return text, _surroundings(text, changed)
+
+
+def _replace(
+    text: str, segments: Sequence[Decoded], changed: Sequence[tuple[int, int]]
+) -> tuple[str, list[tuple[int, int]]]:
+    """The text with each segment replaced by what it means, and all that has changed so far, where it stands now."""
+    pieces: list[str] = []
+    moves: list[tuple[int, int]] = []  # from this place of the old text on, so much further back
+    now: list[tuple[int, int]] = []
+    at = length = 0
+    for segment in segments:
+        meant = f" {visible(segment.text)} "
+        pieces += (text[at : segment.start], meant)
+        length += segment.start - at
+        now.append((length, length + len(meant)))
+        length += len(meant)
+        at = segment.end
+        moves.append((segment.end, length - segment.end))
+    pieces.append(text[at:])
+    moved = iter([*moves, (len(text) + 1, 0)])
+    shift, (border, following) = 0, next(moved)
+    for start, end in changed:
+        while start >= border:
+            shift = following
+            border, following = next(moved)
+        now.append((start + shift, end + shift))
+    return "".join(pieces), sorted(now)
+
+
+def _surroundings(text: str, changed: Sequence[tuple[int, int]]) -> list[str]:
+    """Each changed place with the text around it, cut between words; what overlaps is one."""
+    places: list[list[int]] = []
+    for start, end in changed:
+        first, last = max(0, start - _CONTEXT), min(len(text), end + _CONTEXT)
+        if places and first <= places[-1][1]:
+            places[-1][1] = max(places[-1][1], last)
+        else:
+            places.append([first, last])
+    return [text[first:last] for first, last in places]
