@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from extproc.apis.chat import Message, chunk, encode_json, new_id
+from extproc.apis.chat import Message, chunk, encode_json, new_id, texts
 from extproc.contract import JsonValue
 from extproc.decision import ToolCall
 from extproc.errors import InvalidRequest
@@ -146,25 +146,37 @@ def is_own(message: Message) -> bool:
 
 
 def without_own_calls(messages: Sequence[Message]) -> list[Message]:
-    """The conversation without the tool calls that the gateway made and their answers; a client's own stay."""
+    """The conversation without the tool calls that the gateway made and their answers; a client's own stay.
+
+    A client that puts the chunks of a stream together has one message of ours and the LLM's: what is not ours stays.
+    """
     kept: list[Message] = []
-    own: set[object] = set()
+    own: set[str] = set()
     for message in messages:
-        ids = _call_ids(message)
-        if ids and (is_own(message) or all(call_id.startswith(_CALL_PREFIX) for call_id in ids)):
-            own.update(ids)
+        calls = _calls(message)
+        rest = [] if is_own(message) else [call for call in calls if not _is_own_id(call.get("id"))]
+        if len(rest) < len(calls):
+            own.update(str(call.get("id")) for call in calls if call not in rest)
+            remains = _with_calls(message, rest)
+            if rest or any(texts(remains)):
+                kept.append(remains)
         elif not (message.get("role") == "tool" and _answers_own(message, own)):
             kept.append(message)
     return kept
 
 
-def _answers_own(message: Message, own: set[object]) -> bool:
+def _with_calls(message: Message, calls: list[dict[str, JsonValue]]) -> Message:
+    rest = {name: value for name, value in message.items() if name != "tool_calls"}
+    return {**rest, "tool_calls": list[JsonValue](calls)} if calls else rest
+
+
+def _answers_own(message: Message, own: set[str]) -> bool:
     call_id = message.get("tool_call_id")
-    return call_id in own or (isinstance(call_id, str) and call_id.startswith(_CALL_PREFIX))
+    return _is_own_id(call_id) or (isinstance(call_id, str) and call_id in own)
 
 
-def _call_ids(message: Message) -> list[str]:
-    return [str(call.get("id", "")) for call in _calls(message)]
+def _is_own_id(call_id: JsonValue) -> bool:
+    return isinstance(call_id, str) and call_id.startswith(_CALL_PREFIX)
 
 
 def _called(message: Message) -> list[str]:

@@ -117,6 +117,18 @@ def test_own_calls_leave_the_conversation_and_a_clients_own_stay() -> None:
     assert state.without_own_calls(messages) == [user, *own, user]
 
 
+def test_of_a_message_that_is_half_ours_the_other_half_stays() -> None:
+    assistant, tool = state.messages_of([CALL])
+    assert isinstance(assistant["tool_calls"], list)
+    other: dict[str, JsonValue] = {"id": "theirs", "type": "function"}
+    put_together: Message = {"role": "assistant", "content": "20", "tool_calls": [*assistant["tool_calls"], other]}
+    assert state.without_own_calls([put_together, tool]) == [
+        {"role": "assistant", "content": "20", "tool_calls": [other]}
+    ]
+    without_other: Message = {**put_together, "tool_calls": assistant["tool_calls"]}
+    assert state.without_own_calls([without_other, tool]) == [{"role": "assistant", "content": "20"}]
+
+
 def test_a_question_of_the_gateway_stays_in_the_conversation() -> None:
     question = {"role": "assistant", "model": "Arch-Function", "content": "Could you ..."}
     assert state.is_own(question)

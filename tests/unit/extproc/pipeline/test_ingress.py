@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -13,96 +12,11 @@ from msgspec.structs import replace
 
 from extproc.apis import state
 from extproc.apis.chat import Message
-from extproc.contract import (
-    EndpointCall,
-    FailMode,
-    Guard,
-    Intent,
-    JsonValue,
-    Parameter,
-    ParameterType,
-    Prompting,
-    Provider,
-    Target,
-    Wire,
-)
-from extproc.decision import Decision, Forward, HttpRequest, Reply
+from extproc.contract import FailMode, JsonValue
 from extproc.errors import ApiError, GuardUnavailable, InvalidRequest, ModelNotFound, ModelUnavailable
 from extproc.inference.roles import Extraction, FunctionCall, Role
-from extproc.pipeline.failures import Failures
-from extproc.pipeline.guard import Guards
-from extproc.pipeline.ingress import Ingress
-from extproc.pipeline.intent import TargetIndex
-from extproc.pipeline.understanding import Understanding
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels, target
-
-DAYS = Parameter(name="days", type=ParameterType.INT, description="how many", required=True)
-WEATHER = target("weather", DAYS, system_prompt="You are a forecaster.")
-GUARD = Guard(name="jailbreak", role=Role.GUARD, threshold=0.5, message="Not this.")
-INTENT = Intent(threshold=0.45, sure=0.6)
-OPENAI = Provider(name="openai", model="gpt-4o", wire=Wire.OPENAI, cluster="provider_openai", default=True)
-
-
-@dataclass
-class Bench:
-    """An ingress listener with everything around it faked."""
-
-    models: FakeModels = field(default_factory=FakeModels)
-    endpoints: FakeEndpoints = field(default_factory=FakeEndpoints)
-    targets: tuple[Target, ...] = (WEATHER, target("money"))
-    default_target: Target | None = None
-    guards: tuple[Guard, ...] = (GUARD,)
-    error_target: EndpointCall | None = None
-    timeout_s: float = 5.0
-
-    async def decide(self, said: str | list[dict[str, Any]], **fields: object) -> Decision:
-        messages = [{"role": "user", "content": said}] if isinstance(said, str) else said
-        prompting = Prompting(
-            intent=INTENT,
-            targets=self.targets,
-            default_target=self.default_target,
-            system_prompt="You are a helper.",
-        )
-        index = TargetIndex(self.models, self.targets, INTENT)
-        down, self.models.down = self.models.down, {}
-        gate, self.models.embed_gate = self.models.embed_gate, None
-        await index.build()
-        self.models.down, self.models.embed_gate = down, gate
-        self.models.asked.clear()
-        headers = fields.pop("headers", {})
-        assert isinstance(headers, dict)
-        body = json.dumps({"messages": messages, **fields}).encode()
-        request = HttpRequest("ingress", "POST", "/v1/chat/completions", headers, body, "id")
-        ingress = Ingress(
-            prompting=prompting,
-            providers=(OPENAI,),
-            guards=Guards(self.models, self.guards),
-            understanding=Understanding(self.models, index, prompting),
-            endpoints=self.endpoints,  # type: ignore[arg-type]
-            failures=Failures(self.endpoints, self.error_target),  # type: ignore[arg-type]
-            timeout_s=self.timeout_s,
-        )
-        return await ingress.decide(request)
-
-
-def reply(decision: Decision) -> Reply:
-    assert isinstance(decision, Reply)
-    return decision
-
-
-def forward(decision: Decision) -> Forward:
-    assert isinstance(decision, Forward)
-    return decision
-
-
-def sent(decision: Decision) -> dict[str, Any]:
-    body = json.loads(forward(decision).body)
-    assert isinstance(body, dict)
-    return body
-
-
-def called(**arguments: Any) -> FakeModels:
-    return FakeModels(calls=(FunctionCall("weather", arguments),))
+from tests.unit.extproc.pipeline.bench import DAYS, GUARD, Bench, called, forward, reply, sent
 
 
 async def test_a_prompt_that_means_no_target_goes_to_the_llm_with_the_system_prompt() -> None:
