@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from extproc.apis.chat import encode_json
-from extproc.contract import FilterContract, Inference, Listener, Role, Role
+from extproc.contract import FilterContract, Inference, Listener, Role
 from extproc.decision import Decision, HttpRequest, Reply
 from extproc.errors import MethodNotAllowed, NotFound
 from extproc.inference.health import ModelHealth

@@ -9,6 +9,7 @@ https://platform.openai.com/docs/api-reference/chat
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -69,6 +70,31 @@ def parse(body: bytes) -> ChatRequest:
         stream=_stream(values.get("stream")),
         metadata=_metadata(values.get("metadata")),
     )
+
+
+def as_read(request: ChatRequest) -> ChatRequest:
+    """The request with every structured field as it is read here: of a duplicate key inside one only the last is left.
+
+    For a request that guards read: what they read is what leaves. Raises `InvalidRequest`.
+    """
+    unread = (name for name in request.fields if name not in _READ)
+    structured = [name for name in unread if bytes(request.fields[name])[:1] in {b"{", b"["}]
+    anew = {name: msgspec.Raw(_encode(decode_json(bytes(request.fields[name])))) for name in structured}
+    return dataclasses.replace(request, fields={**request.fields, **anew})
+
+
+def with_messages(request: ChatRequest, messages: Sequence[Message]) -> ChatRequest:
+    """The request with another conversation. Raises `InvalidRequest` where none is left."""
+    return dataclasses.replace(request, messages=_messages(list[JsonValue](dict(message) for message in messages)))
+
+
+def decode_json(text: bytes | str) -> JsonValue:
+    """A JSON value from outside. Raises `InvalidRequest`."""
+    try:
+        value: JsonValue = _VALUE.decode(text)
+    except _UNREADABLE as error:
+        raise InvalidRequest(f"The body is not a JSON object that can be read: {_fault(error)}.") from None
+    return value
 
 
 def _fault(error: Exception) -> str:

@@ -30,7 +30,8 @@ class Egress:
         if not self.guards.guards:
             return self._forward(Asked(parsed, request))
         async with asyncio.timeout(self.timeout_s):
-            return await self._guarded(Asked(screening.without_refused(parsed, self.guards.guards), request))
+            unread = screening.without_refused(chat.as_read(parsed), self.guards.guards)
+            return await self._guarded(Asked(unread, request))
 
     async def _guarded(self, asked: Asked) -> Decision:
         verdict = await self.guards.judge(asked.chat)

@@ -51,7 +51,7 @@ class Ingress:
     async def _decide(self, request: HttpRequest) -> Decision:
         parsed = chat.parse(request.body)
         before = state.load(parsed.metadata)
-        asked = Asked(screening.without_refused(parsed, self.guards.guards), request)
+        asked = Asked(screening.without_refused(chat.as_read(parsed), self.guards.guards), request)
         turn = conversation.read(asked.chat.messages)
         verdict, candidates = await self._read_prompt(asked, turn)
         if verdict.blocked_by is not None:

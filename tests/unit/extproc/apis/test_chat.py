@@ -48,6 +48,28 @@ def test_of_a_duplicate_key_only_what_was_read_leaves() -> None:
     assert json.loads(rewritten(raw))["messages"] == [{"role": "user", "content": "two"}]
 
 
+def test_a_field_as_it_is_read_has_no_key_twice_and_keeps_its_meaning() -> None:
+    tools = b'[{"name":"harmless","name":"attack","x":1.10,"n":123456789012345678901234567890}]'
+    request = chat.parse(b'{"messages":[{"role":"user","content":"hi"}],"seed":1.10,"tools":' + tools + b"}")
+    left = chat.encode(chat.as_read(request), messages=request.messages, model="m", metadata={})
+    assert b"harmless" not in left
+    assert b'"n":123456789012345678901234567890' in left
+    assert b'"seed":1.10' in left
+
+
+@pytest.mark.parametrize("field", [b"[1e999]", b'{"a":"\xff"}', b"[" * 100_000 + b"]" * 100_000])
+def test_a_field_that_cannot_be_read_is_refused_where_guards_read_it(field: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        chat.as_read(chat.parse(b'{"messages":[{"role":"user","content":"hi"}],"tools":' + field + b"}"))
+
+
+def test_a_conversation_of_which_nothing_is_left_is_refused() -> None:
+    request = chat.parse(body())
+    assert chat.with_messages(request, request.messages) == request
+    with pytest.raises(InvalidRequest):
+        chat.with_messages(request, [])
+
+
 @pytest.mark.parametrize(
     ("raw", "place"),
     [
