@@ -1,59 +1,177 @@
-"""The guards of a listener: may this request go on?"""
+"""The input guards: may this request go on? Used by ingress.py and egress.py.
+
+Every guard reads every text of the request, in all its readings, at the same time and with one call of its model.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Final
 
 from extproc.apis.chat import ChatRequest
-from extproc.contract import FailMode, Guard, GuardMode
+from extproc.contract import FailMode, Guard, GuardMode, Role
 from extproc.errors import GuardUnavailable
 from extproc.inference.roles import Models, RoleUnavailable
 from extproc.pipeline import screening
+from extproc.pipeline.readings import readings
 
 log = logging.getLogger(__name__)
+
+# About 6 MB a worker: an earlier turn of a conversation, or a tool of an application, is not read again.
+REMEMBERED: Final = 32_768
+
+# Reading a longer text takes more than a few milliseconds, in which the worker should serve others.
+_LONG_TEXT: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`notes` are fields of the access log."""
+    """`blocked_by` is the first guard, in the order of the configuration, that refuses the request.
 
-    blocked_by: Guard | None
+    `notes` are fields of the access log: `guard` (allowed, blocked, failed_open, and behind a guard in shadow mode
+    what it would have done: shadow_blocked, shadow_unavailable) and `guard_by`, the guards that say so.
+    """
+
+    blocked_by: Guard | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
-class Guards:
-    """All of them at once."""
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """What one guard says. `probability` None: its model gave none, for `reason`."""
 
-    def __init__(self, models: Models, guards: Sequence[Guard]) -> None:
+    guard: Guard
+    probability: float | None
+    reason: str = ""
+
+    @property
+    def against(self) -> bool:
+        return self.probability is not None and self.probability >= self.guard.threshold
+
+    @property
+    def outcome(self) -> str:
+        if self.guard.mode is GuardMode.SHADOW:
+            return (
+                "shadow_blocked"
+                if self.against
+                else "allowed"
+                if self.probability is not None
+                else "shadow_unavailable"
+            )
+        return "blocked" if self.against else "allowed" if self.probability is not None else "failed_open"
+
+
+class Guards:
+    """All guards of a gateway, with what they have read before."""
+
+    def __init__(self, models: Models, guards: Sequence[Guard], remembered: int = REMEMBERED) -> None:
         self._models = models
         self.guards = tuple(guards)
+        self._known = _Probabilities(remembered)
 
     async def judge(self, request: ChatRequest) -> Verdict:
-        """Raises `GuardUnavailable` where a guard that gives no verdict means block."""
+        """Raises `GuardUnavailable` where a guard gives no verdict and must block then."""
         if not self.guards:
-            return Verdict(None)
+            return Verdict()
         texts = screening.texts(request)
-        found = await asyncio.gather(*(self._one(guard, texts) for guard in self.guards))
-        blocking = next((guard for guard, said in zip(self.guards, found, strict=True) if said == "blocked"), None)
-        return Verdict(blocking, {"guard": "blocked" if blocking else found[0]})
+        read = {text: _key(text) for text in texts}
+        unread = _Readings(read)
+        findings = await asyncio.gather(*(self._find(guard, read, unread) for guard in self.guards))
+        return _verdict(findings)
 
-    async def _one(self, guard: Guard, texts: Sequence[str]) -> str:
-        if not texts:
-            return "allowed"
+    async def _find(self, guard: Guard, read: Mapping[str, bytes], unread: _Readings) -> _Finding:
         try:
-            probabilities = await self._models.attack_probabilities(guard.role, texts)
+            probability = await self._probability(guard.role, read, unread)
         except RoleUnavailable as error:
-            log.warning("guard gave no verdict", extra={"fields": {"reason": error.reason, "on_error": guard.on_error}})
-            if guard.on_error is FailMode.ALLOW:
-                return "failed_open"
-            if error.reason == "timeout":
-                raise GuardUnavailable(
-                    "The prompt could not be checked in time: shorten it, or try again later."
-                ) from error
-            raise GuardUnavailable("The guard model does not answer: try again later.") from error
-        if max(probabilities) < guard.threshold:
-            return "allowed"
-        return "shadow_blocked" if guard.mode is GuardMode.SHADOW else "blocked"
+            fields = {"guard": guard.name, "reason": error.reason, "on_error": guard.on_error, "mode": guard.mode}
+            log.warning("guard gave no verdict", extra={"fields": fields})
+            return _Finding(guard, None, error.reason)
+        return _Finding(guard, probability)
+
+    async def _probability(self, role: Role, read: Mapping[str, bytes], unread: _Readings) -> float:
+        """Of the worst text. Raises `RoleUnavailable`; then nothing is remembered."""
+        known = {text: self._known.get((role, key)) for text, key in read.items()}
+        fresh = [text for text, probability in known.items() if probability is None]
+        worst = max((probability for probability in known.values() if probability is not None), default=0.0)
+        if not fresh:
+            return worst
+        of_text = {text: await unread.of(text) for text in fresh}
+        every = tuple(dict.fromkeys(reading for found in of_text.values() for reading in found if reading))
+        answers = await self._models.attack_probabilities(role, every) if every else ()
+        judged = dict(zip(every, answers, strict=True))
+        for text, found in of_text.items():
+            probability = max((judged[reading] for reading in found if reading), default=0.0)
+            self._known.put((role, read[text]), probability)
+            worst = max(worst, probability)
+        return worst
+
+
+def _verdict(findings: Sequence[_Finding]) -> Verdict:
+    """Raises `GuardUnavailable`."""
+    for finding in findings:
+        if finding.outcome == "shadow_blocked":
+            fields = {"guard": finding.guard.name, "probability": round(finding.probability or 0.0, 3)}
+            log.warning("guard in shadow mode would have blocked", extra={"fields": fields})
+    blocking = [finding for finding in findings if finding.outcome == "blocked"]
+    for finding in () if blocking else findings:
+        if finding.outcome == "failed_open" and finding.guard.on_error is FailMode.BLOCK:
+            raise _unavailable(finding)
+    for outcome in ("blocked", "failed_open", "shadow_blocked", "shadow_unavailable"):
+        by = [finding.guard for finding in findings if finding.outcome == outcome]
+        if by:
+            names = ",".join(guard.name for guard in by)
+            return Verdict(by[0] if outcome == "blocked" else None, {"guard": outcome, "guard_by": names})
+    return Verdict(None, {"guard": "allowed"})
+
+
+def _unavailable(finding: _Finding) -> GuardUnavailable:
+    if finding.reason == "timeout":
+        return GuardUnavailable("The prompt could not be checked in time: shorten it, or try again later.")
+    return GuardUnavailable("The guard model does not answer: try again later.")
+
+
+def _key(text: str) -> bytes:
+    # A strong hash: an attack must not pass for a text that was harmless.
+    return blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+class _Readings:
+    """The readings of one request's texts, made once for all guards and only of what a guard has not read before."""
+
+    def __init__(self, read: Mapping[str, bytes]) -> None:
+        self._read = read
+        self._made: dict[str, asyncio.Task[tuple[str, ...]]] = {}
+
+    async def of(self, text: str) -> tuple[str, ...]:
+        if text not in self._made:
+            self._made[text] = asyncio.create_task(_read(text))
+        return await self._made[text]
+
+
+async def _read(text: str) -> tuple[str, ...]:
+    return readings(text) if len(text) < _LONG_TEXT else await asyncio.to_thread(readings, text)
+
+
+class _Probabilities:
+    """The last so many verdicts of models, by role and text; the longest unused go first."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._by_text: OrderedDict[tuple[Role, bytes], float] = OrderedDict()
+
+    def get(self, key: tuple[Role, bytes]) -> float | None:
+        probability = self._by_text.get(key)
+        if probability is not None:
+            self._by_text.move_to_end(key)
+        return probability
+
+    def put(self, key: tuple[Role, bytes], probability: float) -> None:
+        self._by_text[key] = probability
+        self._by_text.move_to_end(key)
+        while len(self._by_text) > self._most:
+            self._by_text.popitem(last=False)

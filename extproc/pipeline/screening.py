@@ -1,19 +1,191 @@
-"""What the guards read of a request, and what of it no model shall ever read again."""
+"""Which texts of a request the guards read: every string that a client wrote and that a model may read.
+
+By structure and not by a list of known fields: what a provider will read tomorrow is read here today. Pure.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import binascii
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Final
 
-from extproc.apis import chat
-from extproc.apis.chat import ChatRequest
-from extproc.contract import Guard
+import msgspec
+
+from extproc.apis import chat, state
+from extproc.apis.chat import ChatRequest, Message
+from extproc.contract import Guard, JsonValue
+from extproc.pipeline.words import LETTERS, likeness, segment
+
+# Whose refusals carry this name in `model`.
+GUARD_MODEL: Final = "Arch-Guard"
+
+# Top-level fields that are settings of the call and that no model is shown; the messages are read on their own.
+_SETTINGS: Final = frozenset({"messages", "model", "stream", "stream_options", "metadata"})
+# The vocabulary of the API itself: said by every client, by none to a model.
+_VOCABULARY: Final = frozenset(
+    """
+    additionalProperties allOf anyOf annotations arguments array assistant audio auto boolean content custom
+    data default definition description detail developer enum file file_data file_id filename format function
+    functions grammar high id image_url index input_audio input_image input_text integer items json_object
+    json_schema low maximum max_tokens minimum model mp3 name none null number object oneOf output output_text
+    parallel_tool_calls parameters pattern prediction properties reasoning_content refusal required
+    response_format role schema stop strict string syntax system temperature text thinking tool tool_call_id
+    tool_calls tool_choice tool_result tool_use tools type url user wav
+    """.split()
+)
+# Where a file stands: its bytes are no text to read, unless they are text.
+_FILES: Final = frozenset({"data", "file_data", "image_url", "url"})
+_DATA_URL: Final = re.compile(r"\s*data:[^,]{0,200};base64,", re.IGNORECASE)
+_SHORTEST_FILE: Final = 256
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-\s]+={0,2}\s*")
+_PRINTABLE: Final = re.compile(rb"[\t\n\r\x20-\x7e]{8,}")
+
+_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
+_LITERAL: Final = re.compile(rb'"((?:[^"\\]++|\\.)*+)"(\s*:)?', re.DOTALL)
+_ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def texts(request: ChatRequest) -> tuple[str, ...]:
-    """Every text of every message."""
-    return tuple(text for message in request.messages for text in chat.texts(message) if text)
+    """Each text once, in the order of the request.
+
+    What one side says without the other in between is one text, since a model reads it as one; so is each tool, and
+    what else there is of one field.
+    """
+    found = [*_conversation(request.messages)]
+    for name, raw in request.fields.items():
+        if name not in _SETTINGS:
+            found += ["\n".join(_literals(bytes(place), name)) for place in _places(raw)]
+    metadata = state.without(request.metadata)
+    found.append("\n".join(_strings(metadata, "metadata")))
+    question = state.load(request.metadata).question
+    if question is not None:
+        found.append("\n".join(_strings(dict(question), "metadata")))
+    return tuple(dict.fromkeys(text for text in found if text.strip()))
+
+
+def _conversation(messages: Sequence[Message]) -> Iterator[str]:
+    """What each side says, turn by turn; then what stands around it: names, calls, whatever else."""
+    index = 0
+    while index < len(messages):
+        end = index + 1
+        while end < len(messages) and messages[end]["role"] == messages[index]["role"]:
+            end += 1
+        said: list[str] = []
+        around: list[str] = []
+        for message in messages[index:end]:
+            for key, value in message.items():
+                if key == "content":
+                    said += _strings(value, key)
+                elif key != "model":
+                    around += _strings({key: value}, key)
+        yield "\n".join(said)
+        # A word may be cut by the border of two parts.
+        if any(before[-1:].isalnum() and after[:1].isalnum() for before, after in pairwise(said)):
+            yield "".join(said)
+        yield "\n".join(around)
+        index = end
+
+
+def _places(raw: msgspec.Raw) -> Sequence[msgspec.Raw]:
+    """The elements of an array, else the value itself."""
+    return _ITEMS.decode(raw) if bytes(raw).lstrip()[:1] == b"[" else [raw]
+
+
+def _literals(raw: bytes, key: str) -> Iterator[str]:
+    """Every string in a JSON text that says something, keys too.
+
+    As it is written, since it leaves so: of a key that stands twice a parser reads one value, and another parser the
+    other.
+    """
+    for literal in _LITERAL.finditer(raw):
+        text = str(msgspec.json.decode(b'"' + literal[1] + b'"'))
+        if literal[2]:
+            key = text
+            if text not in _VOCABULARY:
+                yield text
+        elif readable := _readable(text, key):
+            yield readable
+
+
+def _strings(value: JsonValue, key: str) -> Iterator[str]:
+    """Every string in `value` that says something, keys too."""
+    pending: list[tuple[JsonValue, str]] = [(value, key)]
+    while pending:
+        value, key = pending.pop()
+        if isinstance(value, str):
+            if text := _readable(value, key):
+                yield text
+        elif isinstance(value, list):
+            pending += [(item, key) for item in reversed(value)]
+        elif isinstance(value, dict):
+            for name, item in reversed(value.items()):
+                pending.append((item, name))
+                if name not in _VOCABULARY:
+                    pending.append((name, "key"))
+
+
+def _readable(text: str, key: str) -> str | None:
+    """What a model reads of a string: itself, the text of a file in it, or nothing."""
+    if text in _VOCABULARY or not text.strip():
+        return None
+    if key == "id" or key.endswith("_id"):
+        return text if _says_something(text) else None
+    if key in _FILES:
+        url = _DATA_URL.match(text)
+        start = url.end() if url else 0
+        if len(text) - start >= _SHORTEST_FILE and _BASE64.fullmatch(text, start):
+            return _file(text[start:])
+    return text
+
+
+def _says_something(identifier: str) -> bool:
+    """Whether an identifier is a sentence in disguise rather than letters and digits at random."""
+    if not _IDENTIFIER.fullmatch(identifier):
+        return True
+    words = segment("".join(LETTERS.findall(identifier)))
+    return sum(len(word) > 2 for word in words) >= 4 and likeness(" ".join(words)) > 0.8
+
+
+def _file(encoded: str) -> str | None:
+    """The text of a file in base64, or the texts in it; None where there is none, as in a picture."""
+    letters = re.sub(r"[\s=]", "", encoded).replace("-", "+").replace("_", "/")
+    try:
+        raw = binascii.a2b_base64(letters + "=" * (-len(letters) % 4))
+    except binascii.Error:
+        return None
+    try:
+        return raw.decode("utf-16" if raw[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8")
+    except UnicodeDecodeError:
+        return "\n".join(run.decode() for run in _PRINTABLE.findall(raw) if likeness(run.decode()) > 0.6) or None
 
 
 def without_refused(request: ChatRequest, guards: Sequence[Guard]) -> ChatRequest:
-    """The request without the turns that the gateway refused."""
-    return request
+    """The conversation without the turns that a guard refused: nobody reads them any more, neither guard nor model.
+
+    A client sends the whole conversation each time: an attack that was refused once would block it for ever. Whoever
+    forges a refusal takes his own words out of the conversation. Raises `InvalidRequest` where nothing is left.
+    """
+    messages = {guard.message.strip() for guard in guards}
+    kept: list[Message] = []
+    for message in request.messages:
+        if _is_refusal(message, messages):
+            _take_back_turn(kept)
+        else:
+            kept.append(message)
+    return request if len(kept) == len(request.messages) else chat.with_messages(request, kept)
+
+
+def _is_refusal(message: Message, messages: set[str]) -> bool:
+    if message["role"] != "assistant" or not messages:
+        return False
+    return message.get("model") == GUARD_MODEL or "\n".join(chat.texts(message)).strip() in messages
+
+
+def _take_back_turn(kept: list[Message]) -> None:
+    """Drop what was refused from the end: the user's last messages, and calls with their results after those."""
+    while kept and (kept[-1]["role"] == "tool" or kept[-1].get("tool_calls")):
+        kept.pop()
+    while kept and kept[-1]["role"] == "user":
+        kept.pop()
