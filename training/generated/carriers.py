@@ -1,0 +1,28 @@
+"""Somebody else's text inside a document: e-mail, page, code, review, calendar entry, CV, ticket, tool result.
+
+Attacks and innocent notes travel in the same documents, so that no document tells them apart.
+"""
+
+from __future__ import annotations
+
+import json
+from random import Random
+
+from training.generated.grammar import Grammar
+
+FORMS = ("mail_body", "web", "code_file", "review", "calendar", "resume", "ticket", "record", "tool_text")
+
+
+def carried(grammar: Grammar, random: Random, payload: str) -> str:
+    """The payload in a document of any form; often with what the user asks about the document, before or after."""
+    slots = {"payload": payload, "json_payload": json.dumps(payload, ensure_ascii=False)[1:-1]}
+    document = grammar.text(random, random.choice(FORMS), slots)
+    if random.random() < 0.3:
+        pages = [grammar.text(random, "page"), document]
+        document = "\n\n".join(pages if random.random() < 0.5 else reversed(pages))
+    draw = random.random()
+    if draw < 0.4:
+        return f"{grammar.text(random, 'ask_before')}\n\n{document}"
+    if draw < 0.55:
+        return f"{document}\n\n{grammar.text(random, 'ask_after')}"
+    return document
