@@ -3,6 +3,7 @@
 ArchgwError            exit 1: something could not be done
 ├── ConfigError        exit 2: arch_config.yaml is wrong; carries every problem at once
 ├── UsageError         exit 2: the command line asks for what cannot be
+├── SourceError        a source to generate prompt targets from cannot be used; carries its problems with their places
 ├── RenderError        the rendered files are not what Envoy accepts: a bug of ours, or an Envoy of another version
 ├── ModelError         a model could not be fetched, verified or converted
 └── RuntimeFault       a process did not start, stop or answer
@@ -39,6 +40,14 @@ class ConfigError(ArchgwError):
     """arch_config.yaml is wrong. `problems` holds every fault found, in file order."""
 
     exit_code = 2
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class SourceError(ArchgwError):
+    """A Python source or an OpenAPI document cannot be used. `problems` say where and why."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))

@@ -10,13 +10,14 @@ import typer
 import controlplane
 from controlplane.cli import models
 from controlplane.cli.down import down
+from controlplane.cli.generate_prompt_targets import generate_prompt_targets
 from controlplane.cli.logs import logs
 from controlplane.cli.render import render
 from controlplane.cli.schema import schema
 from controlplane.cli.status import status
 from controlplane.cli.up import up
 from controlplane.cli.validate import validate
-from controlplane.errors import ArchgwError, ConfigError
+from controlplane.errors import ArchgwError, ConfigError, SourceError
 
 app = typer.Typer(
     name="archgw",
@@ -45,6 +46,7 @@ def _root(
 app.add_typer(models.app, name="models")
 app.command()(validate)
 app.command()(schema)
+app.command()(generate_prompt_targets)
 app.command()(render)
 app.command()(up)
 app.command()(down)
@@ -58,5 +60,5 @@ def main() -> None:
         app()
     except ArchgwError as error:
         # Problems of a file begin with file:line:column, which editors and CI systems look for at the start of a line.
-        typer.echo(str(error) if isinstance(error, ConfigError) else f"archgw: {error}", err=True)
+        typer.echo(str(error) if isinstance(error, ConfigError | SourceError) else f"archgw: {error}", err=True)
         sys.exit(error.exit_code)

@@ -1,0 +1,86 @@
+"""`archgw generate-prompt-targets`: the routes of an API as a configuration, to be read and refined."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic_core import PydanticCustomError
+
+from controlplane.config.addresses import HostPort, Url, parse_hosts, parse_url
+from controlplane.config.load import load
+from controlplane.config.names import is_name
+from controlplane.config.paths import parse_path
+from controlplane.errors import ConfigError, SourceError, UsageError
+from controlplane.generate.generate import Generated, Wishes, generate
+
+
+def generate_prompt_targets(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE.py]", help="A FastAPI or Flask source. It is read, never run.")
+    ] = None,
+    openapi: Annotated[
+        str | None, typer.Option("--openapi", metavar="FILE|URL", help="An OpenAPI 3 document instead, JSON or YAML.")
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", metavar="HOST:PORT|URL", help="Where the API answers.")
+    ] = None,
+    endpoint_name: Annotated[
+        str | None, typer.Option("--endpoint-name", metavar="NAME", help="What to call the API in `endpoints`.")
+    ] = None,
+    path_prefix: Annotated[
+        str, typer.Option("--path-prefix", metavar="/PATH", help="What every path begins with, such as /api/v1.")
+    ] = "",
+) -> None:
+    """Print a configuration with a prompt target for each GET and POST route of an API; stderr says what is missing."""
+    if (file is None) == (openapi is None):
+        raise UsageError("name one source: a Python file, or --openapi FILE or URL")
+    wishes = _wishes(endpoint, endpoint_name, path_prefix)
+    if file is not None and file.suffix.lower() in {".json", ".yaml", ".yml"}:
+        raise UsageError(f"{file} is no Python file; for an OpenAPI document: --openapi {file}")
+    source = str(file) if file is not None else openapi or ""
+    generated = generate(source, wishes, is_openapi=file is None)
+    _check(generated, source)
+    for note in generated.notes:
+        typer.echo(str(note), err=True)
+    typer.echo(generated.text, nl=False)
+
+
+def _wishes(endpoint: str | None, endpoint_name: str | None, path_prefix: str) -> Wishes:
+    if endpoint_name is not None and not is_name(endpoint_name):
+        raise UsageError(
+            f"--endpoint-name: {endpoint_name!r} is not a usable name; use 1 to 64 letters, digits, _ . or -"
+        )
+    try:
+        if path_prefix:
+            parse_path(path_prefix)
+        return Wishes(_address(endpoint), endpoint_name, path_prefix.rstrip("/"))
+    except PydanticCustomError as error:
+        which = "--endpoint" if not path_prefix or path_prefix.startswith("/") else "--path-prefix"
+        raise UsageError(f"{which}: {error.message()}") from None
+
+
+def _address(endpoint: str | None) -> Url | None:
+    if endpoint is None:
+        return None
+    if "://" in endpoint:
+        return parse_url(endpoint)
+    host: HostPort = parse_hosts(endpoint)[0]
+    return Url(secure=False, host=host.host, port=host.port or 80, path="", path_given=False)
+
+
+def _check(generated: Generated, source: str) -> None:
+    """What is printed is valid: shown by the very check of `archgw validate`. Anything else is a fault of ours."""
+    with tempfile.TemporaryDirectory(prefix="archgw-") as folder:
+        path = Path(folder) / "arch_config.yaml"
+        path.write_text(generated.text, encoding="utf-8")
+        try:
+            load(path, os.environ)
+        except ConfigError as error:
+            problem = error.problems[0]
+            raise SourceError(
+                (problem.__class__(source, 1, 1, f"made an invalid file: {problem.message}", "report it"),)
+            ) from None

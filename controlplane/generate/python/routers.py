@@ -1,0 +1,216 @@
+"""Apps, routers and blueprints of a project, and under which prefixes their routes answer."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from controlplane.generate.operations import Note
+from controlplane.generate.python.literals import Literals
+from controlplane.generate.python.source import Module
+
+
+class Framework(StrEnum):
+    FASTAPI = "FastAPI"
+    FLASK = "Flask"
+
+
+# What makes an app or a router, by the last word of the name that is called.
+_CONSTRUCTORS: Final[Mapping[str, Framework]] = {
+    **dict.fromkeys(("FastAPI", "APIRouter"), Framework.FASTAPI),
+    **dict.fromkeys(("Flask", "Blueprint", "Quart", "APIFlask", "APIBlueprint"), Framework.FLASK),
+}
+_APPS: Final = frozenset({"FastAPI", "Flask", "Quart", "APIFlask"})
+_MOUNTS: Final = frozenset({"include_router", "register_blueprint", "mount"})
+_DEEPEST: Final = 8
+_MOST_PREFIXES: Final = 32
+
+Key: TypeAlias = tuple[Path, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """`prefix` is its own one. `hidden`: its routes are not part of the API's schema."""
+
+    framework: Framework
+    is_app: bool
+    prefix: str
+    hidden: bool
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Mount:
+    parent: Key
+    child: Key
+    prefix: str | None
+    hidden: bool
+    # `app.mount` puts the whole other app under the path, whatever its own prefix.
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """Where routes of a router answer."""
+
+    path: str
+    hidden: bool
+
+
+@dataclass(slots=True)
+class Routers:
+    """Every router in reach of one file. `modules` is the file first, then those whose routers it mounts."""
+
+    modules: list[Module] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    _routers: dict[Key, Router] = field(default_factory=dict)
+    _mounts: list[_Mount] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, root: Module) -> Routers:
+        routers = cls([root])
+        # The list grows while it is read: a mounted router's file may mount others.
+        for module in routers.modules:
+            for node in ast.walk(module.tree):
+                routers._note_router(node, module)
+            for node in sorted(_calls(module.tree), key=lambda call: (call.lineno, call.col_offset)):
+                routers._note_mount(node, module)
+        return routers
+
+    @property
+    def title(self) -> str | None:
+        """The name that the app of the first file gives itself."""
+        return next((router.title for router in self._routers.values() if router.title), None)
+
+    def framework(self, owner: ast.expr, module: Module) -> Framework | None:
+        """Whose router `owner` is, None when that cannot be said."""
+        router = self._routers.get(self.key(owner, module))
+        if router is not None:
+            return router.framework
+        definition = module.find(owner)
+        if definition is not None and isinstance(definition.node, ast.Call):
+            return _CONSTRUCTORS.get(definition.module.last(definition.node.func))
+        if definition is not None:
+            return None
+        used = [framework for framework in Framework if module.imports(framework.value.lower())]
+        return used[0] if len(used) == 1 else None
+
+    def key(self, owner: ast.expr, module: Module) -> Key:
+        """The router's identity, the same for every file that imports it."""
+        definition = module.find(owner)
+        if definition is not None and isinstance(definition.node, ast.Call):
+            return definition.module.path.resolve(), definition.name
+        return module.path.resolve(), ast.unparse(owner)
+
+    def prefixes(self, owner: ast.expr, module: Module) -> tuple[Prefix, ...]:
+        """Where the routes of `owner` answer: once for each time that it is mounted.
+
+        None at all for a router of another file than the first that is never mounted.
+        """
+        key = self.key(owner, module)
+        found = tuple(self._prefixes(key, 0))
+        if not found and key[0] == self.modules[0].path.resolve():
+            router = self._routers.get(key)
+            return (Prefix(router.prefix, router.hidden),) if router else (Prefix("", hidden=False),)
+        return found[:_MOST_PREFIXES]
+
+    def is_unmounted(self, owner: ast.expr, module: Module) -> bool:
+        """A router that no app in reach mounts: its prefix may be longer than this file says."""
+        key = self.key(owner, module)
+        router = self._routers.get(key)
+        return router is not None and not router.is_app and not any(mount.child == key for mount in self._mounts)
+
+    def _prefixes(self, key: Key, depth: int) -> Iterator[Prefix]:
+        router = self._routers.get(key)
+        if depth > _DEEPEST:
+            return
+        mounts = [mount for mount in self._mounts if mount.child == key]
+        if not mounts and router is not None and (depth > 0 or key[0] == self.modules[0].path.resolve()):
+            yield Prefix(router.prefix, router.hidden)
+        for mount in mounts[:_MOST_PREFIXES]:
+            own = router.prefix if router else ""
+            if router is not None and router.framework is Framework.FLASK:
+                # Flask: the prefix of the registration replaces the blueprint's.
+                own = mount.prefix if mount.prefix is not None else own
+            else:
+                own = (mount.prefix or "") + own
+            hidden = mount.hidden or (router.hidden if router else False)
+            above = list(self._prefixes(mount.parent, depth + 1)) or [Prefix("", hidden=False)]
+            for prefix in above:
+                yield Prefix(prefix.path.rstrip("/") + own, hidden or prefix.hidden)
+
+    def _note_router(self, node: ast.AST, module: Module) -> None:
+        match node:
+            case (
+                ast.Assign(targets=[target], value=ast.Call() as call)
+                | ast.AnnAssign(target=target, value=ast.Call() as call)
+            ):
+                word = module.last(call.func)
+            case _:
+                return
+        framework = _CONSTRUCTORS.get(word)
+        if framework is None:
+            return
+        literals = Literals(module)
+        self._routers[module.path.resolve(), ast.unparse(target)] = Router(
+            framework,
+            is_app=word in _APPS,
+            prefix=self._prefix(call, module) or "",
+            hidden=not literals.flag(_keyword(call, "include_in_schema"), True),
+            title=literals.text(_keyword(call, "title")) if word in _APPS else None,
+        )
+
+    def _note_mount(self, call: ast.Call, module: Module) -> None:
+        if not isinstance(call.func, ast.Attribute) or call.func.attr not in _MOUNTS:
+            return
+        is_mount = call.func.attr == "mount"
+        child = _keyword(call, "router", "blueprint", "app") or _argument(call, 1 if is_mount else 0)
+        if child is None or (is_mount and self._is_foreign(child, module)):
+            return
+        key = self.key(child, module)
+        definition = module.find(child)
+        if definition is not None and definition.module not in self.modules:
+            self.modules.append(definition.module)
+        elif definition is None and key not in self._routers:
+            message = "its routes are in a file that could not be found; run the command on that file too"
+            self.notes.append(Note(module.place(call), ast.unparse(child), message))
+            return
+        prefix = Literals(module).text(_keyword(call, "path") or _argument(call, 0)) if is_mount else None
+        self._mounts.append(
+            _Mount(
+                parent=self.key(call.func.value, module),
+                child=key,
+                prefix=prefix if is_mount else self._prefix(call, module),
+                hidden=not Literals(module).flag(_keyword(call, "include_in_schema"), True),
+            )
+        )
+
+    def _is_foreign(self, child: ast.expr, module: Module) -> bool:
+        """Static files and other apps that hold no routes to read."""
+        return self.key(child, module) not in self._routers and self.framework(child, module) is None
+
+    def _prefix(self, call: ast.Call, module: Module) -> str | None:
+        node = _keyword(call, "prefix", "url_prefix")
+        if node is None:
+            return None
+        found = Literals(module).value(node)
+        if found is None:
+            message = "this prefix is known at run time only, so it is left out; --path-prefix gives one"
+            self.notes.append(Note(module.place(call), ast.unparse(node), message))
+            return None
+        return found.value if isinstance(found.value, str) else None
+
+
+def _calls(tree: ast.AST) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def _keyword(call: ast.Call, *names: str) -> ast.expr | None:
+    return next((keyword.value for keyword in call.keywords if keyword.arg in names), None)
+
+
+def _argument(call: ast.Call, index: int) -> ast.expr | None:
+    return call.args[index] if len(call.args) > index else None

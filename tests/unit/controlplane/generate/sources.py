@@ -1,0 +1,69 @@
+"""Sources of the tests of this folder, and what is made of them."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from controlplane.config.document import parse, plain
+from controlplane.config.load import load
+from controlplane.errors import SourceError
+from controlplane.generate.generate import Generated, Wishes, generate
+
+FOLDER = Path(__file__).parent / "sources"
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A folder of sources. Whatever is made of them must be a valid configuration."""
+
+    path: Path
+
+    def write(self, text: str, name: str = "api.py") -> Path:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+        return path
+
+    def generate(self, text: str, wishes: Wishes | None = None, name: str = "api.py") -> Generated:
+        path = self.write(text, name)
+        made = generate(str(path), wishes or Wishes(), is_openapi=path.suffix != ".py")
+        self.validate(made)
+        return made
+
+    def validate(self, made: Generated) -> Any:
+        """The file as plain data, after `archgw validate` has had its say."""
+        file = self.path / "arch_config.yaml"
+        file.write_text(made.text, encoding="utf-8")
+        load(file, {})
+        root, findings = parse(file.read_bytes())
+        assert root is not None
+        assert not findings
+        return plain(root)
+
+    def config(self, text: str, wishes: Wishes | None = None, name: str = "api.py") -> Any:
+        return self.validate(self.generate(text, wishes, name))
+
+    def targets(self, text: str, wishes: Wishes | None = None, name: str = "api.py") -> dict[str, Any]:
+        return {target["name"]: target for target in self.config(text, wishes, name)["prompt_targets"]}
+
+    def parameters(self, text: str, name: str = "api.py") -> dict[str, dict[str, Any]]:
+        """The parameters of the one target, by name, without those names."""
+        (target,) = self.targets(text, name=name).values()
+        found = {}
+        for parameter in target.get("parameters", ()):
+            found[parameter.pop("name")] = parameter
+        return found
+
+    def notes(self, text: str, name: str = "api.py") -> list[str]:
+        """What is said on stderr, without the folder."""
+        return [str(note).replace(f"{self.path}/", "") for note in self.generate(text, name=name).notes]
+
+    def refusal(self, text: str, name: str = "api.py") -> str:
+        try:
+            self.generate(text, name=name)
+        except SourceError as error:
+            return str(error).replace(f"{self.path}/", "")
+        raise AssertionError("accepted")
