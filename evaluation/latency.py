@@ -1,0 +1,91 @@
+"""What guard and intent cost together, by the length of the prompt, beside the bare models.
+
+The gateway asks for both at once, through Triton; the bare models run in this process, one after the other, on one
+thread each. bench/ measures the whole way through Envoy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from controlplane.assets import asset
+from controlplane.models.prepare import prepare
+from evaluation.report import Section, table
+from extproc.apis import chat
+from extproc.contract import EndpointCall, Guard, HttpMethod, Role, Target
+from extproc.inference.triton import TritonModels
+from extproc.pipeline.guard import Guards
+from extproc.pipeline.intent import TargetIndex
+from training import sources
+from triton_models.embed.encoder import Encoder
+from triton_models.guard.detector import Detector
+
+_LENGTHS: Final = {30: 60, 500: 40, 4000: 12}  # tokens: prompts
+_CALL: Final = EndpointCall(endpoint="api", upstream="api", method=HttpMethod.POST, path="/")
+_TARGETS: Final = tuple(
+    Target(name=name, description=description, call=_CALL)
+    for name, description in {
+        "block_card": "Report a lost or stolen bank card and block it",
+        "transfer": "Transfer an amount of money to another account",
+    }.items()
+)
+
+
+def prompts(encoder_folder: Path, tokens: int, count: int) -> Iterator[str]:
+    """Different texts of so many tokens: pieces of documents, end to end."""
+    tokenizer = Tokenizer.from_file(str(encoder_folder / "tokenizer.json"))
+    tokenizer.no_truncation()
+    text = "\n\n".join(text.text for text in sources.documents() if text.group == "long")
+    offsets = tokenizer.encode(text[: 60 * tokens * count // 8], add_special_tokens=False).offsets
+    for start in range(0, tokens * count, tokens):
+        yield text[offsets[start][0] : offsets[start + tokens - 1][1]]
+
+
+async def _times(ask: Callable[[str], Awaitable[object]], texts: list[str]) -> tuple[float, float]:
+    """Median and 95th percentile, in milliseconds. The first text warms up."""
+    taken = []
+    for text in (texts[0], *texts):
+        started = time.perf_counter()
+        await ask(text)
+        taken.append((time.perf_counter() - started) * 1000)
+    p50, p95 = np.percentile(taken[1:], [50, 95])
+    return float(p50), float(p95)
+
+
+async def measure(models: TritonModels) -> Section:
+    """One caller at a time."""
+    folders = prepare(("embed", "guard"))
+    encoder = Encoder(folders["minilm"])
+    detector = Detector.load(folders["minilm"], folders["nanoguard"], asset("triton_models") / "guard" / "head.json")
+    index = TargetIndex(models, _TARGETS)
+    await index.build()
+    guard = Guard(name="jailbreak", role=Role.GUARD, threshold=0.5, message="no")
+
+    async def gateway(text: str) -> None:
+        # Guards of its own: nothing is remembered from the text before.
+        request = chat.parse(chat.encode_json({"messages": [{"role": "user", "content": text}]}))
+        await asyncio.gather(Guards(models, (guard,)).judge(request), index.rank(text))
+
+    async def bare(text: str) -> None:
+        detector.probability(text)
+        encoder.encode(text)
+
+    rows = []
+    for tokens, count in _LENGTHS.items():
+        texts = list(prompts(folders["minilm"], tokens, count))
+        ours, alone = await _times(gateway, texts), await _times(bare, texts)
+        rows.append([tokens, count, *(f"{value:.0f}" for value in (*ours, *alone)), f"{ours[0] / alone[0]:.2f}"])
+    head = ["tokens", "prompts", "gateway p50 ms", "p95 ms", "bare models p50 ms", "p95 ms", "ratio of p50"]
+    body = f"""Texts are pieces of documents (`fitz-gov`), one caller. *Gateway*: all that the filter does for both,
+guard and intent at once through Triton. *Bare models*: the same guard and embedding in one process, one after the other.
+A text that was read before (an earlier turn of a conversation) costs nothing; here each is new.
+
+{table(head, rows)}"""
+    return Section("latency", "What guard and intent cost", body)
