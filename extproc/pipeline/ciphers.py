@@ -92,6 +92,8 @@ def cipher_texts(text: str) -> list[Decoded]:
 
 def _stretches(text: str) -> list[_Stretch]:
     """From the first to the last telling word of one cipher, with the unknown words around; in order of their start."""
+    if sum(word in _TOLD for word in LETTERS.findall(text.lower())) < _FEWEST:
+        return []
     last: dict[str, tuple[int, int, int]] = {}  # cipher: first word, last word, how many tell
     done: list[tuple[str, int, int]] = []
     words = [(word.start(), word.end(), word.group().lower()) for word in LETTERS.finditer(text)]
@@ -141,18 +143,30 @@ _LEET: Final = {
     "¥": "y",
     "¢": "c",
 }
-_LEET_WORD: Final = re.compile(r"[A-Za-z0-9@$!|+€£¥¢]{3,}")
+_LEET_CHAR: Final = "0-9@$!|+€£¥¢"
+_LEET_WORD: Final = re.compile(f"[A-Za-z{_LEET_CHAR}]+")
+# Where a letter meets one; most texts have few of these.
+_LEET_SPOT: Final = re.compile(f"[A-Za-z][{_LEET_CHAR}]|[{_LEET_CHAR}][A-Za-z]")
 _ORDINAL: Final = re.compile(r"[0-9]*(?:1st|2nd|3rd|[0-9]th)|[0-9]+s")
 _MOST_WAYS: Final = 64
+_LONGEST_LEET: Final = 24
 
 
 def leet_texts(text: str) -> list[Decoded]:
     """Words with digits and signs for letters, where there are two of them or a long one."""
     found: list[Decoded] = []
-    letters = 0
-    for token in _LEET_WORD.finditer(text):
+    letters = end = 0
+    for spot in _LEET_SPOT.finditer(text):
+        if spot.end() <= end:
+            continue
+        start = max(end, spot.start() - _LONGEST_LEET)
+        before = _LEET_WORD.match(text[start : spot.end()][::-1])
+        token = _LEET_WORD.match(text, spot.end() - (before.end() if before else 0))
+        if token is None:
+            continue
+        end = token.end()
         word = token.group().rstrip("!")
-        if word.isalpha() or len(word) < 3 or not any(char.isalpha() for char in word) or _ORDINAL.fullmatch(word):
+        if word.isalpha() or len(word) < 3 or _ORDINAL.fullmatch(word):
             continue
         plain = _leet(word)
         if plain is not None:
@@ -172,7 +186,7 @@ def _leet(word: str) -> str | None:
     return None
 
 
-_LETTER_BY_LETTER: Final = re.compile(r"(?<![^\W_])[^\W_](?:[\W_]{1,4}[^\W_](?![^\W_])){4,}")
+_LETTER_BY_LETTER: Final = re.compile(r"[^\W_](?<![^\W_].)(?:[\W_]{1,4}[^\W_](?![^\W_])){4,}", re.DOTALL)
 
 
 def spelled_texts(text: str) -> list[Decoded]:
@@ -193,7 +207,7 @@ def spelled_texts(text: str) -> list[Decoded]:
     return found
 
 
-_UNSPACED: Final = re.compile(r"[A-Za-z]{16,}")
+_UNSPACED: Final = re.compile(r"[A-Za-z](?<![A-Za-z].)[A-Za-z]{15,}")
 
 
 def unspaced_texts(text: str) -> list[Decoded]:

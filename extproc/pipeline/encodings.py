@@ -58,8 +58,7 @@ def _runs(raw: bytes) -> str | None:
     return "\n".join(english) if english else None
 
 
-_TOKEN: Final = re.compile(r"[A-Za-z0-9+/_-]{3,}={0,2}")
-_LETTERS_AND_DIGITS: Final = re.compile(r"[A-Za-z]+|[0-9]+")
+_TOKEN: Final = re.compile(r"[A-Za-z][a-z]{,23}+(?![A-Za-z0-9+/_=-])|([A-Za-z0-9+/_-]{3,}={0,2})")
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 _GAP: Final = re.compile(r"""[\s"',;]{1,4}""")
 _SHORTEST: Final = 8
@@ -85,7 +84,8 @@ def _base64_runs(text: str) -> Iterator[list[tuple[int, int]]]:
     """Pieces that look like base64 and stand one behind the other."""
     run: list[tuple[int, int]] = []
     for token in _TOKEN.finditer(text):
-        if not _odd(token.group()):
+        # Words are matched too, so that none is tried again from its second letter on.
+        if token.lastindex is None or not _odd(token.group()):
             continue
         if run and not _GAP.fullmatch(text, run[-1][1], token.start()):
             if run[-1][1] - run[0][0] >= _SHORTEST:
@@ -97,12 +97,10 @@ def _base64_runs(text: str) -> Iterator[list[tuple[int, int]]]:
 
 
 def _odd(token: str) -> bool:
-    """Whether this is no word: upper-case letters or digits inside."""
-    if token.isalpha():
-        if token.islower() or token.istitle():
-            return len(token) > 24
-        return not token.isupper() or not is_word(token)
-    return True
+    """Whether this may be base64: upper-case letters or digits inside, or longer than a word."""
+    if token.isalpha() and (token.islower() or token.istitle()):
+        return len(token) > 24
+    return not (token.isalpha() and token.isupper() and is_word(token))
 
 
 def _base64(letters: str) -> str | None:
@@ -118,7 +116,9 @@ def _base64(letters: str) -> str | None:
     return None
 
 
-_BASE32: Final = re.compile(r"(?<![A-Za-z0-9])(?:[A-Z2-7]{2,}=*\s?){1,}|(?<![A-Za-z0-9])[a-z2-7]{16,}=*")
+_BASE32: Final = re.compile(
+    r"[A-Z2-7](?<![A-Za-z0-9].)(?:[A-Z2-7]+=*\s?)+|[a-z2-7](?<![A-Za-z0-9].)[a-z2-7]{15,}=*", re.DOTALL
+)
 
 
 def base32_texts(text: str) -> list[Decoded]:
@@ -139,7 +139,9 @@ def base32_texts(text: str) -> list[Decoded]:
     return found
 
 
-_HEX: Final = re.compile(r"(?<![0-9A-Za-z])(?:(?:0x)?(?:[0-9A-Fa-f]{2})+[\s,;:|-]{0,2}){1,}")
+_HEX: Final = re.compile(
+    r"[0-9A-Fa-f](?<![0-9A-Za-z].)(?:x[0-9A-Fa-f]{2}|[0-9A-Fa-f])(?:[\s,;:|-]{0,2}(?:0x)?[0-9A-Fa-f]{2})+", re.DOTALL
+)
 _HEX_WORD: Final = re.compile(r"[0-9A-Fa-f]{2,}")
 
 
@@ -159,7 +161,7 @@ def hex_texts(text: str) -> list[Decoded]:
     return found
 
 
-_CODES: Final = re.compile(r"(?<![0-9.])(?:[01]?[0-9]{2}[\s,;.|/-]{1,2}){5,}[01]?[0-9]{2}(?![0-9])")
+_CODES: Final = re.compile(r"[0-9](?<![0-9.].)[0-9]{1,2}(?:[\s,;.|/-]{1,2}[0-9]{2,3}){5,}(?![0-9])", re.DOTALL)
 
 
 def character_codes(text: str) -> list[Decoded]:
@@ -175,7 +177,7 @@ def character_codes(text: str) -> list[Decoded]:
     return found
 
 
-_BINARY: Final = re.compile(r"(?<![0-9])(?:[01]{7,}[\s,;|]{0,2}){1,}")
+_BINARY: Final = re.compile(r"[01](?<![0-9].)[01]{6,}(?:[\s,;|]{0,2}[01]{7,})*", re.DOTALL)
 
 
 def binary_texts(text: str) -> list[Decoded]:

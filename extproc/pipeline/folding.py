@@ -35,8 +35,9 @@ _INVISIBLE: Final = (
     | frozenset(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0000, 0xE1000))))
 )
 _SURROGATES: Final = frozenset(map(chr, range(0xD800, 0xE000)))
-_SPACES: Final = re.compile("(?:[^\\S\n]|\u2800)+")
-_LINES: Final = re.compile(r" ?(?:\n ?)+")
+# Only what is to be changed, which in most texts is little.
+_SPACES: Final = re.compile("[^\\S\n ](?:[^\\S\n]|\u2800)*| (?:[^\\S\n]|\u2800)+|\u2800(?:[^\\S\n]|\u2800)*")
+_LINES: Final = re.compile(r"(?: \n|\n[ \n])[ \n]*")
 
 _TAGS: Final = re.compile("[\U000e0020-\U000e007e]+")
 _SELECTORS: Final = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{4,}")
@@ -76,7 +77,10 @@ _ROUGHLY: Final = _ALIKE | {
     ord(pair[0]): pair[1] for pair in (*_ROUGH.split(), *_ROUGH.upper().split()) if ord(pair[0]) not in _ALIKE
 }
 _ALIKE_ANY: Final = frozenset(map(chr, _ALIKE))
-_WORD: Final = re.compile(r"[^\W\d_]+")
+_LATIN_ANY: Final = frozenset(map(chr, _LATIN))
+# Words with a letter beyond ASCII, and what may stand between two words.
+_FOREIGN_WORD: Final = re.compile(r"[^\W\d_](?<![^\W\d_].)(?:(?<![A-Za-z])|[A-Za-z]*+[^\W\d_A-Za-z])[^\W\d_]*+")
+_NO_WORD: Final = re.compile(r"[\W\d_]*")
 
 _PERCENT: Final = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _PERCENT_NESTED: Final = re.compile(r"%(?:25)+(?=[0-9A-Fa-f]{2})")
@@ -97,11 +101,12 @@ def visible(text: str) -> str:
 
     Never raises; of a lone surrogate the replacement character remains.
     """
+    text = _unicode(text)
     for _ in range(_ROUNDS):
-        before = text
-        text = _unescape(text if text.isascii() and text.isprintable() else _unicode(text))
-        if text == before:
+        unescaped = _unescape(text)
+        if unescaped == text:
             break
+        text = _unicode(unescaped)
     return text
 
 
@@ -155,7 +160,8 @@ def _unicode(text: str) -> str:
     text = unicodedata.normalize("NFKC", text)
     chars = set(text)
     text = _without(text, chars & _INVISIBLE)
-    text = text.translate(_LATIN)
+    if not chars.isdisjoint(_LATIN_ANY):
+        text = text.translate(_LATIN)
     if marks := chars & _MARKS:
         text = re.sub(f"(?<=[\x01-\x7f]){_any_of(marks)}+", "", text)
     return text if chars.isdisjoint(_ALIKE_ANY) else _fold_words(text)
@@ -169,24 +175,19 @@ def _fold_words(text: str) -> str:
     """Look-alikes as what they look like: in words with Latin letters too, and in words of nothing else, unless a
     neighbour is of another script, as in honest Greek or Russian.
     """
-    words = [(found.start(), found.end(), found.group()) for found in _WORD.finditer(text)]
-    folded = [_fold(word) for _, _, word in words]
-    foreign = [fold is None for fold in folded]
+    words = [(found.start(), found.end(), found.group()) for found in _FOREIGN_WORD.finditer(text)]
     pieces: list[str] = []
-    at = 0
-    index = 0
+    at = index = 0
     while index < len(words):
-        # The run of words that are nothing but look-alikes.
+        # The run of words of nothing but look-alikes that stand one behind the other.
         end = index
-        while end < len(words) and folded[end] is not None and not words[end][2].isascii() and _only(words[end][2]):
+        while end < len(words) and _only(words[end][2]) and (end == index or _adjacent(text, words, end)):
             end += 1
-        run = end - index
-        between_foreign = (index > 0 and foreign[index - 1]) or (end < len(words) and foreign[end])
-        keep = run < _LONG_RUN and between_foreign
-        for position in range(index, max(end, index + 1)):
-            start, stop, word = words[position]
-            fold = folded[position]
-            if fold is not None and fold != word and not (keep and position < end):
+        honest = 0 < end - index < _LONG_RUN and (
+            (index > 0 and _adjacent(text, words, index)) or (end < len(words) and _adjacent(text, words, end))
+        )
+        for start, stop, word in words[index : max(end, index + 1)]:
+            if not honest and (fold := _fold(word)) != word:
                 pieces += (text[at:start], fold)
                 at = stop
         index = max(end, index + 1)
@@ -197,16 +198,17 @@ def _fold_words(text: str) -> str:
 _LONG_RUN: Final = 4
 
 
-def _fold(word: str) -> str | None:
-    """The word in ASCII letters, or None where it is of another script."""
-    if word.isascii():
-        return word
+def _adjacent(text: str, words: list[tuple[int, int, str]], index: int) -> bool:
+    """Whether no other word stands between this one and the one before it."""
+    return _NO_WORD.fullmatch(text, words[index - 1][1], words[index][0]) is not None
+
+
+def _fold(word: str) -> str:
+    """The word in ASCII letters, or itself where it is of another script."""
     strict = word.translate(_ALIKE)
     if strict.isascii():
         return strict
-    if any(char.isascii() for char in word):
-        return word.translate(_ROUGHLY)
-    return None
+    return word.translate(_ROUGHLY) if any(char.isascii() for char in word) else word
 
 
 def _only(word: str) -> bool:

@@ -20,8 +20,9 @@ _DEPTH: Final = 3
 _CONTEXT: Final = 160
 
 _WORD: Final = r"[^\W\d_]++"
-_JOINED: Final = re.compile(rf"(?<![^\W_]){_WORD}(?:([._+\-*|~=/\\,;:]){_WORD}(?:\1{_WORD})+)")
-_HUMPS: Final = re.compile(r"(?<![^\W_])[A-Za-z]?[a-z]++(?:[A-Z][a-z]++){2,}(?![^\W_])")
+# Three words or more; the pattern begins with the end of the first, so that in prose it fails on its second character.
+_JOINED: Final = re.compile(rf"[^\W\d_]([._+\-*|~=/\\,;:]){_WORD}(?:\1{_WORD})+")
+_HUMPS: Final = re.compile(r"[a-z][A-Z][a-z]++(?:[A-Z][a-z]++)+")
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -36,10 +37,11 @@ def readings(text: str) -> tuple[str, ...]:
         found.append(_words(visible(hidden)))
         plain = f"{plain}\n{visible(hidden)}"
     for _ in range(_DEPTH):
-        plain, decoded = _decode(plain)
-        if not decoded:
+        # The next layer is within what this one decoded.
+        plain = _decoded(plain)
+        if not plain:
             break
-        found.append(_words("\n".join(decoded)))
+        found.append(_words(plain))
     return tuple(dict.fromkeys(found))
 
 
@@ -49,14 +51,14 @@ def _words(text: str) -> str:
     return spaced(_HUMPS.sub(lambda found: _HUMP.sub(" ", found.group()), text))
 
 
-def _decode(text: str) -> tuple[str, list[str]]:
-    """One layer: the text with every segment decoded in its place, and the places where that changed it."""
+def _decoded(text: str) -> str:
+    """One layer: every segment decoded in its place, with its surroundings; empty where there is none."""
     changed: list[tuple[int, int]] = []
     for decoder in (*encodings.DECODERS, *ciphers.DECODERS):
         segments = decoder(text)
         if segments:
             text, changed = _replace(text, segments, changed)
-    return text, _surroundings(text, changed)
+    return "\n".join(_surroundings(text, changed))
 
 
 def _replace(

@@ -24,8 +24,7 @@ GUARD_MODEL: Final = "Arch-Guard"
 # Top-level fields that are settings of the call and that no model is shown; the messages are read on their own.
 _SETTINGS: Final = frozenset({"messages", "model", "stream", "stream_options", "metadata"})
 # The vocabulary of the API itself: said by every client, by none to a model.
-_VOCABULARY: Final = frozenset(
-    """
+_API_WORDS: Final = """
     additionalProperties allOf anyOf annotations arguments array assistant audio auto boolean content custom
     data default definition description detail developer enum file file_data file_id filename format function
     functions grammar high id image_url index input_audio input_image input_text integer items json_object
@@ -33,8 +32,8 @@ _VOCABULARY: Final = frozenset(
     parallel_tool_calls parameters pattern prediction properties reasoning_content refusal required
     response_format role schema stop strict string syntax system temperature text thinking tool tool_call_id
     tool_calls tool_choice tool_result tool_use tools type url user wav
-    """.split()
-)
+"""
+_VOCABULARY: Final = frozenset(_API_WORDS.split())
 # Where a file stands: its bytes are no text to read, unless they are text.
 _FILES: Final = frozenset({"data", "file_data", "image_url", "url"})
 _DATA_URL: Final = re.compile(r"\s*data:[^,]{0,200};base64,", re.IGNORECASE)
