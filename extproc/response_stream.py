@@ -24,6 +24,7 @@ async def edit(stream: Stream, head: ProcessingRequest) -> None:
     """Edit the response that `head` begins. Raises `ProtocolError`."""
     wanted = _wanted(head)
     headers = read_headers(head.response_headers.headers)
+    status = _status(headers)
     ended = head.response_headers.end_of_stream
     encoded = headers.get("content-encoding", "identity").lower() != "identity"
     if headers.get("content-type", "").lower().startswith("text/event-stream") and not encoded:
@@ -35,7 +36,7 @@ async def edit(stream: Stream, head: ProcessingRequest) -> None:
         await stream.send(replies.response_headers())
         await _pass(stream, [], ended=ended)
     else:
-        await _edit_whole(stream, wanted, headers, ended=ended)
+        await _edit_whole(stream, wanted, status, headers.get("content-type", ""), ended=ended)
 
 
 def _wanted(head: ProcessingRequest) -> ResponseEdit:
@@ -44,6 +45,13 @@ def _wanted(head: ProcessingRequest) -> ResponseEdit:
         return msgspec.json.decode(fields["edit"].string_value, type=ResponseEdit)
     except msgspec.DecodeError as error:
         raise ProtocolError(f"the response comes without a readable edit: {error}") from error
+
+
+def _status(headers: Mapping[str, str]) -> int:
+    try:
+        return int(headers.get(":status", ""))
+    except ValueError as error:
+        raise ProtocolError(f"the response comes without a status: {error}") from error
 
 
 async def _pass(stream: Stream, edits: list[StreamEdit], *, ended: bool) -> None:
@@ -59,7 +67,7 @@ async def _pass(stream: Stream, edits: list[StreamEdit], *, ended: bool) -> None
         await stream.send(replies.response_trailers())
 
 
-async def _edit_whole(stream: Stream, wanted: ResponseEdit, headers: Mapping[str, str], *, ended: bool) -> None:
+async def _edit_whole(stream: Stream, wanted: ResponseEdit, status: int, content_type: str, *, ended: bool) -> None:
     """Hold the head back until the body is complete: the edit decides on both."""
     body = bytearray()
     trailers = False
@@ -72,8 +80,7 @@ async def _edit_whole(stream: Stream, wanted: ResponseEdit, headers: Mapping[str
         await stream.send(replies.response_body(bytes(body), end=False))
         await _pass(stream, [], ended=False)
         return
-    status = int(headers.get(":status", "0"))
-    answer = edit_whole(wanted, Whole(status, headers.get("content-type", ""), bytes(body)))
+    answer = edit_whole(wanted, Whole(status, content_type, bytes(body)))
     length = str(len(answer.body))
     changed = ((":status", str(answer.status)), ("content-type", answer.content_type), ("content-length", length))
     await stream.send(replies.response_headers(changed))

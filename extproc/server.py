@@ -52,7 +52,10 @@ class Processor(external_processor_pb2_grpc.ExternalProcessorServicer):  # type:
             else:
                 await response_stream.edit(stream, head)
         except ProtocolError as fault:
-            await stream.abort(fault)
+            await stream.abort(grpc.StatusCode.FAILED_PRECONDITION, str(fault))
+        except Exception:  # a bug must cost this stream alone, and Envoy must not take it for consent
+            log.exception("ext_proc stream failed")
+            await stream.abort(grpc.StatusCode.INTERNAL, "the filter failed on this stream")
 
 
 async def serve(contract: FilterContract, socket: Path) -> None:

@@ -46,9 +46,9 @@ class Stream:
     async def send(self, response: ProcessingResponse) -> None:
         await self._context.write(response)
 
-    async def abort(self, fault: ProtocolError) -> None:
-        log.error("ext_proc stream aborted: %s", fault)
-        await self._context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(fault))
+    async def abort(self, code: grpc.StatusCode, reason: str) -> None:
+        log.error("ext_proc stream aborted: %s", reason)
+        await self._context.abort(code, reason)
 
 
 def read_headers(headers: HeaderMap) -> Mapping[str, str]:

@@ -1,6 +1,10 @@
 """Event streams, however the network cuts them."""
 
+from itertools import pairwise
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from extproc.apis.sse import DONE, EventDecoder, event
 
@@ -33,3 +37,31 @@ def test_a_carriage_return_alone_ends_a_line() -> None:
 def test_framing_is_read_back_as_it_was() -> None:
     decoder = EventDecoder()
     assert decoder.feed(event(b'{"x":1}') + DONE) == [b'{"x":1}', b"[DONE]"]
+
+
+LINES = st.binary(max_size=12).map(lambda raw: raw.replace(b"\r", b"").replace(b"\n", b""))
+PAYLOADS = st.lists(st.lists(LINES, min_size=1, max_size=3), max_size=5)
+CUTS = st.lists(st.integers(0, 500), max_size=20)
+
+
+def pieces(stream: bytes, cuts: list[int]) -> list[bytes]:
+    borders = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
+    return [stream[start:stop] for start, stop in pairwise(borders)]
+
+
+@given(payloads=PAYLOADS, cuts=CUTS, line_end=st.sampled_from([b"\n", b"\r\n", b"\r"]), closed=st.booleans())
+def test_whatever_was_framed_comes_out_however_it_is_cut(
+    payloads: list[list[bytes]], cuts: list[int], line_end: bytes, closed: bool
+) -> None:
+    framed = [b"".join(b"data: " + line + line_end for line in lines) for lines in payloads]
+    stream = line_end.join(framed) + (line_end if closed else b"")
+    decoder = EventDecoder()
+    events = [found for piece in pieces(stream, cuts) for found in decoder.feed(piece)]
+    assert events + decoder.flush() == [b"\n".join(lines) for lines in payloads]
+
+
+@given(stream=st.binary(max_size=200), cuts=CUTS)
+def test_any_bytes_are_the_same_events_however_they_are_cut(stream: bytes, cuts: list[int]) -> None:
+    whole, cut = EventDecoder(), EventDecoder()
+    events = [found for piece in pieces(stream, cuts) for found in cut.feed(piece)]
+    assert events + cut.flush() == whole.feed(stream) + whole.flush()

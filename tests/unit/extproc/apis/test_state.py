@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from extproc.apis import state
 from extproc.apis.chat import Message
@@ -133,3 +135,65 @@ def test_a_question_of_the_gateway_stays_in_the_conversation() -> None:
     question = {"role": "assistant", "model": "Arch-Function", "content": "Could you ..."}
     assert state.is_own(question)
     assert state.without_own_calls([question]) == [question]
+
+
+TEXT = st.text(max_size=30)
+JSON: st.SearchStrategy[JsonValue] = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), TEXT),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXT, inner, max_size=3)),
+    max_leaves=10,
+)
+CALLS = st.lists(
+    st.builds(ToolCall, call_id=TEXT, name=TEXT, arguments=JSON.map(json.dumps), answer=st.text(max_size=200)),
+    max_size=8,
+)
+STORABLE = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+
+
+@given(calls=CALLS, question=st.one_of(st.none(), st.dictionaries(STORABLE, STORABLE, max_size=3)))
+def test_every_state_is_read_back(calls: list[ToolCall], question: dict[str, JsonValue] | None) -> None:
+    found = state.load({state.KEY: state.dump(calls, question)})
+    assert found == State(state.messages_of(calls), question)
+    if question is None:
+        assert found.targets == tuple(dict.fromkeys(call.name for call in calls))
+
+
+FORGED = st.one_of(
+    JSON,
+    JSON.map(json.dumps),
+    st.fixed_dictionaries({"messages": JSON}, optional={"question": JSON}).map(json.dumps),
+    st.fixed_dictionaries({"messages": JSON.map(json.dumps)}, optional={"question": JSON}).map(json.dumps),
+    st.fixed_dictionaries(
+        {
+            "messages": st.lists(
+                st.fixed_dictionaries({"role": st.sampled_from(["tool", "assistant"])}, optional={"tool_calls": JSON}),
+                max_size=3,
+            ).map(json.dumps)
+        },
+        optional={"question": st.dictionaries(st.sampled_from(["target", "x"]), JSON, max_size=2)},
+    ).map(json.dumps),
+)
+
+
+@given(forged=FORGED)
+def test_anything_else_is_refused_or_harmless(forged: JsonValue) -> None:
+    try:
+        found = state.load({state.KEY: forged})
+    except InvalidRequest:
+        return
+    assert all(isinstance(target, str) for target in found.targets)
+    assert {message["role"] for message in found.messages} <= {"assistant", "tool"}
+
+
+@given(
+    messages=st.lists(
+        st.fixed_dictionaries(
+            {"role": st.sampled_from(["user", "assistant", "tool"])},
+            optional={"content": JSON, "tool_calls": JSON, "tool_call_id": JSON, "model": JSON},
+        ),
+        max_size=5,
+    )
+)
+def test_no_conversation_makes_taking_our_calls_out_fail_and_what_is_left_has_none(messages: list[Message]) -> None:
+    left = state.without_own_calls(messages)
+    assert state.without_own_calls(left) == left

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from extproc.contract import EndpointCall, HttpMethod
-from extproc.errors import ApiError, UpstreamTimeout
+from extproc.errors import ApiError, ApiTimeout, UpstreamTimeout
 from extproc.targets.http import MAX_ANSWER_BYTES, Endpoints, Origin
 
 ORIGIN = Origin("id-1", "00-a-b-01")
@@ -34,6 +34,10 @@ async def status(request: web.Request) -> web.Response:
     return web.Response(status=int(request.match_info["code"]), headers=headers)
 
 
+async def teapot(_: web.Request) -> web.Response:
+    return web.Response(status=418)
+
+
 async def broken(request: web.Request) -> web.Response:
     assert request.transport
     request.transport.close()
@@ -46,6 +50,7 @@ async def endpoints(tmp_path: Path) -> AsyncIterator[Endpoints]:
     app.router.add_get("/endless", endless)
     app.router.add_get("/status/{code}", status)
     app.router.add_get("/broken", broken)
+    app.router.add_post("/teapot", teapot)
     app.router.add_route("*", "/{tail:.*}", echo)
     runner = web.AppRunner(app)
     await runner.setup()
@@ -88,6 +93,32 @@ async def test_post_fills_the_path_too_and_does_not_repeat_what_it_filled(endpoi
     assert "city" not in str(seen["body"])
 
 
+async def test_a_list_repeats_its_name_in_the_query(endpoints: Endpoints) -> None:
+    seen = await echoed(endpoints, call("/c", HttpMethod.GET), tags=["a b", 1, True], where={"x": 1})
+    assert seen["path"] == "/c?tags=a+b&tags=1&tags=true&where=%7B%22x%22%3A1%7D"
+
+
+@pytest.mark.parametrize(("path", "city"), [("/c/{city}/w", ".."), ("/c/{city}", "."), ("/c/.{city}/w", ".")])
+async def test_no_value_changes_the_path(endpoints: Endpoints, path: str, city: str) -> None:
+    with pytest.raises(ApiError, match="would change the path"):
+        await echoed(endpoints, call(path), city=city)
+
+
+async def test_what_is_said_of_the_target_reaches_the_endpoint_and_displaces_nothing(endpoints: Endpoints) -> None:
+    said = (("x-arch-prompt-target", "weather"), ("x-arch-upstream", "forged"))
+    answer = await endpoints.call(call("/weather"), {}, [], ORIGIN, said)
+    headers = msgspec.json.decode(answer.body)["headers"]
+    assert headers["x-arch-prompt-target"] == "weather"
+    assert headers["x-arch-upstream"] == "endpoint_api"
+
+
+async def test_a_body_that_is_ready_is_sent_as_it_is_and_any_status_is_an_answer(endpoints: Endpoints) -> None:
+    answer = await endpoints.send(call("/errors"), b'{"a": 1.10}', ORIGIN, (("x-arch-error-message", "a b"),))
+    seen = msgspec.json.decode(answer.body)
+    assert (answer.status, seen["body"], seen["headers"]["x-arch-error-message"]) == (200, '{"a": 1.10}', "a b")
+    assert (await endpoints.send(call("/teapot"), b"", ORIGIN, ())).status == 418
+
+
 @pytest.mark.parametrize(("path", "expected"), [("/status/418", 418), ("/status/302", 302), ("/status/504", 504)])
 async def test_any_status_but_2xx_is_the_clients_answer(endpoints: Endpoints, path: str, expected: int) -> None:
     with pytest.raises(ApiError) as caught:
@@ -99,6 +130,9 @@ async def test_any_status_but_2xx_is_the_clients_answer(endpoints: Endpoints, pa
 async def test_what_envoy_says_of_an_endpoint_is_told_from_what_the_endpoint_says(endpoints: Endpoints) -> None:
     with pytest.raises(UpstreamTimeout):
         await endpoints.call(call("/status/504?by=upstream_timeout", HttpMethod.GET), {}, [], ORIGIN)
+    with pytest.raises(ApiTimeout) as caught:
+        await endpoints.call(call("/status/504?by=upstream_timeout", HttpMethod.GET), {}, [], ORIGIN)
+    assert ("x-function-error-code", "504") in caught.value.headers
     with pytest.raises(ApiError, match="cannot be reached"):
         await endpoints.call(call("/status/503?by=upstream_unavailable", HttpMethod.GET), {}, [], ORIGIN)
 
