@@ -10,7 +10,7 @@ from random import Random
 
 from training.generated.grammar import Grammar
 
-FORMS = ("mail_body", "web", "code_file", "review", "calendar", "resume", "ticket", "record", "tool_text")
+FORMS = ("mail_body", "web", "code_file", "review", "calendar", "resume", "ticket", "image_text", "record", "tool_text")
 
 
 def carried(grammar: Grammar, random: Random, payload: str) -> str:

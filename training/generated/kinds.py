@@ -10,6 +10,7 @@ from random import Random
 
 from training.generated import carriers, ciphers, splitting
 from training.generated.grammar import Grammar, read
+from training.generated.noise import noise
 
 _HERE = Path(__file__).parent
 _SHARED = sorted((_HERE / "shared").glob("*.txt"))
@@ -19,6 +20,7 @@ _GIVEN = (
     "quoted",
     "code",
     "encoding",
+    "noise",
     *splitting.slots(["a ", "b"], Random(0)),  # noqa: S311 - no secret
 )
 
@@ -49,8 +51,18 @@ def _plainly(name: str) -> Callable[[Random], str]:
     return lambda random: grammar(name).text(random)
 
 
-_SHORT_ATTACKS = ("override", "override", "persona", "extraction", "extraction", "exfiltration", "tools", "pressure")
-_HARMLESS = ("everyday", "chat", "tools", "roleplay")
+_SHORT_ATTACKS = (
+    "override",
+    "override",
+    "persona",
+    "extraction",
+    "extraction",
+    "exfiltration",
+    "tools",
+    "pressure",
+    "disguised",
+)
+_HARMLESS = ("everyday", "chat", "tools", "roleplay", "sensitive", "long")
 
 
 def _attack(random: Random, limit: int = 400) -> str:
@@ -61,7 +73,7 @@ def _attack(random: Random, limit: int = 400) -> str:
             return text
 
 
-def _harmless(random: Random, limit: int = 300) -> str:
+def _harmless(random: Random, limit: int = 900) -> str:
     while True:
         text = grammar(f"benign/{random.choice(_HARMLESS)}").text(random)
         if len(text) <= limit:
@@ -87,6 +99,10 @@ def _quoting(random: Random) -> str:
 def _split(random: Random) -> str:
     parts = splitting.pieces(_attack(random, 160), random)
     return grammar("attack/splitting").text(random, given=splitting.slots(parts, random))
+
+
+def _noisy(name: str) -> Callable[[Random], str]:
+    return lambda random: grammar(name).text(random, given={"noise": noise(random)})
 
 
 def _coded(name: str, random: Random, text: str) -> str:
@@ -138,6 +154,9 @@ KINDS = (
     Kind("policy", True, 140, _plainly("attack/policy"), worn=False),
     Kind("setup", True, 150, _plainly("attack/setup")),
     Kind("tool-abuse", True, 180, _plainly("attack/tools")),
+    Kind("disguised", True, 220, _plainly("attack/disguised")),
+    Kind("many-shot", True, 90, _plainly("attack/many_shot")),
+    Kind("suffix", True, 70, _noisy("attack/suffix"), worn=False),
     Kind("foreign", True, 180, _plainly("attack/foreign")),
     Kind("about-security", False, 350, _plainly("benign/about_security")),
     Kind("prompt-writing", False, 280, _plainly("benign/prompt_writing")),
@@ -155,5 +174,7 @@ KINDS = (
     Kind("chat", False, 250, _plainly("benign/chat")),
     Kind("several", False, 200, _several),
     Kind("long", False, 250, _plainly("benign/long")),
+    Kind("sensitive", False, 300, _plainly("benign/sensitive")),
+    Kind("noisy", False, 70, _noisy("benign/noisy"), worn=False),
     Kind("foreign", False, 200, _plainly("benign/foreign")),
 )
