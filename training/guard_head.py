@@ -60,7 +60,7 @@ def features(rows: Sequence[Text]) -> list[Matrix]:
         if key in known:
             continue
         cut = windows(row.text, classifier.spans, WINDOW, OVERLAP)
-        known[key] = np.array([[*encoder.encode(window), classifier.logit(window)] for window in cut])
+        known[key] = np.array([[*encoder.encode(window), classifier.judge(window).logit] for window in cut])
         fresh += 1
         if fresh % 200 == 0:
             print(f"{number + 1} of {len(rows)} texts", file=sys.stderr, flush=True)

@@ -38,7 +38,14 @@ class Encoder:
 
     def encode(self, text: str) -> FloatArray:
         """The embedding of `text`: FP32 [384], L2 norm 1."""
-        ids = np.array([self._tokenizer.encode(text).ids], dtype=np.int64)
-        inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
-        embedding: FloatArray = self._session.run(None, inputs)[0][0]
+        embedding: FloatArray = self._session.run(["embedding"], self._inputs(text))[0][0]
         return embedding
+
+    def read(self, text: str) -> tuple[FloatArray, FloatArray]:
+        """The embedding, and the state of each token behind it: FP32 [384] and [tokens, 384]."""
+        embedding, hidden = self._session.run(["embedding", "hidden"], self._inputs(text))
+        return embedding[0], hidden[0]
+
+    def _inputs(self, text: str) -> dict[str, npt.NDArray[np.int64]]:
+        ids = np.array([self._tokenizer.encode(text).ids], dtype=np.int64)
+        return {"input_ids": ids, "attention_mask": np.ones_like(ids)}

@@ -1,17 +1,28 @@
-"""NanoGuard: one text in, one logit of attack out. Used by detector.py."""
+"""NanoGuard: one text in, what it makes of it out. Used by detector.py."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from triton_models.embed.encoder import open_session
+from triton_models.embed.encoder import FloatArray, open_session
 
 MAX_TOKENS = 512  # with the leading token
+WIDTH = 512
 _BOS_TOKEN = "<|reserved_0|>"  # noqa: S105 - a token of the vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """`logit`: attack minus harmless; `pooled` [512]: what it is made of; `hidden` [tokens, 512]: each token's part."""
+
+    logit: float
+    pooled: FloatArray
+    hidden: FloatArray
 
 
 class Classifier:
@@ -30,8 +41,9 @@ class Classifier:
         offsets: Sequence[tuple[int, int]] = self._tokenizer.encode(text, add_special_tokens=False).offsets
         return offsets
 
-    def logit(self, text: str) -> float:
-        """Attack logit minus harmless logit. What lies behind 511 tokens is not read."""
+    def judge(self, text: str) -> Judgement:
+        """What lies behind 511 tokens is not read."""
         ids = [self._bos, *self._tokenizer.encode(text, add_special_tokens=False).ids][:MAX_TOKENS]
-        harmless, attack = self._session.run(None, {"input_ids": np.array(ids, dtype=np.int64)})[0]
-        return float(attack) - float(harmless)
+        inputs = {"input_ids": np.array(ids, dtype=np.int64)}
+        logits, pooled, hidden = self._session.run(["logits", "pooled", "hidden"], inputs)
+        return Judgement(float(logits[1]) - float(logits[0]), pooled, hidden)

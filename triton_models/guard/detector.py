@@ -40,5 +40,7 @@ class Detector:
         for window in self.windows(text):
             if cancelled():
                 raise Cancelled("the caller no longer waits")
-            worst = max(worst, self._head.probability(self._encoder.encode(window), self._classifier.logit(window)))
+            worst = max(
+                worst, self._head.probability(self._encoder.encode(window), self._classifier.judge(window).logit)
+            )
         return worst

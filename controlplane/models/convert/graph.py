@@ -90,14 +90,17 @@ class Graph:
         return self.node("Mul", [self.node("Cast", [rows], to=TensorProto.FLOAT), scales])
 
     def serialise(
-        self, name: str, inputs: Mapping[str, tuple[int, Sequence[str | int]]], output: tuple[str, Sequence[str | int]]
+        self,
+        name: str,
+        inputs: Mapping[str, tuple[int, Sequence[str | int]]],
+        outputs: Mapping[str, Sequence[str | int]],
     ) -> bytes:
-        """The model file. `inputs`: name -> (element type, shape). `output`: (name, shape) of an FP32 tensor."""
+        """The model file. `inputs`: name -> (element type, shape). `outputs`: name -> shape of an FP32 tensor."""
         graph = helper.make_graph(
             self._nodes,
             name,
             [helper.make_tensor_value_info(key, kind, list(shape)) for key, (kind, shape) in inputs.items()],
-            [helper.make_tensor_value_info(output[0], TensorProto.FLOAT, list(output[1]))],
+            [helper.make_tensor_value_info(key, TensorProto.FLOAT, list(shape)) for key, shape in outputs.items()],
             list(self._initializers.values()),
         )
         model = helper.make_model(

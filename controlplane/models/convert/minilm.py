@@ -1,4 +1,5 @@
-"""all-MiniLM-L6-v2 as an int8 ONNX graph: token ids in, sentence embedding out. Called by prepare.py.
+"""all-MiniLM-L6-v2 as an int8 ONNX graph: token ids in, sentence embedding and each token's state out. Called by
+prepare.py.
 
 BERT (Devlin et al. 2018) with 6 layers of width 384 and 12 heads, then sentence-transformers' mean over the unmasked
 tokens and L2 normalisation, all inside the graph.
@@ -23,8 +24,8 @@ _MASKED = -10000.0  # added to the scores of padding: e^-10000 is 0 in FP32
 
 
 def convert(weights: Path) -> bytes:
-    """safetensors -> ONNX. Inputs input_ids, attention_mask INT64 [batch, tokens]; output embedding FP32 [batch,
-    384].
+    """safetensors -> ONNX. Inputs input_ids, attention_mask INT64 [batch, tokens]; outputs embedding FP32 [batch,
+    384], and hidden FP32 [batch, tokens, 384], the last layer's.
     """
     tensors: dict[str, FloatArray] = load(weights.read_bytes())
     g = Graph()
@@ -42,7 +43,7 @@ def convert(weights: Path) -> bytes:
     return g.serialise(
         "all-MiniLM-L6-v2",
         dict.fromkeys(("input_ids", "attention_mask"), (TensorProto.INT64, ("batch", "tokens"))),
-        (g.rename(embedding, "embedding"), ("batch", _WIDTH)),
+        {g.rename(embedding, "embedding"): ("batch", _WIDTH), g.rename(hidden, "hidden"): ("batch", "tokens", _WIDTH)},
     )
 
 

@@ -28,8 +28,8 @@ BOS_TOKEN = "<|reserved_0|>"  # noqa: S105 - every text starts with it; a token 
 
 
 def convert(checkpoint: Path) -> bytes:
-    """torch checkpoint -> ONNX. Input input_ids INT64 [tokens], at most 512; output logits FP32 [2]: harmless,
-    attack.
+    """torch checkpoint -> ONNX. Input input_ids INT64 [tokens], at most 512; outputs logits FP32 [2] (harmless,
+    attack), pooled FP32 [512], which they are made of, and hidden FP32 [tokens, 512], which that is the mean of.
     """
     tensors = load_tensors(checkpoint)
     g = Graph()
@@ -44,14 +44,20 @@ def convert(checkpoint: Path) -> bytes:
         inner = g.node("Relu", [g.linear(f"{name}.fc", _rms(g, x), tensors[f"{name}.mlp.c_fc.weight"])])
         squared = g.node("Mul", [inner, inner])
         x = g.node("Add", [x, g.linear(f"{name}.proj", squared, tensors[f"{name}.mlp.c_proj.weight"])])
-    pooled = g.node("ReduceMean", [_rms(g, x)], axes=[0], keepdims=1)
+    hidden = _rms(g, x)
+    pooled = g.node("ReduceMean", [hidden], axes=[0], keepdims=1)
     gain, shift = (g.constant(f"cls_norm.{part}", tensors[f"cls_norm.{part}"]) for part in ("weight", "bias"))
     pooled = g.node("LayerNormalization", [pooled, gain, shift], axis=-1, epsilon=_LAYER_NORM_EPSILON)
     # The two last rows decide: they stay FP32.
     head = g.constant("cls_head.weight", tensors["cls_head.weight"].T)
     logits = g.node("Add", [g.node("MatMul", [pooled, head]), g.constant("cls_head.bias", tensors["cls_head.bias"])])
     logits = g.node("Reshape", [logits, g.ints(2)])
-    return g.serialise("nanoguard", {"input_ids": (TensorProto.INT64, ("tokens",))}, (g.rename(logits, "logits"), (2,)))
+    outputs = {
+        g.rename(logits, "logits"): (2,),
+        g.rename(g.node("Reshape", [pooled, g.ints(_WIDTH)]), "pooled"): (_WIDTH,),
+        g.rename(hidden, "hidden"): ("tokens", _WIDTH),
+    }
+    return g.serialise("nanoguard", {"input_ids": (TensorProto.INT64, ("tokens",))}, outputs)
 
 
 def _rms(g: Graph, x: str) -> str:

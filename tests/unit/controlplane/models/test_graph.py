@@ -8,7 +8,7 @@ from controlplane.models.convert.graph import Graph
 def _build(weight: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bytes:
     graph = Graph()
     y = graph.linear("layer", "x", weight, np.ones(len(weight), dtype=np.float32))
-    return graph.serialise("test", {"x": (TensorProto.FLOAT, ("rows", 8))}, (graph.rename(y, "y"), ("rows", 3)))
+    return graph.serialise("test", {"x": (TensorProto.FLOAT, ("rows", 8))}, {graph.rename(y, "y"): ("rows", 3)})
 
 
 def test_an_int8_product_is_near_the_exact_one() -> None:
