@@ -35,7 +35,7 @@ def render(
         internal_socket=str(layout.internal_socket),
         repair_lock=str(layout.repair_lock),
     )
-    rendered = render_files(compile_gateway(loaded.config, site), layout)
+    rendered = render_files(compile_gateway(loaded.config, site, loaded.own), layout)
     check_types(rendered.files)
     envoy = find_envoy()
     if envoy is not None:

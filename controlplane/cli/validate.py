@@ -24,7 +24,7 @@ _ANY_SITE = Site(TritonPorts(http=8000, grpc=8001, metrics=8002), workers=1, int
 def validate(config: ConfigArgument = DEFAULT_PATH) -> None:
     """Check a configuration file: exit 0 when it is right, else 2 and every problem with its line and column."""
     loaded = load(config, os.environ)
-    compile_gateway(loaded.config, _ANY_SITE)
+    compile_gateway(loaded.config, _ANY_SITE, loaded.own)
     for warning in loaded.warnings:
         typer.echo(str(as_warning(warning)), err=True)
     typer.echo(f"{config}: {summary(loaded.config)}")
@@ -43,7 +43,7 @@ def summary(config: ArchConfig) -> str:
         _counted(len(config.llm_providers), "provider"),
         _counted(len(config.prompt_targets), "prompt target"),
         _counted(len(config.endpoints), "endpoint"),
-        f"jailbreak guard {'on' if config.prompt_guards.input_guards.jailbreak else 'off'}",
+        f"guards: {', '.join(config.prompt_guards.input_guards.on) or 'none'}",
     ]
     return f"valid: {', '.join(parts)}"
 

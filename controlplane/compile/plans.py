@@ -6,6 +6,7 @@ ArchConfig -> (FilterContract, EnvoyPlan, ModelPlan). No file paths, no secrets'
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from extproc.contract import FilterContract
 
@@ -30,7 +31,7 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A provider's key and the request header it travels in. Its value reaches one file of mode 0600, nothing else."""
+    """A secret and the request header it travels in. Its value reaches one file of mode 0600, nothing else."""
 
     secret_name: str
     header: str
@@ -56,13 +57,27 @@ class ProviderRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class EndpointRoute:
-    """How Envoy's internal listener reaches one endpoint. Requests carry `x-arch-upstream: <upstream.cluster>`."""
+class ApiCluster:
+    """The hosts of an endpoint. `headers` go into every request to them, and are secrets."""
+
+    upstream: Upstream
+    headers: tuple[Credential, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CallRoute:
+    """How Envoy's internal listener makes the calls of one prompt target. They carry `x-arch-upstream: <name>`.
+
+    `attempt_ms` is how long one attempt may take, `timeout_ms` how long all of them. `retries`: how often a call is
+    repeated that the API may have seen.
+    """
 
     name: str
-    upstream: Upstream
+    cluster: str
     authority: str
+    attempt_ms: int
     timeout_ms: int
+    retries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +102,17 @@ class EnvoyPlan:
 
     listeners: tuple[Listener, ...]
     providers: tuple[ProviderRoute, ...]
-    endpoints: tuple[EndpointRoute, ...]
+    apis: tuple[ApiCluster, ...]
+    calls: tuple[CallRoute, ...]
     workers: int
     max_request_bytes: int
     tracing: Tracing | None = None
+
+    @property
+    def credentials(self) -> tuple[Credential, ...]:
+        """Every secret that goes into a header."""
+        keys = (provider.credential for provider in self.providers if provider.credential is not None)
+        return (*keys, *(header for api in self.apis for header in api.headers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +126,26 @@ class TritonPorts:
 
 @dataclass(frozen=True, slots=True)
 class ModelInstance:
-    """One model in Triton's repository: `triton_models/<role>/` served under `name`."""
+    """One model in Triton's repository: `triton_models/<role>/` served under `name`.
+
+    `max_batch_size`: how many texts one request may carry; 0 for a model that takes no batches.
+    """
 
     role: str
     name: str
     instances: int
     max_batch_size: int
-    max_queue_delay_us: int
     parameters: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OwnModel:
+    """A model of the user's own, served as it lies in `folder`. `max_batch`: how many texts one request may carry."""
+
+    role: str
+    name: str
+    folder: Path
+    max_batch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +154,11 @@ class ModelPlan:
 
     ports: TritonPorts
     models: tuple[ModelInstance, ...]
+    own: tuple[OwnModel, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*(model.name for model in self.models), *(model.name for model in self.own))
 
 
 @dataclass(frozen=True, slots=True)

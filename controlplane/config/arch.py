@@ -7,12 +7,14 @@ from typing import Literal
 from pydantic import Field
 
 from controlplane.config.endpoints import Endpoint
+from controlplane.config.error_target import ErrorTarget
 from controlplane.config.guards import PromptGuards
 from controlplane.config.listeners import Listeners
 from controlplane.config.names import Name
 from controlplane.config.overrides import Overrides
 from controlplane.config.providers import Provider
 from controlplane.config.section import Section
+from controlplane.config.serving import ModelServing
 from controlplane.config.targets import PromptTarget
 from controlplane.config.tracing import Tracing
 
@@ -33,8 +35,12 @@ class ArchConfig(Section):
     """What is refused before anything else reads a prompt."""
     prompt_targets: tuple[PromptTarget, ...] = Field(default=(), max_length=128)
     """What a prompt may mean, and the API calls that answer it."""
+    error_target: ErrorTarget | None = None
+    """The API that failures are sent on to."""
     system_prompt: str | None = Field(default=None, min_length=1, max_length=65536)
     """The system prompt of every LLM call from the prompt listener."""
+    model_serving: ModelServing = ModelServing()
+    """Models of your own, beside those that the gateway brings."""
     overrides: Overrides = Overrides()
     """Numbers that most gateways leave alone."""
     tracing: Tracing | None = None

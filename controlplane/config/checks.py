@@ -6,24 +6,23 @@ Works on a valid `ArchConfig`, or on the valid part of a faulty one.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from controlplane.config.addresses import is_ip
 from controlplane.config.arch import ArchConfig
-from controlplane.config.document import Finding, ListNode, Loc, MapNode, Mark, key_mark, node_at, value_mark
+from controlplane.config.document import Finding, ListNode, Loc, MapNode, node_at
 from controlplane.config.endpoints import Endpoint, Protocol
+from controlplane.config.pipeline_checks import check_pipeline
 from controlplane.config.problems import suggestion
 from controlplane.config.providers import TRITON, VENDORS, Provider
-from controlplane.config.targets import Parameter, PromptTarget, placeholders
-from extproc.contract import ParameterType
+from controlplane.config.report import Report
+from controlplane.config.target_checks import check_targets
+from extproc.contract import Listener
 
 # The models that the local Triton can serve as a provider.
 _TRITON_MODELS = ("chat",)
 # `x-arch-llm-provider-hint: default` means the default provider, whatever its name.
 _RESERVED_PROVIDER = "default"
-# The key of an API call's body that holds the conversation.
-_RESERVED_PARAMETER = "messages"
 _CONTAINER_HOST = "host.docker.internal"
 
 
@@ -35,38 +34,18 @@ class Checked:
     warnings: tuple[Finding, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Report:
-    """Collects findings at places of `root`, the tree that the checked configuration was made from."""
-
-    root: MapNode
-    faults: list[Finding] = field(default_factory=list)
-    warnings: list[Finding] = field(default_factory=list)
-
-    def mark(self, loc: Loc) -> Mark:
-        return value_mark(self.root, loc)
-
-    def fault(self, loc: Loc, message: str, hint: str | None = None) -> None:
-        self.faults.append(Finding(value_mark(self.root, loc), message, hint))
-
-    def fault_at_key(self, loc: Loc, message: str, hint: str | None = None) -> None:
-        self.faults.append(Finding(key_mark(self.root, loc), message, hint))
-
-    def warning(self, loc: Loc, message: str, hint: str | None = None) -> None:
-        self.warnings.append(Finding(key_mark(self.root, loc), message, hint))
-
-
 def check(config: ArchConfig, root: MapNode, whole: MapNode) -> Checked:
     """All findings. `whole` is the tree of the whole file: a faulty item of it is declared all the same."""
-    report = _Report(root)
+    report = Report(root, whole)
     _check_listeners(config, report)
     _check_endpoints(config, report)
-    _check_providers(config, report, whole)
-    _check_targets(config, report, whole)
+    _check_providers(config, report)
+    check_targets(config, report)
+    check_pipeline(config, report)
     return Checked(report.faults, tuple(report.warnings))
 
 
-def _check_listeners(config: ArchConfig, report: _Report) -> None:
+def _check_listeners(config: ArchConfig, report: Report) -> None:
     ingress, egress = config.listeners.ingress, config.listeners.egress
     if not ingress.enabled and not egress.enabled:
         report.fault(
@@ -76,7 +55,8 @@ def _check_listeners(config: ArchConfig, report: _Report) -> None:
         loc = ("listeners", "egress" if node_at(report.root, ("listeners", "egress", "port")) else "ingress", "port")
         report.fault(loc, f"both listeners use port {ingress.port}", "give each a port of its own")
     if not ingress.enabled:
-        for section in ("prompt_guards", "prompt_targets", "system_prompt"):
+        guards = () if Listener.EGRESS in config.prompt_guards.apply_to else ("prompt_guards",)
+        for section in (*guards, "prompt_targets", "system_prompt"):
             if report.root.entry(section) is not None:
                 report.warning((section,), f"{section} takes no part: the ingress listener is off")
 
@@ -86,8 +66,9 @@ def _overlap(one: str, other: str) -> bool:
     return first == second or first.is_unspecified or second.is_unspecified
 
 
-def _check_endpoints(config: ArchConfig, report: _Report) -> None:
+def _check_endpoints(config: ArchConfig, report: Report) -> None:
     called = {target.endpoint.name for target in config.prompt_targets}
+    called |= {config.error_target.endpoint} if config.error_target else set()
     for name, endpoint in config.endpoints.items():
         loc: Loc = ("endpoints", name)
         _check_hosts(endpoint, (*loc, "endpoint"), report)
@@ -95,7 +76,7 @@ def _check_endpoints(config: ArchConfig, report: _Report) -> None:
             report.warning(loc, f"no prompt target calls endpoint {name}", "remove it, or name it in a target")
 
 
-def _check_hosts(endpoint: Endpoint, loc: Loc, report: _Report) -> None:
+def _check_hosts(endpoint: Endpoint, loc: Loc, report: Report) -> None:
     hosts = [host.host for host in endpoint.endpoint]
     if endpoint.protocol is Protocol.HTTPS and len(set(hosts)) > 1:
         report.fault(
@@ -107,20 +88,20 @@ def _check_hosts(endpoint: Endpoint, loc: Loc, report: _Report) -> None:
         _warn_of_container_host(loc, report)
 
 
-def _warn_of_container_host(loc: Loc, report: _Report) -> None:
+def _warn_of_container_host(loc: Loc, report: Report) -> None:
     report.warning(loc, f"{_CONTAINER_HOST} is known inside containers only", "outside of one write 127.0.0.1")
 
 
-def _check_providers(config: ArchConfig, report: _Report, whole: MapNode) -> None:
-    declared = whole.get("llm_providers")
+def _check_providers(config: ArchConfig, report: Report) -> None:
+    declared = report.whole.get("llm_providers")
     is_empty = isinstance(declared, ListNode) and not declared.items
-    if is_empty or (declared is None and not _is_misspelt("llm_providers", whole)):
+    if is_empty or (declared is None and not _is_misspelt("llm_providers", report.whole)):
         report.fault_at_key(
             ("llm_providers",),
             "there is no LLM provider",
             "add llm_providers; one that needs no account: {name: local, provider: triton, model: chat, default: true}",
         )
-    _check_unique([provider.name for provider in config.llm_providers], ("llm_providers",), "provider", report)
+    report.check_unique([provider.name for provider in config.llm_providers], ("llm_providers",), "provider")
     defaults = [index for index, provider in enumerate(config.llm_providers) if provider.default]
     for index in defaults[1:]:
         first = report.mark(("llm_providers", defaults[0], "default")).line
@@ -148,7 +129,7 @@ def _is_misspelt(section: str, whole: MapNode) -> bool:
     return any(suggestion(key, (section,)) for key in unknown)
 
 
-def _check_loop(provider: Provider, config: ArchConfig, loc: Loc, report: _Report) -> None:
+def _check_loop(provider: Provider, config: ArchConfig, loc: Loc, report: Report) -> None:
     """A provider that is the gateway itself would be asked for ever."""
     url = provider.base_url
     if url is None or not _is_loopback(url.host):
@@ -162,7 +143,7 @@ def _is_loopback(host: str) -> bool:
     return ipaddress.ip_address(host).is_loopback if is_ip(host) else host == "localhost"
 
 
-def _check_triton(provider: Provider, loc: Loc, report: _Report) -> None:
+def _check_triton(provider: Provider, loc: Loc, report: Report) -> None:
     given = {
         "access_key": provider.access_key is not None,
         "base_url": provider.base_url is not None,
@@ -183,7 +164,7 @@ def _check_triton(provider: Provider, loc: Loc, report: _Report) -> None:
         )
 
 
-def _check_vendor(provider: Provider, loc: Loc, report: _Report) -> None:
+def _check_vendor(provider: Provider, loc: Loc, report: Report) -> None:
     vendor = VENDORS[provider.provider]
     if provider.url() is None:
         report.fault(
@@ -215,140 +196,3 @@ def _check_vendor(provider: Provider, loc: Loc, report: _Report) -> None:
         )
     if provider.base_url.host == _CONTAINER_HOST:
         _warn_of_container_host((*loc, "base_url"), report)
-
-
-def _check_targets(config: ArchConfig, report: _Report, whole: MapNode) -> None:
-    targets = config.prompt_targets
-    _check_unique([target.name for target in targets], ("prompt_targets",), "prompt target", report)
-    defaults = [index for index, target in enumerate(targets) if target.default]
-    for index in defaults[1:]:
-        first = report.mark(("prompt_targets", defaults[0], "default")).line
-        report.fault(
-            ("prompt_targets", index, "default"),
-            f"a second default target: line {first} has the first",
-            "keep one",
-        )
-    declared = whole.get("endpoints")
-    endpoints = declared.keys() if isinstance(declared, MapNode) else ()
-    for index, target in enumerate(targets):
-        loc: Loc = ("prompt_targets", index)
-        if target.endpoint.name not in endpoints:
-            meant = suggestion(target.endpoint.name, endpoints)
-            known = f"endpoints has: {', '.join(endpoints)}" if endpoints else "endpoints has none: add it there"
-            report.fault(
-                (*loc, "endpoint", "name"),
-                f"there is no endpoint {target.endpoint.name}",
-                f"did you mean {meant}?" if meant else known,
-            )
-        if target.default:
-            _check_default_target(target, loc, report)
-        else:
-            _check_path(target, loc, report)
-        _check_parameters(target, loc, report)
-        if target.system_prompt is not None and not _dispatches(target):
-            report.warning(
-                (*loc, "system_prompt"),
-                "this system_prompt takes no part: the API's own answer goes to the client",
-                "remove it, or set auto_llm_dispatch_on_response: true",
-            )
-
-
-def _dispatches(target: PromptTarget) -> bool:
-    dispatch = target.auto_llm_dispatch_on_response
-    return not target.default if dispatch is None else dispatch
-
-
-def _check_default_target(target: PromptTarget, loc: Loc, report: _Report) -> None:
-    if target.parameters:
-        report.fault_at_key(
-            (*loc, "parameters"), "a default target has no parameters: its API gets the messages", "remove them"
-        )
-    if target.endpoint.http_method.value != "POST":
-        report.fault(
-            (*loc, "endpoint", "http_method"), "a default target is called with POST: its API gets the messages"
-        )
-    if placeholders(target.endpoint.path):
-        report.fault((*loc, "endpoint", "path"), "a default target has no arguments to fill its path with")
-
-
-def _check_path(target: PromptTarget, loc: Loc, report: _Report) -> None:
-    parameters = {parameter.name: parameter for parameter in target.parameters}
-    where = (*loc, "endpoint", "path")
-    for name in placeholders(target.endpoint.path):
-        parameter = parameters.get(name)
-        if parameter is None:
-            meant = suggestion(name, parameters)
-            hint = f"did you mean {{{meant}}}?" if meant else "declare it in parameters"
-            report.fault(where, f"the path holds {{{name}}}, which is no parameter of this target", hint)
-        elif parameter.type in {ParameterType.LIST, ParameterType.DICT}:
-            report.fault(where, f"the path holds {{{name}}}, a {parameter.type}: a path takes single values")
-        elif not parameter.required and (not parameter.has_default or parameter.default is None):
-            report.fault(
-                where,
-                f"the path holds {{{name}}}, which a call may lack",
-                "make the parameter required, or give it a default",
-            )
-
-
-def _check_parameters(target: PromptTarget, loc: Loc, report: _Report) -> None:
-    names = [parameter.name for parameter in target.parameters]
-    _check_unique(names, (*loc, "parameters"), "parameter", report)
-    for index, parameter in enumerate(target.parameters):
-        where: Loc = (*loc, "parameters", index)
-        if parameter.name == _RESERVED_PARAMETER:
-            report.fault(
-                (*where, "name"), '"messages" cannot be the name of a parameter: the call carries the messages in it'
-            )
-        for key, message, hint in _contradictions(parameter):
-            report.fault((*where, key), message, hint)
-
-
-def _contradictions(parameter: Parameter) -> Iterator[tuple[str, str, str | None]]:
-    """Key, message and hint of each thing that a parameter says against itself."""
-    if parameter.type is not ParameterType.STR:
-        if parameter.enum:
-            yield "enum", f"enum is not supported yet for a parameter of type {parameter.type}", "it works for str"
-        if parameter.format is not None:
-            yield "format", f"format has no meaning for a parameter of type {parameter.type}", "it works for str"
-    if len(set(parameter.enum)) < len(parameter.enum):
-        yield "enum", "enum names a value twice", "keep one"
-    if not parameter.has_default:
-        return
-    if parameter.required:
-        yield (
-            "default",
-            "a required parameter is asked for, so its default is never used",
-            "remove required, or the default",
-        )
-    elif parameter.default is None:
-        return
-    elif not _is_of_type(parameter.default, parameter.type):
-        yield "default", f"the default is not of the parameter's type, {parameter.type}", None
-    elif parameter.enum and parameter.default not in parameter.enum:
-        yield "default", "the default is not one of enum", f"enum has: {', '.join(parameter.enum)}"
-
-
-def _is_of_type(value: object, kind: ParameterType) -> bool:
-    match kind:
-        case ParameterType.INT:
-            return isinstance(value, int) and not isinstance(value, bool)
-        case ParameterType.FLOAT:
-            return isinstance(value, int | float) and not isinstance(value, bool)
-        case ParameterType.BOOL:
-            return isinstance(value, bool)
-        case ParameterType.STR:
-            return isinstance(value, str)
-        case ParameterType.LIST:
-            return isinstance(value, list)
-        case ParameterType.DICT:
-            return isinstance(value, dict)
-
-
-def _check_unique(names: Sequence[str], loc: Loc, what: str, report: _Report) -> None:
-    for index, name in enumerate(names):
-        first = names.index(name)
-        if first < index:
-            line = report.mark((*loc, first, "name")).line
-            report.fault(
-                (*loc, index, "name"), f"{what} {name} exists already, at line {line}", "give each a name of its own"
-            )

@@ -12,11 +12,18 @@ from controlplane.config.document import Finding, ListNode, Loc, MapNode, Mark, 
 from controlplane.config.quoting import quoted
 
 _UPSTREAM_TLS: Final = "certificates of `https` servers are verified against the public authorities"
+_MODELS: Final = "the models run on the local Triton: archgw up --local -cpu"
+_ROLES: Final = "the gateway brings the model of this role; those of your own are `nli` and `toxicity`"
 
 # Where, and what to do until then. `*` stands for any name or index.
 LATER: Final[tuple[tuple[str, str], ...]] = (
-    ("error_target", "failures are answered with an error body; see the table of errors in the documentation"),
-    ("model_serving", "the models run on the local Triton: archgw up --local -cpu"),
+    ("model_serving.mode", _MODELS),
+    ("model_serving.remote", _MODELS),
+    ("model_serving.device", _MODELS),
+    ("model_serving.roles.embed", _ROLES),
+    ("model_serving.roles.guard", _ROLES),
+    ("model_serving.roles.function", _ROLES),
+    ("model_serving.roles.chat", _ROLES),
     ("ratelimits", "token limits come later; limit requests in front of the gateway"),
     ("rate_limits", "token limits come later; limit requests in front of the gateway"),
     ("routing", "a request names its provider or model itself, or gets the one with `default: true`"),
@@ -34,8 +41,8 @@ LATER: Final[tuple[tuple[str, str], ...]] = (
     ("listeners.*.timeout", "timeouts belong to `endpoints.<name>` and to each of `llm_providers`"),
     ("listeners.*.message_format", "both listeners speak OpenAI's format"),
     ("listeners.*.client_keys", "clients are not authenticated yet; keep the listeners on a private address"),
-    ("endpoints.*.retries", "a call is made once"),
-    ("endpoints.*.http_headers", "a call carries `x-request-id` and `traceparent`"),
+    ("endpoints.*.retries", "each prompt target has its own: `endpoint.retries`"),
+    ("endpoints.*.http_headers", "each prompt target has its own: `endpoint.http_headers`"),
     ("endpoints.*.http_host", "the first host of `endpoint` is the name that it is called by"),
     ("endpoints.*.tls", _UPSTREAM_TLS),
     ("endpoints.*.health_check", "a host that fails is seen by its failing calls"),
@@ -49,19 +56,10 @@ LATER: Final[tuple[tuple[str, str], ...]] = (
     ("llm_providers.*.headers", "the provider gets its key in `authorization`"),
     ("llm_providers.*.tls", _UPSTREAM_TLS),
     ("prompt_guards.output_guards", "answers are not guarded, prompts are: `input_guards`"),
-    ("prompt_guards.apply_to", "the guard reads prompts on the ingress listener"),
-    ("prompt_guards.input_guards.toxicity", "the guard of this release is `jailbreak`"),
-    ("prompt_guards.input_guards.pii", "the guard of this release is `jailbreak`"),
-    ("prompt_guards.input_guards.jailbreak.mode", "the guard always enforces its verdict"),
-    ("prompt_guards.input_guards.jailbreak.apply_to", "the guard reads prompts on the ingress listener"),
-    ("prompt_guards.input_guards.jailbreak.on_exception.forward_to_error_target", "set `message`, and `status`"),
-    ("prompt_targets.*.examples", "prompts are matched against the `description`: put the users' words there"),
+    ("prompt_guards.input_guards.pii", "the guards of this release are `jailbreak` and `toxicity`"),
+    ("prompt_guards.input_guards.*.apply_to", "the guards share one: `prompt_guards.apply_to`"),
     ("prompt_targets.*.type", "every target calls an API"),
-    ("prompt_targets.*.endpoint.http_headers", "a call carries `x-request-id` and `traceparent`"),
-    ("prompt_targets.*.endpoint.timeout", "the timeout is that of the endpoint: `endpoints.<name>.timeout`"),
-    ("overrides.grounding", "arguments are checked for their type, `enum` and `format`"),
     ("overrides.timing_header", "answers carry no header of timings"),
-    ("overrides.intent_weights", "the score is the similarity of embeddings alone"),
     ("overrides.optimize_context_window", "conversations are sent on whole"),
     ("overrides.use_agent_orchestrator", "describe APIs as `prompt_targets`"),
     ("tracing.trace_arch_internal", "every request that is sampled is traced"),

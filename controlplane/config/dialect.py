@@ -47,6 +47,7 @@ class _Translation:
         endpoints = root.get("endpoints")
         root = _each(root, "llm_providers", lambda node: self._provider(node, endpoints))
         root = _each(root, "prompt_targets", self._target)
+        root = self._error_target(root)
         root = self._tracing(root)
         return self._overrides(root)
 
@@ -187,6 +188,23 @@ class _Translation:
             if placeholder not in str(path.value):
                 self.fault(entry.value.mark, f"in_path: the path does not hold {placeholder}", "write it into the path")
         return entry.value.value
+
+    def _error_target(self, root: MapNode) -> MapNode:
+        """`{endpoint: {name, path}}`; today both stand side by side."""
+        target = root.get("error_target")
+        entry = target.entry("endpoint") if isinstance(target, MapNode) else None
+        if not isinstance(target, MapNode) or entry is None or not isinstance(entry.value, MapNode):
+            return root
+        self.warn(entry.mark, "`endpoint: {name, path}` is the 0.1 dialect", "write `{endpoint: NAME, path: /...}`")
+        inner = entry.value
+        if target.entry("path") is not None and inner.entry("path") is not None:
+            self.fault(entry.mark, "both `path` and `endpoint.path` are here", "keep path")
+            inner = inner.without("path")
+        name = inner.entry("name")
+        kept = [replace(name, key="endpoint")] if name is not None else []
+        kept += [other for other in target.entries if other is not entry]
+        kept += [other for other in inner.entries if other is not name]
+        return root.with_value("error_target", replace(target, entries=tuple(kept)))
 
     def _tracing(self, root: MapNode) -> MapNode:
         tracing = root.get("tracing")

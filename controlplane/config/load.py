@@ -11,7 +11,8 @@ from typing import Final
 from dotenv import dotenv_values
 from pydantic import ValidationError
 
-from controlplane.config import checks, deferred, dialect, references
+from controlplane.compile.plans import OwnModel
+from controlplane.config import checks, deferred, dialect, own_models, references, short_forms
 from controlplane.config.arch import ArchConfig
 from controlplane.config.document import MAX_BYTES, Finding, Mark, parse, plain
 from controlplane.config.problems import explain, salvage
@@ -22,9 +23,10 @@ DEFAULT_PATH: Final = Path("arch_config.yaml")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A valid configuration, and what its author should know all the same."""
+    """A valid configuration, the models of the user's own that it names, and what its author should know."""
 
     config: ArchConfig
+    own: tuple[OwnModel, ...]
     warnings: tuple[Problem, ...]
 
 
@@ -41,23 +43,28 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     faults += found
     root, found = deferred.take_out(root)
     faults += found
+    root = short_forms.spell_out(root)
     warnings += references.literal_keys(root)
     root, found = references.resolve(root, _environment(path, environ))
     faults += found
+    own: tuple[OwnModel, ...] = ()
     try:
         config = ArchConfig.model_validate_json(json.dumps(plain(root)))
         checked = checks.check(config, root, root)
         faults += checked.faults
         warnings += checked.warnings
+        own, found = own_models.find(config.model_serving, root, path.parent)
+        faults += found
     except ValidationError as error:
         faults += explain(error, root)
         rest = salvage(error, root)
         if rest is not None:
             faults += checks.check(rest.config, rest.root, root).faults
+            faults += own_models.find(rest.config.model_serving, rest.root, path.parent)[1]
     if faults:
         # `from None` everywhere: a validation error in the chain could print what it was given.
         raise _error(path, tuple(faults)) from None
-    return Loaded(config, tuple(_problem(path, warning) for warning in sorted(set(warnings), key=_order)))
+    return Loaded(config, own, tuple(_problem(path, warning) for warning in sorted(set(warnings), key=_order)))
 
 
 def _read(path: Path) -> bytes:

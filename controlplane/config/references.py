@@ -14,10 +14,14 @@ from typing import Final
 from controlplane.config.document import Finding, Loc, MapNode, Node, Scalar, is_unicode, matches, rewrite, walk
 
 _ACCESS_KEY: Final = ("llm_providers", "*", "access_key")
+_HEADER: Final = ("prompt_targets", "*", "endpoint", "http_headers", "*")
+# Headers whose value is a key, by what they are called.
+_KEYS: Final = frozenset({"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"})
 # Each with a stand-in that passes the field's own checks, so that checking goes on while a variable is missing.
 _FIELDS: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
     (_ACCESS_KEY, "missing"),
     (("llm_providers", "*", "base_url"), "https://missing.invalid/v1"),
+    (_HEADER, "missing"),
     (("endpoints", "*", "endpoint"), "missing.invalid"),
     (("endpoints", "*", "endpoint", "*"), "missing.invalid"),
     (("tracing", "collector"), "http://missing.invalid:4317"),
@@ -43,9 +47,13 @@ def literal_keys(root: MapNode) -> tuple[Finding, ...]:
     return tuple(
         Finding(node.mark, "a key in plain text", "write $NAME here, and set NAME in the environment or in .env")
         for loc, node in walk(root)
-        if matches(_ACCESS_KEY, loc) and isinstance(node, Scalar) and isinstance(node.value, str)
+        if _is_key(loc) and isinstance(node, Scalar) and isinstance(node.value, str)
         if not any(match[1] is None for match in _REFERENCE.finditer(node.value))
     )
+
+
+def _is_key(loc: Loc) -> bool:
+    return matches(_ACCESS_KEY, loc) or (matches(_HEADER, loc) and str(loc[-1]).lower() in _KEYS)
 
 
 def resolve(root: MapNode, environment: Environment) -> tuple[MapNode, tuple[Finding, ...]]:

@@ -56,7 +56,6 @@ def _config(instance: ModelInstance) -> str:
         name=instance.name,
         instances=instance.instances,
         max_batch_size=instance.max_batch_size,
-        max_queue_delay_us=instance.max_queue_delay_us,
         parameters=[*folders.items(), *instance.parameters],
     )
 

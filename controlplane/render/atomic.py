@@ -1,9 +1,10 @@
-"""Writing a file so that a reader sees the old text or the new one, and never more readers than it should have."""
+"""Writing so that a reader sees the old or the new, and never more readers than there should be."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -26,3 +27,13 @@ def write_file(path: Path, text: str, mode: int) -> None:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         raise
+
+
+def write_link(path: Path, target: Path) -> None:
+    """Make `path` a symbolic link to `target`, whatever link it was before."""
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        (temporary / path.name).symlink_to(target)
+        (temporary / path.name).replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

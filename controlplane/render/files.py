@@ -6,14 +6,15 @@ Called by `archgw render` and by the runtime.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from controlplane.compile.calls import BACKOFF_MS
 from controlplane.compile.plans import EnvoyPlan, Gateway
 from controlplane.errors import RenderError
 from controlplane.models.repository import render_repository
-from controlplane.render.atomic import write_file
+from controlplane.render.atomic import write_file, write_link
 from controlplane.render.templates import fill, secret_file
 from controlplane.render.trust import ca_file
 from controlplane.runtime.layout import RunLayout
@@ -56,9 +57,10 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Every file of one gateway by its path under the run directory."""
+    """Every file of one gateway by its path under the run directory, and where each link to a folder leads."""
 
     files: Mapping[str, File]
+    links: Mapping[str, Path] = field(default_factory=dict)
 
     def write(self, root: Path) -> None:
         """Write each file atomically under `root`; a secret's folder is closed to others before the secret is in it."""
@@ -69,6 +71,9 @@ class Rendered:
             if file.mode == _SECRET:
                 path.parent.chmod(0o700)
             write_file(path, file.text, file.mode)
+        for name, target in self.links.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            write_link(root / name, target)
 
 
 def render(gateway: Gateway, layout: RunLayout, *, trusted: Path | None = None) -> Rendered:
@@ -78,7 +83,7 @@ def render(gateway: Gateway, layout: RunLayout, *, trusted: Path | None = None) 
     files["filter.json"] = File(dump(gateway.contract).decode() + "\n")
     for name, text in render_repository(gateway.models).items():
         files[f"models/{name}"] = File(text)
-    return Rendered(files)
+    return Rendered(files, {f"models/{model.name}": model.folder for model in gateway.models.own})
 
 
 def render_envoy(plan: EnvoyPlan, layout: RunLayout, deadline_ms: int, trusted: Path) -> dict[str, File]:
@@ -92,17 +97,15 @@ def render_envoy(plan: EnvoyPlan, layout: RunLayout, deadline_ms: int, trusted: 
         "socket_mode": _SECRET,
         "forged_headers": FORGED_HEADERS,
         "credential_headers": CREDENTIAL_HEADERS,
+        "max_backoff_ms": BACKOFF_MS,
     }
     names = ["bootstrap", "lds", "cds", "rds_internal"] + [f"rds_{listener.name}" for listener in plan.listeners]
     files = {f"envoy/{name}.yaml": File(fill(f"{name}.yaml.j2", values)) for name in names}
-    for provider in plan.providers:
-        credential = provider.credential
-        if credential is None:
-            continue
-        # Envoy puts the key into a header as it is: a line break in it would begin another header.
+    for credential in plan.credentials:
+        # Envoy puts the value into a header as it is: a line break in it would begin another header.
         if not credential.value.isprintable() or not credential.value:
             raise RenderError(
-                f"the key of LLM provider {provider.name!r} is empty or has a character that no header may carry"
+                f"the secret {credential.secret_name!r} is empty or has a character that no header may carry"
             )
         files[f"secrets/{secret_file(credential.secret_name)}"] = File(
             fill("secret.yaml.j2", {"credential": credential}), _SECRET

@@ -102,7 +102,7 @@ def start(wanted: Wanted, layout: RunLayout, say: Callable[[str], None]) -> Runn
             internal_socket=str(layout.internal_socket),
             repair_lock=str(layout.repair_lock),
         )
-        gateway = compile_gateway(loaded.config, site)
+        gateway = compile_gateway(loaded.config, site, loaded.own)
         _check_ports(gateway, quick_start=wanted.quick_start)
         _prepare_models(gateway, say)
         try:
@@ -186,6 +186,6 @@ def _state(wanted: Wanted, gateway: Gateway, parts: tuple[Part, ...]) -> State:
         since=datetime.now(UTC).isoformat(timespec="seconds"),
         doors=tuple(Door(each.name, each.address.host, each.address.port) for each in gateway.envoy.listeners),
         triton_ports={"http": triton_ports.http, "grpc": triton_ports.grpc, "metrics": triton_ports.metrics},
-        models=tuple(model.name for model in gateway.models.models),
+        models=gateway.models.names,
         parts=tuple(part.name for part in parts),
     )

@@ -77,7 +77,7 @@ def argv(install: TritonInstall, plan: ModelPlan, layout: RunLayout) -> list[str
         f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix(layout)}",
         # Explicit, so that the filter can reload a model whose process died.
         "--model-control-mode=explicit",
-        *(f"--load-model={model.name}" for model in plan.models),
+        *(f"--load-model={name}" for name in plan.names),
         # Our configurations are complete; to complete one, Triton would start each model's process twice.
         "--disable-auto-complete-config",
         f"--http-address={_LOOPBACK}",

@@ -2,13 +2,14 @@
 
 import copy
 import json
+from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Gateway, Site, TritonPorts
+from controlplane.compile.plans import Gateway, OwnModel, Site, TritonPorts
 from controlplane.config.arch import ArchConfig
 
 BASE: dict[str, Any] = {
@@ -19,19 +20,32 @@ BASE: dict[str, Any] = {
         {"name": "a", "provider": "openai", "model": "m", "base_url": "https://a.internal/v1"},
         {"name": "b", "provider": "triton", "model": "chat"},
     ],
-    "prompt_guards": {"input_guards": {"jailbreak": {"on_exception": {}}}},
+    "prompt_guards": {"input_guards": {"jailbreak": {"on_exception": {}}, "toxicity": {"on_exception": {}}}},
     "prompt_targets": [
         {
             "name": "t",
             "description": "d",
             "endpoint": {"name": "api"},
-            "parameters": [{"name": "p", "description": "d"}],
+            "parameters": [{"name": "p", "description": "d", "items": {"type": "str"}}],
         }
     ],
-    "overrides": {},
+    "error_target": {"endpoint": "api"},
+    "model_serving": {
+        "local": {"repository": "models"},
+        "roles": {"nli": {"model": "entails"}, "toxicity": {"model": "toxic"}},
+    },
+    "overrides": {"intent_weights": {"nli": 0.6, "embedding": 0.4}, "grounding": {}},
     "tracing": {},
 }
 
+GUARD_CHANGES: dict[str, Any] = {
+    "threshold": 0.9,
+    "on_error": "allow",
+    "mode": "shadow",
+    "on_exception.message": "no",
+    "on_exception.status": 403,
+    "on_exception.forward_to_error_target": True,
+}
 # Another value than the default or BASE's own, for each key that is no section.
 CHANGES: dict[str, Any] = {
     "listeners.ingress.enabled": False,
@@ -53,16 +67,22 @@ CHANGES: dict[str, Any] = {
     "llm_providers.0.passthrough_auth": True,
     "llm_providers.0.timeout": "1s",
     "llm_providers.0.connect_timeout": "1s",
-    "prompt_guards.input_guards.jailbreak.threshold": 0.9,
-    "prompt_guards.input_guards.jailbreak.on_error": "allow",
-    "prompt_guards.input_guards.jailbreak.on_exception.message": "no",
-    "prompt_guards.input_guards.jailbreak.on_exception.status": 403,
+    **{
+        f"prompt_guards.input_guards.{name}.{key}": value
+        for name in ("jailbreak", "toxicity")
+        for key, value in GUARD_CHANGES.items()
+    },
+    "prompt_guards.apply_to": ["egress"],
     "prompt_targets.0.name": "z",
     "prompt_targets.0.description": "z",
+    "prompt_targets.0.examples": ["z"],
     "prompt_targets.0.default": True,
     "prompt_targets.0.endpoint.name": "other",
     "prompt_targets.0.endpoint.path": "/z",
     "prompt_targets.0.endpoint.http_method": "GET",
+    "prompt_targets.0.endpoint.http_headers": {"x-z": "z"},
+    "prompt_targets.0.endpoint.timeout": "1s",
+    "prompt_targets.0.endpoint.retries": 1,
     "prompt_targets.0.parameters.0.name": "z",
     "prompt_targets.0.parameters.0.type": "int",
     "prompt_targets.0.parameters.0.description": "z",
@@ -70,9 +90,21 @@ CHANGES: dict[str, Any] = {
     "prompt_targets.0.parameters.0.default": "z",
     "prompt_targets.0.parameters.0.enum": ["z"],
     "prompt_targets.0.parameters.0.format": "date",
+    "prompt_targets.0.parameters.0.items.type": "int",
+    "prompt_targets.0.parameters.0.items.enum": ["z"],
+    "prompt_targets.0.parameters.0.items.format": "date",
     "prompt_targets.0.system_prompt": "z",
     "prompt_targets.0.auto_llm_dispatch_on_response": False,
     "system_prompt": "z",
+    "error_target.endpoint": "other",
+    "error_target.path": "/z",
+    "model_serving.local.repository": "other",
+    "model_serving.roles.nli.model": "other",
+    "model_serving.roles.toxicity.model": "other",
+    "overrides.intent_weights.nli": 0.9,
+    "overrides.intent_weights.embedding": 0.9,
+    "overrides.grounding.enabled": False,
+    "overrides.grounding.threshold": 0.9,
     "overrides.prompt_target_intent_matching_threshold": 0.9,
     "overrides.max_request_bytes": "1MiB",
     "overrides.filter_workers": 9,
@@ -86,7 +118,15 @@ SITE = Site(TritonPorts(http=1, grpc=2, metrics=3), workers=1, internal_socket="
 
 
 def compiled(document: dict[str, Any]) -> Gateway:
-    return compile_gateway(ArchConfig.model_validate_json(json.dumps(document)), SITE)
+    config = ArchConfig.model_validate_json(json.dumps(document))
+    local = config.model_serving.local
+    assert local
+    # As if each were in the repository that the file names.
+    own = [
+        OwnModel(role, name, Path(local.repository) / name, 1)
+        for role, name in config.model_serving.roles.named.items()
+    ]
+    return compile_gateway(config, SITE, own)
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:

@@ -2,24 +2,29 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from controlplane.assets import asset
-from controlplane.compile.gateway import INTENT_THRESHOLD, compile_gateway
+from controlplane.compile.gateway import compile_gateway
 from controlplane.compile.plans import (
     Address,
+    ApiCluster,
+    CallRoute,
     Credential,
-    EndpointRoute,
     Gateway,
     Listener,
+    ModelInstance,
+    OwnModel,
     ProviderRoute,
     Site,
     Tracing,
     TritonPorts,
     Upstream,
 )
+from controlplane.compile.prompting import GROUNDING_THRESHOLD, INTENT_THRESHOLD
 from controlplane.config.arch import ArchConfig
 from controlplane.config.load import load
 from extproc import contract
@@ -37,6 +42,15 @@ def compiled(**sections: Any) -> Gateway:
     return compile_gateway(config, SITE)
 
 
+def with_targets(endpoint: dict[str, Any], *calls: dict[str, Any], **sections: Any) -> Gateway:
+    """A gateway with one endpoint, `api`, and a target for each of `calls`."""
+    targets = [
+        {"name": f"t{index}", "description": "d", "endpoint": {"name": "api", **call}}
+        for index, call in enumerate(calls)
+    ]
+    return compiled(endpoints={"api": endpoint}, prompt_targets=targets, **sections)
+
+
 def prompting(gateway: Gateway) -> contract.Prompting:
     assert gateway.contract.prompting is not None
     return gateway.contract.prompting
@@ -51,7 +65,7 @@ def test_the_quick_start_compiles() -> None:
     gateway = compile_gateway(load(asset("examples/quickstart") / "arch_config.yaml", {}).config, SITE)
     assert [target.name for target in prompting(gateway).targets] == ["get_current_weather", "currency_exchange"]
     assert [target.call.path for target in prompting(gateway).targets] == ["/weather", "/currency"]
-    assert gateway.envoy.endpoints[0].upstream.addresses == (Address("127.0.0.1", 18083),)
+    assert gateway.envoy.apis[0].upstream.addresses == (Address("127.0.0.1", 18083),)
     assert [model.name for model in gateway.models.models] == ["embed", "guard", "function", "chat"]
 
 
@@ -181,9 +195,10 @@ def test_filter_and_envoy_name_the_same_clusters() -> None:
     assert [provider.cluster for provider in gateway.contract.providers] == [
         route.upstream.cluster for route in gateway.envoy.providers
     ]
-    assert {target.call.cluster for target in prompting(gateway).targets} == {
-        route.upstream.cluster for route in gateway.envoy.endpoints
-    }
+    assert [target.call.upstream for target in prompting(gateway).targets] == [
+        call.name for call in gateway.envoy.calls
+    ]
+    assert {call.cluster for call in gateway.envoy.calls} <= {api.upstream.cluster for api in gateway.envoy.apis}
 
 
 def test_a_single_provider_is_the_default_without_being_marked() -> None:
@@ -206,31 +221,72 @@ def test_no_key_is_in_the_contract_or_in_anything_printed() -> None:
 
 def test_an_endpoint_is_a_cluster_of_all_its_hosts() -> None:
     gateway = compiled(endpoints={"api": {"endpoint": ["a:1", "b"], "timeout": "2s", "connect_timeout": "50ms"}})
-    assert gateway.envoy.endpoints == (
-        EndpointRoute("api", Upstream("endpoint_api", (Address("a", 1), Address("b", 80)), 50), "a:1", 2_000),
-    )
+    assert gateway.envoy.apis == (ApiCluster(Upstream("endpoint_api", (Address("a", 1), Address("b", 80)), 50)),)
 
 
 def test_https_sets_the_port_and_the_name_that_is_verified() -> None:
-    (route,) = compiled(endpoints={"api": {"endpoint": "api.example.com", "protocol": "https"}}).envoy.endpoints
-    assert route.upstream.addresses == (Address("api.example.com", 443),)
-    assert (route.upstream.tls_server_name, route.authority) == ("api.example.com", "api.example.com")
+    envoy = with_targets({"endpoint": "api.example.com", "protocol": "https"}, {}).envoy
+    assert envoy.apis[0].upstream.addresses == (Address("api.example.com", 443),)
+    assert envoy.apis[0].upstream.tls_server_name == envoy.calls[0].authority == "api.example.com"
 
 
 def test_the_filter_waits_longer_for_an_api_than_envoy_does() -> None:
-    gateway = compiled(
-        endpoints={"fast": {"endpoint": "a", "timeout": "1s"}, "slow": {"endpoint": "b", "timeout": "2m"}}
-    )
-    assert gateway.contract.endpoint_timeout_ms > 120_000
+    gateway = with_targets({"endpoint": "a", "timeout": "1s"}, {}, {"timeout": "2m", "retries": 2})
+    slow = max(call.timeout_ms for call in gateway.envoy.calls)
+    assert slow > 3 * 120_000
+    assert gateway.contract.endpoint_timeout_ms > slow
     assert gateway.contract.request_timeout_ms > gateway.contract.endpoint_timeout_ms
 
 
 def test_a_request_s_deadline_leaves_time_for_every_stage() -> None:
-    gateway = compiled(endpoints={"api": {"endpoint": "a"}}, prompt_guards=GUARDED)
+    gateway = with_targets({"endpoint": "a"}, {}, prompt_guards=GUARDED)
     assert gateway.contract.inference
     timeouts = {str(role): model.timeout_ms for role, model in gateway.contract.inference.models.items()}
     stages = max(timeouts["guard"], timeouts["embed"]) + timeouts["function"]
     assert gateway.contract.request_timeout_ms > stages + gateway.contract.endpoint_timeout_ms
+
+
+def test_a_request_s_deadline_leaves_time_for_the_error_target() -> None:
+    without = with_targets({"endpoint": "a", "timeout": "7s"}, {})
+    forwarded = with_targets({"endpoint": "a", "timeout": "7s"}, {}, error_target={"endpoint": "api"})
+    assert forwarded.contract.request_timeout_ms - without.contract.request_timeout_ms >= 7_000
+
+
+def test_each_target_has_its_own_route_with_its_own_time() -> None:
+    gateway = with_targets(
+        {"endpoint": "h", "timeout": "4s"}, {}, {"timeout": "500ms", "retries": 3}, error_target={"endpoint": "api"}
+    )
+    assert gateway.envoy.calls == (
+        CallRoute("target_t0", "endpoint_api", "h", attempt_ms=4_000, timeout_ms=4_000),
+        CallRoute("target_t1", "endpoint_api", "h", attempt_ms=500, timeout_ms=4 * 500 + 3 * 250, retries=3),
+        CallRoute("error_target", "endpoint_api", "h", attempt_ms=4_000, timeout_ms=4_000),
+    )
+    assert gateway.contract.error_target == contract.EndpointCall(
+        endpoint="api", upstream="error_target", method=contract.HttpMethod.POST, path="/"
+    )
+
+
+def test_headers_of_a_target_are_secrets_of_its_own_connections() -> None:
+    gateway = with_targets({"endpoint": "h"}, {"http_headers": {"Authorization": SECRET, "x-team": "blue"}}, {})
+    shared, own = gateway.envoy.apis
+    assert (shared.headers, own.upstream.cluster) == ((), "target_t0")
+    assert own.headers == (
+        Credential("target_t0:authorization", "authorization", "", SECRET),
+        Credential("target_t0:x-team", "x-team", "", "blue"),
+    )
+    assert replace(own.upstream, cluster=shared.upstream.cluster) == shared.upstream
+    assert [call.cluster for call in gateway.envoy.calls] == ["target_t0", "endpoint_api"]
+    assert SECRET.encode() not in contract.dump(gateway.contract)
+    assert SECRET not in repr(gateway)
+
+
+def test_names_of_targets_and_headers_cannot_make_two_secrets_one() -> None:
+    targets = [
+        {"name": name, "description": name, "endpoint": {"name": "api", "http_headers": {header: "v"}}}
+        for name, header in (("a", "b_c"), ("a_b", "c"), ("a.b", "c"))
+    ]
+    gateway = compiled(endpoints={"api": {"endpoint": "h"}}, prompt_targets=targets)
+    assert len({credential.secret_name for credential in gateway.envoy.credentials}) == 3
 
 
 def test_the_default_target_is_no_candidate() -> None:
@@ -284,6 +340,32 @@ def test_a_parameter_keeps_all_that_is_declared() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("written", "kind", "form"),
+    [("date", "str", "date"), ("time", "str", "time"), ("datetime", "str", "date-time"), ("string", "str", None)],
+)
+def test_dates_and_times_are_text_in_their_format(written: str, kind: str, form: str | None) -> None:
+    parameters = [
+        {"name": "p", "description": "d", "type": written},
+        {"name": "q", "description": "d", "type": "list", "items": {"type": written}},
+    ]
+    (target,) = with_target(parameters=parameters).targets
+    one, several = target.parameters
+    assert (one.type.value, one.format) == (kind, form)
+    assert several.items is not None
+    assert (several.items.type.value, several.items.format) == (kind, form)
+
+
+def test_numbers_in_an_enum_stay_numbers() -> None:
+    (target,) = with_target(parameters=[{"name": "p", "description": "d", "type": "int", "enum": [1, 2]}]).targets
+    assert json.dumps(target.parameters[0].enum) == "[1, 2]"
+
+
+def test_examples_join_the_description() -> None:
+    (target,) = with_target(examples=["how hot is it?", "will it rain?"]).targets
+    assert target.examples == ("how hot is it?", "will it rain?")
+
+
 def test_the_threshold_is_the_measured_one_unless_the_file_says_otherwise() -> None:
     assert prompting(compiled()).intent.threshold == INTENT_THRESHOLD
     override = {"prompt_target_intent_matching_threshold": 0}
@@ -291,11 +373,88 @@ def test_the_threshold_is_the_measured_one_unless_the_file_says_otherwise() -> N
 
 
 def test_the_guard_is_off_until_the_file_names_it() -> None:
-    assert prompting(compiled()).jailbreak is None
-    jailbreak = prompting(compiled(prompt_guards={"input_guards": {"jailbreak": {}}})).jailbreak
-    assert jailbreak is not None
+    assert compiled().contract.guards == ()
+    (jailbreak,) = compiled(prompt_guards=GUARDED).contract.guards
+    assert (jailbreak.name, jailbreak.role) == ("jailbreak", contract.Role.GUARD)
     assert (jailbreak.threshold, jailbreak.on_error, jailbreak.status) == (0.5, contract.FailMode.BLOCK, None)
+    assert (jailbreak.mode, jailbreak.forward_to_error_target) == (contract.GuardMode.ENFORCE, False)
     assert jailbreak.message
+
+
+def test_guards_read_ingress_unless_the_file_says_otherwise() -> None:
+    assert compiled(prompt_guards=GUARDED).contract.guarded == (contract.Listener.INGRESS,)
+    both = compiled(prompt_guards={**GUARDED, "apply_to": ["egress", "ingress"]})
+    assert both.contract.guarded == (contract.Listener.INGRESS, contract.Listener.EGRESS)
+
+
+def test_an_egress_alone_can_be_guarded() -> None:
+    gateway = compiled(
+        listeners={"ingress": {"enabled": False}},
+        llm_providers=[HOSTED],
+        prompt_guards={**GUARDED, "apply_to": ["ingress", "egress"]},
+    )
+    assert gateway.contract.guarded == (contract.Listener.EGRESS,)
+    assert [guard.name for guard in gateway.contract.guards] == ["jailbreak"]
+    assert gateway.models.names == ("guard",)
+    assert gateway.contract.prompting is None
+
+
+OWN = (OwnModel("nli", "entails", Path("/m/entails"), 1), OwnModel("toxicity", "toxic", Path("/m/toxic"), 16))
+SERVING = {
+    "local": {"repository": "m"},
+    "roles": {"nli": {"model": "entails"}, "toxicity": {"model": "toxic"}},
+}
+
+
+def with_own(**sections: Any) -> Gateway:
+    document = {"version": "v1", "llm_providers": [HOSTED], "model_serving": SERVING, **sections}
+    return compile_gateway(ArchConfig.model_validate_json(json.dumps(document)), SITE, OWN)
+
+
+def test_models_of_the_users_own_are_served_and_asked() -> None:
+    gateway = with_own(prompt_guards={"input_guards": {"jailbreak": {}, "toxicity": {"threshold": 0.9}}})
+    assert gateway.models.own == OWN
+    assert gateway.models.names == ("embed", "guard", "function", "entails", "toxic")
+    assert gateway.contract.inference
+    models = gateway.contract.inference.models
+    assert (models[contract.Role.NLI].name, models[contract.Role.NLI].max_batch) == ("entails", 1)
+    assert (models[contract.Role.TOXICITY].name, models[contract.Role.TOXICITY].max_batch) == ("toxic", 16)
+    assert [(guard.name, guard.role) for guard in gateway.contract.guards] == [
+        ("jailbreak", contract.Role.GUARD),
+        ("toxicity", contract.Role.TOXICITY),
+    ]
+    assert gateway.contract.guards[0].message != gateway.contract.guards[1].message
+
+
+def test_a_model_that_nothing_asks_is_not_loaded() -> None:
+    assert with_own().models.names == ("embed", "function", "entails")
+    assert with_own(listeners={"ingress": {"enabled": False}}).models.names == ()
+
+
+def test_a_model_of_ones_own_that_was_not_looked_up_is_not_left_out_in_silence() -> None:
+    with pytest.raises(KeyError):
+        compiled(model_serving=SERVING)
+
+
+def test_the_parts_of_an_intent_s_score_have_their_weights() -> None:
+    intent = prompting(with_own()).intent
+    assert (intent.nli_weight, intent.embedding_weight) == (0.7, 0.3)
+    intent = prompting(with_own(overrides={"intent_weights": {"nli": 0.2, "embedding": 0.8}})).intent
+    assert (intent.nli_weight, intent.embedding_weight) == (0.2, 0.8)
+
+
+def test_arguments_are_grounded_unless_the_file_says_otherwise() -> None:
+    assert prompting(compiled()).grounding == contract.Grounding(threshold=GROUNDING_THRESHOLD)
+    assert prompting(compiled(overrides={"grounding": {"threshold": 0}})).grounding == contract.Grounding(threshold=0)
+    assert prompting(compiled(overrides={"grounding": {"enabled": False}})).grounding is None
+
+
+def test_models_that_read_every_prompt_take_many_texts_in_one_request() -> None:
+    gateway = compiled(prompt_guards=GUARDED)
+    assert gateway.contract.inference
+    most = {str(role): model.max_batch for role, model in gateway.contract.inference.models.items()}
+    assert most == {"embed": 64, "guard": 64, "function": 1, "chat": 1}
+    assert gateway.models.models[0] == ModelInstance("embed", "embed", instances=1, max_batch_size=64)
 
 
 def test_tracing_is_off_until_the_file_names_it() -> None:

@@ -27,7 +27,7 @@ def test_a_valid_file_exits_0_with_one_line(folder: Folder) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
         "arch_config.yaml: valid: ingress on 0.0.0.0:10000, egress on 127.0.0.1:12000, "
-        "1 provider, 0 prompt targets, 0 endpoints, jailbreak guard off\n"
+        "1 provider, 0 prompt targets, 0 endpoints, guards: none\n"
     )
 
 
@@ -93,7 +93,7 @@ def test_every_key_of_the_schema_is_described_and_none_may_be_null() -> None:
 def test_the_quick_start_needs_nothing_and_has_no_warnings(tmp_path: Path) -> None:
     done = archgw("validate", str(asset("examples/quickstart") / "arch_config.yaml"), cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "jailbreak guard on" in done.stdout
+    assert "guards: jailbreak" in done.stdout
 
 
 def test_the_quick_start_passes_the_schema_too() -> None:

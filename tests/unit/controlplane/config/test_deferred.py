@@ -13,6 +13,7 @@ listeners: {ingress: {}}
 endpoints: {api: {endpoint: h}}
 prompt_guards: {input_guards: {jailbreak: {on_exception: {}}}}
 prompt_targets: [{name: t, description: d, endpoint: {name: api}}]
+model_serving: {roles: {}}
 overrides: {}
 tracing: {}
 """
@@ -21,7 +22,7 @@ tracing: {}
 def with_key(path: str) -> str:
     """A valid file, but for the key at `path`."""
     lines = WHOLE + PROVIDER
-    parent, _, key = path.rpartition(".")
+    parent, _, key = path.replace("input_guards.*", "input_guards.jailbreak").rpartition(".")
     places = {
         "": f"version: v1\n{key}: x",
         "listeners.*": f"{{ingress: {{{key}: x, ",
@@ -33,6 +34,8 @@ def with_key(path: str) -> str:
         "prompt_guards.input_guards.jailbreak.on_exception": f"on_exception: {{{key}: x",
         "prompt_targets.*": f"description: d, {key}: x",
         "prompt_targets.*.endpoint": f"{{name: api, {key}: x",
+        "model_serving": f"model_serving: {{{key}: x, ",
+        "model_serving.roles": f"roles: {{{key}: x",
         "overrides": f"overrides: {{{key}: x",
         "tracing": f"tracing: {{{key}: x",
     }
@@ -47,6 +50,8 @@ def with_key(path: str) -> str:
         "prompt_guards.input_guards.jailbreak.on_exception": "on_exception: {",
         "prompt_targets.*": "description: d",
         "prompt_targets.*.endpoint": "{name: api",
+        "model_serving": "model_serving: {",
+        "model_serving.roles": "roles: {",
         "overrides": "overrides: {",
         "tracing": "tracing: {",
     }
@@ -63,13 +68,15 @@ def test_a_key_of_a_later_release_is_refused_by_name_with_what_to_do_instead(fol
 
 @pytest.mark.parametrize("path", [path for path, _ in LATER])
 def test_no_key_is_both_supported_and_not(path: str) -> None:
-    *parents, key = (("ingress" if step == "*" and "listeners" in path else step) for step in path.split("."))
+    first = {"listeners": "ingress", "prompt_guards": "jailbreak"}
+    section, *_ = path.split(".")
+    *parents, key = path.replace("*", first.get(section, "*")).split(".")
     assert key not in model_at(tuple(parents)).model_fields
 
 
 @pytest.mark.parametrize(
     "key",
-    ["error_target", "model_serving", "ratelimits", "routing", "model_aliases", "agents"],
+    ["ratelimits", "routing", "model_aliases", "agents"],
 )
 def test_the_sections_that_the_format_names_for_later_are_known(key: str) -> None:
     assert key in {path for path, _ in LATER}

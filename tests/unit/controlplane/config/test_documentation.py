@@ -18,11 +18,18 @@ SECTIONS = {
     "Provider": ("llm_providers", ""),
     "PromptGuards": ("prompt_guards", ""),
     "InputGuards": ("prompt_guards", ""),
-    "Jailbreak": ("prompt_guards", ""),
+    "Guard": ("prompt_guards", ""),
     "OnException": ("prompt_guards", "on_exception."),
     "PromptTarget": ("prompt_targets", ""),
     "TargetEndpoint": ("prompt_targets", "endpoint."),
     "Parameter": ("prompt_targets", "parameters[]."),
+    "ErrorTarget": ("error_target", ""),
+    "ModelServing": ("model_serving", ""),
+    "LocalServing": ("model_serving", "local."),
+    "Roles": ("model_serving", "roles."),
+    "RoleModel": ("model_serving", "roles.*."),
+    "IntentWeights": ("overrides", "intent_weights."),
+    "Grounding": ("overrides", "grounding."),
     "Overrides": ("overrides", ""),
     "Tracing": ("tracing", ""),
 }
@@ -30,7 +37,9 @@ SECTIONS = {
 
 def models() -> dict[str, Any]:
     definitions: Any = json_schema()["$defs"]
-    return {name: model for name, model in definitions.items() if "properties" in model and name != "Listeners"}
+    # `listeners` has a table for each; what `items` holds is said in its row.
+    without = {"Listeners", "Items"}
+    return {name: model for name, model in definitions.items() if "properties" in model and name not in without}
 
 
 def rows(section: str) -> dict[str, list[str]]:
@@ -60,6 +69,8 @@ def test_every_key_is_explained_with_its_default(model: str) -> None:
             assert default == "required"
         elif isinstance(value.get("default"), bool):
             assert default.startswith(f"`{str(value['default']).lower()}`")
+        elif value.get("default") and isinstance(value["default"], list):
+            assert default == f"`[{', '.join(value['default'])}]`"
         elif isinstance(value.get("default"), int | float) or (value.get("default") and key != "message"):
             assert default == f"`{value['default']}`"
 

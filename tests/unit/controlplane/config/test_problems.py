@@ -34,19 +34,20 @@ llm_providers:
     model: x
     default: true
 prompt_guards:
-  apply_to: x
+  apply_to: [ingres]
   input_guards:
     jailbreak:
       threshold: 2
       on_error: alow
+    pii: {}
 prompt_targets:
   - name: t
     description: d
     endpoint: {name: wether, path: "/x/{y}", http_method: get}
   - name: t2
     description: d
-    examples: [a]
-    endpoint: {name: wether, path: "/x/{y}", http_method: GET}
+    examples: [a, 3]
+    endpoint: {name: wether, path: "/x/{y}", http_headers: {host: h, x-key: $NO_HEADER}, retries: 9}
     parameters:
       - {name: yy, type: strng, description: x}
   - name: t3
@@ -70,7 +71,7 @@ EXPECTED = """\
 10:14: timeout: expected a duration, got 5 | write a number with its unit, such as 30s or 500ms
 11:19: endpoint: expected a host or host:port, got a URL | move http or https to `protocol`, \
 and a path to the target's `path`
-11:33: "retries" is not supported yet | a call is made once
+11:33: "retries" is not supported yet | each prompt target has its own: `endpoint.retries`
 14:15: provider: "anthropic" is not supported yet: it speaks a format of its own, not OpenAI's | providers of this \
 release: openai, openai_compatible, mistral, groq, deepseek, xai, together_ai, openrouter, ollama, triton
 15:12: model: expected text, got 5 | put it in quotes if it is meant as text
@@ -83,19 +84,24 @@ own key on
 27:12: another model than chat is not supported yet for provider triton | write `model: chat`; a server of your own is \
 openai_compatible, with its base_url
 28:14: a second default provider: line 24 has the first | keep one
-30:3: "apply_to" is not supported yet | the guard reads prompts on the ingress listener
+30:14: apply_to: expected ingress or egress, got "ingres" | did you mean ingress?
 33:18: threshold: 2 is out of bounds: it must be less than 1
 34:17: on_error: expected block or allow, got "alow" | did you mean allow?
-38:59: http_method: expected GET or POST, got "get" | did you mean GET?
-41:5: "examples" is not supported yet | prompts are matched against the `description`: put the users' words there
-44:26: type: "strng" is not known | use int, float, bool, str, list or dict (or integer, number, boolean, string, \
-array, object)
-47:22: there is no endpoint wether | did you mean weather?
-47:36: the path holds {y}, which is no parameter of this target | did you mean {yy}?
-50:1: "tracing" has no value | give it one, or remove the line
-51:16: system_prompt: expected text, got 3 | put it in quotes if it is meant as text
-52:32: max_request_bytes: expected a size, got "10GiB" | write bytes as a number, or with a unit, such as 10MiB
-52:55: filter_workers: 0 is out of bounds: it must be at least 1
+35:5: "pii" is not supported yet | the guards of this release are `jailbreak` and `toxicity`
+39:59: http_method: expected GET or POST, got "get" | did you mean GET?
+42:19: examples: expected text, got 3 | put it in quotes if it is meant as text
+43:61: header "host" is the gateway's own to set | remove it
+43:77: environment variable NO_HEADER is not set | set it in the environment of archgw, or as NO_HEADER=... in DOTENV; \
+for a literal $ write $$
+43:99: retries: 9 is out of bounds: it must be at most 5
+45:26: type: "strng" is not known | use int, float, bool, str, list, dict, date, time or datetime (or integer, number, \
+boolean, string, array, object)
+48:22: there is no endpoint wether | did you mean weather?
+48:36: the path holds {y}, which is no parameter of this target | did you mean {yy}?
+51:1: "tracing" has no value | give it one, or remove the line
+52:16: system_prompt: expected text, got 3 | put it in quotes if it is meant as text
+53:32: max_request_bytes: expected a size, got "10GiB" | write bytes as a number, or with a unit, such as 10MiB
+53:55: filter_workers: 0 is out of bounds: it must be at least 1
 """
 
 

@@ -19,7 +19,7 @@ def _plan(*models: ModelInstance) -> ModelPlan:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_model_imports_nothing_outside_its_own_folder(role: str, tmp_path: Path) -> None:
-    for path, text in render_repository(_plan(ModelInstance(role, "m", 1, 8, 100))).items():
+    for path, text in render_repository(_plan(ModelInstance(role, "m", 1, 8))).items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
     # A stand-in for the module that only Triton's stub has; then what the stub does: "1" on the path, model imported.
@@ -38,23 +38,28 @@ model.TritonPythonModel
 
 def test_names_numbers_and_paths_reach_the_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ARCHGW_CACHE_DIR", str(tmp_path / 'a "b" \\c'))
-    instance = ModelInstance("guard", "my-guard", 2, 16, 300, (("threads", "4"),))
+    instance = ModelInstance("guard", "my-guard", 2, 16, (("threads", "4"),))
     text = render_repository(_plan(instance))["my-guard/config.pbtxt"]
     assert 'name: "my-guard"' in text
     assert "max_batch_size: 16" in text
     assert "count: 2" in text
-    assert "max_queue_delay_microseconds: 300" in text
     assert 'key: "threads" value { string_value: "4" }' in text
     assert json.dumps(str(tmp_path / 'a "b" \\c'))[1:-1] in text
     assert 'key: "nanoguard"' in text
 
 
 def test_the_chat_model_is_decoupled() -> None:
-    text = render_repository(_plan(ModelInstance("chat", "chat", 1, 0, 0)))["chat/config.pbtxt"]
+    text = render_repository(_plan(ModelInstance("chat", "chat", 1, 0)))["chat/config.pbtxt"]
     assert "decoupled: true" in text
     assert "max_batch_size: 0" in text
 
 
+@pytest.mark.parametrize("role", ["embed", "guard", "function"])
+def test_requests_are_never_put_into_one_batch(role: str) -> None:
+    # A short text would wait for the long one of somebody else.
+    assert "dynamic_batching" not in render_repository(_plan(ModelInstance(role, "m", 1, 64)))["m/config.pbtxt"]
+
+
 def test_a_role_that_no_model_serves_is_refused() -> None:
     with pytest.raises(ModelError, match="'nli'"):
-        render_repository(_plan(ModelInstance("nli", "nli", 1, 1, 0)))
+        render_repository(_plan(ModelInstance("nli", "nli", 1, 1)))

@@ -7,8 +7,9 @@ from typing import Final
 
 from controlplane.compile.plans import (
     Address,
+    ApiCluster,
+    CallRoute,
     Credential,
-    EndpointRoute,
     EnvoyPlan,
     Listener,
     ProviderRoute,
@@ -20,6 +21,8 @@ from controlplane.render.trust import ca_file
 from controlplane.runtime.layout import RunLayout
 
 KEY: Final = "sk-very-secret"
+HEADER: Final = "Bearer also-very-secret"
+HOSTS: Final = (Address("10.0.0.1", 80), Address("::1", 81))
 LAYOUT: Final = RunLayout(Path("/run/archgw-test"))
 
 
@@ -42,12 +45,20 @@ def plan(*providers: ProviderRoute, tracing: Tracing | None = None) -> EnvoyPlan
     return EnvoyPlan(
         listeners=(Listener("ingress", Address("0.0.0.0", 10000)), Listener("egress", Address("127.0.0.1", 12000))),  # noqa: S104
         providers=providers or (provider(),),
-        endpoints=(
-            EndpointRoute(
-                "api",
-                Upstream("endpoint_api", (Address("10.0.0.1", 80), Address("::1", 81)), 1000),
-                "api.internal",
-                2500,
+        apis=(
+            ApiCluster(Upstream("endpoint_api", HOSTS, 1000)),
+            ApiCluster(
+                Upstream("target_secretive", HOSTS, 1000),
+                (
+                    Credential("target_secretive:authorization", "authorization", "", HEADER),
+                    Credential("target_secretive:x-tenant", "x-tenant", "", "blue"),
+                ),
+            ),
+        ),
+        calls=(
+            CallRoute("target_weather", "endpoint_api", "api.internal", attempt_ms=2500, timeout_ms=2500),
+            CallRoute(
+                "target_secretive", "target_secretive", "api.internal", attempt_ms=500, timeout_ms=1750, retries=2
             ),
         ),
         workers=2,

@@ -10,34 +10,43 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import trustme
 
-from controlplane.compile.plans import Address, EndpointRoute, Listener, Upstream
+from controlplane.compile.plans import Address, ApiCluster, CallRoute, Credential, Listener, Upstream
 from controlplane.render.files import Rendered, render_envoy
 from controlplane.runtime import place, ports
 from controlplane.runtime.layout import RunLayout
-from tests.unit.controlplane.render.plans import plan
+from tests.unit.controlplane.render.plans import HEADER, plan
 from tests.unit.controlplane.render.test_files import binary
 
 
 class Api(BaseHTTPRequestHandler):
-    """Answers with what it got; /slow takes longer than its route allows."""
+    """Answers with what it got, and how often that path has been called.
+
+    /slow... takes longer than an attempt may, /slow-once... the first time only, /503/n... answers 503 n times.
+    """
 
     protocol_version = "HTTP/1.1"
+    calls: ClassVar[Counter[str]] = Counter()
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("content-length", 0)))
-        if self.path == "/slow":
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.calls[self.path] += 1
+        number = self.calls[self.path]
+        if self.path.startswith("/slow") and (number == 1 or "once" not in self.path):
             time.sleep(1)
-        answer = json.dumps({"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}}).encode()
-        self.send_response(200)
+        failing = int(self.path.split("/")[2]) if self.path.startswith("/503/") else 0
+        got = {"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}}
+        answer = json.dumps({**got, "number": number, "bytes": len(body)}).encode()
+        self.send_response(503 if number <= failing else 200)
         self.send_header("content-length", str(len(answer)))
         self.send_header("x-archgw-local-reply", "forged")
         self.end_headers()
@@ -63,11 +72,11 @@ class Gateway:
         connection = http.client.HTTPConnection("127.0.0.1", self.listeners[listener], timeout=10)
         return _send(connection, method, path, body, headers)
 
-    def internal(self, upstream: str, path: str, **headers: str) -> Reply:
+    def internal(self, upstream: str, path: str, body: bytes = b"{}", **headers: str) -> Reply:
         connection = http.client.HTTPConnection("internal", timeout=10)
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.connect(str(self.layout.internal_socket))
-        return _send(connection, "POST", path, b"{}", {"x-arch-upstream": upstream, **headers})
+        return _send(connection, "POST", path, body, {"x-arch-upstream": upstream, **headers})
 
 
 def _send(
@@ -114,9 +123,33 @@ def apis(authority: trustme.CA) -> Iterator[dict[str, int]]:
 def gateway(apis: dict[str, int], authority: trustme.CA) -> Iterator[Gateway]:
     ingress, egress, closed = ports.free(3)
 
-    def endpoint(name: str, port: int, tls: str | None = None) -> EndpointRoute:
-        upstream = Upstream(f"endpoint_{name}", (Address("127.0.0.1", port),), 1000, tls)
-        return EndpointRoute(name, upstream, f"{name}.internal", 300)
+    def api(name: str, port: int, tls: str | None = None, headers: tuple[Credential, ...] = ()) -> ApiCluster:
+        return ApiCluster(Upstream(f"endpoint_{name}", (Address("127.0.0.1", port),), 1000, tls), headers)
+
+    apis_plan = (
+        api("plain", apis["plain"]),
+        api("secure", apis["secure"], "api.test"),
+        api("imposter", apis["secure"], "other.test"),
+        api("closed", closed),
+        api(
+            "secretive",
+            apis["plain"],
+            headers=(
+                Credential("target_secretive:authorization", "authorization", "", HEADER),
+                Credential("target_secretive:x-team", "x-team", "", "a, b"),
+            ),
+        ),
+    )
+
+    def call(name: str, cluster: str, retries: int = 0) -> CallRoute:
+        return CallRoute(
+            f"target_{name}",
+            f"endpoint_{cluster}",
+            f"{cluster}.internal",
+            attempt_ms=300,
+            timeout_ms=300 * (retries + 1) + 250 * retries,
+            retries=retries,
+        )
 
     subject = replace(
         plan(),
@@ -124,11 +157,12 @@ def gateway(apis: dict[str, int], authority: trustme.CA) -> Iterator[Gateway]:
             Listener("ingress", Address("127.0.0.1", ingress)),
             Listener("egress", Address("127.0.0.1", egress)),
         ),
-        endpoints=(
-            endpoint("plain", apis["plain"]),
-            endpoint("secure", apis["secure"], "api.test"),
-            endpoint("imposter", apis["secure"], "other.test"),
-            endpoint("closed", closed),
+        apis=apis_plan,
+        max_request_bytes=2_000_000,
+        calls=(
+            *(call(name, name) for name in ("plain", "secure", "imposter", "closed", "secretive")),
+            call("persistent", "plain", retries=2),
+            call("persistent_secretive", "secretive", retries=2),
         ),
     )
     with tempfile.TemporaryDirectory(prefix="ag-") as folder:
@@ -189,7 +223,7 @@ def test_a_wrong_method_is_told_the_right_one(gateway: Gateway) -> None:
 
 
 def test_a_body_over_the_limit_is_refused_before_the_filter(gateway: Gateway) -> None:
-    reply = gateway.public("ingress", "POST", "/v1/chat/completions", b"x" * 2000)
+    reply = gateway.public("ingress", "POST", "/v1/chat/completions", b"x" * 2_000_001)
     assert (reply.status, reply.body["error"]["code"]) == (413, "request_too_large")
 
 
@@ -206,7 +240,7 @@ def test_request_ids_are_the_callers_on_egress_and_ours_on_ingress(gateway: Gate
 
 
 def test_an_endpoint_gets_its_host_and_no_header_of_the_gateways_own(gateway: Gateway) -> None:
-    reply = gateway.internal("endpoint_plain", "/weather", x_request_id="r1", x_arch_prompt_target="weather")
+    reply = gateway.internal("target_plain", "/weather", x_request_id="r1", x_arch_prompt_target="weather")
     got = reply.body["headers"]
     assert (reply.status, reply.body["path"], got["host"], got["x-request-id"]) == (
         200,
@@ -219,12 +253,12 @@ def test_an_endpoint_gets_its_host_and_no_header_of_the_gateways_own(gateway: Ga
 
 
 def test_an_endpoint_cannot_pass_for_envoy(gateway: Gateway) -> None:
-    assert "x-archgw-local-reply" not in gateway.internal("endpoint_plain", "/").headers
+    assert "x-archgw-local-reply" not in gateway.internal("target_plain", "/").headers
 
 
 def test_a_certificate_is_verified_by_authority_and_name(gateway: Gateway) -> None:
-    assert gateway.internal("endpoint_secure", "/").status == 200
-    reply = gateway.internal("endpoint_imposter", "/")
+    assert gateway.internal("target_secure", "/").status == 200
+    reply = gateway.internal("target_imposter", "/")
     assert (reply.status, reply.body["error"]["code"]) == (503, "upstream_unavailable")
     assert "CERTIFICATE" not in str(reply.body)
 
@@ -232,9 +266,9 @@ def test_a_certificate_is_verified_by_authority_and_name(gateway: Gateway) -> No
 @pytest.mark.parametrize(
     ("upstream", "path", "status", "code"),
     [
-        ("endpoint_closed", "/", 503, "upstream_unavailable"),
-        ("endpoint_plain", "/slow", 504, "upstream_timeout"),
-        ("endpoint_unknown", "/", 404, "not_found"),
+        ("target_closed", "/", 503, "upstream_unavailable"),
+        ("target_plain", "/slow", 504, "upstream_timeout"),
+        ("target_unknown", "/", 404, "not_found"),
     ],
 )
 def test_envoys_own_replies_name_themselves_to_the_filter(
@@ -244,12 +278,45 @@ def test_envoys_own_replies_name_themselves_to_the_filter(
     assert (reply.status, reply.body["error"]["code"], reply.headers["x-archgw-local-reply"]) == (status, code, code)
 
 
+def test_the_headers_of_a_target_go_into_each_of_its_calls_and_into_no_other(gateway: Gateway) -> None:
+    got = gateway.internal("target_secretive", "/", authorization="forged", x_team="forged").body["headers"]
+    assert (got["authorization"], got["x-team"]) == (HEADER, "a, b")
+    assert not {"authorization", "x-team"} & set(gateway.internal("target_plain", "/").body["headers"])
+
+
+@pytest.mark.parametrize(("upstream", "calls"), [("target_plain", 1), ("target_persistent", 3)])
+def test_an_api_that_fails_is_asked_again_only_where_the_target_says_so(
+    gateway: Gateway, upstream: str, calls: int
+) -> None:
+    path = f"/503/99/{upstream}"
+    reply = gateway.internal(upstream, path)
+    # The API's own answer, not one of Envoy's.
+    assert (reply.status, reply.body["number"], Api.calls[path]) == (503, calls, calls)
+    assert "x-archgw-local-reply" not in reply.headers
+
+
+def test_a_repeated_call_carries_its_body_and_headers_again(gateway: Gateway) -> None:
+    # Larger than what Envoy holds back by default.
+    reply = gateway.internal("target_persistent_secretive", "/503/1/large", b"x" * 3_000_000)
+    assert (reply.status, reply.body["number"], reply.body["bytes"]) == (200, 2, 3_000_000)
+    assert reply.body["headers"]["authorization"] == HEADER
+
+
+def test_an_attempt_that_takes_too_long_is_repeated_and_each_has_the_whole_time(gateway: Gateway) -> None:
+    reply = gateway.internal("target_persistent", "/slow-once")
+    assert (reply.status, reply.body["number"]) == (200, 2)
+    reply = gateway.internal("target_persistent", "/slow-persistent")
+    assert (reply.status, reply.body["error"]["code"]) == (504, "upstream_timeout")
+    assert Api.calls["/slow-persistent"] == 3
+
+
 def test_the_key_is_in_no_admin_page(gateway: Gateway) -> None:
     connection = http.client.HTTPConnection("admin", timeout=10)
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.connect(str(gateway.layout.admin_socket))
-    connection.request("GET", "/config_dump")
+    connection.request("GET", "/config_dump?include_eds")
     dump = connection.getresponse().read().decode()
     connection.close()
     assert "provider_openai" in dump
-    assert "sk-very-secret" not in dump
+    assert "target_secretive" in dump
+    assert "very-secret" not in dump

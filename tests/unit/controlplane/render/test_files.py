@@ -15,7 +15,7 @@ from controlplane.errors import RenderError
 from controlplane.render.envoy import check_with_envoy, find_envoy
 from controlplane.render.files import CREDENTIAL_HEADERS, File, Rendered
 from controlplane.render.types import check_types
-from tests.unit.controlplane.render.plans import KEY, plan, provider, render
+from tests.unit.controlplane.render.plans import HEADER, KEY, plan, provider, render
 
 HOSTILE = "a\"b'c{{ 7*7 }}{% raw %}#: [%REQ(authorization)%] é😀\u2028\x85$X"
 
@@ -73,15 +73,14 @@ def test_hostile_values_stay_data() -> None:
     # Doubled, since Envoy expands %...% in the values of headers.
     assert route["response_headers_to_add"][0]["header"]["value"] == HOSTILE.replace("%", "%%")
     assert f"provider_{HOSTILE}" in resources(files, "cds")
-    [secret] = [file for name, file in files.items() if name.startswith("secrets/")]
+    [secret] = [file for name, file in files.items() if name.startswith("secrets/provider_")]
     value = yaml.safe_load(secret.text)["resources"][0]["generic_secret"]["secret"]["inline_string"]
     assert value == subject.providers[0].credential.value  # type: ignore[union-attr]
 
 
 def test_a_secret_cannot_name_a_file_elsewhere() -> None:
     files = render(plan(provider("../../etc/x")))
-    [name] = [name for name in files if name.startswith("secrets/")]
-    assert "/" not in name.removeprefix("secrets/")
+    assert "secrets/provider_..%2F..%2Fetc%2Fx.yaml" in files
 
 
 @pytest.mark.parametrize("key", ["", "sk\r\nx-admin: 1", "sk\0"])
@@ -91,17 +90,47 @@ def test_a_key_that_no_header_may_carry_is_refused_and_not_shown(key: str) -> No
     assert "x-admin" not in str(caught.value)
 
 
-def test_a_key_is_in_its_secret_file_and_nowhere_else() -> None:
+@pytest.mark.parametrize(
+    ("secret", "file"),
+    [(KEY, "secrets/provider_openai.yaml"), (HEADER, "secrets/target_secretive%3Aauthorization.yaml")],
+)
+def test_a_key_is_in_its_secret_file_and_nowhere_else(secret: str, file: str) -> None:
     files = render(plan())
-    assert [name for name, file in files.items() if KEY in file.text] == ["secrets/provider_openai.yaml"]
-    assert KEY not in repr(files)
+    assert [name for name, each in files.items() if secret in each.text] == [file]
+    assert secret not in repr(files)
+    assert secret not in repr(plan())
+
+
+def test_each_call_has_its_route_and_its_time() -> None:
+    weather, secretive, rest = resources(render(plan()), "rds_internal")["internal"]["virtual_hosts"][0]["routes"]
+    for route, call in zip((weather, secretive), plan().calls, strict=True):
+        assert route["match"]["headers"] == [{"name": "x-arch-upstream", "string_match": {"exact": call.name}}]
+        assert route["route"]["cluster"] == call.cluster
+    assert weather["route"]["timeout"] == "2.500s"
+    assert "gateway-error" not in weather["route"]["retry_policy"]["retry_on"]
+    retries = secretive["route"]["retry_policy"]
+    assert (secretive["route"]["timeout"], retries["per_try_timeout"], retries["num_retries"]) == (
+        "1.750s",
+        "0.500s",
+        2,
+    )
+    assert rest["direct_response"]["status"] == 404
+
+
+def test_the_headers_of_a_target_are_written_over_whatever_the_call_brings() -> None:
+    cluster = resources(render(plan()), "cds")["target_secretive"]
+    filters = next(inside(cluster, "http_filters"))
+    injectors = [each["typed_config"] for each in filters if each["name"].endswith("credential_injector")]
+    assert [each["overwrite"] for each in injectors] == [True, True]
+    assert [each["credential"]["typed_config"]["header"] for each in injectors] == ["authorization", "x-tenant"]
+    assert filters[-1]["name"] == "envoy.filters.http.upstream_codec"
 
 
 def test_files_of_secrets_are_closed_before_anyone_can_read_them(tmp_path: Path) -> None:
     Rendered(render(plan())).write(tmp_path)
     secrets = tmp_path / "secrets"
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
-    assert [stat.S_IMODE(file.stat().st_mode) for file in secrets.iterdir()] == [0o600]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in secrets.iterdir()} == {0o600}
 
 
 def test_credentials_of_others_are_removed_before_the_own_key_goes_in() -> None:

@@ -16,7 +16,7 @@ LAYOUT = RunLayout(Path("/r"))
 GATEWAY = Gateway(
     contract=FilterContract(version=VERSION, providers=(), max_request_bytes=1, internal_socket="/i"),
     envoy=plan(),
-    models=ModelPlan(TritonPorts(1, 2, 3), (ModelInstance("guard", "guard", 1, 8, 100),)),
+    models=ModelPlan(TritonPorts(1, 2, 3), (ModelInstance("guard", "guard", 1, 8),)),
 )
 
 

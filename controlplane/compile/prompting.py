@@ -1,0 +1,96 @@
+"""What the filter is told of prompts: targets, intent, grounding, guards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from controlplane.compile.calls import target_call
+from controlplane.compile.models import GUARD_ROLES
+from controlplane.config.arch import ArchConfig
+from controlplane.config.guards import Guard
+from controlplane.config.parameters import Items, Parameter, format_of
+from controlplane.config.targets import PromptTarget
+from extproc import contract
+
+# Score under which a prompt means no target. On the development half of evaluation/intent.py it keeps .95 of the
+# prompts that mean one (.98 with examples); of requests for other tools it lets .10 through (.23), of questions .02
+# (.08). The trade-off is for recall: the function model has the last word on what passes.
+INTENT_THRESHOLD: Final = 0.22
+# Score under which the conversation does not support an argument (docs/quality.md).
+GROUNDING_THRESHOLD: Final = 0.5
+
+_MESSAGES: Final[Mapping[str, str]] = {
+    "jailbreak": "This request was blocked: it reads like an attempt to override the assistant's instructions.",
+    "toxicity": "This request was blocked: it reads as abusive.",
+}
+
+
+def compile_prompting(config: ArchConfig) -> contract.Prompting:
+    grounding = config.overrides.grounding
+    threshold = GROUNDING_THRESHOLD if grounding.threshold is None else grounding.threshold
+    return contract.Prompting(
+        intent=_intent(config),
+        grounding=contract.Grounding(threshold=threshold) if grounding.enabled else None,
+        targets=tuple(_target(target) for target in config.prompt_targets if not target.default),
+        default_target=next((_target(target) for target in config.prompt_targets if target.default), None),
+        system_prompt=config.system_prompt,
+    )
+
+
+def compile_guards(config: ArchConfig) -> Iterator[contract.Guard]:
+    for name, guard in config.prompt_guards.input_guards.on.items():
+        yield _guard(name, guard)
+
+
+def _guard(name: str, guard: Guard) -> contract.Guard:
+    return contract.Guard(
+        name=name,
+        role=GUARD_ROLES[name],
+        threshold=guard.threshold,
+        message=guard.on_exception.message or _MESSAGES[name],
+        on_error=guard.on_error,
+        mode=guard.mode,
+        status=guard.on_exception.status,
+        forward_to_error_target=guard.on_exception.forward_to_error_target,
+    )
+
+
+def _intent(config: ArchConfig) -> contract.Intent:
+    override = config.overrides.prompt_target_intent_matching_threshold
+    threshold = INTENT_THRESHOLD if override is None else override
+    weights = config.overrides.intent_weights
+    if weights is None:
+        return contract.Intent(threshold=threshold)
+    return contract.Intent(threshold=threshold, nli_weight=weights.nli, embedding_weight=weights.embedding)
+
+
+def _target(target: PromptTarget) -> contract.Target:
+    dispatch = target.auto_llm_dispatch_on_response
+    return contract.Target(
+        name=target.name,
+        description=target.description,
+        call=target_call(target),
+        examples=target.examples,
+        parameters=tuple(_parameter(parameter) for parameter in target.parameters),
+        system_prompt=target.system_prompt,
+        auto_llm_dispatch=(not target.default) if dispatch is None else dispatch,
+    )
+
+
+def _parameter(parameter: Parameter) -> contract.Parameter:
+    return contract.Parameter(
+        name=parameter.name,
+        type=parameter.type.type,
+        description=parameter.description,
+        required=parameter.required,
+        default_json=json.dumps(parameter.default, ensure_ascii=False) if parameter.has_default else None,
+        enum=parameter.enum,
+        format=format_of(parameter),
+        items=_items(parameter.items) if parameter.items else None,
+    )
+
+
+def _items(items: Items) -> contract.Items:
+    return contract.Items(type=items.type.type, enum=items.enum, format=format_of(items))

@@ -1,0 +1,125 @@
+"""Guards, the error target, overrides and models of the user's own: what one of them needs of another."""
+
+from __future__ import annotations
+
+import math
+
+from controlplane.config.arch import ArchConfig
+from controlplane.config.document import Loc
+from controlplane.config.guards import Guard
+from controlplane.config.paths import placeholders
+from controlplane.config.report import Report
+from extproc.contract import GuardMode, Listener
+
+
+def check_pipeline(config: ArchConfig, report: Report) -> None:
+    _check_guards(config, report)
+    _check_error_target(config, report)
+    _check_overrides(config, report)
+    _check_serving(config, report)
+
+
+def _check_guards(config: ArchConfig, report: Report) -> None:
+    section = config.prompt_guards
+    if not section.apply_to:
+        report.fault(("prompt_guards", "apply_to"), "apply_to names no listener", "write [ingress, egress], or one")
+    if len(set(section.apply_to)) < len(section.apply_to):
+        report.fault(("prompt_guards", "apply_to"), "apply_to names a listener twice", "keep one")
+    enabled = {
+        Listener.INGRESS: config.listeners.ingress.enabled,
+        Listener.EGRESS: config.listeners.egress.enabled,
+    }
+    if "apply_to" in section.model_fields_set:
+        for index, listener in enumerate(section.apply_to):
+            if not enabled[listener]:
+                report.warning(
+                    ("prompt_guards", "apply_to", index), f"{listener} takes no part: that listener is off", "remove it"
+                )
+        if not section.input_guards.on:
+            report.warning(("prompt_guards", "apply_to"), "apply_to takes no part: there is no guard", "add one")
+    for name, guard in section.input_guards.on.items():
+        _check_guard(guard, ("prompt_guards", "input_guards", name), config, report)
+    if section.input_guards.toxicity is not None and config.model_serving.roles.toxicity is None:
+        report.fault_at_key(
+            ("prompt_guards", "input_guards", "toxicity"),
+            "the guard toxicity needs a model of your own: the gateway brings none for it",
+            "name one in model_serving.roles.toxicity.model, or remove the guard",
+        )
+
+
+def _check_guard(guard: Guard, loc: Loc, config: ArchConfig, report: Report) -> None:
+    if guard.on_exception.forward_to_error_target and not _has_error_target(config, report):
+        report.fault(
+            (*loc, "on_exception", "forward_to_error_target"),
+            "there is no error_target to forward to",
+            "add `error_target: {endpoint: ..., path: ...}`",
+        )
+    if guard.mode is GuardMode.SHADOW:
+        for key in ("on_error", "on_exception"):
+            if key in guard.model_fields_set:
+                report.warning((*loc, key), f"{key} takes no part: the guard only watches, with mode: shadow")
+
+
+def _has_error_target(config: ArchConfig, report: Report) -> bool:
+    """A faulty one is declared all the same."""
+    return config.error_target is not None or report.whole.entry("error_target") is not None
+
+
+def _check_error_target(config: ArchConfig, report: Report) -> None:
+    target = config.error_target
+    if target is None:
+        return
+    report.check_endpoint(target.endpoint, ("error_target", "endpoint"))
+    if placeholders(target.path):
+        report.fault(("error_target", "path"), "the error target has no arguments to fill its path with")
+    forwarded = any(
+        guard.on_exception.forward_to_error_target for guard in config.prompt_guards.input_guards.on.values()
+    )
+    if not config.prompt_targets and not forwarded:
+        report.warning(
+            ("error_target",),
+            "error_target takes no part: there is no prompt target, and no guard forwards to it",
+            "remove it, or set forward_to_error_target",
+        )
+
+
+def _check_overrides(config: ArchConfig, report: Report) -> None:
+    overrides = config.overrides
+    if not overrides.grounding.enabled and overrides.grounding.threshold is not None:
+        report.warning(("overrides", "grounding", "threshold"), "threshold takes no part: grounding is off")
+    weights = overrides.intent_weights
+    if weights is None:
+        return
+    if not math.isclose(total := weights.nli + weights.embedding, 1, abs_tol=1e-6):
+        report.fault_at_key(
+            ("overrides", "intent_weights"),
+            f"the weights add up to {total:g}, which must be 1",
+            "such as {nli: 0.7, embedding: 0.3}",
+        )
+    if config.model_serving.roles.nli is None:
+        report.fault_at_key(
+            ("overrides", "intent_weights"),
+            "intent_weights needs an NLI model: without one the score is the similarity of embeddings",
+            "name one in model_serving.roles.nli.model, or remove the weights",
+        )
+
+
+def _check_serving(config: ArchConfig, report: Report) -> None:
+    serving = config.model_serving
+    named = serving.roles.named
+    if named and serving.local is None:
+        report.fault_at_key(
+            ("model_serving", "roles"),
+            "the models of these roles have no repository",
+            "write `local: {repository: DIR}`, the folder that holds NAME/config.pbtxt",
+        )
+    if serving.local is not None and not named:
+        report.warning(("model_serving", "local"), "no role names a model of this repository", "remove it")
+    if "toxicity" in named and config.prompt_guards.input_guards.toxicity is None:
+        report.warning(
+            ("model_serving", "roles", "toxicity"),
+            "no guard asks this model",
+            "add prompt_guards.input_guards.toxicity",
+        )
+    if "nli" in named and not config.listeners.ingress.enabled:
+        report.warning(("model_serving", "roles", "nli"), "nothing asks this model: the ingress listener is off")

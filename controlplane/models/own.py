@@ -1,0 +1,126 @@
+"""Models of the user's own: whether a folder of a Triton repository can serve a role. Called by the configuration.
+
+DIR/NAME/config.pbtxt      read here
+DIR/NAME/<version>/...     whatever its backend needs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from controlplane.compile.plans import OwnModel
+from controlplane.models.catalog import catalog
+
+if TYPE_CHECKING:
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+# The only backend of the Triton that is installed with `archgw[local]`.
+_BACKEND: Final = "python"
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """Why a folder cannot serve a role."""
+
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Signature:
+    """The tensors that the filter sends and expects: texts in, one number a text out."""
+
+    inputs: tuple[str, ...]
+    output: str
+
+
+SIGNATURES: Final[Mapping[str, _Signature]] = {
+    "nli": _Signature(("PREMISE", "HYPOTHESIS"), "ENTAILMENT"),
+    "toxicity": _Signature(("TEXT",), "PROB"),
+}
+
+
+def inspect(role: str, name: str, repository: Path) -> OwnModel | Unfit:
+    """The model `name` of `repository` for `role`, or what is wrong with it."""
+    folder = repository / name
+    path = folder / "config.pbtxt"
+    if name in catalog().roles:
+        return Unfit(f"the gateway serves a model {name} of its own", "give the folder another name")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Unfit(f"there is no {path}", "write the folder's name as it stands in the repository")
+    except (OSError, UnicodeDecodeError) as error:
+        return Unfit(f"{path} cannot be read: {type(error).__name__}")
+    config = _parse(text)
+    if isinstance(config, str):
+        return Unfit(f"{path} is no model configuration: {config}")
+    for unfit in _faults(config, name, folder, SIGNATURES[role]):
+        return Unfit(f"{path}: {unfit.message}", unfit.hint)
+    return OwnModel(role, name, folder, max_batch=max(1, config.max_batch_size))
+
+
+def _parse(text: str) -> ModelConfig | str:
+    """The configuration, or what keeps it from being one."""
+    # Imported late: Triton's client takes a fifth of a second, and few files name models of their own.
+    from google.protobuf import text_format  # noqa: PLC0415
+    from tritonclient.grpc.model_config_pb2 import ModelConfig  # noqa: PLC0415
+
+    try:
+        return text_format.Parse(text, ModelConfig())
+    except text_format.ParseError as error:
+        return str(error)
+
+
+def _faults(config: ModelConfig, name: str, folder: Path, signature: _Signature) -> Iterator[Unfit]:
+    if config.name not in {"", name}:
+        yield Unfit(f"it is called {config.name}", f'write name: "{name}", as the folder is called')
+    if (config.backend or config.platform) != _BACKEND:
+        found = config.backend or config.platform or "none"
+        yield Unfit(
+            f"expected the backend {_BACKEND}, found {found}",
+            "the local Triton has no other; a model.py can run ONNX Runtime or PyTorch",
+        )
+    kinds = config.DESCRIPTOR.file.message_types_by_name["ModelInstanceGroup"].enum_types_by_name["Kind"]
+    for group in config.instance_group:
+        kind = kinds.values_by_number[group.kind].name
+        if kind not in {"KIND_CPU", "KIND_AUTO"}:
+            yield Unfit(f"expected KIND_CPU, found {kind}", "the models run on the CPU: archgw up --local -cpu")
+    if config.model_transaction_policy.decoupled:
+        yield Unfit("the model is decoupled: one request must have one answer", "remove model_transaction_policy")
+    # Without batches of Triton's own, the number of texts is a dimension like any other.
+    dims = [1] if config.max_batch_size else [-1, 1]
+    inputs = [f"input {each} TYPE_STRING {dims}" for each in signature.inputs]
+    expected = "; ".join([*inputs, f"output {signature.output} TYPE_FP32 {dims}"])
+    found = "; ".join(
+        [f"input {each.name} {_type(config, each.data_type)} {list(each.dims)}" for each in config.input]
+        + [f"output {each.name} {_type(config, each.data_type)} {list(each.dims)}" for each in config.output]
+    )
+    if not _serves(config, signature, dims):
+        yield Unfit(f"expected {expected}, found {found or 'no tensor'}", "one text in each row, one number a text")
+    if not any(each.is_dir() and each.name.isdecimal() for each in folder.iterdir()):
+        yield Unfit("there is no version beside it", f"put the model's files into {folder / '1'}")
+
+
+def _type(config: ModelConfig, number: int) -> str:
+    return str(config.DESCRIPTOR.file.enum_types_by_name["DataType"].values_by_number[number].name)
+
+
+def _serves(config: ModelConfig, signature: _Signature, dims: list[int]) -> bool:
+    """A dimension of -1 takes any number."""
+    inputs = {each.name: (_type(config, each.data_type), list(each.dims)) for each in config.input}
+    outputs = {each.name: (_type(config, each.data_type), list(each.dims)) for each in config.output}
+    return (
+        set(inputs) == set(signature.inputs)
+        and all(kind == "TYPE_STRING" and _fits(found, dims) for kind, found in inputs.values())
+        and signature.output in outputs
+        and outputs[signature.output][0] == "TYPE_FP32"
+        and _fits(outputs[signature.output][1], dims)
+    )
+
+
+def _fits(found: list[int], wanted: list[int]) -> bool:
+    return len(found) == len(wanted) and all(each in {-1, want} for each, want in zip(found, wanted, strict=True))

@@ -1,0 +1,89 @@
+"""Whether a folder of a Triton repository can serve a role."""
+
+from pathlib import Path
+
+import pytest
+
+from controlplane.compile.plans import OwnModel
+from controlplane.models.own import Unfit, inspect
+
+GOOD = """\
+name: "toxic"
+backend: "python"
+max_batch_size: 16
+input [ { name: "TEXT" data_type: TYPE_STRING dims: [ 1 ] } ]
+output [ { name: "PROB" data_type: TYPE_FP32 dims: [ 1 ] } ]
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Path:
+    (tmp_path / "toxic" / "1").mkdir(parents=True)
+    return tmp_path
+
+
+def judged(repository: Path, text: str) -> OwnModel | Unfit:
+    (repository / "toxic" / "config.pbtxt").write_text(text)
+    return inspect("toxicity", "toxic", repository)
+
+
+@pytest.mark.parametrize(
+    ("text", "max_batch"),
+    [
+        (GOOD, 16),
+        (GOOD.replace('name: "toxic"\n', ""), 16),
+        (GOOD.replace("dims: [ 1 ]", "dims: [ -1 ]"), 16),
+        (GOOD.replace("max_batch_size: 16", "max_batch_size: 0").replace("[ 1 ]", "[ -1, 1 ]"), 1),
+        (GOOD + 'output [ { name: "LOGITS" data_type: TYPE_FP32 dims: [ 2 ] } ]\n', 16),
+        (GOOD + "instance_group [ { kind: KIND_CPU count: 2 } ]\ndynamic_batching { }\n", 16),
+    ],
+)
+def test_a_model_with_the_tensors_of_its_role_serves_it(write: Path, text: str, max_batch: int) -> None:
+    assert judged(write, text) == OwnModel("toxicity", "toxic", write / "toxic", max_batch)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            'name: "TEXT"',
+            'name: "INPUT"',
+            "expected input TEXT TYPE_STRING [1]; output PROB TYPE_FP32 [1], found input INPUT",
+        ),
+        ("TYPE_STRING", "TYPE_INT64", "found input TEXT TYPE_INT64 [1]"),
+        ("TYPE_FP32 dims: [ 1 ]", "TYPE_FP32 dims: [ 2 ]", "output PROB TYPE_FP32 [2]"),
+        ("TYPE_FP32", "TYPE_FP64", "output PROB TYPE_FP64 [1]"),
+        ("max_batch_size: 16", "max_batch_size: 0", "expected input TEXT TYPE_STRING [-1, 1]"),
+        ("input [", 'input [ { name: "MASK" data_type: TYPE_INT64 dims: [ 1 ] },', "found input MASK"),
+        ('backend: "python"', 'backend: "onnxruntime"', "expected the backend python, found onnxruntime"),
+        ('backend: "python"', 'platform: "tensorrt_plan"', "expected the backend python, found tensorrt_plan"),
+        ('backend: "python"\n', "", "expected the backend python, found none"),
+        ('name: "toxic"', 'name: "other"', "it is called other"),
+        ("max_batch_size: 16", "max_batch_size: many", "is no model configuration: 3:17"),
+        ("max_batch_size: 16", "max_batch: 16", "is no model configuration: 3:1"),
+        ("max_batch_size: 16", "model_transaction_policy { decoupled: true }", "the model is decoupled"),
+        (
+            "max_batch_size: 16",
+            "max_batch_size: 16\ninstance_group [ { kind: KIND_GPU } ]",
+            "expected KIND_CPU",
+        ),
+    ],
+)
+def test_any_other_is_refused_with_what_was_expected_and_found(write: Path, old: str, new: str, words: str) -> None:
+    unfit = judged(write, GOOD.replace(old, new))
+    assert isinstance(unfit, Unfit)
+    assert words in unfit.message
+    assert str(write / "toxic" / "config.pbtxt") in unfit.message
+
+
+def test_a_model_has_a_version(write: Path) -> None:
+    (write / "toxic" / "1").rmdir()
+    unfit = judged(write, GOOD)
+    assert isinstance(unfit, Unfit)
+    assert "no version" in unfit.message
+
+
+def test_a_file_that_cannot_be_read_is_no_traceback(write: Path) -> None:
+    (write / "toxic" / "config.pbtxt").write_bytes(b"\xff")
+    unfit = inspect("toxicity", "toxic", write)
+    assert isinstance(unfit, Unfit)
