@@ -42,6 +42,7 @@ _LARGEST_INT: Final = 10**18
 _SMALLEST_FLOAT: Final = 1e-15
 _LARGEST_FLOAT: Final = 1e15
 _DEEPEST_DEFAULT: Final = 8
+_MOST_DEFAULT_VALUES: Final = 256
 _LONGEST_DEFAULT: Final = 4096
 _WITH_ENUM: Final = frozenset({ParameterType.STR, ParameterType.INT, ParameterType.FLOAT})
 
@@ -278,7 +279,7 @@ def _enum(shape: Shape) -> tuple[Scalar, ...]:
     values = tuple(value for value in shape.enum if value != "")
     usable = all(
         is_of_type(value, shape.type)
-        and _is_storable(value, 0)
+        and _is_storable(value)
         and not (isinstance(value, str) and len(value) > _LONGEST_ENUM_VALUE)
         for value in values
     )
@@ -290,7 +291,7 @@ def _default(argument: Argument) -> Default | None:
     default, shape = argument.default, argument.shape
     if default is None or default.value is None or not is_of_type(default.value, shape.type):
         return None
-    if not _is_storable(default.value, 0) or not _is_allowed(default.value, shape):
+    if not _is_storable(default.value) or not _is_allowed(default.value, shape):
         return None
     if isinstance(default.value, list) and shape.items is not None:
         items = shape.items
@@ -304,10 +305,25 @@ def _is_allowed(value: JsonValue, shape: Shape) -> bool:
     return (not enum or value in enum) and (form is None or not isinstance(value, str) or has_format(value, form))
 
 
-def _is_storable(value: object, depth: int) -> bool:  # noqa: PLR0911  one a type of JSON
+def _is_storable(value: object) -> bool:
     """Whether a value comes out of the configuration file as it went in."""
+    waiting: list[tuple[object, int]] = [(value, 0)]
+    seen = 0
+    while waiting:
+        item, depth = waiting.pop()
+        seen += 1
+        if seen > _MOST_DEFAULT_VALUES or depth > _DEEPEST_DEFAULT or not _is_plain(item):
+            return False
+        if isinstance(item, list):
+            waiting += ((inner, depth + 1) for inner in item)
+        elif isinstance(item, dict):
+            waiting += ((inner, depth + 1) for pair in item.items() for inner in pair)
+    return True
+
+
+def _is_plain(value: object) -> bool:
     match value:
-        case None | bool():
+        case bool():
             return True
         case int():
             return abs(value) < _LARGEST_INT
@@ -315,12 +331,5 @@ def _is_storable(value: object, depth: int) -> bool:  # noqa: PLR0911  one a typ
             return value == 0 or _SMALLEST_FLOAT < abs(value) < _LARGEST_FLOAT
         case str():
             return is_unicode(value) and len(value) <= _LONGEST_DEFAULT
-        case list():
-            return depth < _DEEPEST_DEFAULT and all(_is_storable(item, depth + 1) for item in value)
-        case dict():
-            return depth < _DEEPEST_DEFAULT and all(
-                isinstance(key, str) and _is_storable(key, depth) and _is_storable(item, depth + 1)
-                for key, item in value.items()
-            )
         case _:
-            return False
+            return value is None or isinstance(value, list | dict)

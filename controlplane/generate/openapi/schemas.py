@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import unquote
 
@@ -50,17 +50,14 @@ class Schemas:
     """The schemas of one document."""
 
     root: Mapping[str, Node]
+    # By the identity of the node: the document outlives its readers.
+    _read: dict[int, Schema] = field(default_factory=dict)
 
     def resolve(self, node: Node) -> Node:
-        """The node that a chain of `$ref` ends at; None for one that leads nowhere, elsewhere, or in a circle.
-
-        Keywords beside the `$ref`, which 3.1 allows, win over those of its target.
-        """
-        beside: dict[str, Node] = {}
+        """The node that a chain of `$ref` ends at; None for one that leads nowhere, elsewhere, or in a circle."""
         for _ in range(_DEEPEST):
             if not isinstance(node, dict) or not isinstance(node.get("$ref"), str):
-                return {**node, **beside} if isinstance(node, dict) and beside else node
-            beside = {**{key: value for key, value in node.items() if key != "$ref"}, **beside}
+                return node
             node = self._at(node["$ref"])
         return None
 
@@ -77,18 +74,31 @@ class Schemas:
         return found
 
     def read(self, node: Node, depth: int = 0) -> Schema:
-        """What a schema says; of one that cannot be resolved, nothing."""
-        node = self.resolve(node)
+        """What a schema says; of one that cannot be resolved, nothing.
+
+        Each node is read once, so that circles end and a few aliases do not make millions of schemas.
+        """
         if not isinstance(node, dict) or depth > _DEEPEST:
             return Schema()
-        own = self._own(node, depth)
+        key = id(node)
+        if key not in self._read:
+            # Open: to itself it says nothing.
+            self._read[key] = Schema()
+            self._read[key] = self._combined(node, depth)
+        return self._read[key]
+
+    def _combined(self, node: Mapping[str, Node], depth: int) -> Schema:
+        found = self._own(node, depth)
+        if isinstance(node.get("$ref"), str):
+            # Keywords beside the `$ref`, which 3.1 allows, win over those of its target.
+            found = _both(found, self.read(self._at(node["$ref"]), depth + 1))
         for part in _listed(node.get("allOf")):
-            own = _both(own, self.read(part, depth + 1))
+            found = _both(found, self.read(part, depth + 1))
         for keyword in ("oneOf", "anyOf"):
             options = [self.read(option, depth + 1) for option in _listed(node.get(keyword))]
             if options:
-                own = _both(own, _any_of(options))
-        return own
+                found = _both(found, _any_of(options))
+        return found
 
     def arguments(self, schema: Schema, where: Where) -> tuple[Argument, ...]:
         """The fields of an object, in order; those that only answers hold are left out."""
@@ -96,13 +106,12 @@ class Schemas:
 
     def _arguments(self, schema: Schema, where: Where) -> Iterator[Argument]:
         for name, node in schema.fields[:_MOST_FIELDS]:
-            field = self.read(node)
-            if not field.is_read_only:
-                yield argument(name, where, field, required=name in schema.required)
+            found = self.read(node)
+            if not found.is_read_only:
+                yield argument(name, where, found, required=name in schema.required)
 
     def has_file(self, schema: Schema) -> bool:
-        fields = (self.read(node) for _, node in schema.fields)
-        return any(field.is_file or (field.shape.type is ParameterType.LIST and field.is_file) for field in fields)
+        return any(self.read(node).is_file for _, node in schema.fields)
 
     def _own(self, node: Mapping[str, Node], depth: int) -> Schema:
         kinds, nullable = _kinds(node)

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -49,7 +50,6 @@ class _Mount:
     child: Key
     prefix: str | None
     hidden: bool
-    # `app.mount` puts the whole other app under the path, whatever its own prefix.
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +111,7 @@ class Routers:
         None at all for a router of another file than the first that is never mounted.
         """
         key = self.key(owner, module)
-        found = tuple(self._prefixes(key, 0))
-        if not found and key[0] == self.modules[0].path.resolve():
-            router = self._routers.get(key)
-            return (Prefix(router.prefix, router.hidden),) if router else (Prefix("", hidden=False),)
-        return found[:_MOST_PREFIXES]
+        return tuple(islice(self._prefixes(key, frozenset()), _MOST_PREFIXES))
 
     def is_unmounted(self, owner: ast.expr, module: Module) -> bool:
         """A router that no app in reach mounts: its prefix may be longer than this file says."""
@@ -123,14 +119,13 @@ class Routers:
         router = self._routers.get(key)
         return router is not None and not router.is_app and not any(mount.child == key for mount in self._mounts)
 
-    def _prefixes(self, key: Key, depth: int) -> Iterator[Prefix]:
+    def _prefixes(self, key: Key, seen: frozenset[Key]) -> Iterator[Prefix]:
+        """`seen` holds what is above: a router that is mounted on itself answers nowhere."""
         router = self._routers.get(key)
-        if depth > _DEEPEST:
-            return
         mounts = [mount for mount in self._mounts if mount.child == key]
-        if not mounts and router is not None and (depth > 0 or key[0] == self.modules[0].path.resolve()):
-            yield Prefix(router.prefix, router.hidden)
-        for mount in mounts[:_MOST_PREFIXES]:
+        if not mounts and (seen or key[0] == self.modules[0].path.resolve()):
+            yield Prefix(router.prefix, router.hidden) if router else Prefix("", hidden=False)
+        for mount in mounts[:_MOST_PREFIXES] if key not in seen and len(seen) < _DEEPEST else ():
             own = router.prefix if router else ""
             if router is not None and router.framework is Framework.FLASK:
                 # Flask: the prefix of the registration replaces the blueprint's.
@@ -138,9 +133,8 @@ class Routers:
             else:
                 own = (mount.prefix or "") + own
             hidden = mount.hidden or (router.hidden if router else False)
-            above = list(self._prefixes(mount.parent, depth + 1)) or [Prefix("", hidden=False)]
-            for prefix in above:
-                yield Prefix(prefix.path.rstrip("/") + own, hidden or prefix.hidden)
+            for above in islice(self._prefixes(mount.parent, seen | {key}), _MOST_PREFIXES):
+                yield Prefix(above.path.rstrip("/") + own, hidden or above.hidden)
 
     def _note_router(self, node: ast.AST, module: Module) -> None:
         match node:
