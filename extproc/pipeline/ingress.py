@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from extproc.apis import chat, state
 from extproc.apis.chat import Completion
 from extproc.apis.state import State
-from extproc.contract import Prompting, Provider, Target
+from extproc.contract import JsonValue, Prompting, Provider, Target
 from extproc.decision import Decision, HttpRequest, Reply
 from extproc.errors import ApiError, ApiTimeout, ModelUnavailable
 from extproc.inference.roles import RoleUnavailable
@@ -150,7 +150,10 @@ class Ingress:
 
 
 def _question(asked: Asked, ask: Ask) -> Reply:
-    return dispatch.answer(asked.chat, Completion(state.FUNCTION_MODEL, ask.question), code="ask")
+    """The question, with what it asks for in the state: not every client sends back whose question it was."""
+    asks_for: dict[str, JsonValue] = {"target": ask.target.name, "missing": list(ask.missing)}
+    completion = Completion(state.FUNCTION_MODEL, ask.question, metadata={state.KEY: state.dump((), asks_for)})
+    return dispatch.answer(asked.chat, completion, code="ask")
 
 
 def _targeted(decision: Decision, targets: Sequence[str], before: State) -> Decision:

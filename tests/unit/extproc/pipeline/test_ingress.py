@@ -136,7 +136,14 @@ async def test_a_missing_argument_is_asked_for_by_name() -> None:
     answer = json.loads(asked.body)
     assert answer["model"] == "Arch-Function"
     assert answer["choices"][0]["message"]["content"] == "Could you provide the following details days ?"
+    assert state.load(answer["metadata"]).question == {"target": "weather", "missing": ["days"]}
     assert bench.endpoints.calls == []
+
+
+async def test_a_streamed_question_has_its_state_in_its_first_chunk() -> None:
+    asked = reply(await Bench(models=called()).decide("weather", stream=True))
+    first, *_ = (json.loads(line[6:]) for line in asked.body.splitlines() if line.startswith(b"data: {"))
+    assert state.load(first["metadata"]).targets == ("weather",)
 
 
 async def test_an_answer_to_the_question_completes_the_call_whatever_its_own_words_mean() -> None:
