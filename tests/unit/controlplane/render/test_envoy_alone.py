@@ -3,96 +3,20 @@
 from __future__ import annotations
 
 import http.client
-import json
 import socket
 import ssl
-import subprocess
-import tempfile
 import threading
-import time
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any, ClassVar
+from dataclasses import replace
+from http.server import ThreadingHTTPServer
 
 import pytest
 import trustme
 
 from controlplane.compile.plans import Address, ApiCluster, CallRoute, Credential, Listener, Upstream
-from controlplane.render.files import Rendered, render_envoy
-from controlplane.runtime import place, ports
-from controlplane.runtime.layout import RunLayout
+from controlplane.runtime import ports
 from tests.unit.controlplane.render.plans import HEADER, plan
-from tests.unit.controlplane.render.test_files import binary
-
-
-class Api(BaseHTTPRequestHandler):
-    """Answers with what it got, and how often that path has been called.
-
-    /slow... takes longer than an attempt may, /slow-once... the first time only, /503/n... answers 503 n times.
-    """
-
-    protocol_version = "HTTP/1.1"
-    calls: ClassVar[Counter[str]] = Counter()
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        self.calls[self.path] += 1
-        number = self.calls[self.path]
-        if self.path.startswith("/slow") and (number == 1 or "once" not in self.path):
-            time.sleep(1)
-        failing = int(self.path.split("/")[2]) if self.path.startswith("/503/") else 0
-        got = {"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}}
-        answer = json.dumps({**got, "number": number, "bytes": len(body)}).encode()
-        self.send_response(503 if number <= failing else 200)
-        self.send_header("content-length", str(len(answer)))
-        self.send_header("x-archgw-local-reply", "forged")
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Silent."""
-
-
-@dataclass(frozen=True)
-class Reply:
-    status: int
-    headers: dict[str, str]
-    body: Any
-
-
-@dataclass(frozen=True)
-class Gateway:
-    layout: RunLayout
-    listeners: dict[str, int]
-
-    def public(self, listener: str, method: str, path: str, body: bytes = b"", **headers: str) -> Reply:
-        connection = http.client.HTTPConnection("127.0.0.1", self.listeners[listener], timeout=10)
-        return _send(connection, method, path, body, headers)
-
-    def internal(self, upstream: str, path: str, body: bytes = b"{}", **headers: str) -> Reply:
-        connection = http.client.HTTPConnection("internal", timeout=10)
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.connect(str(self.layout.internal_socket))
-        return _send(connection, "POST", path, body, {"x-arch-upstream": upstream, **headers})
-
-
-def _send(
-    connection: http.client.HTTPConnection, method: str, path: str, body: bytes, headers: dict[str, str]
-) -> Reply:
-    try:
-        connection.request(
-            method, path, body=body, headers={name.replace("_", "-"): value for name, value in headers.items()}
-        )
-        response = connection.getresponse()
-        text = response.read()
-        return Reply(
-            response.status, {k.lower(): v for k, v in response.getheaders()}, json.loads(text) if text else None
-        )
-    finally:
-        connection.close()
+from tests.unit.controlplane.render.running import Api, Gateway, running
 
 
 @pytest.fixture(scope="module")
@@ -165,34 +89,8 @@ def gateway(apis: dict[str, int], authority: trustme.CA) -> Iterator[Gateway]:
             call("persistent_secretive", "secretive", retries=2),
         ),
     )
-    with tempfile.TemporaryDirectory(prefix="ag-") as folder:
-        layout = place.run_layout(Path(folder))
-        place.make(layout)
-        trusted = layout.root / "ca.pem"
-        authority.cert_pem.write_to_path(str(trusted))
-        Rendered(render_envoy(subject, layout, 75_000, trusted)).write(layout.root)
-        argv = [str(binary()), "-c", str(layout.bootstrap), "--reject-unknown-dynamic-fields", "--disable-hot-restart"]
-        with (layout.logs / "envoy.log").open("wb") as log:
-            process = subprocess.Popen([*argv, "--concurrency", "1", "-l", "warning"], stdout=log, stderr=log)
-            try:
-                _wait_listening(egress, process, layout)
-                yield Gateway(layout, {"ingress": ingress, "egress": egress})
-            finally:
-                process.terminate()
-                process.wait(10)
-
-
-def _wait_listening(port: int, process: subprocess.Popen[bytes], layout: RunLayout) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            assert process.poll() is None, (layout.logs / "envoy.log").read_text()
-            assert time.monotonic() < deadline, (layout.logs / "envoy.log").read_text()
-            time.sleep(0.05)
-        else:
-            return
+    with running(subject, authority.cert_pem.bytes()) as gateway:
+        yield gateway
 
 
 @pytest.mark.parametrize("listener", ["ingress", "egress"])

@@ -1,0 +1,127 @@
+"""A real Envoy on rendered files, and a server behind it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any, ClassVar
+
+from controlplane.compile.plans import EnvoyPlan
+from controlplane.render.files import File, Rendered, render_envoy
+from controlplane.runtime import place
+from controlplane.runtime.layout import RunLayout
+from tests.unit.controlplane.render.test_files import binary
+
+
+class Api(BaseHTTPRequestHandler):
+    """Answers with what it got, and how often that path has been called.
+
+    /slow... takes longer than an attempt may, /slow-once... the first time only, /503/n... answers 503 n times.
+    """
+
+    protocol_version = "HTTP/1.1"
+    calls: ClassVar[Counter[str]] = Counter()
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.calls[self.path] += 1
+        number = self.calls[self.path]
+        if self.path.startswith("/slow") and (number == 1 or "once" not in self.path):
+            time.sleep(1)
+        failing = int(self.path.split("/")[2]) if self.path.startswith("/503/") else 0
+        got = {"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}}
+        answer = json.dumps({**got, "number": number, "bytes": len(body)}).encode()
+        self.send_response(503 if number <= failing else 200)
+        self.send_header("content-length", str(len(answer)))
+        self.send_header("x-archgw-local-reply", "forged")
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Silent."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass(frozen=True)
+class Gateway:
+    layout: RunLayout
+    listeners: dict[str, int]
+
+    def public(self, listener: str, method: str, path: str, body: bytes = b"", **headers: str) -> Reply:
+        connection = http.client.HTTPConnection("127.0.0.1", self.listeners[listener], timeout=10)
+        return _send(connection, method, path, body, headers)
+
+    def internal(self, upstream: str, path: str, body: bytes = b"{}", **headers: str) -> Reply:
+        connection = http.client.HTTPConnection("internal", timeout=10)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(self.layout.internal_socket))
+        return _send(connection, "POST", path, body, {"x-arch-upstream": upstream, **headers})
+
+
+def _send(
+    connection: http.client.HTTPConnection, method: str, path: str, body: bytes, headers: dict[str, str]
+) -> Reply:
+    try:
+        connection.request(
+            method, path, body=body, headers={name.replace("_", "-"): value for name, value in headers.items()}
+        )
+        response = connection.getresponse()
+        text = response.read()
+        return Reply(
+            response.status, {k.lower(): v for k, v in response.getheaders()}, json.loads(text) if text else None
+        )
+    finally:
+        connection.close()
+
+
+@contextmanager
+def running(
+    plan: EnvoyPlan, trusted: bytes = b"", change: Callable[[dict[str, File]], Mapping[str, File]] = dict
+) -> Iterator[Gateway]:
+    """Envoy on the files of `plan`, as `change` leaves them. `trusted`: certificate authorities, in PEM."""
+    with tempfile.TemporaryDirectory(prefix="ag-") as folder:
+        layout = place.run_layout(Path(folder))
+        place.make(layout)
+        authorities = layout.root / "ca.pem"
+        authorities.write_bytes(trusted)
+        Rendered(change(render_envoy(plan, layout, 75_000, authorities))).write(layout.root)
+        argv = [str(binary()), "-c", str(layout.bootstrap), "--reject-unknown-dynamic-fields", "--disable-hot-restart"]
+        with (layout.logs / "envoy.log").open("wb") as log:
+            process = subprocess.Popen([*argv, "--concurrency", "1", "-l", "warning"], stdout=log, stderr=log)
+            try:
+                listeners = {listener.name: listener.address.port for listener in plan.listeners}
+                for port in listeners.values():
+                    _wait_listening(port, process, layout)
+                yield Gateway(layout, listeners)
+            finally:
+                process.terminate()
+                process.wait(10)
+
+
+def _wait_listening(port: int, process: subprocess.Popen[bytes], layout: RunLayout) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            assert process.poll() is None, (layout.logs / "envoy.log").read_text()
+            assert time.monotonic() < deadline, (layout.logs / "envoy.log").read_text()
+            time.sleep(0.05)
+        else:
+            return
