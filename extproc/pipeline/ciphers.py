@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from string import ascii_lowercase, ascii_uppercase
 from typing import Final
 
@@ -36,34 +36,24 @@ def _table(plain: str) -> dict[int, str]:
 # Every shift, of which 13 is the one in use, and the alphabet backwards.
 _ALPHABETS: Final = {**{str(by): _table(_shifted(by)) for by in range(1, 26)}, "atbash": _table(ascii_lowercase[::-1])}
 
-# How the most frequent words look in each cipher: one look-up a word tells which one to try.
-_TELLING: Final = tuple(word for word in WORDS[:6000] if len(word) >= 4)
-_MOST_TELLING: Final = 1500
+# Frequent words; of three letters only those that no sentence is without.
+_TELLING: Final = frozenset(
+    (*(word for word in WORDS[:12_000] if len(word) > 3), *(word for word in WORDS[:200] if len(word) == 3))
+)
 
 
-def _told() -> dict[str, tuple[str, ...]]:
-    told: dict[str, tuple[str, ...]] = {}
-    known = set(WORDS)
-    for name, table in _ALPHABETS.items():
-        # The table decodes; a word is encoded with that of the opposite shift. The alphabet backwards is its own.
-        encode = _ALPHABETS[str(26 - int(name))] if name.isdigit() else table
-        for word in _TELLING if name == "13" else _TELLING[:_MOST_TELLING]:
-            coded = word.translate(encode)
-            if coded not in known:
-                told[coded] = (*told.get(coded, ()), name)
-    for word in _TELLING:
-        coded = word[::-1]
-        if coded not in known:
-            told[coded] = (*told.get(coded, ()), BACKWARDS)
-    return told
+def _shape(word: str) -> bytes:
+    """The steps from letter to letter round the alphabet: the same in every shift of it."""
+    codes = word.encode()
+    return bytes((after - before) % 26 for before, after in pairwise(codes))
 
 
-_TOLD: Final = _told()
+_SHAPES: Final = {_shape(word): word[0] for word in reversed(WORDS[:12_000]) if word in _TELLING}
 
 # Three words that are English in one and the same cipher and in no other way are no accident; and the words between
-# them belong to it.
+# them and next to them belong to it.
 _FEWEST: Final = 3
-_BETWEEN: Final = 6
+_BETWEEN: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +82,11 @@ def cipher_texts(text: str) -> list[Decoded]:
 
 def _stretches(text: str) -> list[_Stretch]:
     """From the first to the last telling word of one cipher, with the unknown words around; in order of their start."""
-    if sum(word in _TOLD for word in LETTERS.findall(text.lower())) < _FEWEST:
-        return []
+    words = [word.lower() for word in LETTERS.findall(text)]
     last: dict[str, tuple[int, int, int]] = {}  # cipher: first word, last word, how many tell
     done: list[tuple[str, int, int]] = []
-    words = [(word.start(), word.end(), word.group().lower()) for word in LETTERS.finditer(text)]
-    for index, (_, _, word) in enumerate(words):
-        for cipher in _TOLD.get(word, ()):
+    for index, word in enumerate(words):
+        for cipher in () if len(word) < 3 or is_word(word) else _telling(word):
             first, previous, count = last.get(cipher, (index, index, 0))
             if index - previous > _BETWEEN:
                 if count >= _FEWEST:
@@ -106,15 +94,28 @@ def _stretches(text: str) -> list[_Stretch]:
                 first, count = index, 0
             last[cipher] = (first, index, count + 1)
     done += [(cipher, first, previous) for cipher, (first, previous, count) in last.items() if count >= _FEWEST]
+    if not done:
+        return []
+    places = [word.span() for word in LETTERS.finditer(text)]
     stretches = []
     for cipher, first, previous in done:
         start, end = first, previous
-        while start > 0 and _may_belong(words[start - 1][2], cipher):
+        while first - start < _BETWEEN and start > 0 and _may_belong(words[start - 1], cipher):
             start -= 1
-        while end + 1 < len(words) and _may_belong(words[end + 1][2], cipher):
+        while end - previous < _BETWEEN and end + 1 < len(words) and _may_belong(words[end + 1], cipher):
             end += 1
-        stretches.append(_Stretch(cipher, words[start][0], words[end][1]))
+        stretches.append(_Stretch(cipher, places[start][0], places[end][1]))
     return sorted(stretches, key=lambda stretch: (stretch.start, -stretch.end))
+
+
+def _telling(word: str) -> list[str]:
+    """The ciphers in which the word, which is no English, is a frequent English one."""
+    found = [BACKWARDS] if word[::-1] in _TELLING else []
+    if first := _SHAPES.get(_shape(word)):
+        found.append(str((ord(first) - ord(word[0])) % 26))
+    if word.translate(_ALPHABETS["atbash"]) in _TELLING:
+        found.append("atbash")
+    return found
 
 
 def _may_belong(word: str, cipher: str) -> bool:
@@ -166,12 +167,12 @@ def leet_texts(text: str) -> list[Decoded]:
             continue
         end = token.end()
         word = token.group().rstrip("!")
-        if word.isalpha() or len(word) < 3 or _ORDINAL.fullmatch(word):
+        if word.isalpha() or _ORDINAL.fullmatch(word):
             continue
         plain = _leet(word)
         if plain is not None:
             found.append(Decoded(token.start(), token.start() + len(word), plain))
-            letters += len(plain)
+            letters += len(plain) if len(plain) > 2 else 0
     return found if letters >= 7 else []
 
 

@@ -60,6 +60,7 @@ def _runs(raw: bytes) -> str | None:
 
 _TOKEN: Final = re.compile(r"[A-Za-z][a-z]{,23}+(?![A-Za-z0-9+/_=-])|([A-Za-z0-9+/_-]{3,}={0,2})")
 _URL_SAFE: Final = str.maketrans("-_", "+/")
+_NO_LETTER: Final = re.compile(r"[^A-Za-z0-9+/]")
 _GAP: Final = re.compile(r"""[\s"',;]{1,4}""")
 _SHORTEST: Final = 8
 
@@ -68,16 +69,33 @@ def base64_texts(text: str) -> list[Decoded]:
     """Base64, standard and URL-safe, with or without padding, whole or in pieces."""
     found: list[Decoded] = []
     for run in _base64_runs(text):
-        whole = _base64(re.sub(r"[^A-Za-z0-9+/]", "", text[run[0][0] : run[-1][1]].translate(_URL_SAFE)))
-        # Each piece by itself where they make sense only so: one word each, padded each.
-        each = [_base64(text[start:end].rstrip("=").translate(_URL_SAFE)) for start, end in run] if len(run) > 1 else []
-        if len(run) > 1 and sum(piece is not None for piece in each) > len(run) / 2:
-            found += [Decoded(*span, piece) for span, piece in zip(run, each, strict=True) if piece is not None]
-        elif whole is not None:
+        pieces = [text[start:end] for start, end in run]
+        # One word each, padded each, or one text that is broken into lines.
+        padded_inside = any(piece.endswith("=") for piece in pieces[:-1])
+        whole = None if padded_inside else _base64("".join(pieces))
+        if whole is not None and (" " in whole or len(run) < 3):
             found.append(Decoded(run[0][0], run[-1][1], whole))
-        else:
-            found += [Decoded(*span, piece) for span, piece in zip(run, each, strict=False) if piece is not None]
+            continue
+        each = [_base64(piece) for piece in pieces]
+        if sum(piece is not None for piece in each) > len(run) / 2:
+            # Beside words that are encoded, one or two letters are no accident either.
+            each = [piece or _letters(token) for piece, token in zip(each, pieces, strict=True)]
+        found += [Decoded(*span, piece) for span, piece in zip(run, each, strict=True) if piece]
+        if whole is not None and not any(each):
+            found.append(Decoded(run[0][0], run[-1][1], whole))
     return found
+
+
+def _letters(token: str) -> str | None:
+    raw = binascii.a2b_base64(_padded(token))
+    return raw.decode() if raw.isalpha() and raw.isascii() else None
+
+
+def _padded(token: str) -> str:
+    """The letters with the padding that makes them whole; a last one that holds no byte is left out."""
+    letters = _NO_LETTER.sub("", token.translate(_URL_SAFE))
+    letters = letters[:-1] if len(letters) % 4 == 1 else letters
+    return letters + "=" * (-len(letters) % 4)
 
 
 def _base64_runs(text: str) -> Iterator[list[tuple[int, int]]]:
@@ -103,13 +121,10 @@ def _odd(token: str) -> bool:
     return not (token.isalpha() and token.isupper() and is_word(token))
 
 
-def _base64(letters: str) -> str | None:
-    """What so many letters of the alphabet mean; a first letter or two may be none of it."""
-    for skip in range(4 if len(letters) >= 20 else 1):
-        rest = letters[skip:]
-        # One letter over holds no byte.
-        rest = rest[:-1] if len(rest) % 4 == 1 else rest
-        raw = binascii.a2b_base64(rest + "=" * (-len(rest) % 4))
+def _base64(token: str) -> str | None:
+    """What the letters of the alphabet in `token` mean; a first one or two may be none of it."""
+    for skip in range(4 if len(token) >= 20 else 1):
+        raw = binascii.a2b_base64(_padded(token[skip:]))
         text = _text(raw) or (_runs(raw) if len(raw) >= 2 * _NO_ACCIDENT else None)
         if text is not None:
             return text
@@ -227,8 +242,7 @@ def braille_texts(text: str) -> list[Decoded]:
     found: list[Decoded] = []
     for run in _BRAILLE_RUN.finditer(text):
         said = "".join(_BRAILLE.get(cell, " " if cell.isspace() or cell == "\u2800" else "") for cell in run.group())
-        if _says_words(said):
-            found.append(Decoded(*run.span(), said))
+        found.append(Decoded(*run.span(), said))
     return found
 
 

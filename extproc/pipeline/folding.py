@@ -61,7 +61,7 @@ def _latin() -> dict[int, str]:
         r"|(?:NEGATIVE (?:CIRCLED|SQUARED) LATIN CAPITAL LETTER|REGIONAL INDICATOR SYMBOL LETTER) (?P<c>[A-Z]))"
     )
     table: dict[int, str] = {}
-    for code in (*range(0xC0, 0x250), *range(0x1D00, 0x1F00), *range(0x2C60, 0x2C80), *range(0x1F100, 0x1F200)):
+    for code in (*range(0xC0, 0x2B0), *range(0x1D00, 0x1F00), *range(0x2C60, 0x2C80), *range(0x1F100, 0x1F200)):
         found = name.fullmatch(unicodedata.name(chr(code), ""))
         if found:
             letter = found["a"] or found["b"] or found["c"]
@@ -184,7 +184,8 @@ def _fold_words(text: str) -> str:
         while end < len(words) and _only(words[end][2]) and (end == index or _adjacent(text, words, end)):
             end += 1
         honest = 0 < end - index < _LONG_RUN and (
-            (index > 0 and _adjacent(text, words, index)) or (end < len(words) and _adjacent(text, words, end))
+            (index > 0 and _adjacent(text, words, index) and _foreign(words[index - 1][2]))
+            or (end < len(words) and _adjacent(text, words, end) and _foreign(words[end][2]))
         )
         for start, stop, word in words[index : max(end, index + 1)]:
             if not honest and (fold := _fold(word)) != word:
@@ -209,6 +210,11 @@ def _fold(word: str) -> str:
     if strict.isascii():
         return strict
     return word.translate(_ROUGHLY) if any(char.isascii() for char in word) else word
+
+
+def _foreign(word: str) -> bool:
+    """Whether the word is of another script, and nothing else."""
+    return not any(char.isascii() for char in word) and not _only(word)
 
 
 def _only(word: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Final
 from extproc.pipeline import ciphers, encodings
 from extproc.pipeline.encodings import Decoded
 from extproc.pipeline.folding import smuggled, spaced, visible
+from extproc.pipeline.words import is_word
 
 # An encoding within an encoding, and one more.
 _DEPTH: Final = 3
@@ -22,8 +23,9 @@ _CONTEXT: Final = 160
 _WORD: Final = r"[^\W\d_]++"
 # Three words or more; the pattern begins with the end of the first, so that in prose it fails on its second character.
 _JOINED: Final = re.compile(rf"[^\W\d_]([._+\-*|~=/\\,;:]){_WORD}(?:\1{_WORD})+")
-_HUMPS: Final = re.compile(r"[a-z][A-Z][a-z]++(?:[A-Z][a-z]++)+")
+_HUMPS: Final = re.compile(r"[a-z]{2}[A-Z][a-z]{2,}+(?:[A-Z][a-z]++)+")
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_MIXED_CASE: Final = re.compile(r"\b[A-Za-z]*?[a-z][A-Z][A-Za-z]*")
 
 
 def readings(text: str) -> tuple[str, ...]:
@@ -46,9 +48,15 @@ def readings(text: str) -> tuple[str, ...]:
 
 
 def _words(text: str) -> str:
-    """Words that are joined by signs or by capitals, as words; white space made even."""
+    """Words that are joined by signs or by capitals, as words; in one case each; white space made even."""
     text = _JOINED.sub(lambda found: found.group().replace(found.group(1), " "), text)
-    return spaced(_HUMPS.sub(lambda found: _HUMP.sub(" ", found.group()), text))
+    text = _HUMPS.sub(lambda found: _HUMP.sub(" ", found.group()), text)
+    return spaced(_MIXED_CASE.sub(_one_case, text))
+
+
+def _one_case(found: re.Match[str]) -> str:
+    lower = found.group().lower()
+    return lower if is_word(lower) else found.group()
 
 
 def _decoded(text: str) -> str:
