@@ -16,7 +16,7 @@ SHORTEST, LONGEST = 3, 4000  # characters
 
 
 def generated(seed: int = 0) -> list[Text]:
-    """About 4,000 attacks and 5,200 benign texts, no two alike but for case, digits and punctuation; the same for the
+    """About 4,100 attacks and 5,400 benign texts, no two alike but for case, digits and punctuation; the same for the
     same seed. Groups "generated-attack" and "generated-benign"; `category` is the kind's name.
     """
     seen: set[str] = set()

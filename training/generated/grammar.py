@@ -20,7 +20,7 @@ from random import Random
 Rules = Mapping[str, tuple[str, ...]]
 
 _HEAD = re.compile(r"@([a-z_]+)(?::(.*))?")
-_CHOICE = re.compile(r"\[([^\[\]]*\|[^\[\]]*)\]")
+CHOICE = re.compile(r"\[([^\[\]]*\|[^\[\]]*)\]")
 _SLOT = re.compile(r"\{(\^?)([a-z_]+)(?::([a-z0-9]+))?\}")
 _ARTICLE = re.compile(r"\b([aA])~(\s+)(?=(\W*)(\w+))")
 _VOWEL = re.compile(r"(?:[aeio]|u(?!ni|se|ser|sual|ti|rl|k)|hour|honest|8|11)", re.IGNORECASE)
@@ -91,8 +91,8 @@ class Grammar:
 
     def _expand(self, random: Random, name: str, given: Mapping[str, str], kept: dict[str, str]) -> str:
         line = random.choice(self._rules[name])
-        while _CHOICE.search(line):
-            line = _CHOICE.sub(lambda found: random.choice(found[1].split("|")), line)
+        while CHOICE.search(line):
+            line = CHOICE.sub(lambda found: random.choice(found[1].split("|")), line)
 
         def fill(found: re.Match[str]) -> str:
             capital, slot, key = found.groups()

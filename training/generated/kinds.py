@@ -80,8 +80,13 @@ def _harmless(random: Random, limit: int = 900) -> str:
             return text
 
 
+def _placed(random: Random, payload: str) -> str:
+    """In a document, or now and then alone: as a window of a long document shows it."""
+    return payload if random.random() < 0.25 else carriers.carried(_shared(), random, payload)
+
+
 def _indirect(random: Random) -> str:
-    return carriers.carried(_shared(), random, grammar("attack/indirect").text(random))
+    return _placed(random, grammar("attack/indirect").text(random))
 
 
 def _hidden(random: Random) -> str:
@@ -89,7 +94,7 @@ def _hidden(random: Random) -> str:
 
 
 def _document(random: Random) -> str:
-    return carriers.carried(_shared(), random, grammar("benign/notes").text(random))
+    return _placed(random, grammar("benign/notes").text(random))
 
 
 def _quoting(random: Random) -> str:
@@ -143,7 +148,7 @@ KINDS = (
     Kind("persona", True, 400, _plainly("attack/persona")),
     Kind("extraction", True, 300, _plainly("attack/extraction")),
     Kind("exfiltration", True, 260, _plainly("attack/exfiltration")),
-    Kind("indirect", True, 450, _indirect, worn=False),
+    Kind("indirect", True, 500, _indirect, worn=False),
     Kind("hidden", True, 150, _hidden, worn=False),
     Kind("surrounded", True, 200, _surrounded),
     Kind("delimiter", True, 200, _plainly("attack/delimiter"), worn=False),
@@ -157,14 +162,14 @@ KINDS = (
     Kind("disguised", True, 220, _plainly("attack/disguised")),
     Kind("many-shot", True, 90, _plainly("attack/many_shot")),
     Kind("suffix", True, 70, _noisy("attack/suffix"), worn=False),
-    Kind("foreign", True, 180, _plainly("attack/foreign")),
+    Kind("foreign", True, 270, _plainly("attack/foreign")),
     Kind("about-security", False, 350, _plainly("benign/about_security")),
     Kind("prompt-writing", False, 280, _plainly("benign/prompt_writing")),
     Kind("quoting", False, 350, _quoting),
     Kind("everyday", False, 400, _plainly("benign/everyday")),
     Kind("programming", False, 350, _plainly("benign/programming"), worn=False),
     Kind("roleplay", False, 350, _plainly("benign/roleplay")),
-    Kind("document", False, 450, _document, worn=False),
+    Kind("document", False, 550, _document, worn=False),
     Kind("markup", False, 200, _plainly("benign/markup"), worn=False),
     Kind("imperatives", False, 250, _plainly("benign/imperatives")),
     Kind("support", False, 300, _plainly("benign/support")),
@@ -176,5 +181,5 @@ KINDS = (
     Kind("long", False, 250, _plainly("benign/long")),
     Kind("sensitive", False, 300, _plainly("benign/sensitive")),
     Kind("noisy", False, 70, _noisy("benign/noisy"), worn=False),
-    Kind("foreign", False, 200, _plainly("benign/foreign")),
+    Kind("foreign", False, 320, _plainly("benign/foreign")),
 )

@@ -1,11 +1,14 @@
+import re
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import pytest
 
+import training.generated as generated_package
 from training.generated import LONGEST, SHORTEST, generated
 from training.generated.ciphers import CIPHERS
-from training.generated.grammar import Grammar, parse, tidy
+from training.generated.grammar import CHOICE, Grammar, parse, tidy
 from training.generated.kinds import KINDS
 from training.generated.splitting import pieces
 from training.sources import Text
@@ -52,6 +55,17 @@ def test_lengths_reach_from_three_words_to_three_hundred(texts: list[Text]) -> N
 def test_no_slot_and_no_choice_is_left_in_a_text(texts: list[Text]) -> None:
     names = {"{plain}", "{harm}", "{payload}", "{quoted}", "{your_rules}", "{name}", "{^plain}", "a~ "}
     assert not [text for text in texts if any(name in text.text for name in names)]
+
+
+def test_no_rule_leaves_a_choice_open() -> None:
+    """A bar between two words is a choice whose bracket is missing, or that another bracket hides."""
+    for file in Path(generated_package.__file__).parent.glob("*/*.txt"):
+        for lines in parse(file.read_text(encoding="utf-8")).values():
+            for line in lines:
+                resolved = line
+                while CHOICE.search(resolved):
+                    resolved = CHOICE.sub(lambda found: found[1].split("|")[0], resolved)
+                assert not re.search(r"[^\s<|-]\|[^\s>|-]", resolved), f"{file.name}: {line}"
 
 
 @pytest.mark.parametrize(
