@@ -13,7 +13,12 @@ from tests.dataplane.stack import Stack, free_ports
 from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider
 
-KEYS = {"MAIN_KEY": "sk-main-4c1f9b2e", "SECOND_KEY": "sk-second-77aa0d31", "TLS_KEY": "sk-tls-e5b09c62"}
+KEYS = {
+    "MAIN_KEY": "sk-main-4c1f9b2e",
+    "SECOND_KEY": "sk-second-77aa0d31",
+    "TLS_KEY": "sk-tls-e5b09c62",
+    "PARCEL_TOKEN": "token-parcel-91d2c7a4",
+}
 
 BLOCKED = "This prompt is not allowed here."
 
@@ -176,6 +181,27 @@ def gateway_config(providers: tuple[LlmProvider, LlmProvider, LlmProvider], api:
                 "endpoint": {"name": "gone_api", "path": "/reboot", "http_method": "POST"},
                 "parameters": [
                     {"name": "server", "type": "str", "description": "The name of the server", "required": True},
+                ],
+            },
+            {
+                "name": "track_parcel",
+                "description": "Find out where a parcel is, by its tracking number",
+                "examples": ["Where is my parcel AB12?", "Has the package with tracking number ZX98 been delivered?"],
+                "endpoint": {
+                    "name": "weather_api",
+                    "path": "/parcels/{tracking_number}",
+                    "http_method": "GET",
+                    "http_headers": {"x-parcel-token": "$PARCEL_TOKEN", "x-parcel-client": "archgw tests"},
+                    "timeout": "500ms",
+                    "retries": 2,
+                },
+                "parameters": [
+                    {
+                        "name": "tracking_number",
+                        "type": "str",
+                        "description": "The tracking number of the parcel, for example AB12",
+                        "required": True,
+                    },
                 ],
             },
         ],

@@ -104,6 +104,21 @@ def test_the_default_target_answers_instead_of_an_llm(
     assert provider.received.all() == []
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_event_stream_of_the_default_target_is_what_the_client_asked_for(
+    second: Stack, api: ApiServer, stream: bool
+) -> None:
+    chunk = '{"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'
+    raw = f"data: {chunk}\n\ndata: [DONE]\n\n"
+    api.next(Behaviour(raw=raw, content_type="text/event-stream"))
+    answer = second.post("ingress", {"messages": user("Hello, who are you?"), "stream": stream})
+    assert answer.headers["x-arch-prompt-target"] == "anything_else"
+    if stream:
+        assert answer.text == raw
+    else:
+        assert answer.json()["choices"][0]["message"]["content"] == "hi"
+
+
 def test_a_default_target_that_answers_with_something_else_is_an_api_error(second: Stack, api: ApiServer) -> None:
     api.next(Behaviour(raw='{"not": "a completion"}', content_type="application/json"))
     answer = second.post("ingress", {"messages": user("Hello, who are you?")})
