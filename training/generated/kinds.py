@@ -1,4 +1,4 @@
-"""The kinds of generated text: what each is called, which label it bears, how many there are, and how one is drawn."""
+"""The kinds of generated text: name, label, number, and how one is drawn. A new kind is a file of rules and a line here."""
 
 from __future__ import annotations
 
