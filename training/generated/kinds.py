@@ -1,4 +1,4 @@
-"""The kinds of generated text: name, label, number, and how one is drawn. A new kind is a file of rules and a line here."""
+"""The kinds of generated text: name, label, number, drawing. A new kind is a file of rules and a line here."""
 
 from __future__ import annotations
 
