@@ -99,11 +99,17 @@ class Stack:
         return "\n".join(f"--- {log.name}\n{_tail(log, lines)}" for log in logs)
 
     def access(self, request_id: str) -> dict[str, Any]:
-        """The access log's line of a request. Envoy writes its log in batches, so that it may come a moment later."""
+        """The access log's line of a client's request, beside which stand those of the calls made for it.
+
+        Envoy writes its log in batches, so that it may come a moment later.
+        """
         log = self.run_dir / "logs" / "access.log"
-        found = wait_for(lambda: re.findall(rf'^.*"request_id":"{re.escape(request_id)}".*$', log.read_text(), re.M))
-        line: dict[str, Any] = json.loads(found[0])
-        return line
+
+        def found() -> list[dict[str, Any]]:
+            lines = re.findall(rf'^.*"request_id":"{re.escape(request_id)}".*$', log.read_text(), re.M)
+            return [line for line in map(json.loads, lines) if line["listener"] != "internal"]
+
+        return wait_for(found)[0]
 
     def wait_healthy(self) -> None:
         wait_for(lambda: all(_healthy(self.url(listener)) for listener in ("ingress", "egress")))
