@@ -12,7 +12,7 @@ class RunLayout:
 
     run_dir/            0700
     ├── envoy/          bootstrap.yaml and the xDS files
-    ├── secrets/        0700; one SDS file of mode 0600 a provider key; removed by `down`
+    ├── secrets/        0700; one SDS file of mode 0600 a provider key or header; removed by `down`
     ├── filter.json     the filter contract
     ├── models/         Triton's model repository
     ├── backends/       Triton's backend directory

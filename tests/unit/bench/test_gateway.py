@@ -19,7 +19,7 @@ def test_the_configuration_is_valid_and_has_guard_targets_and_two_workers(tmp_pa
     assert loaded.warnings == ()
     assert loaded.config.overrides.filter_workers == 2
     site = Site(TritonPorts(http=8000, grpc=8001, metrics=8002), workers=2, internal_socket="", repair_lock="")
-    prompting = compile_gateway(loaded.config, site).contract.prompting
-    assert prompting is not None
-    assert prompting.jailbreak is not None
-    assert len(prompting.targets) == 2
+    contract = compile_gateway(loaded.config, site).contract
+    assert contract.prompting is not None
+    assert [guard.name for guard in contract.guards] == ["jailbreak"]
+    assert len(contract.prompting.targets) == 2

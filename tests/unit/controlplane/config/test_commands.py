@@ -103,9 +103,47 @@ def test_the_quick_start_passes_the_schema_too() -> None:
     Draft202012Validator(json_schema()).validate(plain(root))
 
 
+EVERYTHING = """\
+version: v1
+endpoints: {api: {endpoint: h}}
+error_target: {endpoint: api, path: /e}
+prompt_guards:
+  apply_to: [ingress, egress]
+  input_guards: {jailbreak: {mode: shadow}, toxicity: {on_exception: {forward_to_error_target: true}}}
+prompt_targets:
+  - name: t
+    description: d
+    examples: [a, b]
+    endpoint: {name: api, http_headers: {authorization: $TOKEN, x-a: b}, timeout: 2s, retries: 3}
+    parameters:
+      - {name: p, type: list, items: int, description: d}
+      - {name: q, type: list, items: {type: date, enum: [2026-01-31]}, description: d}
+      - {name: r, type: datetime, description: d}
+      - {name: s, type: int, enum: [1, 2], default: 1, description: d}
+model_serving: {local: {repository: m}, roles: {nli: {model: n}, toxicity: {model: t}}}
+overrides: {grounding: {enabled: true, threshold: 0.5}, intent_weights: {nli: 0.5, embedding: 0.5}}
+"""
+
+
+def test_an_editor_accepts_every_key_in_every_form() -> None:
+    root, _ = parse(f"{EVERYTHING}{PROVIDER}".encode())
+    assert root is not None
+    Draft202012Validator(json_schema()).validate(plain(root))
+
+
 @pytest.mark.parametrize(
     "lines",
-    ["listners: {}", "listeners: {ingress: {port: 0}}", "system_prompt: ~", "overrides: {max_request_bytes: lots}"],
+    [
+        "listners: {}",
+        "listeners: {ingress: {port: 0}}",
+        "system_prompt: ~",
+        "overrides: {max_request_bytes: lots}",
+        "prompt_guards: {apply_to: []}",
+        "prompt_guards: {apply_to: [internal]}",
+        "error_target: {path: /e}",
+        "overrides: {intent_weights: {nli: 1}}",
+        "model_serving: {local: {}}",
+    ],
 )
 def test_an_editor_sees_what_the_command_would_refuse(folder: Folder, lines: str) -> None:
     text = f"version: v1\n{lines}\n{PROVIDER}"

@@ -10,6 +10,7 @@ listeners:
   ingress: {address: 127.0.0.1, port: 8080}
 endpoints:
   api: {endpoint: "127.0.0.1:80", connect_timeout: 0.005s}
+error_target: {endpoint: api, path: /error}
 llm_providers:
   - {name: gpt, provider: openai, access_key: $KEY, model: gpt-4o, default: true}
   - {name: own, provider: mistral, model: m, base_url: "http://10.0.0.5:8001/v1"}
@@ -42,6 +43,7 @@ prompt_targets:
 overrides: {prompt_target_intent_matching_threshold: 0.6}
 mode: prompt
 tracing: {sampling_rate: 0.25}
+error_target: {endpoint: {name: api, path: /error}}
 """
 
 
@@ -65,6 +67,7 @@ def test_an_old_file_gets_one_warning_a_key_at_the_key(folder: Folder) -> None:
         "17:13: `prompt_target_intent_matching_threshold` counts on the scale of other models than those of 0.1",
         "18:1: `mode` is the 0.1 dialect",
         "19:11: `sampling_rate` is the 0.1 dialect",
+        "20:16: `endpoint: {name, path}` is the 0.1 dialect",
     ]
 
 
@@ -148,6 +151,28 @@ def test_faults_in_old_keys_are_placed_in_the_file_as_written(folder: Folder, li
 def test_faults_in_old_provider_keys_are_reported(folder: Folder, rest: str, problem: str) -> None:
     problems = folder.problems(f"version: v0.1\nllm_providers: [{{name: a, model: chat, {rest}}}]\n")
     assert any(found.endswith(problem) for found in problems)
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        ("{endpoint: {name: apj, path: /e}}", "3:33: there is no endpoint apj"),
+        ("{endpoint: {path: /e}}", '3:1: "endpoint" is missing'),
+        ("{endpoint: {name: api, path: e}}", '3:44: path: expected a path that starts with /, got "e"'),
+        ("{endpoint: {name: api, path: /e}, path: /f}", "3:16: both `path` and `endpoint.path` are here"),
+        ("{endpoint: {name: api, pth: /e}}", '3:38: unknown key "pth"'),
+    ],
+)
+def test_faults_in_an_old_error_target_keep_their_place(folder: Folder, target: str, problem: str) -> None:
+    text = f"version: v0.1\nendpoints: {{api: {{endpoint: h}}}}\nerror_target: {target}\n{PROVIDER}"
+    assert folder.problems(text) == [problem]
+
+
+def test_today_s_error_target_is_known_in_an_old_file_too(folder: Folder) -> None:
+    text = f"version: v0.1\nendpoints: {{api: {{endpoint: h}}}}\nerror_target: {{endpoint: api, path: /e}}\n{PROVIDER}"
+    target = folder.load(text).config.error_target
+    assert target is not None
+    assert (target.endpoint, target.path) == ("api", "/e")
 
 
 def test_in_path_must_be_true_of_the_path(folder: Folder) -> None:

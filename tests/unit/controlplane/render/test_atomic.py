@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.render.atomic import write_file
+from controlplane.render.atomic import write_file, write_link
+from controlplane.render.files import Rendered
 
 
 def test_the_file_is_replaced_with_its_mode(tmp_path: Path) -> None:
@@ -35,3 +36,20 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         write_file(path, "new", 0o644)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    new.mkdir()
+    for target in (old, new):
+        write_link(tmp_path / "link", target)
+        assert (tmp_path / "link").readlink() == target
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "new", "old"]
+
+
+def test_a_folder_of_the_users_own_is_linked_not_copied(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    Rendered({}, {"models/toxic": own}).write(tmp_path / "run")
+    assert (tmp_path / "run" / "models" / "toxic").resolve() == own
