@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise, product
 from string import ascii_lowercase, ascii_uppercase
 from typing import Final
 
 from extproc.pipeline.encodings import Decoded, Decoder
-from extproc.pipeline.words import LETTERS, WORDS, is_word, likeness, segment
+from extproc.pipeline.words import LETTERS, WORDS, is_word, segment
 
 BACKWARDS: Final = "backwards"
 
@@ -50,7 +50,7 @@ def _shape(word: str) -> bytes:
 
 _SHAPES: Final = {_shape(word): word[0] for word in reversed(WORDS[:12_000]) if word in _TELLING}
 
-# Three words that are English in one and the same cipher and in no other way are no accident; and the words between
+# Three different words that are English in one and the same cipher and in no other way are no accident; and the words between
 # them and next to them belong to it.
 _FEWEST: Final = 3
 _BETWEEN: Final = 10
@@ -61,6 +61,15 @@ class _Stretch:
     cipher: str
     start: int
     end: int
+
+
+@dataclass(slots=True)
+class _Group:
+    """Telling words of one cipher near to each other: the places of the first and the last, and which they are."""
+
+    first: int
+    last: int
+    words: set[str] = field(default_factory=set)
 
 
 def cipher_texts(text: str) -> list[Decoded]:
@@ -75,25 +84,25 @@ def cipher_texts(text: str) -> list[Decoded]:
             plain = f"{coded[::-1]}\n{LETTERS.sub(lambda word: word.group()[::-1], coded)}"
         else:
             plain = coded.translate(_ALPHABETS[stretch.cipher])
-        if likeness(plain) >= 0.5 > likeness(coded):
-            found.append(Decoded(stretch.start, stretch.end, plain))
+        found.append(Decoded(stretch.start, stretch.end, plain))
     return found
 
 
 def _stretches(text: str) -> list[_Stretch]:
     """From the first to the last telling word of one cipher, with the unknown words around; in order of their start."""
     words = [word.lower() for word in LETTERS.findall(text)]
-    last: dict[str, tuple[int, int, int]] = {}  # cipher: first word, last word, how many tell
+    groups: dict[str, _Group] = {}
     done: list[tuple[str, int, int]] = []
     for index, word in enumerate(words):
         for cipher in () if len(word) < 3 or is_word(word) else _telling(word):
-            first, previous, count = last.get(cipher, (index, index, 0))
-            if index - previous > _BETWEEN:
-                if count >= _FEWEST:
-                    done.append((cipher, first, previous))
-                first, count = index, 0
-            last[cipher] = (first, index, count + 1)
-    done += [(cipher, first, previous) for cipher, (first, previous, count) in last.items() if count >= _FEWEST]
+            group = groups.get(cipher)
+            if group is None or index - group.last > _BETWEEN:
+                if group is not None and len(group.words) >= _FEWEST:
+                    done.append((cipher, group.first, group.last))
+                group = groups[cipher] = _Group(index, index)
+            group.last = index
+            group.words.add(word)
+    done += [(cipher, group.first, group.last) for cipher, group in groups.items() if len(group.words) >= _FEWEST]
     if not done:
         return []
     places = [word.span() for word in LETTERS.finditer(text)]

@@ -58,7 +58,7 @@ def _runs(raw: bytes) -> str | None:
     return "\n".join(english) if english else None
 
 
-_TOKEN: Final = re.compile(r"[A-Za-z][a-z]{,23}+(?![A-Za-z0-9+/_=-])|([A-Za-z0-9+/_-]{3,}={0,2})")
+_TOKEN: Final = re.compile(r"[A-Za-z][a-z]{,23}+(?![A-Za-z0-9+/_=-])|([A-Za-z0-9+/_-]{2,}={0,2})")
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 _NO_LETTER: Final = re.compile(r"[^A-Za-z0-9+/]")
 _GAP: Final = re.compile(r"""[\s"',;]{1,4}""")
@@ -88,7 +88,7 @@ def base64_texts(text: str) -> list[Decoded]:
 
 def _letters(token: str) -> str | None:
     raw = binascii.a2b_base64(_padded(token))
-    return raw.decode() if raw.isalpha() and raw.isascii() else None
+    return raw.decode() if raw.isascii() and raw[:1].isalpha() and raw.decode().isprintable() else None
 
 
 def _padded(token: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from importlib.resources import files
 from typing import Final
 
@@ -32,7 +33,7 @@ _COST: Final = {
 }
 _UNKNOWN_LETTER: Final = 14.0
 # The exact way costs 10 µs a letter; what is longer than any sentence is cut greedily.
-_EXACT_LETTERS: Final = 4096
+_EXACT_LETTERS: Final = 1024
 
 
 def is_word(word: str) -> bool:
@@ -47,9 +48,10 @@ def likeness(text: str) -> float:
     return sum(len(word) for word in found if word.lower() in _KNOWN) / letters if letters else 0.0
 
 
-def segment(letters: str) -> list[str]:
+@lru_cache(maxsize=1024)
+def segment(letters: str) -> tuple[str, ...]:
     """The words that were written without spaces between them; letters that make no word stand alone."""
-    return _exact(letters) if len(letters) <= _EXACT_LETTERS else _greedy(letters)
+    return tuple(_exact(letters) if len(letters) <= _EXACT_LETTERS else _greedy(letters))
 
 
 def _exact(letters: str) -> list[str]:
