@@ -68,7 +68,8 @@ def from_outside(request: ChatRequest, answered: Answer, *, code: str) -> Reply:
 
     As it is, but for a completion that came whole where the client wants a stream, or the other way round.
     """
-    completion = read(answered) if answered.status == 200 and answered.is_stream != request.stream else None
+    fits = answered.is_stream == request.stream or answered.status >= 300
+    completion = None if fits else read(answered)
     if completion is not None:
         return answer(request, completion, code=code)
     return Reply(answered.status, answered.body, code, content_type=answered.content_type or "application/octet-stream")

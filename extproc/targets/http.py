@@ -98,7 +98,8 @@ class Endpoints:
                     raise ApiError(f"{where(call)} cannot be reached.", response.status)
                 if only_2xx and not 200 <= response.status < 300:
                     raise ApiError(f"{where(call)} answered with status {response.status}.", response.status)
-                content_type = response.headers.get("content-type", "")
+                # It may go on to a client: what is no ASCII is no content type.
+                content_type = response.headers.get("content-type", "").encode("ascii", "ignore").decode()
                 return Answer(response.status, content_type, await _bounded(response, call))
         except TimeoutError as error:
             raise ApiTimeout(f"{where(call)} gave no answer in time.") from error
