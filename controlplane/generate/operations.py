@@ -16,6 +16,8 @@ from extproc.contract import HttpMethod, ParameterType
 Scalar: TypeAlias = str | int | float | bool
 # What a prompt target can call.
 METHODS: Final = tuple(method.value for method in HttpMethod)
+# The key of a body in which the gateway itself sends the conversation.
+CONVERSATION: Final = "messages"
 # What one description may bring; a generated file beyond this helps nobody.
 MOST_OPERATIONS: Final = 2000
 MOST_ENUM_VALUES: Final = 256
@@ -113,11 +115,6 @@ class Reading:
 
 class InexpressibleError(Exception):
     """This call cannot be a prompt target; the message says why. Caught by each reader, which makes a note of it."""
-
-
-def unsupported(method: str) -> str:
-    """Why an operation of this method is left out."""
-    return f"skipped: a prompt target calls with {' or '.join(METHODS)}, not {method}"
 
 
 def scalars(values: Iterable[object]) -> tuple[Scalar, ...] | None:

@@ -14,6 +14,7 @@ from controlplane.config.document import is_unicode
 from controlplane.config.names import is_name
 from controlplane.config.values import FORMATS, has_format, is_of_type
 from controlplane.generate.operations import (
+    CONVERSATION,
     MOST_ENUM_VALUES,
     Argument,
     Default,
@@ -33,8 +34,6 @@ _MOST_PARAMETERS: Final = 64
 _LONGEST_DESCRIPTION: Final = 4096
 _LONGEST_ENUM_VALUE: Final = 256
 _LONGEST_PATH: Final = 2048
-# The key of the body in which the gateway itself sends the conversation.
-_RESERVED: Final = "messages"
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]+)\}")
 _PATH_CHARACTERS: Final = "/._~!$&'()*+,;=:@%?-"
 _LARGEST_INT: Final = 10**18
@@ -66,7 +65,7 @@ class _Parts:
 
     @property
     def taken(self) -> set[str]:
-        return {parameter.name for parameter in self.parameters} | {_RESERVED}
+        return {parameter.name for parameter in self.parameters} | {CONVERSATION}
 
 
 def targets(operations: Sequence[Operation], endpoint: str) -> tuple[tuple[Target, ...], tuple[Note, ...]]:
@@ -142,18 +141,18 @@ def _add(argument: Argument, operation: Operation, parts: _Parts) -> None:
 
 def _is_conversation(argument: Argument) -> bool:
     """The gateway sends `messages` in the body by itself."""
-    return argument.name == _RESERVED and argument.where is Where.BODY
+    return argument.name == CONVERSATION and argument.where is Where.BODY
 
 
 def _fault(argument: Argument, operation: Operation) -> str | None:
     """Why a target cannot send the argument, None when it can."""
     if _is_conversation(argument):
-        return f"`{_RESERVED}` is the conversation, which the gateway sends by itself"
+        return f"`{CONVERSATION}` is the conversation, which the gateway sends by itself"
     if argument.where is Where.PATH:
         return f"`{argument.name}` in the path is a {argument.shape.type}" if _is_compound(argument) else None
     if argument.where is Where.QUERY and operation.method == "POST":
         return _fault_in_path(argument)
-    if not is_name(argument.name) or argument.name == _RESERVED:
+    if not is_name(argument.name) or argument.name == CONVERSATION:
         return f"`{argument.name}` is no name that a parameter can have"
     in_query = argument.where is Where.QUERY and argument.shape.type is ParameterType.DICT
     return f"`{argument.name}` in the query is a dict" if in_query else None
@@ -213,6 +212,8 @@ def _path(path: str, parts: _Parts) -> str:
     pieces: list[str] = []
     end = 0
     for match in _PLACEHOLDER.finditer(path):
+        if match[1] not in parts.names:
+            raise InexpressibleError(f"its path holds {match[0]}, which is no argument")
         pieces += _static(path[end : match.start()]), f"{{{parts.names[match[1]]}}}"
         end = match.end()
     pieces.append(_static(path[end:]))

@@ -12,7 +12,7 @@ import yaml
 
 from controlplane.errors import Problem, SourceError
 
-MAX_BYTES: Final = 8 * 1024 * 1024
+MAX_BYTES: Final = 16 * 1024 * 1024
 FETCH_TIMEOUT_S: Final = 20.0
 _MOST_REDIRECTS: Final = 5
 # Data as JSON has it. Nothing is known of it before it is looked at, hence Any: readers ask isinstance at each step.

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from controlplane.config.addresses import Url, parse_url
 from controlplane.errors import Problem, SourceError
-from controlplane.generate import docstrings
+from controlplane.generate import docstrings, remarks
 from controlplane.generate.openapi.document import Node, is_url, load
 from controlplane.generate.openapi.schemas import Schemas, argument, words
 from controlplane.generate.operations import (
@@ -24,7 +24,6 @@ from controlplane.generate.operations import (
     Operation,
     Reading,
     Where,
-    unsupported,
 )
 from extproc.contract import ParameterType
 
@@ -53,7 +52,7 @@ class _Document:
         for method, path, node, shared in self._listed():
             subject = f"{method.upper()} {path}"
             if method.upper() not in METHODS:
-                notes.append(Note(self.source, subject, unsupported(method.upper())))
+                notes.append(Note(self.source, subject, remarks.unsupported(method.upper())))
                 continue
             try:
                 operation = self._operation(method, path, node, shared)
@@ -79,18 +78,18 @@ class _Document:
                     yield method, path, node, shared if isinstance(shared, list) else ()
 
     def _operation(self, method: str, path: str, node: Mapping[str, Node], shared: Sequence[Node]) -> Operation:
-        remarks: list[str] = []
-        arguments = list(self._parameters(node, shared, remarks))
+        said: list[str] = []
+        arguments = list(self._parameters(node, shared, said))
         declared = {item.name for item in arguments if item.where is Where.PATH}
         undeclared = [name for name in _VARIABLE.findall(path) if name not in declared]
         # The document forgot them; the call needs them all the same.
         arguments[:0] = [Argument(name, Where.PATH, required=True) for name in dict.fromkeys(undeclared)]
-        body = self._body(node, remarks)
+        body = self._body(node, said)
         if body and method == "get":
-            raise InexpressibleError("it reads a body, which a call with GET does not have")
+            raise InexpressibleError(remarks.BODY_OF_GET)
         schemes = self._credentials(node)
         if schemes:
-            remarks.append(f"it needs credentials ({', '.join(schemes)}): add their header to endpoint.http_headers")
+            said.append(remarks.credentials(schemes))
         return Operation(
             name=_name(node, method, path),
             method=method.upper(),
@@ -98,10 +97,10 @@ class _Document:
             place=f"{self.source}: {method.upper()} {path}",
             description=_description(node),
             arguments=(*arguments, *body),
-            remarks=tuple(dict.fromkeys(remarks)),
+            remarks=tuple(dict.fromkeys(said)),
         )
 
-    def _parameters(self, node: Mapping[str, Node], shared: Sequence[Node], remarks: list[str]) -> Iterator[Argument]:
+    def _parameters(self, node: Mapping[str, Node], shared: Sequence[Node], said: list[str]) -> Iterator[Argument]:
         own = node.get("parameters")
         found: dict[tuple[str, str], Mapping[str, Node]] = {}
         for written in (*shared, *(own if isinstance(own, list) else ())):
@@ -112,15 +111,14 @@ class _Document:
         for (name, place), item in found.items():
             if place in {"header", "cookie"}:
                 if item.get("required") is True:
-                    way_out = f": add it to endpoint.http_headers: {{{name}: ...}}" if place == "header" else ""
-                    remarks.append(f"it needs the {place} {name}{way_out}")
+                    said.append(remarks.demands(place, name))
                 continue
             if place in {"path", "query"}:
-                found_argument = self._parameter(name, Where(place), item, remarks)
+                found_argument = self._parameter(name, Where(place), item, said)
                 if found_argument is not None:
                     yield found_argument
 
-    def _parameter(self, name: str, where: Where, item: Mapping[str, Node], remarks: list[str]) -> Argument | None:
+    def _parameter(self, name: str, where: Where, item: Mapping[str, Node], said: list[str]) -> Argument | None:
         content = item.get("content")
         media = next(iter(content.values()), None) if isinstance(content, dict) else item
         schema = self.schemas.read(media.get("schema") if isinstance(media, dict) else None)
@@ -131,27 +129,27 @@ class _Document:
             message = f"it wants the list `{name}` in one value"
             if required:
                 raise InexpressibleError(message)
-            remarks.append(f"{message}, so it is left out")
+            said.append(f"{message}, so it is left out")
             return None
         return found
 
-    def _body(self, node: Mapping[str, Node], remarks: list[str]) -> tuple[Argument, ...]:
+    def _body(self, node: Mapping[str, Node], said: list[str]) -> tuple[Argument, ...]:
         body = self.schemas.resolve(node.get("requestBody"))
         content = body.get("content") if isinstance(body, dict) else None
         if not isinstance(content, dict) or not content:
             return ()
         media_type, media = _chosen(content)
         if media_type == "application/x-www-form-urlencoded":
-            remarks.append("it reads a form, but the gateway sends JSON: have it read a JSON body too")
+            said.append(remarks.FORM)
         schema = self.schemas.read(media.get("schema") if isinstance(media, dict) else None)
         if schema.is_file or self.schemas.has_file(schema):
-            raise InexpressibleError("it takes an uploaded file")
+            raise InexpressibleError(remarks.UPLOAD)
         if schema.is_typed and schema.shape.type is not ParameterType.DICT:
-            raise InexpressibleError(f"its body is a bare {schema.shape.type}, and the gateway sends an object")
+            raise InexpressibleError(remarks.bare_body(schema.shape.type))
         if not schema.fields:
-            remarks.append("its body is any object: say in parameters what it may hold")
+            said.append(remarks.any_object("its body"))
         if schema.closed:
-            remarks.append("its body forbids keys that it does not declare, and the gateway also sends `messages`")
+            said.append(remarks.forbids("its body"))
         return self.schemas.arguments(schema, Where.BODY)
 
     def _credentials(self, node: Mapping[str, Node]) -> list[str]:

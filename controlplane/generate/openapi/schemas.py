@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -10,7 +11,6 @@ from urllib.parse import unquote
 from controlplane.generate import docstrings
 from controlplane.generate.openapi.document import Node
 from controlplane.generate.operations import ANY, Argument, Default, Shape, Where, common_type, enum_shape, type_of
-from controlplane.generate.words import sentence
 from extproc.contract import ParameterType
 
 _DEEPEST: Final = 24
@@ -50,8 +50,8 @@ class Schemas:
     """The schemas of one document."""
 
     root: Mapping[str, Node]
-    # By the identity of the node: the document outlives its readers.
-    _read: dict[int, Schema] = field(default_factory=dict)
+    # By the identity of the node, which is kept, so that no other one can take its place in memory.
+    _read: dict[int, tuple[Node, Schema]] = field(default_factory=dict)
 
     def resolve(self, node: Node) -> Node:
         """The node that a chain of `$ref` ends at; None for one that leads nowhere, elsewhere, or in a circle."""
@@ -83,9 +83,9 @@ class Schemas:
         key = id(node)
         if key not in self._read:
             # Open: to itself it says nothing.
-            self._read[key] = Schema()
-            self._read[key] = self._combined(node, depth)
-        return self._read[key]
+            self._read[key] = node, Schema()
+            self._read[key] = node, self._combined(node, depth)
+        return self._read[key][1]
 
     def _combined(self, node: Mapping[str, Node], depth: int) -> Schema:
         found = self._own(node, depth)
@@ -150,10 +150,14 @@ def words(node: Node) -> str | None:
     return docstrings.one_line(node) or None if isinstance(node, str) else None
 
 
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]", "", text).lower()
+
+
 def _telling_title(name: str, schema: Schema) -> str | None:
     """Generators make titles out of names: those say nothing, and neither does the name of an object's class."""
     title = schema.title
-    is_made = title is None or schema.shape.type is ParameterType.DICT or sentence(title) == sentence(name)
+    is_made = title is None or schema.shape.type is ParameterType.DICT or _letters(title) == _letters(name)
     return None if is_made else title
 
 
@@ -219,11 +223,23 @@ def _any_of(options: list[Schema]) -> Schema:
         shape = enum_shape([value for option in rest for value in option.shape.enum])
         return Schema(replace(shape, nullable=nullable), rest[0].description, is_typed=True)
     if all(option.fields for option in rest):
-        merged = rest[0]
-        for option in rest[1:]:
-            merged = replace(_both(merged, option), required=merged.required & option.required)
-        # Each may be said of its own option only, so only what all of them have is said of the whole.
-        return replace(merged, shape=Shape(ParameterType.DICT, nullable), description=None)
+        return _any_object(rest, nullable=nullable)
     kind = common_type(option.shape.type for option in rest)
     items = rest[0].shape.items if kind is ParameterType.LIST else None
     return Schema(Shape(kind, nullable, items=items), is_typed=True)
+
+
+def _any_object(options: list[Schema], *, nullable: bool) -> Schema:
+    """Any of several objects: the keys of all, required where all require them, with the values that any allows."""
+    nodes: dict[str, list[Node]] = {}
+    for option in options:
+        for name, node in option.fields:
+            nodes.setdefault(name, []).append(node)
+    return Schema(
+        shape=Shape(ParameterType.DICT, nullable),
+        fields=tuple((name, found[0] if len(found) == 1 else {"anyOf": found}) for name, found in nodes.items()),
+        required=frozenset.intersection(*(option.required for option in options)),
+        closed=any(option.closed for option in options),
+        is_file=any(option.is_file for option in options),
+        is_typed=True,
+    )

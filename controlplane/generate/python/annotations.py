@@ -107,11 +107,12 @@ class Metadata:
 class Typed:
     """What an annotation says.
 
-    `model`: the class whose fields the object, or each element of the list, has. `known`: the type was understood.
+    `models`: the classes whose fields the object, or each element of the list, can have; several where the type is a
+    union of them. `known`: the type was understood.
     """
 
     shape: Shape = ANY
-    model: Definition | None = None
+    models: tuple[Definition, ...] = ()
     metadata: tuple[Metadata, ...] = ()
     known: bool = True
     # The name as it stands in the source, for those that the framework itself fills in (Request, UploadFile ...).
@@ -170,7 +171,7 @@ def _of_class(definition: Definition, depth: int) -> Typed:
     if root is not None:
         return read(root[1], root[0].module, depth + 1)
     if classes.is_model(definition):
-        return Typed(Shape(_DICT), model=definition, word=word, words=words)
+        return Typed(Shape(_DICT), models=(definition,), word=word, words=words)
     for base in classes.bases(definition):
         # class UserId(str): ...
         shape_of_base = _NAMED.get(definition.module.last(base))
@@ -205,12 +206,18 @@ def _subscript(  # noqa: PLR0911  one a special form
         case _ if word in _WRAPPERS:
             return read(first, module, depth + 1)
     outer = _named(head, module, depth + 1)
-    if outer.shape.type is _LIST and outer.model is None:
+    if outer.shape.type is _LIST and not outer.models:
         item = read(first, module, depth + 1)
         words = outer.words | item.words
-        items = replace(item.shape, nullable=False) if item.known else None
-        return replace(outer, shape=replace(outer.shape, items=items), model=item.model, words=words)
+        items = replace(item.shape, nullable=False) if item.known and _is_uniform(arguments) else None
+        return replace(outer, shape=replace(outer.shape, items=items), models=item.models, words=words)
     return outer
+
+
+def _is_uniform(arguments: list[ast.expr]) -> bool:
+    """Whether all elements are of one type: `list[int]`, `tuple[int, ...]`, `tuple[int, int]`."""
+    written = {ast.unparse(argument) for argument in arguments if ast.unparse(argument) != "..."}
+    return len(written) == 1
 
 
 def _alternatives(node: ast.expr) -> list[ast.expr]:
@@ -236,9 +243,9 @@ def _union(options: list[ast.expr], module: Module, depth: int) -> Typed:
         chosen = Typed(enum_shape([value for option in rest for value in option.shape.enum]))
     else:
         # An object of a known class says most; of plain values the type that takes them all.
-        models = [option for option in rest if option.model is not None]
+        objects = tuple(model for option in rest if option.shape.type is _DICT for model in option.models)
         plain = Typed(Shape(common_type(option.shape.type for option in rest)), known=any(o.known for o in rest))
-        chosen = models[0] if models else plain
+        chosen = Typed(Shape(_DICT), models=objects) if objects else plain
     return replace(chosen, shape=replace(chosen.shape, nullable=nullable), metadata=metadata, words=words)
 
 
@@ -247,5 +254,7 @@ def _constrained(node: ast.Call, module: Module, depth: int) -> Typed:
     outer = _named(node.func, module, depth + 1)
     if outer.shape.type is _LIST and node.args:
         items = read(node.args[0], module, depth + 1)
-        return replace(outer, shape=replace(outer.shape, items=items.shape if items.known else None), model=items.model)
+        return replace(
+            outer, shape=replace(outer.shape, items=items.shape if items.known else None), models=items.models
+        )
     return outer

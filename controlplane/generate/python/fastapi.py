@@ -8,8 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from controlplane.generate import docstrings
-from controlplane.generate.operations import Argument, InexpressibleError, Operation, Shape, Where, type_of
+from controlplane.generate import docstrings, remarks
+from controlplane.generate.operations import (
+    Argument,
+    InexpressibleError,
+    Operation,
+    Shape,
+    Where,
+    type_of,
+)
 from controlplane.generate.python import classes, keys, models
 from controlplane.generate.python.annotations import Typed, read
 from controlplane.generate.python.literals import Literals
@@ -28,7 +35,6 @@ _FILES: Final = frozenset({"UploadFile"})
 _MARKERS: Final = frozenset({"Query", "Path", "Body", "Form", "File", "Header", "Cookie", "Depends", "Security"})
 _CREDENTIALS: Final = re.compile(r"OAuth2\w*Bearer|HTTP(Bearer|Basic|Digest)|APIKey(Header|Query|Cookie)|OpenIdConnect")
 _DEEPEST: Final = 6
-_FORM: Final = "it reads a form, but the gateway sends JSON: have it read a JSON body too"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ def operation(route: Route, method: str) -> Operation:
         for argument in (*call.path.values(), *call.query, *body)
     )
     if method == "GET" and body:
-        raise InexpressibleError("it reads a body, which a call with GET does not have")
+        raise InexpressibleError(remarks.BODY_OF_GET)
     return Operation(
         name=literals.text(route.keywords.get("operation_id")) or function.name,
         method=method,
@@ -173,7 +179,7 @@ def _place(parameter: _Parameter, call: _Call, depth: int) -> None:
         assert parameter.said is not None  # noqa: S101  a marker is the name of what is said
         _depend(parameter.said, typed, parameter.module, call, depth)
     elif typed.words & _FILES or marker == "File":
-        raise InexpressibleError("it takes an uploaded file")
+        raise InexpressibleError(remarks.UPLOAD)
     elif typed.words & _GIVEN:
         if "Request" in typed.words:
             call.requests.append(parameter.name)
@@ -186,8 +192,8 @@ def _place(parameter: _Parameter, call: _Call, depth: int) -> None:
         call.form.append(parameter)
     elif marker == "Body" or (marker != "Query" and _is_body(parameter, call)):
         call.body.append(parameter)
-    elif typed.model is not None and typed.shape.type is ParameterType.DICT:
-        call.query += (item.argument for item in models.fields(typed.model, Where.QUERY))
+    elif typed.models and typed.shape.type is ParameterType.DICT:
+        call.query += (item.argument for item in models.fields_of_any(typed.models, Where.QUERY))
     else:
         call.query.append(parameter.argument(Where.QUERY))
 
@@ -207,8 +213,7 @@ def _outside(parameter: _Parameter, marker: str, call: _Call) -> None:
     argument = parameter.argument(Where.QUERY)
     if argument.required:
         name = argument.name if argument.name != parameter.name else parameter.name.replace("_", "-")
-        way_out = f"add it to endpoint.http_headers: {{{name}: ...}}" if marker == "Header" else "a call carries none"
-        call.remarks.append(f"it needs the {marker.lower()} {name}: {way_out}")
+        call.remarks.append(remarks.demands(marker.lower(), name))
 
 
 def _depend(said: Said, typed: Typed, module: Module, call: _Call, depth: int) -> None:
@@ -222,7 +227,7 @@ def _depend(said: Said, typed: Typed, module: Module, call: _Call, depth: int) -
     if isinstance(node, ast.Call):
         word = (definition.module if definition else said.module).last(node.func)
     if _CREDENTIALS.search(word):
-        call.remarks.append(f"it needs credentials ({word}): add their header to endpoint.http_headers")
+        call.remarks.append(remarks.credentials([word]))
     elif word.startswith("OAuth2PasswordRequestForm"):
         raise InexpressibleError("it takes a form of user name and password, which no prompt should hold")
     if definition is None:
@@ -236,7 +241,7 @@ def _depend(said: Said, typed: Typed, module: Module, call: _Call, depth: int) -
 
 def _class_of(typed: Typed, module: Module) -> Definition | None:
     """`Depends()` alone depends on the class that the annotation names."""
-    return typed.model or (module.find(ast.Name(typed.word)) if typed.word else None)
+    return next(iter(typed.models), None) or (module.find(ast.Name(typed.word)) if typed.word else None)
 
 
 def _depend_on_class(definition: Definition, call: _Call, depth: int) -> None:
@@ -258,7 +263,7 @@ def _listed(node: ast.expr | None) -> list[ast.expr]:
 def _body(call: _Call, function: Function, module: Module, documented: docstrings.Docstring) -> list[Argument]:
     """The keys of the JSON body: the fields of the one model, or one key for each of several parameters."""
     if call.form:
-        call.remarks.append(_FORM)
+        call.remarks.append(remarks.FORM)
         return [argument for parameter in call.form for argument in _flattened(parameter, call)]
     if not call.body:
         return _read_from_request(call, function, module, documented)
@@ -267,8 +272,8 @@ def _body(call: _Call, function: Function, module: Module, documented: docstring
         return [_whole(parameter) for parameter in call.body]
     parameter = call.body[0]
     if parameter.typed.shape.type is not ParameterType.DICT:
-        raise InexpressibleError(f"its body is a bare {parameter.typed.shape.type}, and the gateway sends an object")
-    if parameter.typed.model is None:
+        raise InexpressibleError(remarks.bare_body(parameter.typed.shape.type))
+    if not parameter.typed.models:
         return _read_from(parameter.name, call, function, module, documented)
     return _flattened(parameter, call)
 
@@ -279,23 +284,17 @@ def _is_embedded(parameter: _Parameter) -> bool:
 
 def _whole(parameter: _Parameter) -> Argument:
     argument = parameter.argument(Where.BODY)
-    model = parameter.typed.model
-    if argument.description is None and model is not None and isinstance(model.node, ast.ClassDef):
-        return replace(argument, description=docstrings.read(ast.get_docstring(model.node)).summary)
-    return argument
+    return replace(argument, description=argument.description or models.summary(parameter.typed))
 
 
 def _flattened(parameter: _Parameter, call: _Call) -> list[Argument]:
-    model = parameter.typed.model
-    if model is None or parameter.typed.shape.type is not ParameterType.DICT:
+    found = parameter.typed.models
+    if not found or parameter.typed.shape.type is not ParameterType.DICT:
         return [parameter.argument(Where.BODY)]
-    if models.is_closed(model):
-        call.remarks.append(
-            f"{model.name} forbids keys that it does not declare, and the gateway also sends `messages`"
-        )
-    fields = models.fields(model, Where.BODY)
+    call.remarks += (remarks.forbids(model.name) for model in found if models.is_closed(model))
+    fields = models.fields_of_any(found, Where.BODY)
     if any(item.typed.words & _FILES for item in fields):
-        raise InexpressibleError("it takes an uploaded file")
+        raise InexpressibleError(remarks.UPLOAD)
     return [item.argument for item in fields]
 
 
@@ -309,7 +308,7 @@ def _read_from(
 
     found = [_key_argument(item, documented) for item in keys.reads(function, module, source)]
     if not found:
-        call.remarks.append(f"its body `{name}` is any object: say in parameters what it may hold")
+        call.remarks.append(remarks.any_object(f"its body `{name}`"))
     return found
 
 
@@ -332,7 +331,7 @@ def _read_from_request(
         return []
     found = keys.reads(function, module, source)
     if any(item.source is keys.Source.FORM for item in found):
-        call.remarks.append(_FORM)
+        call.remarks.append(remarks.FORM)
     call.query += (_key_argument(item, documented) for item in found if item.source is keys.Source.QUERY)
     return [_key_argument(item, documented) for item in found if item.source is not keys.Source.QUERY]
 

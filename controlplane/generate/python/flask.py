@@ -7,8 +7,15 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from controlplane.generate import docstrings
-from controlplane.generate.operations import Argument, InexpressibleError, Operation, Shape, Where, enum_shape
+from controlplane.generate import docstrings, remarks
+from controlplane.generate.operations import (
+    Argument,
+    InexpressibleError,
+    Operation,
+    Shape,
+    Where,
+    enum_shape,
+)
 from controlplane.generate.python import classes, keys, models
 from controlplane.generate.python.annotations import read
 from controlplane.generate.python.keys import Read, Source
@@ -41,10 +48,10 @@ def operation(route: Route, method: str) -> Operation:
     """The call, as `method` of `route`. Raises `InexpressibleError`."""
     function, module = route.function, route.module
     documented = docstrings.read(ast.get_docstring(function))
-    remarks = list(route.remarks)
+    said = list(route.remarks)
     found = [item for item in keys.reads(function, module, _Request(module).source) if item.is_read_by(method)]
     if any(item.source is Source.FILES for item in found):
-        raise InexpressibleError("it takes an uploaded file")
+        raise InexpressibleError(remarks.UPLOAD)
     modelled = list(_models(function, module))
     arguments: list[Argument] = []
     for item in found:
@@ -52,18 +59,16 @@ def operation(route: Route, method: str) -> Operation:
         if where is Where.BODY and method == "GET":
             # The branch of another method; only a route of GET alone needs it.
             if route.methods == ("GET",) and item.source is Source.JSON:
-                raise InexpressibleError("it reads a body, which a call with GET does not have")
+                raise InexpressibleError(remarks.BODY_OF_GET)
             continue
         if item.source is Source.FORM:
-            remarks.append("it reads a form, but the gateway sends JSON: have it read request.get_json() too")
+            said.append(remarks.FORM)
         arguments.append(Argument(item.name, where, item.shape, None, item.required, item.default))
     for definition, where in modelled:
         if where is Where.BODY and method == "GET":
             continue
         if where is Where.BODY and models.is_closed(definition):
-            remarks.append(
-                f"{definition.name} forbids keys that it does not declare, and the gateway also sends `messages`"
-            )
+            said.append(remarks.forbids(definition.name))
         arguments += (item.argument for item in models.fields(definition, where))
     named = [
         argument if argument.description else _described(argument, documented)
@@ -76,7 +81,7 @@ def operation(route: Route, method: str) -> Operation:
         place=route.place,
         description=documented.summary,
         arguments=tuple(named),
-        remarks=tuple(dict.fromkeys(remarks)),
+        remarks=tuple(dict.fromkeys(said)),
     )
 
 
@@ -140,9 +145,9 @@ class _Request:
 def _models(function: Function, module: Module) -> Iterator[tuple[Definition, Where]]:
     """Models of the whole body: `Item(**request.json)`, `Item.model_validate(data)`, flask-pydantic's `body: Item`."""
     for argument in (*function.args.args, *function.args.kwonlyargs):
-        model = read(argument.annotation, module).model if argument.annotation is not None else None
-        if model is not None and argument.arg in _FILLED:
-            yield model, _FILLED[argument.arg]
+        if argument.arg in _FILLED:
+            for model in read(argument.annotation, module).models[:1]:
+                yield model, _FILLED[argument.arg]
     sources = keys.sources(function, module, _Request(module).source)
     for node in ast.walk(function):
         match node:

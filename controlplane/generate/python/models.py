@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from controlplane.generate import docstrings
-from controlplane.generate.operations import Argument, Default, Where
+from controlplane.generate.operations import Argument, Default, Where, common_type, enum_shape
 from controlplane.generate.python import classes
 from controlplane.generate.python.annotations import Metadata, Typed, read
 from controlplane.generate.python.literals import Literals
 from controlplane.generate.python.source import Definition, Module
+from extproc.contract import ParameterType
 
 _Convert: TypeAlias = Callable[[str], str]
 _FIELD_CALLS: Final = frozenset(
@@ -70,10 +71,38 @@ def fields(definition: Definition, where: Where) -> tuple[Field, ...]:
     )
 
 
+def fields_of_any(definitions: Sequence[Definition], where: Where) -> tuple[Field, ...]:
+    """The fields of an object that is one of several models: all keys, required where every model requires them."""
+    every = [{field.argument.name: field for field in fields(definition, where)} for definition in definitions]
+    names = dict.fromkeys(name for found in every for name in found)
+    return tuple(_either([found.get(name) for found in every]) for name in names)
+
+
+def _either(options: Sequence[Field | None]) -> Field:
+    """One key, as several models have it; None: that model does not."""
+    present = [option for option in options if option is not None]
+    first = present[0]
+    shapes = [option.argument.shape for option in present]
+    shape = replace(first.argument.shape, type=common_type(shape.type for shape in shapes))
+    if any(shape.enum for shape in shapes):
+        all_closed = all(shape.enum for shape in shapes)
+        shape = enum_shape(value for one in shapes for value in one.enum) if all_closed else replace(shape, enum=())
+    required = len(present) == len(options) and all(option.argument.required for option in present)
+    return replace(first, argument=replace(first.argument, shape=shape, required=required))
+
+
 def is_closed(definition: Definition) -> bool:
     """Whether the model refuses keys that it does not declare: `extra="forbid"`."""
     extra = _configured(definition, "extra")
-    return extra is not None and ("forbid" in ast.unparse(extra))
+    return extra is not None and "forbid" in ast.unparse(extra)
+
+
+def summary(typed: Typed) -> str | None:
+    """What the one model of an object says of itself."""
+    if typed.shape.type is not ParameterType.DICT or len(typed.models) != 1:
+        return None
+    node = typed.models[0].node
+    return docstrings.read(ast.get_docstring(node)).summary if isinstance(node, ast.ClassDef) else None
 
 
 def calls_in(metadata: tuple[Metadata, ...]) -> Iterator[Said]:
@@ -144,7 +173,7 @@ def _field(
         name=alias or statement.target.id,
         where=where,
         shape=typed.shape,
-        description=_first_text(sayings, "description") or described or _first_text(sayings, "title"),
+        description=_first_text(sayings, "description") or described or _first_text(sayings, "title") or summary(typed),
         required=required,
         default=default,
     )

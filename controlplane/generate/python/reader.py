@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from controlplane.errors import Problem, SourceError
+from controlplane.generate import remarks
 from controlplane.generate.operations import (
     METHODS,
     MOST_OPERATIONS,
@@ -15,7 +16,6 @@ from controlplane.generate.operations import (
     Note,
     Operation,
     Reading,
-    unsupported,
 )
 from controlplane.generate.python import fastapi, flask
 from controlplane.generate.python.routers import Framework, Routers
@@ -44,7 +44,7 @@ def _read(path: Path, path_prefix: str) -> Reading:
             continue
         for method in route.methods:
             if method not in METHODS:
-                skipped.append(Note(route.place, route.function.name, unsupported(method)))
+                skipped.append(Note(route.place, route.function.name, remarks.unsupported(method)))
                 continue
             try:
                 operation = _READERS[route.framework](route, method)

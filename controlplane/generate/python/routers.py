@@ -184,7 +184,10 @@ class Routers:
 
     def _is_foreign(self, child: ast.expr, module: Module) -> bool:
         """Static files and other apps that hold no routes to read."""
-        return self.key(child, module) not in self._routers and self.framework(child, module) is None
+        definition = module.find(child)
+        made = definition.node if definition is not None else None
+        is_app = definition is not None and isinstance(made, ast.Call) and definition.module.last(made.func) in _APPS
+        return not is_app and self.key(child, module) not in self._routers
 
     def _prefix(self, call: ast.Call, module: Module) -> str | None:
         node = _keyword(call, "prefix", "url_prefix")

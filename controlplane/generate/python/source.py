@@ -56,6 +56,8 @@ class Module:
     project: Project
     _names: dict[str, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.expr] = field(default_factory=dict)
     _imports: dict[str, _Import] = field(default_factory=dict)
+    _stars: list[_Import] = field(default_factory=list)
+    _by_star: dict[str, Definition | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for node in ast.walk(self.tree):
@@ -70,7 +72,10 @@ class Module:
                 self._imports[local] = _Import(alias.name if alias.asname else local, None, 0)
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
-                self._imports[alias.asname or alias.name] = _Import(node.module or "", alias.name, node.level)
+                if alias.name == "*":
+                    self._stars.append(_Import(node.module or "", None, node.level))
+                else:
+                    self._imports[alias.asname or alias.name] = _Import(node.module or "", alias.name, node.level)
 
     def _note_name(self, node: ast.stmt) -> None:
         match node:
@@ -113,14 +118,27 @@ class Module:
             own = self._names.get(node.id)
             if own is not None:
                 return Definition(self, node.id, own)
-            return self._imported(self._imports.get(node.id), hops)
+            imported = self._imports.get(node.id)
+            return self._imported(imported, hops) if imported else self._imported_by_star(node, hops)
         if isinstance(node, ast.Attribute):
             module = self._module(node.value)
             return module.find(ast.Name(node.attr), hops + 1) if module else None
         return None
 
-    def _imported(self, item: _Import | None, hops: int) -> Definition | None:
-        if item is None or item.name is None:
+    def _imported_by_star(self, node: ast.Name, hops: int) -> Definition | None:
+        if node.id not in self._by_star:
+            # Looked for once: files that import all of each other would be searched in every order.
+            self._by_star[node.id] = None
+            self._by_star[node.id] = self._found_by_star(node, hops)
+        return self._by_star[node.id]
+
+    def _found_by_star(self, node: ast.Name, hops: int) -> Definition | None:
+        modules = (self.project.module(self, star.module, star.level) for star in self._stars)
+        found = (module.find(node, hops + 1) for module in modules if module is not None and module is not self)
+        return next((definition for definition in found if definition is not None), None)
+
+    def _imported(self, item: _Import, hops: int) -> Definition | None:
+        if item.name is None:
             return None
         module = self.project.module(self, item.module, item.level)
         return module.find(ast.Name(item.name), hops + 1) if module else None
@@ -140,6 +158,7 @@ class Project:
     """The files read so far, by their path. None: looked for, and not usable."""
 
     modules: dict[Path, Module | None] = field(default_factory=dict)
+    _found: dict[tuple[Path, str, int], Module | None] = field(default_factory=dict)
 
     def open(self, path: Path) -> Module:
         """The file the user named. Raises `SourceError` where it cannot be read or is not Python."""
@@ -149,6 +168,12 @@ class Project:
 
     def module(self, importer: Module, dotted: str, level: int) -> Module | None:
         """The file that an import names, None when it is not in the project (a package that is installed, say)."""
+        key = (importer.path, dotted, level)
+        if key not in self._found:
+            self._found[key] = self._search(importer, dotted, level)
+        return self._found[key]
+
+    def _search(self, importer: Module, dotted: str, level: int) -> Module | None:
         steps = [part for part in dotted.split(".") if part]
         for folder in _folders(importer.path.resolve().parent, level):
             base = folder.joinpath(*steps)

@@ -34,9 +34,12 @@ class Project:
         return made
 
     def validate(self, made: Generated) -> Any:
+        return self.validate_text(made.text)
+
+    def validate_text(self, text: str) -> Any:
         """The file as plain data, after `archgw validate` has had its say."""
         file = self.path / "arch_config.yaml"
-        file.write_text(made.text, encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
         load(file, {})
         root, findings = parse(file.read_bytes())
         assert root is not None

@@ -1,0 +1,178 @@
+"""`archgw generate-prompt-targets`, as a shell calls it."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from controlplane.errors import SourceError
+from controlplane.generate.generate import Wishes, generate
+from controlplane.generate.openapi import document
+from tests.unit.controlplane.generate.sources import FOLDER, Project
+
+API = "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/weather/{city}')\ndef act(city: str): 'The weather.'\n"
+OPENAPI = (
+    b"openapi: 3.1.0\ninfo: {title: W}\nservers: [{url: /v1}]\npaths: {/weather: {get: {summary: The weather.}}}\n"
+)
+
+
+def archgw(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    code = "from controlplane.cli.app import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+@contextmanager
+def serving(status: int, pieces: list[bytes], location: str | None = None) -> Iterator[str]:
+    """A real HTTP server with one answer; its URL."""
+    end = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            if location is not None:
+                self.send_header("location", location)
+            self.end_headers()
+            for piece in pieces:
+                # An empty piece: no more comes, and the connection stays open.
+                if not piece:
+                    end.wait()
+                try:
+                    self.wfile.write(piece)
+                except OSError:
+                    return
+
+        def log_message(self, *_: object) -> None:
+            """Nothing on stderr."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/openapi.json"
+    finally:
+        end.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_what_is_printed_is_what_validate_accepts(project: Project) -> None:
+    project.write(API)
+    done = archgw("generate-prompt-targets", "api.py", "--endpoint", "10.0.0.1:81", cwd=project.path)
+    assert (done.returncode, done.stderr) == (
+        0,
+        "api.py:4: act: no description in the source for city: made from the name; write one\n",
+    )
+    (project.path / "arch_config.yaml").write_text(done.stdout, encoding="utf-8")
+    validated = archgw("validate", cwd=project.path)
+    assert (validated.returncode, validated.stderr) == (0, "")
+    assert "1 prompt target, 1 endpoint" in validated.stdout
+
+
+@pytest.mark.parametrize("source", ["travel_fastapi.txt", "shop_flask.txt"])
+def test_nothing_of_the_source_is_run_or_imported(project: Project, source: str) -> None:
+    text = (FOLDER / source).read_text(encoding="utf-8")
+    project.write(f"{text}\nimport pathlib, no_such_package\npathlib.Path('ran').touch()\nraise SystemExit(3)\n")
+    done = archgw("generate-prompt-targets", "api.py", cwd=project.path)
+    assert done.returncode == 0
+    assert sorted(path.name for path in project.path.iterdir()) == ["api.py"]
+
+
+def test_a_syntax_error_exits_1_with_its_place(project: Project) -> None:
+    project.write("from fastapi import FastAPI\napp = FastAPI(\n")
+    done = archgw("generate-prompt-targets", "api.py", cwd=project.path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("api.py:2:14: '(' was never closed\n    ")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"print('hello')\n", "no routes were found\n    looked for @app.get"),
+        (b"", "no routes were found"),
+        (b"\0", "source code string cannot contain null bytes"),
+        (b"\xff\xfe", "(unicode error)"),
+        (b"x = " + b"(" * 5000, "too many nested parentheses"),
+        (b"x = " + b"-" * 50000 + b"1", "nested"),
+        (b"#" * (2 * 1024 * 1024 + 1), "the file is too large: at most 2097152 bytes"),
+    ],
+)
+def test_a_file_with_nothing_to_read_exits_1(project: Project, content: bytes, message: str) -> None:
+    (project.path / "api.py").write_bytes(content)
+    done = archgw("generate-prompt-targets", "api.py", cwd=project.path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("api.py:1:")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "archgw: name one source: a Python file, or --openapi FILE or URL\n"),
+        (["a.py", "--openapi", "b.json"], 2, "archgw: name one source"),
+        (["api.json"], 2, "archgw: api.json is no Python file; for an OpenAPI document: --openapi api.json\n"),
+        (["none.py"], 1, "none.py:1:1: the file cannot be read: No such file or directory\n"),
+        (["--openapi", "none.json"], 1, "none.json:1:1: the document cannot be read: No such file or directory\n"),
+        (["--openapi", "."], 1, ".:1:1: the document cannot be read: Is a directory\n"),
+        (["--openapi", "http://127.0.0.1:1/"], 1, "http://127.0.0.1:1/:1:1: the document cannot be fetched: "),
+        (["--openapi", "http://[bad"], 1, "http://[bad:1:1: the document cannot be fetched: "),
+        (["a.py", "--endpoint", "a b"], 2, "archgw: --endpoint: not a host or host:port\n"),
+        (["a.py", "--endpoint", "ftp://x"], 2, "archgw: --endpoint: expected a URL that starts with http"),
+        (["a.py", "--endpoint-name", "a b"], 2, "archgw: --endpoint-name: 'a b' is not a usable name"),
+        (["a.py", "--path-prefix", "api"], 2, "archgw: --path-prefix: expected a path that starts with /"),
+    ],
+)
+def test_wrong_usage_and_missing_sources_are_one_sentence(
+    tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    done = archgw("generate-prompt-targets", *arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(message)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_document_is_fetched_and_its_server_is_the_endpoint(project: Project) -> None:
+    with serving(200, [OPENAPI]) as url:
+        done = archgw("generate-prompt-targets", "--openapi", url, cwd=project.path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"endpoint: {url.split('/')[2]}\n" in done.stdout
+    assert "path: /v1/weather\n" in done.stdout
+
+
+def test_a_redirect_is_followed(project: Project) -> None:
+    with serving(200, [OPENAPI]) as url, serving(302, [], url) as old:
+        assert generate(old, Wishes(), is_openapi=True).count == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "pieces", "message"),
+    [
+        (404, [b"no"], "the server answered with status 404"),
+        (200, [b"<html>"], "this is not an OpenAPI document: it is not a mapping of keys"),
+        (200, [b"\xff"], "the document is not UTF-8 text"),
+        (200, [b"x" * 600, b"x" * 600], "the document is too large: at most 1000 bytes"),
+        (200, [b"openapi", b""], "the document did not arrive in 0.5 seconds"),
+    ],
+)
+def test_a_server_that_gives_no_document_is_an_error_with_its_url(
+    monkeypatch: pytest.MonkeyPatch, status: int, pieces: list[bytes], message: str
+) -> None:
+    monkeypatch.setattr(document, "MAX_BYTES", 1000)
+    monkeypatch.setattr(document, "FETCH_TIMEOUT_S", 0.5)
+    with serving(status, pieces) as url, pytest.raises(SourceError) as caught:
+        generate(url, Wishes(), is_openapi=True)
+    assert str(caught.value).startswith(f"{url}:1:1: {message}")
+
+
+def test_a_redirect_that_never_ends_is_an_error() -> None:
+    with serving(302, [], "/again") as url, pytest.raises(SourceError, match="the document cannot be fetched"):
+        generate(url, Wishes(), is_openapi=True)
