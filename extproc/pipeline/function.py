@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from extproc.apis.chat import Message, texts
@@ -12,6 +12,9 @@ from extproc.inference.roles import Models
 from extproc.pipeline.arguments import check
 from extproc.pipeline.conversation import Turn
 from extproc.pipeline.intent import Scored
+
+# How much more confidence a call needs where the prompt is only just like its target.
+_DOUBT: Final = 3.0
 
 # More calls than this in one prompt are a mistake of the model rather than a wish of the user.
 MAX_CALLS: Final = 8
@@ -51,6 +54,8 @@ class Ask:
 
     target: Target
     missing: tuple[str, ...]
+    # What the model proposed, with the values that it gave: incomplete, or only a guess.
+    proposed: tuple[Call, ...] = field(default=(), compare=False)
 
     @property
     def question(self) -> str:
@@ -70,25 +75,38 @@ async def choose(models: Models, candidates: Sequence[Scored], turn: Turn, inten
     called = [call for call in extraction.calls if call.name in by_name][:MAX_CALLS]
     if not called:
         return NoCall()
-    if extraction.confidence >= intent.confidence:
-        return _checked([(by_name[call.name].target, call.arguments) for call in called])
     first = by_name[called[0].name]
-    return _checked([(first.target, {})]) if first.score >= intent.sure else NoCall()
+    doubt = 1.0 if first.score >= intent.sure else _DOUBT
+    if extraction.confidence >= doubt * intent.confidence:
+        return checked([(by_name[call.name].target, call.arguments) for call in called])
+    if extraction.confidence >= intent.confidence or first.score >= intent.sure:
+        return _asked(first.target, called[0].arguments)
+    return NoCall()
 
 
-def _checked(proposed: Sequence[tuple[Target, Mapping[str, JsonValue]]]) -> Calls | Ask:
+def _asked(target: Target, arguments: Mapping[str, JsonValue]) -> Ask | NoCall:
+    """The question after a guess: what the model made of the prompt counts for nothing."""
+    required = tuple(parameter.name for parameter in target.parameters if parameter.required)
+    return Ask(target, required, (Call(target, check(target, arguments).arguments),)) if required else NoCall()
+
+
+def checked(proposed: Sequence[tuple[Target, Mapping[str, JsonValue]]]) -> Calls | Ask:
+    """The calls with their arguments as declared, or the one question for all that is missing."""
     calls: list[Call] = []
+    whole: list[Call] = []
     lacking: list[tuple[Target, tuple[str, ...]]] = []
     for target, arguments in proposed:
-        checked = check(target, arguments)
-        call = Call(target, checked.arguments)
-        if checked.missing:
-            lacking.append((target, checked.missing))
+        found = check(target, arguments)
+        call = Call(target, found.arguments)
+        whole.append(call)
+        if found.missing:
+            lacking.append((target, found.missing))
         elif call not in calls:
             calls.append(call)
     if not lacking:
         return Calls(tuple(calls))
-    return Ask(lacking[0][0], tuple(dict.fromkeys(name for _, missing in lacking for name in missing)))
+    missing = tuple(dict.fromkeys(name for _, names in lacking for name in names))
+    return Ask(lacking[0][0], missing, tuple(whole))
 
 
 def tool(target: Target) -> JsonValue:

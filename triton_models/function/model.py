@@ -16,7 +16,7 @@ class TritonPythonModel:
         """Verifies and loads Needle."""
         parameters = Parameters(args["model_config"])
         engines = Engines(parameters.directory("needle"), parameters.integer("engines", 3))
-        self._caller = Caller(engines, parameters.integer("max_new_tokens", 160))
+        self._caller = Caller(engines, parameters.integer("max_new_tokens", 512))
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response a request."""

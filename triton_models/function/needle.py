@@ -12,6 +12,7 @@ import hashlib
 import json
 import mmap
 import os
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,8 +87,11 @@ def _parse(document: dict[str, Any]) -> Answer:
     calls = document.get("function_calls") or document.get("suppressed_calls") or []
     proposals = []
     for call in calls:
-        prefix = f"{call['name']}."
-        paths = tuple(path.removeprefix(prefix) for path in ungrounded if path.startswith(prefix))
+        # There it spells names with "_" for whatever is no letter or digit: "math.gcd" is "math_gcd".
+        spellings = (f"{call['name']}.", re.sub(r"\W", "_", call["name"]) + ".")
+        paths = tuple(
+            path.removeprefix(prefix) for path in ungrounded for prefix in spellings if path.startswith(prefix)
+        )
         proposals.append(Proposal(call["name"], dict(call.get("arguments") or {}), paths))
     return Answer(tuple(proposals), float(document.get("confidence") or 0.0))
 

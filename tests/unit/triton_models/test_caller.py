@@ -25,8 +25,9 @@ WEATHER: dict[str, Any] = {
 class FakePool:
     """Stands for Needle: remembers what it was asked, answers what it was given."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, parts: dict[str, Answer] | None = None) -> None:
         self.answer = answer
+        self.parts = parts or {}
         self.prepared: list[tuple[str, str]] = []
         self.asked: list[str] = []
 
@@ -37,7 +38,7 @@ class FakePool:
     def ask(self, text: str, max_new_tokens: int) -> Answer:
         assert max_new_tokens == 64
         self.asked.append(text)
-        return self.answer
+        return self.parts.get(text, self.answer)
 
 
 def call(pool: FakePool, *texts: str, tools: object = (WEATHER,)) -> Any:
@@ -85,3 +86,58 @@ def test_the_model_reads_the_day_the_tools_and_the_answers() -> None:
 def test_a_malformed_request_is_refused_in_words(request_text: str) -> None:
     with pytest.raises(RequestError):
         Caller(FakePool(Answer((), 0.0)), 64).reply(request_text)
+
+
+def weather(location: str, days: int | None = None) -> Proposal:
+    return Proposal("get_weather", {"location": location, **({} if days is None else {"days": days})}, ())
+
+
+def test_the_other_elements_of_a_list_are_calls_too() -> None:
+    reply = call(FakePool(Answer((weather("Oslo", 5),), 0.9)), "weather in Oslo, Rome and Paris for 5 days")
+    assert [made["arguments"] for made in reply["tool_calls"]] == [
+        {"location": place, "days": 5} for place in ("Oslo", "Rome", "Paris")
+    ]
+
+
+def test_an_argument_that_is_marked_as_invented_stays_where_the_text_says_it() -> None:
+    proposal = Proposal("get_weather", {"location": "Oslo", "days": -3}, ("location", "days"))
+    reply = call(FakePool(Answer((proposal,), 0.5)), "weather in Oslo, days=-3")
+    assert reply["tool_calls"][0]["arguments"] == {"location": "Oslo", "days": -3}
+
+
+FIRST, SECOND = "For the first trip I need 5 days of Oslo.", "For the second one 7 days of Rome."
+
+
+def test_sentences_are_asked_one_by_one_where_the_whole_left_something_out() -> None:
+    parts = {FIRST: Answer((weather("Oslo", 5),), 0.8), SECOND: Answer((weather("Rome", 7),), 0.6)}
+    pool = FakePool(Answer((weather("Oslo", 7),), 0.4), parts)
+    reply = call(pool, f"{FIRST} {SECOND}")
+    assert [made["arguments"] for made in reply["tool_calls"]] == [
+        {"location": "Oslo", "days": 5},
+        {"location": "Rome", "days": 7},
+    ]
+    assert reply["confidence"] == 0.6
+    assert pool.asked == [f"{FIRST} {SECOND}", FIRST, SECOND]
+
+
+def test_a_sentence_that_does_not_repeat_a_value_has_it_from_the_one_before() -> None:
+    parts = {FIRST: Answer((weather("Oslo", 5),), 0.8), SECOND: Answer((weather("Rome"),), 0.6)}
+    reply = call(FakePool(Answer((weather("Oslo"),), 0.4), parts), f"{FIRST} {SECOND}")
+    assert reply["tool_calls"][1]["arguments"] == {"location": "Rome", "days": 5}
+
+
+def test_an_uncertain_answer_by_sentences_is_not_taken() -> None:
+    parts = {FIRST: Answer((weather("Oslo", 5),), 0.8), SECOND: Answer((weather("Rome", 7),), 0.1)}
+    reply = call(FakePool(Answer((weather("Oslo", 5),), 0.4), parts), f"{FIRST} {SECOND}")
+    assert [made["arguments"] for made in reply["tool_calls"]] == [{"location": "Oslo", "days": 5}]
+
+
+def test_a_text_whose_values_were_all_taken_is_asked_once() -> None:
+    pool = FakePool(Answer((weather("Oslo", 5), weather("Rome", 7)), 0.9))
+    call(pool, f"{FIRST} {SECOND}")
+    assert len(pool.asked) == 1
+
+
+def test_the_confidence_of_several_calls_is_that_of_each() -> None:
+    reply = call(FakePool(Answer((weather("Oslo", 5), weather("Rome", 7)), 0.25)), "5 days of Oslo, 7 days of Rome")
+    assert reply["confidence"] == 0.5

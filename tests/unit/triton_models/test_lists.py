@@ -1,0 +1,93 @@
+"""Calls that a list in the text adds, and those that it must not."""
+
+from typing import Any
+
+import pytest
+
+from triton_models.function.evidence import Evidence
+from triton_models.function.lists import expanded
+
+SCHEMAS: dict[str, Any] = {
+    "f": {
+        "properties": {
+            "place": {"type": "string"},
+            "n": {"type": "integer"},
+            "m": {"type": "integer"},
+            "rate": {"type": "number"},
+            "size": {"type": "string", "enum": ["small", "large"]},
+            "tags": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["place"],
+    }
+}
+
+
+def grown(text: str, *arguments: dict[str, Any], schemas: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    schemas = schemas or {"f": {**SCHEMAS["f"], "required": []}}
+    return [made for _, made in expanded([("f", each) for each in arguments], schemas, Evidence(text))]
+
+
+@pytest.mark.parametrize(
+    ("text", "made", "expected"),
+    [
+        ("the weather in Paris, Rome and Oslo", "Rome", ["Paris", "Rome", "Oslo"]),
+        ("Paris, Rome, and Oslo please", "Paris", ["Paris", "Rome", "Oslo"]),
+        (
+            "events of Abraham Lincoln and George Washington.",
+            "Abraham Lincoln",
+            ["Abraham Lincoln", "George Washington"],
+        ),
+        ("in Berlin and Madrid's shops", "Berlin", ["Berlin", "Madrid"]),
+        ("for Paris, France and for Rome, Italy", "Rome, Italy", ["Paris, France", "Rome, Italy"]),
+        ("for Paris, France and Rome, Italy", "Paris", ["Paris", "Rome"]),
+        ("the resistivity of copper and aluminum", "copper", ["copper", "aluminum"]),
+        ("cases 28473 and 64725, with details", "28473", ["28473", "64725"]),
+        ("play 'Hey Jude' and 'Let It Be'", "Hey Jude", ["Hey Jude", "Let It Be"]),
+        ("a list: alpha; beta; gamma.", "beta", ["alpha", "beta", "gamma"]),
+    ],
+)
+def test_every_element_of_a_list_is_a_call_in_the_order_of_the_text(text: str, made: str, expected: list[str]) -> None:
+    assert grown(text, {"place": made}) == [{"place": element} for element in expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "made"),
+    [
+        ("in Paris, France", {"place": "Paris"}),
+        ("buy shoes and send it home", {"place": "shoes"}),
+        ("from Paris to Rome and Oslo", {"place": "Rome", "tags": ["Oslo"]}),
+        ("5 km, with 10 minutes and 20 seconds", {"n": 5}),
+        ("at 5%, for 10, 20 and 30 years", {"rate": 5.0}),
+        ("large and heavy boxes", {"size": "large"}),
+        ("not in the text at all", {"place": "Paris"}),
+    ],
+)
+def test_what_is_no_list_of_alternatives_adds_nothing(text: str, made: dict[str, Any]) -> None:
+    assert grown(text, made) == [made]
+
+
+def test_numbers_are_listed_with_their_units_and_as_shares() -> None:
+    assert grown("for 10, 20 and 30 years", {"n": 10}) == [{"n": 10}, {"n": 20}, {"n": 30}]
+    assert grown("at 5% and 7%", {"rate": 0.05}) == [{"rate": 0.05}, {"rate": 0.07}]
+
+
+def test_pairs_of_numbers_stay_together() -> None:
+    expected = [{"n": 3, "m": 4}, {"n": 5, "m": 12}]
+    assert grown("sides 3 and 4, 5 and 12", {"n": 3, "m": 4}) == expected
+    assert grown("(3, 4) and (5, 12)", {"n": 3, "m": 4}) == expected
+
+
+def test_two_lists_are_combined_and_elements_with_companions_of_their_own_are_not() -> None:
+    both = grown("Lakers and Bulls in 2018 and 2020", {"place": "Lakers", "n": 2018}, {"place": "Bulls", "n": 2018})
+    assert both == [{"place": place, "n": year} for place in ("Lakers", "Bulls") for year in (2018, 2020)]
+    matched = [{"place": "Paris", "n": 1}, {"place": "Rome", "n": 2}]
+    assert grown("Paris, Rome and Oslo, 1 and 2", *matched) == matched
+
+
+def test_a_call_that_lacks_a_required_value_is_not_multiplied() -> None:
+    assert grown("between Paris and Rome for 2 and 3 days", {"n": 2}, schemas=SCHEMAS) == [{"n": 2}]
+
+
+def test_a_list_too_long_to_be_meant_is_left_alone() -> None:
+    text = ", ".join(str(number) for number in range(10, 40)) + " and 40"
+    assert grown(text, {"n": 10}) == [{"n": 10}]

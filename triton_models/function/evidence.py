@@ -1,0 +1,76 @@
+"""Is a value said in a text? Pure; used by caller.py, repair.py and lists.py."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from triton_models.function.numbers import Number, numbers
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_ISO_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
+_TIME_WORDS = re.compile(
+    r"\b(today|tonight|tomorrow|yesterday|now|asap|immediately|current|next|last|this|coming|week|month|year|weekend|"
+    r"(mon|tues|wednes|thurs|fri|satur|sun)day)",
+    re.IGNORECASE,
+)
+
+
+class Evidence:
+    """What a text says: its numbers and its words."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.numbers: list[Number] = numbers(text)
+        self._values = {value for number in self.numbers for value in _readings(number)}
+        self._words = [_stem(word) for word in _spoken(text)]
+        self._relative = _TIME_WORDS.search(text) is not None
+
+    def says(self, value: Any) -> bool:
+        """Every part of `value` stands in the text: numbers as numbers, texts word for word, dates in any form."""
+        if isinstance(value, bool) or value is None:
+            return False
+        if isinstance(value, int | float):
+            return float(value) in self._values
+        if isinstance(value, str):
+            return self._says_text(value)
+        parts = list(value.values()) if isinstance(value, Mapping) else value
+        return bool(parts) and all(self.says(part) for part in parts)
+
+    def _says_text(self, value: str) -> bool:
+        if match := _ISO_DATE.match(value):
+            return self._says_date(*(int(group) for group in match.groups()))
+        words = [_stem(word) for word in _spoken(value)]
+        ends = range(len(words), len(self._words) + 1)
+        return bool(words) and any(self._words[end - len(words) : end] == words for end in ends)
+
+    def _says_date(self, year: int, month: int, day: int) -> bool:
+        if {float(year), float(month), float(day)} <= {number.value for number in self.numbers if not number.percent}:
+            return True
+        named = any(word.startswith(_MONTHS[month - 1]) for word in self._words) if 1 <= month <= 12 else False
+        return (named and float(day) in self._values) or self._relative
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """The values in `value` that are no containers."""
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from leaves(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from leaves(inner)
+    else:
+        yield value
+
+
+def _readings(number: Number) -> tuple[float, ...]:
+    return (number.value, number.value / 100) if number.percent else (number.value,)
+
+
+def _spoken(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text.casefold())
+
+
+def _stem(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
