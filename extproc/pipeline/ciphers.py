@@ -50,8 +50,8 @@ def _shape(word: str) -> bytes:
 
 _SHAPES: Final = {_shape(word): word[0] for word in reversed(WORDS[:12_000]) if word in _TELLING}
 
-# Three different words that are English in one and the same cipher and in no other way are no accident; and the words between
-# them and next to them belong to it.
+# Three different words that are English in one and the same cipher and in no other way are no accident; and the words
+# between them and next to them belong to it.
 _FEWEST: Final = 3
 _BETWEEN: Final = 10
 

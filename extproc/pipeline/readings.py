@@ -23,7 +23,7 @@ _CONTEXT: Final = 160
 _WORD: Final = r"[^\W\d_]++"
 # Three words or more; the pattern begins with the end of the first, so that in prose it fails on its second character.
 _JOINED: Final = re.compile(rf"[^\W\d_]([._+\-*|~=/\\,;:]){_WORD}(?:\1{_WORD})+")
-_HUMPS: Final = re.compile(r"[a-z]{2}[A-Z][a-z]{2,}+(?:[A-Z][a-z]++)+")
+_HUMPS: Final = re.compile(r"\b[A-Za-z][a-z]++[A-Z][a-z]++(?:[A-Z][a-z]++)+\b")
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _MIXED_CASE: Final = re.compile(r"\b[A-Za-z]*?[a-z][A-Z][A-Za-z]*")
 
