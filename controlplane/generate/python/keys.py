@@ -190,7 +190,7 @@ class _Reads:
         name, source, must = key
         default, kind = self._default_and_type(node)
         target, annotation = self._assigned_to(node)
-        shape = kind or self._converted(node)
+        shape = kind or self._converted(node) or self._used_as(node)
         if shape is None and annotation is not None:
             shape = read_annotation(annotation, self._module).shape
         if shape is None:
@@ -227,6 +227,19 @@ class _Reads:
             parent = self._parents.get(parent)
         if isinstance(parent, ast.Call) and len(parent.args) == 1 and node is not parent.func:
             return self._conversion(parent.func)
+        return None
+
+    def _used_as(self, node: ast.AST) -> Shape | None:
+        """`data["user"]["name"]` takes an object, `for item in data["items"]` a list."""
+        match self._parents.get(node):
+            case ast.Subscript(value=owner, slice=ast.Constant(value=str())) if owner is node:
+                return Shape(ParameterType.DICT)
+            case ast.Attribute(value=owner, attr="get" | "items" | "keys" | "values") if owner is node:
+                return Shape(ParameterType.DICT)
+            case ast.For(iter=iterated) | ast.AsyncFor(iter=iterated) | ast.comprehension(iter=iterated) if (
+                iterated is node
+            ):
+                return Shape(ParameterType.LIST)
         return None
 
     def _conversion(self, node: ast.expr) -> Shape | None:

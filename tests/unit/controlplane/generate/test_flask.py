@@ -98,6 +98,13 @@ def test_a_key_of_the_json_body_is_an_argument(project: Project, body: str) -> N
     assert project.parameters(source) == {"v": {"type": "str", "description": "V", "required": True}}
 
 
+def test_what_is_done_with_a_value_tells_its_type(project: Project) -> None:
+    body = "d = request.json\nd['user']['name']\nfor x in d['rows']: pass\n[y for y in d.get('ids')]\nd['more'].items()"
+    found = project.parameters(view(body, POST))
+    types = {"user": "dict", "rows": "list", "ids": "list", "more": "dict"}
+    assert {name: parameter["type"] for name, parameter in found.items()} == types
+
+
 @pytest.mark.parametrize(
     "body",
     ["data = request.get_json()\nItem(**data)", "Item.model_validate(request.json)", "Item(**request.get_json())"],
