@@ -140,12 +140,18 @@ class ModelInstance:
 
 @dataclass(frozen=True, slots=True)
 class OwnModel:
-    """A model of the user's own, served as it lies in `folder`. `max_batch`: how many texts one request may carry."""
+    """A model of the user's own, served as it lies in `folder`. `max_batch`: how many texts one request may carry.
+
+    `entries` are the paths in the folder, down to what lies in each version; `entry_points` those of them that Triton
+    imports.
+    """
 
     role: str
     name: str
     folder: Path
     max_batch: int
+    entries: tuple[str, ...] = ()
+    entry_points: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

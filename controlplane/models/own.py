@@ -60,7 +60,31 @@ def inspect(role: str, name: str, repository: Path) -> OwnModel | Unfit:
         return Unfit(f"{path} is no model configuration: {config}")
     for unfit in _faults(config, name, folder, SIGNATURES[role]):
         return Unfit(f"{path}: {unfit.message}", unfit.hint)
-    return OwnModel(role, name, folder, max_batch=max(1, config.max_batch_size))
+    entry_points = _entry_points(config, folder)
+    return OwnModel(
+        role,
+        name,
+        folder,
+        max_batch=max(1, config.max_batch_size),
+        entries=tuple(each for each in _entries(folder) if each not in entry_points),
+        entry_points=entry_points,
+    )
+
+
+def _versions(folder: Path) -> list[Path]:
+    return sorted(each for each in folder.iterdir() if each.is_dir() and each.name.isdecimal())
+
+
+def _entries(folder: Path) -> list[str]:
+    """What lies in the folder, and in each of its versions."""
+    versions = _versions(folder)
+    found = [each for each in folder.iterdir() if each not in versions]
+    return sorted(str(each.relative_to(folder)) for each in (*found, *(e for v in versions for e in v.iterdir())))
+
+
+def _entry_points(config: ModelConfig, folder: Path) -> tuple[str, ...]:
+    name = config.default_model_filename or "model.py"
+    return tuple(f"{version.name}/{name}" for version in _versions(folder) if (version / name).is_file())
 
 
 def _parse(text: str) -> ModelConfig | str:
@@ -101,8 +125,8 @@ def _faults(config: ModelConfig, name: str, folder: Path, signature: _Signature)
     )
     if not _serves(config, signature, dims):
         yield Unfit(f"expected {expected}, found {found or 'no tensor'}", "one text in each row, one number a text")
-    if not any(each.is_dir() and each.name.isdecimal() for each in folder.iterdir()):
-        yield Unfit("there is no version beside it", f"put the model's files into {folder / '1'}")
+    if not _entry_points(config, folder):
+        yield Unfit("there is no version beside it that Triton could import", f"put model.py into {folder / '1'}")
 
 
 def _type(config: ModelConfig, number: int) -> str:

@@ -4,12 +4,16 @@
 <name>/1/model.py                  what Triton imports: entry.py.j2, which imports the role's own model.py
 <name>/1/triton_models/...         all that it needs, under the same names as in the source tree; Triton puts "1" on the
 path The weights stay in the model cache; config.pbtxt names their folders.
+
+A model of the user's own is linked, entry by entry, but for the file that Triton imports: own_entry.py.j2 stands for
+that one.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
@@ -33,7 +37,15 @@ def render_repository(plan: ModelPlan) -> Mapping[str, str]:
     files: dict[str, str] = {}
     for instance in plan.models:
         files.update({f"{instance.name}/{path}": text for path, text in _model(instance).items()})
+    for own in plan.own:
+        for path in own.entry_points:
+            files[f"{own.name}/{path}"] = _template("own_entry.py.j2").render(path=str(own.folder / path))
     return files
+
+
+def link_own(plan: ModelPlan) -> Mapping[str, Path]:
+    """Path below the repository -> where it leads, for what the user's own models are made of."""
+    return {f"{own.name}/{path}": own.folder / path for own in plan.own for path in own.entries}
 
 
 def _model(instance: ModelInstance) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Final
 from controlplane.compile.calls import BACKOFF_MS
 from controlplane.compile.plans import EnvoyPlan, Gateway
 from controlplane.errors import RenderError
-from controlplane.models.repository import render_repository
+from controlplane.models.repository import link_own, render_repository
 from controlplane.render.atomic import write_file, write_link
 from controlplane.render.templates import fill, secret_file
 from controlplane.render.trust import ca_file
@@ -57,7 +57,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Every file of one gateway by its path under the run directory, and where each link to a folder leads."""
+    """Every file of one gateway by its path under the run directory, and where each link leads."""
 
     files: Mapping[str, File]
     links: Mapping[str, Path] = field(default_factory=dict)
@@ -83,7 +83,7 @@ def render(gateway: Gateway, layout: RunLayout, *, trusted: Path | None = None) 
     files["filter.json"] = File(dump(gateway.contract).decode() + "\n")
     for name, text in render_repository(gateway.models).items():
         files[f"models/{name}"] = File(text)
-    return Rendered(files, {f"models/{model.name}": model.folder for model in gateway.models.own})
+    return Rendered(files, {f"models/{name}": target for name, target in link_own(gateway.models).items()})
 
 
 def render_envoy(plan: EnvoyPlan, layout: RunLayout, deadline_ms: int, trusted: Path) -> dict[str, File]:

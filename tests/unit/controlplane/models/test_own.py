@@ -19,6 +19,8 @@ output [ { name: "PROB" data_type: TYPE_FP32 dims: [ 1 ] } ]
 @pytest.fixture
 def write(tmp_path: Path) -> Path:
     (tmp_path / "toxic" / "1").mkdir(parents=True)
+    (tmp_path / "toxic" / "1" / "model.py").touch()
+    (tmp_path / "toxic" / "1" / "words.txt").touch()
     return tmp_path
 
 
@@ -39,7 +41,10 @@ def judged(repository: Path, text: str) -> OwnModel | Unfit:
     ],
 )
 def test_a_model_with_the_tensors_of_its_role_serves_it(write: Path, text: str, max_batch: int) -> None:
-    assert judged(write, text) == OwnModel("toxicity", "toxic", write / "toxic", max_batch)
+    entries = ("1/words.txt", "config.pbtxt")
+    assert judged(write, text) == OwnModel(
+        "toxicity", "toxic", write / "toxic", max_batch, entries=entries, entry_points=("1/model.py",)
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,7 +82,7 @@ def test_any_other_is_refused_with_what_was_expected_and_found(write: Path, old:
 
 
 def test_a_model_has_a_version(write: Path) -> None:
-    (write / "toxic" / "1").rmdir()
+    (write / "toxic" / "1" / "model.py").unlink()
     unfit = judged(write, GOOD)
     assert isinstance(unfit, Unfit)
     assert "no version" in unfit.message

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.compile.plans import ModelInstance, ModelPlan, TritonPorts
+from controlplane.compile.plans import ModelInstance, ModelPlan, OwnModel, TritonPorts
 from controlplane.errors import ModelError
-from controlplane.models.repository import render_repository
+from controlplane.models.repository import link_own, render_repository
 
 PORTS = TritonPorts(1, 2, 3)
 ROLES = ("embed", "guard", "function", "chat")
@@ -63,3 +63,21 @@ def test_requests_are_never_put_into_one_batch(role: str) -> None:
 def test_a_role_that_no_model_serves_is_refused() -> None:
     with pytest.raises(ModelError, match="'nli'"):
         render_repository(_plan(ModelInstance("nli", "nli", 1, 1)))
+
+
+def test_a_model_of_the_users_own_is_linked_and_imported_behind_an_entry_of_ours(tmp_path: Path) -> None:
+    folder = tmp_path / "it's own"
+    own = OwnModel("nli", "mine", folder, 1, entries=("1/words.txt", "config.pbtxt"), entry_points=("1/model.py",))
+    plan = ModelPlan(PORTS, (), (own,))
+    assert link_own(plan) == {
+        "mine/1/words.txt": folder / "1/words.txt",
+        "mine/config.pbtxt": folder / "config.pbtxt",
+    }
+    ((path, entry),) = render_repository(plan).items()
+    assert path == "mine/1/model.py"
+    (folder / "1").mkdir(parents=True)
+    (folder / "1" / "model.py").write_text("class TritonPythonModel:\n    name = __file__\n")
+    (tmp_path / "model.py").write_text(entry)
+    code = "import model; print(model.TritonPythonModel.name)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.strip() == str(folder / "1" / "model.py")
