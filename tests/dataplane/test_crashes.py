@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx2
 import psutil
@@ -17,13 +19,18 @@ from tests.dataplane.stack import Stack, wait_for
 from tests.support.behaviour import Behaviour
 from tests.support.llm_provider import LlmProvider
 
-PROMPT = {"messages": [{"role": "user", "content": "Write a haiku about autumn leaves"}]}
+_COUNT = itertools.count(1)
+
+
+def prompt() -> dict[str, Any]:
+    """A prompt that nobody has sent before: a verdict on one that somebody has needs no model."""
+    return {"messages": [{"role": "user", "content": f"Write a haiku about {next(_COUNT)} autumn leaves"}]}
 
 
 def wait_whole(stack: Stack) -> None:
     """Prompts are answered again, whichever worker gets them: each finds out for itself which models are away."""
     stack.wait_healthy()
-    wait_for(lambda: all(stack.post("ingress", PROMPT).status_code == 200 for _ in range(6)))
+    wait_for(lambda: all(stack.post("ingress", prompt()).status_code == 200 for _ in range(6)))
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +52,7 @@ class Load:
         with httpx2.Client(timeout=30) as client:
             while not self._stop.is_set():
                 try:
-                    self.seen[client.post(self._url, json=PROMPT).status_code] += 1
+                    self.seen[client.post(self._url, json=prompt()).status_code] += 1
                 except httpx2.TransportError as error:
                     self.seen[type(error).__name__] += 1
 
@@ -80,7 +87,7 @@ def test_a_worker_that_ends_costs_no_request(stack: Stack, provider: LlmProvider
 
 def test_a_killed_worker_cuts_no_stream_that_passes_through(stack: Stack, provider: LlmProvider) -> None:
     provider.next(Behaviour(chunk_delay=0.3))
-    body = {**PROMPT, "stream": True}
+    body = {**prompt(), "stream": True}
     with httpx2.stream("POST", f"{stack.url('egress')}/v1/chat/completions", json=body, timeout=30) as answer:
         pieces = answer.iter_bytes()
         first = next(pieces)
@@ -96,7 +103,7 @@ def test_a_killed_triton_blocks_prompts_visibly_and_comes_back(stack: Stack, pro
     with ingress.running() as prompts, egress.running() as calls:
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: prompts[503])
-        answer = stack.post("ingress", PROMPT)
+        answer = stack.post("ingress", prompt())
         if answer.status_code != 200:
             assert answer.json()["error"]["code"] == "guard_unavailable"
         ingress.more()
@@ -137,6 +144,6 @@ def test_a_frozen_worker_is_left_aside(stack: Stack, provider: LlmProvider) -> N
     os.kill(frozen, signal.SIGSTOP)
     try:
         for _ in range(30):
-            assert stack.post("egress", PROMPT).status_code == 200
+            assert stack.post("egress", prompt()).status_code == 200
     finally:
         os.kill(frozen, signal.SIGCONT)
