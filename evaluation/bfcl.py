@@ -1,4 +1,4 @@
-"""BFCL's functions as prompt targets, and its official checker. Used by functions.py and training/function_confidence.py.
+"""BFCL as prompt targets, and its official checker. Used by the sections here and by training/function_confidence.py.
 
 The checker runs from the pinned wheel itself: nothing of that package is installed.
 """

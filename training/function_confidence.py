@@ -3,107 +3,134 @@ Prints a table; see docs/models.md.
 
     python -m training.function_confidence [COUNT]
 
-Positives: BFCL "multiple", where the best target by embedding is the right one. Negatives: BFCL "irrelevance". A random
-COUNT (70) of each: a call takes a third of a second.
+Prompts: COUNT (60) of the half of BFCL that may be looked at, of "simple", "multiple" and "parallel" (a call is right)
+and of "irrelevance" (none is). A call takes a third of a second, reading its tools as much again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-import random
 import sys
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
+
+from controlplane.compile.prompting import INTENT_THRESHOLD
 from controlplane.models.prepare import prepare
-from training import sources
-from training.intent_threshold import words
+from evaluation import bfcl
+from evaluation.functions import halves, sample
+from extproc.apis.chat import Message
+from extproc.contract import Intent, JsonValue
+from extproc.inference.roles import Extraction, FloatMatrix, FunctionCall, Role, RoleUnavailable
+from extproc.pipeline import conversation, function
+from extproc.pipeline.function import Ask, Calls, NoCall
+from extproc.pipeline.intent import Scored, TargetIndex
 from triton_models.embed.encoder import Encoder
 from triton_models.function.caller import Caller
 from triton_models.function.needle import Engines
 
-# BFCL names types as Python does.
-_TYPES = {"dict": "object", "float": "number", "tuple": "array", "list": "array", "any": "string"}
+# (confidence, sure); over 1 in `sure`: no target is ever surely meant.
+_RULES = ((0.0, 0.0), (0.1, 2.0), (0.1, 0.0), (0.05, 0.4), (0.1, 0.4), (0.2, 0.4), (0.1, 0.5), (0.1, 0.3))
 
-# (least intent score, least confidence, intent score from which a guess is asked about; over 1: never)
-_RULES = [(0.30, 0.0, 2.0), (0.30, 0.1, 2.0), (0.30, 0.1, 0.6), (0.30, 0.1, 0.4), (0.30, 0.2, 0.4), (0.40, 0.1, 0.4)]
+
+class LocalModels:
+    """The models in this process, without Triton."""
+
+    def __init__(self) -> None:
+        paths = prepare(("embed", "function"))
+        self._encoder, self._caller = Encoder(paths["minilm"]), Caller(Engines(paths["needle"], 1), 512)
+
+    async def embed(self, texts: Sequence[str]) -> FloatMatrix:
+        return np.stack([self._encoder.encode(text) for text in texts])
+
+    async def attack_probabilities(self, role: Role, texts: Sequence[str]) -> tuple[float, ...]:
+        raise RoleUnavailable(role, "unreachable", "not here")
+
+    async def entailments(self, premise: str, hypotheses: Sequence[str]) -> tuple[float, ...]:
+        raise RoleUnavailable(Role.NLI, "unreachable", "not here")
+
+    async def call_functions(self, messages: Sequence[Message], tools: Sequence[JsonValue]) -> Extraction:
+        answer = json.loads(self._caller.reply(json.dumps({"messages": messages, "tools": tools})))
+        calls = tuple(FunctionCall(call["name"], call["arguments"]) for call in answer["tool_calls"])
+        return Extraction(calls, answer.get("confidence", 0.0))
+
+
+class Said(LocalModels):
+    """A function model that has said what it says."""
+
+    def __init__(self, extraction: Extraction) -> None:
+        self._extraction = extraction
+
+    async def call_functions(self, messages: Sequence[Message], tools: Sequence[JsonValue]) -> Extraction:
+        return self._extraction
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """One prompt with its best target: the intent score, and what the function model made of it."""
+class Prompt:
+    """One prompt with its candidates and what the function model made of them."""
 
-    positive: bool
-    score: float
-    called: bool
-    confidence: float
-    missing: bool
+    row: bfcl.Row
+    candidates: Sequence[Scored]
+    extraction: Extraction
 
 
-def outcomes(count: int) -> Iterator[Outcome]:
-    """Every sampled prompt's outcome."""
-    paths = prepare(("embed", "function"))
-    encoder, caller = Encoder(paths["minilm"]), Caller(Engines(paths["needle"], 1), 160)
-    right = {row["id"]: next(iter(row["ground_truth"][0])) for row in sources.bfcl_answers("multiple")}
-    draw = random.Random(1)  # noqa: S311 - a reproducible sample, no secret
-    for name in ("multiple", "irrelevance"):
-        for row in draw.sample(sources.bfcl(name), count):
-            prompt = "\n".join(turn["content"] for turn in row["question"][0])
-            vector = encoder.encode(prompt)
-            scored = [(float(encoder.encode(_text(each)) @ vector), each) for each in row["function"]]
-            score, best = max(scored, key=lambda pair: pair[0])
-            if name == "multiple" and best["name"] != right[row["id"]]:
-                continue
-            request = {"messages": [{"role": "user", "content": prompt}], "tools": [_tool(best)]}
-            answer = json.loads(caller.reply(json.dumps(request)))
-            given = answer["tool_calls"][0]["arguments"] if answer["tool_calls"] else {}
-            missing = any(each not in given for each in best["parameters"].get("required", []))
-            yield Outcome(name == "multiple", score, bool(answer["tool_calls"]), answer["confidence"], missing)
+async def prompts(category: str, count: int, models: LocalModels) -> list[Prompt]:
+    """A sample of the half of `category` that may be looked at."""
+    intent = Intent(threshold=INTENT_THRESHOLD)
+    found = []
+    for row in sample(halves(bfcl.rows(category))[0], count):
+        index = TargetIndex(models, row.targets)
+        await index.build()
+        turn = conversation.read(row.messages)
+        ranked = await index.rank(turn.meant)
+        close = [scored for scored in ranked if scored.score >= ranked[0].score - intent.margin][: intent.candidates]
+        candidates = close if ranked[0].score >= intent.threshold else []
+        messages: list[Message] = [dict(message) for message in row.messages]
+        tools = [function.tool(scored.target) for scored in candidates]
+        found.append(Prompt(row, candidates, await models.call_functions(messages, tools)))
+    return found
 
 
-def _text(function: Mapping[str, Any]) -> str:
-    return f"{words(function['name'])}: {function['description']}"
+async def decided(prompt: Prompt, intent: Intent) -> Calls | Ask | NoCall:
+    """What the gateway makes of it under these thresholds, before grounding."""
+    if not prompt.candidates:
+        return NoCall()
+    turn = conversation.read(prompt.row.messages)
+    return await function.choose(Said(prompt.extraction), prompt.candidates, turn, intent)
 
 
-def _tool(function: Mapping[str, Any]) -> dict[str, Any]:
-    described = {"name": function["name"], "description": function["description"]}
-    return {"type": "function", "function": {**described, "parameters": _schema(function["parameters"])}}
-
-
-def _schema(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_schema(each) for each in value]
-    if not isinstance(value, dict):
-        return value
-    schema = {name: _schema(each) for name, each in value.items()}
-    if isinstance(schema.get("type"), str):
-        schema["type"] = _TYPES.get(schema["type"], schema["type"])
-    return schema
-
-
-def decided(outcome: Outcome, least: float, confidence: float, sure: float) -> str:
-    """What the gateway does: call, ask or nothing."""
-    if outcome.score < least or not outcome.called:
-        return "nothing"
-    if outcome.confidence >= confidence:
-        return "ask" if outcome.missing else "call"
-    return "ask" if outcome.score >= sure else "nothing"
+async def table(count: int) -> None:
+    models, checker = LocalModels(), bfcl.Checker()
+    kinds = [
+        (
+            "right",
+            [p for name in ("simple_python", "multiple", "parallel") for p in await prompts(name, count, models)],
+        ),
+        ("irrelevant", await prompts("irrelevance", count, models)),
+    ]
+    print("| confidence | sure | prompts | call | exact | ask | nothing |\n|---|---|---|---|---|---|---|")
+    for confidence, sure in _RULES:
+        for kind, rows in kinds:
+            made = [
+                await decided(p, Intent(threshold=INTENT_THRESHOLD, confidence=confidence, sure=sure)) for p in rows
+            ]
+            shares = [sum(isinstance(each, of) for each in made) / len(made) for of in (Calls, Ask, NoCall)]
+            exact = [
+                checker.exact(p.row, [(call.target.name, call.arguments) for call in each.calls])
+                for p, each in zip(rows, made, strict=True)
+                if isinstance(each, Calls) and p.row.answers is not None
+            ]
+            called, asked, nothing = (f"{share:.2f}" for share in shares)
+            right = f"{sum(exact) / len(made):.2f}" if exact else "-"
+            never = "never" if sure > 1 else f"{sure:.1f}"
+            print(f"| {confidence} | {never} | {kind} ({len(rows)}) | {called} | {right} | {asked} | {nothing} |")
 
 
 def main() -> None:
     """Prints the table."""
-    rows = list(outcomes(int(sys.argv[1]) if len(sys.argv) > 1 else 70))
-    print("| score | confidence | sure | prompts | call | ask | nothing |\n|---|---|---|---|---|---|---|")
-    for rule in _RULES:
-        for positive in (True, False):
-            counts = Counter(decided(row, *rule) for row in rows if row.positive is positive)
-            shares = " | ".join(f"{counts[what] / counts.total():.2f}" for what in ("call", "ask", "nothing"))
-            least, confidence, sure = rule
-            never = "never" if sure > 1 else f"{sure:.1f}"
-            name = f"{'right' if positive else 'irrelevant'} ({counts.total()})"
-            print(f"| {least:.2f} | {confidence:.1f} | {never} | {name} | {shares} |")
+    asyncio.run(table(int(sys.argv[1]) if len(sys.argv) > 1 else 60))
 
 
 if __name__ == "__main__":
