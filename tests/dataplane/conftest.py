@@ -190,7 +190,7 @@ def gateway_config(providers: tuple[LlmProvider, LlmProvider, LlmProvider], api:
                 "endpoint": {
                     "name": "weather_api",
                     "path": "/parcels/{tracking_number}",
-                    "http_method": "GET",
+                    "http_method": "POST",
                     "http_headers": {"x-parcel-token": "$PARCEL_TOKEN", "x-parcel-client": "archgw tests"},
                     "timeout": "500ms",
                     "retries": 2,

@@ -98,7 +98,7 @@ def test_answers_of_half_a_mebibyte_each_reach_llm_and_client(
 def test_an_api_gets_its_own_headers_and_nothing_else_of_the_clients(stack: Stack, api: ApiServer) -> None:
     stack.post("ingress", {"messages": user(PARCEL)}, {"x-parcel-token": "forged", "x-other": "x"})
     (call,) = api.received.all()
-    assert (call.method, call.path, call.query) == ("GET", "/parcels/AB1234", "")
+    assert (call.method, call.path, call.json()) == ("POST", "/parcels/AB1234", {"messages": user(PARCEL)})
     assert call.header("x-parcel-token") == KEYS["PARCEL_TOKEN"]
     assert call.header("x-parcel-client") == "archgw tests"
     assert call.header("x-other") is None
@@ -115,6 +115,16 @@ def test_a_call_with_retries_is_repeated(stack: Stack, provider: LlmProvider, ap
     assert answer.status_code == 200
     assert api.received.total == 3
     assert "/parcels/AB1234" in provider.received.all()[0].json()["messages"][-1]["content"]
+
+
+def test_a_large_call_is_repeated_too(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
+    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{'iVBORw0KGgoA' * (200 << 10)}"}}
+    api.next(Behaviour(status=503))
+    answer = stack.post("ingress", {"messages": user([{"type": "text", "text": PARCEL}, picture])})
+    assert answer.status_code == 200
+    first, second = api.received.all()
+    assert first.body == second.body
+    assert len(second.body) > 2 << 20
 
 
 @pytest.mark.parametrize(
