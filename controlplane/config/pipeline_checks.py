@@ -39,7 +39,7 @@ def _check_guards(config: ArchConfig, report: Report) -> None:
             report.warning(("prompt_guards", "apply_to"), "apply_to takes no part: there is no guard", "add one")
     for name, guard in section.input_guards.on.items():
         _check_guard(guard, ("prompt_guards", "input_guards", name), config, report)
-    if section.input_guards.toxicity is not None and config.model_serving.roles.toxicity is None:
+    if section.input_guards.toxicity is not None and not _has_model("toxicity", config, report):
         report.fault_at_key(
             ("prompt_guards", "input_guards", "toxicity"),
             "the guard toxicity needs a model of your own: the gateway brings none for it",
@@ -48,7 +48,8 @@ def _check_guards(config: ArchConfig, report: Report) -> None:
 
 
 def _check_guard(guard: Guard, loc: Loc, config: ArchConfig, report: Report) -> None:
-    if guard.on_exception.forward_to_error_target and not _has_error_target(config, report):
+    has_error_target = config.error_target is not None or report.is_faulty("error_target")
+    if guard.on_exception.forward_to_error_target and not has_error_target:
         report.fault(
             (*loc, "on_exception", "forward_to_error_target"),
             "there is no error_target to forward to",
@@ -60,9 +61,8 @@ def _check_guard(guard: Guard, loc: Loc, config: ArchConfig, report: Report) -> 
                 report.warning((*loc, key), f"{key} takes no part: the guard only watches, with mode: shadow")
 
 
-def _has_error_target(config: ArchConfig, report: Report) -> bool:
-    """A faulty one is declared all the same."""
-    return config.error_target is not None or report.whole.entry("error_target") is not None
+def _has_model(role: str, config: ArchConfig, report: Report) -> bool:
+    return role in config.model_serving.roles.named or report.is_faulty("model_serving")
 
 
 def _check_error_target(config: ArchConfig, report: Report) -> None:
@@ -96,7 +96,7 @@ def _check_overrides(config: ArchConfig, report: Report) -> None:
             f"the weights add up to {total:g}, which must be 1",
             "such as {nli: 0.7, embedding: 0.3}",
         )
-    if config.model_serving.roles.nli is None:
+    if not _has_model("nli", config, report):
         report.fault_at_key(
             ("overrides", "intent_weights"),
             "intent_weights needs an NLI model: without one the score is the similarity of embeddings",

@@ -33,6 +33,10 @@ class Report:
     def warning(self, loc: Loc, message: str, hint: str | None = None) -> None:
         self.warnings.append(Finding(key_mark(self.root, loc), message, hint))
 
+    def is_faulty(self, section: str) -> bool:
+        """Whether the file has the section, but with a fault for which it was left out: it says more than we know."""
+        return self.whole.entry(section) is not None and self.root.entry(section) is None
+
     def check_unique(self, names: Sequence[str], loc: Loc, what: str) -> None:
         """A fault for each name of the list at `loc` that an earlier item has."""
         for index, name in enumerate(names):

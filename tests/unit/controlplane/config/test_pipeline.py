@@ -112,6 +112,7 @@ output [ {{ name: "{output}" data_type: TYPE_FP32 dims: [ 1 ] }} ]
 def repository(path: Path, name: str, output: str, *inputs: str) -> None:
     tensors = "\n".join(f'input [ {{ name: "{each}" data_type: TYPE_STRING dims: [ 1 ] }} ]' for each in inputs)
     (path / name / "1").mkdir(parents=True)
+    (path / name / "1" / "model.py").touch()
     (path / name / "config.pbtxt").write_text(CONFIG.format(name=name, inputs=tensors, output=output))
 
 
@@ -165,6 +166,16 @@ def test_a_model_that_cannot_serve_is_refused_with_what_was_expected(folder: Fol
     repository(folder.path / "mine", "toxic", "PROB", "TEXT")
     text = file(f"model_serving: {line}").replace("{api: {endpoint: h}}", "{}")
     assert folder.problems(text) == [problem.replace("FOLDER", str(folder.path))]
+
+
+def test_faulty_models_are_declared_all_the_same(folder: Folder) -> None:
+    text = file(
+        TARGETS,
+        "prompt_guards: {input_guards: {toxicity: {}}}",
+        "model_serving: {local: {repository: 3}, roles: {nli: {model: n}, toxicity: {model: t}}}",
+        "overrides: {intent_weights: {nli: 0.5, embedding: 0.5}}",
+    )
+    assert folder.problems(text) == ["5:37: repository: expected text, got 3"]
 
 
 def test_weights_add_up_to_one(folder: Folder) -> None:
