@@ -76,10 +76,11 @@ def _versions(folder: Path) -> list[Path]:
 
 
 def _entries(folder: Path) -> list[str]:
-    """What lies in the folder, and in each of its versions."""
+    """What lies in the folder, and in each of its versions, but for what Python itself keeps there."""
     versions = _versions(folder)
     found = [each for each in folder.iterdir() if each not in versions]
-    return sorted(str(each.relative_to(folder)) for each in (*found, *(e for v in versions for e in v.iterdir())))
+    found += [each for version in versions for each in version.iterdir()]
+    return sorted(str(each.relative_to(folder)) for each in found if each.name != "__pycache__")
 
 
 def _entry_points(config: ModelConfig, folder: Path) -> tuple[str, ...]:

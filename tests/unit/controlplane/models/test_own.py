@@ -21,6 +21,8 @@ def write(tmp_path: Path) -> Path:
     (tmp_path / "toxic" / "1").mkdir(parents=True)
     (tmp_path / "toxic" / "1" / "model.py").touch()
     (tmp_path / "toxic" / "1" / "words.txt").touch()
+    # Bytecode of another model.py than the one that Triton is given.
+    (tmp_path / "toxic" / "1" / "__pycache__").mkdir()
     return tmp_path
 
 

@@ -60,7 +60,7 @@ def gateway(apis: dict[str, int], authority: trustme.CA) -> Iterator[Gateway]:
             apis["plain"],
             headers=(
                 Credential("target_secretive:authorization", "authorization", "", HEADER),
-                Credential("target_secretive:x-team", "x-team", "", "a, b"),
+                Credential("target_secretive:x-team", "x-team", "", "a, b 100%REQ(:path)%"),
             ),
         ),
     )
@@ -178,7 +178,7 @@ def test_envoys_own_replies_name_themselves_to_the_filter(
 
 def test_the_headers_of_a_target_go_into_each_of_its_calls_and_into_no_other(gateway: Gateway) -> None:
     got = gateway.internal("target_secretive", "/", authorization="forged", x_team="forged").body["headers"]
-    assert (got["authorization"], got["x-team"]) == (HEADER, "a, b")
+    assert (got["authorization"], got["x-team"]) == (HEADER, "a, b 100%REQ(:path)%")
     assert not {"authorization", "x-team"} & set(gateway.internal("target_plain", "/").body["headers"])
 
 
