@@ -7,12 +7,15 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from extproc.contract import (
     VERSION,
     FilterContract,
+    Guard,
     Inference,
     Intent,
+    Listener,
     Model,
     Prompting,
     Provider,
@@ -22,7 +25,7 @@ from extproc.contract import (
     load,
 )
 from extproc.decision import Forward, HttpRequest, Reply
-from extproc.errors import MethodNotAllowed, NotFound
+from extproc.errors import GuardUnavailable, MethodNotAllowed, NotFound
 from extproc.gateway import Gateway, open_gateway
 from tests.unit.extproc.fakes import target
 
@@ -49,6 +52,18 @@ def request(path: str, method: str = "POST", listener: str = "egress") -> HttpRe
 async def test_egress_needs_no_model() -> None:
     async with open_gateway(BOTH) as gateway:
         assert isinstance(await gateway.decide(request("/v1/chat/completions")), Forward)
+
+
+async def test_a_listener_is_guarded_where_the_contract_says_so_and_nowhere_else() -> None:
+    guard = Guard(name="jailbreak", role=Role.EMBED, threshold=0.5, message="No.")
+    guarded = replace(BOTH, guards=(guard,), guarded=(Listener.EGRESS,))
+    async with open_gateway(guarded) as gateway:
+        with pytest.raises(GuardUnavailable):
+            await gateway.decide(request("/v1/chat/completions"))
+    async with open_gateway(replace(guarded, guarded=(Listener.INGRESS,))) as gateway:
+        assert isinstance(await gateway.decide(request("/v1/chat/completions")), Forward)
+        with pytest.raises(GuardUnavailable):
+            await gateway.decide(request("/v1/chat/completions", listener="ingress"))
 
 
 async def test_health_names_what_is_not_ready() -> None:
