@@ -6,6 +6,7 @@ GatewayError
 ├── MethodNotAllowed     405 method_not_allowed
 ├── NotFound             404 not_found
 ├── RequestTooLarge      413 request_too_large
+├── UnsupportedEncoding  415 unsupported_encoding
 ├── ApiError             the endpoint's status, api_error
 ├── PromptRejected       the status that the guard's `on_exception` names, prompt_rejected
 ├── GuardUnavailable     503 guard_unavailable
@@ -64,6 +65,14 @@ class MethodNotAllowed(GatewayError):
 class RequestTooLarge(GatewayError):
     status = 413
     code = "request_too_large"
+    type = "invalid_request_error"
+
+
+class UnsupportedEncoding(GatewayError):
+    """A compressed body: nobody here unpacks it, so nobody here could read it."""
+
+    status = 415
+    code = "unsupported_encoding"
     type = "invalid_request_error"
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from extproc.apis.chat import encode_json
 from extproc.contract import FilterContract, Inference, Listener, Role
 from extproc.decision import Decision, HttpRequest, Reply
-from extproc.errors import MethodNotAllowed, NotFound
+from extproc.errors import MethodNotAllowed, NotFound, UnsupportedEncoding
 from extproc.inference.health import ModelHealth
 from extproc.inference.roles import Models
 from extproc.inference.triton import TritonModels
@@ -41,6 +41,7 @@ class Gateway:
         """Raises `GatewayError`."""
         match request.path, request.method:
             case (path, "POST") if path == CHAT:
+                _refuse_compressed(request)
                 return await self._decider(request.listener).decide(request)
             case (path, "GET" | "HEAD") if path == HEALTH:
                 return self._health()
@@ -61,6 +62,12 @@ class Gateway:
             not_ready["targets"] = "waiting for their embeddings"
         body = encode_json({"status": "not ready", "not_ready": not_ready} if not_ready else {"status": "ready"})
         return Reply(503 if not_ready else 200, body, "healthz")
+
+
+def _refuse_compressed(request: HttpRequest) -> None:
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise UnsupportedEncoding("The request body must not be compressed: send it without `content-encoding`.")
 
 
 @asynccontextmanager

@@ -57,9 +57,14 @@ def immediate(reply: Reply, notes: Notes = MappingProxyType({})) -> ProcessingRe
 
 def request_headers(forward: Forward, notes: Notes = MappingProxyType({})) -> ProcessingResponse:
     """Where the request goes. Envoy chooses the route anew only when an answer changes headers, which this one does."""
-    # A compressed answer could not be edited, so none is asked for.
-    remove = ("accept-encoding",) if forward.edit else ()
-    headers = [("x-arch-upstream", forward.cluster), ("content-length", str(len(forward.body)))]
+    # A compressed answer could not be edited, so none is asked for. The body is ours: JSON in UTF-8 and as it is, and
+    # no header of the client's makes anybody read it as anything else than the guards did.
+    remove = ("content-encoding", *(("accept-encoding",) if forward.edit else ()))
+    headers = [
+        ("x-arch-upstream", forward.cluster),
+        ("content-type", "application/json"),
+        ("content-length", str(len(forward.body))),
+    ]
     if forward.path is not None:
         headers.append((":path", forward.path))
     response = ProcessingResponse(

@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 # About 6 MB a worker: an earlier turn of a conversation, or a tool of an application, is not read again.
 REMEMBERED: Final = 32_768
 
+# No CPU reads more within any deadline, and finding what is encoded in it would cost the worker seconds.
+_MOST_UNREAD: Final = 2 << 20
+
 # Reading a longer text takes more than a few milliseconds, in which the worker should serve others.
 _LONG_TEXT: Final = 16_384
 
@@ -100,6 +103,8 @@ class Guards:
         worst = max((probability for probability in known.values() if probability is not None), default=0.0)
         if not fresh:
             return worst
+        if sum(map(len, fresh)) > _MOST_UNREAD:
+            raise RoleUnavailable(role, "too_long", "more text than can be read in time")
         of_text = {text: await unread.of(text) for text in fresh}
         every = tuple(dict.fromkeys(reading for found in of_text.values() for reading in found if reading))
         answers = await self._models.attack_probabilities(role, every) if every else ()
@@ -130,7 +135,7 @@ def _verdict(findings: Sequence[_Finding]) -> Verdict:
 
 
 def _unavailable(finding: _Finding) -> GuardUnavailable:
-    if finding.reason == "timeout":
+    if finding.reason in {"timeout", "too_long"}:
         return GuardUnavailable("The prompt could not be checked in time: shorten it, or try again later.")
     return GuardUnavailable("The guard model does not answer: try again later.")
 

@@ -69,7 +69,7 @@ def test_pipelined_requests_are_answered_in_order(stack: Stack, provider: LlmPro
         pytest.param(head("content-length: 0", path="/v1/chat/completions/../models"), b"404", id="dots in the path"),
         pytest.param(head("content-length: 3", "transfer-encoding: chunked") + b"0\r\n\r\n", b"400", id="two lengths"),
         pytest.param(b"nonsense\r\n\r\n", b"400", id="no HTTP"),
-        pytest.param(head("content-length: 0", "content-encoding: gzip"), b"400", id="empty gzip"),
+        pytest.param(head("content-length: 0", "content-encoding: gzip"), b"415", id="empty gzip"),
     ],
 )
 def test_what_is_malformed_is_refused_and_never_reaches_a_provider(
@@ -84,7 +84,7 @@ def test_a_compressed_request_cannot_carry_a_prompt_past_the_guard(stack: Stack,
 
     packed = gzip.compress(BODY)
     fields = ("content-encoding: gzip", f"content-length: {len(packed)}", "connection: close")
-    assert exchange(stack.url("ingress"), head(*fields) + packed).startswith(b"HTTP/1.1 400")
+    assert exchange(stack.url("ingress"), head(*fields) + packed).startswith(b"HTTP/1.1 415")
     assert provider.received.all() == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from extproc.contract import (
     load,
 )
 from extproc.decision import Forward, HttpRequest, Reply
-from extproc.errors import GuardUnavailable, MethodNotAllowed, NotFound
+from extproc.errors import GuardUnavailable, MethodNotAllowed, NotFound, UnsupportedEncoding
 from extproc.gateway import Gateway, open_gateway
 from tests.unit.extproc.fakes import target
 
@@ -52,6 +53,17 @@ def request(path: str, method: str = "POST", listener: str = "egress") -> HttpRe
 async def test_egress_needs_no_model() -> None:
     async with open_gateway(BOTH) as gateway:
         assert isinstance(await gateway.decide(request("/v1/chat/completions")), Forward)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "GZIP", "gzip, identity", "x-unknown"])
+@pytest.mark.parametrize("listener", ["ingress", "egress"])
+async def test_a_compressed_body_is_refused_since_nobody_reads_it(listener: str, encoding: str) -> None:
+    compressed = dataclasses.replace(
+        request("/v1/chat/completions", listener=listener), headers={"content-encoding": encoding}
+    )
+    async with open_gateway(BOTH) as gateway:
+        with pytest.raises(UnsupportedEncoding, match="content-encoding"):
+            await gateway.decide(compressed)
 
 
 async def test_a_listener_is_guarded_where_the_contract_says_so_and_nowhere_else() -> None:

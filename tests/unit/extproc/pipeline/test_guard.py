@@ -172,6 +172,13 @@ async def test_a_request_without_any_text_is_allowed_unasked() -> None:
     assert models.read == []
 
 
+async def test_more_text_than_anybody_reads_in_time_is_refused_at_once() -> None:
+    models = Judge()
+    with pytest.raises(GuardUnavailable, match="shorten"):
+        await judge(models, JAILBREAK, text="a b " * (1 << 20))
+    assert models.read == []
+
+
 async def test_a_long_text_does_not_stop_the_worker_for_others() -> None:
     beats = 0
 
