@@ -15,9 +15,16 @@ def find(serving: ModelServing, root: MapNode, beside: Path) -> tuple[tuple[OwnM
     if serving.local is None:
         return (), ()
     repository = beside.absolute() / serving.local.repository
-    if not repository.is_dir():
-        mark = value_mark(root, ("model_serving", "local", "repository"))
-        return (), (Finding(mark, f"there is no folder {repository}", "the path is relative to this file"),)
+    mark = value_mark(root, ("model_serving", "local", "repository"))
+    try:
+        if not repository.is_dir():
+            return (), (Finding(mark, f"there is no folder {repository}", "the path is relative to this file"),)
+        return _find(serving, root, repository)
+    except OSError as error:
+        return (), (Finding(mark, f"the repository cannot be read: {error.strerror}"),)
+
+
+def _find(serving: ModelServing, root: MapNode, repository: Path) -> tuple[tuple[OwnModel, ...], tuple[Finding, ...]]:
     models: list[OwnModel] = []
     findings: list[Finding] = []
     for role, name in serving.roles.named.items():

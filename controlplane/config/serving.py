@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import PlainValidator, WithJsonSchema
 
 from controlplane.config.names import Name
-from controlplane.config.section import Section
+from controlplane.config.section import Section, refusal
+
+_LONGEST: Final = 4096
+
+
+def parse_folder(value: object) -> str:
+    """A path as it is; messages quote it, so it holds nothing that a terminal would obey."""
+    if not isinstance(value, str):
+        raise refusal("expected a folder, relative to this file", "put it in quotes if it is meant as text")
+    if not 1 <= len(value) <= _LONGEST or not value.isprintable():
+        raise refusal("the path is empty, too long, or holds control characters")
+    return value
+
+
+Folder = Annotated[str, PlainValidator(parse_folder), WithJsonSchema({"type": "string", "minLength": 1})]
 
 
 class LocalServing(Section):
     """The gateway's own Triton."""
 
-    repository: str = Field(min_length=1, max_length=4096)
+    repository: Folder
     """A Triton model repository: a folder, relative to this file, with `NAME/config.pbtxt` for each model."""
 
 

@@ -140,6 +140,14 @@ def test_models_of_ones_own_are_found_beside_the_file(folder: Folder) -> None:
     [
         ("{roles: {nli: {model: entails}}}", "3:17: the models of these roles have no repository"),
         (
+            f"{{local: {{repository: {'x' * 300}}}, roles: {{nli: {{model: entails}}}}}}",
+            "3:37: the repository cannot be read: File name too long",
+        ),
+        (
+            '{local: {repository: "\\e[2J"}, roles: {nli: {model: entails}}}',
+            "3:37: repository: the path is empty, too long, or holds control characters",
+        ),
+        (
             "{local: {repository: gone}, roles: {nli: {model: entails}}}",
             "3:37: there is no folder FOLDER/gone",
         ),
@@ -175,7 +183,7 @@ def test_faulty_models_are_declared_all_the_same(folder: Folder) -> None:
         "model_serving: {local: {repository: 3}, roles: {nli: {model: n}, toxicity: {model: t}}}",
         "overrides: {intent_weights: {nli: 0.5, embedding: 0.5}}",
     )
-    assert folder.problems(text) == ["5:37: repository: expected text, got 3"]
+    assert folder.problems(text) == ["5:37: repository: expected a folder, relative to this file"]
 
 
 def test_weights_add_up_to_one(folder: Folder) -> None:

@@ -46,3 +46,15 @@ def test_two_commands_do_not_work_in_it_at_once(layout: RunLayout) -> None:
         pass
     with place.locked(layout):
         pass
+
+
+def test_a_model_of_the_users_own_is_left_where_it_lies(layout: RunLayout, tmp_path: Path) -> None:
+    weights = tmp_path / "mine" / "1" / "weights"
+    weights.mkdir(parents=True)
+    (weights / "model.onnx").touch()
+    served = layout.models / "mine" / "1"
+    served.mkdir(parents=True)
+    (served / "weights").symlink_to(weights)
+    place.clear(layout)
+    assert not layout.models.exists()
+    assert (weights / "model.onnx").exists()
