@@ -14,8 +14,8 @@ _LEAST_WORDS: Final = 3
 
 _SENTENCE: Final = re.compile(r"(?<=[.?!;])[\"']?\s+|\n+|^\s*(?:[-*]|\d+[.)])\s+", re.MULTILINE)
 _TURN: Final = re.compile(
-    r"(?:^|[,;]?\s+)(?:and|but|or)?\s*\b(?:then|also|next|finally|additionally|afterwards|after that|plus|as well as)\b[,\s]*"
-    r"|[,;]\s*(?:and|but|or)\s+|\s+and\s+|;\s*|,\s+",
+    r"(?:^|[,;]?\s+)(?:and|but|or)?\s*\b(?:then|also|finally|additionally|afterwards|after that|plus|as well as)\b"
+    r"[,\s]*|[,;]\s*(?:and|but|or)\s+|\s+and\s+|;\s*|,\s+",
     re.IGNORECASE,
 )
 

@@ -35,7 +35,7 @@ _END = re.compile(r"\s*(?:[.,;:?!)]|$|\s(?:for|in|on|from|with|using|at|to|of|du
 
 def expanded(calls: Sequence[Call], schemas: Mapping[str, Mapping[str, Any]], evidence: Evidence) -> list[Call]:
     """`calls`, and those that the lists of the text add to them, each of them once."""
-    grown = list(calls)
+    grown = _parted(calls)
     for name in dict.fromkeys(name for name, _ in calls):
         properties = schemas[name].get("properties") or {}
         if _incomplete(grown, name, schemas[name]):
@@ -45,6 +45,20 @@ def expanded(calls: Sequence[Call], schemas: Mapping[str, Mapping[str, Any]], ev
             if schema.get("type") in {"string", "integer", "number"}:
                 grown = _over(grown, name, parameter, schema, evidence)
     return grown if len(grown) <= _MAX_CALLS else list(calls)
+
+
+def _parted(calls: Sequence[Call]) -> list[Call]:
+    """Each "Paris, Rome" beside a call with "Rome" is "Paris"."""
+    parted: list[Call] = []
+    for name, arguments in calls:
+        others = [given for called, given in calls if called == name and given is not arguments]
+        kept = dict(arguments)
+        for parameter, value in arguments.items():
+            head, comma, tail = value.partition(", ") if isinstance(value, str) else ("", "", "")
+            if comma and any(_same(tail, given.get(parameter)) for given in others):
+                kept[parameter] = head
+        parted.append((name, kept))
+    return parted
 
 
 def _incomplete(calls: Sequence[Call], name: str, schema: Mapping[str, Any]) -> bool:

@@ -66,6 +66,13 @@ def test_what_is_no_list_of_alternatives_adds_nothing(text: str, made: dict[str,
     assert grown(text, made) == [made]
 
 
+def test_two_elements_in_one_value_are_parted() -> None:
+    made = [{"place": "Paris, Rome", "n": 3}, {"place": "Rome", "n": 3}]
+    assert grown("Paris, Rome and Oslo for 3 days", *made) == [
+        {"place": place, "n": 3} for place in ("Paris", "Rome", "Oslo")
+    ]
+
+
 def test_numbers_are_listed_with_their_units_and_as_shares() -> None:
     assert grown("for 10, 20 and 30 years", {"n": 10}) == [{"n": 10}, {"n": 20}, {"n": 30}]
     assert grown("at 5% and 7%", {"rate": 0.05}) == [{"rate": 0.05}, {"rate": 0.07}]
