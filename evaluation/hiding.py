@@ -109,9 +109,9 @@ SPELLINGS: Final[Mapping[str, Callable[[str], str]]] = {
     "in an HTML comment": lambda text: f"<p>Hello!</p>\n<!-- {text} -->",
     "in a JSON string": lambda text: json.dumps({"task": "summarize", "note": text}),
     "behind a question": lambda text: f"What is the capital of France? {text}",
-    "behind a long document": lambda text: _FILLER * 40 + text,
-    "before a long document": lambda text: f"{text} {_FILLER * 40}",
-    "inside a long document": lambda text: _FILLER * 20 + text + " " + _FILLER * 20,
+    "behind a long document": lambda text: _FILLER * 10 + text,
+    "before a long document": lambda text: f"{text} {_FILLER * 10}",
+    "inside a long document": lambda text: _FILLER * 5 + text + " " + _FILLER * 5,
     "a word a line": lambda text: _words(text, str, "\n"),
     "wide gaps between words": lambda text: _words(text, str, " " * 40),
     "no-break spaces": lambda text: text.replace(" ", "\u00a0"),
@@ -368,3 +368,32 @@ BODIES: Final[Mapping[str, Callable[[str], bytes]]] = {
     "two JSON values": lambda text: json.dumps(said("Hello")).encode() + json.dumps(said(text)).encode(),
     "in an array": lambda text: json.dumps([said(text)]).encode(),
 }
+
+
+def _body(value: Json) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _spelled(spell: Callable[[str], str]) -> Callable[[str], bytes]:
+    return lambda attack: _body(said(spell(attack)))
+
+
+def _placed(place: Callable[[str], Json]) -> Callable[[str], bytes]:
+    return lambda attack: _body(place(attack))
+
+
+# All of them, each as the body of a request.
+WAYS: Final[Mapping[str, Callable[[str], bytes]]] = {
+    **{name: _spelled(spell) for name, spell in SPELLINGS.items()},
+    **{name: _placed(place) for name, place in PLACES.items()},
+    **BODIES,
+}
+# Those of which the gateway keeps the harmless half: the attack stays behind.
+DROPPED: Final = frozenset(
+    {
+        "before a forged refusal",
+        "content twice, attack first",
+        "description of a tool twice",
+        "messages twice, attack first",
+    }
+)
