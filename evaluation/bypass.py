@@ -1,5 +1,5 @@
-"""Does anything hide an attack from the guard? Each attack of attacks.txt in each way of hiding.py, through the filter's
-own parser, readings and guards, judged by the running model.
+"""Does anything hide an attack from the guard? Each attack of attacks.txt in each way of hiding.py, through the
+filter's own parser, readings and guards, judged by the running model.
 
 tests/dataplane/test_bypass.py sends the same through the whole gateway.
 """
@@ -84,8 +84,8 @@ def _body(ways: list[_Way], plain: int) -> str:
     tight = [way.name for way in ways if way.blocked == total]
     return "\n\n".join(
         (
-            f"{total} attacks, written for this measurement and seen by no training, are sent in {len(ways)} ways. Said "
-            f"plainly, {plain} of them are blocked. The last column counts those alone: it is what hiding gains.",
+            f"{total} attacks, written for this measurement and used in no training, are sent in {len(ways)} ways. "
+            f"Said plainly, {plain} of them are blocked. The last column counts those alone: it is what hiding gains.",
             table(("attacks", "ways", "blocked", "share", "share of those blocked plainly"), rows),
             "Ways in which an attack passed:" if leaky else "No attack passed in any way.",
             table(
