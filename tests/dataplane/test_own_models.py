@@ -59,7 +59,9 @@ def own(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
     directory = tmp_path_factory.mktemp("gw3")
-    write_model(directory / "mine", "polite", ["TEXT"], "PROB", 'b"nincompoop" in texts[0]')
+    write_model(
+        directory / "mine", "polite", ["TEXT"], "PROB", '1 / (b"crash" not in texts[0]) and b"nincompoop" in texts[0]'
+    )
     entails = 'b"frobnicate" in texts[0] and b"parcel" in texts[1].lower()'
     write_model(directory / "mine", "entails", ["PREMISE", "HYPOTHESIS"], "ENTAILMENT", entails)
     ingress, egress = free_ports(2)
@@ -77,7 +79,11 @@ def own(
             "apply_to": ["ingress", "egress"],
             "input_guards": {
                 "jailbreak": {"mode": "shadow"},
-                "toxicity": {"threshold": 0.9, "on_exception": {"message": BLOCKED, "status": 422}},
+                "toxicity": {
+                    "threshold": 0.9,
+                    "on_error": "allow",
+                    "on_exception": {"message": BLOCKED, "status": 422},
+                },
             },
         },
         "prompt_targets": [
@@ -128,6 +134,13 @@ def test_a_guard_that_only_watches_changes_nothing(own: Stack, listener: str) ->
     assert answer.status_code == 200
     assert "x-prompt-guard-error-code" not in answer.headers
     assert "shadow_blocked" in str(own.access(answer.headers["x-request-id"])["guard"])
+
+
+def test_a_guard_that_may_fail_lets_pass_what_its_model_cannot_read_and_says_so(own: Stack) -> None:
+    answer = own.post("egress", {"model": "m", "messages": user("Why did my car crash?")})
+    assert answer.status_code == 200
+    line = own.access(answer.headers["x-request-id"])
+    assert (line["guard"], line["guard_by"]) == ("failed_open", "toxicity")
 
 
 def test_what_a_prompt_entails_counts_for_its_intent(own: Stack, provider: LlmProvider, api: ApiServer) -> None:
