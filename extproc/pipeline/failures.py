@@ -16,11 +16,10 @@ from extproc.decision import Reply
 from extproc.errors import GUARD_CODE, ApiError, ApiTimeout, GatewayError, PromptRejected
 from extproc.pipeline import dispatch
 from extproc.pipeline.asked import Asked
+from extproc.pipeline.screening import GUARD_MODEL
 from extproc.targets.http import Answer, Endpoints
 
 log = logging.getLogger(__name__)
-
-GUARD_MODEL: Final = "Arch-Guard"
 
 # Characters of a message that stand for themselves in a header; a header must hold neither line breaks nor, for many a
 # server, anything beyond ASCII.
