@@ -2,53 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from extproc.apis.chat import Message, texts
 from extproc.apis.state import is_own
+from extproc.contract import JsonValue, Target
 from extproc.errors import InvalidRequest
+
+# What function.Ask says, to the letter.
+_QUESTION: Final = re.compile(r"\s*Could you provide the following details (?P<names>\S+(?:, \S+)*) \?\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A question of the gateway for the parameters `asked`, and what the user said to it."""
+
+    asked: tuple[str, ...]
+    answer: str
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """What the user asks now.
 
-    `said`: every text of the last user turn, the messages after the last assistant message. `dialogue`: those messages,
-    and before them the questions of the gateway that they answer, back to the prompt that began it. `is_answer`: such a
-    question was asked. `is_tool_result`: the client answers its LLM's own tool calls, and the user says nothing new.
+    `dialogue`: role and text of the messages of the last user turn, and before them of the questions of the gateway
+    that they answer, back to the prompt that began it, which says `opening`; `exchanges` are these questions with their
+    answers, in order. `pending`: the targets that the last question may be about, none where nothing was asked.
+    `is_tool_result`: the client answers its LLM's own tool calls, and the user says nothing new.
     """
 
-    said: str
-    dialogue: tuple[Message, ...]
-    is_answer: bool
+    dialogue: tuple[Message, ...] = ()
+    opening: str = ""
+    exchanges: tuple[Exchange, ...] = ()
+    pending: tuple[str, ...] = ()
     is_tool_result: bool = False
 
     @property
+    def is_answer(self) -> bool:
+        return bool(self.exchanges)
+
+    @property
+    def answer(self) -> str:
+        """What the user said last."""
+        return self.exchanges[-1].answer if self.exchanges else self.opening
+
+    @property
     def meant(self) -> str:
-        """All that the user said in this dialogue: what a target is chosen by."""
-        return "\n".join(text for message in self.dialogue if message["role"] == "user" for text in texts(message))
+        """All that the user said in this dialogue."""
+        return "\n".join([self.opening, *(exchange.answer for exchange in self.exchanges)])
+
+    def alone(self, text: str | None = None) -> Turn:
+        """What the user said last as a prompt of its own; `text`: what of it counts."""
+        said = self.answer if text is None else text
+        return Turn(dialogue=({"role": "user", "content": said},), opening=said)
 
 
-def read(messages: Sequence[Message]) -> Turn:
-    """Raises `InvalidRequest` where no user speaks last."""
+@dataclass(frozen=True, slots=True)
+class _Question:
+    names: tuple[str, ...]
+    targets: frozenset[str]
+
+
+def read(
+    messages: Sequence[Message],
+    targets: Sequence[Target] = (),
+    question: Mapping[str, JsonValue] | None = None,
+) -> Turn:
+    """The last turn. `question`: what the client's state says that was asked last.
+
+    A question is known by its own text, where that names parameters of one target, or of any where the message says by
+    `model` that it is ours; or by the state, where the last answer names what the state says was asked. All of that may
+    be forged: it lets a dialogue go on, and nothing else. Raises `InvalidRequest` where no user speaks last.
+    """
     spoken = [message for message in messages if message["role"] in {"user", "assistant"}]
     start = _turn_start(spoken, len(spoken))
-    turn = spoken[start:]
-    if (
-        not turn
-        and messages
-        and messages[-1]["role"] == "tool"
-        and any(message["role"] == "user" for message in messages)
-    ):
-        return Turn(said="", dialogue=(), is_answer=False, is_tool_result=True)
-    if not turn:
+    if start == len(spoken):
+        if _ends_with_tool(messages):
+            return Turn(is_tool_result=True)
         raise InvalidRequest("`messages` must end with a message of role `user`.")
-    is_answer = start > 0 and is_own(spoken[start - 1])
-    said = "\n".join(text for message in turn for text in (*_name(message), *texts(message)))
-    while start > 0 and is_own(spoken[start - 1]):
-        start = _turn_start(spoken, start - 1)
-    return Turn(said=said, dialogue=tuple(spoken[start:]), is_answer=is_answer)
+    said, end = _said(spoken[start:]), start
+    asked = _asked(spoken, start, targets, question)
+    last, exchanges = asked, []
+    while asked is not None:
+        exchanges.append(Exchange(asked.names, said))
+        end = start
+        start = _turn_start(spoken, end - 1)
+        said = _said(spoken[start : end - 1])
+        before = _asked(spoken, start, targets, None)
+        # Another target since: the dialogue began when the user changed to it.
+        asked = before if before is not None and (before.targets & asked.targets or not before.targets) else None
+    return Turn(
+        dialogue=tuple(_plain(message) for message in spoken[start:]),
+        opening=said,
+        exchanges=tuple(reversed(exchanges)),
+        pending=tuple(target.name for target in targets if last is not None and target.name in last.targets),
+    )
+
+
+def _ends_with_tool(messages: Sequence[Message]) -> bool:
+    spoken = any(message["role"] == "user" for message in messages)
+    return spoken and messages[-1]["role"] == "tool"
 
 
 def _turn_start(spoken: Sequence[Message], end: int) -> int:
@@ -58,6 +114,50 @@ def _turn_start(spoken: Sequence[Message], end: int) -> int:
     return end
 
 
-def _name(message: Message) -> tuple[str, ...]:
-    name = message.get("name")
-    return (name,) if isinstance(name, str) else ()
+def _plain(message: Message) -> Message:
+    """Role and text: all that a model reads of a dialogue."""
+    return {"role": message["role"], "content": "\n".join(texts(message))}
+
+
+def _said(messages: Sequence[Message]) -> str:
+    return "\n".join(text for message in messages for text in texts(message))
+
+
+def _asked(
+    spoken: Sequence[Message], start: int, targets: Sequence[Target], question: Mapping[str, JsonValue] | None
+) -> _Question | None:
+    """The question before `start`, where that is one and a user spoke before it."""
+    if start < 2 or spoken[start - 2]["role"] != "user":
+        return None
+    message = spoken[start - 1]
+    text = "\n".join(texts(message))
+    by_state = _by_state(text, targets, question)
+    if by_state is not None:
+        return by_state
+    match = _QUESTION.fullmatch(text)
+    if match is None:
+        return None
+    names = tuple(match["names"].split(", "))
+    of_one = frozenset(target.name for target in targets if set(names) <= _parameters(target))
+    if of_one:
+        return _Question(names, of_one)
+    # Several calls that each lacked something are asked about in one question.
+    of_any = frozenset(target.name for target in targets if set(names) & _parameters(target))
+    return _Question(names, of_any) if of_any and is_own(message) else None
+
+
+def _by_state(text: str, targets: Sequence[Target], question: Mapping[str, JsonValue] | None) -> _Question | None:
+    if question is None:
+        return None
+    target = next((target for target in targets if target.name == question.get("target")), None)
+    missing = question.get("missing")
+    if target is None or not isinstance(missing, list) or not missing:
+        return None
+    names = tuple(name for name in missing if isinstance(name, str) and name in _parameters(target))
+    # An old state beside a newer answer is no question.
+    said = all(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in names)
+    return _Question(names, frozenset({target.name})) if names and said else None
+
+
+def _parameters(target: Target) -> set[str]:
+    return {parameter.name for parameter in target.parameters}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Final
 
 from extproc.apis.chat import Message, texts
@@ -11,6 +12,7 @@ from extproc.contract import Intent, Items, JsonValue, Parameter, ParameterType,
 from extproc.inference.roles import Models
 from extproc.pipeline.arguments import check
 from extproc.pipeline.conversation import Turn
+from extproc.pipeline.grounding.moments import in_format
 from extproc.pipeline.intent import Scored
 
 # How much more confidence a call needs where the prompt is only just like its target.
@@ -56,6 +58,7 @@ class Ask:
     missing: tuple[str, ...]
     # What the model proposed, with the values that it gave: incomplete, or only a guess.
     proposed: tuple[Call, ...] = field(default=(), compare=False)
+    guess: bool = field(default=False, compare=False)
 
     @property
     def question(self) -> str:
@@ -67,18 +70,28 @@ class NoCall:
     """The function model sees none of the candidates in the conversation."""
 
 
-async def choose(models: Models, candidates: Sequence[Scored], turn: Turn, intent: Intent) -> Calls | Ask | NoCall:
-    """What the function model makes of the conversation. `candidates`, best first. Raises `RoleUnavailable`."""
+async def choose(
+    models: Models, candidates: Sequence[Scored], turn: Turn, intent: Intent, today: date | None = None
+) -> Calls | Ask | NoCall:
+    """What the function model makes of the conversation. `candidates`, best first. Raises `RoleUnavailable`.
+
+    `today`: the gateway's local date unless given.
+    """
     by_name = {candidate.target.name: candidate for candidate in candidates}
     tools = [tool(candidate.target) for candidate in candidates]
     extraction = await models.call_functions([_plain(message) for message in turn.dialogue], tools)
-    called = [call for call in extraction.calls if call.name in by_name][:MAX_CALLS]
+    day = today or date.today()
+    called = [
+        Call(by_name[call.name].target, in_format(by_name[call.name].target, call.arguments, day))
+        for call in extraction.calls
+        if call.name in by_name
+    ][:MAX_CALLS]
     if not called:
         return NoCall()
-    first = by_name[called[0].name]
+    first = by_name[called[0].target.name]
     doubt = 1.0 if first.score >= intent.sure else _DOUBT
     if extraction.confidence >= doubt * intent.confidence:
-        return checked([(by_name[call.name].target, call.arguments) for call in called])
+        return checked([(call.target, call.arguments) for call in called])
     if extraction.confidence >= intent.confidence or first.score >= intent.sure:
         return _asked(first.target, called[0].arguments)
     return NoCall()
@@ -87,7 +100,8 @@ async def choose(models: Models, candidates: Sequence[Scored], turn: Turn, inten
 def _asked(target: Target, arguments: Mapping[str, JsonValue]) -> Ask | NoCall:
     """The question after a guess: what the model made of the prompt counts for nothing."""
     required = tuple(parameter.name for parameter in target.parameters if parameter.required)
-    return Ask(target, required, (Call(target, check(target, arguments).arguments),)) if required else NoCall()
+    proposed = Call(target, check(target, arguments).arguments)
+    return Ask(target, required, (proposed,), guess=True) if required else NoCall()
 
 
 def checked(proposed: Sequence[tuple[Target, Mapping[str, JsonValue]]]) -> Calls | Ask:
@@ -133,8 +147,8 @@ def _value_schema(declared: Parameter | Items) -> dict[str, JsonValue]:
     schema: dict[str, JsonValue] = {"type": _SCHEMA_TYPES[declared.type]}
     if declared.enum:
         schema["enum"] = list(declared.enum)
-    if declared.format:
-        schema["format"] = declared.format
+    # No `format`: Needle holds its answer to it, and runs out of tokens where the words are others ("tomorrow" for a
+    # date, "7pm" for a time). What it copies is brought into the format by `in_format`.
     return schema
 
 

@@ -52,7 +52,7 @@ class Ingress:
         parsed = chat.parse(request.body)
         before = state.load(parsed.metadata)
         asked = Asked(screening.without_refused(chat.as_read(parsed), self.guards.guards), request)
-        turn = conversation.read(asked.chat.messages)
+        turn = conversation.read(asked.chat.messages, self.prompting.targets, before.question)
         verdict, candidates = await self._read_prompt(asked, turn)
         if verdict.blocked_by is not None:
             return _noted(await self.failures.blocked(asked, verdict.blocked_by), verdict.notes)

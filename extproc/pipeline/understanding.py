@@ -2,33 +2,135 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from typing import Final
 
-from extproc.contract import Prompting
+from extproc.contract import JsonValue, Prompting, Target
 from extproc.inference.roles import Models
 from extproc.pipeline import function
 from extproc.pipeline.conversation import Turn
-from extproc.pipeline.function import Ask, Calls, NoCall
+from extproc.pipeline.dialogue import given_up, is_question
+from extproc.pipeline.function import Ask, Call, Calls, NoCall
+from extproc.pipeline.gathering import Gathering
+from extproc.pipeline.grounding import Said, grounded
+from extproc.pipeline.grounding.moments import overlooked
 from extproc.pipeline.intent import Scored, TargetIndex
+from extproc.pipeline.wishes import wishes
+
+# More targets than this the function model is not shown: reading one more costs it a quarter of a second.
+_MOST_TARGETS: Final = 4
+# By how much an answer must fit another target better than the one that was asked about, to change to it, and how many
+# words it needs for that: one or two are more often a value than a wish.
+_CHANGE_LEAD: Final = 0.1
+_CHANGE_WORDS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Understanding:
+    """`today`: the gateway's local date, which relative dates are relative to."""
+
     models: Models
     index: TargetIndex
     prompting: Prompting
+    today: Callable[[], date] = date.today
 
     async def intend(self, turn: Turn) -> Sequence[Scored]:
-        """The targets that the function model shall see, best first. Raises `RoleUnavailable`."""
+        """The targets that the function model shall see, best first. Raises `RoleUnavailable`.
+
+        Those that a question was about, while the dialogue goes on; else those that what was said last means.
+        """
+        if not turn.pending:
+            return await self._meant(turn.meant)
+        instead = given_up(turn.answer)
+        if instead is not None:
+            return self._close(await self.index.rank(instead)) if instead else ()
+        meant, said = await asyncio.gather(self.index.rank(turn.meant), self.index.rank(turn.answer))
+        if self._changes(turn, said):
+            return self._close(said)
+        return [scored for scored in meant if scored.target.name in turn.pending][: self.prompting.intent.candidates]
+
+    async def _meant(self, text: str) -> Sequence[Scored]:
+        """The targets that the whole text is close to, then those that a part of it is surely about."""
+        whole, *parts = await asyncio.gather(*(self.index.rank(each) for each in (text, *wishes(text))))
+        candidates = list(self._close(whole))
+        if candidates:
+            for best in sorted((ranked[0] for ranked in parts), key=lambda scored: -scored.score):
+                known = any(best.target == candidate.target for candidate in candidates)
+                if best.score >= self.prompting.intent.sure and not known and len(candidates) < _MOST_TARGETS:
+                    candidates.append(best)
+        return candidates
+
+    def _changes(self, turn: Turn, said: Sequence[Scored]) -> bool:
+        """Whether the answer means another target, and clearly so."""
+        if said[0].target.name in turn.pending or len(turn.answer.split()) < _CHANGE_WORDS:
+            return False
+        pending = max(scored.score for scored in said if scored.target.name in turn.pending)
+        return said[0].score >= self.prompting.intent.sure and said[0].score - pending >= _CHANGE_LEAD
+
+    def _close(self, ranked: Sequence[Scored]) -> Sequence[Scored]:
         intent = self.prompting.intent
-        ranked = await self.index.rank(turn.meant)
-        # While the user answers our question the words alone mean nothing: the dialogue goes on.
-        if not turn.is_answer and (not ranked or ranked[0].score < intent.threshold):
+        if not ranked or ranked[0].score < intent.threshold:
             return ()
         close = [scored for scored in ranked if scored.score >= ranked[0].score - intent.margin]
         return close[: intent.candidates]
 
     async def resolve(self, turn: Turn, candidates: Sequence[Scored]) -> Calls | Ask | NoCall:
-        """Raises `RoleUnavailable`."""
-        return await function.choose(self.models, candidates, turn, self.prompting.intent)
+        """`candidates`: what `intend` gave. Raises `RoleUnavailable`."""
+        if not turn.pending:
+            return await self._begin(turn, candidates)
+        instead = given_up(turn.answer)
+        pending = [scored.target for scored in candidates if scored.target.name in turn.pending]
+        if instead is not None or not pending:
+            return await self._begin(turn.alone(instead), candidates)
+        return await self._go_on(turn, pending)
+
+    async def _begin(self, turn: Turn, candidates: Sequence[Scored]) -> Calls | Ask | NoCall:
+        if not candidates:
+            return NoCall()
+        chosen = await function.choose(self.models, candidates, turn, self.prompting.intent, self.today())
+        match chosen:
+            case Calls(calls):
+                return await self._supported(calls, turn.meant)
+            case Ask(proposed=calls) if calls:
+                # What the model made up is asked for too, and what was said is not. A guess stays a question.
+                found = await self._supported(calls, turn.meant)
+                return chosen if chosen.guess and isinstance(found, Calls) else found
+        return chosen
+
+    async def _go_on(self, turn: Turn, pending: Sequence[Target]) -> Calls | Ask | NoCall:
+        if is_question(turn.answer) and not _means(meant := await self._alone(turn), turn):
+            return await self._begin(turn.alone(), meant)
+        confidence = self.prompting.intent.confidence
+        gathering = Gathering(self.models, self.prompting.grounding, pending, turn, self.today(), confidence)
+        gathered = await gathering.gather()
+        outcome = function.checked([(call.target, call.arguments) for call in gathered.calls])
+        if gathered.news:
+            return outcome
+        # The same question again would hold the user: what was said stands for itself.
+        meant = await self._alone(turn)
+        return outcome if _means(meant, turn) else await self._begin(turn.alone(), meant)
+
+    async def _alone(self, turn: Turn) -> Sequence[Scored]:
+        """The targets that the last answer means by itself."""
+        return self._close(await self.index.rank(turn.answer))
+
+    async def _supported(self, calls: Sequence[Call], text: str) -> Calls | Ask:
+        said = Said(text, self.today())
+        arguments = await asyncio.gather(*(self._grounded(call, said) for call in calls))
+        pairs = [(call.target, given) for call, given in zip(calls, arguments, strict=True)]
+        if len(pairs) == 1:
+            pairs = [(target, {**given, **overlooked(target, given, said)}) for target, given in pairs]
+        return function.checked(pairs)
+
+    async def _grounded(self, call: Call, said: Said) -> Mapping[str, JsonValue]:
+        if self.prompting.grounding is None:
+            return call.arguments
+        return await grounded(self.models, self.prompting.grounding, call.target, call.arguments, said)
+
+
+def _means(meant: Sequence[Scored], turn: Turn) -> bool:
+    """Whether the likeliest target is one that was asked about."""
+    return bool(meant) and meant[0].target.name in turn.pending

@@ -29,12 +29,16 @@ Meaning = tuple[str, int]
 
 
 @cache
+def _groups() -> dict[str, list[list[str]]]:
+    return msgspec.json.decode((Path(__file__).parent / "names.json").read_bytes(), type=dict[str, list[list[str]]])
+
+
+@cache
 def _table() -> tuple[dict[tuple[str, ...], set[Meaning]], dict[str, Meaning]]:
     """(the folded words of each name -> what it means), (each sign -> what it means)."""
-    document = msgspec.json.decode((Path(__file__).parent / "names.json").read_bytes(), type=dict[str, list[list[str]]])
     by_words: dict[tuple[str, ...], set[Meaning]] = {}
     by_sign: dict[str, Meaning] = {}
-    for kind, groups in document.items():
+    for kind, groups in _groups().items():
         for index, names in enumerate(groups):
             for name in names:
                 if name in _SIGNS:
@@ -81,6 +85,12 @@ def meanings(value: str) -> frozenset[Meaning]:
     if stripped in by_sign:
         return frozenset({by_sign[stripped]})
     return frozenset(by_words.get(tuple(word.text for word in words(stripped)), ()))
+
+
+def code(meaning: Meaning) -> str:
+    """The first name of a group: its code."""
+    kind, index = meaning
+    return _groups()[kind][index][0]
 
 
 def language(value: str) -> frozenset[Meaning]:

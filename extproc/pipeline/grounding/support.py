@@ -115,6 +115,24 @@ def _number(parameter: Parameter, value: float, said: Said) -> float:
     return float(_counted(parameter, value, said) or _of_a_date(spoken_of, value, said))
 
 
+def values_in(parameter: Parameter, said: Said, *, with_unit: bool = False) -> set[int | float]:
+    """The numbers of a text in the parameter's unit; `with_unit`: only those that were said in a unit of its kind."""
+    spoken_of = [*name_words(parameter.name), *(word.text for word in words(parameter.description))]
+    units = named(name_words(parameter.name), spoken_of)
+    found: set[int | float] = set()
+    for quantity in said.quantities:
+        same = {unit for unit in units if quantity.unit is not None and unit[0] == quantity.unit[0]}
+        if quantity.unit is not None and same:
+            found |= {_whole(quantity.value * quantity.unit[1] / unit[1]) for unit in same}
+        elif not with_unit and not quantity.tied and quantity.unit != KELVIN:
+            found.add(_whole(quantity.value))
+    return {number for number in found if isinstance(number, int) or parameter.type is not ParameterType.INT}
+
+
+def _whole(number: float) -> int | float:
+    return int(number) if number.is_integer() else round(number, 9)
+
+
 def _equals(quantity: Quantity, value: float, units: set[tuple[str, float]]) -> bool:
     if quantity.unit is not None:
         same = {unit for unit in units if unit[0] == quantity.unit[0]}

@@ -22,8 +22,10 @@ _PAST: Final = re.compile(
     rf"(?<!\w)(?P<part>half|(?:a\s+)?quarter|{_NUMBER})(?:\s+minutes?)?\s+(?P<side>past|after|to|before|till|of)\s+(?P<hour>{_NUMBER}|noon|midnight)"
     rf"{_MERIDIEM}?(?!\w)"
 )
+_COUNTED: Final = r"\s*(?:%|\$|people|persons|guests|days|nights|hours|minutes|weeks|months)"
 _AT: Final = re.compile(
-    rf"(?<!\w)(?:at|by|around|about|from|until|till|to|before|after|for|@|between|and|-)\s*(?P<hour>{_NUMBER})(?:\s+(?P<minute>{_NUMBER}))?(?![\w:%/$]|\.\d|\s*(?:%|\$|people|guests|days|nights|hours|minutes|weeks|months))"
+    r"(?<!\w)(?:at|by|around|about|from|until|till|to|before|after|for|@|between|and|-)\s*"
+    rf"(?P<hour>{_NUMBER})(?:\s+(?P<minute>{_NUMBER}))?(?![\w:%/$]|\.\d|\s*[ap]\.?\s?m\b|{_COUNTED})"
 )
 _MILITARY: Final = re.compile(r"(?<![\w:.])(?P<hour>[012]\d)(?P<minute>[0-5]\d)\s*(?:h\b|hrs\b|hours\b)")
 _NAMED: Final = (("noon", 720), ("midday", 720), ("midnight", 0))
@@ -36,22 +38,23 @@ def minutes_of_day(text: str) -> set[int]:
     """Every time said, 0 to 1439. Without am or pm, and nothing else that tells, both halves of the day."""
     plain = fold(normal(text))
     found = {minutes for word, minutes in _NAMED if re.search(rf"(?<!\w){word}(?!\w)", plain)}
-    for match in _CLOCK.finditer(plain):
-        if "." in match.group() and not match["meridiem"] and not _at(plain, match.start()):
-            continue  # a decimal number
-        hour = int(match["hour"])
-        found |= _halves(plain, hour, int(match["minute"]), match["meridiem"], exact=match["hour"].startswith("0"))
-    for pattern in (_HOUR, _O_CLOCK):
-        for match in pattern.finditer(plain):
-            found |= _halves(plain, _value(match["hour"]), 0, match["meridiem"])
-    for match in _PAST.finditer(plain):
-        found |= _past(plain, match)
-    for match in _AT.finditer(plain):
-        minute = _value(match["minute"]) if match["minute"] else 0
-        found |= _halves(plain, _value(match["hour"]), minute, None)
-    for match in _MILITARY.finditer(plain):
-        found |= _halves(plain, int(match["hour"]), int(match["minute"]), None, exact=True)
+    rest = plain
+    for pattern in (_PAST, _CLOCK, _O_CLOCK, _HOUR, _MILITARY, _AT):
+        for match in pattern.finditer(rest):
+            found |= _past(plain, match) if pattern is _PAST else _at_the_hour(plain, match)
+        # Each word is part of one time: "half past 6 pm" is not 6 pm too.
+        rest = pattern.sub(" ; ", rest)
     return found
+
+
+def _at_the_hour(plain: str, match: re.Match[str]) -> set[int]:
+    groups = match.groupdict()
+    text = match.group()
+    if re.search(r"\d\.\d", text) and not groups.get("meridiem") and not _at(plain, match.start()):
+        return set()  # a decimal number
+    minute = _value(groups["minute"]) if groups.get("minute") else 0
+    exact = match.re is _MILITARY or match["hour"].startswith("0")
+    return _halves(plain, _value(match["hour"]), minute, groups.get("meridiem"), exact=exact)
 
 
 def _at(plain: str, start: int) -> bool:

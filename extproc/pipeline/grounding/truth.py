@@ -35,11 +35,10 @@ def truth(parameter: Parameter, said: str) -> bool | None:
     """True or False where the text says so, the last time counts; None where it says nothing of it."""
     verdict: bool | None = None
     concept = [word for word in name_words(parameter.name) if word not in _FRAME]
-    described = [
-        word.text
-        for word in words(parameter.description)
-        if word.text not in _FRAME | STOP and word.text not in concept
-    ]
+    spoken_of = [word.text for word in words(parameter.description)]
+    described = [word for word in spoken_of if word not in _FRAME | STOP and word not in concept]
+    # Where the description is about the name ("a replacement card"), its other words alone ("card") are not.
+    by_name = any(alike(word, each) for word in spoken_of for each in concept)
     for clause in _CLAUSE.split(normal(said)):
         spoken = words(clause)
         if not spoken:
@@ -48,7 +47,7 @@ def truth(parameter: Parameter, said: str) -> bool | None:
         if answered is not None:
             verdict = answered
             continue
-        place = _place(spoken, concept, described)
+        place = _place(spoken, concept, described, by_name=by_name)
         if place is not None:
             verdict = not _negated(spoken, *place, clause)
     return verdict
@@ -64,7 +63,9 @@ def _answered(spoken: Sequence[Word], concept: Sequence[str]) -> bool | None:
     return None
 
 
-def _place(spoken: Sequence[Word], concept: Sequence[str], described: Sequence[str]) -> tuple[int, int] | None:
+def _place(
+    spoken: Sequence[Word], concept: Sequence[str], described: Sequence[str], *, by_name: bool
+) -> tuple[int, int] | None:
     """Where the clause speaks of the parameter: by the words of its name, or by one and one of its description."""
     named = [index for index, word in enumerate(spoken) if any(_near(word.text, each) for each in concept)]
     covered = {each for each in concept for word in spoken if _near(word.text, each)}
@@ -74,7 +75,7 @@ def _place(spoken: Sequence[Word], concept: Sequence[str], described: Sequence[s
     if named and told:
         return min(named + told), max(named + told)
     strong = {each for each in described for word in spoken if alike(word.text, each)}
-    if len(strong) >= 2 or (len(strong) == 1 and len(described) <= 2):
+    if not by_name and (len(strong) >= 2 or (len(strong) == 1 and len(described) <= 2)):
         return told[0], told[-1]
     return None
 

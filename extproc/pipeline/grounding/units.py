@@ -82,7 +82,7 @@ SAME: Final = (
 
 
 def named(name: Sequence[str], described: Iterable[str]) -> set[tuple[str, float]]:
-    """The units that a parameter's name and description speak of; a letter is one at the end of a name: `distance_m`."""
+    """The units that a parameter's name and description speak of; a letter is one at a name's end: `distance_m`."""
     last = {UNITS[name[-1]]} if len(name) > 1 and name[-1] in UNITS else set()
     return last | {UNITS[word] for word in described if word in UNITS and word not in _LETTERS}
 

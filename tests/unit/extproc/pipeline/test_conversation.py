@@ -1,47 +1,165 @@
 """Which part of a conversation a decision is about."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from extproc.contract import Parameter, ParameterType
 from extproc.errors import InvalidRequest
-from extproc.pipeline.conversation import read
+from extproc.pipeline.conversation import Exchange, read
+from tests.unit.extproc.fakes import target
 
-WEATHER = {"role": "user", "content": "weather in Seattle"}
-QUESTION = {"role": "assistant", "model": "Arch-Function", "content": "Could you provide the following details days ?"}
-ANSWER = {"role": "user", "content": "five"}
+
+def _parameter(name: str) -> Parameter:
+    return Parameter(name=name, type=ParameterType.STR, description=name, required=True)
+
+
+WEATHER = target("weather", _parameter("city"), _parameter("days"))
+MONEY = target("money", _parameter("currency"))
+TARGETS = (WEATHER, MONEY)
+
+
+def user(text: object) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def asks(names: str, **fields: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": f"Could you provide the following details {names} ?", **fields}
+
+
 CHAT = {"role": "assistant", "content": "Hello!", "model": "gpt-4o"}
 
 
 def test_a_turn_is_every_user_message_after_the_last_assistant_one() -> None:
-    turn = read([{"role": "user", "content": "old"}, CHAT, WEATHER, {"role": "user", "name": "eve", "content": "now"}])
-    assert turn.said == "weather in Seattle\neve\nnow"
+    turn = read([user("old"), CHAT, user("weather in Seattle"), user([{"type": "text", "text": "now"}])], TARGETS)
+    assert (turn.opening, turn.is_answer) == ("weather in Seattle\nnow", False)
+    assert turn.meant == turn.answer == turn.opening
+
+
+@pytest.mark.parametrize("fields", [{}, {"model": "Arch-Function"}, {"model": "gpt-4o"}])
+def test_a_question_is_known_by_its_own_text_with_or_without_model(fields: dict[str, str]) -> None:
+    turn = read([user("hi"), CHAT, user("weather in Seattle"), asks("days", **fields), user("five")], TARGETS)
+    assert turn.opening == "weather in Seattle"
+    assert turn.exchanges == (Exchange(("days",), "five"),)
+    assert turn.pending == ("weather",)
+    assert turn.meant == "weather in Seattle\nfive"
+    assert [message["role"] for message in turn.dialogue] == ["user", "assistant", "user"]
+
+
+def test_a_dialogue_goes_back_to_the_prompt_that_began_it() -> None:
+    messages = [user("weather"), asks("city, days"), user("Seattle"), asks("days"), user("five")]
+    turn = read([user("hi"), CHAT, *messages], TARGETS)
+    assert turn.exchanges == (Exchange(("city", "days"), "Seattle"), Exchange(("days",), "five"))
+    assert turn.answer == "five"
+
+
+def test_a_dialogue_begins_where_the_user_changed_to_another_target() -> None:
+    messages = [user("weather"), asks("days"), user("no, exchange money"), asks("currency"), user("yen")]
+    turn = read(messages, TARGETS)
+    assert (turn.opening, turn.pending) == ("no, exchange money", ("money",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Could you provide the following details size ?",
+        "Could you provide the following details days, currency ?",
+        "Could you provide the following details days?",
+        "Sure. Could you provide the following details days ?",
+        "Could you provide the following details  ?",
+    ],
+)
+def test_another_text_is_no_question(text: str) -> None:
+    turn = read([user("weather"), {"role": "assistant", "content": text}, user("five")], TARGETS)
     assert not turn.is_answer
-    assert turn.meant == "weather in Seattle\nnow"
+    assert turn.opening == "five"
 
 
-def test_an_answer_to_our_question_goes_back_to_the_prompt_that_began_the_dialogue() -> None:
-    turn = read(
-        [
-            {"role": "user", "content": "hi"},
-            CHAT,
-            WEATHER,
-            QUESTION,
-            {"role": "user", "content": "er"},
-            QUESTION,
-            ANSWER,
-        ]
-    )
-    assert turn.is_answer
-    assert turn.said == "five"
-    assert turn.meant == "weather in Seattle\ner\nfive"
-    assert len(turn.dialogue) == 5
+def test_a_question_about_several_calls_is_known_by_its_model() -> None:
+    turn = read([user("x"), asks("days, currency", model="Arch-Function"), user("five")], TARGETS)
+    assert turn.pending == ("weather", "money")
+
+
+def test_an_api_answer_by_our_model_is_no_question() -> None:
+    answer = {"role": "assistant", "model": "Arch-Function", "content": "20 degrees ?"}
+    assert not read([user("weather"), answer, user("and tomorrow")], TARGETS).is_answer
+
+
+def test_a_question_is_known_by_the_state_when_its_text_was_changed() -> None:
+    state: dict[str, Any] = {"target": "weather", "missing": ["days"]}
+    changed = {"role": "assistant", "content": "Bitte noch: days"}
+    turn = read([user("weather"), changed, user("five")], TARGETS, state)
+    assert (turn.pending, turn.exchanges) == (("weather",), (Exchange(("days",), "five"),))
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"target": "weather"},
+        {"target": 1, "missing": ["days"]},
+        {"target": "gone", "missing": ["days"]},
+        {"target": "weather", "missing": "days"},
+        {"target": "weather", "missing": [{}, None]},
+        {"target": "weather", "missing": ["currency"]},
+    ],
+)
+def test_a_state_that_says_nothing_of_use_is_ignored(state: dict[str, Any]) -> None:
+    assert not read([user("weather"), CHAT, user("five")], TARGETS, state).is_answer
+
+
+def test_an_old_state_beside_a_newer_answer_is_no_question() -> None:
+    state: dict[str, Any] = {"target": "weather", "missing": ["days"]}
+    assert not read([user("weather"), CHAT, user("five")], TARGETS, state).is_answer
 
 
 def test_tool_and_system_messages_do_not_break_a_turn() -> None:
-    turn = read([{"role": "system", "content": "s"}, CHAT, {"role": "tool", "content": "t"}, WEATHER])
-    assert turn.said == "weather in Seattle"
+    turn = read([{"role": "system", "content": "s"}, CHAT, {"role": "tool", "content": "t"}, user("now")], TARGETS)
+    assert turn.opening == "now"
 
 
-@pytest.mark.parametrize("messages", [[], [CHAT], [WEATHER, CHAT], [{"role": "system", "content": "s"}]])
-def test_a_user_must_speak_last(messages: list[dict[str, object]]) -> None:
+def test_the_answer_to_a_tool_call_of_the_clients_llm_is_told_apart() -> None:
+    calls: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": []}
+    turn = read([user("hi"), calls, {"role": "tool", "content": "42"}], TARGETS)
+    assert turn.is_tool_result
+    assert not turn.is_answer
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [[], [CHAT], [user("x"), CHAT], [{"role": "system", "content": "s"}], [{"role": "tool", "content": "t"}]],
+)
+def test_a_user_must_speak_last(messages: list[dict[str, Any]]) -> None:
     with pytest.raises(InvalidRequest, match="role `user`"):
-        read(messages)  # type: ignore[arg-type]
+        read(messages, TARGETS)
+
+
+MESSAGES = st.lists(
+    st.one_of(
+        st.sampled_from(["five", "", "weather"]).map(user),
+        st.sampled_from(["days", "city, days", "currency", "size"]).map(asks),
+        st.just(asks("days", model="Arch-Function")),
+        st.just(CHAT),
+        st.just({"role": "tool", "content": "t"}),
+        st.just({"role": "system", "content": "s"}),
+    ),
+    max_size=8,
+)
+
+
+@given(MESSAGES)
+def test_what_is_read_is_what_users_said_last(messages: list[dict[str, Any]]) -> None:
+    try:
+        turn = read(messages, TARGETS)
+    except InvalidRequest:
+        return
+    if turn.is_tool_result:
+        return
+    said = [message["content"] for message in messages if message["role"] == "user"]
+    assert "\n".join(said).endswith(turn.meant)
+    assert bool(turn.pending) == turn.is_answer
+    assert turn.dialogue[0]["role"] == "user"

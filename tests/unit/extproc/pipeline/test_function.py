@@ -96,7 +96,7 @@ async def test_a_guess_at_a_target_without_required_values_calls_nothing() -> No
     assert await chosen(("status", {})) == Calls((Call(STATUS, {}),))
 
 
-def test_a_target_as_a_tool_tells_types_enums_formats_and_what_a_list_holds() -> None:
+def test_a_target_as_a_tool_tells_types_enums_and_what_a_list_holds() -> None:
     declared = target(
         "t",
         Parameter(name="a", type=ParameterType.STR, description="A", required=True, enum=("x", "y")),
@@ -110,7 +110,7 @@ def test_a_target_as_a_tool_tells_types_enums_formats_and_what_a_list_holds() ->
             "type": "object",
             "properties": {
                 "a": {"type": "string", "description": "A", "enum": ["x", "y"]},
-                "b": {"type": "string", "description": "B", "format": "date"},
+                "b": {"type": "string", "description": "B"},
                 "c": {"type": "array", "description": "C", "items": {"type": "integer", "enum": [1, 2]}},
             },
             "required": ["a"],
