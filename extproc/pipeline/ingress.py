@@ -96,8 +96,8 @@ class Ingress:
         try:
             return await self.understanding.resolve(turn, candidates)
         except RoleUnavailable as error:
-            log.warning("function calling failed", extra={"fields": {"reason": error.reason}})
-            raise ModelUnavailable("The function-calling model does not answer: try again later.") from error
+            log.warning("function calling failed", extra={"fields": {"role": error.role, "reason": error.reason}})
+            raise ModelUnavailable(f"The model for `{error.role}` does not answer: try again later.") from error
 
     async def _call(self, asked: Asked, calls: Sequence[Call], before: State) -> Decision:
         # An answer that one target keeps from the LLM stays from it whatever else was asked in the same prompt.
