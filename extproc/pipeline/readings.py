@@ -50,8 +50,8 @@ def readings(text: str) -> tuple[str, ...]:
 def _words(text: str) -> str:
     """Words that are joined by signs or by capitals, as words; in one case each; white space made even."""
     text = _JOINED.sub(lambda found: found.group().replace(found.group(1), " "), text)
-    text = _HUMPS.sub(lambda found: _HUMP.sub(" ", found.group()), text)
-    return spaced(_MIXED_CASE.sub(_one_case, text))
+    text = _MIXED_CASE.sub(_one_case, text)
+    return spaced(_HUMPS.sub(lambda found: _HUMP.sub(" ", found.group()), text))
 
 
 def _one_case(found: re.Match[str]) -> str:
