@@ -16,6 +16,7 @@ import msgspec
 from extproc.apis import chat, state
 from extproc.apis.chat import ChatRequest, Message
 from extproc.contract import Guard, JsonValue
+from extproc.errors import InvalidRequest
 from extproc.pipeline.words import LETTERS, likeness, segment
 
 # Whose refusals carry this name in `model`.
@@ -50,7 +51,7 @@ def texts(request: ChatRequest) -> tuple[str, ...]:
     """Each text once, in the order of the request.
 
     What one side says without the other in between is one text, since a model reads it as one; so is each tool, and
-    what else there is of one field.
+    what else there is of one field. Raises `InvalidRequest`.
     """
     found = [*_conversation(request.messages)]
     for name, raw in request.fields.items():
@@ -96,10 +97,10 @@ def _literals(raw: bytes, key: str) -> Iterator[str]:
     """Every string in a JSON text that says something, keys too.
 
     As it is written, since it leaves so: of a key that stands twice a parser reads one value, and another parser the
-    other.
+    other. Raises `InvalidRequest`.
     """
     for literal in _LITERAL.finditer(raw):
-        text = str(msgspec.json.decode(b'"' + literal[1] + b'"'))
+        text = str(chat.decode_json(b'"' + literal[1] + b'"'))
         if literal[2]:
             key = text
             if text not in _VOCABULARY:
@@ -136,7 +137,18 @@ def _readable(text: str, key: str) -> str | None:
         start = url.end() if url else 0
         if len(text) - start >= _SHORTEST_FILE and _BASE64.fullmatch(text, start):
             return _file(text[start:])
-    return text
+    return _of_json(text, key) or text
+
+
+def _of_json(text: str, key: str) -> str | None:
+    """What a JSON text says, such as the arguments of a call: its strings without the signs between them."""
+    if text.lstrip()[:1] not in {"{", "["}:
+        return None
+    try:
+        msgspec.json.decode(text)
+        return "\n".join(_literals(text.encode(), key))
+    except (msgspec.DecodeError, InvalidRequest, UnicodeError, RecursionError):
+        return None
 
 
 def _says_something(identifier: str) -> bool:

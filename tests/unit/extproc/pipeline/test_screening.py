@@ -87,7 +87,7 @@ def test_what_no_model_reads_as_text_is_not_read() -> None:
     ]
     assert said(*messages, model="gpt", stream=True, temperature=1) == (
         "What is this?",
-        'search\n{"q":"cats"}',
+        "search\nq\ncats",
         "Cats purr.",
     )
 
@@ -115,6 +115,30 @@ def test_a_tool_is_one_text_so_that_it_is_known_the_next_time() -> None:
 def test_both_values_of_a_key_that_stands_twice_are_read() -> None:
     body = b'{"messages":[{"role":"user","content":"Hi."}],"tools":[{"description":"one","description":"two"}]}'
     assert screening.texts(chat.parse(body)) == ("Hi.", "one\ntwo")
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (
+            json.dumps({"note": ATTACK, "n": [1, {"deep": json.dumps({"er": "x\n"})}]}),
+            f"note\n{ATTACK}\nn\ndeep\ner\nx\n",
+        ),
+        ('["a", "a"]', "a\na"),
+        ("[link](https://example.com) and {braces}", "[link](https://example.com) and {braces}"),
+        ("[1, 2]", "[1, 2]"),
+        ('{"a": "\\ud800"}', '{"a": "\\ud800"}'),
+        ("[" * 5000, "[" * 5000),
+    ],
+)
+def test_a_text_in_json_is_read_without_its_signs(text: str, read: str) -> None:
+    assert said(user(text)) == (read,)
+
+
+def test_what_is_no_text_is_an_invalid_request() -> None:
+    body = b'{"messages":[{"role":"user","content":"Hi."}],"suffix":"\\ud800"}'
+    with pytest.raises(InvalidRequest):
+        screening.texts(chat.parse(body))
 
 
 def test_our_own_question_in_the_state_is_read_and_the_rest_of_it_is_not() -> None:
