@@ -16,8 +16,8 @@ from triton_models.function.numbers import Number
 Call = tuple[str, dict[str, Any]]
 
 _MAX_CALLS = 12
-_AND = r"(?:,\s*(?:and|or|then|as well as)\s+|\s+(?:and|or|as well as|&)\s+|,\s*|\s*;\s*|/)"
-_AND_WORD = re.compile(r"\b(?:and|or|then|as well as)\b|[&;]", re.IGNORECASE)
+_AND = r"(?:,\s*(?:and|then|as well as)\s+|\s+(?:and|as well as|&)\s+|,\s*|\s*;\s*|/)"
+_AND_WORD = re.compile(r"\b(?:and|then|as well as)\b|[&;]", re.IGNORECASE)
 # What may stand between two numbers of a list beside that: units, currencies, brackets and small words.
 _BETWEEN_NUMBERS = re.compile(
     rf"(?:\s?[^\W\d_]+\.?){{0,2}}[)\]]?{_AND}(?:(?:also|for|at|of|in|by|to|the|then|again)\s+){{0,2}}[(\[]?[$€£]?",
@@ -41,6 +41,8 @@ def expanded(calls: Sequence[Call], schemas: Mapping[str, Mapping[str, Any]], ev
         if _incomplete(grown, name, schemas[name]):
             continue
         grown = _pairs(grown, name, properties, evidence)
+        grown = _series(grown, name, evidence)
+        grown = _respectively(grown, name, properties, evidence)
         for parameter, schema in properties.items():
             if schema.get("type") in {"string", "integer", "number"}:
                 grown = _over(grown, name, parameter, schema, evidence)
@@ -107,6 +109,10 @@ def _pairs(calls: list[Call], name: str, properties: Mapping[str, Any], evidence
     numeric = [key for key in properties if _is_number(own[0].get(key))]
     if len(numeric) < 2:
         return calls
+    if groups := _groups(evidence, own[0], numeric):
+        kept = [call for call in calls if call[0] != name]
+        made = ({key: _like(own[0][key], value) for key, value in zip(numeric, group, strict=True)} for group in groups)
+        return [*kept, *((name, {**own[0], **values}) for values in made)]
     for run in _number_runs(evidence):
         values = [number.value for number in run]
         size = len(numeric)
@@ -122,6 +128,78 @@ def _pairs(calls: list[Call], name: str, properties: Mapping[str, Any], evidence
         ]
         return [*calls, *((name, arguments) for arguments in more)]
     return calls
+
+
+def _groups(evidence: Evidence, arguments: Mapping[str, Any], numeric: Sequence[str]) -> list[list[float]]:
+    """The groups of "(45, 60) and (81, 63)", each of as many numbers as the call has, and the call's among them."""
+    spans = [match.span() for match in re.finditer(r"\([^()]*\)", evidence.text)]
+    inside = [[n.value for n in evidence.numbers if start < n.start < end] for start, end in spans]
+    groups = [values for values in inside if values]
+    said = {value for values in groups for value in values}
+    fit = len(groups) > 1 and all(len(values) == len(numeric) for values in groups)
+    return groups if fit and all(float(arguments[key]) in said for key in numeric) else []
+
+
+def _series(calls: list[Call], name: str, evidence: Evidence) -> list[Call]:
+    """ "85 kg and 175 cm, 60 kg and 160 cm, 90 kg and 185 cm", where two calls took the first two pairs: the third.
+
+    The numbers that vary from call to call must come in the same order in each of them, each before the same word.
+    """
+    own = [arguments for called, arguments in calls if called == name]
+    varying = [key for key in own[0] if len({str(each.get(key)) for each in own}) > 1]
+    if len(own) < 2 or not varying or not all(_is_number(each.get(key)) for each in own for key in varying):
+        return calls
+    found = evidence.numbers
+    places: list[int] = []
+    order: list[str] = []
+    for arguments in own:
+        start = places[-1] + 1 if places else 0
+        taken: dict[str, int] = {}
+        for index in range(start, len(found)):
+            key = next((k for k in varying if k not in taken and found[index].value == float(arguments[k])), None)
+            if key:
+                taken[key] = index
+        places += sorted(taken.values())
+        ordered = sorted(taken, key=lambda key: taken[key])
+        order = order or ordered
+        if ordered != order or len(ordered) != len(varying):
+            return calls
+    size = len(order)
+    units = [_word_behind(evidence, found[place]) for place in places[:size]]
+    left = [number for number in found[places[-1] + 1 :] if _word_behind(evidence, number) in units]
+    more: list[Call] = []
+    for start in range(0, len(left) - size + 1, size):
+        chunk = left[start : start + size]
+        if [_word_behind(evidence, number) for number in chunk] != units:
+            break
+        values = {key: _like(own[-1][key], number.value) for key, number in zip(order, chunk, strict=True)}
+        more.append((name, {**own[-1], **values}))
+    return [*calls, *(call for call in more if call not in calls)]
+
+
+def _word_behind(evidence: Evidence, number: Number) -> str:
+    match = re.compile(r"\s?([^\W\d]+)").match(evidence.text, number.end)
+    return match[1].casefold() if match else ""
+
+
+def _respectively(calls: list[Call], name: str, properties: Mapping[str, Any], evidence: Evidence) -> list[Call]:
+    """ "Drama and Comedy of 2010 and 2012 respectively": the elements of lists of one length, side by side."""
+    own = [arguments for called, arguments in calls if called == name]
+    if len(own) != 1 or "respectively" not in evidence.text.casefold():
+        return calls
+    lists = {
+        key: elements
+        for key, value in own[0].items()
+        if (properties.get(key) or {}).get("type") in {"string", "integer", "number"}
+        for elements in list(_lists([value], evidence))[:1]
+        if _fit(elements, properties[key])
+    }
+    lengths = {len(elements) for elements in lists.values()}
+    if len(lists) < 2 or len(lengths) != 1:
+        return calls
+    made = [(name, {**own[0], **dict(zip(lists, row, strict=True))}) for row in zip(*lists.values(), strict=True)]
+    first = calls.index((name, own[0]))
+    return [*calls[:first], *made, *calls[first + 1 :]]
 
 
 def _lists(given: Sequence[Any], evidence: Evidence) -> Iterator[tuple[Any, ...]]:

@@ -13,7 +13,7 @@ from typing import Any
 from triton_models.function.evidence import Evidence, leaves
 
 MAX_PARTS = 5
-_SENTENCE = re.compile(r"(?<=[.?!;])[\"']?\s+(?=[\"'A-Z0-9])|\n+")
+_SENTENCE = re.compile(r"(?<=[.?!;])[\"']?\s+(?=[\"'A-Z0-9])|\n+|,?\s+(?:and\s+)?(?:then|finally|followed by|also)\b")
 # What a value of an argument looks like before any schema is known: a number, a quotation, a name.
 _SALIENT = re.compile(
     r"(?<!\w)'[^'\n]{2,80}'(?!\w)|\"[^\"\n]{2,80}\"|(?<![\w.])[$€£]?\d[\w.,:/-]*|"
@@ -38,7 +38,7 @@ def unused(evidence: Evidence, calls: Sequence[Mapping[str, Any]]) -> int:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences that name values; none where there are not at least two of them."""
+    """The sentences, and clauses that go on to something else, that name values; none where fewer than two do."""
     said = [each.strip() for each in _SENTENCE.split(text)]
     naming = [each for each in said if _SALIENT.search(each)]
     return naming if 2 <= len(naming) <= MAX_PARTS else []

@@ -98,3 +98,27 @@ def test_a_call_that_lacks_a_required_value_is_not_multiplied() -> None:
 def test_a_list_too_long_to_be_meant_is_left_alone() -> None:
     text = ", ".join(str(number) for number in range(10, 40)) + " and 40"
     assert grown(text, {"n": 10}) == [{"n": 10}]
+
+
+def test_a_series_that_stopped_early_goes_on() -> None:
+    text = (
+        "the first weighs 85 kg and has 175 cm, the second 60 kg and 160 cm, the third 90 kg and 185 cm, within 2 days"
+    )
+    made = [{"n": 85, "m": 175}, {"n": 60, "m": 160}]
+    assert grown(text, *made) == [*made, {"n": 90, "m": 185}]
+    assert grown(text, {"n": 85, "m": 160}, {"n": 60, "m": 175}) == [{"n": 85, "m": 160}, {"n": 60, "m": 175}]
+
+
+def test_groups_in_brackets_are_calls_even_where_the_model_mixed_them() -> None:
+    expected = [{"n": 45, "m": 60}, {"n": 81, "m": 63}]
+    assert grown("the pairs (45, 60) and (81, 63)", {"n": 45, "m": 63}) == expected
+
+
+def test_respectively_puts_the_elements_side_by_side() -> None:
+    text = "Drama and Comedy of 2010 and 2012 respectively"
+    expected = [{"place": "Drama", "n": 2010}, {"place": "Comedy", "n": 2012}]
+    assert grown(text, {"place": "Drama", "n": 2010}) == expected
+
+
+def test_an_or_is_no_list() -> None:
+    assert grown("roots, real or complex", {"place": "real"}) == [{"place": "real"}]
