@@ -38,6 +38,10 @@ class Evidence:
         parts = list(value.values()) if isinstance(value, Mapping) else value
         return bool(parts) and all(self.says(part) for part in parts)
 
+    def hints(self, value: str) -> bool:
+        """The text says a word of `value`."""
+        return any(_stem(word) in self._words for word in _spoken(value))
+
     def _says_text(self, value: str) -> bool:
         if match := _ISO_DATE.match(value):
             return self._says_date(*(int(group) for group in match.groups()))

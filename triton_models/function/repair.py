@@ -87,6 +87,22 @@ def _whole_list(value: Any, name: str, declared: Mapping[str, Any], evidence: Ev
     return [int(n.value) if whole and n.value.is_integer() else n.value for n in runs[0]]
 
 
+def _choices(value: Any, name: str, declared: Mapping[str, Any], evidence: Evidence) -> Any:
+    """Of the words that may be chosen those that the text says, where it says any; each once."""
+    if not isinstance(value, list):
+        choices = [each for each in declared.get("enum") or [] if isinstance(each, str)]
+        said = [each for each in choices if evidence.says(each)]
+        return said[0] if len(said) == 1 and isinstance(value, str) and not evidence.says(value) else value
+    unique = [each for index, each in enumerate(value) if each not in value[:index] or not isinstance(each, str)]
+    items = declared.get("items") or {}
+    choices = [each for each in items.get("enum") or declared.get("enum") or [] if isinstance(each, str)]
+    said = [each for each in choices if evidence.says(each)]
+    if not said:
+        return unique
+    kept = [each for each in unique if each not in choices or evidence.hints(each)]
+    return kept + [each for each in said if each not in kept]
+
+
 def _runs(evidence: Evidence) -> list[list[Number]]:
     """Numbers parted by commas alone, as in [3, 4, 5] or $100, $40, $60."""
     runs: list[list[Number]] = []
@@ -114,6 +130,7 @@ _RULES: tuple[Callable[[Any, str, Mapping[str, Any], Evidence], Any], ...] = (
     _as_written,
     _whole_number,
     _whole_list,
+    _choices,
     _as_pattern,
 )
 

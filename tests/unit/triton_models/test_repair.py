@@ -74,3 +74,16 @@ def test_the_only_open_count_takes_the_only_number_that_is_left() -> None:
     given = {"topic": "jogging", "year": 2020}
     assert repaired(given, schema, Evidence("three facts on jogging in 2020")) == {**given, "limit": 3}
     assert repaired(given, schema, Evidence("3 or 4 facts on jogging in 2020")) == given
+
+
+def test_of_the_choices_those_count_that_the_text_says() -> None:
+    features = {"type": "array", "items": {"type": "string", "enum": ["Camping", "Scenic View", "Fishing", "Dog Park"]}}
+    text = "a park with camping and scenic views"
+    assert one(text, ["Camping", "Camping", "Fishing"], **features) == ["Camping", "Scenic View"]
+    assert one("a park with dogs", ["Dog Park", "Fishing"], **features) == ["Dog Park", "Fishing"]
+    colour = {"type": "string", "enum": ["red", "blue"]}
+    assert one("the blue one", "red", **colour) == "blue"
+    assert one("red or blue", "red", **colour) == "red"
+    assert one("some colour", "red", **colour) == "red"
+    assert one("fish and fish", ["fish", "fish"], type="array") == ["fish"]
+    assert one("2 and 2", [2, 2], type="array") == [2, 2]
