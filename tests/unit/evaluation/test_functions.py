@@ -1,0 +1,90 @@
+"""The measurement of function calling: what counts as exact, and what a table says."""
+
+from typing import Any
+
+from evaluation import bfcl
+from evaluation.bfcl import Row
+from evaluation.functions import Outcome, halves, line, outcome, sample
+from extproc.contract import Items, ParameterType
+from extproc.inference.roles import FunctionCall
+from extproc.pipeline.function import Ask, Calls, NoCall
+from tests.unit.extproc.fakes import FakeModels
+
+WEATHER: dict[str, Any] = {
+    "name": "weather.get",
+    "description": "weather",
+    "parameters": {
+        "type": "dict",
+        "properties": {
+            "city": {"type": "string", "description": "City"},
+            "days": {"type": "array", "items": {"type": "integer"}, "description": "Days"},
+            "unit": {"type": "string", "description": "Unit", "enum": ["C", "F"], "default": "C"},
+            "at": {"type": "dict", "description": "Where.", "properties": {"x": {"type": "float", "description": "X"}}},
+        },
+        "required": ["city"],
+    },
+}
+
+
+class FakeChecker(bfcl.Checker):
+    """Compares; the real one comes from a package."""
+
+    def __init__(self) -> None:
+        pass
+
+    def error(self, row: Row, calls: Any) -> str:
+        return "" if [{name: dict(given)} for name, given in calls] == list(row.answers or ()) else "wrong"
+
+
+def row(answers: Any) -> Row:
+    return Row(
+        "x",
+        "simple_python",
+        ({"role": "user", "content": "weather in Oslo"},),
+        (bfcl.target(WEATHER),),
+        [WEATHER],
+        answers,
+    )
+
+
+def test_a_function_becomes_a_target_as_a_user_would_declare_it() -> None:
+    city, days, unit, at = bfcl.target(WEATHER).parameters
+    assert (city.type, city.required) == (ParameterType.STR, True)
+    assert days.items == Items(type=ParameterType.INT)
+    assert (unit.enum, unit.default_json, unit.required) == (("C", "F"), '"C"', False)
+    assert (at.type, at.description) == (ParameterType.DICT, "Where. Keys: x (float): X")
+
+
+async def test_a_call_is_exact_and_a_question_never_is() -> None:
+    answers = [{"weather.get": {"city": "Oslo", "unit": "C"}}]
+    models = FakeModels(calls=(FunctionCall("weather.get", {"city": "Oslo"}),))
+    made = await outcome(models, FakeChecker(), row(answers))
+    assert (made.kind, made.exact, made.right_names) == (Calls, True, True)
+    asked = await outcome(FakeModels(calls=(FunctionCall("weather.get", {}),)), FakeChecker(), row(answers))
+    assert (asked.kind, asked.exact) == (Ask, False)
+
+
+async def test_where_nothing_fits_whatever_is_no_call_is_right() -> None:
+    assert (await outcome(FakeModels(), FakeChecker(), row(None))).exact
+    assert (await outcome(FakeModels(calls=(FunctionCall("weather.get", {}),)), FakeChecker(), row(None))).exact
+    called = FakeModels(calls=(FunctionCall("weather.get", {"city": "Oslo"}),))
+    assert not (await outcome(called, FakeChecker(), row(None))).exact
+
+
+def test_the_halves_and_the_samples_are_always_the_same() -> None:
+    rows = [row(None)] * 5
+    assert [len(half) for half in halves(rows)] == [3, 2]
+    assert sample(rows, 9) == rows
+    assert len(sample(rows, 2)) == 2
+
+
+def test_a_line_says_shares() -> None:
+    outcomes = [
+        Outcome(Calls, exact=True, right_names=True, ms=1.0),
+        Outcome(Calls, exact=False, right_names=True, ms=2.0),
+        Outcome(Ask, exact=False, right_names=False, ms=3.0),
+        Outcome(NoCall, exact=False, right_names=False, ms=9.0),
+    ]
+    assert line("simple_python", "test", outcomes) == [
+        "simple_python", "test", 4, 0.25, 0.5, 0.5, 0.25, 0.25, 0.0, "2",
+    ]  # fmt: skip
