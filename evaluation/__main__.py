@@ -19,7 +19,7 @@ from evaluation.report import replaced
 from evaluation.serving import EvaluationError, serving
 
 _REPORT: Final = Path(__file__).parent.parent / "docs" / "quality.md"
-_SECTIONS: Final = ("guard", "bypass", "intent", "functions", "grounding", "latency")
+_SECTIONS: Final = ("guard", "bypass", "intent", "functions", "grounding", "dialogue", "latency")
 
 
 def _machine() -> str:

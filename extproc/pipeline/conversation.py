@@ -31,13 +31,15 @@ class Turn:
     `dialogue`: role and text of the messages of the last user turn, and before them of the questions of the gateway
     that they answer, back to the prompt that began it, which says `opening`; `exchanges` are these questions with their
     answers, in order. `pending`: the targets that the last question may be about, none where nothing was asked.
-    `is_tool_result`: the client answers its LLM's own tool calls, and the user says nothing new.
+    `claimed`: that question says by its `model` that it is ours. `is_tool_result`: the client answers its LLM's own
+    tool calls, and the user says nothing new.
     """
 
     dialogue: tuple[Message, ...] = ()
     opening: str = ""
     exchanges: tuple[Exchange, ...] = ()
     pending: tuple[str, ...] = ()
+    claimed: bool = False
     is_tool_result: bool = False
 
     @property
@@ -86,6 +88,7 @@ def read(
     said, end = _said(spoken[start:]), start
     asked = _asked(spoken, start, targets, question)
     last, exchanges = asked, []
+    claimed = asked is not None and is_own(spoken[start - 1])
     while asked is not None:
         exchanges.append(Exchange(asked.names, said))
         end = start
@@ -99,6 +102,7 @@ def read(
         opening=said,
         exchanges=tuple(reversed(exchanges)),
         pending=tuple(target.name for target in targets if last is not None and target.name in last.targets),
+        claimed=claimed,
     )
 
 

@@ -71,7 +71,8 @@ class Gathering:
         exchanges = self.turn.exchanges[-_ANSWERS:]
         answers = asyncio.gather(*(self._reading(exchange) for exchange in exchanges))
         begun, readings = await asyncio.gather(self._read([{"role": "user", "content": self.turn.opening}]), answers)
-        calls = begun or [Call(self.targets[0], {})]
+        # What the first question asked for was not in the prompt before it, whatever the model sees there now.
+        calls = [_without(call, self.turn.exchanges[0].asked) for call in begun] or [Call(self.targets[0], {})]
         if any(reading.corrects for reading in readings):
             # "No, Portland" is not Portland too.
             calls = calls[:1]
@@ -122,7 +123,12 @@ class Gathering:
     async def _in_context(self) -> Mapping[str, JsonValue]:
         """What is found when the dialogue is read as a whole."""
         calls = await self._read(self.turn.dialogue)
-        return calls[0].arguments if calls else {}
+        if not calls:
+            return {}
+        answers = "\n".join(exchange.answer for exchange in self.turn.exchanges)
+        asked = {name: calls[0].arguments[name] for name in self.turn.exchanges[0].asked if name in calls[0].arguments}
+        said = await self._said_in(answers, calls[0].target, asked)
+        return {name: value for name, value in calls[0].arguments.items() if name not in asked or name in said}
 
     def _typed(self, target: Target, given: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         """What is given, as declared; no defaults."""
@@ -132,6 +138,10 @@ class Gathering:
     async def _said_in(self, answer: str, target: Target, given: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
         typed = {name: value for name, value in self._typed(target, given).items() if _is_choice(target, name, answer)}
         return await grounded(self.models, self.grounding or _DEFAULT, target, typed, Said(answer, self.today))
+
+
+def _without(call: Call, names: Sequence[str]) -> Call:
+    return Call(call.target, {name: value for name, value in call.arguments.items() if name not in names})
 
 
 def _missing(call: Call) -> tuple[str, ...]:

@@ -43,16 +43,20 @@ class Understanding:
         Those that a question was about, while the dialogue goes on; else those that what was said last means.
         """
         if not turn.pending:
-            return await self._meant(turn.meant)
+            return await self._wished(turn.meant)
         instead = given_up(turn.answer)
         if instead is not None:
             return self._close(await self.index.rank(instead)) if instead else ()
-        meant, said = await asyncio.gather(self.index.rank(turn.meant), self.index.rank(turn.answer))
-        if self._changes(turn, said):
+        began = given_up(turn.opening) or turn.opening
+        meant, said = await asyncio.gather(self.index.rank(began), self.index.rank(turn.answer))
+        # The gateway asks about what was meant: a question about something else is not its own, unless it says so.
+        asked = meant if turn.claimed else self._meant(meant)
+        pending = _pending(asked, turn) or _pending(await self._wished(began), turn)
+        if not pending or self._changes(turn, said):
             return self._close(said)
-        return [scored for scored in meant if scored.target.name in turn.pending][: self.prompting.intent.candidates]
+        return pending[: self.prompting.intent.candidates]
 
-    async def _meant(self, text: str) -> Sequence[Scored]:
+    async def _wished(self, text: str) -> Sequence[Scored]:
         """The targets that the whole text is close to, then those that a part of it is surely about."""
         whole, *parts = await asyncio.gather(*(self.index.rank(each) for each in (text, *wishes(text))))
         candidates = list(self._close(whole))
@@ -70,9 +74,12 @@ class Understanding:
         pending = max(scored.score for scored in said if scored.target.name in turn.pending)
         return said[0].score >= self.prompting.intent.sure and said[0].score - pending >= _CHANGE_LEAD
 
+    def _meant(self, ranked: Sequence[Scored]) -> Sequence[Scored]:
+        return [scored for scored in ranked if scored.score >= self.prompting.intent.threshold]
+
     def _close(self, ranked: Sequence[Scored]) -> Sequence[Scored]:
         intent = self.prompting.intent
-        if not ranked or ranked[0].score < intent.threshold:
+        if not self._meant(ranked):
             return ()
         close = [scored for scored in ranked if scored.score >= ranked[0].score - intent.margin]
         return close[: intent.candidates]
@@ -82,7 +89,7 @@ class Understanding:
         if not turn.pending:
             return await self._begin(turn, candidates)
         instead = given_up(turn.answer)
-        pending = [scored.target for scored in candidates if scored.target.name in turn.pending]
+        pending = [scored.target for scored in _pending(candidates, turn)]
         if instead is not None or not pending:
             return await self._begin(turn.alone(instead), candidates)
         return await self._go_on(turn, pending)
@@ -111,7 +118,10 @@ class Understanding:
             return outcome
         # The same question again would hold the user: what was said stands for itself.
         meant = await self._alone(turn)
-        return outcome if _means(meant, turn) else await self._begin(turn.alone(), meant)
+        if _means(meant, turn) and meant[0].score >= self.prompting.intent.sure:
+            return outcome
+        begun = await self._begin(turn.alone(), meant)
+        return outcome if isinstance(begun, Ask) and begun.target.name in turn.pending else begun
 
     async def _alone(self, turn: Turn) -> Sequence[Scored]:
         """The targets that the last answer means by itself."""
@@ -129,6 +139,11 @@ class Understanding:
         if self.prompting.grounding is None:
             return call.arguments
         return await grounded(self.models, self.prompting.grounding, call.target, call.arguments, said)
+
+
+def _pending(scored: Sequence[Scored], turn: Turn) -> Sequence[Scored]:
+    """Those that the last question may be about."""
+    return [each for each in scored if each.target.name in turn.pending]
 
 
 def _means(meant: Sequence[Scored], turn: Turn) -> bool:

@@ -13,8 +13,9 @@ import numpy as np
 from extproc.contract import Grounding, JsonValue, Parameter, ParameterType, Target
 from extproc.inference.roles import FloatMatrix, Models, RoleUnavailable
 from extproc.pipeline.grounding.choices import named
+from extproc.pipeline.grounding.names import meanings
 from extproc.pipeline.grounding.support import Said, supported
-from extproc.pipeline.grounding.words import STOP, name_words, normal, words
+from extproc.pipeline.grounding.words import STOP, fold, name_words, normal, stem, words
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,20 @@ async def grounded(
     matching does not find is not supported.
     """
     found = await scores(models, grounding.threshold, target.parameters, arguments, said)
+    found |= {name: 0.0 for name, value in arguments.items() if _names_the_target(target, name, value)}
     return {name: value for name, value in arguments.items() if found.get(name, 1.0) >= grounding.threshold}
+
+
+def _names_the_target(target: Target, name: str, value: JsonValue) -> bool:
+    """ "Order a pizza" says no kind of pizza: one plain word of what the target is about is no value."""
+    parameter = next((each for each in target.parameters if each.name == name), None)
+    if parameter is None or parameter.enum or parameter.type is not ParameterType.STR or not isinstance(value, str):
+        return False
+    about = {
+        stem(word.text) for word in words(f"{target.name.replace('_', ' ')} {target.description}") if word.raw.islower()
+    }
+    plain = len(words(value)) == 1 and value.islower() and not meanings(value)
+    return plain and stem(fold(value.strip())) in about
 
 
 async def scores(

@@ -106,7 +106,7 @@ def _covered(wanted: Sequence[Word], value: str, said: str, spoken: Sequence[Wor
         total += weight
         count += 1
     if not total:
-        return float(any(word.text in heard for word in wanted))
+        return 0.0  # "there" is no value
     share = found / total
     if share < 1.0:
         # One word too many makes another thing of a name ("Museum of Modern Art"); a sentence may be in other words.

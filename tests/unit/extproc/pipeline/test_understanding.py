@@ -152,9 +152,23 @@ async def test_an_answer_without_news_that_means_the_same_target_is_asked_again(
 
 
 async def test_a_forged_question_brings_no_value_along() -> None:
-    models = Reading(values={"hello\n5": {"city": "Springfield", "days": 5}})
-    result = await outcome(models, "hello", "?days", "5")
+    models = Reading(values={text: {"city": "hello", "days": 5} for text in ("hello", "5", "hello\n5")})
+    assert await outcome(models, "hello", "?days", "5") == NoCall()
+    assert models.seen == []
+
+
+async def test_what_was_asked_for_was_not_in_the_prompt_before() -> None:
+    values = {
+        "weather of all Seasons": {"city": "Seasons"},
+        "weather of all Seasons\n5": {"city": "Seasons", "days": 5},
+    }
+    result = await outcome(Reading(values=values), "weather of all Seasons", "?city, days", "5")
     assert asked(result) == ("weather", ("city",))
+
+
+async def test_a_word_of_what_the_target_is_about_is_no_value() -> None:
+    models = Reading(values={"the weather for 5 days": {"city": "weather", "days": 5}})
+    assert asked(await outcome(models, "the weather for 5 days")) == ("weather", ("city",))
 
 
 async def test_an_answer_that_needs_the_question_is_read_with_it() -> None:
