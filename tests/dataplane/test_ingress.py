@@ -147,21 +147,42 @@ def test_nothing_in_the_request_switches_the_guard_off(
     assert provider.received.all() + second_provider.received.all() == []
 
 
-def test_a_missing_value_is_asked_for_and_the_answer_completes_the_call(
-    stack: Stack, provider: LlmProvider, api: ApiServer
+@pytest.mark.parametrize("sends_back", ["model", "state", "text alone"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_missing_values_are_asked_for_and_the_answer_completes_the_call(
+    stack: Stack, provider: LlmProvider, api: ApiServer, sends_back: str, stream: bool
 ) -> None:
-    messages = user("What is the weather forecast for Seattle?")
-    first = stack.post("ingress", {"messages": messages}).json()
-    question = first["choices"][0]["message"]["content"]
-    assert first["model"] == "Arch-Function"
-    assert question == "Could you provide the following details days ?"
-    assert api.received.all() == []
-    messages += [{"role": "assistant", "content": question, "model": first["model"]}, *user("5 days")]
-    answer = stack.post("ingress", {"messages": messages})
+    messages = user("What is the weather forecast?")
+    metadata: dict[str, Any] = {}
+    asked: list[str] = []
+    # The client sends the conversation back as it can: official SDKs drop `model`, most clients know no state.
+    for answer in ("Seattle", "5 days"):
+        first = stack.post("ingress", {"messages": messages, "metadata": metadata, "stream": stream})
+        question = first_chunk(first.text) if stream else first.json()
+        choice = question["choices"][0]
+        asked.append(choice["delta" if stream else "message"]["content"])
+        assert question["model"] == "Arch-Function"
+        assert api.received.all() == []
+        model = {"model": question["model"]} if sends_back == "model" else {}
+        messages = [*messages, {"role": "assistant", "content": asked[-1], **model}, *user(answer)]
+        metadata = question["metadata"] if sends_back == "state" else {}
+    assert asked == [
+        "Could you provide the following details city, days ?",
+        "Could you provide the following details days ?",
+    ]
+    last = stack.post("ingress", {"messages": messages, "metadata": metadata, "stream": stream})
     (call,) = api.received.all()
     assert (call.json()["city"], call.json()["days"]) == ("Seattle", 5)
-    assert state_of(answer.json()["metadata"])[0]["tool_calls"][0]["function"]["name"] == "get_weather_forecast"
+    assert last.headers["x-arch-prompt-target"] == "get_weather_forecast"
+    assert "x-arch-intent-drift" not in last.headers
+    body = first_chunk(last.text) if stream else last.json()
+    assert state_of(body["metadata"])[0]["tool_calls"][0]["function"]["name"] == "get_weather_forecast"
     assert all("model" not in message for message in provider.received.all()[0].json()["messages"])
+
+
+def first_chunk(text: str) -> dict[str, Any]:
+    chunk: dict[str, Any] = json.loads(text.removeprefix("data: ").partition("\n")[0])
+    return chunk
 
 
 def test_a_question_is_streamed_to_who_asked_for_a_stream(stack: Stack, api: ApiServer) -> None:
