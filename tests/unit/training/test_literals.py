@@ -1,0 +1,25 @@
+from training.literals import assigned, texts
+
+SOURCE = """
+import somewhere
+A = "one"
+B = [f"{A} two", A + " three", "-" * 3]
+C = somewhere.read()
+class K:
+    D = (A, "four")
+    E = [call()]
+"""
+
+
+def test_literals_are_read_and_nothing_is_run() -> None:
+    found = {(owner, name): value for owner, name, value in assigned(SOURCE)}
+    assert found == {
+        ("", "A"): "one",
+        ("", "B"): ["one two", "one three", "---"],
+        ("K", "D"): ["one", "four"],
+    }
+
+
+def test_only_strings_of_lists_are_texts() -> None:
+    assert texts(["a", 1, None, "b"]) == ["a", "b"]
+    assert texts("a") == []

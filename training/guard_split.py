@@ -1,0 +1,52 @@
+"""Which of the guard's texts are learnt from, and which are kept apart. Used by guard_texts.py and guard_head.py."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+FOLDS = 7
+NORMAL = ("requests", "questions", "long", "tools", "mailboxes")
+
+_SHINGLE = 6  # words
+_ALIKE = 0.25  # of the shorter text's shingles
+
+
+def place(text: str) -> float:
+    """0 to 1, by the text's hash: a draw that stays the same when other texts come or go."""
+    return _hash(text) / 2**256
+
+
+def fold(text: str) -> int:
+    """A text's fold, by its hash."""
+    return _hash(text) % FOLDS
+
+
+def _hash(text: str) -> int:
+    return int(hashlib.sha256(text.encode()).hexdigest(), 16)
+
+
+def clusters(texts: Sequence[str]) -> list[int]:
+    """For each text the number of the first one that it is alike, directly or over others: itself where none is."""
+    parents = list(range(len(texts)))
+
+    def first(index: int) -> int:
+        while parents[index] != index:
+            index = parents[index]
+        return index
+
+    holders: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    sizes = []
+    for index, text in enumerate(texts):
+        words = text.lower().split()
+        shingles = {tuple(words[start : start + _SHINGLE]) for start in range(max(1, len(words) - _SHINGLE + 1))}
+        sizes.append(len(shingles))
+        shared = Counter(other for shingle in shingles for other in holders[shingle])
+        for other, count in shared.items():
+            if count >= _ALIKE * min(sizes[index], sizes[other]):
+                low, high = sorted((first(index), first(other)))
+                parents[high] = low
+        for shingle in shingles:
+            holders[shingle].append(index)
+    return [first(index) for index in range(len(texts))]
