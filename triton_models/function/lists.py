@@ -16,7 +16,7 @@ from triton_models.function.numbers import Number
 Call = tuple[str, dict[str, Any]]
 
 _MAX_CALLS = 12
-_AND = r"(?:,\s*(?:and|then|as well as)\s+|\s+(?:and|as well as|&)\s+|,\s*|\s*;\s*|/)"
+_AND = r"(?:,\s*(?:and|then|as well as)\s+|\s+(?:and|as well as|&)\s+|,\s*|\s*;\s*)"
 _AND_WORD = re.compile(r"\b(?:and|then|as well as)\b|[&;]", re.IGNORECASE)
 # What may stand between two numbers of a list beside that: units, currencies, brackets and small words.
 _BETWEEN_NUMBERS = re.compile(

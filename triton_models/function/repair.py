@@ -18,6 +18,8 @@ _DATE_PATTERN = re.compile(r"\b(?:(?:YYYY|MM|DD)[-/.]){2}(?:YYYY|MM|DD)\b", re.I
 _PERCENT = re.compile(r"percent|%", re.IGNORECASE)
 # What is a share of one, unless its description speaks of percent.
 _SHARE = re.compile(r"rate|yield|return|interest|ratio|probability|fraction|decimal|share|proportion", re.IGNORECASE)
+# An example that settles it, whatever else the description says of percent: "0.05 for 5%".
+_FRACTION = re.compile(r"\b0?\.\d|decimal|fraction", re.IGNORECASE)
 _COUNT = re.compile(r"\b(?:number of|how many|count|limit|quantity|amount of)\b", re.IGNORECASE)
 _NEGATION = re.compile(r"\b(?:no|not|non|without|never|don't|exclude|excluding|skip|except)\b[\s-]*(?:\w+\s){0,2}$")
 _MAX_LOST = 3
@@ -42,7 +44,7 @@ def _as_share(value: Any, name: str, declared: Mapping[str, Any], evidence: Evid
         return value
     said = [number.value for number in evidence.numbers if number.percent]
     about = f"{name.replace('_', ' ')} {declared.get('description') or ''}"
-    if _PERCENT.search(about):
+    if _PERCENT.search(about) and not _FRACTION.search(about):
         return next((number for number in said if _near(number / 100, value) and not _near(number, value)), value)
     if _SHARE.search(about) and any(_near(number, value) for number in said):
         return round(value / 100, 12)
@@ -58,6 +60,19 @@ def _as_written(value: Any, name: str, declared: Mapping[str, Any], evidence: Ev
     words = {match[0] for match in re.finditer(rf"[\w.-]*{re.escape(value)}[\w.-]*", evidence.text)}
     whole = [word.strip(".-") for word in words]
     return whole[0] if len(whole) == 1 and 0 < len(whole[0]) - len(value) <= _MAX_LOST else value
+
+
+def _bare(value: Any, name: str, declared: Mapping[str, Any], evidence: Evidence) -> Any:
+    """Without the article, and without the noun that the parameter is named after: "renewable energy" is the energy
+    type "renewable". Capitals are names: "New York City", "The Hague".
+    """
+    if not isinstance(value, str) or declared.get("enum"):
+        return value
+    words = re.sub(r"^(?:the|an?)\s+(?=\w)", "", value).split(" ")
+    named = {word.casefold().rstrip("s") for word in re.findall(r"[A-Z]?[a-z]+", name)}
+    while len(words) == 2 and words[-1].islower() and words[-1].rstrip("s") in named:
+        words.pop()
+    return " ".join(words)
 
 
 def _whole_number(value: Any, name: str, declared: Mapping[str, Any], evidence: Evidence) -> Any:
@@ -128,6 +143,7 @@ def _as_pattern(value: Any, name: str, declared: Mapping[str, Any], evidence: Ev
 _RULES: tuple[Callable[[Any, str, Mapping[str, Any], Evidence], Any], ...] = (
     _as_share,
     _as_written,
+    _bare,
     _whole_number,
     _whole_list,
     _choices,

@@ -19,6 +19,7 @@ def test_a_percentage_is_a_share_for_a_rate_and_a_number_where_the_description_s
     assert one("at 8%", 0.08, **rate) == 0.08
     assert one("at 8", 8.0, **rate) == 8.0
     assert one("at 8%", 0.08, type="number", description="The rate in percent") == 8.0
+    assert one("at 8%", 8.0, type="number", description="The rate in percent, 0.08 for 8%") == 0.08
     assert one("humidity of 60%", 60.0, type="number", description="Humidity") == 60.0
 
 
@@ -87,3 +88,16 @@ def test_of_the_choices_those_count_that_the_text_says() -> None:
     assert one("some colour", "red", **colour) == "red"
     assert one("fish and fish", ["fish", "fish"], type="array") == ["fish"]
     assert one("2 and 2", [2, 2], type="array") == [2, 2]
+
+
+def test_articles_and_the_noun_of_the_parameter_are_no_part_of_a_value() -> None:
+    schema = {
+        "properties": {"energy_type": {"type": "string"}, "city": {"type": "string"}, "topic": {"type": "string"}}
+    }
+    given = {"energy_type": "renewable energy", "city": "New York City", "topic": "the theory of evolution"}
+    kept = {"energy_type": "renewable", "city": "New York City", "topic": "theory of evolution"}
+    assert repaired(given, schema, Evidence("anything")) == kept
+    assert repaired({"city": "The Hague", "energy_type": "energy"}, schema, Evidence("")) == {
+        "city": "The Hague",
+        "energy_type": "energy",
+    }
