@@ -235,10 +235,10 @@ with two digits exchanged, one more, one less or tenfold; the opposite truth val
 text and lists a right value of another prompt, of a parameter of the same name where there is one. A wrong value that
 was said after all (it stands in the prompt, or is right for another parameter) is drawn again: which of two cities is
 the destination is the function model's to know. Of the arguments every other one is the dev half, which the matching
-was written on. live_simple is what users wrote, never looked at for this; many of its right values nobody said (a
-user's id from a system prompt, a country for its capital). *Written set*: `evaluation/grounding_cases.yaml`, 100
-values in other words and 100 subtly wrong ones, written before the matching by the same author; its dev part of 60
-was looked at meanwhile, its test part of 140 was not."""
+was written on. live_simple is what users wrote; of its dev half the enums and the free texts were looked at. Many of
+its right values nobody said (a user's id from a system prompt, a country for its capital). *Written set*:
+`evaluation/grounding_cases.yaml`, 100 values in other words and 100 subtly wrong ones, written before the matching by
+the same author; its dev part of 60 was looked at meanwhile, its test part of 140 was not."""
 
 _CURVE: Final = "Matching gives 0 or 1 for most values, so the threshold matters little. The default is 0.5."
 
