@@ -26,12 +26,10 @@ from triton_models.embed.encoder import WIDTH as EMBED_WIDTH
 from triton_models.embed.encoder import Encoder
 from triton_models.guard.classifier import WIDTH as CLASSIFIER_WIDTH
 from triton_models.guard.classifier import Classifier
+from triton_models.guard.detector import OVERLAP, WINDOW
 from triton_models.guard.windows import windows
 
 ROW = EMBED_WIDTH + CLASSIFIER_WIDTH + 1
-# Longer than the guard's own: the head was learnt before short windows proved better at judging. Whether it would be
-# better still if it learnt from those is not known.
-WINDOW, OVERLAP = 192, 32
 _EVERY = 200  # texts between two writings of the index
 
 

@@ -11,11 +11,12 @@ from triton_models.guard.classifier import Classifier
 from triton_models.guard.head import Head, load_head
 from triton_models.guard.windows import windows
 
-# In NanoGuard's tokens, about 200 characters; MiniLM's are fewer, so that both read a window whole. One sentence of
-# attack drowns in a longer one, pooling over tokens or not: of generated attacks within documents, windows of 192 found
-# .56, 96 found .52, 64 find .80.
-WINDOW = 64
-OVERLAP = 20
+# All in NanoGuard's tokens; MiniLM's are fewer, so that both read a window whole. MiniLM alone reads long windows,
+# which cost least a token, and clears most. What it does not clear is judged again in short ones: one sentence of
+# attack drowns in a long one, pooling over tokens or not. Of generated attacks within documents, windows of 192 tokens
+# found .56, 96 found .52, 64 find .80.
+WINDOW, OVERLAP = 192, 32
+CLOSE_WINDOW, CLOSE_OVERLAP = 64, 20
 
 
 class Detector:
@@ -45,10 +46,18 @@ class Detector:
         return worst
 
     def probability_of(self, window: str) -> float:
-        """Of attack, for one window. NanoGuard is asked only where MiniLM alone leaves it open."""
+        """Of attack, for one long window. NanoGuard is asked only where MiniLM alone leaves it open."""
         embedding, hidden = self._encoder.read(window)
         first, pooled = self._head.first(embedding, hidden)
         if first < self._head.skip:
             # Never over one half: a first part that is not sure of harm cannot find any.
             return min(0.5, self._head.probability(first))
+        close = list(windows(window, self._classifier.spans, CLOSE_WINDOW, CLOSE_OVERLAP))
+        if len(close) > 1:
+            return max(self._close(each) for each in close)
+        return self._head.probability(self._head.score(embedding, pooled, self._classifier.judge(window)))
+
+    def _close(self, window: str) -> float:
+        embedding, hidden = self._encoder.read(window)
+        _, pooled = self._head.first(embedding, hidden)
         return self._head.probability(self._head.score(embedding, pooled, self._classifier.judge(window)))
