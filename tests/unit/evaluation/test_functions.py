@@ -4,7 +4,7 @@ from typing import Any
 
 from evaluation import bfcl
 from evaluation.bfcl import Row
-from evaluation.functions import Outcome, halves, line, outcome, sample
+from evaluation.functions import Outcome, both, halves, line, outcome, sample
 from extproc.contract import Items, ParameterType
 from extproc.inference.roles import FunctionCall
 from extproc.pipeline.function import Ask, Calls, NoCall
@@ -88,3 +88,8 @@ def test_a_line_says_shares() -> None:
     assert line("simple_python", "test", outcomes) == [
         "simple_python", "test", 4, 0.25, 0.5, 0.5, 0.25, 0.25, 0.0, "2",
     ]  # fmt: skip
+
+
+def test_both_halves_count_the_same() -> None:
+    test, seen = ["multiple", "test", 100, 0.5, 0.75, "3"], ["multiple", "seen", 9, 1.0, "-", "5"]
+    assert both(test, seen) == ["multiple", "both", "", 0.75, "-", ""]
