@@ -135,7 +135,7 @@ async def measure(models: Models) -> Section:
 _TEXT: Final = f"""\
 BFCL v4 (`bfcl-eval`, Apache-2.0), judged by its official AST checker. Each row's own functions are the prompt targets;
 types, enums, defaults and what lists hold are declared as in `arch_config.yaml`, the keys of objects stand in
-descriptions. The pipeline is the gateway's: intent by embeddings, at most two candidates, Needle on Triton, arguments
+descriptions. The pipeline is the gateway's: intent by embeddings picks candidates, Needle on Triton, arguments
 typed, checked and grounded.
 
 *exact*: the right calls with right arguments and no others; a question is never exact. For irrelevance: nothing is
