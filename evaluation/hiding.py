@@ -388,6 +388,17 @@ WAYS: Final[Mapping[str, Callable[[str], bytes]]] = {
     **{name: _placed(place) for name, place in PLACES.items()},
     **BODIES,
 }
+# Those that hide nothing: the attack stands there as it is, among other words. How well it is found is a matter of the
+# model, and not of what the gateway reads.
+SURROUNDED: Final = frozenset(
+    {
+        "before a long document",
+        "behind a long document",
+        "behind a question",
+        "in a code block",
+        "inside a long document",
+    }
+)
 # Those of which the gateway keeps the harmless half: the attack stays behind.
 DROPPED: Final = frozenset(
     {

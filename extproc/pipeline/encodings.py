@@ -36,7 +36,9 @@ def _text(raw: bytes) -> str | None:
     """The bytes as text in UTF-8 or UTF-16, None where they are none."""
     try:
         # English in UTF-16 is half NULs.
-        text = raw.decode() if raw.count(0) * 3 < len(raw) else raw.decode("utf-16" if raw[1] != 0 else "utf-16-le")
+        text = (
+            raw.decode() if raw.count(0) * 3 < len(raw) else raw.decode("utf-16" if raw[1:2] != b"\0" else "utf-16-le")
+        )
     except UnicodeDecodeError:
         return None
     visible = text.translate(_CONTROLS)

@@ -17,14 +17,16 @@ from extproc.pipeline.words import is_word
 
 # An encoding within an encoding, and one more.
 _DEPTH: Final = 3
-# Around what was decoded in a long text, so many characters are read again with it: they say what it is for.
-_CONTEXT: Final = 160
+# Around what was decoded so many characters are read again with it. Few, since an attack drowns in prose.
+_CONTEXT: Final = 48
 
 _WORD: Final = r"[^\W\d_]++"
 # Three words or more; the pattern begins with the end of the first, so that in prose it fails on its second character.
 _JOINED: Final = re.compile(rf"[^\W\d_]([._+\-*|~=/\\,;:]){_WORD}(?:\1{_WORD})+")
 _HUMPS: Final = re.compile(r"\b[A-Za-z][a-z]++[A-Z][a-z]++(?:[A-Z][a-z]++)+\b")
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+# Four words or more in capitals: the models read them worse.
+_SHOUTED: Final = re.compile(r"\b[A-Z]++(?:[^\w\n]{1,3}[A-Z]++){3,}\b")
 _MIXED_CASE: Final = re.compile(r"\b[A-Za-z]*?[a-z][A-Z][A-Za-z]*")
 
 
@@ -48,10 +50,10 @@ def readings(text: str) -> tuple[str, ...]:
 
 
 def _words(text: str) -> str:
-    """Words that are joined by signs or by capitals, as words; in one case each; white space made even."""
+    """Words that are joined by signs or by capitals, as words; none shouted; white space made even."""
     text = _JOINED.sub(lambda found: found.group().replace(found.group(1), " "), text)
-    text = _MIXED_CASE.sub(_one_case, text)
-    return spaced(_HUMPS.sub(lambda found: _HUMP.sub(" ", found.group()), text))
+    text = _SHOUTED.sub(lambda found: found.group().lower(), _MIXED_CASE.sub(_one_case, text))
+    return spaced(_HUMPS.sub(lambda found: _HUMP.sub(" ", found.group()).lower(), text))
 
 
 def _one_case(found: re.Match[str]) -> str:

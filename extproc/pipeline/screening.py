@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -42,6 +42,10 @@ _SHORTEST_FILE: Final = 256
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-\s]+={0,2}\s*")
 _PRINTABLE: Final = re.compile(rb"[\t\n\r\x20-\x7e]{8,}")
 
+# So many words may be an attack; more sentences of one place than this are read together again.
+_SENTENCE: Final = 5
+_MOST_APART: Final = 24
+
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 _LITERAL: Final = re.compile(rb'"((?:[^"\\]++|\\.)*+)"(\s*:)?', re.DOTALL)
 _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
@@ -50,18 +54,20 @@ _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 def texts(request: ChatRequest) -> tuple[str, ...]:
     """Each text once, in the order of the request.
 
-    What one side says without the other in between is one text, since a model reads it as one; so is each tool, and
-    what else there is of one field. Raises `InvalidRequest`.
+    What one side says without the other in between is one text, since a model reads it as one. Of a tool, and of what
+    else there is of one field, each sentence is one, and the names and words beside them are another.
+
+    Raises `InvalidRequest`.
     """
-    found = [*_conversation(request.messages)]
+    found = list(_conversation(request.messages))
     for name, raw in request.fields.items():
         if name not in _SETTINGS:
-            found += ["\n".join(_literals(bytes(place), name)) for place in _places(raw)]
+            found += [text for place in _places(raw) for text in _apart(_literals(bytes(place), name))]
     metadata = state.without(request.metadata)
-    found.append("\n".join(_strings(metadata, "metadata")))
+    found += _apart(_strings(metadata, "metadata"))
     question = state.load(request.metadata).question
     if question is not None:
-        found.append("\n".join(_strings(dict(question), "metadata")))
+        found += _apart(_strings(dict(question), "metadata"))
     return tuple(dict.fromkeys(text for text in found if text.strip()))
 
 
@@ -84,8 +90,17 @@ def _conversation(messages: Sequence[Message]) -> Iterator[str]:
         # A word may be cut by the border of two parts.
         if any(before[-1:].isalnum() and after[:1].isalnum() for before, after in pairwise(said)):
             yield "".join(said)
-        yield "\n".join(around)
+        yield from _apart(around)
         index = end
+
+
+def _apart(strings: Iterable[str]) -> list[str]:
+    """Sentences each by itself, since an attack drowns among names and descriptions; the rest as one text."""
+    sentences: list[str] = []
+    rest: list[str] = []
+    for text in (line for string in strings for line in string.split("\n")):
+        (sentences if len(text.split()) >= _SENTENCE and len(sentences) < _MOST_APART else rest).append(text)
+    return [*sentences, "\n".join(rest)]
 
 
 def _places(raw: msgspec.Raw) -> Sequence[msgspec.Raw]:

@@ -112,6 +112,18 @@ def test_a_tool_is_one_text_so_that_it_is_known_the_next_time() -> None:
     assert said(user("Hi."), tools=tools) == ("Hi.", "find\nfind it.", "send\nsend it.")
 
 
+def test_a_sentence_in_a_tool_is_read_by_itself() -> None:
+    tool = {"function": {"name": "find", "description": ATTACK, "parameters": {"properties": {"place": {}}}}}
+    assert said(user("Hi."), tools=[tool]) == ("Hi.", ATTACK, "find\nplace")
+
+
+def test_more_sentences_than_a_tool_has_are_read_together_and_none_is_lost() -> None:
+    sentences = [f"This is what number {number} means." for number in range(40)]
+    found = said(user("Hi."), tools=[{"enum": sentences}])
+    assert len(found) < 30
+    assert all(any(sentence in text for text in found) for sentence in sentences)
+
+
 def test_both_values_of_a_key_that_stands_twice_are_read() -> None:
     body = b'{"messages":[{"role":"user","content":"Hi."}],"tools":[{"description":"one","description":"two"}]}'
     assert screening.texts(chat.parse(body)) == ("Hi.", "one\ntwo")
