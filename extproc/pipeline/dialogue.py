@@ -58,11 +58,15 @@ _BEFORE: Final = re.compile(
 )
 _AFTER: Final = re.compile(r"[\s,]*(?:\bplease\b|\bthanks?\b|\bthank you\b)?[\s.!,]*$", re.IGNORECASE)
 _SHORT: Final = 6
+# Of a longer answer only the beginning is looked at; nobody gives a dialogue up in so many characters.
+_LONG: Final = 1000
 
 
 def given_up(answer: str) -> str | None:
     """What the user says instead of an answer: "" where the dialogue is given up for nothing; None where it goes on."""
     plain = normal(answer).strip()
+    if len(plain) > _LONG:
+        return None
     if _GIVES_UP.fullmatch(plain):
         return ""
     match = _FORGETS.fullmatch(plain)
@@ -71,18 +75,18 @@ def given_up(answer: str) -> str | None:
 
 def corrects(answer: str) -> bool:
     """Whether the answer takes back something that was said before."""
-    return _CORRECTS.search(normal(answer)) is not None
+    return _CORRECTS.search(normal(answer[:_LONG])) is not None
 
 
 def is_request(answer: str) -> bool:
     """Whether the answer has the form of a question or of an order of its own."""
-    plain = normal(answer).strip()
+    plain = normal(answer[:_LONG]).strip()
     return plain.endswith("?") or _REQUESTS.match(plain) is not None
 
 
 def is_question(answer: str) -> bool:
     """Whether the user asks something back. "What about Portland?" is an answer."""
-    return _ASKS_BACK.match(normal(answer)) is not None
+    return len(answer) <= _LONG and _ASKS_BACK.match(normal(answer)) is not None
 
 
 def read_off(asked: Sequence[Parameter], answer: str, today: date) -> dict[str, JsonValue]:

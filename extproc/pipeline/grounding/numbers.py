@@ -65,7 +65,7 @@ _TOKEN: Final = re.compile(
     r"|[^\W\d_]+|[^\s\w]|_"  # a word, a sign
 )
 _METRES: Final = re.compile(r"(?<!\w)(\d)\s?m\s?(\d{2})(?!\w)")
-_POWER: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(?:\*|x|\u00d7|times)\s*10\s*(?:\^|\*\*)\s*([-+]?\d{1,2})")
+_POWER: Final = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)\s*(?:\*|x|\u00d7|times)\s*10\s*(?:\^|\*\*)\s*([-+]?\d{1,2})")
 # Of capital letters and small ones, as units of physics are told apart.
 _PREFIXED: Final = re.compile(
     r"(?<![\w.])(\d+(?:\.\d+)?)\s?([pnu\u03bc\u00b5mkMG])(?:F|H|Hz|A|V|W|Pa|N|C|J|eV|\u03a9|ohms?)(?!\w)"
