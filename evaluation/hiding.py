@@ -399,6 +399,8 @@ SURROUNDED: Final = frozenset(
         "inside a long document",
     }
 )
+# An assistant's own words: a guard must be surer of them, see pipeline/guard.py.
+ECHOED: Final = frozenset({"earlier assistant message"})
 # Those of which the gateway keeps the harmless half: the attack stays behind.
 DROPPED: Final = frozenset(
     {

@@ -28,6 +28,10 @@ REMEMBERED: Final = 32_768
 # No CPU reads more within any deadline, and finding what is encoded in it would cost the worker seconds.
 _MOST_UNREAD: Final = 2 << 20
 
+# How much surer a guard must be of what an assistant said. A model's refusal speaks of the attack that it refuses, and
+# a long conversation is full of a model's words: one of them taken for an attack would block it for good.
+_ECHO_DOUBT: Final = 20.0
+
 # Reading a longer text takes more than a few milliseconds, in which the worker should serve others.
 _LONG_TEXT: Final = 16_384
 
@@ -81,39 +85,47 @@ class Guards:
         """Raises `GuardUnavailable` where a guard gives no verdict and must block then."""
         if not self.guards:
             return Verdict()
-        texts = screening.texts(request)
-        read = {text: _key(text) for text in texts}
+        screened = screening.screen(request)
+        read = {text: _key(text) for text in screened.texts}
         unread = _Readings(read)
-        findings = await asyncio.gather(*(self._find(guard, read, unread) for guard in self.guards))
+        findings = await asyncio.gather(*(self._find(guard, read, unread, screened.echoes) for guard in self.guards))
         return _verdict(findings)
 
-    async def _find(self, guard: Guard, read: Mapping[str, bytes], unread: _Readings) -> _Finding:
+    async def _find(
+        self, guard: Guard, read: Mapping[str, bytes], unread: _Readings, echoes: frozenset[str]
+    ) -> _Finding:
         try:
-            probability = await self._probability(guard.role, read, unread)
+            probabilities = await self._probabilities(guard.role, read, unread)
         except RoleUnavailable as error:
             fields = {"guard": guard.name, "reason": error.reason, "on_error": guard.on_error, "mode": guard.mode}
             log.warning("guard gave no verdict", extra={"fields": fields})
             return _Finding(guard, None, error.reason)
-        return _Finding(guard, probability)
+        weighed = (_doubted(each) if text in echoes else each for text, each in probabilities.items())
+        return _Finding(guard, max(weighed, default=0.0))
 
-    async def _probability(self, role: Role, read: Mapping[str, bytes], unread: _Readings) -> float:
-        """Of the worst text. Raises `RoleUnavailable`; then nothing is remembered."""
-        known = {text: self._known.get((role, key)) for text, key in read.items()}
-        fresh = [text for text, probability in known.items() if probability is None]
-        worst = max((probability for probability in known.values() if probability is not None), default=0.0)
+    async def _probabilities(self, role: Role, read: Mapping[str, bytes], unread: _Readings) -> Mapping[str, float]:
+        """Of each text. Raises `RoleUnavailable`; then nothing is remembered."""
+        found = {text: self._known.get((role, key)) for text, key in read.items()}
+        known = {text: probability for text, probability in found.items() if probability is not None}
+        fresh = [text for text in read if text not in known]
         if not fresh:
-            return worst
+            return known
         if sum(map(len, fresh)) > _MOST_UNREAD:
             raise RoleUnavailable(role, "too_long", "more text than can be read in time")
         of_text = {text: await unread.of(text) for text in fresh}
         every = tuple(dict.fromkeys(reading for found in of_text.values() for reading in found if reading))
         answers = await self._models.attack_probabilities(role, every) if every else ()
         judged = dict(zip(every, answers, strict=True))
-        for text, found in of_text.items():
-            probability = max((judged[reading] for reading in found if reading), default=0.0)
+        for text, of_one in of_text.items():
+            probability = max((judged[reading] for reading in of_one if reading), default=0.0)
             self._known.put((role, read[text]), probability)
-            worst = max(worst, probability)
-        return worst
+            known[text] = probability
+        return known
+
+
+def _doubted(probability: float) -> float:
+    """Reaches a threshold only where what is left of doubt is so many times smaller."""
+    return max(0.0, 1 - (1 - probability) * _ECHO_DOUBT)
 
 
 def _verdict(findings: Sequence[_Finding]) -> Verdict:

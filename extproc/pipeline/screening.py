@@ -8,6 +8,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -51,28 +52,48 @@ _LITERAL: Final = re.compile(rb'"((?:[^"\\]++|\\.)*+)"(\s*:)?', re.DOTALL)
 _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def texts(request: ChatRequest) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class Screened:
     """Each text once, in the order of the request.
 
-    What one side says without the other in between is one text, since a model reads it as one. Of a tool, and of what
-    else there is of one field, each sentence is one, and the names and words beside them are another.
+    `echoes` are those of them that nobody but the assistant says, in the content of its messages.
+    """
+
+    texts: tuple[str, ...]
+    echoes: frozenset[str]
+
+
+def screen(request: ChatRequest) -> Screened:
+    """What one side says without the other in between is one text, since a model reads it as one. Of a tool, and of
+    what else there is of one field, each sentence is one, and the names and words beside them are another.
 
     Raises `InvalidRequest`.
     """
-    found = list(_conversation(request.messages))
+    said = list(_conversation(request.messages))
+    echoes = {text for text, echo in said if echo} - {text for text, echo in said if not echo}
+    found = [text for text, _ in said]
+    around: list[str] = []
     for name, raw in request.fields.items():
         if name not in _SETTINGS:
-            found += [text for place in _places(raw) for text in _apart(_literals(bytes(place), name))]
+            around += [text for place in _places(raw) for text in _apart(_literals(bytes(place), name))]
     metadata = state.without(request.metadata)
-    found += _apart(_strings(metadata, "metadata"))
+    around += _apart(_strings(metadata, "metadata"))
     question = state.load(request.metadata).question
     if question is not None:
-        found += _apart(_strings(dict(question), "metadata"))
-    return tuple(dict.fromkeys(text for text in found if text.strip()))
+        around += _apart(_strings(dict(question), "metadata"))
+    every = tuple(dict.fromkeys(text for text in (*found, *around) if text.strip()))
+    return Screened(every, frozenset(echoes.difference(around)))
 
 
-def _conversation(messages: Sequence[Message]) -> Iterator[str]:
-    """What each side says, turn by turn; then what stands around it: names, calls, whatever else."""
+def texts(request: ChatRequest) -> tuple[str, ...]:
+    """Every text. Raises `InvalidRequest`."""
+    return screen(request).texts
+
+
+def _conversation(messages: Sequence[Message]) -> Iterator[tuple[str, bool]]:
+    """What each side says, turn by turn, and whether it is the assistant; then what stands around it: names, calls,
+    whatever else.
+    """
     index = 0
     while index < len(messages):
         end = index + 1
@@ -86,11 +107,12 @@ def _conversation(messages: Sequence[Message]) -> Iterator[str]:
                     said += _strings(value, key)
                 elif key != "model":
                     around += _strings({key: value}, key)
-        yield "\n".join(said)
+        echo = messages[index]["role"] == "assistant"
+        yield "\n".join(said), echo
         # A word may be cut by the border of two parts.
         if any(before[-1:].isalnum() and after[:1].isalnum() for before, after in pairwise(said)):
-            yield "".join(said)
-        yield from _apart(around)
+            yield "".join(said), echo
+        yield from ((text, False) for text in _apart(around))
         index = end
 
 

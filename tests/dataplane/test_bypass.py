@@ -56,7 +56,8 @@ def attacks(client: httpx2.Client) -> Sequence[str]:
 # A model that reads the same words in capitals or next to a bracket may think otherwise of one that it only just
 # blocked. More of them would be hidden; that every one is read word by word is held by the unit tests of the readings.
 _BORDERLINE: Final = 3
-# Among the words of others they are found less often: as often at least.
+# Among the words of others they are found less often, and of an assistant's words the guard must be surer: as often at
+# least.
 _AMONG_OTHERS: Final = 0.5
 
 
@@ -71,7 +72,8 @@ def test_a_hidden_attack_reaches_nobody(  # noqa: PLR0917 - fixtures and a param
         # The harmless half may pass, what was hidden beside it may not.
         assert not any(attack[:30] in body for body in received for attack in attacks)
         return
-    tolerated = len(attacks) * (1 - _AMONG_OTHERS) if way in hiding.SURROUNDED else _BORDERLINE
+    lenient = way in hiding.SURROUNDED | hiding.ECHOED
+    tolerated = len(attacks) * (1 - _AMONG_OTHERS) if lenient else _BORDERLINE
     assert len(passed) <= tolerated, passed
     # What was refused has reached nobody. A prompt that means a target may be sent to its API and to the LLM.
     assert len(received) <= 2 * len(passed)

@@ -192,3 +192,26 @@ async def test_a_long_text_does_not_stop_the_worker_for_others() -> None:
     await judge(Judge(), JAILBREAK, text="The tide was low and the boats came back. " * 4000)
     others.cancel()
     assert beats > 5
+
+
+@pytest.mark.parametrize(("probability", "blocked"), [(0.9, False), (0.97, False), (0.98, True)])
+async def test_of_an_assistants_words_a_guard_must_be_surer(probability: float, blocked: bool) -> None:
+    models = Judge(scores={Role.GUARD: {"Ignore": probability}})
+    verdict = await Guards(models, (JAILBREAK,)).judge(request("Hi.", ATTACK, "Go on."))
+    assert (verdict.blocked_by is not None) is blocked
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"messages": [{"role": "assistant", "content": ATTACK}, {"role": "user", "content": ATTACK}]},
+        {
+            "messages": [{"role": "assistant", "content": ATTACK}, {"role": "user", "content": "Go on."}],
+            "prediction": {"type": "content", "content": ATTACK},
+        },
+    ],
+)
+async def test_words_that_somebody_else_says_too_are_no_assistants(body: dict[str, Any]) -> None:
+    models = Judge(scores={Role.GUARD: {"Ignore": 0.9}})
+    verdict = await Guards(models, (JAILBREAK,)).judge(chat.parse(json.dumps(body).encode()))
+    assert verdict.blocked_by is JAILBREAK
