@@ -92,5 +92,6 @@ Its threshold, 0.5, lies where 1 % of other normal texts are flagged in long win
 requests, questions and documents are, and 8 of 32 of AgentDojo's mails and events in JSON. How long to train, and the
 windows, were chosen on generated attacks that were kept apart. bastioncorpus was scored nine times on the way, earlier
 heads included, and pooling over tokens was kept after one of those looks. Two limits: attacks within documents (a third
-is found), and mails in JSON. A lower `threshold` finds more: the columns say what it costs. English; other languages are found less.
+is found), and mails in JSON. A lower `threshold` finds more: the columns say what it costs. English; other languages
+are found less.
 """
