@@ -5,21 +5,31 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime
-import importlib
 import os
 import platform
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from evaluation.report import replaced
+from evaluation import bypass, dialogue, functions, grounding, guard, intent, latency
+from evaluation.report import Section, replaced
 from evaluation.serving import EvaluationError, serving
+from extproc.inference.triton import TritonModels
 
 _REPORT: Final = Path(__file__).parent.parent / "docs" / "quality.md"
-_SECTIONS: Final = ("guard", "bypass", "intent", "functions", "grounding", "dialogue", "latency")
+_SECTIONS: Final[Mapping[str, Callable[[TritonModels], Awaitable[Section]]]] = {
+    "guard": guard.measure,
+    "bypass": bypass.measure,
+    "intent": intent.measure,
+    "functions": functions.measure,
+    "grounding": grounding.measure,
+    "dialogue": dialogue.measure,
+    "latency": latency.measure,
+}
 
 
 def _machine() -> str:
@@ -29,11 +39,11 @@ def _machine() -> str:
 
 
 async def _measure(names: list[str], scratch: Path) -> None:
-    async with serving(scratch) as served:
+    async with serving(scratch) as models:
         for name in names:
             print(f"evaluation: {name}", file=sys.stderr, flush=True)
             started = time.monotonic()
-            section = await importlib.import_module(f"evaluation.{name}").measure(served.models)
+            section = await _SECTIONS[name](models)
             minutes = (time.monotonic() - started) / 60
             taken = f"*{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {_machine()}; it took {minutes:.1f} minutes.*"
             # Written at once: what was measured stays, should a later section fail.

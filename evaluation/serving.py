@@ -6,7 +6,6 @@ import contextlib
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +14,6 @@ import yaml
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.ports import free
 from extproc import contract
-from extproc.contract import FilterContract
 from extproc.inference.triton import TritonModels
 
 _UP_S: Final = 300
@@ -23,15 +21,6 @@ _UP_S: Final = 300
 
 class EvaluationError(Exception):
     """What a user can do something about: said in one line, without a traceback."""
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A running gateway. `contract` is what its filter reads: thresholds and weights are those of the gateway."""
-
-    contract: FilterContract
-    models: TritonModels
-    ingress: str
 
 
 def config(ingress: int, egress: int, nobody: int) -> dict[str, Any]:
@@ -59,32 +48,31 @@ def config(ingress: int, egress: int, nobody: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _up(work: Path) -> Iterator[tuple[RunLayout, str]]:
+def _up(work: Path) -> Iterator[RunLayout]:
     """`archgw up`, and `archgw down` whatever happens."""
     archgw = str(Path(sys.executable).with_name("archgw"))
     layout = RunLayout(work / "run")
-    ingress, egress, nobody = free(3)
     file = work / "arch_config.yaml"
-    file.write_text(yaml.safe_dump(config(ingress, egress, nobody), sort_keys=False))
+    file.write_text(yaml.safe_dump(config(*free(3)), sort_keys=False))
     up = [archgw, "up", str(file), "--local", "-cpu", "--run-dir", str(layout.root)]
     try:
         done = subprocess.run(up, check=False, capture_output=True, text=True, timeout=_UP_S)
         if done.returncode:
             raise EvaluationError(f"archgw up failed:\n{done.stdout}{done.stderr}")
-        yield layout, f"http://127.0.0.1:{ingress}"
+        yield layout
     finally:
         subprocess.run([archgw, "down", "--run-dir", str(layout.root)], check=False, capture_output=True)
 
 
 @contextlib.asynccontextmanager
-async def serving(work: Path) -> AsyncIterator[Served]:
-    """Raises `EvaluationError` where the gateway does not start."""
-    with _up(work) as (layout, ingress):
-        read = contract.load(layout.contract)
-        if read.inference is None:
+async def serving(work: Path) -> AsyncIterator[TritonModels]:
+    """Its models, as its filter asks them. Raises `EvaluationError` where the gateway does not start."""
+    with _up(work) as layout:
+        inference = contract.load(layout.contract).inference
+        if inference is None:
             raise EvaluationError("the gateway was configured without models")
-        models = TritonModels(read.inference)
+        models = TritonModels(inference)
         try:
-            yield Served(read, models, ingress)
+            yield models
         finally:
             await models.close()
