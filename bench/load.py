@@ -13,10 +13,10 @@ from typing import Final
 _SCRIPT: Final = Path(__file__).with_name("post.lua")
 CONCURRENCIES: Final = (1, 8, 32)
 
-# 30 tokens of all-MiniLM-L6-v2, the two that frame a text included. It means none of the bench's prompt targets.
+# 30 to 32 tokens of all-MiniLM-L6-v2, the two that frame a text included. It means none of the bench's prompt targets.
+# wrk puts another number into each request: the guards remember what they have read.
 PROMPT: Final = (
-    "Please explain to me in a few sentences why the leaves of many trees turn red and yellow "
-    "in the autumn before they fall to the ground."
+    "Please explain to me in a few sentences why the leaves of many trees turn red and yellow in the autumn (00000000)"
 )
 BODY: Final = json.dumps(
     {"model": "mock", "messages": [{"role": "user", "content": PROMPT}], "temperature": 0.2, "max_tokens": 64}

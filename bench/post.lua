@@ -1,12 +1,21 @@
--- wrk script: POSTs one JSON body, and prints what it measured as one line of JSON.
+-- wrk script: POSTs a JSON body, and prints what it measured as one line of JSON.
 -- wrk ... -s post.lua URL -- BODY_FILE
+-- The eight zeros in the body become another number each time, so that nobody has read a prompt before.
+
+local before, after, number
 
 function init(args)
   local file = assert(io.open(args[1], "rb"))
-  wrk.method = "POST"
-  wrk.body = file:read("*a")
-  wrk.headers["content-type"] = "application/json"
+  before, after = file:read("*a"):match("^(.-)00000000(.*)$")
   file:close()
+  wrk.method = "POST"
+  wrk.headers["content-type"] = "application/json"
+  number = os.time() % 10000 * 10000
+end
+
+function request()
+  number = (number + 1) % 100000000
+  return wrk.format(nil, nil, nil, before .. string.format("%08d", number) .. after)
 end
 
 function done(summary, latency, requests)
