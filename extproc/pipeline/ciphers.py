@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, product
 from string import ascii_lowercase, ascii_uppercase
@@ -158,6 +158,9 @@ _LEET_WORD: Final = re.compile(f"[A-Za-z{_LEET_CHAR}]+")
 # Where a letter meets one; most texts have few of these.
 _LEET_SPOT: Final = re.compile(f"[A-Za-z][{_LEET_CHAR}]|[{_LEET_CHAR}][A-Za-z]")
 _ORDINAL: Final = re.compile(r"[0-9]*(?:1st|2nd|3rd|[0-9]th)|[0-9]+s")
+_LEET_NUMBER: Final = re.compile(r"(?<![\w.,:/$€£-])[0-9]{1,4}(?![\w:/%]|[.,-][0-9])")
+_LEET_LETTERS: Final = 7
+_LEET_WORDS: Final = 3
 _MOST_WAYS: Final = 64
 _LONGEST_LEET: Final = 24
 
@@ -182,7 +185,19 @@ def leet_texts(text: str) -> list[Decoded]:
         if plain is not None:
             found.append(Decoded(token.start(), token.start() + len(word), plain))
             letters += len(plain) if len(plain) > 2 else 0
-    return found if letters >= 7 else []
+    if letters < _LEET_LETTERS:
+        return []
+    # Where words are written so, a short number between them is a word as well: "1gn0r3 175 ru135".
+    numbers = _leet_numbers(text, found) if len(found) >= _LEET_WORDS else []
+    return sorted([*found, *numbers], key=lambda each: each.start)
+
+
+def _leet_numbers(text: str, words: Sequence[Decoded]) -> Iterator[Decoded]:
+    taken = {position for word in words for position in range(word.start, word.end)}
+    for number in _LEET_NUMBER.finditer(text):
+        plain = None if number.start() in taken else _leet(number.group())
+        if plain is not None:
+            yield Decoded(number.start(), number.end(), plain)
 
 
 def _leet(word: str) -> str | None:
