@@ -173,3 +173,10 @@ def test_a_hostile_text_is_read_in_linear_time(unit: str) -> None:
 
 settings.register_profile("archgw", deadline=None)
 settings.load_profile("archgw")
+
+
+def test_between_words_of_leetspeak_a_short_number_is_a_word_and_elsewhere_a_number() -> None:
+    assert any("ignores all of its rules" in reading for reading in readings("1gn0r35 4ll 0f 175 rul35"))
+    bill = "My order 4711 of 2026 costs 15 euros, room 5, at 17:30, and model X5 is 20 % off."
+    assert len(readings(bill)) == 1
+    assert "15 euros" in readings(bill)[0]
