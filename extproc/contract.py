@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 
@@ -185,27 +185,62 @@ class Grounding(_Frozen, frozen=True):
     threshold: float
 
 
-class Model(_Frozen, frozen=True):
-    """One role of the pipeline as Triton serves it. `timeout_ms` is the deadline of one call.
+class Place(StrEnum):
+    """Where a model runs: on the gateway's own Triton, or on one that is somebody else's."""
 
-    `max_batch`: how many texts one call may carry.
+    LOCAL = "local"
+    REMOTE = "remote"
+
+
+class Protocol(StrEnum):
+    """How a server is spoken to: the two forms of KServe v2."""
+
+    GRPC = "grpc"
+    HTTP = "http"
+
+
+class Server(_Frozen, frozen=True):
+    """A server that speaks KServe v2.
+
+    `address`: `HOST:PORT`, or `unix:PATH`. A remote server is reached through Envoy's internal listener; `upstream` is
+    the value of `x-arch-upstream` that leads to it there, None where nothing stands between.
+    `repair_lock`: a file whose lock makes one worker at a time reload a model whose process died; None where the server
+    is not ours to repair.
     """
 
-    name: str
-    timeout_ms: int
+    address: str
+    protocol: Protocol = Protocol.GRPC
+    upstream: str | None = None
+    repair_lock: str | None = None
+
+
+class Placement(_Frozen, frozen=True):
+    """A role's model at one place. `model` is the name that the server serves it under.
+
+    `max_batch`: how many texts one call may carry, at most; a server whose model takes fewer is asked for fewer.
+    """
+
+    place: Place
+    model: str
     max_batch: int = 1
 
 
-class Inference(_Frozen, frozen=True):
-    """The models that must answer, by role, on the Triton whose gRPC service is at `url`, `host:port`.
+class Served(_Frozen, frozen=True):
+    """Where a role's model is asked: the first place is preferred, each next one stands in for those before it.
 
-    `repair_lock`: a file whose lock makes one worker at a time reload a model whose process died; None where the
-    Triton is not ours to repair.
+    `timeout_ms` is the deadline of one attempt.
     """
 
-    url: str
-    models: dict[Role, Model]
-    repair_lock: str | None = None
+    placements: tuple[Placement, ...]
+    timeout_ms: int
+
+
+class Inference(_Frozen, frozen=True):
+    """Every role that something asks. `budget_ms`: how long all model work of one request may take, all attempts."""
+
+    servers: dict[Place, Server]
+    roles: dict[Role, Served]
+    budget_ms: int
 
 
 class Prompting(_Frozen, frozen=True):
@@ -236,6 +271,8 @@ class FilterContract(_Frozen, frozen=True):
     # Where failures are sent on to, if anywhere.
     error_target: EndpointCall | None = None
     prompting: Prompting | None = None
+    # Whether clients read what their request cost, in `x-arch-timing`. The access log always says it.
+    timing_header: bool = False
 
 
 def dump(contract: FilterContract) -> bytes:

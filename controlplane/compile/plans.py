@@ -6,9 +6,10 @@ ArchConfig -> (FilterContract, EnvoyPlan, ModelPlan). No file paths, no secrets'
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
-from extproc.contract import FilterContract
+from extproc.contract import FilterContract, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,24 @@ class Upstream:
     addresses: tuple[Address, ...]
     connect_timeout_ms: int
     tls_server_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteTriton:
+    """How Envoy reaches the Triton that is not ours. Calls carry `x-arch-upstream: <upstream.cluster>`.
+
+    `grpc`: HTTP/2 whether or not there is TLS. `path_prefix` stands before the paths of KServe's HTTP form. `ca`,
+    `cert`, `key` are absolute paths; None: this machine's authorities, no client certificate.
+    """
+
+    upstream: Upstream
+    authority: str
+    grpc: bool
+    path_prefix: str = ""
+    credential: Credential | None = None
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +126,14 @@ class EnvoyPlan:
     workers: int
     max_request_bytes: int
     tracing: Tracing | None = None
+    remote: RemoteTriton | None = None
+    timing_header: bool = False
 
     @property
     def credentials(self) -> tuple[Credential, ...]:
         """Every secret that goes into a header."""
-        keys = (provider.credential for provider in self.providers if provider.credential is not None)
+        senders = (*self.providers, self.remote)
+        keys = (sender.credential for sender in senders if sender is not None and sender.credential is not None)
         return (*keys, *(header for api in self.apis for header in api.headers))
 
 
@@ -124,17 +146,30 @@ class TritonPorts:
     metrics: int
 
 
+class Device(StrEnum):
+    """What a local model computes on."""
+
+    CPU = "cpu"
+    GPU = "gpu"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelInstance:
-    """One model in Triton's repository: `triton_models/<role>/` served under `name`.
+    """One model in Triton's repository: the role's code in `triton_models/`, served under `name`.
 
-    `max_batch_size`: how many texts one request may carry; 0 for a model that takes no batches.
+    `artefact`: the catalogue's entry whose files it reads; None: the role's own ones. `max_batch_size`: how many texts
+    one request may carry; 0 for a model that takes no batches. `max_queue_delay_us`: how long Triton may hold a request
+    back for others to be computed with it; None: every request by itself.
     """
 
     role: str
     name: str
     instances: int
     max_batch_size: int
+    artefact: str | None = None
+    device: Device = Device.CPU
+    threads: int = 1
+    max_queue_delay_us: int | None = None
     parameters: tuple[tuple[str, str], ...] = ()
 
 
@@ -156,7 +191,7 @@ class OwnModel:
 
 @dataclass(frozen=True, slots=True)
 class ModelPlan:
-    """What Triton serves."""
+    """What the gateway's own Triton serves. Without a model it is not started."""
 
     ports: TritonPorts
     models: tuple[ModelInstance, ...]
@@ -167,18 +202,40 @@ class ModelPlan:
         return (*(model.name for model in self.models), *(model.name for model in self.own))
 
 
+class Mode(StrEnum):
+    """What the command line says of where models run; `model_serving.roles` may say otherwise of one role."""
+
+    LOCAL_CPU = "local-cpu"
+    LOCAL_GPU = "local-gpu"
+    REMOTE = "remote"
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """What compilation must know about the place where the gateway will run.
 
     `workers`: filter processes where the file does not say, one a core. `internal_socket` and `repair_lock` are paths
-    that the filter opens.
+    that the filter opens. `gpu`: the name of a usable one, None where there is none. `vllm`: whether the Triton here
+    has that backend.
     """
 
     triton: TritonPorts
     workers: int
     internal_socket: str
     repair_lock: str
+    mode: Mode = Mode.LOCAL_CPU
+    gpu: str | None = None
+    vllm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RolePlace:
+    """Where a role's model runs, for people: `where` is "CPU", the GPU's name, or the remote URL."""
+
+    role: str
+    place: Place
+    model: str
+    where: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,3 +245,4 @@ class Gateway:
     contract: FilterContract
     envoy: EnvoyPlan
     models: ModelPlan
+    places: tuple[RolePlace, ...] = ()
