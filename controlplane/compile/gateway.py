@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from controlplane.compile.calls import compile_calls, error_call, error_call_ms, longest_call_ms
-from controlplane.compile.models import compile_models, guarded, inference, longest_reading_ms
+from controlplane.compile.models import compile_models, guarded, inference
 from controlplane.compile.plans import (
     Address,
     Credential,
@@ -60,7 +60,7 @@ def _contract(config: ArchConfig, site: Site, models: ModelPlan) -> contract.Fil
         max_request_bytes=config.overrides.max_request_bytes,
         internal_socket=site.internal_socket,
         endpoint_timeout_ms=call_ms,
-        request_timeout_ms=calls_ms + longest_reading_ms(served) + _REQUEST_GRACE_MS,
+        request_timeout_ms=calls_ms + (served.budget_ms if served else 0) + _REQUEST_GRACE_MS,
         inference=served,
         guards=tuple(compile_guards(config)) if guarded(config) else (),
         guarded=guarded(config),

@@ -9,7 +9,7 @@ from controlplane.compile.plans import ModelInstance, ModelPlan, OwnModel, Site
 from controlplane.config.arch import ArchConfig
 from controlplane.config.providers import TRITON
 from extproc import contract
-from extproc.contract import Role
+from extproc.contract import Place, Role
 
 # Deadlines of one model call. The guards read long prompts in windows, the function model decodes tokens.
 TIMEOUTS_MS: Final[Mapping[Role, int]] = {
@@ -72,19 +72,22 @@ def inference(plan: ModelPlan, site: Site) -> contract.Inference | None:
     }
     if not models:
         return None
+    server = contract.Server(address=f"{_LOOPBACK}:{site.triton.grpc}", repair_lock=site.repair_lock)
     return contract.Inference(
-        url=f"{_LOOPBACK}:{site.triton.grpc}",
-        models={
-            role: contract.Model(name=name, timeout_ms=TIMEOUTS_MS[role], max_batch=most)
+        servers={Place.LOCAL: server},
+        roles={
+            role: contract.Served(
+                placements=(contract.Placement(place=Place.LOCAL, model=name, max_batch=most),),
+                timeout_ms=TIMEOUTS_MS[role],
+            )
             for role, (name, most) in models.items()
         },
-        repair_lock=site.repair_lock,
+        budget_ms=_budget_ms({role: TIMEOUTS_MS[role] for role in models}),
     )
 
 
-def longest_reading_ms(served: contract.Inference | None) -> int:
+def _budget_ms(timeouts: Mapping[Role, int]) -> int:
     """How long the models of one prompt may take: the guards beside those of the intent, then the function model."""
-    timeouts = {role: model.timeout_ms for role, model in served.models.items()} if served else {}
     guards = max((timeouts.get(role, 0) for role in GUARD_ROLES.values()), default=0)
     intent = timeouts.get(Role.EMBED, 0) + timeouts.get(Role.NLI, 0)
     return max(guards, intent) + timeouts.get(Role.FUNCTION, 0)

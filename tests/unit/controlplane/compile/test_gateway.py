@@ -106,7 +106,7 @@ def test_ingress_is_served_the_roles_that_it_asks_and_a_guard_only_where_there_i
 def test_the_filter_watches_exactly_the_models_that_are_served() -> None:
     for gateway in (compiled(), compiled(prompt_guards=GUARDED), compiled(listeners={"ingress": {"enabled": False}})):
         assert gateway.contract.inference
-        asked = {str(role): model.name for role, model in gateway.contract.inference.models.items()}
+        asked = {str(role): served.placements[0].model for role, served in gateway.contract.inference.roles.items()}
         assert asked == {model.role: model.name for model in gateway.models.models}
     silent = compiled(listeners={"ingress": {"enabled": False}}, llm_providers=[HOSTED])
     assert silent.contract.inference is None
@@ -134,8 +134,7 @@ def test_models_that_read_every_prompt_share_the_cores(cores: int, instances: in
 def test_the_filter_asks_the_triton_of_the_site() -> None:
     inference = compiled().contract.inference
     assert inference
-    assert inference.url == "127.0.0.1:18001"
-    assert inference.repair_lock == "/run/r"
+    assert inference.servers == {contract.Place.LOCAL: contract.Server(address="127.0.0.1:18001", repair_lock="/run/r")}
     assert compiled().models.ports == SITE.triton
 
 
@@ -241,8 +240,9 @@ def test_the_filter_waits_longer_for_an_api_than_envoy_does() -> None:
 def test_a_request_s_deadline_leaves_time_for_every_stage() -> None:
     gateway = with_targets({"endpoint": "a"}, {}, prompt_guards=GUARDED)
     assert gateway.contract.inference
-    timeouts = {str(role): model.timeout_ms for role, model in gateway.contract.inference.models.items()}
+    timeouts = {str(role): served.timeout_ms for role, served in gateway.contract.inference.roles.items()}
     stages = max(timeouts["guard"], timeouts["embed"]) + timeouts["function"]
+    assert gateway.contract.inference.budget_ms == stages
     assert gateway.contract.request_timeout_ms > stages + gateway.contract.endpoint_timeout_ms
 
 
@@ -411,14 +411,18 @@ def with_own(**sections: Any) -> Gateway:
     return compile_gateway(ArchConfig.model_validate_json(json.dumps(document)), SITE, OWN)
 
 
+def local(model: str, max_batch: int) -> contract.Placement:
+    return contract.Placement(place=contract.Place.LOCAL, model=model, max_batch=max_batch)
+
+
 def test_models_of_the_users_own_are_served_and_asked() -> None:
     gateway = with_own(prompt_guards={"input_guards": {"jailbreak": {}, "toxicity": {"threshold": 0.9}}})
     assert gateway.models.own == OWN
     assert gateway.models.names == ("embed", "guard", "function", "entails", "toxic")
     assert gateway.contract.inference
-    models = gateway.contract.inference.models
-    assert (models[contract.Role.NLI].name, models[contract.Role.NLI].max_batch) == ("entails", 1)
-    assert (models[contract.Role.TOXICITY].name, models[contract.Role.TOXICITY].max_batch) == ("toxic", 16)
+    roles = gateway.contract.inference.roles
+    assert roles[contract.Role.NLI].placements == (local("entails", 1),)
+    assert roles[contract.Role.TOXICITY].placements == (local("toxic", 16),)
     assert [(guard.name, guard.role) for guard in gateway.contract.guards] == [
         ("jailbreak", contract.Role.GUARD),
         ("toxicity", contract.Role.TOXICITY),
@@ -452,7 +456,7 @@ def test_arguments_are_grounded_unless_the_file_says_otherwise() -> None:
 def test_models_that_read_every_prompt_take_many_texts_in_one_request() -> None:
     gateway = compiled(prompt_guards=GUARDED)
     assert gateway.contract.inference
-    most = {str(role): model.max_batch for role, model in gateway.contract.inference.models.items()}
+    most = {str(role): served.placements[0].max_batch for role, served in gateway.contract.inference.roles.items()}
     assert most == {"embed": 64, "guard": 64, "function": 1, "chat": 1}
     assert gateway.models.models[0] == ModelInstance("embed", "embed", instances=1, max_batch_size=64)
 
