@@ -24,7 +24,14 @@ _READABLE: Final = 0o644
 _SECRET: Final = 0o600
 
 # Contract: headers that a client must not be able to forge. Prefixes x-envoy- and x-archgw- are removed as well.
-FORGED_HEADERS: Final = ("x-arch-upstream", "x-arch-llm-provider", "x-arch-prompt-target", "x-arch-intent-drift")
+FORGED_HEADERS: Final = (
+    "x-arch-upstream",
+    "x-arch-llm-provider",
+    "x-arch-prompt-target",
+    "x-arch-intent-drift",
+    "x-arch-degraded",
+    "x-arch-timing",
+)
 
 # Whatever may carry somebody's credential. None of them reaches a provider unless it is that provider's own.
 CREDENTIAL_HEADERS: Final = (
