@@ -43,7 +43,7 @@ def list_models() -> None:
         roles = ", ".join(role for role, needed in known.roles.items() if name in needed)
         directory = cache.folder(name, artefact)
         typer.echo(f"{name}  ({roles})  {artefact.description}")
-        typer.echo(f"    {artefact.package.name}=={artefact.package.version}, {artefact.licence}, {artefact.engine}")
+        typer.echo(f"    {artefact.source}, {artefact.licence}, {artefact.engine}")
         typer.echo(f"    {directory if directory.is_dir() else 'not prepared'}")
 
 

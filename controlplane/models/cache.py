@@ -1,8 +1,9 @@
-"""Where prepared models lie: one folder an artefact, named by what it is made of, and one lock for whoever writes.
+"""Where models lie: one folder an artefact, named by what it is made of, and one lock for whoever writes.
 
 models/
-├── .lock                       held while preparing
+├── .lock                       held while preparing and pulling
 ├── .making-<artefact>/         work of a prepare that runs, or was killed; the next one removes it
+├── .pulling-<artefact>-<digest>/   what a pull has so far; the next one goes on with it
 └── <artefact>-<digest>/        complete: it was renamed into place only when every file was verified
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import platformdirs
 
+from controlplane.models import record
 from controlplane.models.catalog import Artefact
 
 _BLOCK = 1 << 20
@@ -30,9 +32,14 @@ def cache_dir() -> Path:
 
 
 def folder(name: str, artefact: Artefact) -> Path:
-    """Where an artefact lies. A changed hash in the catalogue changes the name, so that versions live side by side."""
-    digest = hashlib.sha256("".join(f"{made.file} {made.sha256}\n" for made in artefact.make).encode())
-    return cache_dir() / f"{name}-{digest.hexdigest()[:12]}"
+    """Where an artefact lies. What changes in the catalogue changes the name, so that versions live side by side."""
+    if artefact.path is not None:
+        return Path(artefact.path).expanduser()
+    lines = [f"{made.file} {made.sha256}\n" for made in artefact.make]
+    if artefact.hub is not None:
+        lines.append(f"{artefact.source}\n")
+    lines += [f"{file.path} {file.sha256}\n" for file in artefact.files]
+    return cache_dir() / f"{name}-{hashlib.sha256(''.join(lines).encode()).hexdigest()[:12]}"
 
 
 def sha256(path: Path) -> str:
@@ -44,15 +51,29 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def damage(directory: Path, artefact: Artefact) -> list[str]:
-    """What is wrong with a prepared artefact, one sentence a file; empty when it is complete and unchanged."""
+def damage(directory: Path, artefact: Artefact, *, hashed: bool = True) -> list[str]:
+    """What is wrong with an artefact's folder, one sentence a file; empty when it is complete and unchanged.
+
+    Without `hashed`, files are not read: one that is there, of the size it was pulled with, counts as whole.
+    """
+    wanted = {made.file: made.sha256 for made in artefact.make} | {file.path: file.sha256 for file in artefact.files}
+    sizes: dict[str, int] = {}
+    if artefact.hub is not None:
+        pulled = record.read(directory)
+        if pulled is None:
+            return [f"{directory} holds no complete pull"]
+        # The catalogue's hashes come first: a record cannot vouch for what they refuse.
+        wanted = {file.path: wanted.get(file.path) or file.sha256 for file in pulled.files}
+        sizes = {file.path: file.size for file in pulled.files}
     faults = []
-    for made in artefact.make:
-        path = directory / made.file
+    for name, expected in wanted.items():
+        path = directory / name
         if not path.is_file():
             faults.append(f"{path} is missing")
-        elif sha256(path) != made.sha256:
-            faults.append(f"{path} is not what the catalogue says (SHA-256 differs)")
+        elif name in sizes and path.stat().st_size != sizes[name]:
+            faults.append(f"{path} has {path.stat().st_size} bytes, not the {sizes[name]} it was pulled with")
+        elif hashed and expected is not None and sha256(path) != expected:
+            faults.append(f"{path} is not what the {'record' if sizes else 'catalogue'} says (SHA-256 differs)")
     return faults
 
 

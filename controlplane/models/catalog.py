@@ -1,12 +1,15 @@
 """The model catalogue, triton_models/catalog.yaml, as typed values.
 
-Read by prepare.py, repository.py and `archgw models`.
+Read by prepare.py, hub.py, repository.py, by the compiler for the names that a configuration may say, and by `archgw
+models`.
 """
 
 from __future__ import annotations
 
+import os
+from fnmatch import fnmatchcase
 from functools import cache
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
 import yaml
@@ -17,6 +20,9 @@ from controlplane.errors import ModelError
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Converter = Literal["copy", "minilm", "nanoguard", "nanoguard-tokenizer"]
+Engine = Literal["onnxruntime", "libneedle3", "llama.cpp", "vllm", "transformers"]
+_MORE = "ARCHGW_CATALOG"
+Served = Literal["embed", "nli", "guard", "toxicity", "function", "chat"]
 
 
 class _Strict(BaseModel):
@@ -53,16 +59,81 @@ class Made(_Strict):
         return self
 
 
+class Hub(_Strict):
+    """A repository on a model hub. `revision`: a commit, a tag or a branch."""
+
+    repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    revision: str
+
+
+class Listed(_Strict):
+    """A file of a repository or a folder, under the same path in the cache.
+
+    `path` may be a pattern (`*.safetensors`) where the repository decides how many files there are. Without `sha256`,
+    the hash that the hub declares is checked, and recorded.
+    """
+
+    path: str
+    sha256: Sha256 | None = None
+
+    @model_validator(mode="after")
+    def _stays_inside(self) -> Self:
+        path = PurePosixPath(self.path)
+        if path.is_absolute() or ".." in path.parts or str(path) != self.path:
+            raise ValueError(f"{self.path!r} is not a path below the model's folder")
+        if self.is_pattern and self.sha256 is not None:
+            raise ValueError(f"{self.path!r} stands for several files, so it has no one SHA-256")
+        return self
+
+    @property
+    def is_pattern(self) -> bool:
+        return any(character in self.path for character in "*?[")
+
+    def names(self, path: str) -> bool:
+        """Whether this entry means `path`. A `*` does not reach into folders."""
+        return path.count("/") == self.path.count("/") and fnmatchcase(path, self.path)
+
+
 class Artefact(_Strict):
-    """A model as it lies in the cache: one folder with the files of `make`."""
+    """A model as it lies on disk: one folder, filled from exactly one source.
+
+    From a `package`, with the files of `make`; from a `hub` or a folder of this machine (`path`), with those of
+    `files`.
+
+    `serves`: the role whose `model` a configuration may name it for. `devices`: what it computes on; `cpu` is the entry
+    that stands in for it where there is no GPU. `max_tokens`: how much of a text it reads; None where it has no such
+    limit. `settings` become parameters of the Triton model that serves it.
+    """
 
     description: str
-    engine: str
+    engine: Engine
     licence: str
-    package: Package
-    take: list[Taken]
-    make: list[Made]
-    notes: str
+    devices: Annotated[list[Literal["cpu", "gpu"]], Field(min_length=1)]
+    serves: Served | None = None
+    cpu: str | None = None
+    max_tokens: Annotated[int, Field(gt=0)] | None = None
+    settings: dict[str, str] = {}
+    package: Package | None = None
+    take: list[Taken] = []
+    make: list[Made] = []
+    hub: Hub | None = None
+    path: str | None = None
+    files: list[Listed] = []
+    notes: str = ""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if sum(source is not None for source in (self.package, self.hub, self.path)) != 1:
+            raise ValueError("a model has one source: package, hub or path")
+        if self.package is not None and (self.files or not self.make):
+            raise ValueError("what comes from a package is listed under take and make")
+        if self.package is None and (self.take or self.make or not self.files):
+            raise ValueError("what comes from a hub or a folder is listed under files")
+        if self.path is not None and any(file.is_pattern for file in self.files):
+            raise ValueError("the files of a folder are named one by one")
+        if self.path is not None and not Path(self.path).expanduser().is_absolute():
+            raise ValueError(f"{self.path!r} depends on where archgw is started; write the whole path")
+        return self
 
     @model_validator(mode="after")
     def _sources_are_taken(self) -> Self:
@@ -72,9 +143,24 @@ class Artefact(_Strict):
                 raise ValueError(f"{made.file} is made of {made.of}, which is not taken from the package")
         return self
 
+    @property
+    def source(self) -> str:
+        """Where it comes from, in one word or two for people."""
+        if self.package is not None:
+            return f"{self.package.name}=={self.package.version}"
+        if self.hub is not None:
+            return f"{self.hub.repository}@{self.hub.revision}"
+        return str(self.path)
+
+
+class _More(_Strict):
+    """What a user adds to the catalogue."""
+
+    artefacts: dict[str, Artefact]
+
 
 class Catalog(_Strict):
-    """Every role's artefacts, and every artefact."""
+    """Every role's default artefacts, and every artefact."""
 
     roles: dict[str, list[str]]
     artefacts: dict[str, Artefact]
@@ -87,12 +173,31 @@ class Catalog(_Strict):
                     raise ValueError(f"role {role} names the unknown artefact {name}")
         return self
 
+    @model_validator(mode="after")
+    def _stand_ins_exist(self) -> Self:
+        for name, artefact in self.artefacts.items():
+            if artefact.cpu is None:
+                continue
+            other = self.artefacts.get(artefact.cpu)
+            if other is None or "cpu" not in other.devices or other.serves != artefact.serves:
+                raise ValueError(f"{artefact.cpu} cannot stand in for {name} on a CPU")
+        return self
+
+    def default(self, role: str) -> tuple[str, ...]:
+        """What serves `role` where the configuration names no model; empty where nothing does."""
+        return tuple(self.roles.get(role, ()))
+
+    def choices(self, role: str) -> tuple[str, ...]:
+        """The names that the configuration may say for `role`."""
+        return tuple(name for name, artefact in self.artefacts.items() if artefact.serves == role)
+
     def select(self, names: tuple[str, ...] | None) -> dict[str, Artefact]:
-        """The artefacts that `names` (roles or artefacts) need, in the catalogue's order; None: all of them."""
-        if names is None:
-            return dict(self.artefacts)
+        """The artefacts that `names` (roles or artefacts) need, in the catalogue's order.
+
+        None: what all roles are made of by default. Raises ModelError for a name that is neither.
+        """
         wanted: set[str] = set()
-        for name in names:
+        for name in self.roles if names is None else names:
             if name in self.roles:
                 wanted.update(self.roles[name])
             elif name in self.artefacts:
@@ -103,15 +208,31 @@ class Catalog(_Strict):
         return {name: artefact for name, artefact in self.artefacts.items() if name in wanted}
 
 
-def parse(text: str) -> Catalog:
-    """The catalogue in `text`; ModelError says what is wrong with it."""
+def parse(text: str, more: str | None = None) -> Catalog:
+    """The catalogue in `text`, with the artefacts that `more` adds to it; ModelError says what is wrong with it."""
     try:
-        return Catalog.model_validate(yaml.safe_load(text))
+        document = yaml.safe_load(text)
+        if more is not None:
+            added = _More.model_validate(yaml.safe_load(more)).artefacts
+            if taken := sorted(added.keys() & document["artefacts"].keys()):
+                raise ModelError(f"{_MORE} names models that are in the catalogue already: {', '.join(taken)}")
+            document["artefacts"].update({name: artefact.model_dump() for name, artefact in added.items()})
+        return Catalog.model_validate(document)
     except (yaml.YAMLError, ValidationError) as error:
         raise ModelError(f"the model catalogue is not valid: {error}") from error
 
 
-@cache
 def catalog() -> Catalog:
-    """The catalogue that travels with this version."""
-    return parse((asset("triton_models") / "catalog.yaml").read_text(encoding="utf-8"))
+    """The catalogue that travels with this version, and the user's own entries: the file that $ARCHGW_CATALOG names."""
+    return _read(os.environ.get(_MORE))
+
+
+@cache
+def _read(more: str | None) -> Catalog:
+    text = (asset("triton_models") / "catalog.yaml").read_text(encoding="utf-8")
+    if more is None:
+        return parse(text)
+    try:
+        return parse(text, Path(more).expanduser().read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{_MORE}={more} cannot be read: {error}") from error

