@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from controlplane.compile.plans import EnvoyPlan
-from controlplane.render.files import File, Rendered, render_envoy
+from controlplane.render.files import FORGED_HEADERS, File, Rendered, render_envoy
 from controlplane.runtime import place
 from controlplane.runtime.layout import RunLayout
 from tests.unit.controlplane.render.test_files import binary
@@ -43,7 +43,8 @@ class Api(BaseHTTPRequestHandler):
         answer = json.dumps({**got, "number": number, "bytes": len(body)}).encode()
         self.send_response(503 if number <= failing else 200)
         self.send_header("content-length", str(len(answer)))
-        self.send_header("x-archgw-local-reply", "forged")
+        for name in ("x-archgw-local-reply", *FORGED_HEADERS):
+            self.send_header(name, "forged")
         self.end_headers()
         self.wfile.write(answer)
 
@@ -72,6 +73,17 @@ class Gateway:
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.connect(str(self.layout.internal_socket))
         return _send(connection, "POST", path, body, {"x-arch-upstream": upstream, **headers})
+
+    def access(self, request_id: str) -> dict[str, Any]:
+        """The access log's line of a request."""
+        deadline = time.monotonic() + 30
+        while True:
+            for line in (self.layout.logs / "envoy.log").read_text().splitlines():
+                if f'"request_id":"{request_id}"' in line:
+                    found: dict[str, Any] = json.loads(line)
+                    return found
+            assert time.monotonic() < deadline, "no line"
+            time.sleep(0.05)
 
 
 def _send(
@@ -102,6 +114,7 @@ def running(
         authorities.write_bytes(trusted)
         Rendered(change(render_envoy(plan, layout, 75_000, authorities))).write(layout.root)
         argv = [str(binary()), "-c", str(layout.bootstrap), "--reject-unknown-dynamic-fields", "--disable-hot-restart"]
+        argv += ["--file-flush-interval-msec", "50"]
         with (layout.logs / "envoy.log").open("wb") as log:
             process = subprocess.Popen([*argv, "--concurrency", "1", "-l", "warning"], stdout=log, stderr=log)
             try:

@@ -1,7 +1,8 @@
-"""What a client of ingress is told of its prompt: from the filter's metadata, in a real Envoy."""
+"""What a client is told of its request beside the answer: from the filter's metadata, in a real Envoy."""
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from tests.unit.controlplane.render.running import Api, Gateway, running
 
 CHAT = "/v1/chat/completions"
 HEADERS = {"x-arch-prompt-target", "x-arch-intent-drift"}
+TIMING = "filter;dur=1.90, guard;dur=17.2;place=local"
 _TYPE = "type.googleapis.com/envoy.extensions.filters.http"
 
 
@@ -52,11 +54,13 @@ def _without_the_filter(file: File) -> File:
 
 
 @contextmanager
-def gateway(llm: int, notes: dict[str, str]) -> Iterator[Gateway]:
+def gateway(llm: int, notes: dict[str, str], *, timing_header: bool = False) -> Iterator[Gateway]:
     first, second = ports.free(2)
     listeners = (Listener("ingress", Address("127.0.0.1", first)), Listener("egress", Address("127.0.0.1", second)))
     upstream = Upstream("provider_openai", (Address("127.0.0.1", llm),), 1000)
-    subject = replace(plan(replace(provider(key=None), upstream=upstream)), listeners=listeners)
+    subject = replace(
+        plan(replace(provider(key=None), upstream=upstream)), listeners=listeners, timing_header=timing_header
+    )
     with running(subject, change=lambda files: with_stand_in(files, notes)) as found:
         yield found
 
@@ -87,3 +91,31 @@ def test_where_there_is_nothing_to_tell_there_is_no_header(llm: int, notes: dict
         assert reply.status == 200
         assert reply.headers.get("x-arch-prompt-target") == notes.get("target")
         assert "x-arch-intent-drift" not in reply.headers
+
+
+@pytest.mark.parametrize("listener", ["ingress", "egress"])
+def test_a_client_is_told_what_its_request_cost_and_how_long_the_provider_took(llm: int, listener: str) -> None:
+    logged = {"degraded": "guard", "filter_ms": "1.90", "models_ms": "17.2", "served": "guard=local"}
+    with gateway(llm, {"timing": TIMING, **logged}, timing_header=True) as found:
+        reply = found.public(listener, "POST", CHAT)
+        assert re.fullmatch(rf"{TIMING}, upstream;dur=\d+", reply.headers["x-arch-timing"])
+        assert reply.headers["x-arch-degraded"] == "guard"
+        line = found.access(reply.headers["x-request-id"])
+        assert {name: line[name] for name in logged} == logged
+        assert line["upstream_ms"] >= 0
+
+
+def test_where_no_provider_answers_there_is_no_time_of_one() -> None:
+    (nobody,) = ports.free(1)
+    with gateway(nobody, {"timing": TIMING, "degraded": "intent"}, timing_header=True) as found:
+        reply = found.public("ingress", "POST", CHAT)
+        assert reply.status == 503
+        assert (reply.headers["x-arch-timing"], reply.headers["x-arch-degraded"]) == (TIMING, "intent")
+        assert "x-arch-timing" not in found.public("ingress", "POST", "/nothing").headers
+
+
+def test_without_the_option_nobody_is_told_what_a_request_cost_and_nobody_can_forge_it(llm: int) -> None:
+    with gateway(llm, {"timing": TIMING}) as found:
+        reply = found.public("ingress", "POST", CHAT, x_arch_timing="forged", x_arch_degraded="forged")
+        assert reply.status == 200
+        assert not {"x-arch-timing", "x-arch-degraded"} & {*reply.headers, *reply.body["headers"]}
