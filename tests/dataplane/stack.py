@@ -58,11 +58,12 @@ def archgw(
 
 @dataclass
 class Stack:
-    """A running gateway."""
+    """A running gateway. `mode`: what the command line says of where its models run."""
 
     config: dict[str, Any]
     directory: Path
     env: Mapping[str, str] = field(default_factory=dict)
+    mode: tuple[str, ...] = ("--local", "-cpu")
 
     @property
     def run_dir(self) -> Path:
@@ -71,15 +72,20 @@ class Stack:
     def url(self, listener: str) -> str:
         return f"http://127.0.0.1:{self.config['listeners'][listener]['port']}"
 
-    def up(self) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        path = self.directory / "arch_config.yaml"
-        path.write_text(yaml.safe_dump(self.config, sort_keys=False))
-        done = archgw("up", str(path), "--local", "-cpu", "--run-dir", str(self.run_dir), env=self.env)
+    def up(self) -> str:
+        """Start it. What the command said on its way."""
+        done = self.try_up()
         if done.returncode:
             raise AssertionError(
                 f"archgw up ended with {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.tails()}"
             )
+        return done.stderr
+
+    def try_up(self, *options: str) -> subprocess.CompletedProcess[str]:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self.directory / "arch_config.yaml"
+        path.write_text(yaml.safe_dump(self.config, sort_keys=False))
+        return archgw("up", str(path), *self.mode, *options, "--run-dir", str(self.run_dir), env=self.env)
 
     def down(self) -> None:
         done = archgw("down", "--run-dir", str(self.run_dir))

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
-import threading
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import httpx2
 import psutil
 import pytest
 
+from tests.dataplane.load import Load, prompt
 from tests.dataplane.stack import Stack, wait_for
 from tests.support.behaviour import Behaviour
 from tests.support.llm_provider import LlmProvider
-
-_COUNT = itertools.count(1)
-
-
-def prompt() -> dict[str, Any]:
-    """A prompt that nobody has sent before: a verdict on one that somebody has needs no model."""
-    return {"messages": [{"role": "user", "content": f"Write a haiku about {next(_COUNT)} autumn leaves"}]}
 
 
 def wait_whole(stack: Stack) -> None:
@@ -37,41 +26,6 @@ def wait_whole(stack: Stack) -> None:
 def _whole_again(stack: Stack) -> Iterator[None]:
     yield
     wait_whole(stack)
-
-
-class Load:
-    """What clients saw: HTTP statuses, and the names of errors where there was no answer."""
-
-    def __init__(self, stack: Stack, listener: str) -> None:
-        self._url = f"{stack.url(listener)}/v1/chat/completions"
-        self._stop = threading.Event()
-        self.seen: Counter[int | str] = Counter()
-        self._threads = [threading.Thread(target=self._client) for _ in range(8)]
-
-    def _client(self) -> None:
-        with httpx2.Client(timeout=30) as client:
-            while not self._stop.is_set():
-                try:
-                    self.seen[client.post(self._url, json=prompt()).status_code] += 1
-                except httpx2.TransportError as error:
-                    self.seen[type(error).__name__] += 1
-
-    @contextmanager
-    def running(self) -> Iterator[Counter[int | str]]:
-        for thread in self._threads:
-            thread.start()
-        try:
-            self.more()
-            yield self.seen
-        finally:
-            self._stop.set()
-            for thread in self._threads:
-                thread.join()
-
-    def more(self, count: int = 50) -> None:
-        """Wait for so many more good answers."""
-        goal = self.seen[200] + count
-        wait_for(lambda: self.seen[200] >= goal)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
