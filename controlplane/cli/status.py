@@ -1,17 +1,18 @@
-"""`archgw status`: is every part up, since when, on which ports."""
+"""`archgw status`: is every part up, since when, on which ports; where each role's model runs, and how it does."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from controlplane.cli.columns import columns
 from controlplane.cli.options import RunDir
 from controlplane.runtime.place import run_layout
-from controlplane.runtime.status import Status
+from controlplane.runtime.roles import PlaceState, RoleState, why
+from controlplane.runtime.status import PartStatus, Status
 from controlplane.runtime.status import status as ask
 
 
@@ -19,7 +20,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
     run_dir: RunDir = None,
 ) -> None:
-    """Show each part: state, process id, ports, models ready, since when. Exit 0 when all is up, else 1."""
+    """Show each part and each role's model: state, place, times. Exit 0 when all is up, else 1."""
     found = ask(run_layout(run_dir))
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
@@ -31,13 +32,40 @@ def status(
 
 
 def _show(found: Status) -> None:
-    table = Table("part", "state", "pid", "ports", "since", box=None, pad_edge=False)
-    for part in found.parts:
-        ports = " ".join(f"{name}:{port}" for name, port in part.ports.items())
-        table.add_row(part.name, part.state, str(part.pid or "-"), ports or "-", part.since or "-")
-    Console().print(table, markup=False)
+    parts = [(part.name, part.state, str(part.pid or "-"), _ports(part), part.since or "-") for part in found.parts]
+    _echo([("part", "state", "pid", "ports", "since"), *parts])
     for listener in found.listeners:
         typer.echo(f"{listener.name} {listener.url} {'ready' if listener.ready else f'not ready: {listener.reason}'}")
-    models = found.models or {}
-    typer.echo("models " + ", ".join(f"{name} {'ready' if ready else 'not ready'}" for name, ready in models.items()))
+    if found.roles:
+        places = [_place(role, place) for role in found.roles for place in role.places]
+        _echo([("role", "model", "where", "state", "calls", "p50", "queue", "compute", "skipped"), *places])
+    for role in found.roles:
+        if role.failed:
+            typer.echo(f"{role.role}: no place was left for {_counted(role.failed)}")
+    for role in found.roles:
+        for place in role.places:
+            if not place.ready:
+                typer.echo(f"{role.role} is not ready on {why(place)}")
     typer.echo(f"{found.mode}, {found.config}, up since {found.since}")
+
+
+def _echo(rows: Sequence[Sequence[str]]) -> None:
+    typer.echo("\n".join(columns(rows)))
+
+
+def _ports(part: PartStatus) -> str:
+    return " ".join(f"{name}:{port}" for name, port in part.ports.items()) or "-"
+
+
+def _place(role: RoleState, place: PlaceState) -> Sequence[str]:
+    state = "ready" if place.ready else f"not ready: {place.reason}"
+    times = (place.p50_ms, place.queue_ms, place.compute_ms)
+    return (
+        *(role.role, place.model, place.where, state, str(place.calls)),
+        *("-" if each is None else f"{each:.1f} ms" for each in times),
+        _counted(place.skipped) or "-",
+    )
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in reasons.items())

@@ -12,12 +12,21 @@ import typer
 from rich.console import Console
 
 from controlplane.assets import asset
-from controlplane.cli.options import RunDir
+from controlplane.cli.columns import columns
+from controlplane.cli.options import Cpu, Local, RunDir, mode
 from controlplane.config.load import DEFAULT_PATH
 from controlplane.errors import UsageError
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.place import run_layout
-from controlplane.runtime.start import QUICK_START, InterruptedStartError, Wanted, signals_ignored, signals_raise, start
+from controlplane.runtime.start import (
+    QUICK_START,
+    InterruptedStartError,
+    Running,
+    Wanted,
+    signals_ignored,
+    signals_raise,
+    start,
+)
 from controlplane.runtime.state import State
 from controlplane.runtime.stop import stop
 
@@ -26,9 +35,8 @@ _READY_S: Final = 120.0
 
 def up(  # noqa: PLR0913, PLR0917 - one a command line option
     config: Annotated[Path | None, typer.Argument(metavar="[CONFIG]", help="By default ./arch_config.yaml.")] = None,
-    local: Annotated[bool, typer.Option("--local", help="Run all models on this machine.")] = False,
-    # With one dash too, as the documentation of Arch has always spelt it.
-    cpu: Annotated[bool, typer.Option("--cpu", "-cpu", help="With --local: run them on the CPU.")] = False,
+    local: Local = False,
+    cpu: Cpu = False,
     quick_start: Annotated[
         bool, typer.Option("--quick-start", help="Run the built-in sample and send it three prompts.")
     ] = False,
@@ -38,12 +46,11 @@ def up(  # noqa: PLR0913, PLR0917 - one a command line option
     ] = _READY_S,
     run_dir: RunDir = None,
 ) -> None:
-    """Start Envoy, the filter and Triton, wait until everything answers, and say where to send a request."""
-    if not (local and cpu):
-        wanted = (
-            "`archgw up --local` (models on this machine's GPU)" if local else "`archgw up` (models on a remote Triton)"
-        )
-        raise UsageError(f"{wanted} comes in a later release; use `archgw up --local -cpu`")
+    """Start Envoy, the filter and Triton, wait until everything answers, and say where to send a request.
+
+    Without --local, guard and function calling run on the remote Triton of `model_serving.remote.url`.
+    """
+    wanted = mode(local=local, cpu=cpu)
     if quick_start and config is not None:
         raise UsageError("--quick-start brings its own configuration; leave out either it or CONFIG")
     path = asset(QUICK_START) / "arch_config.yaml" if quick_start else config or DEFAULT_PATH
@@ -51,11 +58,11 @@ def up(  # noqa: PLR0913, PLR0917 - one a command line option
     with signals_raise():
         try:
             with _progress() as say:
-                running = start(Wanted(path, timeout, quick_start), layout, say)
+                running = start(Wanted(path, wanted, timeout, quick_start), layout, say)
         except InterruptedStartError as interruption:
             typer.echo(f"archgw: {interruption}, everything is stopped", err=True)
             raise typer.Exit(128 + interruption.number) from None
-        _announce(running.state, layout)
+        _announce(running, layout)
         with _attached(layout) if foreground else _detached():
             if quick_start:
                 # Its HTTP client takes a third of a second to import, which no other start needs.
@@ -92,7 +99,7 @@ def _detached() -> Iterator[None]:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
-    """One line that changes on a terminal, one line each elsewhere. Warnings stay in both."""
+    """One line that changes on a terminal, one line each elsewhere. Warnings and notes stay in both."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda text: typer.echo(text, err=True)
@@ -100,7 +107,7 @@ def _progress() -> Iterator[Callable[[str], None]]:
     with console.status("starting") as status:
 
         def show(text: str) -> None:
-            if text.startswith("warning: "):
+            if text.startswith(("warning: ", "note: ")):
                 console.print(text, markup=False, highlight=False)
             else:
                 # A log line may hold square brackets, which are markup to rich.
@@ -109,10 +116,17 @@ def _progress() -> Iterator[Callable[[str], None]]:
         yield show
 
 
-def _announce(state: State, layout: RunLayout) -> None:
-    typer.echo(f"ready: {', '.join(f'{door.name} on {door.url}' for door in state.doors)}")
+def _announce(running: Running, layout: RunLayout) -> None:
+    doors = running.state.doors
+    typer.echo(f"ready: {', '.join(f'{door.name} on {door.url}' for door in doors)}")
+    rows = [
+        (f"  {role.role}", place.model, place.where, "ready" if place.ready else f"not ready: {place.reason}")
+        for role in running.roles
+        for place in role.places
+    ]
+    typer.echo("\n".join(["models:", *columns(rows)] if rows else ["models: none is asked"]))
     typer.echo(f"run directory {layout.root}")
-    url = state.doors[0].url
+    url = doors[0].url
     body = '{"model": "none", "messages": [{"role": "user", "content": "Hello"}]}'
     typer.echo(f"try: curl {url}/v1/chat/completions -H 'content-type: application/json' -d '{body}'")
     sys.stdout.flush()

@@ -8,7 +8,11 @@ from typing import Final
 # Marks every process of one gateway, and what those start in turn: `processes.of_run` finds them by it.
 RUN_MARK: Final = "ARCHGW_RUN_DIR"
 
-_PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_PASSED_ON: Final = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    # Which of the machine's GPUs are this gateway's.
+    "CUDA_VISIBLE_DEVICES",
+)
 
 
 def clean(environ: Mapping[str, str], run_dir: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from controlplane.compile.plans import Gateway
+from controlplane.compile.plans import Gateway, ModelPlan
 from controlplane.runtime import triton
 from controlplane.runtime.layout import RunLayout
 
@@ -47,18 +47,11 @@ def worker_name(index: int) -> str:
 
 
 def gateway_parts(
-    gateway: Gateway, layout: RunLayout, clean: dict[str, str], envoy: Path, install: triton.TritonInstall
+    gateway: Gateway, layout: RunLayout, clean: dict[str, str], envoy: Path, install: triton.TritonInstall | None
 ) -> tuple[Part, ...]:
-    """Triton, the filter's workers and Envoy."""
+    """Triton, the filter's workers and Envoy. `install` None: no model runs here, and so no Triton does."""
     return (
-        Part(
-            name=TRITON,
-            argv=tuple(triton.argv(install, gateway.models, layout)),
-            environment=triton.environment(install, clean),
-            log=layout.logs / "triton.log",
-            order=_TRITON_ORDER,
-            stop_s=10,
-        ),
+        *((_triton(gateway.models, layout, clean, install),) if install is not None else ()),
         *(_worker(index, layout, clean) for index in range(gateway.envoy.workers)),
         Part(
             name=ENVOY,
@@ -88,6 +81,17 @@ def gateway_parts(
             edge=True,
             stop_s=10,
         ),
+    )
+
+
+def _triton(models: ModelPlan, layout: RunLayout, clean: dict[str, str], install: triton.TritonInstall) -> Part:
+    return Part(
+        name=TRITON,
+        argv=tuple(triton.argv(install, models, layout)),
+        environment=triton.environment(install, clean),
+        log=layout.logs / f"{TRITON}.log",
+        order=_TRITON_ORDER,
+        stop_s=10,
     )
 
 

@@ -1,4 +1,4 @@
-"""Questions to a running gateway over HTTP: do its listeners answer, does Triton serve its models."""
+"""Questions to a running gateway's listeners: do they answer, and what do they say is missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from controlplane.runtime.state import Door, State
+from controlplane.runtime.state import Door
 
 _TIMEOUT_S: Final = 5.0
 _TEXT_LIMIT: Final = 300
@@ -40,19 +40,10 @@ class Health:
 
 
 def door_health(door: Door, timeout: float = _TIMEOUT_S) -> Health:
-    return _get(door.url, "/healthz", timeout)
-
-
-def model_ready(state: State, model: str) -> bool:
-    """Whether Triton says that it serves `model`: also when the model's process has died, unlike /healthz."""
-    return _get(f"http://127.0.0.1:{state.triton_ports['http']}", f"/v2/models/{model}/ready", _TIMEOUT_S).ready
-
-
-def _get(base: str, path: str, timeout: float) -> Health:
-    place = urlsplit(base)
+    place = urlsplit(door.url)
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=timeout)
     try:
-        connection.request("GET", path)
+        connection.request("GET", "/healthz")
         response = connection.getresponse()
         return Health(response.status, response.read(_TEXT_LIMIT).decode(errors="replace"))
     except (OSError, http.client.HTTPException) as error:

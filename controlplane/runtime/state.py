@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from controlplane.compile.plans import RolePlace
 from controlplane.render.atomic import write_file
 from controlplane.runtime.layout import RunLayout
 
@@ -25,14 +26,17 @@ class Door(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """One started gateway. `since` is RFC 3339. `ready` False: it is starting, or its start failed half-way."""
+    """One started gateway. `since` is RFC 3339. `ready` False: it is starting, or its start failed half-way.
+
+    `mode` is one of `plans.Mode`; `places` says where each role's model runs, a role's places one after another.
+    """
 
     mode: str
     config: str
     since: str
     doors: tuple[Door, ...]
     triton_ports: dict[str, int]
-    models: tuple[str, ...]
+    places: tuple[RolePlace, ...]
     parts: tuple[str, ...]
     ready: bool = False
 

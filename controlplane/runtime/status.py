@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from controlplane.runtime import probes, supervisord
+from controlplane.runtime import probes, roles, supervisord, workers
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.parts import ENVOY, TRITON
+from controlplane.runtime.roles import RoleState
 from controlplane.runtime.state import Door, State, load
 
 
@@ -34,7 +35,7 @@ class DoorStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A gateway. `ready`: every part runs, every model is served, every listener says so."""
+    """A gateway. `ready`: every part runs, every listener says that it is ready, every role has a place that is."""
 
     run_dir: str
     running: bool
@@ -44,7 +45,7 @@ class Status:
     since: str | None = None
     parts: tuple[PartStatus, ...] = ()
     listeners: tuple[DoorStatus, ...] = ()
-    models: dict[str, bool] | None = None
+    roles: tuple[RoleState, ...] = ()
 
 
 def status(layout: RunLayout) -> Status:
@@ -52,7 +53,7 @@ def status(layout: RunLayout) -> Status:
     if state is None or parts is None:
         return Status(run_dir=str(layout.root), running=False, ready=False)
     listeners = tuple(_door(door) for door in state.doors)
-    models = {model: probes.model_ready(state, model) for model in state.models}
+    models = roles.merge(state.places, workers.ask(layout, workers.indices(state.parts)))
     return Status(
         run_dir=str(layout.root),
         running=True,
@@ -60,7 +61,7 @@ def status(layout: RunLayout) -> Status:
             (
                 *(part.running for part in parts),
                 *(door.ready for door in listeners),
-                *models.values(),
+                *(role.ready for role in models),
             )
         ),
         mode=state.mode,
@@ -77,7 +78,7 @@ def status(layout: RunLayout) -> Status:
             for part in parts
         ),
         listeners=listeners,
-        models=models,
+        roles=models,
     )
 
 

@@ -11,21 +11,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from controlplane.compile.plans import ModelPlan
+from controlplane.compile.plans import Device, ModelPlan
 from controlplane.errors import RuntimeFault
+from controlplane.render.atomic import write_link
 from controlplane.runtime.layout import RunLayout
 
 # A server whose model process has died waits this long before it ends.
 _EXIT_TIMEOUT_S: Final = 3
 _LOOPBACK: Final = "127.0.0.1"
 
+_ROOT: Final = "pytriton/tritonserver"
+_VLLM: Final = "backends/vllm"
+
 
 @dataclass(frozen=True, slots=True)
 class TritonInstall:
-    """The wheel's server, its Python backend, and the libraries that their processes load."""
+    """The wheel's server, its Python backend, and the libraries that their processes load.
+
+    `vllm`: the backend that serves large models on a GPU; None where this server has none.
+    """
 
     server: Path
     backend: Path
+    vllm: Path | None
     stub: Path
     libraries: tuple[Path, ...]
     site_packages: Path
@@ -33,12 +41,10 @@ class TritonInstall:
 
 def find_triton() -> TritonInstall:
     """The installed server. RuntimeFault where there is none, or none for this Python."""
-    # Not imported: the package would start things.
-    package = importlib.util.find_spec("pytriton")
-    if package is None or package.origin is None:
+    site_packages = _site_packages()
+    if site_packages is None:
         raise RuntimeFault("Triton is not installed here: pip install 'archgw[local]'")
-    site_packages = Path(package.origin).parent.parent
-    root = site_packages / "pytriton" / "tritonserver"
+    root = site_packages / _ROOT
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     stub = root / "python_backend_stubs" / version / "triton_python_backend_stub"
     if not stub.is_file():
@@ -46,11 +52,24 @@ def find_triton() -> TritonInstall:
     return TritonInstall(
         server=root / "bin" / "tritonserver",
         backend=root / "backends" / "python",
+        vllm=root / _VLLM if has_vllm() else None,
         stub=stub,
         # The stub loads libcudart from the first, libpython from the second.
         libraries=(site_packages / "nvidia_pytriton.libs", Path(sysconfig.get_config_var("LIBDIR"))),
         site_packages=site_packages,
     )
+
+
+def has_vllm() -> bool:
+    """Whether a server is installed and has the backend for large models on a GPU."""
+    site_packages = _site_packages()
+    return site_packages is not None and (site_packages / _ROOT / _VLLM).is_dir()
+
+
+def _site_packages() -> Path | None:
+    # Not imported: the package would start things.
+    package = importlib.util.find_spec("pytriton")
+    return None if package is None or package.origin is None else Path(package.origin).parent.parent
 
 
 def build_backend(install: TritonInstall, layout: RunLayout) -> None:
@@ -60,6 +79,8 @@ def build_backend(install: TritonInstall, layout: RunLayout) -> None:
     shutil.copytree(install.backend, target, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy2(install.stub, target / install.stub.name)
     (target / install.stub.name).chmod(0o755)
+    if install.vllm is not None:
+        write_link(layout.backends / "vllm", install.vllm)
 
 
 def shared_memory_prefix(layout: RunLayout) -> str:
@@ -70,6 +91,7 @@ def shared_memory_prefix(layout: RunLayout) -> str:
 def argv(install: TritonInstall, plan: ModelPlan, layout: RunLayout) -> list[str]:
     """The server's command line: on loopback only, with exactly the models of the plan."""
     ports = plan.ports
+    on_gpu = any(model.device is Device.GPU for model in plan.models)
     return [
         str(install.server),
         f"--model-repository={layout.models}",
@@ -86,7 +108,8 @@ def argv(install: TritonInstall, plan: ModelPlan, layout: RunLayout) -> list[str
         f"--grpc-port={ports.grpc}",
         f"--metrics-address={_LOOPBACK}",
         f"--metrics-port={ports.metrics}",
-        "--allow-gpu-metrics=false",
+        # Without a GPU, Triton would complain of each of its figures.
+        *(() if on_gpu else ("--allow-gpu-metrics=false",)),
         f"--exit-timeout-secs={_EXIT_TIMEOUT_S}",
     ]
 
@@ -95,6 +118,8 @@ def environment(install: TritonInstall, clean: dict[str, str]) -> dict[str, str]
     """The clean environment, and what the wheel's processes need to load their libraries and ours."""
     return {
         **clean,
+        # CUDA counts the fastest first, unlike NVML and everybody who writes CUDA_VISIBLE_DEVICES.
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "LD_LIBRARY_PATH": ":".join(str(path) for path in install.libraries),
         "PYTHONPATH": str(install.site_packages),
     }

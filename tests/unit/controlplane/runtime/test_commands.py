@@ -19,21 +19,59 @@ listeners:
 llm_providers:
 - {{name: m, provider: openai, model: m, access_key: $TEST_KEY, default: true}}
 """
+# On ports that no test of this file listens on.
+WITH_MODELS = (
+    EGRESS_ONLY.format(ingress=10000, egress=12000)
+    + """\
+prompt_guards:
+  input_guards:
+    jailbreak: {}
+"""
+)
 
 
-def archgw(*arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "TEST_KEY": "sk-test-secret"}
+def written(folder: Path) -> tuple[str, ...]:
+    """A configuration in the folder, for the command line."""
+    config = folder / "arch_config.yaml"
+    config.write_text(WITH_MODELS)
+    return (str(config),)
+
+
+def where(command: str, folder: Path) -> tuple[str, ...]:
+    return ("--run-dir" if command == "up" else "--output", str(folder / "made"))
+
+
+def archgw(*arguments: str, timeout: float = 60, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "TEST_KEY": "sk-test-secret"} | variables
     return subprocess.run(
         [ARCHGW, *arguments], capture_output=True, text=True, timeout=timeout, check=False, env=environment
     )
 
 
-@pytest.mark.parametrize("arguments", [(), ("--local",), ("-cpu",)])
-def test_other_modes_say_that_they_come_later_and_name_the_one_that_works(arguments: tuple[str, ...]) -> None:
-    done = archgw("up", *arguments)
+@pytest.mark.parametrize("command", [("up",), ("render", "-o", "/nonexistent/out")])
+def test_cpu_alone_is_wrong_usage(command: tuple[str, ...]) -> None:
+    done = archgw(*command, "-cpu")
     assert done.returncode == 2
-    assert "later release" in done.stderr
     assert "--local -cpu" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "render"])
+def test_without_a_remote_url_the_key_and_the_mode_that_needs_none_are_named(command: str, tmp_path: Path) -> None:
+    done = archgw(command, *written(tmp_path), *where(command, tmp_path))
+    assert done.returncode == 2
+    for said in ("model_serving.remote.url", "grpcs://", "archgw up --local -cpu"):
+        assert said in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["arch_config.yaml"]
+
+
+@pytest.mark.parametrize("command", ["up", "render"])
+def test_local_without_a_gpu_fails_and_says_what_was_looked_for(command: str, tmp_path: Path) -> None:
+    # Also on a machine that has one: this gateway may use none of them.
+    done = archgw(command, *written(tmp_path), "--local", *where(command, tmp_path), CUDA_VISIBLE_DEVICES="")
+    assert done.returncode == 1
+    assert "NVML" in done.stderr
+    assert "archgw up --local -cpu" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["arch_config.yaml"]
 
 
 def test_a_run_directory_that_is_too_long_is_wrong_usage() -> None:
@@ -64,7 +102,7 @@ def test_a_taken_port_ends_up_before_anything_is_started() -> None:
 def test_render_writes_keys_into_closed_files_only(tmp_path: Path) -> None:
     config = tmp_path / "arch_config.yaml"
     config.write_text(EGRESS_ONLY.format(ingress=10000, egress=12000))
-    done = archgw("render", str(config), "-o", str(tmp_path / "out"))
+    done = archgw("render", str(config), "--local", "-cpu", "-o", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     holders = [
         path

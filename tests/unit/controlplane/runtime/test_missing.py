@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from controlplane.compile.plans import Mode
 from controlplane.errors import RuntimeFault
 from controlplane.render.envoy import find_envoy
 from controlplane.runtime import start
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.triton import find_triton
 
-WANTED = start.Wanted(Path("arch_config.yaml"), deadline_s=1)
+WANTED = start.Wanted(Path("arch_config.yaml"), Mode.LOCAL_CPU, deadline_s=1)
 
 
 def test_no_triton_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
-from controlplane.compile.plans import Gateway, ModelInstance, ModelPlan, TritonPorts
+from controlplane.compile.plans import Device, Gateway, ModelInstance, ModelPlan, TritonPorts
 from controlplane.runtime import environment
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.parts import gateway_parts
@@ -46,3 +47,16 @@ def test_triton_is_reached_from_this_machine_only_and_loads_the_plan() -> None:
         assert f"--{service}-port={port}" in triton.argv
     assert "--load-model=guard" in triton.argv
     assert "nvidia_pytriton.libs" in triton.environment["LD_LIBRARY_PATH"]
+    assert "--allow-gpu-metrics=false" in triton.argv
+
+
+def test_triton_measures_the_gpu_where_a_model_runs_on_one() -> None:
+    guard = dataclasses.replace(GATEWAY.models.models[0], device=Device.GPU)
+    on_gpu = dataclasses.replace(GATEWAY, models=ModelPlan(TritonPorts(1, 2, 3), (guard,)))
+    triton = gateway_parts(on_gpu, LAYOUT, {}, Path("/envoy"), find_triton())[0]
+    assert not [each for each in triton.argv if "gpu-metrics" in each]
+
+
+def test_no_triton_is_started_where_every_model_is_somewhere_else() -> None:
+    parts = gateway_parts(GATEWAY, LAYOUT, {}, Path("/envoy"), None)
+    assert [part.name for part in parts] == ["extproc-0", "extproc-1", "envoy"]

@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from controlplane.compile.plans import RolePlace
 from controlplane.errors import RuntimeFault, UsageError
 from controlplane.render.atomic import write_file
 from controlplane.runtime import environment, processes, supervisord
@@ -21,6 +23,7 @@ from controlplane.runtime.readiness import Started, wait_ready
 from controlplane.runtime.state import Door, State, load, save
 from controlplane.runtime.stop import stop
 from controlplane.runtime.supervisord import PartState
+from extproc.contract import Place
 
 SLEEPER = "import time, sys; print('up', flush=True); print('err', file=sys.stderr, flush=True); time.sleep(600)"
 
@@ -35,7 +38,7 @@ def state(*parts: Part) -> State:
     door = Door("ingress", "127.0.0.1", 1)
     ports = {"http": 1, "grpc": 1, "metrics": 1}
     names = tuple(each.name for each in parts)
-    return State(mode="m", config="c", since="s", doors=(door,), triton_ports=ports, models=(), parts=names)
+    return State(mode="m", config="c", since="s", doors=(door,), triton_ports=ports, places=(), parts=names)
 
 
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -159,7 +162,9 @@ def test_a_path_that_supervisord_would_cut_is_refused(layout: RunLayout) -> None
 
 
 def test_state_is_read_back_and_rubbish_is_no_state(layout: RunLayout) -> None:
-    save(layout, state())
-    assert load(layout) == state()
+    places = (RolePlace("guard", Place.REMOTE, "guard", "grpcs://triton.example.com:443"),)
+    saved = msgspec.structs.replace(state(), places=places)
+    save(layout, saved)
+    assert load(layout) == saved
     layout.state.write_text("{")
     assert load(layout) is None

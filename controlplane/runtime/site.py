@@ -1,0 +1,40 @@
+"""This machine as compilation must know it, and a configuration compiled for it. Called by `archgw up` and `render`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+from controlplane.compile.gateway import compile_gateway
+from controlplane.compile.plans import Gateway, Mode, Site, TritonPorts
+from controlplane.config.load import Loaded
+from controlplane.runtime import gpu, triton
+from controlplane.runtime.layout import RunLayout
+from extproc.contract import Place, Role
+
+_INTENT: Final = (Role.EMBED, Role.NLI)
+
+
+def compile_here(
+    loaded: Loaded, layout: RunLayout, mode: Mode, ports: TritonPorts, say: Callable[[str], None]
+) -> Gateway:
+    """`say` hears once where intent runs on the CPU though a GPU would have been preferred.
+
+    RuntimeFault where `mode` needs a GPU that is not here, UsageError where it needs what the file does not say.
+    """
+    found = gpu.Found() if mode is Mode.LOCAL_CPU else gpu.find(os.environ)
+    site = Site(
+        triton=ports,
+        workers=len(os.sched_getaffinity(0)),
+        internal_socket=str(layout.internal_socket),
+        repair_lock=str(layout.repair_lock),
+        mode=mode,
+        gpu=gpu.decide(mode, found),
+        vllm=triton.has_vllm(),
+    )
+    gateway = compile_gateway(loaded.config, site, loaded.own)
+    intent_is_local = any(each.place is Place.LOCAL and each.role in _INTENT for each in gateway.places)
+    if mode is Mode.REMOTE and site.gpu is None and intent_is_local:
+        say(f"note: intent runs on this machine's CPU: {found.missing}")
+    return gateway

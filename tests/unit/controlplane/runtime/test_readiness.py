@@ -1,0 +1,144 @@
+"""When `up` returns, and what it says: real processes of ours, and a filter that says what a test wants it to say."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import msgspec
+import pytest
+
+from controlplane.compile.plans import RolePlace
+from controlplane.errors import RuntimeFault
+from controlplane.render.atomic import write_file
+from controlplane.runtime import environment, processes, supervisord, workers
+from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.parts import Part
+from controlplane.runtime.readiness import Started, wait_ready
+from controlplane.runtime.state import Door, State
+from extproc.contract import Place, Role
+from extproc.status import METHOD, PlacementStatus, RoleStatus, WorkerStatus
+
+URL = "grpcs://triton.example.com:443"
+REMOTE = RolePlace("guard", Place.REMOTE, "guard", URL)
+LOCAL = RolePlace("guard", Place.LOCAL, "guard", "CPU")
+Says = Callable[..., None]
+
+
+def ready(place: Place) -> PlacementStatus:
+    return PlacementStatus(place=place, model="guard", ready=True)
+
+
+def down(place: Place, reason: str, detail: str = "") -> PlacementStatus:
+    return PlacementStatus(place=place, model="guard", ready=False, reason=reason, detail=detail)
+
+
+@pytest.fixture
+def worker(layout: RunLayout) -> Iterator[Says]:
+    """A filter worker's socket; each answer of its is the next of what it was told to say, then the last again."""
+    answers: list[tuple[PlacementStatus, ...]] = []
+
+    def say(*said: tuple[PlacementStatus, ...]) -> None:
+        answers.extend(said)
+
+    def read(_: bytes, __: grpc.ServicerContext) -> bytes:
+        said = answers.pop(0) if len(answers) > 1 else answers[0]
+        return msgspec.json.encode(WorkerStatus(roles={Role.GUARD: RoleStatus(placements=said)}))
+
+    _, service, method = METHOD.split("/")
+    server = grpc.server(ThreadPoolExecutor(1))
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {method: grpc.unary_unary_rpc_method_handler(read)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+    server.add_insecure_port(f"unix:{layout.worker_socket(0)}")
+    server.start()
+    yield say
+    server.stop(None).wait()
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    """A listener whose /healthz is well."""
+
+    class Well(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Into no terminal."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Well) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield Door("ingress", "127.0.0.1", server.server_port)
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def started(layout: RunLayout, door: Door) -> Iterator[Started]:
+    clean = environment.clean(os.environ, str(layout.root))
+    sleeper = (sys.executable, "-c", "import time; print('loading', flush=True); time.sleep(600)")
+    names = ("triton", "extproc-0")
+    parts = tuple(Part(name, sleeper, clean, layout.logs / f"{name}.log", order=1, stop_s=2) for name in names)
+    write_file(layout.supervisor_conf, supervisord.configuration(parts, layout, str(os.getuid())), 0o600)
+    supervisor = supervisord.start(layout, clean)
+    ports = {"http": 1, "grpc": 1, "metrics": 1}
+    state = State(
+        mode="m", config="c", since="s", doors=(door,), triton_ports=ports, places=(REMOTE, LOCAL), parts=names
+    )
+    yield Started(layout, state, parts, supervisor)
+    processes.stop_all(layout.root, grace_s=5)
+    supervisor.wait(5)
+
+
+def test_the_gateways_own_model_is_waited_for_though_a_remote_one_answers(started: Started, worker: Says) -> None:
+    loading = (ready(Place.REMOTE), down(Place.LOCAL, "unreachable"))
+    worker(loading, loading, (ready(Place.REMOTE), ready(Place.LOCAL)))
+    said: list[str] = []
+    (guard,) = wait_ready(started, 20, said.append)
+    assert [place.ready for place in guard.places] == [True, True]
+    assert said == ["waiting for guard on this machine"]
+
+
+def test_a_remote_that_is_down_is_a_warning_where_another_place_stands_in(started: Started, worker: Says) -> None:
+    worker((down(Place.REMOTE, "refused", "status 401"), ready(Place.LOCAL)))
+    said: list[str] = []
+    (guard,) = wait_ready(started, 20, said.append)
+    assert guard.ready
+    assert said == [f"warning: guard is not ready on {URL}: refused, status 401; another place stands in for it"]
+
+
+def test_a_model_of_another_shape_ends_the_start_though_another_place_would_do(started: Started, worker: Says) -> None:
+    worker((down(Place.REMOTE, "mismatch", "expected PROB FP32 [1], found LABEL BYTES [1]"), ready(Place.LOCAL)))
+    with pytest.raises(RuntimeFault, match=r"guard.*triton\.example\.com.*expected PROB FP32 \[1\], found LABEL"):
+        wait_ready(started, 20, lambda _: None)
+
+
+def test_a_role_without_a_place_is_named_with_what_its_remote_says(started: Started, worker: Says) -> None:
+    worker((down(Place.REMOTE, "unreachable", "connection refused"), down(Place.LOCAL, "unreachable")))
+    with pytest.raises(RuntimeFault) as failure:
+        wait_ready(started, 1, lambda _: None)
+    assert f"waiting for guard ({URL}: unreachable, connection refused)" in str(failure.value)
+    # Its own model does not come up either: Triton's last lines say why.
+    assert "loading" in str(failure.value)
+
+
+def test_a_gateway_that_can_answer_is_not_stopped_for_a_model_that_loads_too_slowly(
+    started: Started, worker: Says
+) -> None:
+    worker((ready(Place.REMOTE), down(Place.LOCAL, "unreachable")))
+    said: list[str] = []
+    wait_ready(started, 1, said.append)
+    assert said[-1].startswith("warning: guard is not ready on CPU: unreachable")
+
+
+def test_a_worker_that_does_not_answer_is_left_out(layout: RunLayout, worker: Says) -> None:
+    worker((ready(Place.REMOTE),))
+    assert len(workers.ask(layout, (0, 1))) == 1
+    assert workers.indices(("triton", "extproc-0", "extproc-1", "envoy")) == (0, 1)
