@@ -19,10 +19,10 @@ import trustme
 import yaml
 
 from controlplane.assets import asset
+from controlplane.render.envoy import find_envoy
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.triton import build_backend, find_triton
 from tests.dataplane.stack import free_ports, wait_for
-from tests.unit.controlplane.render.test_files import binary
 
 KEY: Final = "sk-cloud-2f6d90c1"
 # What its certificate says, beside 127.0.0.1.
@@ -101,11 +101,14 @@ class Cloud:
             "PYTHONPATH": str(install.site_packages),
         }
         self.triton = Part(self._triton_argv(install.server, models), directory / "triton.log", environment)
+        certificates = _certificates(directory, authority)
+        # The authority that its certificate is of, and a gateway's own certificate with its key.
+        self.authority, self.client = certificates.authority, certificates.client
         config = directory / "envoy.yaml"
-        config.write_text(
-            yaml.safe_dump(_envoy(self.doors, _certificates(directory, authority), self._http, self._grpc))
-        )
-        argv = [str(binary()), "-c", str(config), "--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
+        config.write_text(yaml.safe_dump(_envoy(self.doors, certificates, self._http, self._grpc)))
+        envoy = find_envoy()
+        assert envoy is not None, "tests need the extra `local`"
+        argv = [str(envoy), "-c", str(config), "--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
         self.envoy = Part(argv, directory / "envoy.log")
 
     def _triton_argv(self, server: Path, models: Sequence[str]) -> list[str]:
@@ -132,9 +135,12 @@ class Cloud:
         self.envoy.start()
         self.wait_ready()
 
+    def kill_triton(self) -> None:
+        self.triton.kill()
+        self._clean()
+
     def restart_triton(self) -> None:
         """After a kill."""
-        self._clean()
         self.triton.start()
         self.wait_ready()
 
@@ -142,15 +148,26 @@ class Cloud:
         """Through the door, with the key, as a gateway comes."""
         wait_for(self._is_ready, _START_S)
 
-    def stop(self) -> None:
+    def kill(self) -> None:
+        """All of it, at once."""
         self.envoy.kill()
-        self.triton.kill()
-        self._clean()
+        self.kill_triton()
 
     def calls(self, model: str) -> int:
         """How often a model was asked since its server started."""
         answer = httpx2.get(f"http://127.0.0.1:{self._http}/v2/models/{model}/stats", timeout=5).json()
         return int(answer["model_stats"][0]["inference_stats"]["success"]["count"])
+
+    def load(self, model: str) -> None:
+        self._repository(model, "load")
+
+    def unload(self, model: str) -> None:
+        """From then on the server knows no such model."""
+        self._repository(model, "unload")
+
+    def _repository(self, model: str, what: str) -> None:
+        url = f"http://127.0.0.1:{self._http}/v2/repository/models/{model}/{what}"
+        httpx2.post(url, timeout=_START_S).raise_for_status()
 
     def _is_ready(self) -> bool:
         self.triton.check()
@@ -176,7 +193,7 @@ def running(authority: trustme.CA) -> Iterator[Cloud]:
             cloud.start()
             yield cloud
         finally:
-            cloud.stop()
+            cloud.kill()
 
 
 def _write_repository(target: Path) -> list[str]:
@@ -198,6 +215,7 @@ class _Certificates:
     good: Path
     expired: Path
     foreign: Path
+    client: Path
     authority: Path
 
 
@@ -208,6 +226,7 @@ def _certificates(directory: Path, authority: trustme.CA) -> _Certificates:
         "good": authority.issue_cert(NAME, "127.0.0.1"),
         "expired": authority.issue_cert(NAME, "127.0.0.1", not_after=yesterday),
         "foreign": trustme.CA().issue_cert(NAME, "127.0.0.1"),
+        "client": authority.issue_cert("gateway.example.test"),
     }
     for name, certificate in issued.items():
         certificate.private_key_and_cert_chain_pem.write_to_path(str(directory / f"{name}.pem"))

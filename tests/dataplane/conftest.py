@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import trustme
 
+from tests.dataplane.cloud import Cloud, running
 from tests.dataplane.stack import Stack, free_ports
 from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider
@@ -50,6 +51,13 @@ def _server_context(authority: trustme.CA) -> Any:
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
     return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def cloud(authority: trustme.CA) -> Iterator[Cloud]:
+    """The Triton of somebody else. A test that breaks it heals it again."""
+    with running(authority) as cloud:
+        yield cloud
 
 
 @pytest.fixture(scope="session")

@@ -136,7 +136,7 @@ class Stack:
         )
 
 
-def wait_for(condition: Callable[[], T], seconds: float = _RECOVERY_S) -> T:
+def wait_for(condition: Callable[[], T | None], seconds: float = _RECOVERY_S) -> T:
     """The first true value of `condition`. Fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

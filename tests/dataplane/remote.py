@@ -1,0 +1,63 @@
+"""Gateways whose models run somewhere else: their configurations, and which place answered a request."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import httpx2
+
+from tests.dataplane.stack import free_ports
+from tests.support.api_server import ApiServer
+from tests.support.llm_provider import LlmProvider
+
+KEY_VARIABLE: Final = "CLOUD_KEY"
+BLOCKED: Final = "The cloud says no."
+TIMEOUT_MS: Final = 400
+
+_ENTRY: Final = re.compile(r"(?P<role>[a-z]+);dur=[\d.]+;place=(?P<place>[a-z]+)(?P<rest>[^,]*)")
+
+
+def remote_config(
+    provider: LlmProvider, api: ApiServer, serving: dict[str, Any], *, targets: bool = True
+) -> dict[str, Any]:
+    """A guard and, with `targets`, one prompt target; `serving` says where the models for them are."""
+    ingress, egress = free_ports(2)
+    target = {
+        "name": "get_weather_forecast",
+        "description": "Get the weather forecast for a city for a number of days",
+        "endpoint": {"name": "api", "path": "/weather", "http_method": "POST"},
+        "parameters": [
+            {"name": "city", "description": "The name of the city", "required": True},
+            {"name": "days", "type": "int", "description": "Number of days of the forecast", "required": True},
+        ],
+    }
+    return {
+        "version": "v1",
+        "listeners": {
+            "ingress": {"address": "127.0.0.1", "port": ingress},
+            "egress": {"address": "127.0.0.1", "port": egress},
+        },
+        "endpoints": {"api": {"endpoint": f"127.0.0.1:{api.port}"}},
+        "llm_providers": [
+            {"name": "a", "provider": "openai_compatible", "model": "m", "base_url": f"{provider.url}/v1"}
+        ],
+        "prompt_guards": {"input_guards": {"jailbreak": {"on_exception": {"message": BLOCKED}}}},
+        **({"prompt_targets": [target]} if targets else {}),
+        "model_serving": serving,
+        "overrides": {"filter_workers": 1, "timing_header": True},
+    }
+
+
+def served(answer: httpx2.Response) -> dict[str, str]:
+    """Which place answered for each role, as the answer's header says."""
+    entries = _ENTRY.finditer(answer.headers.get("x-arch-timing", ""))
+    return {entry["role"]: entry["place"] for entry in entries if "error=" not in entry["rest"]}
+
+
+def place(status: dict[str, Any], role: str, where: str) -> dict[str, Any]:
+    """What `archgw status --json` says of a role's model at one place."""
+    (found,) = [each for each in status["roles"] if each["role"] == role]
+    (at,) = [each for each in found["places"] if each["place"] == where]
+    assert isinstance(at, dict)
+    return at

@@ -1,0 +1,191 @@
+"""A remote Triton goes away while the gateway runs, in every way in which one can, and comes back."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import httpx2
+import pytest
+
+from tests.dataplane.cloud import KEY, Cloud
+from tests.dataplane.load import Load, prompt
+from tests.dataplane.remote import KEY_VARIABLE, TIMEOUT_MS, place, remote_config, served
+from tests.dataplane.stack import Stack, wait_for
+from tests.dataplane.test_ingress import ATTACK, WEATHER, user
+from tests.support.api_server import ApiServer
+from tests.support.llm_provider import LlmProvider
+from tests.support.relay import Relay
+
+
+@dataclass(frozen=True)
+class Far:
+    """A gateway, and what lies between it and its models: `guard` here as well, `embed` there alone."""
+
+    stack: Stack
+    relay: Relay
+    cloud: Cloud
+
+    def ask(self) -> httpx2.Response:
+        return self.stack.post("ingress", prompt())
+
+    def all_remote(self) -> bool:
+        answer = self.ask()
+        return answer.status_code == 200 and served(answer) == {"guard": "remote", "embed": "remote"}
+
+    def skipped(self) -> dict[str, int]:
+        counts: dict[str, int] = place(self.stack.status(), "guard", "remote")["skipped"]
+        return counts
+
+
+@pytest.fixture(scope="module")
+def _far(
+    _providers: tuple[LlmProvider, ...], _api: ApiServer, cloud: Cloud, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Far]:
+    timeout = f"{TIMEOUT_MS}ms"
+    with Relay(cloud.doors.mutual) as relay:
+        serving = {
+            "remote": {
+                "url": f"https://127.0.0.1:{relay.port}",
+                "access_key": f"${KEY_VARIABLE}",
+                "header": "x-api-key",
+                "tls": {"ca": str(cloud.authority), "cert": str(cloud.client), "key": str(cloud.client)},
+            },
+            "roles": {
+                "guard": {"placement": ["remote", "local"], "timeout": timeout},
+                "embed": {"placement": "remote", "timeout": timeout},
+                "function": {"placement": "remote", "timeout": timeout},
+            },
+        }
+        config = remote_config(_providers[0], _api, serving)
+        stack = Stack(config, tmp_path_factory.mktemp("gw5"), {KEY_VARIABLE: KEY}, mode=())
+        try:
+            stack.up()
+            yield Far(stack, relay, cloud)
+        finally:
+            stack.down()
+
+
+@pytest.fixture
+def far(_far: Far, provider: LlmProvider, request: pytest.FixtureRequest) -> Iterator[Far]:
+    """Whole when a test begins."""
+    wait_for(_far.all_remote)
+    failed_before = request.session.testsfailed
+    yield _far
+    if request.session.testsfailed > failed_before:
+        print(_far.stack.tails())
+
+
+_Change = Callable[[Far], None]
+# What breaks it, what heals it, and as what it may be counted.
+_FAULTS: Final[Mapping[str, tuple[_Change, _Change, set[str]]]] = {
+    "killed": (
+        lambda far: far.cloud.kill_triton(),
+        lambda far: far.cloud.restart_triton(),
+        {"unreachable", "overloaded"},
+    ),
+    "frozen": (
+        lambda far: far.cloud.triton.signal(signal.SIGSTOP),
+        lambda far: far.cloud.triton.signal(signal.SIGCONT),
+        {"timeout"},
+    ),
+    "refusing": (lambda far: far.relay.refuse(), lambda far: far.relay.pass_on(), {"unreachable"}),
+    "black hole": (
+        lambda far: far.relay.black_hole(),
+        lambda far: far.relay.pass_on(),
+        # Envoy finds out as well, after its connect timeout.
+        {"timeout", "unreachable"},
+    ),
+    "slow": (lambda far: far.relay.delay(TIMEOUT_MS / 1000), lambda far: far.relay.pass_on(), {"timeout"}),
+}
+
+
+@contextmanager
+def broken(far: Far, name: str) -> Iterator[None]:
+    breaks, heals, _ = _FAULTS[name]
+    breaks(far)
+    try:
+        yield
+    finally:
+        heals(far)
+
+
+@pytest.mark.parametrize("fault", _FAULTS)
+def test_under_load_no_request_fails_and_it_is_used_again_when_it_is_back(
+    far: Far, provider: LlmProvider, fault: str
+) -> None:
+    before = far.skipped()
+    load = Load(far.stack, "ingress")
+    with load.running() as seen:
+        with broken(far, fault):
+            wait_for(lambda: served(far.ask()).get("guard") == "local")
+            load.more()
+            answer = far.ask()
+            counted = far.skipped()
+        back = time.monotonic()
+        wait_for(far.all_remote)
+        print(f"used again {time.monotonic() - back:.1f} s after it was back")
+        load.more()
+    assert set(seen) == {200}
+    # The guard stands here too; the intent had nothing left, so the prompt went to the LLM.
+    assert served(answer) == {"guard": "local"}
+    assert answer.headers["x-arch-degraded"] == "intent"
+    grown = {reason for reason, count in counted.items() if count > before.get(reason, 0)}
+    assert grown
+    assert grown <= _FAULTS[fault][2]
+
+
+def test_a_place_that_is_known_to_be_away_costs_a_request_nothing(far: Far) -> None:
+    with broken(far, "black hole"):
+        wait_for(lambda: served(far.ask()) == {"guard": "local"})
+        answer = far.ask()
+        line = far.stack.access(answer.headers["x-request-id"])
+        # A call that had waited for its deadline would be an entry of its own.
+        assert "error=" not in answer.headers["x-arch-timing"]
+        assert line["models_ms"] < TIMEOUT_MS
+    wait_for(far.all_remote)
+
+
+def test_an_attack_is_blocked_whichever_place_reads_it(far: Far, provider: LlmProvider) -> None:
+    with broken(far, "refusing"):
+        answer = far.stack.post("ingress", {"messages": user(f"{ATTACK} Now.")})
+        assert answer.headers["x-prompt-guard-error-code"] == "jailbreak"
+        assert served(answer)["guard"] == "local"
+    assert provider.received.all() == []
+
+
+def test_what_was_passed_over_is_in_the_access_log_and_in_status(far: Far) -> None:
+    with broken(far, "refusing"):
+        first = wait_for(lambda: _skipping(far.ask()))
+        line = far.stack.access(first.headers["x-request-id"])
+        assert "guard@remote:unreachable" in str(line["skipped"])
+        assert "guard=local" in str(line["served"])
+        wait_for(lambda: not place(far.stack.status(), "embed", "remote")["ready"])
+        (embed,) = [each for each in far.stack.status()["roles"] if each["role"] == "embed"]
+        assert embed["failed"]
+        health = httpx2.get(f"{far.stack.url('ingress')}/healthz")
+        # The guard has a place that is ready; the intent has none.
+        assert set(health.json()["not_ready"]) >= {"embed"}
+        assert "guard" not in health.json()["not_ready"]
+
+
+def test_a_prompt_that_means_a_target_goes_to_the_llm_while_intent_is_away(
+    far: Far, provider: LlmProvider, api: ApiServer
+) -> None:
+    called = far.stack.post("ingress", {"messages": user(WEATHER)})
+    assert served(called)["function"] == "remote"
+    assert len(api.received.all()) == 1
+    assert "x-arch-degraded" not in called.headers
+    with broken(far, "refusing"):
+        answer = far.stack.post("ingress", {"messages": user(WEATHER)})
+    assert (answer.status_code, answer.headers["x-arch-degraded"]) == (200, "intent")
+    assert far.stack.access(answer.headers["x-request-id"])["degraded"] == "intent"
+    assert len(api.received.all()) == 1
+
+
+def _skipping(answer: httpx2.Response) -> httpx2.Response | None:
+    return answer if "guard" in served(answer) and served(answer)["guard"] == "local" else None

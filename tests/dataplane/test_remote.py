@@ -1,0 +1,182 @@
+"""Plain `archgw up`: guard and function calling on somebody else's Triton over TLS, intent on this machine's CPU."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.dataplane.cloud import KEY, NAME, Cloud
+from tests.dataplane.load import prompt
+from tests.dataplane.remote import BLOCKED, KEY_VARIABLE, place, remote_config, served
+from tests.dataplane.stack import Stack, archgw, wait_for
+from tests.dataplane.test_ingress import ATTACK, WEATHER, user
+from tests.dataplane.test_secrets import holders
+from tests.support.api_server import ApiServer
+from tests.support.llm_provider import LlmProvider
+
+
+@dataclass(frozen=True)
+class Started:
+    stack: Stack
+    said: str
+
+
+@pytest.fixture(scope="module")
+def _remote(
+    _providers: tuple[LlmProvider, ...], _api: ApiServer, cloud: Cloud, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Started]:
+    serving = {
+        "remote": {
+            "url": f"grpcs://127.0.0.1:{cloud.doors.tls}",
+            "access_key": f"${KEY_VARIABLE}",
+            # Relative to the configuration file.
+            "tls": {"ca": "authority.pem", "server_name": NAME},
+        }
+    }
+    directory = tmp_path_factory.mktemp("gw4")
+    (directory / "authority.pem").write_bytes(cloud.authority.read_bytes())
+    stack = Stack(remote_config(_providers[0], _api, serving), directory, {KEY_VARIABLE: KEY}, mode=())
+    try:
+        yield Started(stack, stack.up())
+    finally:
+        stack.down()
+
+
+@pytest.fixture
+def remote(_remote: Started, request: pytest.FixtureRequest) -> Iterator[Stack]:
+    failed_before = request.session.testsfailed
+    yield _remote.stack
+    if request.session.testsfailed > failed_before:
+        print(_remote.said, _remote.stack.tails())
+
+
+def test_it_says_once_that_intent_runs_on_this_machines_cpu(_remote: Started) -> None:
+    notes = [line for line in _remote.said.splitlines() if "CPU" in line]
+    assert len(notes) == 1
+    assert "intent" in notes[0]
+
+
+def test_an_attack_is_blocked_by_the_guard_far_away(remote: Stack, cloud: Cloud, provider: LlmProvider) -> None:
+    before = cloud.calls("guard")
+    answer = remote.post("ingress", {"messages": user(ATTACK)})
+    assert answer.headers["x-prompt-guard-error-code"] == "jailbreak"
+    assert answer.json()["choices"][0]["message"]["content"] == BLOCKED
+    assert served(answer)["guard"] == "remote"
+    assert cloud.calls("guard") > before
+    assert provider.received.all() == []
+
+
+def test_a_target_is_found_here_and_its_arguments_far_away(
+    remote: Stack, cloud: Cloud, provider: LlmProvider, api: ApiServer
+) -> None:
+    before = cloud.calls("function"), cloud.calls("embed")
+    answer = remote.post("ingress", {"messages": user(WEATHER)})
+    assert answer.status_code == 200
+    (call,) = api.received.all()
+    arguments = call.json()
+    assert (arguments["city"], arguments["days"]) == ("Seattle", 3)
+    assert served(answer) == {"guard": "remote", "embed": "local", "function": "remote"}
+    assert (cloud.calls("function") > before[0], cloud.calls("embed")) == (True, before[1])
+
+
+def test_what_a_call_far_away_cost_is_told_apart(remote: Stack, provider: LlmProvider) -> None:
+    answer = remote.post("ingress", prompt())
+    entry = next(each for each in answer.headers["x-arch-timing"].split(", ") if each.startswith("guard;"))
+    parts = dict(part.split("=") for part in entry.split(";")[1:])
+    # The example's models say how long they computed.
+    total, compute = float(parts["dur"]), float(parts["compute"])
+    assert 0 < compute < total
+    assert float(parts["queue"]) + compute + float(parts["network"]) == pytest.approx(total, abs=0.1)
+    line = remote.access(answer.headers["x-request-id"])
+    assert line["served"] == "guard=remote,embed=local" or line["served"] == "embed=local,guard=remote"
+
+
+def test_status_says_where_each_model_runs_and_how_it_does(remote: Stack, cloud: Cloud) -> None:
+    remote.post("ingress", {"messages": user(f"{WEATHER} Thank you.")})
+    status = remote.status()
+    assert status["ready"]
+    for role in ("guard", "function"):
+        there = place(status, role, "remote")
+        assert there["where"] == f"grpcs://127.0.0.1:{cloud.doors.tls}"
+        assert (there["model"], there["ready"]) == (role, True)
+        assert there["calls"] >= 1
+        assert there["p50_ms"] > 0
+        assert there["queue_ms"] >= 0
+        assert there["compute_ms"] > 0
+    assert place(status, "embed", "local")["where"] == "CPU"
+    text = archgw("status", "--run-dir", str(remote.run_dir)).stdout
+    for word in ("guard", "function", "embed", f"grpcs://127.0.0.1:{cloud.doors.tls}", "CPU", "ready"):
+        assert word in text
+
+
+def test_only_what_runs_here_is_served_here(remote: Stack) -> None:
+    assert sorted(folder.name for folder in (remote.run_dir / "models").iterdir()) == ["embed"]
+
+
+def test_the_key_is_in_one_file_that_only_its_owner_may_read(remote: Stack) -> None:
+    (holder,) = holders(remote.run_dir, KEY)
+    assert holder.parent == remote.run_dir / "secrets"
+    assert stat.S_IMODE(holder.stat().st_mode) == 0o600
+
+
+def test_the_key_is_on_no_admin_page_in_no_command_line_and_no_environment(remote: Stack) -> None:
+    transport = httpx2.HTTPTransport(uds=str(remote.run_dir / "sockets" / "admin.sock"))
+    with httpx2.Client(transport=transport, base_url="http://admin") as admin:
+        pages = [admin.get(page).text for page in ("/config_dump?include_eds", "/clusters", "/stats", "/certs")]
+    assert "triton_remote" in pages[0]
+    commands = subprocess.run(["/bin/ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    environments = [Path(f"/proc/{part['pid']}/environ").read_bytes().decode() for part in remote.status()["parts"]]
+    assert len(environments) >= 3
+    assert not [text for text in (*pages, commands, *environments) if KEY in text]
+
+
+def test_without_its_function_model_a_prompt_that_needs_it_is_refused_until_it_is_back(
+    remote: Stack, cloud: Cloud, provider: LlmProvider, api: ApiServer
+) -> None:
+    def answered(status: int) -> Any:
+        # Each time another city, so that no answer is remembered.
+        answer = remote.post("ingress", {"messages": user(WEATHER)})
+        return answer if answer.status_code == status else None
+
+    cloud.unload("function")
+    try:
+        refused = wait_for(lambda: answered(503))
+        assert refused.json()["error"]["code"] == "model_unavailable"
+        assert refused.headers["x-function-error-code"]
+        wait_for(lambda: not place(remote.status(), "function", "remote")["ready"])
+        assert api.received.all() == [] or all(call.json()["city"] == "Seattle" for call in api.received.all())
+        # What needs no function model is served as before.
+        assert remote.post("ingress", prompt()).status_code == 200
+    finally:
+        cloud.load("function")
+    wait_for(lambda: answered(200))
+
+
+def test_without_its_guard_nothing_passes_until_it_is_back(remote: Stack, cloud: Cloud, provider: LlmProvider) -> None:
+    cloud.kill_triton()
+    try:
+        refused = wait_for(lambda: _unless_ok(remote.post("ingress", prompt())))
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "guard_unavailable")
+        assert provider.received.all() == []
+        url = f"{remote.url('ingress')}/healthz"
+        missing = wait_for(lambda: httpx2.get(url).json().get("not_ready", {}).get("guard"))
+        assert missing in {"unreachable", "overloaded"}
+        # Only one word of it is for the public.
+        assert str(cloud.doors.tls) not in json.dumps(httpx2.get(url).json())
+        assert remote.post("egress", {"model": "m", **prompt()}).status_code == 200
+    finally:
+        cloud.restart_triton()
+    wait_for(lambda: remote.post("ingress", prompt()).status_code == 200)
+    remote.wait_healthy()
+
+
+def _unless_ok(answer: httpx2.Response) -> httpx2.Response | None:
+    return None if answer.status_code == 200 else answer

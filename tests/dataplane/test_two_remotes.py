@@ -1,0 +1,117 @@
+"""Two remote Tritons behind one role: both work, either is enough, and without both the guard is allowed to fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import httpx2
+import pytest
+import trustme
+
+from tests.dataplane.cloud import KEY, Cloud, running
+from tests.dataplane.load import Load, prompt
+from tests.dataplane.remote import KEY_VARIABLE, remote_config, served
+from tests.dataplane.stack import Stack, wait_for
+from tests.support.api_server import ApiServer
+from tests.support.llm_provider import LlmProvider
+
+
+@pytest.fixture(scope="module")
+def clouds(cloud: Cloud, authority: trustme.CA) -> Iterator[tuple[Cloud, Cloud]]:
+    with running(authority) as second:
+        yield cloud, second
+
+
+@pytest.fixture(scope="module")
+def _two(
+    clouds: tuple[Cloud, Cloud],
+    _providers: tuple[LlmProvider, ...],
+    _api: ApiServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stack]:
+    urls = [f"grpc://127.0.0.1:{each.doors.plain}" for each in clouds]
+    serving = {"remote": {"url": urls, "access_key": f"${KEY_VARIABLE}"}}
+    config = remote_config(_providers[0], _api, serving, targets=False)
+    config["prompt_guards"]["input_guards"]["jailbreak"]["on_error"] = "allow"
+    stack = Stack(config, tmp_path_factory.mktemp("gw6"), {KEY_VARIABLE: KEY}, mode=())
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.down()
+
+
+@pytest.fixture
+def two(_two: Stack, provider: LlmProvider, request: pytest.FixtureRequest) -> Iterator[Stack]:
+    wait_for(lambda: is_read(_two))
+    failed_before = request.session.testsfailed
+    yield _two
+    if request.session.testsfailed > failed_before:
+        print(_two.tails())
+
+
+def is_read(stack: Stack) -> bool:
+    """Whether a prompt is read by the guard now."""
+    answer = stack.post("ingress", prompt())
+    return answer.status_code == 200 and served(answer) == {"guard": "remote"}
+
+
+def unread(stack: Stack) -> dict[str, int]:
+    """How many prompts have passed unread, by reason."""
+    (guard,) = [each for each in stack.status()["roles"] if each["role"] == "guard"]
+    failed: dict[str, int] = guard["failed"]
+    return failed
+
+
+def test_both_are_asked(two: Stack, clouds: tuple[Cloud, Cloud]) -> None:
+    before = [each.calls("guard") for each in clouds]
+    with Load(two, "ingress").running() as seen:
+        pass
+    assert set(seen) == {200}
+    assert all(each.calls("guard") > calls + 5 for each, calls in zip(clouds, before, strict=True))
+
+
+def test_without_local_models_there_is_no_local_triton(two: Stack) -> None:
+    assert two.pids("triton") == []
+
+
+@pytest.mark.parametrize(
+    ("breaks", "heals"),
+    [
+        pytest.param(Cloud.kill_triton, Cloud.restart_triton, id="the server"),
+        pytest.param(Cloud.kill, Cloud.start, id="its machine"),
+    ],
+)
+def test_one_of_them_killed_under_load_costs_no_request_and_it_is_asked_again_when_it_is_back(
+    two: Stack, clouds: tuple[Cloud, Cloud], breaks: Callable[[Cloud], None], heals: Callable[[Cloud], None]
+) -> None:
+    before = unread(two)
+    load = Load(two, "ingress")
+    with load.running() as seen:
+        breaks(clouds[1])
+        try:
+            load.more(100)
+        finally:
+            heals(clouds[1])
+        wait_for(lambda: clouds[1].calls("guard"))
+    assert set(seen) == {200}
+    assert unread(two) == before
+
+
+def test_without_both_prompts_pass_unread_and_say_so(two: Stack, clouds: tuple[Cloud, Cloud]) -> None:
+    for each in clouds:
+        each.kill()
+    try:
+        answer = wait_for(lambda: _unread(two.post("ingress", prompt())))
+        assert answer.headers["x-arch-degraded"] == "guard"
+        line = two.access(answer.headers["x-request-id"])
+        assert (line["guard"], line["degraded"]) == ("failed_open", "guard")
+        assert unread(two)
+    finally:
+        for each in clouds:
+            each.start()
+    wait_for(lambda: is_read(two))
+
+
+def _unread(answer: httpx2.Response) -> httpx2.Response | None:
+    return answer if answer.status_code == 200 and not served(answer) else None
