@@ -1,7 +1,7 @@
-"""What one request cost, in milliseconds: which model, at which place, and the calls of APIs. One a request, found by
-whoever works for it; work that belongs to no request costs nobody.
+"""What one request cost: which model, at which place, the calls of APIs, and what it had to do without. One a request,
+found by whoever works for it; work that belongs to no request costs nobody.
 
-Written by `inference` and `targets`, read by whoever answers the request.
+Written by `inference`, `targets` and `pipeline`, read by whoever answers the request.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from extproc.contract import Place, Role
 
@@ -49,13 +50,23 @@ class ApiCall:
     ended: float
 
 
+class Stage(StrEnum):
+    """What a request can be answered without, though worse. `NLI` makes the intent surer, `GROUNDING` the arguments."""
+
+    GUARD = "guard"
+    INTENT = "intent"
+    NLI = "nli"
+    GROUNDING = "grounding"
+
+
 @dataclass(slots=True)
 class Costs:
-    """Everything that was done for one request."""
+    """Everything that was done for one request, and in `degraded` what was not."""
 
     began: float = field(default_factory=time.perf_counter)
     models: list[ModelCall] = field(default_factory=list)
     apis: list[ApiCall] = field(default_factory=list)
+    degraded: set[Stage] = field(default_factory=set)
 
 
 _CURRENT: ContextVar[Costs | None] = ContextVar("archgw_costs", default=None)
@@ -64,6 +75,13 @@ _CURRENT: ContextVar[Costs | None] = ContextVar("archgw_costs", default=None)
 def current() -> Costs | None:
     """The costs of the request that this task works for; None: of none."""
     return _CURRENT.get()
+
+
+def degraded(stage: Stage) -> None:
+    """The request goes on without `stage`, whose model gave no answer."""
+    costs = _CURRENT.get()
+    if costs is not None:
+        costs.degraded.add(stage)
 
 
 @contextmanager

@@ -38,16 +38,19 @@ _NOTES: Final = "archgw"
 # the response half on where it is set.
 EDIT: Final = "archgw.edit"
 
+# Notes that clients read as headers. Of an answer from upstream Envoy tells them, by the routes.
+_TOLD: Final = {"degraded": "x-arch-degraded", "timing": "x-arch-timing"}
 
 Notes = Mapping[str, str]
 
 
 def immediate(reply: Reply, notes: Notes = MappingProxyType({})) -> ProcessingResponse:
     """Answer the client; the request goes no further."""
+    told = ((header, notes[name]) for name, header in _TOLD.items() if name in notes)
     response = ProcessingResponse(
         immediate_response=ImmediateResponse(
             status=HttpStatus(code=reply.status),
-            headers=_mutation((("content-type", reply.content_type), *reply.headers)),
+            headers=_mutation((("content-type", reply.content_type), *reply.headers, *told)),
             body=reply.body,
             details=_DETAILS + reply.code,
         )

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest
 
-from extproc import replies
+from extproc import costs, replies, timing
 from extproc.apis import faults
 from extproc.decision import Decision, HttpRequest, Reply
 from extproc.errors import GatewayError, InternalError, RequestTooLarge, UpstreamTimeout
@@ -26,6 +26,10 @@ class Decider(Protocol):
     @property
     def max_request_bytes(self) -> int: ...
 
+    @property
+    def timing_header(self) -> bool:
+        """Whether clients read what their request cost."""
+
     async def decide(self, request: HttpRequest) -> Decision:
         """Raises `GatewayError`, and `TimeoutError` past a deadline of its own."""
 
@@ -38,9 +42,9 @@ async def answer(stream: Stream, head: ProcessingRequest, decider: Decider) -> N
         fault = RequestTooLarge(f"The request body is over the limit of {limit} bytes.")
         await stream.send(replies.immediate(faults.reply(fault)))
         return
-    started = time.perf_counter()
-    decision = await _decide(_request(stream, head, body), decider)
-    notes = {"filter_ms": f"{(time.perf_counter() - started) * 1000:.2f}"}
+    with costs.counted() as spent:
+        decision = await _decide(_request(stream, head, body), decider)
+    notes = timing.notes(spent, time.perf_counter(), header=decider.timing_header)
     if isinstance(decision, Reply):
         await stream.send(replies.immediate(decision, notes))
         return

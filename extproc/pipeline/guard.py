@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
 
+from extproc import costs
 from extproc.apis.chat import ChatRequest
 from extproc.contract import FailMode, Guard, GuardMode, Role
+from extproc.costs import Stage
 from extproc.errors import GuardUnavailable
 from extproc.inference.roles import Models, RoleUnavailable
 from extproc.pipeline import screening
@@ -89,7 +91,10 @@ class Guards:
         read = {text: _key(text) for text in screened.texts}
         unread = _Readings(read)
         findings = await asyncio.gather(*(self._find(guard, read, unread, screened.echoes) for guard in self.guards))
-        return _verdict(findings)
+        verdict = _verdict(findings)
+        if verdict.notes["guard"] == "failed_open":
+            costs.degraded(Stage.GUARD)
+        return verdict
 
     async def _find(
         self, guard: Guard, read: Mapping[str, bytes], unread: _Readings, echoes: frozenset[str]

@@ -11,10 +11,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from extproc import costs
 from extproc.apis import chat, state
 from extproc.apis.chat import Completion
 from extproc.apis.state import State
 from extproc.contract import JsonValue, Prompting, Provider, Target
+from extproc.costs import Stage
 from extproc.decision import Decision, HttpRequest, Reply
 from extproc.errors import ApiError, ApiTimeout, ModelUnavailable
 from extproc.inference.roles import RoleUnavailable
@@ -76,6 +78,7 @@ class Ingress:
         except RoleUnavailable as error:
             # Without intent the prompt takes the way of one that means no target.
             log.warning("intent is unknown", extra={"fields": {"reason": error.reason}})
+            costs.degraded(Stage.INTENT)
             return ()
 
     async def _act(self, asked: Asked, turn: Turn, candidates: Sequence[Scored], before: State) -> Decision:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,8 +12,10 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from yarl import URL
 
+from extproc import costs
 from extproc.apis.chat import Message, encode_json
 from extproc.contract import EndpointCall, HttpMethod, JsonValue
+from extproc.costs import ApiCall
 from extproc.decision import Headers
 from extproc.errors import ApiError, ApiTimeout, UpstreamTimeout
 
@@ -81,6 +84,16 @@ class Endpoints:
         return await self._exchange(call, call.path, body, _headers(call, origin, headers), only_2xx=False)
 
     async def _exchange(
+        self, call: EndpointCall, path: str, body: bytes | None, headers: Mapping[str, str], *, only_2xx: bool
+    ) -> Answer:
+        began = time.perf_counter()
+        try:
+            return await self._answer(call, path, body, headers, only_2xx=only_2xx)
+        finally:
+            if (spent := costs.current()) is not None:
+                spent.apis.append(ApiCall(began, time.perf_counter()))
+
+    async def _answer(
         self, call: EndpointCall, path: str, body: bytes | None, headers: Mapping[str, str], *, only_2xx: bool
     ) -> Answer:
         try:

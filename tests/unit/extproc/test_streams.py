@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,9 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (
     ProcessingResponse,
 )
 
-from extproc import replies
+from extproc import costs, replies
+from extproc.contract import Place, Role
+from extproc.costs import ModelCall, Stage
 from extproc.decision import Decision, Forward, HttpRequest, Reply, ResponseEdit, ToolCall
 from extproc.errors import InvalidRequest
 from extproc.server import Processor
@@ -37,6 +40,7 @@ class Decider:
 
     how: Callable[[HttpRequest], Decision | Awaitable[Decision]]
     max_request_bytes: int = LIMIT
+    timing_header: bool = False
     asked: list[HttpRequest] = field(default_factory=list)
 
     async def decide(self, request: HttpRequest) -> Decision:
@@ -161,6 +165,55 @@ async def test_a_reply_is_immediate(exchange: Exchange) -> None:
         "content-type": b"application/json",
         "x-a": b"b",
     }
+
+
+def costly(decision: Decision | Exception) -> Callable[[HttpRequest], Awaitable[Decision]]:
+    """Decides so after a task of its own has asked a model and found the intent's gone."""
+
+    async def ask() -> None:
+        spent = costs.current()
+        assert spent
+        spent.models.append(ModelCall(Role.GUARD, Place.LOCAL, spent.began, spent.began + 0.002))
+        costs.degraded(Stage.INTENT)
+
+    async def decide(_: HttpRequest) -> Decision:
+        await asyncio.create_task(ask())
+        await asyncio.sleep(0.005)
+        if isinstance(decision, Exception):
+            raise decision
+        return decision
+
+    return decide
+
+
+@pytest.mark.parametrize("timing_header", [True, False])
+@pytest.mark.parametrize("decision", [Reply(200, b"{}", "ask"), InvalidRequest("No.")])
+async def test_a_reply_says_what_the_request_cost_and_went_without(
+    exchange: Exchange, decision: Decision | Exception, timing_header: bool
+) -> None:
+    decider = Decider(costly(decision), timing_header=timing_header)
+    (answer,) = await exchange(decider, [request_head(end=True)])
+    told = {o.header.key: o.header.raw_value.decode() for o in answer.immediate_response.headers.set_headers}
+    assert told["x-arch-degraded"] == "intent"
+    assert ("x-arch-timing" in told) is timing_header
+    if timing_header:
+        assert re.fullmatch(r"filter;dur=[\d.]+, guard;dur=2.00;place=local;network=0.00", told["x-arch-timing"])
+    notes = answer.dynamic_metadata["archgw"]
+    assert (notes["models_ms"], notes["served"], notes["degraded"]) == ("2.00", "guard=local", "intent")
+
+
+async def test_a_forward_leaves_it_to_envoy_to_tell_them(exchange: Exchange) -> None:
+    for timing_header in (True, False):
+        head, _ = await exchange(Decider(costly(forward()), timing_header=timing_header), [request_head(end=True)])
+        notes = head.dynamic_metadata["archgw"]
+        assert (notes["degraded"], "timing" in notes) == ("intent", timing_header)
+        assert not {"x-arch-timing", "x-arch-degraded"} & set(changes(head, "request_headers"))
+
+
+async def test_what_one_request_cost_is_not_the_next_ones(exchange: Exchange) -> None:
+    await exchange(Decider(costly(forward())), [request_head(end=True)])
+    head, _ = await exchange(Decider(lambda _: forward()), [request_head(end=True)])
+    assert not {"models_ms", "served", "degraded"} & set(head.dynamic_metadata["archgw"])
 
 
 @pytest.mark.parametrize(

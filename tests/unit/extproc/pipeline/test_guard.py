@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from extproc import costs
 from extproc.apis import chat
 from extproc.apis.chat import ChatRequest
 from extproc.contract import FailMode, Guard, GuardMode, Role
+from extproc.costs import Stage
 from extproc.errors import GuardUnavailable
 from extproc.inference.roles import RoleUnavailable
 from extproc.pipeline.guard import Guards, Verdict
@@ -101,12 +103,16 @@ async def test_a_guard_without_a_verdict_blocks(reason: str, words: str) -> None
 
 async def test_a_guard_without_a_verdict_lets_pass_where_it_shall_and_says_so() -> None:
     open_ = changed(JAILBREAK, on_error=FailMode.ALLOW)
-    verdict = await judge(Judge(down={Role.GUARD: "dead"}), open_)
+    with costs.counted() as spent:
+        verdict = await judge(Judge(down={Role.GUARD: "dead"}), open_)
     assert verdict == Verdict(None, {"guard": "failed_open", "guard_by": "jailbreak"})
+    assert spent.degraded == {Stage.GUARD}
 
 
 async def test_one_guards_no_stands_though_another_gives_no_verdict() -> None:
-    assert (await judge(Judge(down={Role.TOXICITY: "dead"}), TOXICITY, JAILBREAK)).blocked_by is JAILBREAK
+    with costs.counted() as spent:
+        assert (await judge(Judge(down={Role.TOXICITY: "dead"}), TOXICITY, JAILBREAK)).blocked_by is JAILBREAK
+    assert spent.degraded == set()
 
 
 async def test_a_guard_in_shadow_mode_changes_nothing_and_is_noted() -> None:

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from extproc import costs
 from extproc.apis import state
 from extproc.apis.chat import Message
 from extproc.contract import FailMode, JsonValue
+from extproc.costs import Stage
 from extproc.errors import ApiError, GuardUnavailable, InvalidRequest, ModelNotFound, ModelUnavailable
 from extproc.inference.roles import Extraction, FunctionCall, Role
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels, target
@@ -183,7 +185,12 @@ async def test_a_default_target_that_answers_with_something_else_is_an_api_error
 
 async def test_without_intent_a_prompt_goes_the_way_of_one_without_a_target() -> None:
     bench = Bench(models=FakeModels(down={Role.EMBED: "unreachable"}))
-    assert forward(await bench.decide("weather")).cluster == "provider_openai"
+    with costs.counted() as spent:
+        assert forward(await bench.decide("weather")).cluster == "provider_openai"
+    assert spent.degraded == {Stage.INTENT}
+    with costs.counted() as spent:
+        await Bench().decide("hello")
+    assert spent.degraded == set()
 
 
 async def test_without_the_function_model_a_prompt_that_needs_it_fails() -> None:

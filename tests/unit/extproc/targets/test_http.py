@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from extproc import costs
 from extproc.contract import EndpointCall, HttpMethod
 from extproc.errors import ApiError, ApiTimeout, UpstreamTimeout
 from extproc.targets.http import MAX_ANSWER_BYTES, Endpoints, Origin
@@ -142,3 +143,13 @@ async def test_an_answer_that_cannot_be_used_is_a_502(endpoints: Endpoints, path
     with pytest.raises(ApiError) as caught:
         await endpoints.call(call(path, HttpMethod.GET), {}, [], ORIGIN)
     assert caught.value.status == 502
+
+
+async def test_every_call_is_among_the_costs_of_its_request_failed_ones_too(endpoints: Endpoints) -> None:
+    with costs.counted() as spent:
+        await echoed(endpoints, call("/weather"))
+        with pytest.raises(ApiError):
+            await endpoints.call(call("/teapot"), {}, [], ORIGIN)
+        await endpoints.send(call("/teapot"), b"{}", ORIGIN, ())
+    first, second, third = spent.apis
+    assert spent.began <= first.began < first.ended <= second.began < second.ended <= third.began < third.ended
