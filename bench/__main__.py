@@ -18,6 +18,8 @@ from bench.report import Row
 
 _WORK: Final = Path(__file__).with_name(".work")
 _ROWS: Final = ("direct", "plain", "egress", "ingress", "litellm", "models")
+# Only when asked for: it needs what the tests need.
+_REMOTE: Final = "remote"
 # LiteLLM imports for half a minute on two slow cores.
 _LITELLM_SECONDS: Final = 180.0
 _ENVOY_SECONDS: Final = 10.0
@@ -25,14 +27,14 @@ _ENVOY_SECONDS: Final = 10.0
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description="Measure archgw beside plain Envoy and LiteLLM.")
-    parser.add_argument("--rows", default=",".join(_ROWS), help="which of " + ",".join(_ROWS))
+    parser.add_argument("--rows", default=",".join(_ROWS), help=f"which of {','.join(_ROWS)}, or {_REMOTE} alone")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each load (default 8)")
     parser.add_argument("--warm-up", type=float, default=2.0, help="seconds of load before each path is measured")
     parser.add_argument("--memory", action="store_true", help="instead: 100,000 requests, and the workers' memory")
     parser.add_argument("--requests", type=int, default=100_000, help="how many of them with --memory")
     arguments = parser.parse_args()
     arguments.rows = arguments.rows.split(",")
-    if unknown := set(arguments.rows) - set(_ROWS):
+    if arguments.rows != [_REMOTE] and (unknown := set(arguments.rows) - set(_ROWS)):
         parser.error(f"unknown rows: {', '.join(sorted(unknown))}")
     return arguments
 
@@ -124,6 +126,11 @@ def _progress(text: str) -> None:
 def _run(arguments: argparse.Namespace, scratch: Path) -> None:
     bench = Bench(scratch, arguments.seconds, arguments.warm_up)
     about = machine.describe()
+    if arguments.rows == [_REMOTE]:
+        from bench import remote  # noqa: PLC0415 - without the extra `test` the other rows can be measured all the same
+
+        print("\n".join([*about, "", *remote.measure(scratch, _progress)]))
+        return
     if arguments.memory:
         [upstream] = free_ports(1)
         with (
@@ -150,7 +157,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="archgw-bench-") as scratch:
         try:
-            load.find_wrk()
+            if arguments.rows != [_REMOTE]:
+                load.find_wrk()
             _run(arguments, Path(scratch))
         except BenchError as error:
             print(f"bench: {error}", file=sys.stderr)

@@ -36,6 +36,28 @@ class Models:
     both: float
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A role's model on one server: p50 in milliseconds, asked straight, and through Envoy, TLS and another Envoy."""
+
+    role: str
+    straight: float
+    remote: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Milliseconds: the first request after a remote guard's end, and the median of later ones, beside that of requests
+    to a gateway whose guard is local. `back_s`: how long after its return the remote one was used again.
+    """
+
+    how: str
+    first: float
+    later: float
+    local: float
+    back_s: float
+
+
 def table(rows: Sequence[Row]) -> list[str]:
     concurrencies = [load.concurrency for load in rows[0].loads]
     head = ["", *(f"c={c}: p50 / p90 / p99 ms" for c in concurrencies), *(f"c={c}: req/s" for c in concurrencies)]
@@ -73,6 +95,29 @@ def ratios(rows: Sequence[Row], models: Models | None) -> list[str]:
             lines.append(_line(["ingress: p50 at c=1, against the models alone", figure, "at most 2 times"]))
     if egress and (workers := egress.memory.get("extproc")):
         lines.append(_line(["largest filter worker", f"{max(workers) / MB:.0f} MB", "at most 120 MB"]))
+    return lines
+
+
+def ways(found: Sequence[Way]) -> list[str]:
+    lines = [
+        _line(["role", "straight: p50 ms", "over TLS: p50 ms", "added ms (goal: at most 1.5)"]),
+        _line(["---", "---:", "---:", "---:"]),
+    ]
+    for way in found:
+        added = way.remote - way.straight
+        lines.append(_line([way.role, f"{way.straight:.2f}", f"{way.remote:.2f}", f"{added:.2f}"]))
+    return lines
+
+
+def failures(found: Sequence[Failure]) -> list[str]:
+    measures = ["first request, ms", "later: p50 ms", "without a remote: p50 ms", "extra ms (goal: under 2)"]
+    lines = [
+        _line(["the remote guard", *measures, "used again after, s (goal: within 5)"]),
+        _line(["---", *["---:"] * (len(measures) + 1)]),
+    ]
+    for each in found:
+        times = [f"{each.first:.0f}", f"{each.later:.2f}", f"{each.local:.2f}", f"{each.later - each.local:.2f}"]
+        lines.append(_line([each.how, *times, f"{each.back_s:.1f}"]))
     return lines
 
 

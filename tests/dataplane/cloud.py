@@ -88,7 +88,7 @@ class Cloud:
 
     def __init__(self, directory: Path, authority: trustme.CA) -> None:
         self._layout = RunLayout(directory)
-        self._http, self._grpc, self._metrics, *doors = free_ports(8)
+        self._http, self.grpc, self._metrics, *doors = free_ports(8)
         self.doors = Doors(*doors)
         self._shared_memory = f"{_PREFIX}{os.getpid()}-{self._http}-"
         self._layout.models.mkdir(parents=True)
@@ -105,7 +105,7 @@ class Cloud:
         # The authority that its certificate is of, and a gateway's own certificate with its key.
         self.authority, self.client = certificates.authority, certificates.client
         config = directory / "envoy.yaml"
-        config.write_text(yaml.safe_dump(_envoy(self.doors, certificates, self._http, self._grpc)))
+        config.write_text(yaml.safe_dump(_envoy(self.doors, certificates, self._http, self.grpc)))
         envoy = find_envoy()
         assert envoy is not None, "tests need the extra `local`"
         argv = [str(envoy), "-c", str(config), "--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
@@ -122,7 +122,7 @@ class Cloud:
             "--http-address=127.0.0.1",
             f"--http-port={self._http}",
             "--grpc-address=127.0.0.1",
-            f"--grpc-port={self._grpc}",
+            f"--grpc-port={self.grpc}",
             "--metrics-address=127.0.0.1",
             f"--metrics-port={self._metrics}",
             "--disable-auto-complete-config",

@@ -10,7 +10,7 @@ import pytest
 
 from extproc import contract
 from extproc.contract import Role
-from extproc.inference.triton import TritonModels
+from extproc.inference.models import open_models
 from tests.dataplane.stack import Stack, free_ports
 from tests.dataplane.test_ingress import ATTACK, user
 from tests.support.api_server import ApiServer
@@ -112,7 +112,14 @@ def own(
 
 def test_they_are_served_beside_the_gateways_own(own: Stack) -> None:
     status = own.status()
-    assert status["models"] == dict.fromkeys(("embed", "guard", "function", "entails", "polite"), True)
+    served = {role["role"]: role["places"][0]["model"] for role in status["roles"] if role["ready"]}
+    assert served == {
+        "embed": "embed",
+        "guard": "guard",
+        "function": "function",
+        "nli": "entails",
+        "toxicity": "polite",
+    }
     assert status["ready"]
 
 
@@ -154,16 +161,14 @@ def test_what_a_prompt_entails_counts_for_its_intent(own: Stack, provider: LlmPr
 async def test_one_request_may_carry_many_texts(own: Stack) -> None:
     inference = contract.load(own.run_dir / "filter.json").inference
     assert inference is not None
-    assert inference.models[Role.GUARD].max_batch == inference.models[Role.EMBED].max_batch == 64
-    assert inference.models[Role.TOXICITY].max_batch == 16
+    most = {role: served.placements[0].max_batch for role, served in inference.roles.items()}
+    assert most[Role.GUARD] == most[Role.EMBED] == 64
+    assert most[Role.TOXICITY] == 16
     texts = [f"How is the weather in city {number}?" for number in range(39)] + [ATTACK]
-    models = TritonModels(inference)
-    try:
+    async with open_models(inference) as models:
         *harmless, attack = await models.attack_probabilities(Role.GUARD, texts)
         assert len(harmless) == 39
         assert max(harmless) < 0.5 < attack
-        assert (await models.embed(texts)).shape == (40, 384)
+        assert (await models.embed(texts)).vectors.shape == (40, 384)
         # More than one request carries: several at once.
         assert len(await models.attack_probabilities(Role.TOXICITY, texts)) == 40
-    finally:
-        await models.close()
