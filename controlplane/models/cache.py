@@ -1,10 +1,10 @@
 """Where models lie: one folder an artefact, named by what it is made of, and one lock for whoever writes.
 
 models/
-├── .lock                       held while preparing and pulling
-├── .making-<artefact>/         work of a prepare that runs, or was killed; the next one removes it
-├── .pulling-<artefact>-<digest>/   what a pull has so far; the next one goes on with it
-└── <artefact>-<digest>/        complete: it was renamed into place only when every file was verified
+├── .lock                           held while preparing
+├── .making-<artefact>/             work of a prepare that runs, or was killed; the next one removes it
+├── .pulling-<artefact>-<digest>/   what a pull has so far; the next one goes on with it. Beside it lies its lock
+└── <artefact>-<digest>/            complete: it was renamed into place only when every file was verified
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ def damage(directory: Path, artefact: Artefact, *, hashed: bool = True) -> list[
 
 
 @contextmanager
-def locked() -> Iterator[Path]:
-    """The cache folder, created, while this process alone may write to it. Another process waits here."""
+def locked(name: str = ".lock") -> Iterator[Path]:
+    """The cache folder, created, while this process alone holds the lock `name` in it. Another process waits here."""
     directory = cache_dir()
     directory.mkdir(parents=True, exist_ok=True)
     # Opened without truncation and never removed: removing a lock file lets two processes hold "the" lock.
-    with (directory / ".lock").open("a") as lock:
+    with (directory / name).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield directory

@@ -101,8 +101,8 @@ class Artefact(_Strict):
     `files`.
 
     `serves`: the role whose `model` a configuration may name it for. `devices`: what it computes on; `cpu` is the entry
-    that stands in for it where there is no GPU. `max_tokens`: how much of a text it reads; None where it has no such
-    limit. `settings` become parameters of the Triton model that serves it.
+    that stands in for it where there is no GPU, `gpu` the form of it that a GPU is given. `max_tokens`: how much of a
+    text it reads; None where it has no such limit. `settings` become parameters of the Triton model that serves it.
     """
 
     description: str
@@ -111,6 +111,7 @@ class Artefact(_Strict):
     devices: Annotated[list[Literal["cpu", "gpu"]], Field(min_length=1)]
     serves: Served | None = None
     cpu: str | None = None
+    gpu: str | None = None
     max_tokens: Annotated[int, Field(gt=0)] | None = None
     settings: dict[str, str] = {}
     package: Package | None = None
@@ -144,8 +145,13 @@ class Artefact(_Strict):
         return self
 
     @property
+    def kind(self) -> Literal["package", "hub", "path"]:
+        """What sort of source it has."""
+        return "package" if self.package is not None else "hub" if self.hub is not None else "path"
+
+    @property
     def source(self) -> str:
-        """Where it comes from, in one word or two for people."""
+        """Where it comes from, for people."""
         if self.package is not None:
             return f"{self.package.name}=={self.package.version}"
         if self.hub is not None:
@@ -181,6 +187,9 @@ class Catalog(_Strict):
             other = self.artefacts.get(artefact.cpu)
             if other is None or "cpu" not in other.devices or other.serves != artefact.serves:
                 raise ValueError(f"{artefact.cpu} cannot stand in for {name} on a CPU")
+        for name, artefact in self.artefacts.items():
+            if artefact.gpu is not None and "gpu" not in getattr(self.artefacts.get(artefact.gpu), "devices", ()):
+                raise ValueError(f"{artefact.gpu} cannot be the form of {name} for a GPU")
         return self
 
     def default(self, role: str) -> tuple[str, ...]:
@@ -190,6 +199,11 @@ class Catalog(_Strict):
     def choices(self, role: str) -> tuple[str, ...]:
         """The names that the configuration may say for `role`."""
         return tuple(name for name, artefact in self.artefacts.items() if artefact.serves == role)
+
+    def made_of(self, role: str, name: str | None, *, gpu: bool) -> tuple[str, ...]:
+        """The entries whose files a model of `role` reads: the named one or the role's own, in the device's form."""
+        names = self.default(role) if name is None else (name,)
+        return tuple((gpu and self.artefacts[each].gpu) or each for each in names)
 
     def select(self, names: tuple[str, ...] | None) -> dict[str, Artefact]:
         """The artefacts that `names` (roles or artefacts) need, in the catalogue's order.

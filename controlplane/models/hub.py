@@ -1,0 +1,226 @@
+"""A model hub, through the library huggingface_hub: what a repository holds, and one file of it.
+
+Used by pull.py. HF_ENDPOINT, HF_TOKEN (or `hf auth login`), HF_HUB_OFFLINE and the usual proxy variables count. Nothing
+goes into the library's own cache: it is linked together with symlinks, and would keep a second copy.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from controlplane.errors import ModelError
+from controlplane.models.catalog import Hub, Listed
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+_ENDPOINT = "https://huggingface.co"
+_TRUE = {"1", "ON", "YES", "TRUE"}
+_TIMEOUT_SECONDS = 30.0
+_ATTEMPTS = 3  # of a download, without a byte more than before; the library's own ones come on top
+_PAUSE_SECONDS = 1.0
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_BLOB_ID = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file of a repository at one commit: its size in bytes, and the hash that the hub declares.
+
+    Exactly one of the two: `sha256` for what git-lfs keeps, `blob_id` (git's own) for the small ones.
+    """
+
+    path: str
+    size: int
+    sha256: str | None = None
+    blob_id: str | None = None
+
+
+class Repository:
+    """One repository at one commit. Made by `opened`, and good while that lasts."""
+
+    def __init__(self, endpoint: str, token: str | None, hub: Hub) -> None:
+        from huggingface_hub import HfApi  # noqa: PLC0415
+
+        self._endpoint = endpoint
+        # False rather than None: the library would look for a token by itself.
+        self._token = token or False
+        self._hub = hub
+        try:
+            info = HfApi(endpoint=endpoint, token=self._token).model_info(
+                hub.repository, revision=hub.revision, timeout=_TIMEOUT_SECONDS
+            )
+        except (ValueError, TypeError, KeyError) as error:
+            raise ModelError(f"{endpoint} does not answer as a model hub does") from error
+        if info.sha is None:
+            raise ModelError(f"{endpoint} says no commit for {hub.repository}@{hub.revision}; is it a model hub?")
+        self.commit = info.sha
+        self._paths = [sibling.rfilename for sibling in info.siblings or ()]
+
+    def files(self, listed: list[Listed]) -> list[RemoteFile]:
+        """The files that `listed` means. ModelError where an entry means none, or the hub declares no hash."""
+        wanted = []
+        for entry in listed:
+            found = [path for path in self._paths if entry.names(path) and ".." not in Path(path).parts]
+            if not found:
+                where = f"{self._hub.repository} at {self._hub.revision} (commit {self.commit})"
+                raise ModelError(f"{where} holds no {entry.path}")
+            wanted += found
+        return [self._describe(path) for path in dict.fromkeys(wanted)]
+
+    def _describe(self, path: str) -> RemoteFile:
+        from huggingface_hub import get_hf_file_metadata  # noqa: PLC0415
+
+        said = get_hf_file_metadata(
+            self._url(path), token=self._token, timeout=_TIMEOUT_SECONDS, endpoint=self._endpoint, retry_on_errors=True
+        )
+        if said.size is None:
+            raise ModelError(f"{self._endpoint} does not say how large {path} is; is it a model hub?")
+        if said.etag is not None and _SHA256.fullmatch(said.etag):
+            return RemoteFile(path, said.size, sha256=said.etag)
+        if said.etag is not None and _BLOB_ID.fullmatch(said.etag):
+            return RemoteFile(path, said.size, blob_id=said.etag)
+        raise ModelError(f"{self._endpoint} declares no hash for {path} of {self._hub.repository}; is it a model hub?")
+
+    def download(self, file: RemoteFile, part: Path, report: Callable[[int], None]) -> None:
+        """Bring `part` to the whole file, from what it holds already. `report` is told how many bytes there are.
+
+        Connections that break are taken up again where they broke, as long as something comes.
+        """
+        import httpx2  # noqa: PLC0415
+        from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
+        from huggingface_hub.file_download import http_get  # noqa: PLC0415
+        from huggingface_hub.utils.tqdm import silent_tqdm  # noqa: PLC0415
+
+        # Ranges count in bytes of the file only while nothing is compressed.
+        headers = {"Accept-Encoding": "identity"}
+        if self._token:
+            # For the hub's own host: httpx leaves it out where a redirect leads to another one.
+            headers["Authorization"] = f"Bearer {self._token}"
+        failures = 0
+        while True:
+            had = part.stat().st_size if part.is_file() else 0
+            if had > file.size:
+                part.unlink()
+                had = 0
+            try:
+                with _Reporting(part.open("ab", buffering=0), report) as target:
+                    http_get(
+                        self._url(file.path),
+                        target,
+                        resume_size=had,
+                        headers=headers,
+                        expected_size=file.size,
+                        displayed_filename=file.path,
+                        tqdm_class=silent_tqdm,
+                    )
+            except (httpx2.NetworkError, httpx2.RemoteProtocolError, HfHubHTTPError) as error:
+                if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
+                    raise
+                failures = 0 if part.stat().st_size > had else failures + 1
+                if failures == _ATTEMPTS:
+                    raise
+                time.sleep(_PAUSE_SECONDS * failures)
+            except OSError as error:
+                if error.errno is not None:  # the disk's; the library's own have none
+                    raise
+                raise ModelError(f"{file.path} of {self._hub.repository} has not the size that was declared") from error
+            else:
+                return
+
+    def _url(self, path: str) -> str:
+        from huggingface_hub import hf_hub_url  # noqa: PLC0415
+
+        return hf_hub_url(self._hub.repository, path, revision=self.commit, endpoint=self._endpoint)
+
+
+class _Reporting(io.BufferedWriter):
+    """A file that says how long it has become."""
+
+    def __init__(self, raw: io.FileIO, report: Callable[[int], None]) -> None:
+        super().__init__(raw)
+        self.seek(0, io.SEEK_END)
+        self._report = report
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        written = super().write(data)
+        self._report(self.tell())
+        return written
+
+
+@contextmanager
+def opened(name: str, hub: Hub) -> Iterator[Repository]:
+    """The repository that the model `name` comes from. What fails with it inside the block leaves as ModelError."""
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE:
+        raise ModelError(f"{name} is not here, and HF_HUB_OFFLINE is set: unset it, or copy the folder from elsewhere")
+    endpoint = _endpoint()
+    try:
+        import httpx2  # noqa: PLC0415
+        from huggingface_hub import close_session, constants, get_token  # noqa: PLC0415
+    except ImportError as error:
+        raise ModelError(
+            f"models of a hub are pulled with a package that is missing here ({error.name}); "
+            "install it with: pip install 'archgw[local]'"
+        ) from error
+    # The library reads its environment when it is imported, which may have been long ago. Its telemetry asks the hub
+    # for a list of agents, and says which one runs it. Its warnings hold signed URLs.
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    token = get_token()
+    if token is not None and not (token.isascii() and token.isprintable()):
+        raise ModelError("HF_TOKEN is no token: it holds characters that no request can carry")
+    try:
+        yield Repository(endpoint, token, hub)
+    except httpx2.HTTPError as error:
+        raise ModelError(_explain(error, endpoint, hub, token is not None)) from error
+    finally:
+        close_session()
+
+
+def _endpoint() -> str:
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or _ENDPOINT
+    parts = urlsplit(endpoint)
+    if parts.username or parts.password:
+        raise ModelError("HF_ENDPOINT holds a user or a password; a token belongs into HF_TOKEN")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ModelError(f"HF_ENDPOINT={endpoint} is not a URL such as {_ENDPOINT}")
+    return endpoint
+
+
+def _explain(error: Exception, endpoint: str, hub: Hub, has_token: bool) -> str:
+    """What went wrong, and the way out. Never what the library says of a refusal: it may quote signed URLs."""
+    from huggingface_hub.errors import (  # noqa: PLC0415
+        GatedRepoError,
+        HfHubHTTPError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if not isinstance(error, HfHubHTTPError):
+        said = str(error) or type(error).__name__
+        return f"{endpoint} cannot be reached: {said}. A mirror is set with HF_ENDPOINT"
+    status = error.response.status_code
+    said = "the hub failed; try again later, what came so far is kept"
+    if isinstance(error, GatedRepoError):
+        how = "with the account of HF_TOKEN" if has_token else "and set HF_TOKEN to a token of the account that did"
+        said = f"it is gated: accept its terms on that page {how}"
+    elif isinstance(error, RevisionNotFoundError):
+        said = f"there is no revision {hub.revision}"
+    elif status in (401, 403) or isinstance(error, RepositoryNotFoundError):
+        private = "the token of HF_TOKEN may not read it" if has_token else "it is private and needs HF_TOKEN"
+        said = f"there is no such repository, or {private}"
+    elif status == 404:
+        said = "a file that it lists is not there"
+    elif status == 429:
+        said = "too many requests for now: try again later, or set HF_TOKEN"
+    return f"{endpoint}/{hub.repository}: {said} (HTTP {status})"

@@ -1,0 +1,331 @@
+"""Pulling with the real library from a hub of our own. The hub's storage of large files is another origin."""
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from controlplane.errors import ModelError
+from controlplane.models import cache, prepare, pull, record
+from controlplane.models.catalog import Artefact, Catalog, Hub, Listed
+from controlplane.models.pull import Advance
+from tests.support.hub_server import HubRepository, HubServer
+
+CHUNK = 10 * 1024 * 1024  # what the library reads at a time
+WEIGHTS = bytes(range(256)) * (CHUNK // 256 + 4096)  # 11 MiB: more than one of those
+CONFIG = b'{"labels": 3}'
+FILES = {"config.json": CONFIG, "tokenizer.json": b"{}", "model.safetensors": b"weights", "README.md": b"# hi"}
+LFS = frozenset({"model.safetensors"})
+TOKEN = "hf_a_token_of_ours"
+EVERYTHING = [Listed(path="*.json"), Listed(path="model.safetensors")]
+
+Catalogued = Callable[..., Artefact]
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A hub that the environment names, and a cache and a home of our own."""
+    for variable in ("HF_TOKEN", "HF_HUB_OFFLINE", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("ARCHGW_CACHE_DIR", str(tmp_path / "cache"))
+    with HubServer() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        yield server
+
+
+@pytest.fixture
+def catalogued(monkeypatch: pytest.MonkeyPatch) -> Catalogued:
+    """Puts the model `m`, of the repository `o/r`, into the catalogue."""
+
+    def use(files: list[Listed] = EVERYTHING, revision: str = "main") -> Artefact:
+        artefact = Artefact(
+            description="d",
+            engine="transformers",
+            licence="l",
+            devices=["cpu"],
+            serves="guard",
+            hub=Hub(repository="o/r", revision=revision),
+            files=files,
+        )
+        known = Catalog(roles={}, artefacts={"m": artefact})
+        for module in (pull, prepare):
+            monkeypatch.setattr(module, "catalog", lambda: known)
+        return artefact
+
+    return use
+
+
+def _left() -> set[str]:
+    """What lies in the cache, but for locks."""
+    return {path.name for path in cache.cache_dir().iterdir() if path.suffix != ".lock"}
+
+
+def test_what_is_listed_comes_under_its_own_path_and_is_recorded(hub: HubServer, catalogued: Catalogued) -> None:
+    files = {**FILES, "onnx/model.onnx": b"graph", "onnx/notes.json": b"[]"}
+    repository = hub.add(HubRepository("o/r", files, LFS | {"onnx/model.onnx"}))
+    artefact = catalogued([*EVERYTHING, Listed(path="onnx/model.onnx", sha256=hashlib.sha256(b"graph").hexdigest())])
+    seen: list[Advance] = []
+    folder = pull.pull("m", seen.append)
+
+    there = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    said = json.loads(there.pop(record.NAME))
+    assert there == {path: files[path] for path in files if path not in ("README.md", "onnx/notes.json")}
+    assert (said["repository"], said["revision"], said["commit"]) == ("o/r", "main", repository.commit)
+    assert {file["path"]: file["sha256"] for file in said["files"]} == {
+        path: hashlib.sha256(content).hexdigest() for path, content in there.items()
+    }
+    assert {(advance.path, advance.size) for advance in seen if advance.done == advance.size} == {
+        (path, len(content)) for path, content in there.items()
+    }
+    assert _left() == {folder.name}
+    assert folder == cache.folder("m", artefact)
+    assert not [path for path in folder.rglob("*") if path.is_symlink()]
+
+
+def test_nothing_but_the_files_is_asked_for(hub: HubServer, catalogued: Catalogued) -> None:
+    """No telemetry, no list of agents, no other protocol."""
+    repository = hub.add(HubRepository("o/r", FILES, LFS))
+    catalogued([Listed(path="model.safetensors")])
+    pull.pull("m")
+    resolved = f"/o/r/resolve/{repository.commit}/model.safetensors"
+    assert [(request.method, request.path) for request in hub.requests] == [
+        ("GET", "/api/models/o/r/revision/main"),
+        ("HEAD", resolved),
+        ("GET", resolved),
+    ]
+    assert "agent/" not in hub.requests[0].headers["user-agent"]
+
+
+def test_a_second_pull_asks_nothing(hub: HubServer, catalogued: Catalogued) -> None:
+    hub.add(HubRepository("o/r", FILES, LFS))
+    catalogued()
+    folder = pull.pull("m")
+    hub.requests.clear()
+    assert pull.pull("m") == folder
+    assert hub.requests == []
+
+
+def test_a_connection_that_breaks_is_taken_up_where_it_broke(hub: HubServer, catalogued: Catalogued) -> None:
+    hub.add(HubRepository("o/r", {"model.safetensors": WEIGHTS}, LFS))
+    hub.storage.cuts = [CHUNK + 5]
+    catalogued([Listed(path="model.safetensors")])
+    assert (pull.pull("m") / "model.safetensors").read_bytes() == WEIGHTS
+    assert [request.headers.get("range") for request in hub.storage.requests] == [None, f"bytes={CHUNK}-"]
+
+
+def test_a_pull_that_was_stopped_goes_on_inside_the_file(hub: HubServer, catalogued: Catalogued) -> None:
+    hub.add(HubRepository("o/r", {"config.json": CONFIG, "model.safetensors": WEIGHTS}, LFS))
+    artefact = catalogued()
+
+    def stop(advance: Advance) -> None:
+        if advance.path == "model.safetensors" and advance.done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pull.pull("m", stop)
+    assert not cache.folder("m", artefact).exists()
+    folder = pull.pull("m")
+    assert (folder / "model.safetensors").read_bytes() == WEIGHTS
+    assert [request.headers.get("range") for request in hub.storage.requests] == [None, f"bytes={CHUNK}-"]
+    assert hub.downloads("config.json") == 1
+    assert _left() == {folder.name}
+
+
+def test_what_was_half_there_of_another_version_is_not_continued(hub: HubServer, catalogued: Catalogued) -> None:
+    hub.add(HubRepository("o/r", {"model.safetensors": WEIGHTS}, LFS))
+    catalogued([Listed(path="model.safetensors")])
+
+    def stop(advance: Advance) -> None:
+        if advance.done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pull.pull("m", stop)
+    hub.add(HubRepository("o/r", {"model.safetensors": b"new"}, LFS))
+    assert (pull.pull("m") / "model.safetensors").read_bytes() == b"new"
+    assert [request.headers.get("range") for request in hub.storage.requests] == [None, None]
+
+
+@pytest.mark.parametrize("path", ["config.json", "model.safetensors"])
+def test_bytes_of_another_hash_are_refused_and_nothing_is_kept(
+    hub: HubServer, catalogued: Catalogued, path: str
+) -> None:
+    hub.add(HubRepository("o/r", FILES, LFS, served={path: bytes(len(FILES[path]))}))
+    catalogued()
+    with pytest.raises(ModelError, match=f"{path} of o/r is not what was promised"):
+        pull.pull("m")
+    assert _left() == set()
+
+
+@pytest.mark.parametrize("path", ["config.json", "model.safetensors"])
+def test_the_catalogues_hash_comes_before_the_hubs(hub: HubServer, catalogued: Catalogued, path: str) -> None:
+    hub.add(HubRepository("o/r", FILES, LFS))
+    catalogued([Listed(path=path, sha256="0" * 64)])
+    with pytest.raises(ModelError, match=path):
+        pull.pull("m")
+    assert not [name for name in _left() if not name.startswith(".pulling-")]
+
+
+def test_a_token_goes_to_the_hub_and_not_to_its_storage(
+    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add(HubRepository("o/r", FILES, LFS, token=TOKEN))
+    catalogued()
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    pull.pull("m")
+    assert {request.headers.get("authorization") for request in hub.requests} == {f"Bearer {TOKEN}"}
+    assert {request.headers.get("authorization") for request in hub.storage.requests} == {None}
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [(None, "it is private and needs HF_TOKEN"), ("hf_wrong", "the token of HF_TOKEN may not read it")],
+)
+def test_who_may_not_read_is_told_about_the_token(
+    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch, token: str | None, said: str
+) -> None:
+    hub.add(HubRepository("o/r", FILES, LFS, token=TOKEN))
+    catalogued()
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(ModelError, match=said) as caught:
+        pull.pull("m")
+    assert "hf_wrong" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("token", "said"), [(None, "and set HF_TOKEN"), (TOKEN, "with the account of HF_TOKEN")])
+def test_a_gated_repository_says_where_its_terms_are(
+    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch, token: str | None, said: str
+) -> None:
+    hub.add(HubRepository("o/r", FILES, LFS, accepted=False))
+    catalogued()
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(ModelError, match=said) as caught:
+        pull.pull("m")
+    assert f"{hub.url}/o/r: it is gated" in str(caught.value)
+
+
+def test_a_revision_that_is_not_there_is_named(hub: HubServer, catalogued: Catalogued) -> None:
+    hub.add(HubRepository("o/r", FILES, LFS))
+    catalogued(revision="v2")
+    with pytest.raises(ModelError, match=r"no revision v2 \(HTTP 404\)"):
+        pull.pull("m")
+
+
+def test_a_file_that_is_not_there_is_named(hub: HubServer, catalogued: Catalogued) -> None:
+    hub.add(HubRepository("o/r", FILES, LFS))
+    catalogued([Listed(path="*.gguf")])
+    with pytest.raises(ModelError, match=r"o/r at main \(commit [0-9a-f]{40}\) holds no \*\.gguf"):
+        pull.pull("m")
+
+
+def test_offline_says_so_and_asks_nobody(
+    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add(HubRepository("o/r", FILES, LFS))
+    catalogued()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ModelError, match="HF_HUB_OFFLINE is set"):
+        pull.pull("m")
+    assert hub.requests == []
+
+
+def test_offline_does_not_matter_to_what_is_here(
+    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add(HubRepository("o/r", FILES, LFS))
+    catalogued()
+    folder = pull.pull("m")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert pull.pull("m") == folder
+    assert prepare.prepare(("m",)) == {"m": folder}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "said"),
+    [
+        ("http://127.0.0.1:9", "http://127.0.0.1:9 cannot be reached"),
+        ("hub.example.com", "is not a URL"),
+        ("https://me:secret@hub.example.com", "a token belongs into HF_TOKEN"),
+    ],
+)
+def test_an_endpoint_that_is_none_is_named(
+    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch, endpoint: str, said: str
+) -> None:
+    catalogued()
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    with pytest.raises(ModelError, match=said) as caught:
+        pull.pull("m")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_full_disk_is_seen_before_the_download(
+    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add(HubRepository("o/r", FILES, LFS))
+    catalogued()
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=3))
+    with pytest.raises(ModelError, match="ARCHGW_CACHE_DIR names another place"):
+        pull.pull("m")
+    assert hub.downloads("model.safetensors") == 0
+
+
+def test_two_at_once_download_once(hub: HubServer, catalogued: Catalogued) -> None:
+    hub.add(HubRepository("o/r", FILES, LFS))
+    catalogued()
+    threads = [threading.Thread(target=pull.pull, args=("m",)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert hub.downloads("model.safetensors") == 1
+
+
+def test_damage_is_found_and_only_that_file_comes_again(hub: HubServer, catalogued: Catalogued) -> None:
+    hub.add(HubRepository("o/r", FILES, LFS))
+    artefact = catalogued()
+    folder = pull.pull("m")
+    (folder / "config.json").write_bytes(bytes(len(CONFIG)))
+    assert cache.damage(folder, artefact) == [f"{folder / 'config.json'} is not what the record says (SHA-256 differs)"]
+    pull.pull("m")
+    assert cache.damage(folder, artefact) == []
+    assert hub.downloads("config.json") == 2
+    assert hub.downloads("model.safetensors") == 1
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "config.json is missing"),
+        (lambda folder: os.truncate(folder / "config.json", 3), "config.json has 3 bytes, not the 13"),
+        (lambda folder: (folder / record.NAME).unlink(), "no complete pull"),
+    ],
+)
+def test_starting_sees_what_is_missing_or_cut_without_reading_it_all(
+    hub: HubServer, catalogued: Catalogued, harm: Callable[[Path], None], said: str
+) -> None:
+    hub.add(HubRepository("o/r", FILES, LFS))
+    catalogued()
+    harm(pull.pull("m"))
+    with pytest.raises(ModelError, match=said):
+        prepare.prepare(("m",))
+
+
+def test_starting_downloads_nothing_from_a_hub_and_says_how(hub: HubServer, catalogued: Catalogued) -> None:
+    hub.add(HubRepository("o/r", FILES, LFS))
+    catalogued()
+    with pytest.raises(ModelError, match=r"m \(o/r@main\) is not here; to download it: archgw models pull m"):
+        prepare.prepare(("m",))
+    assert hub.requests == []
+
+
+def test_only_models_of_a_hub_are_pulled() -> None:
+    with pytest.raises(ModelError, match="needle is not a model of a hub"):
+        pull.pull("needle")
