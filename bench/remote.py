@@ -24,7 +24,7 @@ from extproc import contract
 from extproc.contract import Inference, Place, Role, Server
 from extproc.inference.models import PlacedModels, open_models
 from tests.dataplane.cloud import KEY, NAME, Cloud, running
-from tests.dataplane.remote import KEY_VARIABLE, TIMEOUT_MS, remote_config, served
+from tests.dataplane.remote import KEY_VARIABLE, TIMEOUT_MS, guarded_config, prompting_config, served
 from tests.dataplane.stack import Stack, wait_for
 from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider
@@ -56,7 +56,7 @@ def measure(scratch: Path, say: Callable[[str], None]) -> list[str]:
         say("remote: the way there, each role")
         ways = asyncio.run(_ways(cloud, mocks, scratch))
         say("remote: failures")
-        failures = list(_failures(cloud, mocks, scratch))
+        failures = list(_failures(cloud, provider, scratch))
     return [*report.ways(ways), "", *report.failures(failures)]
 
 
@@ -66,7 +66,7 @@ async def _ways(cloud: Cloud, mocks: tuple[LlmProvider, ApiServer], scratch: Pat
         "remote": _remote(cloud, f"grpcs://127.0.0.1:{cloud.doors.tls}"),
         "roles": {role.value: {"placement": "remote"} for role in _ASKED},
     }
-    with _started(remote_config(*mocks, serving), scratch / "ways", mode=()) as stack:
+    with _started(prompting_config(*mocks, serving), scratch / "ways", mode=()) as stack:
         far = contract.load(stack.run_dir / "filter.json").inference
         if far is None:
             raise BenchError("the gateway asks no model")
@@ -97,15 +97,15 @@ async def _in_turn(
     return statistics.median(times[0][_WARM_UP:]), statistics.median(times[1][_WARM_UP:])
 
 
-def _failures(cloud: Cloud, mocks: tuple[LlmProvider, ApiServer], scratch: Path) -> Iterator[Failure]:
+def _failures(cloud: Cloud, provider: LlmProvider, scratch: Path) -> Iterator[Failure]:
     with Relay(cloud.doors.tls) as relay:
         both = {
             "remote": _remote(cloud, f"grpcs://127.0.0.1:{relay.port}"),
             "roles": {"guard": {"placement": ["remote", "local"], "timeout": f"{TIMEOUT_MS}ms"}},
         }
         with (
-            _started(remote_config(*mocks, both, targets=False), scratch / "both", mode=()) as stack,
-            _started(remote_config(*mocks, {}, targets=False), scratch / "here", mode=("--local", "-cpu")) as here,
+            _started(guarded_config(provider, both), scratch / "both", mode=()) as stack,
+            _started(guarded_config(provider, {}), scratch / "here", mode=("--local", "-cpu")) as here,
         ):
             yield _failure("killed", cloud.kill_triton, cloud.restart_triton, stack, here)
             yield _failure("refuses connections", relay.refuse, relay.pass_on, stack, here)
@@ -140,7 +140,7 @@ class _Client:
     """One that never says the same twice: guards remember what they have read."""
 
     def __init__(self, stack: Stack) -> None:
-        self._url = f"{stack.url('ingress')}/v1/chat/completions"
+        self._url = f"{stack.url('egress')}/v1/chat/completions"
         self._client = httpx2.Client(timeout=30)
         self._count = 0
 

@@ -18,35 +18,49 @@ TIMEOUT_MS: Final = 400
 _ENTRY: Final = re.compile(r"(?P<role>[a-z]+);dur=[\d.]+;place=(?P<place>[a-z]+)(?P<rest>[^,]*)")
 
 
-def remote_config(
-    provider: LlmProvider, api: ApiServer, serving: dict[str, Any], *, targets: bool = True
-) -> dict[str, Any]:
-    """A guard and, with `targets`, one prompt target; `serving` says where the models for them are."""
-    ingress, egress = free_ports(2)
-    target = {
-        "name": "get_weather_forecast",
-        "description": "Get the weather forecast for a city for a number of days",
-        "endpoint": {"name": "api", "path": "/weather", "http_method": "POST"},
-        "parameters": [
-            {"name": "city", "description": "The name of the city", "required": True},
-            {"name": "days", "type": "int", "description": "Number of days of the forecast", "required": True},
-        ],
-    }
+def guarded_config(provider: LlmProvider, serving: dict[str, Any]) -> dict[str, Any]:
+    """Applications' calls of an LLM, read by a guard; `serving` says where its model is."""
+    (egress,) = free_ports(1)
     return {
         "version": "v1",
-        "listeners": {
-            "ingress": {"address": "127.0.0.1", "port": ingress},
-            "egress": {"address": "127.0.0.1", "port": egress},
-        },
-        "endpoints": {"api": {"endpoint": f"127.0.0.1:{api.port}"}},
+        "listeners": {"ingress": {"enabled": False}, "egress": {"address": "127.0.0.1", "port": egress}},
         "llm_providers": [
-            {"name": "a", "provider": "openai_compatible", "model": "m", "base_url": f"{provider.url}/v1"}
+            {
+                "name": "a",
+                "provider": "openai_compatible",
+                "model": "m",
+                "base_url": f"{provider.url}/v1",
+                "default": True,
+            }
         ],
-        "prompt_guards": {"input_guards": {"jailbreak": {"on_exception": {"message": BLOCKED}}}},
-        **({"prompt_targets": [target]} if targets else {}),
+        "prompt_guards": {
+            "apply_to": ["egress"],
+            "input_guards": {"jailbreak": {"on_exception": {"message": BLOCKED}}},
+        },
         "model_serving": serving,
         "overrides": {"filter_workers": 1, "timing_header": True},
     }
+
+
+def prompting_config(provider: LlmProvider, api: ApiServer, serving: dict[str, Any]) -> dict[str, Any]:
+    """Users' prompts too, with one target for which every role is asked."""
+    config = guarded_config(provider, serving)
+    (ingress,) = free_ports(1)
+    config["listeners"]["ingress"] = {"address": "127.0.0.1", "port": ingress}
+    config["prompt_guards"]["apply_to"] = ["ingress"]
+    config["endpoints"] = {"api": {"endpoint": f"127.0.0.1:{api.port}"}}
+    config["prompt_targets"] = [
+        {
+            "name": "get_weather_forecast",
+            "description": "Get the weather forecast for a city for a number of days",
+            "endpoint": {"name": "api", "path": "/weather", "http_method": "POST"},
+            "parameters": [
+                {"name": "city", "description": "The name of the city", "required": True},
+                {"name": "days", "type": "int", "description": "Number of days of the forecast", "required": True},
+            ],
+        }
+    ]
+    return config
 
 
 def served(answer: httpx2.Response) -> dict[str, str]:

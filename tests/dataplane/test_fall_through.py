@@ -14,7 +14,7 @@ import pytest
 
 from tests.dataplane.cloud import KEY, Cloud
 from tests.dataplane.load import Load, prompt
-from tests.dataplane.remote import KEY_VARIABLE, TIMEOUT_MS, place, remote_config, served
+from tests.dataplane.remote import KEY_VARIABLE, TIMEOUT_MS, place, prompting_config, served
 from tests.dataplane.stack import Stack, wait_for
 from tests.dataplane.test_ingress import ATTACK, WEATHER, user
 from tests.support.api_server import ApiServer
@@ -61,7 +61,7 @@ def _far(
                 "function": {"placement": "remote", "timeout": timeout},
             },
         }
-        config = remote_config(_providers[0], _api, serving)
+        config = prompting_config(_providers[0], _api, serving)
         stack = Stack(config, tmp_path_factory.mktemp("gw5"), {KEY_VARIABLE: KEY}, mode=())
         try:
             stack.up()

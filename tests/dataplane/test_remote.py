@@ -15,7 +15,7 @@ import pytest
 
 from tests.dataplane.cloud import KEY, NAME, Cloud
 from tests.dataplane.load import prompt
-from tests.dataplane.remote import BLOCKED, KEY_VARIABLE, place, remote_config, served
+from tests.dataplane.remote import BLOCKED, KEY_VARIABLE, place, prompting_config, served
 from tests.dataplane.stack import Stack, archgw, wait_for
 from tests.dataplane.test_ingress import ATTACK, WEATHER, user
 from tests.dataplane.test_secrets import holders
@@ -43,7 +43,7 @@ def _remote(
     }
     directory = tmp_path_factory.mktemp("gw4")
     (directory / "authority.pem").write_bytes(cloud.authority.read_bytes())
-    stack = Stack(remote_config(_providers[0], _api, serving), directory, {KEY_VARIABLE: KEY}, mode=())
+    stack = Stack(prompting_config(_providers[0], _api, serving), directory, {KEY_VARIABLE: KEY}, mode=())
     try:
         yield Started(stack, stack.up())
     finally:

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from tests.dataplane.cloud import KEY, Cloud
-from tests.dataplane.remote import KEY_VARIABLE, remote_config
+from tests.dataplane.remote import KEY_VARIABLE, guarded_config
 from tests.dataplane.stack import Stack, archgw
-from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider
 
 # Long enough for a gateway without models of its own to be ready, were there nothing wrong.
@@ -39,9 +38,7 @@ _WRONG = {
 }
 
 
-def start(
-    wrong: Wrong, cloud: Cloud, directory: Path, provider: LlmProvider, api: ApiServer, *options: str
-) -> tuple[int, str]:
+def start(wrong: Wrong, cloud: Cloud, directory: Path, provider: LlmProvider, *options: str) -> tuple[int, str]:
     """Exit code and standard error."""
     remote: dict[str, Any] = {
         "url": f"grpcs://127.0.0.1:{getattr(cloud.doors, wrong.door)}",
@@ -49,7 +46,7 @@ def start(
         "tls": {"ca": str(cloud.authority), **wrong.tls},
     }
     serving = {"remote": remote, "roles": {"guard": {"model": wrong.model}}}
-    config = remote_config(provider, api, serving, targets=False)
+    config = guarded_config(provider, serving)
     stack = Stack(config, directory, {KEY_VARIABLE: wrong.key}, mode=())
     try:
         done = stack.try_up(*options)
@@ -61,11 +58,9 @@ def start(
 
 
 @pytest.mark.parametrize("name", _WRONG)
-def test_up_ends_with_what_is_wrong(
-    cloud: Cloud, tmp_path: Path, provider: LlmProvider, api: ApiServer, name: str
-) -> None:
+def test_up_ends_with_what_is_wrong(cloud: Cloud, tmp_path: Path, provider: LlmProvider, name: str) -> None:
     wrong = _WRONG[name]
-    code, said = start(wrong, cloud, tmp_path, provider, api, "--timeout", _PATIENCE_S)
+    code, said = start(wrong, cloud, tmp_path, provider, "--timeout", _PATIENCE_S)
     print(said)
     assert code == 1
     assert f"not ready after {_PATIENCE_S} s" in said
@@ -73,9 +68,9 @@ def test_up_ends_with_what_is_wrong(
 
 
 def test_a_model_of_another_shape_ends_it_at_once_with_what_was_expected_and_what_was_found(
-    cloud: Cloud, tmp_path: Path, provider: LlmProvider, api: ApiServer
+    cloud: Cloud, tmp_path: Path, provider: LlmProvider
 ) -> None:
-    code, said = start(Wrong(model="two_wide"), cloud, tmp_path, provider, api)
+    code, said = start(Wrong(model="two_wide"), cloud, tmp_path, provider)
     print(said)
     assert code == 1
     assert "not ready after" not in said
@@ -83,9 +78,7 @@ def test_a_model_of_another_shape_ends_it_at_once_with_what_was_expected_and_wha
         assert word in said
 
 
-def test_nothing_is_left_of_a_start_that_failed(
-    cloud: Cloud, tmp_path: Path, provider: LlmProvider, api: ApiServer
-) -> None:
-    start(Wrong(model="two_wide"), cloud, tmp_path, provider, api)
+def test_nothing_is_left_of_a_start_that_failed(cloud: Cloud, tmp_path: Path, provider: LlmProvider) -> None:
+    start(Wrong(model="two_wide"), cloud, tmp_path, provider)
     assert archgw("status", "--run-dir", str(tmp_path / "run")).returncode == 1
     assert not (tmp_path / "run" / "secrets").exists()

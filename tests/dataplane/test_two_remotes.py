@@ -10,9 +10,8 @@ import trustme
 
 from tests.dataplane.cloud import KEY, Cloud, running
 from tests.dataplane.load import Load, prompt
-from tests.dataplane.remote import KEY_VARIABLE, remote_config, served
+from tests.dataplane.remote import KEY_VARIABLE, guarded_config, served
 from tests.dataplane.stack import Stack, wait_for
-from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider
 
 
@@ -26,12 +25,11 @@ def clouds(cloud: Cloud, authority: trustme.CA) -> Iterator[tuple[Cloud, Cloud]]
 def _two(
     clouds: tuple[Cloud, Cloud],
     _providers: tuple[LlmProvider, ...],
-    _api: ApiServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
     urls = [f"grpc://127.0.0.1:{each.doors.plain}" for each in clouds]
     serving = {"remote": {"url": urls, "access_key": f"${KEY_VARIABLE}"}}
-    config = remote_config(_providers[0], _api, serving, targets=False)
+    config = guarded_config(_providers[0], serving)
     config["prompt_guards"]["input_guards"]["jailbreak"]["on_error"] = "allow"
     stack = Stack(config, tmp_path_factory.mktemp("gw6"), {KEY_VARIABLE: KEY}, mode=())
     try:
@@ -52,7 +50,7 @@ def two(_two: Stack, provider: LlmProvider, request: pytest.FixtureRequest) -> I
 
 def is_read(stack: Stack) -> bool:
     """Whether a prompt is read by the guard now."""
-    answer = stack.post("ingress", prompt())
+    answer = stack.post("egress", prompt())
     return answer.status_code == 200 and served(answer) == {"guard": "remote"}
 
 
@@ -65,7 +63,7 @@ def unread(stack: Stack) -> dict[str, int]:
 
 def test_both_are_asked(two: Stack, clouds: tuple[Cloud, Cloud]) -> None:
     before = [each.calls("guard") for each in clouds]
-    with Load(two, "ingress").running() as seen:
+    with Load(two, "egress").running() as seen:
         pass
     assert set(seen) == {200}
     assert all(each.calls("guard") > calls + 5 for each, calls in zip(clouds, before, strict=True))
@@ -86,7 +84,7 @@ def test_one_of_them_killed_under_load_costs_no_request_and_it_is_asked_again_wh
     two: Stack, clouds: tuple[Cloud, Cloud], breaks: Callable[[Cloud], None], heals: Callable[[Cloud], None]
 ) -> None:
     before = unread(two)
-    load = Load(two, "ingress")
+    load = Load(two, "egress")
     with load.running() as seen:
         breaks(clouds[1])
         try:
@@ -102,7 +100,7 @@ def test_without_both_prompts_pass_unread_and_say_so(two: Stack, clouds: tuple[C
     for each in clouds:
         each.kill()
     try:
-        answer = wait_for(lambda: _unread(two.post("ingress", prompt())))
+        answer = wait_for(lambda: _unread(two.post("egress", prompt())))
         assert answer.headers["x-arch-degraded"] == "guard"
         line = two.access(answer.headers["x-request-id"])
         assert (line["guard"], line["degraded"]) == ("failed_open", "guard")
