@@ -15,7 +15,7 @@ from evaluation.report import Section, table
 from extproc.apis import chat
 from extproc.contract import Guard, Role
 from extproc.errors import InvalidRequest
-from extproc.inference.triton import TritonModels
+from extproc.inference.models import PlacedModels
 from extproc.pipeline import screening
 from extproc.pipeline.guard import Guards
 
@@ -32,7 +32,7 @@ class _Way:
     blocked_of_plain: int
 
 
-async def measure(models: TritonModels) -> Section:
+async def measure(models: PlacedModels) -> Section:
     """Raises `RoleUnavailable` where the guard's model does not answer."""
     guards = Guards(models, [GUARD])
     plain = await _held(guards, "plain")

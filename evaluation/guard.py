@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from evaluation.report import Section, table
 from extproc.contract import Role
-from extproc.inference.triton import TritonModels
+from extproc.inference.models import PlacedModels
 from extproc.pipeline.readings import readings
 from training import guard_texts
 from training.guard_split import NORMAL
@@ -54,7 +54,7 @@ def _lines(rows: Sequence[Text]) -> list[_Line]:
     ]
 
 
-async def _judged(models: TritonModels, rows: Sequence[Text]) -> npt.NDArray[np.float64]:
+async def _judged(models: PlacedModels, rows: Sequence[Text]) -> npt.NDArray[np.float64]:
     """Each text's probability, as the gateway sees it: that of its worst reading."""
     return np.array([max(await models.attack_probabilities(Role.GUARD, readings(row.text))) for row in rows])
 
@@ -70,7 +70,7 @@ def _report(rows: Sequence[Text], probabilities: npt.NDArray[np.float64]) -> str
     return table([str(each) for each in head], flagged)
 
 
-async def measure(models: TritonModels) -> Section:
+async def measure(models: PlacedModels) -> Section:
     """Every text of guard_texts.reported()."""
     rows = guard_texts.reported()
     packages = ", ".join(f"`{PACKAGES[name].name}=={PACKAGES[name].version}`" for name in _USED)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,8 +21,8 @@ from evaluation import bfcl
 from evaluation.report import Section, table
 from evaluation.roc import auc
 from extproc.contract import Target
-from extproc.inference.roles import FloatMatrix
-from extproc.inference.triton import TritonModels
+from extproc.inference.models import PlacedModels
+from extproc.inference.roles import Embeddings, FloatMatrix
 from extproc.pipeline.intent import TargetIndex
 from extproc.pipeline.likeness import views
 from training import sources
@@ -40,14 +40,19 @@ _ALIKE: Final = 0.6
 class Remembering:
     """The embeddings of Triton's model, each text's asked for once."""
 
-    models: TritonModels
+    models: PlacedModels
     known: dict[str, FloatMatrix] = field(default_factory=dict)
 
-    async def embed(self, texts: Sequence[str]) -> FloatMatrix:
+    @property
+    def spaces(self) -> Sequence[str]:
+        """There is one: the models are local."""
+        return self.models.spaces
+
+    async def embed(self, texts: Sequence[str], spaces: Collection[str] | None = None) -> Embeddings:
         fresh = list(dict.fromkeys(text for text in texts if text not in self.known))
         if fresh:
-            self.known.update(zip(fresh, await self.models.embed(fresh), strict=True))
-        return np.stack([self.known[text] for text in texts])
+            self.known.update(zip(fresh, (await self.models.embed(fresh, spaces)).vectors, strict=True))
+        return Embeddings(np.stack([self.known[text] for text in texts]), self.spaces[0])
 
 
 Prompts = dict[Target, list[str]]
@@ -119,7 +124,7 @@ async def scores(
 async def _unlike(models: Remembering, targets: Sequence[Target]) -> list[Target]:
     """The first ten of which no two are alike."""
     chosen: list[Target] = []
-    vectors = await models.embed([views(target)[0] for target in targets])
+    vectors = (await models.embed([views(target)[0] for target in targets])).vectors
     rows: list[int] = []
     for row, target in enumerate(targets):
         if len(chosen) < _TARGETS and all(float(vectors[row] @ vectors[other]) < _ALIKE for other in rows):
@@ -133,7 +138,7 @@ def _shares(taken: Scores, threshold: float) -> str:
     return " / ".join(f"{float(np.mean(np.array(part) >= threshold)):.2f}" for part in parts)
 
 
-async def measure(models: TritonModels) -> Section:
+async def measure(models: PlacedModels) -> Section:
     """Zero-shot and with examples, on the targets that nothing was chosen on."""
     remembering = Remembering(models)
     written, live = meant(_WRITTEN, 1), meant(_LIVE, _EXAMPLES + 1)

@@ -20,7 +20,7 @@ from controlplane.models.prepare import prepare
 from evaluation.report import Section, table
 from extproc.apis import chat
 from extproc.contract import EndpointCall, Guard, HttpMethod, Role, Target
-from extproc.inference.triton import TritonModels
+from extproc.inference.models import PlacedModels
 from extproc.pipeline.guard import Guards
 from extproc.pipeline.intent import TargetIndex
 from training import sources
@@ -59,7 +59,7 @@ async def _times(ask: Callable[[str], Awaitable[object]], texts: list[str]) -> t
     return float(p50), float(p95)
 
 
-async def measure(models: TritonModels) -> Section:
+async def measure(models: PlacedModels) -> Section:
     """One caller at a time."""
     folders = prepare(("embed", "guard"))
     encoder = Encoder(folders["minilm"])

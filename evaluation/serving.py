@@ -14,7 +14,7 @@ import yaml
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.ports import free
 from extproc import contract
-from extproc.inference.triton import TritonModels
+from extproc.inference.models import PlacedModels, open_models
 
 _UP_S: Final = 300
 
@@ -65,14 +65,11 @@ def _up(work: Path) -> Iterator[RunLayout]:
 
 
 @contextlib.asynccontextmanager
-async def serving(work: Path) -> AsyncIterator[TritonModels]:
+async def serving(work: Path) -> AsyncIterator[PlacedModels]:
     """Its models, as its filter asks them. Raises `EvaluationError` where the gateway does not start."""
     with _up(work) as layout:
         inference = contract.load(layout.contract).inference
         if inference is None:
             raise EvaluationError("the gateway was configured without models")
-        models = TritonModels(inference)
-        try:
+        async with open_models(inference) as models:
             yield models
-        finally:
-            await models.close()

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from extproc.apis.chat import encode_json
-from extproc.contract import FilterContract, Inference, Listener, Role
+from extproc.contract import FilterContract, Listener, Role
 from extproc.decision import Decision, HttpRequest, Reply
 from extproc.errors import MethodNotAllowed, NotFound, UnsupportedEncoding
-from extproc.inference.health import ModelHealth
+from extproc.inference import budget
+from extproc.inference.models import PlacedModels, open_models
 from extproc.inference.roles import Models
-from extproc.inference.triton import TritonModels
 from extproc.pipeline.egress import Egress
 from extproc.pipeline.failures import Failures
 from extproc.pipeline.guard import Guards
@@ -29,20 +29,24 @@ HEALTH: Final = "/healthz"
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """`ingress` and `targets` are None where the listener is off, `health` where no model is asked."""
+    """`ingress` and `targets` are None where the listener is off. `budget_ms`: for all models of one request."""
 
     max_request_bytes: int
     egress: Egress
     ingress: Ingress | None
     targets: TargetIndex | None
-    health: ModelHealth | None
+    models: PlacedModels
+    budget_ms: int
+    timing_header: bool
 
     async def decide(self, request: HttpRequest) -> Decision:
         """Raises `GatewayError`."""
         match request.path, request.method:
             case (path, "POST") if path == CHAT:
                 _refuse_compressed(request)
-                return await self._decider(request.listener).decide(request)
+                # Models only: the last of them has answered before any API is called.
+                with budget.spending(self.budget_ms):
+                    return await self._decider(request.listener).decide(request)
             case (path, "GET" | "HEAD") if path == HEALTH:
                 return self._health()
             case (path, _) if path in {CHAT, HEALTH}:
@@ -57,7 +61,7 @@ class Gateway:
         raise NotFound("This listener serves no prompts.")
 
     def _health(self) -> Reply:
-        not_ready = {str(role): reason for role, reason in self.health.faults.items()} if self.health else {}
+        not_ready = {str(role): reason for role, reason in self.models.faults.items()}
         if self.targets is not None and not self.targets.ready:
             not_ready["targets"] = "waiting for their embeddings"
         body = encode_json({"status": "not ready", "not_ready": not_ready} if not_ready else {"status": "ready"})
@@ -76,23 +80,20 @@ async def open_gateway(contract: FilterContract) -> AsyncIterator[Gateway]:
 
     Should one of those fail, the whole does: a worker that no longer knows its models is of less use than a new one.
     """
-    async with AsyncExitStack() as connections, asyncio.TaskGroup() as watches:
+    async with (
+        AsyncExitStack() as connections,
+        open_models(contract.inference) as models,
+        asyncio.TaskGroup() as watches,
+    ):
         endpoints = Endpoints(contract.internal_socket, contract.endpoint_timeout_ms)
         connections.push_async_callback(endpoints.close)
         failures = Failures(endpoints, contract.error_target)
         timeout_s = contract.request_timeout_ms / 1000
-        # Nobody asks it anything where no model is configured, and it connects when it is asked.
-        models = TritonModels(contract.inference or Inference(url="unix:/nowhere", models={}))
-        connections.push_async_callback(models.close)
-        health: ModelHealth | None = None
         ingress: Ingress | None = None
         targets: TargetIndex | None = None
         tasks: list[asyncio.Task[None]] = []
-        if contract.inference is not None:
-            health = ModelHealth(models, contract.inference.models)
-            tasks.append(watches.create_task(health.watch()))
         if contract.prompting is not None and contract.inference is not None:
-            nli = contract.prompting.intent if Role.NLI in contract.inference.models else None
+            nli = contract.prompting.intent if Role.NLI in contract.inference.roles else None
             targets = TargetIndex(models, contract.prompting.targets, nli)
             tasks.append(watches.create_task(targets.keep()))
             ingress = Ingress(
@@ -106,7 +107,13 @@ async def open_gateway(contract: FilterContract) -> AsyncIterator[Gateway]:
             )
         egress = Egress(contract.providers, _guards(contract, models, Listener.EGRESS), failures, timeout_s)
         yield Gateway(
-            max_request_bytes=contract.max_request_bytes, egress=egress, ingress=ingress, targets=targets, health=health
+            max_request_bytes=contract.max_request_bytes,
+            egress=egress,
+            ingress=ingress,
+            targets=targets,
+            models=models,
+            budget_ms=contract.inference.budget_ms if contract.inference else 0,
+            timing_header=contract.timing_header,
         )
         for task in tasks:
             task.cancel()

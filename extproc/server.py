@@ -1,4 +1,6 @@
-"""One filter worker: a gRPC server on its own unix socket, with the gRPC health service that Envoy asks."""
+"""One filter worker: a gRPC server on its own unix socket, with the gRPC health service that Envoy asks, and the status
+that `archgw` does.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ import grpc
 from envoy.service.ext_proc.v3 import external_processor_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from extproc import request_stream, response_stream
+from extproc import request_stream, response_stream, status_service
 from extproc.contract import FilterContract
 from extproc.gateway import open_gateway
 from extproc.request_stream import Decider
@@ -69,6 +71,7 @@ async def serve(contract: FilterContract, socket: Path) -> None:
         external_processor_pb2_grpc.add_ExternalProcessorServicer_to_server(Processor(gateway), server)
         servicer = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+        server.add_generic_rpc_handlers((status_service.handler(gateway.models.status),))
         socket.unlink(missing_ok=True)  # noqa: ASYNC240 - before anything is served
         server.add_insecure_port(f"unix:{socket}")
         await server.start()

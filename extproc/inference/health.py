@@ -1,4 +1,4 @@
-"""Whether each role really answers, found out by asking it; what does not is repaired where it can be.
+"""Whether each placement really answers, found out by asking it; what does not is repaired where it can be.
 
 Triton reports a model whose process died as ready for ever, so its word is not taken.
 """
@@ -6,57 +6,46 @@ Triton reports a model whose process died as ready for ever, so its word is not 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Iterable
+import contextlib
 from typing import Final
 
-import grpc
-
-from extproc.inference.roles import Role, RoleUnavailable
-from extproc.inference.triton import TritonModels, probe
-
-log = logging.getLogger(__name__)
+from extproc.contract import Place
+from extproc.inference import repair
+from extproc.inference.asking import probe
+from extproc.inference.faults import CallFailed, Fault, Reason
+from extproc.inference.placed import PlacedModel
 
 INTERVAL_S: Final = 1.0
 
-# A busy model answers late; only one that is late every time is down.
-TIMEOUTS_TOLERATED: Final = 2
+# How long each call may take that asks a server what it serves, and a probe over a network.
+_CONTACT_S: Final = 2.0
 
 
-class ModelHealth:
-    """Probes every role once a second. `faults` maps a role that does not answer to the reason."""
+async def watch(at: PlacedModel) -> None:
+    """Probes a placement once a second, and as soon as a call opened its breaker. Runs until cancelled."""
+    while True:
+        at.alarm.clear()
+        if at.breaker.probe_due:
+            fault = await _fault(at)
+            at.probed(fault)
+            if fault is not None and fault.reason is Reason.DEAD:
+                await repair.repair(at)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(INTERVAL_S):
+                await at.alarm.wait()
 
-    def __init__(self, models: TritonModels, roles: Iterable[Role]) -> None:
-        self._models = models
-        self.faults: dict[Role, str] = dict.fromkeys(roles, "not asked yet")
-        self._roles = tuple(self.faults)
-        self._timeouts = dict.fromkeys(self._roles, 0)
 
-    async def watch(self) -> None:
-        """Runs until cancelled."""
-        while True:
-            await asyncio.gather(*(self._check(role) for role in self._roles))
-            await asyncio.sleep(INTERVAL_S)
+async def _fault(at: PlacedModel) -> Fault | None:
+    try:
+        if at.breaker.fault is not None:
+            # Whatever comes back may be another model.
+            at.learn(await at.link.transport.describe(at.model, _CONTACT_S))
+        await probe(at, deadline_s(at))
+    except CallFailed as failed:
+        return failed.fault
+    return None
 
-    async def _check(self, role: Role) -> None:
-        try:
-            await probe(self._models, role)
-        except RoleUnavailable as error:
-            self._timeouts[role] = self._timeouts[role] + 1 if error.reason == "timeout" else 0
-            if role not in self.faults and 0 < self._timeouts[role] <= TIMEOUTS_TOLERATED:
-                return
-            if self.faults.get(role) != error.reason:
-                log.warning("model does not answer", extra={"fields": {"role": role, "reason": error.reason}})
-            self.faults[role] = error.reason
-            if error.reason == "dead":
-                await self._repair(role)
-        else:
-            self._timeouts[role] = 0
-            if self.faults.pop(role, None) is not None:
-                log.info("model answers", extra={"fields": {"role": role}})
 
-    async def _repair(self, role: Role) -> None:
-        try:
-            await self._models.repair(role)
-        except grpc.aio.AioRpcError as error:
-            log.error("model could not be reloaded", extra={"fields": {"role": role, "status": error.code().name}})
+def deadline_s(at: PlacedModel) -> float:
+    """Of a probe: what a call may take, and no eternity to find a network gone."""
+    return at.timeout_s if at.place is Place.LOCAL else min(at.timeout_s, _CONTACT_S)

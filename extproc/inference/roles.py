@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,13 +12,13 @@ import numpy.typing as npt
 from extproc.apis.chat import Message
 from extproc.contract import JsonValue, Role
 
-__all__ = ["Extraction", "FloatMatrix", "FunctionCall", "Models", "Role", "RoleUnavailable"]
+__all__ = ["Embeddings", "Extraction", "FloatMatrix", "FunctionCall", "Models", "Role", "RoleUnavailable"]
 
 FloatMatrix = npt.NDArray[np.float32]
 
 
 class RoleUnavailable(Exception):
-    """A model gave no usable answer. `reason` is one word for logs: timeout, dead, unreachable, refused, malformed."""
+    """No place of a model's gave a usable answer. `reason` is one word for logs, `faults.Reason` lists most."""
 
     def __init__(self, role: Role, reason: str, detail: str) -> None:
         super().__init__(f"{role}: {reason}: {detail}")
@@ -42,11 +42,23 @@ class Extraction:
     confidence: float = 1.0
 
 
-class Models(Protocol):
-    """Every method raises `RoleUnavailable`, within the role's deadline."""
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """L2-normalised rows, shape [N, D]. Vectors of two spaces are of two models, and say nothing of each other."""
 
-    async def embed(self, texts: Sequence[str]) -> FloatMatrix:
-        """The L2-normalised embeddings, shape [N, D]; N is at least 1."""
+    vectors: FloatMatrix
+    space: str
+
+
+class Models(Protocol):
+    """Every method raises `RoleUnavailable`, within the role's deadline at each of its places."""
+
+    @property
+    def spaces(self) -> Sequence[str]:
+        """Every space that `embed` may answer in, the preferred one first."""
+
+    async def embed(self, texts: Sequence[str], spaces: Collection[str] | None = None) -> Embeddings:
+        """Of all texts in one space, which is one of `spaces` where they are given; at least one text."""
 
     async def attack_probabilities(self, role: Role, texts: Sequence[str]) -> tuple[float, ...]:
         """For each text, how likely it is what the guard `role` looks for, 0 to 1."""

@@ -10,7 +10,9 @@ from typing import Final
 
 import numpy as np
 
+from extproc import costs
 from extproc.contract import Intent, Target
+from extproc.costs import Stage
 from extproc.inference.roles import FloatMatrix, Models, Role, RoleUnavailable
 from extproc.pipeline.likeness import likeness, overlap, stems, views, vocabulary
 
@@ -32,7 +34,7 @@ class Scored:
 
 
 class TargetIndex:
-    """The targets' embeddings: made once, as soon as the embedding model answers, and anew when it is another one.
+    """The targets' embeddings in every space: made once, as soon as its model answers, and anew when it is another one.
 
     `nli`: the weights of a score where the role `nli` has a model, None where it has none.
     """
@@ -42,48 +44,56 @@ class TargetIndex:
         self._targets = tuple(targets)
         self._vocabularies = [vocabulary(target) for target in self._targets]
         self._nli = nli
-        # A row for each view of a target, then for each of its examples, target after target.
-        self._vectors: FloatMatrix | None = None
+        # By space, a row for each view of a target, then for each of its examples, target after target.
+        self._vectors: dict[str, FloatMatrix] = {}
 
     @property
     def ready(self) -> bool:
-        return self._vectors is not None or not self._targets
+        return bool(self._vectors) or not self._targets
 
     async def keep(self) -> None:
         """Builds the index and keeps it true. Runs until cancelled."""
-        while True:
-            if not await self._is_true():
-                await self.build()
-            await asyncio.sleep(_CHECK_S)
+        await asyncio.gather(*(self._keep(space) for space in self._models.spaces))
 
     async def build(self) -> None:
-        """Returns when every target has its embeddings, however long the model takes to come up."""
+        """Returns when every target has its embeddings in every space, however long the models take to come up."""
+        await asyncio.gather(*(self._build(space) for space in self._models.spaces))
+
+    async def _keep(self, space: str) -> None:
+        while True:
+            if not await self._is_true(space):
+                await self._build(space)
+            await asyncio.sleep(_CHECK_S)
+
+    async def _build(self, space: str) -> None:
         told = False
+        texts = [text for target in self._targets for text in (*views(target), *target.examples)]
         while self._targets:
             try:
-                self._vectors = await self._models.embed(
-                    [text for target in self._targets for text in (*views(target), *target.examples)]
-                )
+                self._vectors[space] = (await self._models.embed(texts, (space,))).vectors
             except RoleUnavailable as error:
                 if not told:
-                    log.info("targets wait for the embedding model", extra={"fields": {"reason": error.reason}})
+                    fields = {"space": space, "reason": error.reason}
+                    log.info("targets wait for the embedding model", extra={"fields": fields})
                 told = True
                 await asyncio.sleep(_RETRY_S)
             else:
                 return
 
-    async def _is_true(self) -> bool:
+    async def _is_true(self, space: str) -> bool:
         """Whether the model embeds the first text as it did; a model that does not answer has not changed."""
-        if self._vectors is None:
+        if space not in self._vectors:
             return not self._targets
         try:
-            (vector,) = await self._models.embed([views(self._targets[0])[0]])
+            (vector,) = (await self._models.embed([views(self._targets[0])[0]], (space,))).vectors
         except RoleUnavailable:
             return True
-        first = self._vectors[0]
+        first = self._vectors[space][0]
         same = vector.shape == first.shape and float(np.abs(vector - first).max()) < _SAME
         if not same:
-            log.warning("the embedding model is another one: the targets are embedded anew")
+            log.warning(
+                "the embedding model is another one: the targets are embedded anew", extra={"fields": {"space": space}}
+            )
         return same
 
     async def rank(self, text: str) -> list[Scored]:
@@ -102,15 +112,17 @@ class TargetIndex:
         return sorted(ranked, key=lambda scored: -scored.score)
 
     async def _cosines(self, text: str) -> FloatMatrix:
-        """The cosine of `text` to every row of the index."""
-        if self._vectors is None:
+        """The cosine of `text` to every row of the index, in a space in which the targets have embeddings."""
+        if not self._vectors:
             raise RoleUnavailable(Role.EMBED, "unreachable", "the targets have no embeddings yet")
-        (vector,) = await self._models.embed([text])
-        if vector.shape != self._vectors.shape[1:]:
+        embedded = await self._models.embed([text], self._vectors)
+        (vector,) = embedded.vectors
+        rows = self._vectors[embedded.space]
+        if vector.shape != rows.shape[1:]:
             raise RoleUnavailable(
-                Role.EMBED, "malformed", f"dimension {vector.shape}, the targets have {self._vectors.shape[1:]}"
+                Role.EMBED, "malformed", f"dimension {vector.shape}, the targets have {rows.shape[1:]}"
             )
-        cosines: FloatMatrix = self._vectors @ vector
+        cosines: FloatMatrix = rows @ vector
         return cosines
 
     async def _entailments(self, text: str) -> tuple[float, ...] | None:
@@ -122,6 +134,7 @@ class TargetIndex:
         except RoleUnavailable as error:
             # The embeddings alone are a worse answer than both, and a better one than none.
             log.warning("intent without entailment", extra={"fields": {"reason": error.reason}})
+            costs.degraded(Stage.NLI)
             return None
 
     def _likenesses(self, text: str, cosines: FloatMatrix) -> list[float]:

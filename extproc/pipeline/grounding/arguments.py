@@ -10,7 +10,9 @@ from typing import Final
 
 import numpy as np
 
+from extproc import costs
 from extproc.contract import Grounding, JsonValue, Parameter, ParameterType, Target
+from extproc.costs import Stage
 from extproc.inference.roles import FloatMatrix, Models, RoleUnavailable
 from extproc.pipeline.grounding.choices import named
 from extproc.pipeline.grounding.names import meanings
@@ -135,9 +137,10 @@ def _clauses(said: Said) -> tuple[str, ...]:
 async def _near(models: Models, doubts: Sequence[_Doubt]) -> dict[str, float]:
     texts = list(dict.fromkeys(text for doubt in doubts for text in _texts(doubt)))
     try:
-        matrix = await models.embed(texts)
+        matrix = (await models.embed(texts)).vectors
     except RoleUnavailable as error:
         log.warning("grounding without embeddings", extra={"fields": {"reason": error.reason}})
+        costs.degraded(Stage.GROUNDING)
         return {}
     row = {text: index for index, text in enumerate(texts)}
     return {doubt.name: _score(doubt, matrix, row) for doubt in doubts if doubt.spans}

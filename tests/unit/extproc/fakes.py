@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,7 @@ from extproc.apis.chat import Message
 from extproc.contract import EndpointCall, HttpMethod, JsonValue, Parameter, Target
 from extproc.decision import Headers
 from extproc.errors import GatewayError
-from extproc.inference.roles import Extraction, FloatMatrix, FunctionCall, Role, RoleUnavailable
+from extproc.inference.roles import Embeddings, Extraction, FunctionCall, Role, RoleUnavailable
 from extproc.targets.http import Answer, Origin
 
 
@@ -39,6 +39,10 @@ class FakeModels:
     confidence: float = 0.9
     # The embedding of a text is the sum of the unit vectors of the words that it holds, normalised.
     words: tuple[str, ...] = ("weather", "money")
+    # The spaces in their order; those that are down, and those whose model knows other words.
+    spaces: tuple[str, ...] = ("local",)
+    spaces_down: set[str] = field(default_factory=set)
+    words_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
     # How likely every prompt entails these hypotheses; any other one is not entailed.
     entailment: dict[str, float] = field(default_factory=dict)
     down: dict[Role, str] = field(default_factory=dict)
@@ -51,13 +55,17 @@ class FakeModels:
         if role in self.down:
             raise RoleUnavailable(role, self.down[role], "fake")
 
-    async def embed(self, texts: Sequence[str]) -> FloatMatrix:
+    async def embed(self, texts: Sequence[str], spaces: Collection[str] | None = None) -> Embeddings:
         self._ask(Role.EMBED)
         if self.embed_gate:
             await self.embed_gate.wait()
-        rows = [[float(word in text) for word in self.words] + [0.01] for text in texts]
+        asked = [space for space in self.spaces if spaces is None or space in spaces]
+        space = next((space for space in asked if space not in self.spaces_down), None)
+        if space is None:
+            raise RoleUnavailable(Role.EMBED, "unreachable", "fake")
+        rows = [[float(word in text) for word in self.words_of.get(space, self.words)] + [0.01] for text in texts]
         vectors = np.array(rows, dtype=np.float32)
-        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
+        return Embeddings(np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32), space)
 
     async def attack_probabilities(self, role: Role, texts: Sequence[str]) -> tuple[float, ...]:
         self._ask(role)

@@ -31,6 +31,7 @@ from extproc import replies
 from extproc.contract import EndpointCall, HttpMethod, Prompting, Wire
 from extproc.decision import ResponseEdit, ToolCall
 from extproc.gateway import Gateway
+from extproc.inference.models import PlacedModels
 from extproc.inference.roles import FunctionCall
 from extproc.pipeline.egress import Egress
 from extproc.pipeline.failures import Failures
@@ -116,7 +117,8 @@ async def _serving(address: str) -> AsyncIterator[None]:
     await index.build()
     understanding = Understanding(models, index, prompting)
     ingress = Ingress(prompting, (OPENAI,), guards, understanding, endpoints, failures, 5.0)
-    gateway = Gateway(LIMIT, Egress((OPENAI,), guards, failures, 5.0), ingress, targets=index, health=None)
+    egress = Egress((OPENAI,), guards, failures, 5.0)
+    gateway = Gateway(LIMIT, egress, ingress, index, PlacedModels({}), budget_ms=5000, timing_header=True)
     server = grpc.aio.server()
     external_processor_pb2_grpc.add_ExternalProcessorServicer_to_server(Processor(gateway), server)
     server.add_insecure_port(address)

@@ -17,22 +17,31 @@ from extproc.contract import (
     Inference,
     Intent,
     Listener,
-    Model,
+    Place,
+    Placement,
     Prompting,
     Provider,
     Role,
+    Served,
+    Server,
     Wire,
     dump,
     load,
 )
-from extproc.decision import Forward, HttpRequest, Reply
+from extproc.decision import Decision, Forward, HttpRequest, Reply
 from extproc.errors import GuardUnavailable, MethodNotAllowed, NotFound, UnsupportedEncoding
 from extproc.gateway import Gateway, open_gateway
+from extproc.inference import budget
+from extproc.pipeline.egress import Egress
 from tests.unit.extproc.fakes import target
 
 # A port that nothing listens on: privileged, and reserved.
 ROLES = (Role.EMBED, Role.FUNCTION, Role.CHAT)
-NOBODY = Inference(url="127.0.0.1:1", models={role: Model(name=str(role), timeout_ms=500) for role in ROLES})
+NOBODY = Inference(
+    servers={Place.LOCAL: Server(address="127.0.0.1:1")},
+    roles={role: Served(placements=(Placement(place=Place.LOCAL, model=role),), timeout_ms=500) for role in ROLES},
+    budget_ms=1000,
+)
 OPENAI = Provider(name="openai", model="gpt", wire=Wire.OPENAI, cluster="provider_openai", default=True)
 EGRESS_ONLY = FilterContract(version=VERSION, providers=(OPENAI,), max_request_bytes=1000, internal_socket="/nowhere")
 BOTH = FilterContract(
@@ -78,6 +87,24 @@ async def test_a_listener_is_guarded_where_the_contract_says_so_and_nowhere_else
             await gateway.decide(request("/v1/chat/completions", listener="ingress"))
 
 
+class Watching(Egress):
+    """Decides as egress does, and sees what is left of the budget."""
+
+    async def decide(self, request: HttpRequest) -> Decision:
+        left = budget.left_s()
+        assert left is not None
+        assert 0.5 < left <= 1.0
+        return await super().decide(request)
+
+
+async def test_all_models_of_a_request_share_one_budget_and_work_of_no_request_has_none() -> None:
+    async with open_gateway(BOTH) as gateway:
+        own = gateway.egress
+        watched = dataclasses.replace(gateway, egress=Watching(own.providers, own.guards, own.failures, own.timeout_s))
+        assert isinstance(await watched.decide(request("/v1/chat/completions")), Forward)
+        assert budget.left_s() is None
+
+
 async def test_health_names_what_is_not_ready() -> None:
     async with open_gateway(BOTH) as gateway:
         reply = await gateway.decide(request("/healthz", "GET"))
@@ -113,7 +140,7 @@ async def test_a_watch_that_fails_takes_the_worker_with_it(monkeypatch: pytest.M
     async def fail(_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("extproc.inference.health.ModelHealth.watch", fail)
+    monkeypatch.setattr("extproc.inference.health.watch", fail)
     with pytest.raises(ExceptionGroup):
         async with open_gateway(BOTH) as gateway:
             assert isinstance(gateway, Gateway)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 
+from extproc import costs
 from extproc.contract import Grounding, JsonValue, Parameter, ParameterType
+from extproc.costs import Stage
 from extproc.inference.roles import Role
 from extproc.pipeline.grounding import Said, grounded
 from extproc.pipeline.grounding.moments import in_format, overlooked
@@ -48,7 +50,9 @@ async def test_a_member_of_an_enum_must_be_nearer_than_the_others() -> None:
 
 async def test_without_embeddings_only_matching_counts() -> None:
     models = FakeModels(down={Role.EMBED: "unreachable"})
-    assert await kept(models, "raining in Paris", city="Paris", issue="wet all over") == {"city": "Paris"}
+    with costs.counted() as spent:
+        assert await kept(models, "raining in Paris", city="Paris", issue="wet all over") == {"city": "Paris"}
+    assert spent.degraded == {Stage.GROUNDING}
 
 
 def test_dates_and_times_are_brought_into_the_declared_form() -> None:

@@ -1,0 +1,112 @@
+"""What the model of each role is asked at one place, and what its answer means. Everything raises `CallFailed`."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from extproc.apis.chat import Message, encode_json
+from extproc.contract import JsonValue, Role
+from extproc.inference.faults import CallFailed, Reason
+from extproc.inference.placed import PlacedModel
+from extproc.inference.roles import Extraction, FloatMatrix, FunctionCall
+
+Columns = Mapping[str, Sequence[str]]
+
+
+class _ToolCall(msgspec.Struct, frozen=True):
+    name: str
+    arguments: dict[str, Any]
+
+
+class _FunctionAnswer(msgspec.Struct, frozen=True):
+    tool_calls: tuple[_ToolCall, ...] = ()
+    # A model that gives none is taken at its word.
+    confidence: float = 1.0
+
+
+_decode_function: Final = msgspec.json.Decoder(_FunctionAnswer).decode
+
+
+async def embed(at: PlacedModel, texts: Sequence[str], timeout_s: float) -> FloatMatrix:
+    """A row for each text."""
+    parts = await at.infer({"TEXT": texts}, _rows, timeout_s)
+    if len({part.shape[1] for part in parts}) != 1:
+        raise CallFailed(Reason.MALFORMED, "EMBEDDING has not one width for every text")
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+async def attacks(at: PlacedModel, texts: Sequence[str], timeout_s: float) -> tuple[float, ...]:
+    """A probability for each text."""
+    return tuple(chain.from_iterable(await at.infer({"TEXT": texts}, _probabilities, timeout_s)))
+
+
+async def entailments(at: PlacedModel, premise: str, hypotheses: Sequence[str], timeout_s: float) -> tuple[float, ...]:
+    """A probability for each hypothesis."""
+    columns = {"PREMISE": [premise] * len(hypotheses), "HYPOTHESIS": hypotheses}
+    return tuple(chain.from_iterable(await at.infer(columns, _probabilities, timeout_s)))
+
+
+async def functions(
+    at: PlacedModel, messages: Sequence[Message], tools: Sequence[JsonValue], timeout_s: float
+) -> Extraction:
+    """The calls that a conversation asks for."""
+    request = encode_json({"messages": messages, "tools": tools}).decode()
+    (extraction,) = await at.infer({"REQUEST": [request]}, _extraction, timeout_s)
+    return extraction
+
+
+async def probe(at: PlacedModel, timeout_s: float) -> None:
+    """The cheapest real inference of a role; readiness says nothing of a model's process."""
+    match at.role:
+        # Nothing to read: each model answers at once, its process must live for that all the same.
+        case Role.EMBED:
+            await embed(at, [""], timeout_s)
+        case Role.GUARD | Role.TOXICITY:
+            await attacks(at, [""], timeout_s)
+        case Role.NLI:
+            await entailments(at, "", [""], timeout_s)
+        case Role.FUNCTION:
+            await functions(at, [], [], timeout_s)
+        case Role.CHAT:
+            await at.link.transport.reach_decoupled(at.model, timeout_s)
+
+
+def _floats(raw: bytes) -> FloatMatrix:
+    """The FP32s of a tensor, at least one."""
+    if not raw or len(raw) % 4:
+        raise CallFailed(Reason.MALFORMED, f"the output has {len(raw)} bytes, expected FP32s")
+    return np.frombuffer(raw, dtype="<f4")
+
+
+def _rows(count: int, raw: bytes) -> FloatMatrix:
+    numbers = _floats(raw)
+    if numbers.size % count:
+        raise CallFailed(Reason.MALFORMED, "EMBEDDING has not one width for every text")
+    return numbers.reshape(count, -1)
+
+
+def _probabilities(count: int, raw: bytes) -> list[float]:
+    numbers = _floats(raw)
+    if len(numbers) != count:
+        raise CallFailed(Reason.MALFORMED, f"the output has {len(numbers)} numbers for {count} texts")
+    # NaN compares false too, so it cannot slip under a threshold.
+    if not ((numbers >= 0.0) & (numbers <= 1.0)).all():
+        raise CallFailed(Reason.MALFORMED, "the output is not within 0 and 1")
+    return list(numbers.tolist())
+
+
+def _extraction(_: int, raw: bytes) -> Extraction:
+    try:
+        # The one element of a BYTES tensor: its length in four bytes, then itself.
+        (length,) = struct.unpack_from("<I", raw)
+        answer = _decode_function(raw[4 : 4 + length])
+    except (msgspec.DecodeError, struct.error, UnicodeDecodeError, RecursionError) as error:
+        raise CallFailed(Reason.MALFORMED, str(error)) from error
+    calls = tuple(FunctionCall(call.name, call.arguments) for call in answer.tool_calls)
+    return Extraction(calls, answer.confidence)

@@ -1,0 +1,42 @@
+"""Why a model gave no usable answer, whatever its server speaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """One word for logs, counters and clients."""
+
+    # Nobody has asked it yet: the worker has just begun.
+    STARTING = "starting"
+    TIMEOUT = "timeout"
+    # The model's process died while its server goes on reporting it as ready.
+    DEAD = "dead"
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused"
+    OVERLOADED = "overloaded"
+    # An answer of another form than the role's.
+    MALFORMED = "malformed"
+    # The server serves a model of other inputs and outputs than the role's.
+    MISMATCH = "mismatch"
+    # No time is left of what the request's models may take together.
+    BUDGET = "budget"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`detail`: a sentence for people."""
+
+    reason: Reason
+    detail: str
+
+
+class CallFailed(Exception):
+    """One call of one server. `of_question`: what was asked is refused, which says nothing of who was asked."""
+
+    def __init__(self, reason: Reason, detail: str, *, of_question: bool = False) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.fault = Fault(reason, detail)
+        self.of_question = of_question

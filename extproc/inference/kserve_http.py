@@ -1,0 +1,273 @@
+"""KServe v2 over HTTP, with tensors as JSON.
+
+https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
+"""
+
+from __future__ import annotations
+
+import struct
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+import numpy as np
+
+from extproc.apis.chat import encode_json
+from extproc.contract import JsonValue, Server
+from extproc.inference.faults import CallFailed, Reason
+from extproc.inference.signature import COMPUTE_NS
+from extproc.inference.transport import (
+    DEAD_STUB,
+    FULL_QUEUE,
+    MOST_BYTES,
+    Answer,
+    Description,
+    Question,
+    Statistics,
+    Tensor,
+)
+
+_UNIX: Final = "unix:"
+_RELOAD_S: Final = 60
+# More of an error's body says nothing more to people.
+_MOST_DETAIL: Final = 300
+
+_REASONS: Final = {
+    HTTPStatus.REQUEST_TIMEOUT: Reason.TIMEOUT,
+    HTTPStatus.GATEWAY_TIMEOUT: Reason.TIMEOUT,
+    HTTPStatus.TOO_MANY_REQUESTS: Reason.OVERLOADED,
+    HTTPStatus.BAD_GATEWAY: Reason.UNREACHABLE,
+    HTTPStatus.SERVICE_UNAVAILABLE: Reason.UNREACHABLE,
+}
+# What a server says that has no such path.
+_UNSERVED: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
+
+
+class _Output(msgspec.Struct):
+    name: str
+    data: list[Any]
+
+
+class _Inferred(msgspec.Struct):
+    outputs: list[_Output]
+
+
+class _TensorMetadata(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+class _Metadata(msgspec.Struct):
+    inputs: tuple[_TensorMetadata, ...] = ()
+    outputs: tuple[_TensorMetadata, ...] = ()
+
+
+class _Config(msgspec.Struct):
+    max_batch_size: int = 0
+
+
+class _Duration(msgspec.Struct):
+    count: int = 0
+    ns: int = 0
+
+
+class _InferStatistics(msgspec.Struct):
+    success: _Duration
+    queue: _Duration
+    compute_input: _Duration
+    compute_infer: _Duration
+    compute_output: _Duration
+
+
+class _ModelStatistics(msgspec.Struct):
+    inference_stats: _InferStatistics
+
+
+class _AllStatistics(msgspec.Struct):
+    model_stats: tuple[_ModelStatistics, ...] = ()
+
+
+class _Status(Exception):
+    """An answer that is none of 2xx."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(status)
+        self.status = status
+        self.detail = body[:_MOST_DETAIL].decode(errors="replace").strip() or f"HTTP status {status}"
+
+
+T = TypeVar("T")
+
+
+class HttpTransport:
+    """`Transport` over one pool of connections."""
+
+    def __init__(self, server: Server) -> None:
+        is_unix = server.address.startswith(_UNIX)
+        self._base = "http://kserve/v2" if is_unix else f"http://{server.address}/v2"
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(path=server.address.removeprefix(_UNIX), limit=0)
+            if is_unix
+            else aiohttp.TCPConnector(limit=0),
+            headers={"user-agent": "archgw", "accept-encoding": "identity"}
+            | ({"x-arch-upstream": server.upstream} if server.upstream else {}),
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def infer(self, question: Question, timeout_s: float) -> Answer:
+        body = await self._post(f"{_path(question.model)}/infer", _request(question), timeout_s)
+        outputs = {output.name: output.data for output in _decoded(body, _Inferred).outputs}
+        if question.output not in outputs:
+            raise CallFailed(Reason.MALFORMED, f"expected the tensor {question.output}, found {list(outputs)}")
+        return Answer(_raw(outputs[question.output]), _compute_ms(outputs.get(COMPUTE_NS)))
+
+    async def reach_decoupled(self, model: str, timeout_s: float) -> None:
+        try:
+            await self._exchange("POST", f"{_path(model)}/generate_stream", {"REQUEST": "{}"}, timeout_s)
+        except _Status as answer:
+            failure = _failure(answer)
+            if not failure.of_question:
+                raise failure from answer
+
+    async def live(self, timeout_s: float) -> None:
+        await self._get("/health/live", timeout_s)
+
+    async def describe(self, model: str, timeout_s: float) -> Description:
+        try:
+            await self._exchange("GET", f"{_path(model)}/ready", None, timeout_s)
+        except _Status as answer:
+            if answer.status == HTTPStatus.BAD_REQUEST:
+                detail = f"the server has no model {model}, or has not loaded it yet"
+                raise CallFailed(Reason.UNREACHABLE, detail) from answer
+            raise _failure(answer) from answer
+        found = _decoded(await self._get(_path(model), timeout_s), _Metadata)
+        config = await self._get_served(f"{_path(model)}/config", timeout_s)
+        most = 0 if config is None else _decoded(config, _Config).max_batch_size
+        return Description(_tensors(found.inputs), _tensors(found.outputs), most)
+
+    async def statistics(self, model: str, timeout_s: float) -> Statistics | None:
+        body = await self._get_served(f"{_path(model)}/stats", timeout_s)
+        return None if body is None else Statistics.of(map(_spent, _decoded(body, _AllStatistics).model_stats))
+
+    async def reload(self, model: str) -> None:
+        for action in ("unload", "load"):
+            await self._post(f"/repository{_path(model)}/{action}", {}, _RELOAD_S)
+
+    async def _get(self, path: str, timeout_s: float) -> bytes:
+        try:
+            return await self._exchange("GET", path, None, timeout_s)
+        except _Status as answer:
+            raise _failure(answer) from answer
+
+    async def _get_served(self, path: str, timeout_s: float) -> bytes | None:
+        """Triton's own extensions: another server does not serve them."""
+        try:
+            return await self._exchange("GET", path, None, timeout_s)
+        except _Status as answer:
+            if answer.status in _UNSERVED:
+                return None
+            raise _failure(answer) from answer
+
+    async def _post(self, path: str, body: JsonValue, timeout_s: float) -> bytes:
+        try:
+            return await self._exchange("POST", path, body, timeout_s)
+        except _Status as answer:
+            raise _failure(answer) from answer
+
+    async def _exchange(self, method: str, path: str, body: JsonValue, timeout_s: float) -> bytes:
+        """The body of a 2xx. Raises `_Status` for any other, `CallFailed` where there is none."""
+        try:
+            async with self._session.request(
+                method,
+                self._base + path,
+                data=None if body is None else encode_json(body),
+                headers=None if body is None else {"content-type": "application/json"},
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
+                allow_redirects=False,
+            ) as response:
+                content = await _bounded(response)
+                if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
+                    raise _Status(response.status, content)
+                return content
+        except TimeoutError as error:
+            raise CallFailed(Reason.TIMEOUT, f"no answer within {timeout_s * 1000:.0f} ms") from error
+        except aiohttp.ClientError as error:
+            raise CallFailed(Reason.UNREACHABLE, str(error) or type(error).__name__) from error
+
+
+def _path(model: str) -> str:
+    return f"/models/{quote(model, safe='')}"
+
+
+def _failure(answer: _Status) -> CallFailed:
+    if DEAD_STUB in answer.detail:
+        return CallFailed(Reason.DEAD, answer.detail)
+    if FULL_QUEUE in answer.detail:
+        return CallFailed(Reason.OVERLOADED, answer.detail)
+    reason = _REASONS.get(HTTPStatus(answer.status), Reason.REFUSED)
+    return CallFailed(reason, answer.detail, of_question=answer.status == HTTPStatus.BAD_REQUEST)
+
+
+def _request(question: Question) -> JsonValue:
+    outputs = (question.output, COMPUTE_NS) if question.timed else (question.output,)
+    return {
+        "inputs": [
+            {
+                "name": name,
+                "shape": [len(column), 1],
+                "datatype": "BYTES",
+                "data": [element.decode() for element in column],
+            }
+            for name, column in question.columns.items()
+        ],
+        "outputs": [{"name": name, "parameters": {"binary_data": False}} for name in outputs],
+    }
+
+
+def _decoded(body: bytes, form: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=form)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CallFailed(Reason.MALFORMED, str(error)) from error
+
+
+def _raw(values: list[Any]) -> bytes:
+    """A tensor's values as the binary form has them: texts each behind its length, numbers as FP32."""
+    if values and isinstance(values[0], str):
+        encoded = [str(value).encode() for value in values]
+        return b"".join(struct.pack("<I", len(element)) + element for element in encoded)
+    try:
+        return np.asarray(values, dtype="<f4").tobytes()
+    except (TypeError, ValueError) as error:
+        raise CallFailed(Reason.MALFORMED, f"a tensor of neither texts nor numbers: {error}") from error
+
+
+def _compute_ms(values: list[Any] | None) -> float | None:
+    """The longest, in milliseconds: texts of one call are computed together."""
+    numbers = [value for value in np.ravel(values or []).tolist() if isinstance(value, int | float)]
+    return max(numbers) / 1e6 if numbers else None
+
+
+def _tensors(found: tuple[_TensorMetadata, ...]) -> tuple[Tensor, ...]:
+    return tuple(Tensor(each.name, each.datatype, each.shape) for each in found)
+
+
+def _spent(version: _ModelStatistics) -> tuple[int, int, int]:
+    """Requests that were answered, and the nanoseconds that they waited and were computed."""
+    found = version.inference_stats
+    compute = found.compute_input.ns + found.compute_infer.ns + found.compute_output.ns
+    return found.success.count, found.queue.ns, compute
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > MOST_BYTES:
+            raise CallFailed(Reason.MALFORMED, f"an answer of more than {MOST_BYTES} bytes")
+    return bytes(body)

@@ -1,0 +1,79 @@
+"""The models of a gateway as the pipeline asks them, each at the first of its places that answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from extproc.apis.chat import Message
+from extproc.contract import Inference, JsonValue, Place, Role
+from extproc.inference import asking, health
+from extproc.inference.links import Link
+from extproc.inference.placed import PlacedRole
+from extproc.inference.roles import Embeddings, Extraction
+from extproc.status import WorkerStatus
+
+
+class PlacedModels:
+    """`Models`, and what those who watch over a gateway are told of them."""
+
+    def __init__(self, roles: Mapping[Role, PlacedRole]) -> None:
+        self._roles = roles
+
+    @property
+    def spaces(self) -> Sequence[str]:
+        role = self._roles.get(Role.EMBED)
+        return [at.place for at in role.placed] if role else []
+
+    async def embed(self, texts: Sequence[str], spaces: Collection[str] | None = None) -> Embeddings:
+        place, vectors = await self._roles[Role.EMBED].ask(
+            lambda at, timeout_s: asking.embed(at, texts, timeout_s), spaces
+        )
+        return Embeddings(vectors, place)
+
+    async def attack_probabilities(self, role: Role, texts: Sequence[str]) -> tuple[float, ...]:
+        _, answer = await self._roles[role].ask(lambda at, timeout_s: asking.attacks(at, texts, timeout_s))
+        return answer
+
+    async def entailments(self, premise: str, hypotheses: Sequence[str]) -> tuple[float, ...]:
+        _, answer = await self._roles[Role.NLI].ask(
+            lambda at, timeout_s: asking.entailments(at, premise, hypotheses, timeout_s)
+        )
+        return answer
+
+    async def call_functions(self, messages: Sequence[Message], tools: Sequence[JsonValue]) -> Extraction:
+        _, answer = await self._roles[Role.FUNCTION].ask(
+            lambda at, timeout_s: asking.functions(at, messages, tools, timeout_s)
+        )
+        return answer
+
+    @property
+    def faults(self) -> Mapping[Role, str]:
+        """The roles that no place answers for, with the reason."""
+        faults = {role: placed.fault for role, placed in self._roles.items()}
+        return {role: str(fault.reason) for role, fault in faults.items() if fault is not None}
+
+    async def status(self) -> WorkerStatus:
+        statuses = await asyncio.gather(*(placed.status() for placed in self._roles.values()))
+        return WorkerStatus(roles=dict(zip(self._roles, statuses, strict=True)))
+
+
+@asynccontextmanager
+async def open_models(inference: Inference | None) -> AsyncIterator[PlacedModels]:
+    """The models with their connections and the tasks that keep watch over them; none where no model is asked.
+
+    Should a watch fail, the block does: a worker that no longer knows its models is of less use than a new one.
+    """
+    async with AsyncExitStack() as connections, asyncio.TaskGroup() as watches:
+        links: dict[Place, Link] = {}
+        for place, server in (inference.servers if inference else {}).items():
+            links[place] = Link(place, server)
+            connections.push_async_callback(links[place].transport.close)
+        served = inference.roles if inference else {}
+        roles = {role: PlacedRole(role, each, links) for role, each in served.items()}
+        tasks = [watches.create_task(link.watch()) for link in links.values()]
+        tasks += [watches.create_task(health.watch(at)) for role in roles.values() for at in role.placed]
+        yield PlacedModels(roles)
+        for task in tasks:
+            task.cancel()

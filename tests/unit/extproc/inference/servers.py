@@ -1,0 +1,213 @@
+"""Servers that speak KServe v2 on real sockets and answer as they are told, and contracts that lead to them."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from extproc.contract import Inference, Place, Placement, Role, Served, Server
+from extproc.inference.links import Link
+from extproc.inference.models import PlacedModels
+from extproc.inference.placed import PlacedModel, PlacedRole
+from extproc.inference.signature import COMPUTE_NS, SIGNATURES
+from extproc.inference.transport import Tensor
+
+TIMEOUT_MS = 300
+
+Infer = Callable[[Any, Any], Awaitable[Any]]
+
+
+def element(text: str) -> bytes:
+    """A BYTES tensor of one text."""
+    return struct.pack("<I", len(text.encode())) + text.encode()
+
+
+def floats(*numbers: float) -> bytes:
+    return struct.pack(f"<{len(numbers)}f", *numbers)
+
+
+def role_of(model: str) -> Role:
+    """Every fake server serves a role under its own name with `my-` before it."""
+    return Role(model.removeprefix("my-"))
+
+
+def usual(model: str, texts: int) -> bytes:
+    """What a well model answers."""
+    match role_of(model):
+        case Role.FUNCTION:
+            return element('{"tool_calls": []}')
+        case Role.EMBED:
+            return floats(*([0.6, 0.8] * texts))
+        case _:
+            return floats(*([0.25] * texts))
+
+
+@dataclass
+class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
+    """Answers as well models do, or with `raw`, or as `infer` does. `asked` and `upstreams` record what came in."""
+
+    raw: list[bytes] | None = None
+    infer: Infer | None = None
+    compute_ns: tuple[int, ...] = ()
+    ready: bool = True
+    # Tensors of models that are not what their role needs.
+    inputs: list[Tensor] | None = None
+    outputs: list[Tensor] | None = None
+    # None: the server is none of Triton's, and knows no such thing.
+    max_batch_size: int | None = 8
+    statistics: list[Any] | None = None
+    asked: list[Any] = field(default_factory=list)
+    upstreams: list[str | None] = field(default_factory=list)
+    loads: list[str] = field(default_factory=list)
+    address: str = ""
+
+    def _note(self, context: Any) -> None:
+        self.upstreams.append(dict(context.invocation_metadata()).get("x-arch-upstream"))
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802 - the names in the proto
+        self._note(context)
+        self.asked.append(request)
+        if self.infer is not None:
+            return await self.infer(request, context)
+        raws = self.raw if self.raw is not None else [usual(request.model_name, request.inputs[0].shape[0])]
+        return self.answer(request, raws)
+
+    def answer(self, request: Any, raws: list[bytes]) -> Any:
+        """With the outputs that were asked for."""
+        names = [output.name for output in request.outputs]
+        if COMPUTE_NS in names:
+            raws = [*raws, struct.pack(f"<{len(self.compute_ns)}q", *self.compute_ns)]
+        return service_pb2.ModelInferResponse(
+            model_name=request.model_name,
+            outputs=[service_pb2.ModelInferResponse.InferOutputTensor(name=name) for name in names][: len(raws)],
+            raw_output_contents=raws,
+        )
+
+    async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802
+        del request
+        self._note(context)
+        return service_pb2.ServerLiveResponse(live=True)
+
+    async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802
+        del request
+        self._note(context)
+        return service_pb2.ModelReadyResponse(ready=self.ready)
+
+    async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._note(context)
+        wanted = SIGNATURES[role_of(request.name)]
+        outputs = [wanted.output, *([Tensor(COMPUTE_NS, "INT64", (-1, 1))] if self.compute_ns else [])]
+        return service_pb2.ModelMetadataResponse(
+            name=request.name,
+            inputs=_metadata(wanted.inputs if self.inputs is None else self.inputs),
+            outputs=_metadata(outputs if self.outputs is None else self.outputs),
+        )
+
+    async def ModelConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+        del request
+        self._note(context)
+        if self.max_batch_size is None:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no such method")
+        return service_pb2.ModelConfigResponse(config={"max_batch_size": self.max_batch_size})
+
+    async def ModelStatistics(self, request: Any, context: Any) -> Any:  # noqa: N802
+        del request
+        self._note(context)
+        if self.statistics is None:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no such method")
+        return service_pb2.ModelStatisticsResponse(model_stats=self.statistics)
+
+    async def RepositoryModelUnload(self, request: Any, context: Any) -> Any:  # noqa: N802
+        del context
+        self.loads.append(f"unload {request.model_name}")
+        return service_pb2.RepositoryModelUnloadResponse()
+
+    async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:  # noqa: N802
+        del context
+        self.loads.append(f"load {request.model_name}")
+        return service_pb2.RepositoryModelLoadResponse()
+
+
+def _metadata(tensors: Sequence[Tensor]) -> list[Any]:
+    form = service_pb2.ModelMetadataResponse.TensorMetadata
+    return [form(name=each.name, datatype=each.datatype, shape=each.shape) for each in tensors]
+
+
+def failing(code: grpc.StatusCode, details: str = "") -> Infer:
+    """A model that answers every call with an error."""
+
+    async def fail(_: Any, context: Any) -> Any:
+        await context.abort(code, details)
+
+    return fail
+
+
+async def never(_: Any, context: Any) -> Any:
+    """A model that does not answer."""
+    del context
+    await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def serving(servicer: FakeTriton, address: str = "127.0.0.1:0") -> AsyncIterator[FakeTriton]:
+    """The server on a port of its own, or at `address`."""
+    server = grpc.aio.server()
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port(address)
+    servicer.address = address if address.startswith("unix:") else f"127.0.0.1:{port}"
+    await server.start()
+    try:
+        yield servicer
+    finally:
+        await server.stop(None)
+
+
+def inference(
+    servers: dict[Place, Server | str], *roles: Role, timeout_ms: int = TIMEOUT_MS, max_batch: int = 2
+) -> Inference:
+    """Every role at every place, in the order of `servers`."""
+    return Inference(
+        servers={
+            place: server if isinstance(server, Server) else Server(address=server) for place, server in servers.items()
+        },
+        roles={
+            role: Served(
+                placements=tuple(Placement(place=place, model=f"my-{role}", max_batch=max_batch) for place in servers),
+                timeout_ms=timeout_ms,
+            )
+            for role in (roles or tuple(Role))
+        },
+        budget_ms=10_000,
+    )
+
+
+@dataclass
+class Unwatched:
+    """Models whose placements were all found well, and that nobody watches: what is asked, a test asked."""
+
+    models: PlacedModels
+    roles: dict[Role, PlacedRole]
+
+    def at(self, role: Role, place: Place = Place.LOCAL) -> PlacedModel:
+        return next(each for each in self.roles[role].placed if each.place is place)
+
+
+@asynccontextmanager
+async def unwatched(contract: Inference) -> AsyncIterator[Unwatched]:
+    async with AsyncExitStack() as connections:
+        links = {}
+        for place, server in contract.servers.items():
+            links[place] = Link(place, server)
+            connections.push_async_callback(links[place].transport.close)
+        roles = {role: PlacedRole(role, served, links) for role, served in contract.roles.items()}
+        for role in roles.values():
+            for at in role.placed:
+                at.probed(None)
+        yield Unwatched(PlacedModels(roles), roles)
