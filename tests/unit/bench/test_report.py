@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench import report
 from bench.load import Load
-from bench.report import Models, Row
+from bench.report import Failure, Models, Row, Way
 
 
 def _row(name: str, p50: float, per_second: float, **memory: tuple[int, ...]) -> Row:
@@ -31,3 +31,10 @@ def test_ratios_compare_what_is_added_to_plain_envoy() -> None:
 
 def test_rows_that_were_not_measured_make_no_ratio() -> None:
     assert len(report.ratios([_row(report.DIRECT, 0.1, 1000)], None)) == 2
+
+
+def test_a_remote_is_said_by_what_it_adds() -> None:
+    assert report.ways([Way("guard", 1.0, 2.25)])[-1] == "| guard | 1.00 | 2.25 | 1.25 |"
+    assert (
+        report.failures([Failure("killed", 12.4, 9.5, 9.0, 1.21)])[-1] == "| killed | 12 | 9.50 | 9.00 | 0.50 | 1.2 |"
+    )
