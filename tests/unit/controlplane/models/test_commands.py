@@ -1,0 +1,128 @@
+"""`archgw models`, as a shell calls it, with a hub of our own in place of the real one."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from controlplane.cli import models
+from controlplane.cli.download_progress import shown
+from controlplane.models.pull import Advance
+from tests.support.hub_server import HubRepository, HubServer
+
+GUARD = {"config.json": b"{}", "tokenizer.json": b"{ }", "model.safetensors": b"weights", "README.md": b"# Arch-Guard"}
+
+
+@pytest.fixture
+def hub() -> Iterator[HubServer]:
+    with HubServer() as server:
+        server.add(HubRepository("katanemo/Arch-Guard", GUARD, frozenset({"model.safetensors"})))
+        yield server
+
+
+class Shell:
+    """A shell whose models lie in a folder of their own."""
+
+    def __init__(self, folder: Path, hub: HubServer) -> None:
+        self._environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "ARCHGW_CACHE_DIR": str(folder / "cache")}
+        self._environment["HF_ENDPOINT"] = hub.url
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        code = "from controlplane.cli.app import main; main()"
+        return subprocess.run(
+            [sys.executable, "-W", "error", "-c", code, "models", *arguments],
+            env=self._environment | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+@pytest.fixture
+def shell(tmp_path: Path, hub: HubServer) -> Shell:
+    return Shell(tmp_path, hub)
+
+
+def test_a_model_of_the_catalogue_is_pulled_listed_and_verified(shell: Shell, tmp_path: Path) -> None:
+    pulled = shell.run("pull", "Arch-Guard")
+    assert (pulled.returncode, pulled.stderr) == (0, "")
+    first, *files, last = pulled.stdout.splitlines()
+    assert first.startswith("Arch-Guard: katanemo/Arch-Guard@main, licence: Katanemo's")
+    assert files == ["[1/3] config.json: 2 bytes", "[2/3] tokenizer.json: 3 bytes", "[3/3] model.safetensors: 7 bytes"]
+    folder = Path(last.removeprefix("Arch-Guard: in "))
+    assert folder.is_relative_to(tmp_path)
+
+    listed = {entry["name"]: entry for entry in json.loads(shell.run("list", "--json").stdout)}
+    assert (listed["Arch-Guard"]["state"], listed["Arch-Guard"]["folder"]) == ("pulled", str(folder))
+    assert listed["Arch-Guard"]["source"]["commit"] is not None
+    assert listed["minilm"]["state"] == "not here"
+    assert f"    pulled: {folder}" in shell.run("list").stdout.splitlines()
+
+    assert shell.run("verify", "Arch-Guard").stdout == "Arch-Guard: whole\n"
+    (folder / "model.safetensors").write_bytes(b"WEIGHTS")
+    damaged = shell.run("verify")
+    assert damaged.returncode == 1
+    assert "model.safetensors is not what the record says (SHA-256 differs)" in damaged.stderr
+    assert "Run `archgw models pull Arch-Guard`." in damaged.stderr
+    assert "minilm is not here" in damaged.stderr
+
+
+def test_a_token_that_is_refused_is_not_shown(shell: Shell, hub: HubServer) -> None:
+    hub.add(HubRepository("katanemo/Arch-Guard", GUARD, token="hf_right"))
+    done = shell.run("pull", "Arch-Guard", HF_TOKEN="hf_very_secret")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"archgw: {hub.url}/katanemo/Arch-Guard: there is no such repository, "
+        "or the token of HF_TOKEN may not read it (HTTP 404)\n"
+    )
+    assert "hf_very_secret" not in done.stdout
+
+
+def test_nothing_is_pulled_where_one_name_is_wrong(shell: Shell, hub: HubServer) -> None:
+    done = shell.run("pull", "Arch-Guard", "Arch-Gaurd")
+    assert done.returncode == 1
+    assert "no model 'Arch-Gaurd' in the catalogue" in done.stderr
+    assert hub.requests == []
+
+
+def test_prepare_says_how_a_model_of_a_hub_comes(shell: Shell, hub: HubServer) -> None:
+    done = shell.run("prepare", "Arch-Guard")
+    assert done.returncode == 1
+    assert "archgw models pull Arch-Guard" in done.stderr
+    assert hub.requests == []
+
+
+def test_who_stops_a_download_is_told_that_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(models, "pull_model", stopped)
+    done = CliRunner().invoke(models.app, ["pull", "Arch-Guard"])
+    assert done.exit_code == 130
+    assert "the next pull goes on from here" in done.stderr
+
+
+def _show(console: Console) -> None:
+    with shown(console) as progress:
+        for done in (0, 5_000_000, 10_000_000):
+            progress(Advance("model.safetensors", done, 10_000_000, 1, 2))
+
+
+def test_a_terminal_gets_a_bar() -> None:
+    screen = io.StringIO()
+    _show(Console(file=screen, force_terminal=True, width=100))
+    assert "[1/2] model.safetensors" in screen.getvalue()
+    assert "10.0/10.0 MB" in screen.getvalue()
+
+
+def test_a_log_gets_a_line() -> None:
+    log = io.StringIO()
+    _show(Console(file=log, force_terminal=False))
+    assert log.getvalue() == "[1/2] model.safetensors: 10.0 MB\n"
