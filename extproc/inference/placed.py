@@ -90,15 +90,18 @@ class PlacedModel:
         """One call, counted to the request that it is made for."""
         began = time.perf_counter()
         compute_ms: float | None = None
-        reason = ""
+        # A request that ends before its answer has come, blocked or too late, was not served by it.
+        reason = "cancelled"
         try:
             question = Question(self.model, columns, self._output, self._timed)
             answer = await self.link.transport.infer(question, timeout_s)
-            compute_ms = answer.compute_ms
-            return read(len(next(iter(columns.values()))), answer.raw)
+            found = read(len(next(iter(columns.values()))), answer.raw)
+            compute_ms, reason = answer.compute_ms, ""
         except CallFailed as failed:
             reason = failed.fault.reason
             raise
+        else:
+            return found
         finally:
             spent = costs.current()
             if spent is not None:

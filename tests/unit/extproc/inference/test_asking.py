@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import struct
@@ -10,11 +11,21 @@ from typing import Any
 
 import pytest
 
+from extproc import costs
 from extproc.contract import Place, Role
 from extproc.inference.asking import probe
 from extproc.inference.models import PlacedModels
 from extproc.inference.roles import FunctionCall, RoleUnavailable
-from tests.unit.extproc.inference.servers import FakeTriton, Unwatched, element, floats, inference, serving, unwatched
+from tests.unit.extproc.inference.servers import (
+    FakeTriton,
+    Unwatched,
+    element,
+    floats,
+    inference,
+    never,
+    serving,
+    unwatched,
+)
 
 
 @pytest.fixture
@@ -115,3 +126,13 @@ async def test_an_answer_of_another_form_is_malformed(fake: FakeTriton, models: 
 async def test_a_probe_asks_the_model_of_its_role(fake: FakeTriton, open_: Unwatched, role: Role) -> None:
     await probe(open_.at(role), 1.0)
     assert [request.model_name for request in fake.asked] == [f"my-{role}"]
+
+
+async def test_a_call_that_its_request_did_not_wait_for_has_served_nobody(
+    fake: FakeTriton, models: PlacedModels
+) -> None:
+    fake.infer = never
+    with costs.counted() as spent, pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await models.attack_probabilities(Role.GUARD, ["a"])
+    assert [(call.role, call.reason) for call in spent.models] == [(Role.GUARD, "cancelled")]
