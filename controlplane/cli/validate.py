@@ -10,21 +10,30 @@ from typing import Annotated
 import typer
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Site, TritonPorts
+from controlplane.compile.plans import Mode, Site, TritonPorts
 from controlplane.config.arch import ArchConfig
 from controlplane.config.load import DEFAULT_PATH, load
 from controlplane.errors import Problem
 
 ConfigArgument = Annotated[Path, typer.Argument(metavar="[CONFIG]", help="The configuration file.", show_default=True)]
 
-# Compilation depends on the site in values alone, so any site shows whether it works.
-_ANY_SITE = Site(TritonPorts(http=8000, grpc=8001, metrics=8002), workers=1, internal_socket="", repair_lock="")
+# A site that has everything: whether another has what the file needs is for `up` to say, there.
+_SITE = Site(
+    triton=TritonPorts(http=8000, grpc=8001, metrics=8002),
+    workers=1,
+    internal_socket="",
+    repair_lock="",
+    gpu="any",
+    vllm=True,
+)
 
 
 def validate(config: ConfigArgument = DEFAULT_PATH) -> None:
     """Check a configuration file: exit 0 when it is right, else 2 and every problem with its line and column."""
     loaded = load(config, os.environ)
-    compile_gateway(loaded.config, _ANY_SITE, loaded.own)
+    # A role without a model of this machine may still have one on the remote Triton, where the file names it.
+    mode = Mode.REMOTE if loaded.config.model_serving.remote else Mode.LOCAL_GPU
+    compile_gateway(loaded.config, replace(_SITE, mode=mode), loaded.own)
     for warning in loaded.warnings:
         typer.echo(str(as_warning(warning)), err=True)
     typer.echo(f"{config}: {summary(loaded.config)}")

@@ -15,7 +15,7 @@ from controlplane.runtime import probes, supervisord, workers
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.logs import last_lines
 from controlplane.runtime.parts import ENVOY, TRITON, Part
-from controlplane.runtime.roles import RoleState, merge, mismatch, why
+from controlplane.runtime.roles import STARTING, RoleState, merge, mismatch, why
 from controlplane.runtime.state import State
 from controlplane.runtime.supervisord import PartState
 from extproc.contract import Place
@@ -96,9 +96,14 @@ def _described(role: RoleState) -> str:
 
 
 def _loading(roles: Sequence[RoleState]) -> str | None:
-    """Which of the gateway's own models are not there yet; None when all are."""
-    names = [role.role for role in roles if any(each.place is Place.LOCAL and not each.ready for each in role.places)]
-    return f"waiting for {', '.join(names)} on this machine" if names else None
+    """Which models a gateway that can answer already waits for: its own, and those that were not asked yet."""
+    names = [
+        f"{role.role} on {each.where}"
+        for role in roles
+        for each in role.places
+        if not each.ready and (each.place is Place.LOCAL or each.reason == STARTING)
+    ]
+    return f"waiting for {', '.join(names)}" if names else None
 
 
 def _warn(roles: Sequence[RoleState], say: Callable[[str], None]) -> None:

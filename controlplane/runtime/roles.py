@@ -13,7 +13,9 @@ from controlplane.compile.plans import RolePlace
 from extproc.contract import Place, Role
 from extproc.status import PlacementStatus, WorkerStatus
 
+# Reasons that a worker gives: the server's model is not what the role needs; the worker has not asked it yet.
 MISMATCH: Final = "mismatch"
+STARTING: Final = "starting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def merge(places: Sequence[RolePlace], workers: Sequence[WorkerStatus]) -> tuple
 def mismatch(states: Sequence[RoleState]) -> str | None:
     """What is served and is not what the gateway asks for, expected and found; None where nothing is."""
     faults = [
-        f"{state.role}: the model {each.model!r} on {each.where} is not what the gateway needs: {each.detail}"
+        f"{state.role} on {each.where} is not what the gateway needs: {each.detail}"
         for state in states
         for each in state.places
         if each.reason == MISMATCH
@@ -94,7 +96,7 @@ def _place(place: RolePlace, workers: Sequence[WorkerStatus]) -> PlaceState:
         model=place.model,
         where=place.where,
         ready=bool(said) and fault is None,
-        reason=(fault.reason or "waiting") if fault else "" if said else "unknown",
+        reason=fault.reason if fault else "" if said else "unknown",
         detail=fault.detail if fault else "" if said else "no filter worker says",
         calls=sum(each.calls for each in said),
         p50_ms=median(recent) if recent else None,

@@ -91,7 +91,7 @@ def shared_memory_prefix(layout: RunLayout) -> str:
 def argv(install: TritonInstall, plan: ModelPlan, layout: RunLayout) -> list[str]:
     """The server's command line: on loopback only, with exactly the models of the plan."""
     ports = plan.ports
-    on_gpu = any(model.device is Device.GPU for model in plan.models)
+    on_gpu = any(model.device is Device.GPU for model in plan.models) or any(model.on_gpu for model in plan.own)
     return [
         str(install.server),
         f"--model-repository={layout.models}",

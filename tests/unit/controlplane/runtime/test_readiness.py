@@ -103,7 +103,7 @@ def test_the_gateways_own_model_is_waited_for_though_a_remote_one_answers(starte
     said: list[str] = []
     (guard,) = wait_ready(started, 20, said.append)
     assert [place.ready for place in guard.places] == [True, True]
-    assert said == ["waiting for guard on this machine"]
+    assert said == ["waiting for guard on CPU"]
 
 
 def test_a_remote_that_is_down_is_a_warning_where_another_place_stands_in(started: Started, worker: Says) -> None:
@@ -112,6 +112,12 @@ def test_a_remote_that_is_down_is_a_warning_where_another_place_stands_in(starte
     (guard,) = wait_ready(started, 20, said.append)
     assert guard.ready
     assert said == [f"warning: guard is not ready on {URL}: refused, status 401; another place stands in for it"]
+
+
+def test_a_remote_that_was_not_asked_yet_is_waited_for(started: Started, worker: Says) -> None:
+    worker((down(Place.REMOTE, "starting"), ready(Place.LOCAL)), (ready(Place.REMOTE), ready(Place.LOCAL)))
+    (guard,) = wait_ready(started, 20, lambda _: None)
+    assert all(place.ready for place in guard.places)
 
 
 def test_a_model_of_another_shape_ends_the_start_though_another_place_would_do(started: Started, worker: Says) -> None:
@@ -125,8 +131,9 @@ def test_a_role_without_a_place_is_named_with_what_its_remote_says(started: Star
     with pytest.raises(RuntimeFault) as failure:
         wait_ready(started, 1, lambda _: None)
     assert f"waiting for guard ({URL}: unreachable, connection refused)" in str(failure.value)
-    # Its own model does not come up either: Triton's last lines say why.
-    assert "loading" in str(failure.value)
+    # Its own model does not come up either: Triton says why.
+    assert "last lines of" in str(failure.value)
+    assert "triton.log" in str(failure.value)
 
 
 def test_a_gateway_that_can_answer_is_not_stopped_for_a_model_that_loads_too_slowly(

@@ -60,6 +60,6 @@ def test_a_model_that_is_not_what_the_gateway_needs_is_shown_with_its_place() ->
     wrong = remote(ready=False, reason="mismatch", detail="expected PROB FP32 [1], found PROB FP64 [2]")
     states = merge(PLACES, (worker(wrong, local()),))
     assert mismatch(states) == (
-        f"guard: the model 'guard' on {URL} is not what the gateway needs: expected PROB FP32 [1], found PROB FP64 [2]"
+        f"guard on {URL} is not what the gateway needs: expected PROB FP32 [1], found PROB FP64 [2]"
     )
     assert mismatch(merge(PLACES, (worker(remote(), local()),))) is None
