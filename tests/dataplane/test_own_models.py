@@ -113,13 +113,8 @@ def own(
 def test_they_are_served_beside_the_gateways_own(own: Stack) -> None:
     status = own.status()
     served = {role["role"]: role["places"][0]["model"] for role in status["roles"] if role["ready"]}
-    assert served == {
-        "embed": "embed",
-        "guard": "guard",
-        "function": "function",
-        "nli": "entails",
-        "toxicity": "polite",
-    }
+    assert served.keys() == {"embed", "guard", "function", "nli", "toxicity"}
+    assert (served["nli"], served["toxicity"]) == ("entails", "polite")
     assert status["ready"]
 
 
