@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from controlplane.compile.calls import compile_calls, error_call, error_call_ms, longest_call_ms
-from controlplane.compile.models import compile_models, guarded, inference
+from controlplane.compile.inference import compile_inference, role_places
+from controlplane.compile.models import compile_models
+from controlplane.compile.placements import guarded, placements
 from controlplane.compile.plans import (
     Address,
     Credential,
     EnvoyPlan,
     Gateway,
     Listener,
-    ModelPlan,
     OwnModel,
     ProviderRoute,
     Site,
@@ -25,6 +26,7 @@ from controlplane.compile.plans import (
     Upstream,
 )
 from controlplane.compile.prompting import compile_guards, compile_prompting
+from controlplane.compile.remote import compile_remote
 from controlplane.config.addresses import authority
 from controlplane.config.arch import ArchConfig
 from controlplane.config.providers import TRITON, VENDORS, Provider
@@ -41,18 +43,25 @@ _LOOPBACK: Final = "127.0.0.1"
 def compile_gateway(config: ArchConfig, site: Site, own: Sequence[OwnModel] = ()) -> Gateway:
     """Compile a valid configuration for one site, with the models of the user's own that it names.
 
-    The same arguments give an equal result.
+    The same arguments give an equal result. UsageError where the site's mode needs what the file does not say,
+    RuntimeFault where it needs what the site does not have.
     """
-    workers = config.overrides.filter_workers or site.workers
-    models = compile_models(config, site, own)
-    return Gateway(contract=_contract(config, site, models), envoy=_envoy_plan(config, site, workers), models=models)
+    places = placements(config, site.mode)
+    local = (role for role, its in places.items() if contract.Place.LOCAL in its)
+    models = compile_models(config, site, local, own)
+    inference = compile_inference(config, site, places, models)
+    return Gateway(
+        contract=_contract(config, site, inference),
+        envoy=_envoy_plan(config, site, inference),
+        models=models,
+        places=role_places(config, site, places, models),
+    )
 
 
-def _contract(config: ArchConfig, site: Site, models: ModelPlan) -> contract.FilterContract:
+def _contract(config: ArchConfig, site: Site, inference: contract.Inference | None) -> contract.FilterContract:
     # The error target is called after a call that failed, each within the longest that any call may take.
     call_ms = max(longest_call_ms(config), error_call_ms(config)) + _ENDPOINT_GRACE_MS
     calls_ms = call_ms + (error_call_ms(config) + _ENDPOINT_GRACE_MS if config.error_target else 0)
-    served = inference(models, site)
     only = len(config.llm_providers) == 1
     return contract.FilterContract(
         version=contract.VERSION,
@@ -60,12 +69,13 @@ def _contract(config: ArchConfig, site: Site, models: ModelPlan) -> contract.Fil
         max_request_bytes=config.overrides.max_request_bytes,
         internal_socket=site.internal_socket,
         endpoint_timeout_ms=call_ms,
-        request_timeout_ms=calls_ms + (served.budget_ms if served else 0) + _REQUEST_GRACE_MS,
-        inference=served,
+        request_timeout_ms=calls_ms + (inference.budget_ms if inference else 0) + _REQUEST_GRACE_MS,
+        inference=inference,
         guards=tuple(compile_guards(config)) if guarded(config) else (),
         guarded=guarded(config),
         error_target=error_call(config.error_target) if config.error_target else None,
         prompting=compile_prompting(config) if config.listeners.ingress.enabled else None,
+        timing_header=config.overrides.timing_header,
     )
 
 
@@ -82,7 +92,9 @@ def _contract_provider(provider: Provider, *, only: bool) -> contract.Provider:
     )
 
 
-def _envoy_plan(config: ArchConfig, site: Site, workers: int) -> EnvoyPlan:
+def _envoy_plan(config: ArchConfig, site: Site, inference: contract.Inference | None) -> EnvoyPlan:
+    remote = config.model_serving.remote
+    is_asked = inference is not None and contract.Place.REMOTE in inference.servers
     listeners = (("ingress", config.listeners.ingress), ("egress", config.listeners.egress))
     calls = compile_calls(config)
     return EnvoyPlan(
@@ -92,9 +104,11 @@ def _envoy_plan(config: ArchConfig, site: Site, workers: int) -> EnvoyPlan:
         providers=tuple(_provider_route(provider, site) for provider in config.llm_providers),
         apis=calls.apis,
         calls=calls.routes,
-        workers=workers,
+        workers=config.overrides.filter_workers or site.workers,
         max_request_bytes=config.overrides.max_request_bytes,
         tracing=_tracing(config),
+        remote=compile_remote(remote) if remote is not None and is_asked else None,
+        timing_header=config.overrides.timing_header,
     )
 
 

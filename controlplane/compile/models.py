@@ -1,93 +1,119 @@
-"""Which models Triton serves, and what the filter is told of them. A model that nothing asks is not loaded."""
+"""Which models the gateway's own Triton serves, on what, and how many of each. What nothing asks is not loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from controlplane.compile.plans import ModelInstance, ModelPlan, OwnModel, Site
+from controlplane.compile.plans import Device, Mode, ModelInstance, ModelPlan, OwnModel, Site
 from controlplane.config.arch import ArchConfig
-from controlplane.config.providers import TRITON
-from extproc import contract
-from extproc.contract import Place, Role
+from controlplane.config.serving import LocalServing, ModelServing
+from controlplane.errors import RuntimeFault, UsageError
+from controlplane.models.catalog import Artefact, catalog
+from extproc.contract import Role
 
-# Deadlines of one model call. The guards read long prompts in windows, the function model decodes tokens.
-TIMEOUTS_MS: Final[Mapping[Role, int]] = {
-    Role.EMBED: 5_000,
-    Role.NLI: 5_000,
-    Role.GUARD: 10_000,
-    Role.TOXICITY: 10_000,
-    Role.FUNCTION: 20_000,
-    Role.CHAT: 30_000,
-}
-# The role that each guard asks.
-GUARD_ROLES: Final[Mapping[str, Role]] = {"jailbreak": Role.GUARD, "toxicity": Role.TOXICITY}
-
-# How many texts one request to a model that reads every prompt may carry: a request's texts are read one after the
-# other, so this bounds what a request behind it waits for.
-MOST_TEXTS: Final = 64
-# Processes of one model that reads every prompt, some 100 MB each.
-_MOST_READERS: Final = 4
-
-_LOOPBACK: Final = "127.0.0.1"
-# The name that Triton serves the chat model under is also a value of `llm_providers[].model`.
-_CHAT: Final = "chat"
+# Models that read every prompt: they share the cores, and take many texts in one request. A request's texts are read
+# one after the other, so their number bounds what a request behind it waits for.
+_READERS: Final = frozenset({Role.EMBED, Role.GUARD, Role.NLI})
+# Processes of one of them on the CPU, some 100 MB each.
+_MOST_INSTANCES: Final = 4
+_VLLM: Final = "vllm"
 
 
-def guarded(config: ArchConfig) -> tuple[contract.Listener, ...]:
-    """The listeners that are on and whose requests the guards read."""
-    listeners = {
-        contract.Listener.INGRESS: config.listeners.ingress.enabled,
-        contract.Listener.EGRESS: config.listeners.egress.enabled,
-    }
-    return tuple(name for name, on in listeners.items() if on and name in config.prompt_guards.apply_to)
+def compile_models(config: ArchConfig, site: Site, local: Iterable[Role], own: Sequence[OwnModel] = ()) -> ModelPlan:
+    """`local`: the roles that have a place here; `own`: the models of the user's own that the file names, one a role.
 
-
-def compile_models(config: ArchConfig, site: Site, own: Sequence[OwnModel]) -> ModelPlan:
-    """`own`: the models of the user's own that the file names, one a role."""
-    guards = {GUARD_ROLES[name] for name in config.prompt_guards.input_guards.on} if guarded(config) else set()
-    models: tuple[ModelInstance, ...] = ()
-    # Each instance is a process with one thread at work. Every prompt goes through both, so they share the cores.
-    readers = min(_MOST_READERS, max(1, site.workers // 2))
-    if config.listeners.ingress.enabled:
-        models = (ModelInstance("embed", "embed", instances=readers, max_batch_size=MOST_TEXTS),)
-    if Role.GUARD in guards:
-        models = (*models, ModelInstance("guard", "guard", instances=readers, max_batch_size=MOST_TEXTS))
-    if config.listeners.ingress.enabled:
-        models = (*models, ModelInstance("function", "function", instances=1, max_batch_size=1))
-    if any(provider.provider == TRITON for provider in config.llm_providers):
-        # Decoupled: one request, many responses, so Triton must not batch.
-        models = (*models, ModelInstance(_CHAT, _CHAT, instances=1, max_batch_size=0))
-    asked = guards | ({Role.NLI} if config.listeners.ingress.enabled else set())
+    UsageError where the file names no model for a role that the gateway brings none for, RuntimeFault where the model
+    that it names cannot run here.
+    """
     given = {model.role: model for model in own}
-    wanted = [role for role in config.model_serving.roles.named if role in asked]
-    return ModelPlan(ports=site.triton, models=models, own=tuple(given[role] for role in wanted))
-
-
-def inference(plan: ModelPlan, site: Site) -> contract.Inference | None:
-    """What the filter asks, and watches over, is what Triton serves."""
-    models = {
-        **{Role(model.role): (model.name, max(1, model.max_batch_size)) for model in plan.models},
-        **{Role(model.role): (model.name, model.max_batch) for model in plan.own},
-    }
-    if not models:
-        return None
-    server = contract.Server(address=f"{_LOOPBACK}:{site.triton.grpc}", repair_lock=site.repair_lock)
-    return contract.Inference(
-        servers={Place.LOCAL: server},
-        roles={
-            role: contract.Served(
-                placements=(contract.Placement(place=Place.LOCAL, model=name, max_batch=most),),
-                timeout_ms=TIMEOUTS_MS[role],
+    roles = tuple(local)
+    for model in own:
+        if model.role in roles and model.on_gpu and (site.gpu is None or site.mode is Mode.LOCAL_CPU):
+            raise RuntimeFault(
+                f"{model.folder / 'config.pbtxt'} asks for KIND_GPU, and the models run on the CPU here: write "
+                "KIND_CPU there, or run archgw up --local on a machine with a GPU"
             )
-            for role, (name, most) in models.items()
-        },
-        budget_ms=_budget_ms({role: TIMEOUTS_MS[role] for role in models}),
+    return ModelPlan(
+        ports=site.triton,
+        models=tuple(_instance(role, config.model_serving, site) for role in roles if role not in given),
+        own=tuple(given[role] for role in roles if role in given),
     )
 
 
-def _budget_ms(timeouts: Mapping[Role, int]) -> int:
-    """How long the models of one prompt may take: the guards beside those of the intent, then the function model."""
-    guards = max((timeouts.get(role, 0) for role in GUARD_ROLES.values()), default=0)
-    intent = timeouts.get(Role.EMBED, 0) + timeouts.get(Role.NLI, 0)
-    return max(guards, intent) + timeouts.get(Role.FUNCTION, 0)
+def artefacts(instance: ModelInstance) -> tuple[str, ...]:
+    """The catalogue's entries that a model is made of."""
+    return catalog().made_of(instance.role, instance.artefact, gpu=instance.device is Device.GPU)
+
+
+def _instance(role: Role, serving: ModelServing, site: Site) -> ModelInstance:
+    artefact, device = _choice(role, serving.of(role).model, site)
+    if role is Role.CHAT:
+        # Decoupled: one request, many responses, so Triton must not batch.
+        return ModelInstance(role, role, instances=1, max_batch_size=0, artefact=artefact, device=device)
+    if role not in _READERS:
+        on_vllm = artefact is not None and catalog().artefacts[artefact].engine == _VLLM
+        behind = f"{role}_vllm" if on_vllm else None
+        return ModelInstance(role, role, instances=1, max_batch_size=1, artefact=artefact, device=device, behind=behind)
+    local = serving.local
+    return ModelInstance(
+        role,
+        role,
+        instances=_instances(local, device, site),
+        max_batch_size=local.max_batch_size,
+        artefact=artefact,
+        device=device,
+        threads=local.threads,
+        max_queue_delay_us=local.max_queue_delay,
+    )
+
+
+def _instances(local: LocalServing, device: Device, site: Site) -> int:
+    if local.instances is not None:
+        return local.instances
+    # One GPU computes one thing at a time, and a second process would need the model's memory once more.
+    return 1 if device is Device.GPU else min(_MOST_INSTANCES, max(1, site.workers // 2))
+
+
+def _choice(role: Role, model: str | None, site: Site) -> tuple[str | None, Device]:
+    """The catalogue's entry, None for the role's own ones, and what it computes on."""
+    known = catalog()
+    gpu = site.gpu is not None and site.mode is not Mode.LOCAL_CPU
+    if model is None:
+        if not (names := known.default(role)):
+            raise UsageError(
+                f"{role} is placed on this machine, where the gateway brings no model for it; {_way_out(role)}"
+            )
+        on_gpu = gpu and all(_runs_on(Device.GPU, known.artefacts[name]) for name in names)
+        return None, Device.GPU if on_gpu else Device.CPU
+    if model not in known.choices(role):
+        raise UsageError(
+            f"model_serving.roles.{role}.model: {model} is no model of this machine, where {role} is placed; "
+            f"{_way_out(role)}"
+        )
+    artefact = known.artefacts[model]
+    if gpu and _runs_on(Device.GPU, artefact):
+        if artefact.engine != _VLLM or site.vllm:
+            return model, Device.GPU
+        if site.mode is Mode.LOCAL_GPU:
+            raise RuntimeFault(
+                f"{model} runs on a GPU by Triton's vLLM backend, which the Triton here does not have; run archgw in a "
+                f"container of Triton with vLLM, or name another model in model_serving.roles.{role}.model"
+            )
+    if _runs_on(Device.CPU, artefact):
+        return model, Device.CPU
+    if artefact.cpu is not None:
+        return artefact.cpu, Device.CPU
+    raise UsageError(f"model_serving.roles.{role}.model: {model} runs on a GPU alone; {_way_out(role)}")
+
+
+def _runs_on(device: Device, artefact: Artefact) -> bool:
+    return device in artefact.devices
+
+
+def _way_out(role: Role) -> str:
+    choices = ", ".join(catalog().choices(role)) or "none"
+    return (
+        f"name one as model_serving.roles.{role}.model (the catalogue has: {choices}; or a folder of "
+        f"model_serving.local.repository), or write `placement: remote`"
+    )

@@ -159,7 +159,8 @@ class ModelInstance:
 
     `artefact`: the catalogue's entry whose files it reads; None: the role's own ones. `max_batch_size`: how many texts
     one request may carry; 0 for a model that takes no batches. `max_queue_delay_us`: how long Triton may hold a request
-    back for others to be computed with it; None: every request by itself.
+    back for others to be computed with it; None: every request by itself. `behind`: the name of a model of Triton's
+    vLLM backend that this one asks, served with it.
     """
 
     role: str
@@ -170,6 +171,7 @@ class ModelInstance:
     device: Device = Device.CPU
     threads: int = 1
     max_queue_delay_us: int | None = None
+    behind: str | None = None
     parameters: tuple[tuple[str, str], ...] = ()
 
 
@@ -178,7 +180,7 @@ class OwnModel:
     """A model of the user's own, served as it lies in `folder`. `max_batch`: how many texts one request may carry.
 
     `entries` are the paths in the folder, down to what lies in each version; `entry_points` those of them that Triton
-    imports.
+    imports. `on_gpu`: it asks for one.
     """
 
     role: str
@@ -187,6 +189,7 @@ class OwnModel:
     max_batch: int
     entries: tuple[str, ...] = ()
     entry_points: tuple[str, ...] = ()
+    on_gpu: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +202,9 @@ class ModelPlan:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return (*(model.name for model in self.models), *(model.name for model in self.own))
+        """What Triton serves."""
+        behind = (model.behind for model in self.models if model.behind is not None)
+        return (*behind, *(model.name for model in self.models), *(model.name for model in self.own))
 
 
 class Mode(StrEnum):

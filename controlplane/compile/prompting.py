@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from controlplane.compile.calls import target_call
-from controlplane.compile.models import GUARD_ROLES
+from controlplane.compile.placements import GUARD_ROLES
 from controlplane.config.arch import ArchConfig
 from controlplane.config.guards import Guard
 from controlplane.config.parameters import Items, Parameter, format_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 from urllib.parse import SplitResult, urlsplit
@@ -19,6 +20,8 @@ _HOST_NAME: Final = re.compile(
 _URL_PATH: Final = re.compile(r"(/[A-Za-z0-9._~!&'()*+,;=:@%-]*)*")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 _MOST_HOSTS: Final = 64
+# By scheme: Triton's own ports, and that of TLS.
+_TRITON_PORTS: Final = {"http": 8000, "https": 443, "grpc": 8001, "grpcs": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,31 @@ class Url:
     path_given: bool
 
 
+@dataclass(frozen=True, slots=True)
+class TritonUrl:
+    """Where a Triton answers: `grpc` and `grpcs` are the gRPC form of KServe, `http` and `https` its HTTP form.
+
+    `path` stands before the paths of the HTTP form, without a trailing slash.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    path: str = ""
+
+    @property
+    def secure(self) -> bool:
+        return self.scheme in {"grpcs", "https"}
+
+    @property
+    def grpc(self) -> bool:
+        return self.scheme in {"grpc", "grpcs"}
+
+    def __str__(self) -> str:
+        """With its port, whether or not that was given. It holds no secret: a URL with a password is refused."""
+        return f"{self.scheme}://{_bracketed(self.host)}:{self.port}{self.path}"
+
+
 def is_ip(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
@@ -51,11 +79,15 @@ def is_ip(host: str) -> bool:
 
 def authority(host: str, port: int, *, secure: bool) -> str:
     """What a `Host` header says: no port where it is the protocol's own."""
-    shown = f"[{host}]" if ":" in host else host
+    shown = _bracketed(host)
     return shown if port == (443 if secure else 80) else f"{shown}:{port}"
 
 
-def _is_host(host: str) -> bool:
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def is_host(host: str) -> bool:
     if is_ip(host):
         return True
     # Digits and dots alone are a mistyped IP address, not a name.
@@ -81,7 +113,7 @@ def _parse_host_port(value: object) -> HostPort:
         host, colon, port = value.partition(":")
     if colon and not (_PORT.fullmatch(port) and 1 <= int(port) <= 65535):
         raise refusal("the port is not a number from 1 to 65535", hint)
-    if not _is_host(host):
+    if not is_host(host):
         raise refusal("not a host or host:port", hint)
     return HostPort(host, int(port) if colon else None)
 
@@ -99,35 +131,37 @@ def parse_hosts(value: object) -> tuple[HostPort, ...]:
     return hosts
 
 
-def _split_url(value: object) -> SplitResult:
+def _split_url(value: object, schemes: Sequence[str] = ("http", "https")) -> SplitResult:
+    example = f"{schemes[-1]}://host"
     if not isinstance(value, str) or any(ord(character) <= 0x20 or ord(character) == 0x7F for character in value):
-        raise refusal("expected a URL", "write it as https://host/path")
+        raise refusal("expected a URL", f"write it as {example}")
     try:
         parts = urlsplit(value)
         _ = parts.port
     except ValueError:
-        raise refusal("not a URL: its host or port is malformed", "write it as https://host:port/path") from None
-    if parts.scheme not in {"http", "https"} or not parts.netloc:
-        raise refusal("expected a URL that starts with http:// or https://")
+        raise refusal("not a URL: its host or port is malformed", f"write it as {example}:port") from None
+    if parts.scheme not in schemes or not parts.netloc:
+        raise refusal(
+            f"expected a URL that starts with {', '.join(f'{each}://' for each in schemes[:-1])} or {schemes[-1]}://"
+        )
     if "@" in parts.netloc:
         raise refusal("the URL holds a user name or password", "keys belong in `access_key`")
     if "?" in value or "#" in value:
         raise refusal("the URL has a query or a fragment", "end it after the path")
+    if not is_host(parts.hostname or "") or parts.port == 0 or parts.netloc.endswith(":"):
+        raise refusal("not a URL: its host or port is malformed", f"write it as {example}:port")
+    if not _URL_PATH.fullmatch(parts.path):
+        raise refusal("the path of the URL holds characters that a path may not hold")
     return parts
 
 
 def parse_url(value: object) -> Url:
     """A base URL: scheme, host, port and path, nothing else."""
     parts = _split_url(value)
-    host = parts.hostname or ""
-    if not _is_host(host) or parts.port == 0 or parts.netloc.endswith(":"):
-        raise refusal("not a URL: its host or port is malformed", "write it as https://host:port/path")
-    if not _URL_PATH.fullmatch(parts.path):
-        raise refusal("the path of the URL holds characters that a path may not hold")
     secure = parts.scheme == "https"
     return Url(
         secure=secure,
-        host=host,
+        host=parts.hostname or "",
         port=parts.port or (443 if secure else 80),
         path=parts.path.rstrip("/"),
         path_given=parts.path != "",
@@ -142,6 +176,15 @@ def parse_collector(value: object) -> Url:
     if urlsplit(str(value)).port is None:
         return Url(secure=url.secure, host=url.host, port=4317, path="", path_given=url.path_given)
     return url
+
+
+def parse_triton_url(value: object) -> TritonUrl:
+    """The URL of a Triton; a path is a proxy's, in front of KServe's HTTP form."""
+    parts = _split_url(value, tuple(_TRITON_PORTS))
+    path = parts.path.rstrip("/")
+    if path and parts.scheme in {"grpc", "grpcs"}:
+        raise refusal("a gRPC server has no path", "end the URL after the port, or use http or https")
+    return TritonUrl(parts.scheme, parts.hostname or "", parts.port or _TRITON_PORTS[parts.scheme], path)
 
 
 def parse_bind_address(value: object) -> str:
@@ -173,6 +216,19 @@ Hosts = Annotated[
     ),
 ]
 _URL_SCHEMA: Final = {"type": "string", "pattern": r"^(https?://|\$)"}
+_TRITON_URL: Final = {"type": "string", "pattern": r"^((grpc|http)s?://|\$)"}
+TritonUrls = Annotated[
+    tuple[Annotated[TritonUrl, PlainValidator(parse_triton_url)], ...],
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _TRITON_URL,
+                {"type": "array", "items": _TRITON_URL, "minItems": 1, "maxItems": _MOST_HOSTS, "uniqueItems": True},
+            ],
+            "examples": ["grpcs://triton.example.com:443"],
+        }
+    ),
+]
 BaseUrl = Annotated[Url, PlainValidator(parse_url), WithJsonSchema(_URL_SCHEMA)]
 Collector = Annotated[Url, PlainValidator(parse_collector), WithJsonSchema(_URL_SCHEMA)]
 BindAddress = Annotated[

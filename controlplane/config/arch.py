@@ -40,7 +40,7 @@ class ArchConfig(Section):
     system_prompt: str | None = Field(default=None, min_length=1, max_length=65536)
     """The system prompt of every LLM call from the prompt listener."""
     model_serving: ModelServing = ModelServing()
-    """Models of your own, beside those that the gateway brings."""
+    """Where the models run, and which they are."""
     overrides: Overrides = Overrides()
     """Numbers that most gateways leave alone."""
     tracing: Tracing | None = None

@@ -16,6 +16,7 @@ from controlplane.config.pipeline_checks import check_pipeline
 from controlplane.config.problems import suggestion
 from controlplane.config.providers import TRITON, VENDORS, Provider
 from controlplane.config.report import Report
+from controlplane.config.serving_checks import check_serving
 from controlplane.config.target_checks import check_targets
 from extproc.contract import Listener
 
@@ -42,6 +43,7 @@ def check(config: ArchConfig, root: MapNode, whole: MapNode) -> Checked:
     _check_providers(config, report)
     check_targets(config, report)
     check_pipeline(config, report)
+    check_serving(config, report)
     return Checked(report.faults, tuple(report.warnings))
 
 

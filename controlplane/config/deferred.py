@@ -12,18 +12,13 @@ from controlplane.config.document import Finding, ListNode, Loc, MapNode, Mark, 
 from controlplane.config.quoting import quoted
 
 _UPSTREAM_TLS: Final = "certificates of `https` servers are verified against the public authorities"
-_MODELS: Final = "the models run on the local Triton: archgw up --local -cpu"
-_ROLES: Final = "the gateway brings the model of this role; those of your own are `nli` and `toxicity`"
+_MODE: Final = "the command says it: `archgw up --local -cpu`, `archgw up --local`, `archgw up`"
 
 # Where, and what to do until then. `*` stands for any name or index.
 LATER: Final[tuple[tuple[str, str], ...]] = (
-    ("model_serving.mode", _MODELS),
-    ("model_serving.remote", _MODELS),
-    ("model_serving.device", _MODELS),
-    ("model_serving.roles.embed", _ROLES),
-    ("model_serving.roles.guard", _ROLES),
-    ("model_serving.roles.function", _ROLES),
-    ("model_serving.roles.chat", _ROLES),
+    ("model_serving.mode", _MODE),
+    ("model_serving.device", _MODE),
+    ("model_serving.roles.chat", "the model `chat` runs on the local Triton; another server is an LLM provider"),
     ("ratelimits", "token limits come later; limit requests in front of the gateway"),
     ("rate_limits", "token limits come later; limit requests in front of the gateway"),
     ("routing", "a request names its provider or model itself, or gets the one with `default: true`"),
@@ -59,7 +54,6 @@ LATER: Final[tuple[tuple[str, str], ...]] = (
     ("prompt_guards.input_guards.pii", "the guards of this release are `jailbreak` and `toxicity`"),
     ("prompt_guards.input_guards.*.apply_to", "the guards share one: `prompt_guards.apply_to`"),
     ("prompt_targets.*.type", "every target calls an API"),
-    ("overrides.timing_header", "answers carry no header of timings"),
     ("overrides.optimize_context_window", "conversations are sent on whole"),
     ("overrides.use_agent_orchestrator", "describe APIs as `prompt_targets`"),
     ("tracing.trace_arch_internal", "every request that is sampled is traced"),

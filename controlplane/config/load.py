@@ -12,7 +12,7 @@ from dotenv import dotenv_values
 from pydantic import ValidationError
 
 from controlplane.compile.plans import OwnModel
-from controlplane.config import checks, deferred, dialect, own_models, references, short_forms
+from controlplane.config import checks, deferred, dialect, files, own_models, references, short_forms, tls_files
 from controlplane.config.arch import ArchConfig
 from controlplane.config.document import MAX_BYTES, Finding, Mark, parse, plain
 from controlplane.config.problems import explain, salvage
@@ -47,6 +47,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     warnings += references.literal_keys(root)
     root, found = references.resolve(root, _environment(path, environ))
     faults += found
+    root = files.anchor(root, path.parent)
     own: tuple[OwnModel, ...] = ()
     try:
         config = ArchConfig.model_validate_json(json.dumps(plain(root)))
@@ -54,13 +55,14 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
         faults += checked.faults
         warnings += checked.warnings
         own, found = own_models.find(config.model_serving, root, path.parent)
-        faults += found
+        faults += [*found, *tls_files.check(config.model_serving.remote, root)]
     except ValidationError as error:
         faults += explain(error, root)
         rest = salvage(error, root)
         if rest is not None:
             faults += checks.check(rest.config, rest.root, root).faults
             faults += own_models.find(rest.config.model_serving, rest.root, path.parent)[1]
+            faults += tls_files.check(rest.config.model_serving.remote, rest.root)
     if faults:
         # `from None` everywhere: a validation error in the chain could print what it was given.
         raise _error(path, tuple(faults)) from None

@@ -39,3 +39,5 @@ class Overrides(Section):
     """The largest request body; more is answered with 413."""
     filter_workers: int | None = Field(default=None, ge=1, le=64)
     """How many filter processes run. One a core by default."""
+    timing_header: bool = False
+    """`true`: answers say in `x-arch-timing` where their time went. The access log says it always."""

@@ -1,4 +1,4 @@
-"""`model_serving.roles`: the models that a file names, found in the repository that it names."""
+"""`model_serving.roles`: the models that a file names for this machine, found in the catalogue or in its repository."""
 
 from __future__ import annotations
 
@@ -8,30 +8,48 @@ from controlplane.compile.plans import OwnModel
 from controlplane.config.document import Finding, Loc, MapNode, value_mark
 from controlplane.config.serving import ModelServing
 from controlplane.models import own
+from controlplane.models.catalog import catalog
 
 
 def find(serving: ModelServing, root: MapNode, beside: Path) -> tuple[tuple[OwnModel, ...], tuple[Finding, ...]]:
-    """The models, and a finding for each that cannot serve its role. The repository is relative to `beside`."""
-    if serving.local is None:
-        return (), ()
-    repository = beside.absolute() / serving.local.repository
+    """The models of the repository, and a finding for each name that cannot serve its role here.
+
+    The repository is relative to `beside`.
+    """
+    repository = beside.absolute() / serving.local.repository if serving.local.repository is not None else None
     mark = value_mark(root, ("model_serving", "local", "repository"))
     try:
-        if not repository.is_dir():
+        if repository is not None and not repository.is_dir():
             return (), (Finding(mark, f"there is no folder {repository}", "the path is relative to this file"),)
         return _find(serving, root, repository)
     except OSError as error:
         return (), (Finding(mark, f"the repository cannot be read: {error.strerror}"),)
 
 
-def _find(serving: ModelServing, root: MapNode, repository: Path) -> tuple[tuple[OwnModel, ...], tuple[Finding, ...]]:
+def _find(
+    serving: ModelServing, root: MapNode, repository: Path | None
+) -> tuple[tuple[OwnModel, ...], tuple[Finding, ...]]:
     models: list[OwnModel] = []
     findings: list[Finding] = []
-    for role, name in serving.roles.named.items():
-        model = own.inspect(role, name, repository)
-        if isinstance(model, OwnModel):
-            models.append(model)
-        else:
-            loc: Loc = ("model_serving", "roles", role, "model")
-            findings.append(Finding(value_mark(root, loc), model.message, model.hint))
+    for role, entry in serving.roles.given.items():
+        if entry.model is None or not serving.is_ever_local(role):
+            continue
+        loc: Loc = ("model_serving", "roles", str(role), "model")
+        # A folder of the user's own goes before an entry of the catalogue that has the same name.
+        if repository is not None and (repository / entry.model).is_dir():
+            model = own.inspect(role, entry.model, repository)
+            if isinstance(model, OwnModel):
+                models.append(model)
+            else:
+                findings.append(Finding(value_mark(root, loc), model.message, model.hint))
+        elif serving.is_always_local(role) and entry.model not in catalog().choices(role):
+            there = f"is none in {repository}" if repository else "is no local.repository"
+            message = f"the catalogue has no model {entry.model} for {role}, and there {there}"
+            findings.append(Finding(value_mark(root, loc), message, _choices(role, repository)))
     return tuple(models), tuple(findings)
+
+
+def _choices(role: str, repository: Path | None) -> str:
+    folders = sorted(path.parent.name for path in repository.glob("*/config.pbtxt")) if repository else []
+    names = [*catalog().choices(role), *folders]
+    return f"there are: {', '.join(names)}" if names else "name a folder of local.repository"

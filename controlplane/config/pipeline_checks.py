@@ -1,4 +1,4 @@
-"""Guards, the error target, overrides and models of the user's own: what one of them needs of another."""
+"""Guards, the error target and overrides: what one of them needs of another, and of the models."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from controlplane.config.document import Loc
 from controlplane.config.guards import Guard
 from controlplane.config.paths import placeholders
 from controlplane.config.report import Report
-from extproc.contract import GuardMode, Listener
+from extproc.contract import GuardMode, Listener, Role
 
 
 def check_pipeline(config: ArchConfig, report: Report) -> None:
     _check_guards(config, report)
     _check_error_target(config, report)
     _check_overrides(config, report)
-    _check_serving(config, report)
 
 
 def _check_guards(config: ArchConfig, report: Report) -> None:
@@ -39,11 +38,11 @@ def _check_guards(config: ArchConfig, report: Report) -> None:
             report.warning(("prompt_guards", "apply_to"), "apply_to takes no part: there is no guard", "add one")
     for name, guard in section.input_guards.on.items():
         _check_guard(guard, ("prompt_guards", "input_guards", name), config, report)
-    if section.input_guards.toxicity is not None and not _has_model("toxicity", config, report):
+    if section.input_guards.toxicity is not None and not _has_model(Role.TOXICITY, config, report):
         report.fault_at_key(
             ("prompt_guards", "input_guards", "toxicity"),
             "the guard toxicity needs a model of your own: the gateway brings none for it",
-            "name one in model_serving.roles.toxicity.model, or remove the guard",
+            "name one in model_serving.roles.toxicity.model, or a remote Triton that serves it, or remove the guard",
         )
 
 
@@ -61,8 +60,11 @@ def _check_guard(guard: Guard, loc: Loc, config: ArchConfig, report: Report) -> 
                 report.warning((*loc, key), f"{key} takes no part: the guard only watches, with mode: shadow")
 
 
-def _has_model(role: str, config: ArchConfig, report: Report) -> bool:
-    return role in config.model_serving.roles.named or report.is_faulty("model_serving")
+def _has_model(role: Role, config: ArchConfig, report: Report) -> bool:
+    """Whether anything may serve a role for which the gateway brings no model. What is said of it is checked there."""
+    serving = config.model_serving
+    is_given = role in serving.roles.given or not serving.is_always_local(role)
+    return is_given or report.is_faulty("model_serving")
 
 
 def _check_error_target(config: ArchConfig, report: Report) -> None:
@@ -96,30 +98,9 @@ def _check_overrides(config: ArchConfig, report: Report) -> None:
             f"the weights add up to {total:g}, which must be 1",
             "such as {nli: 0.7, embedding: 0.3}",
         )
-    if not _has_model("nli", config, report):
+    if not _has_model(Role.NLI, config, report):
         report.fault_at_key(
             ("overrides", "intent_weights"),
             "intent_weights needs an NLI model: without one the score is the similarity of embeddings",
             "name one in model_serving.roles.nli.model, or remove the weights",
         )
-
-
-def _check_serving(config: ArchConfig, report: Report) -> None:
-    serving = config.model_serving
-    named = serving.roles.named
-    if named and serving.local is None:
-        report.fault_at_key(
-            ("model_serving", "roles"),
-            "the models of these roles have no repository",
-            "write `local: {repository: DIR}`, the folder that holds NAME/config.pbtxt",
-        )
-    if serving.local is not None and not named:
-        report.warning(("model_serving", "local"), "no role names a model of this repository", "remove it")
-    if "toxicity" in named and config.prompt_guards.input_guards.toxicity is None:
-        report.warning(
-            ("model_serving", "roles", "toxicity"),
-            "no guard asks this model",
-            "add prompt_guards.input_guards.toxicity",
-        )
-    if "nli" in named and not config.listeners.ingress.enabled:
-        report.warning(("model_serving", "roles", "nli"), "nothing asks this model: the ingress listener is off")

@@ -19,6 +19,8 @@ MIB: Final = 1024 * KIB
 
 _DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)")
 _MILLISECONDS: Final = {"ms": 1, "s": SECOND, "m": MINUTE, "h": 60 * MINUTE}
+_SHORT: Final = re.compile(r"([0-9]{1,9})(us|ms)")
+_MICROSECONDS: Final = {"us": 1, "ms": 1_000}
 _SIZE: Final = re.compile(r"([0-9]{1,12})(B|KiB|MiB|KB|MB)?")
 _BYTES: Final = {None: 1, "B": 1, "KB": 1_000, "MB": 1_000_000, "KiB": KIB, "MiB": MIB}
 
@@ -58,6 +60,23 @@ def duration_between(low: int, high: int) -> Callable[[object], int]:
     return parse
 
 
+def microseconds_between(low: int, high: int) -> Callable[[object], int]:
+    """A parser of the durations that machines count, such as `500us`; bounds in microseconds and included."""
+
+    def parse(value: object) -> int:
+        match = _SHORT.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
+            raise refusal(
+                f"expected a short duration, got {quoted(value)}", "write a whole number with its unit: 500us or 2ms"
+            )
+        exact = int(match[1]) * _MICROSECONDS[match[2]]
+        if not low <= exact <= high:
+            raise refusal(f"{value} is out of bounds: {low}us to {high}us")
+        return exact
+
+    return parse
+
+
 def size_between(low: int, high: int) -> Callable[[object], int]:
     """A parser of sizes, bounds in bytes and included."""
 
@@ -89,6 +108,13 @@ SIZE_SCHEMA: Final = {
 # A connection is there or it is not: a minute is as long as any SYN is worth waiting for.
 ConnectTimeout = Annotated[int, PlainValidator(duration_between(1, MINUTE)), WithJsonSchema(DURATION_SCHEMA)]
 CallTimeout = Annotated[int, PlainValidator(duration_between(1, 10 * MINUTE)), WithJsonSchema(DURATION_SCHEMA)]
+# A model that decodes tokens may need minutes; none answers within less than the network's own time.
+RoleTimeout = Annotated[int, PlainValidator(duration_between(10, 10 * MINUTE)), WithJsonSchema(DURATION_SCHEMA)]
+QueueDelay = Annotated[
+    int,
+    PlainValidator(microseconds_between(0, 100_000)),
+    WithJsonSchema({"type": "string", "pattern": f"^{_SHORT.pattern}$", "examples": ["500us"]}),
+]
 # Reasoning models are silent for many minutes.
 SilenceTimeout = Annotated[int, PlainValidator(duration_between(100, 60 * MINUTE)), WithJsonSchema(DURATION_SCHEMA)]
 BodySize = Annotated[int, PlainValidator(size_between(KIB, 64 * MIB)), WithJsonSchema(SIZE_SCHEMA)]

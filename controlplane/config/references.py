@@ -14,7 +14,10 @@ from typing import Final
 from controlplane.config.document import Finding, Loc, MapNode, Node, Scalar, is_unicode, matches, rewrite, walk
 
 _ACCESS_KEY: Final = ("llm_providers", "*", "access_key")
+_REMOTE_KEY: Final = ("model_serving", "remote", "access_key")
 _HEADER: Final = ("prompt_targets", "*", "endpoint", "http_headers", "*")
+# The host of a URL whose variable is missing: what is wrong with such a URL beside others, nobody knows.
+STAND_IN_HOST: Final = "missing.invalid"
 # Headers whose value is a key, by what they are called.
 _KEYS: Final = frozenset({"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"})
 # Each with a stand-in that passes the field's own checks, so that checking goes on while a variable is missing.
@@ -24,6 +27,8 @@ _FIELDS: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
     (_HEADER, "missing"),
     (("endpoints", "*", "endpoint"), "missing.invalid"),
     (("endpoints", "*", "endpoint", "*"), "missing.invalid"),
+    (_REMOTE_KEY, "missing"),
+    (("model_serving", "remote", "url", "*"), f"grpcs://{STAND_IN_HOST}"),
     (("tracing", "collector"), "http://missing.invalid:4317"),
 )
 _REFERENCE: Final = re.compile(r"\$(?:(\$)|([A-Za-z_][A-Za-z0-9_]*)|\{([^}]*)\})")
@@ -53,7 +58,8 @@ def literal_keys(root: MapNode) -> tuple[Finding, ...]:
 
 
 def _is_key(loc: Loc) -> bool:
-    return matches(_ACCESS_KEY, loc) or (matches(_HEADER, loc) and str(loc[-1]).lower() in _KEYS)
+    is_access_key = matches(_ACCESS_KEY, loc) or matches(_REMOTE_KEY, loc)
+    return is_access_key or (matches(_HEADER, loc) and str(loc[-1]).lower() in _KEYS)
 
 
 def resolve(root: MapNode, environment: Environment) -> tuple[MapNode, tuple[Finding, ...]]:

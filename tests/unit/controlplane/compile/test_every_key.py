@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from controlplane.compile.gateway import compile_gateway
 from controlplane.compile.plans import Gateway, OwnModel, Site, TritonPorts
 from controlplane.config.arch import ArchConfig
+from controlplane.models.catalog import catalog
 
 BASE: dict[str, Any] = {
     "version": "v1",
@@ -31,8 +32,15 @@ BASE: dict[str, Any] = {
     ],
     "error_target": {"endpoint": "api"},
     "model_serving": {
+        "remote": {"url": ["grpcs://triton.internal"], "access_key": "sk-0", "tls": {}},
         "local": {"repository": "models"},
-        "roles": {"nli": {"model": "entails"}, "toxicity": {"model": "toxic"}},
+        "roles": {
+            "guard": {"placement": ["remote", "local"]},
+            "embed": {},
+            "nli": {"model": "entails"},
+            "toxicity": {"model": "toxic"},
+            "function": {},
+        },
     },
     "overrides": {"intent_weights": {"nli": 0.6, "embedding": 0.4}, "grounding": {}},
     "tracing": {},
@@ -98,9 +106,30 @@ CHANGES: dict[str, Any] = {
     "system_prompt": "z",
     "error_target.endpoint": "other",
     "error_target.path": "/z",
+    "model_serving.remote.url": ["http://z"],
+    "model_serving.remote.access_key": "sk-1",
+    "model_serving.remote.header": "x-api-key",
+    "model_serving.remote.tls.ca": "/z",
+    "model_serving.remote.tls.cert": "/z",
+    "model_serving.remote.tls.key": "/z",
+    "model_serving.remote.tls.server_name": "z",
+    "model_serving.remote.connect_timeout": "2s",
+    **{
+        f"model_serving.roles.{role}.{key}": value
+        for role, model in {
+            "guard": "Arch-Guard",
+            "embed": "bge-large-en-v1.5",
+            "nli": "other",
+            "toxicity": "other",
+            "function": "Arch-Function-3B",
+        }.items()
+        for key, value in {"placement": ["remote"], "timeout": "1s", "model": model}.items()
+    },
     "model_serving.local.repository": "other",
-    "model_serving.roles.nli.model": "other",
-    "model_serving.roles.toxicity.model": "other",
+    "model_serving.local.instances": 3,
+    "model_serving.local.threads": 2,
+    "model_serving.local.max_batch_size": 16,
+    "model_serving.local.max_queue_delay": "500us",
     "overrides.intent_weights.nli": 0.9,
     "overrides.intent_weights.embedding": 0.9,
     "overrides.grounding.enabled": False,
@@ -108,6 +137,7 @@ CHANGES: dict[str, Any] = {
     "overrides.prompt_target_intent_matching_threshold": 0.9,
     "overrides.max_request_bytes": "1MiB",
     "overrides.filter_workers": 9,
+    "overrides.timing_header": True,
     "tracing.random_sampling": 1,
     "tracing.collector": "http://z:4317",
 }
@@ -119,12 +149,13 @@ SITE = Site(TritonPorts(http=1, grpc=2, metrics=3), workers=1, internal_socket="
 
 def compiled(document: dict[str, Any]) -> Gateway:
     config = ArchConfig.model_validate_json(json.dumps(document))
-    local = config.model_serving.local
-    assert local
-    # As if each were in the repository that the file names.
+    serving = config.model_serving
+    assert serving.local.repository
+    # As if each that the catalogue lacks were in the repository that the file names.
     own = [
-        OwnModel(role, name, Path(local.repository) / name, 1)
-        for role, name in config.model_serving.roles.named.items()
+        OwnModel(role, entry.model, Path(serving.local.repository) / entry.model, 1)
+        for role, entry in serving.roles.given.items()
+        if entry.model and entry.model not in catalog().choices(role)
     ]
     return compile_gateway(config, SITE, own)
 

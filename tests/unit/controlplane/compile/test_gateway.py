@@ -27,6 +27,7 @@ from controlplane.compile.plans import (
 from controlplane.compile.prompting import GROUNDING_THRESHOLD, INTENT_THRESHOLD
 from controlplane.config.arch import ArchConfig
 from controlplane.config.load import load
+from controlplane.errors import UsageError
 from extproc import contract
 
 SITE = Site(
@@ -436,7 +437,7 @@ def test_a_model_that_nothing_asks_is_not_loaded() -> None:
 
 
 def test_a_model_of_ones_own_that_was_not_looked_up_is_not_left_out_in_silence() -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises(UsageError, match=r"model_serving\.roles\.nli\.model: entails is no model of this machine"):
         compiled(model_serving=SERVING)
 
 

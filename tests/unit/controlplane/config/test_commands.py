@@ -120,7 +120,19 @@ prompt_targets:
       - {name: q, type: list, items: {type: date, enum: [2026-01-31]}, description: d}
       - {name: r, type: datetime, description: d}
       - {name: s, type: int, enum: [1, 2], default: 1, description: d}
-model_serving: {local: {repository: m}, roles: {nli: {model: n}, toxicity: {model: t}}}
+model_serving:
+  remote:
+    url: [grpcs://a:1, "grpcs://b"]
+    access_key: $KEY
+    header: x-api-key
+    tls: {ca: a.pem, cert: c.pem, key: k.pem, server_name: t}
+    connect_timeout: 2s
+  roles:
+    guard: {placement: [remote, local], timeout: 200ms}
+    function: {placement: remote, model: Arch-Function-3B}
+    nli: {model: n}
+    toxicity: {model: t}
+  local: {repository: m, instances: 1, threads: 2, max_batch_size: 16, max_queue_delay: 500us}
 overrides: {grounding: {enabled: true, threshold: 0.5}, intent_weights: {nli: 0.5, embedding: 0.5}}
 """
 
@@ -142,7 +154,13 @@ def test_an_editor_accepts_every_key_in_every_form() -> None:
         "prompt_guards: {apply_to: [internal]}",
         "error_target: {path: /e}",
         "overrides: {intent_weights: {nli: 1}}",
-        "model_serving: {local: {}}",
+        "model_serving: {local: {repository: 3}}",
+        "model_serving: {remote: {}}",
+        "model_serving: {remote: {url: []}}",
+        "model_serving: {remote: {url: ftp://h}}",
+        "model_serving: {roles: {guard: {placement: cloud}}}",
+        "model_serving: {roles: {guard: {placement: []}}}",
+        "model_serving: {local: {max_queue_delay: 1s}}",
     ],
 )
 def test_an_editor_sees_what_the_command_would_refuse(folder: Folder, lines: str) -> None:

@@ -138,7 +138,10 @@ def test_models_of_ones_own_are_found_beside_the_file(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("{roles: {nli: {model: entails}}}", "3:17: the models of these roles have no repository"),
+        (
+            "{roles: {nli: {model: entails}}}",
+            "3:38: the catalogue has no model entails for nli, and there is no local.repository",
+        ),
         (
             f"{{local: {{repository: {'x' * 300}}}, roles: {{nli: {{model: entails}}}}}}",
             "3:37: the repository cannot be read: File name too long",
@@ -153,7 +156,7 @@ def test_models_of_ones_own_are_found_beside_the_file(folder: Folder) -> None:
         ),
         (
             "{local: {repository: mine}, roles: {nli: {model: entail}}}",
-            "3:65: there is no FOLDER/mine/entail/config.pbtxt",
+            "3:65: the catalogue has no model entail for nli, and there is none in FOLDER/mine",
         ),
         (
             "{local: {repository: mine}, roles: {nli: {model: toxic}}}",
@@ -162,16 +165,15 @@ def test_models_of_ones_own_are_found_beside_the_file(folder: Folder) -> None:
             "found input TEXT TYPE_STRING [1]; output PROB TYPE_FP32 [1]",
         ),
         (
-            "{local: {repository: mine}, roles: {nli: {model: guard}}}",
-            "3:65: the gateway serves a model guard of its own",
+            "{local: {repository: mine}, roles: {nli: {model: toxicity}}}",
+            "3:65: the gateway serves a model toxicity of its own",
         ),
         ("{local: {repository: mine}, roles: {nli: {model: ../mine}}}", '3:65: model: "../mine" is not a usable name'),
-        ("{local: {repository: mine}, roles: {embed: {model: e}}}", '3:52: "embed" is not supported yet'),
-        ("{remote: {url: 'h:1'}}", '3:17: "remote" is not supported yet'),
     ],
 )
 def test_a_model_that_cannot_serve_is_refused_with_what_was_expected(folder: Folder, line: str, problem: str) -> None:
     repository(folder.path / "mine", "toxic", "PROB", "TEXT")
+    repository(folder.path / "mine", "toxicity", "PROB", "TEXT")
     text = file(f"model_serving: {line}").replace("{api: {endpoint: h}}", "{}")
     assert folder.problems(text) == [problem.replace("FOLDER", str(folder.path))]
 
@@ -183,7 +185,7 @@ def test_faulty_models_are_declared_all_the_same(folder: Folder) -> None:
         "model_serving: {local: {repository: 3}, roles: {nli: {model: n}, toxicity: {model: t}}}",
         "overrides: {intent_weights: {nli: 0.5, embedding: 0.5}}",
     )
-    assert folder.problems(text) == ["5:37: repository: expected a folder, relative to this file"]
+    assert folder.problems(text) == ["5:37: repository: expected a path, relative to this file"]
 
 
 def test_weights_add_up_to_one(folder: Folder) -> None:
@@ -199,5 +201,5 @@ def test_a_model_that_nobody_asks_gets_a_warning(folder: Folder) -> None:
     text = file(TARGETS, "model_serving: {local: {repository: mine}, roles: {toxicity: {model: toxic}}}")
     assert folder.warnings(text) == ["4:52: no guard asks this model"]
     assert folder.warnings(file(TARGETS, "model_serving: {local: {repository: mine}}")) == [
-        "4:17: no role names a model of this repository"
+        "4:25: no role names a model of this repository"
     ]
