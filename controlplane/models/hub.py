@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _ENDPOINT = "https://huggingface.co"
 _TRUE = {"1", "ON", "YES", "TRUE"}
 _TIMEOUT_SECONDS = 30.0
-_ATTEMPTS = 3  # of a download, without a byte more than before; the library's own ones come on top
+_ATTEMPTS = 3  # at what the library does not repeat itself: resets and failures of the server
 _PAUSE_SECONDS = 1.0
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BLOB_ID = re.compile(r"[0-9a-f]{40}")
@@ -124,7 +124,7 @@ class Repository:
                         displayed_filename=file.path,
                         tqdm_class=silent_tqdm,
                     )
-            except (httpx2.NetworkError, httpx2.RemoteProtocolError, HfHubHTTPError) as error:
+            except (httpx2.ReadError, HfHubHTTPError) as error:
                 if isinstance(error, HfHubHTTPError) and error.response.status_code < 500:
                     raise
                 failures = 0 if part.stat().st_size > had else failures + 1

@@ -84,8 +84,10 @@ class _Origin:
                 return
 
         self.requests: list[HubRequest] = []
-        # For the coming downloads: how many bytes of the body are sent before the connection is cut.
+        # For the coming downloads: how many bytes of the body are sent before the connection is cut; the status that
+        # comes in place of the body.
         self.cuts: list[int] = []
+        self.failures: list[int] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         # Not daemons: closing the server waits for them, so that a client that leaks a connection is found.
         self._server.daemon_threads = False
@@ -112,6 +114,8 @@ class _Origin:
         self.requests.append(HubRequest(handler.command, path, headers))
         answer = self.answer(path, headers)
         body, status, extra = answer.body, answer.status, dict(answer.headers)
+        if handler.command == "GET" and "ETag" in extra and self.failures:
+            body, status, extra = b"", self.failures.pop(0), {}
         downloads = handler.command == "GET" and status == 200 and "ETag" in extra
         if downloads and (asked := _RANGE.match(headers.get("range", ""))):
             start = int(asked[1])

@@ -12,6 +12,7 @@ import pytest
 
 from controlplane.errors import ModelError
 from controlplane.models import cache, prepare, pull, record
+from controlplane.models import hub as hub_module
 from controlplane.models.catalog import Artefact, Catalog, Hub, Listed
 from controlplane.models.pull import Advance
 from tests.support.hub_server import HubRepository, HubServer
@@ -116,6 +117,27 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(hub: HubServer, cat
     catalogued([Listed(path="model.safetensors")])
     assert (pull.pull("m") / "model.safetensors").read_bytes() == WEIGHTS
     assert [request.headers.get("range") for request in hub.storage.requests] == [None, f"bytes={CHUNK}-"]
+
+
+def test_a_server_that_fails_for_a_moment_is_asked_again(hub: HubServer, catalogued: Catalogued) -> None:
+    hub.add(HubRepository("o/r", FILES, LFS))
+    hub.storage.failures = [503]
+    catalogued([Listed(path="model.safetensors")])
+    assert (pull.pull("m") / "model.safetensors").read_bytes() == b"weights"
+    assert len(hub.storage.requests) == 2
+
+
+def test_a_server_that_fails_is_given_up_and_what_came_is_kept(
+    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add(HubRepository("o/r", FILES, LFS))
+    hub.storage.failures = [503] * 3
+    catalogued()
+    monkeypatch.setattr(hub_module, "_PAUSE_SECONDS", 0)
+    with pytest.raises(ModelError, match=r"what came so far is kept \(HTTP 503\)"):
+        pull.pull("m")
+    pull.pull("m")
+    assert hub.downloads("config.json") == 1
 
 
 def test_a_pull_that_was_stopped_goes_on_inside_the_file(hub: HubServer, catalogued: Catalogued) -> None:
