@@ -150,6 +150,7 @@ def gateway_config(providers: tuple[LlmProvider, LlmProvider, LlmProvider], api:
             {"name": "local", "provider": "triton", "model": "chat"},
         ],
         "prompt_guards": {"input_guards": {"jailbreak": {"on_exception": {"message": BLOCKED}}}},
+        "overrides": {"timing_header": True},
         "system_prompt": "You are a helpful assistant.",
         "prompt_targets": [
             {

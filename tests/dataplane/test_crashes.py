@@ -22,6 +22,18 @@ def wait_whole(stack: Stack) -> None:
     wait_for(lambda: all(stack.post("ingress", prompt()).status_code == 200 for _ in range(6)))
 
 
+def kill_model(stack: Stack, model: str) -> int:
+    """Kill the processes of a model. The process id of the Triton whose they were."""
+    (triton,) = stack.pids("triton")
+    # Triton leaves a process that died as a zombie, without a command line.
+    living = [p for p in psutil.Process(triton).children() if p.status() != psutil.STATUS_ZOMBIE]
+    stubs = [p for p in living if f"/models/{model}/" in " ".join(p.cmdline())]
+    assert stubs
+    for stub in stubs:
+        stub.kill()
+    return triton
+
+
 @pytest.fixture(autouse=True)
 def _whole_again(stack: Stack) -> Iterator[None]:
     yield
@@ -68,13 +80,7 @@ def test_a_killed_triton_blocks_prompts_visibly_and_comes_back(stack: Stack, pro
 
 @pytest.mark.parametrize("model", ["guard", "embed", "function", "chat"])
 def test_a_killed_model_process_is_noticed_and_reloaded(stack: Stack, model: str) -> None:
-    (triton,) = stack.pids("triton")
-    # Triton leaves a process that died as a zombie, without a command line.
-    living = [p for p in psutil.Process(triton).children() if p.status() != psutil.STATUS_ZOMBIE]
-    stubs = [p for p in living if f"/models/{model}/" in " ".join(p.cmdline())]
-    assert stubs
-    for stub in stubs:
-        stub.kill()
+    triton = kill_model(stack, model)
     url = f"{stack.url('ingress')}/healthz"
     # Noticed within a second and repaired within two more, so that only the fault itself is waited for.
     wait_for(lambda: model in httpx2.get(url).json().get("not_ready", {}))

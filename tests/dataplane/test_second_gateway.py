@@ -130,6 +130,14 @@ def test_without_a_default_an_unknown_model_is_refused(second: Stack) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "model_not_found")
 
 
+def test_nobody_is_told_what_a_request_cost_unless_the_file_says_so(second: Stack) -> None:
+    for listener in ("ingress", "egress"):
+        answer = second.post(listener, {"model": "m", "messages": user("hi")})
+        assert answer.status_code == 200
+        assert "x-arch-timing" not in answer.headers
+    assert float(second.access(answer.headers["x-request-id"])["filter_ms"]) > 0
+
+
 def test_the_limit_of_a_body_is_the_files(second: Stack) -> None:
     small, large = ({"model": "m", "messages": user("x" * size)} for size in (60 << 10, 65 << 10))
     assert second.post("egress", small).status_code == 200

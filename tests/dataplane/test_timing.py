@@ -1,0 +1,112 @@
+"""What a request cost: the same in the header that a client reads and in the access log, and true."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.dataplane.load import prompt
+from tests.dataplane.stack import Stack
+from tests.dataplane.test_crashes import kill_model, wait_whole
+from tests.dataplane.test_ingress import ATTACK, WEATHER, user
+from tests.support.api_server import ApiServer
+from tests.support.behaviour import Behaviour
+from tests.support.llm_provider import LlmProvider
+
+_COUNT = itertools.count(1)
+# What the log and the header may differ by, since both round: a hundredth, and a tenth from ten milliseconds on.
+ROUNDED = 0.11
+
+
+def weather() -> dict[str, Any]:
+    """A prompt for the weather that no guard has read before."""
+    return {"messages": user(f"{WEATHER} This is my question number {next(_COUNT)}.")}
+
+
+def entries(answer: httpx2.Response) -> dict[str, dict[str, str]]:
+    """Each entry's parameters by its name."""
+    read = [entry.split(";") for entry in answer.headers["x-arch-timing"].split(", ")]
+    assert len({name for name, *_ in read}) == len(read)
+    return {name: dict(parameter.split("=") for parameter in parameters) for name, *parameters in read}
+
+
+def ms(line: dict[str, Any], name: str) -> float:
+    return float(line[f"{name}_ms"])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_prompt_says_where_its_time_went(stack: Stack, api: ApiServer, provider: LlmProvider, stream: bool) -> None:
+    api.next(Behaviour(first_byte_delay=0.2))
+    provider.next(Behaviour(first_byte_delay=0.3))
+    answer = stack.post("ingress", {**weather(), "stream": stream})
+    assert len(api.received.all()) == 1
+    timing = entries(answer)
+    first, *roles, api_, upstream = timing
+    assert (first, set(roles), api_, upstream) == ("filter", {"guard", "embed", "function"}, "api", "upstream")
+    for role in ("guard", "embed", "function"):
+        assert timing[role]["place"] == "local"
+        assert 0 < float(timing[role]["compute"]) <= float(timing[role]["dur"]) + ROUNDED
+    assert 200 <= float(timing["api"]["dur"]) < 1000
+    assert 290 <= float(timing["upstream"]["dur"]) < 1000
+
+    line = stack.access(answer.headers["x-request-id"])
+    assert set(line["served"].split(",")) == {"guard=local", "embed=local", "function=local"}
+    assert (line["skipped"], line["degraded"]) == (None, None)
+    assert ms(line, "filter") == pytest.approx(float(timing["filter"]["dur"]), abs=ROUNDED)
+    assert ms(line, "api") == pytest.approx(float(timing["api"]["dur"]), abs=ROUNDED)
+    assert line["upstream_ms"] == float(timing["upstream"]["dur"])
+    whole = ms(line, "filter") + ms(line, "models") + ms(line, "api") + line["upstream_ms"]
+    # The rest is Envoy's: a few milliseconds, more where the machine is busy.
+    assert whole <= line["duration_ms"] + 3
+    parts = ms(line, "queue") + ms(line, "compute") + ms(line, "network")
+    assert parts == pytest.approx(ms(line, "models"), abs=3 * ROUNDED)
+
+
+def test_a_reply_of_the_gateway_says_what_it_cost_and_asked_no_provider(stack: Stack) -> None:
+    answer = stack.post("ingress", {"messages": user(f"{ATTACK} {next(_COUNT)}")})
+    assert answer.headers["x-prompt-guard-error-code"] == "jailbreak"
+    timing = entries(answer)
+    assert {"filter", "guard"} <= set(timing)
+    assert not {"function", "api", "upstream"} & set(timing)
+    assert stack.access(answer.headers["x-request-id"])["upstream_ms"] is None
+
+
+def test_a_request_on_egress_costs_the_gateways_own_time_and_the_providers(stack: Stack, provider: LlmProvider) -> None:
+    answer = stack.post("egress", {"messages": user("hi")})
+    timing = entries(answer)
+    assert set(timing) == {"filter", "upstream"}
+    line = stack.access(answer.headers["x-request-id"])
+    assert (line["models_ms"], line["served"], line["api_ms"]) == (None, None, None)
+
+
+def test_a_provider_that_cannot_be_reached_took_no_time(stack: Stack) -> None:
+    answer = stack.post("egress", {"model": "gpt-gone", "messages": user("hi")})
+    assert answer.status_code == 503
+    assert set(entries(answer)) == {"filter"}
+
+
+def test_neither_client_nor_provider_can_say_what_a_request_cost(stack: Stack, provider: LlmProvider) -> None:
+    forged = {"x-arch-timing": "forged;dur=1", "x-arch-degraded": "forged"}
+    provider.next(Behaviour(headers=forged))
+    answer = stack.post("egress", {"messages": user("hi")}, forged)
+    assert "forged" not in answer.headers["x-arch-timing"]
+    assert "x-arch-degraded" not in answer.headers
+    (asked,) = provider.received.all()
+    assert [asked.header(name) for name in forged] == [None, None]
+
+
+def test_a_prompt_whose_intent_is_unknown_goes_on_and_is_marked(stack: Stack, provider: LlmProvider) -> None:
+    kill_model(stack, "embed")
+    try:
+        answer = stack.post("ingress", prompt())
+    finally:
+        wait_whole(stack)
+    assert answer.status_code == 200
+    assert answer.headers["x-arch-degraded"] == "intent"
+    line = stack.access(answer.headers["x-request-id"])
+    assert (line["degraded"], line["served"]) == ("intent", "guard=local")
+    assert line["skipped"].startswith("embed@local:")
+    assert "x-arch-degraded" not in stack.post("ingress", prompt()).headers
