@@ -74,8 +74,10 @@ def list_models(
     for name, artefact in known.artefacts.items():
         typer.echo(f"{name}  ({_purpose(known, name)})  {artefact.description}")
         tokens = f", {artefact.max_tokens} tokens" if artefact.max_tokens else ""
-        typer.echo(f"    {artefact.source}; {artefact.licence}")
-        typer.echo(f"    {artefact.engine}, {' and '.join(device.upper() for device in artefact.devices)}{tokens}")
+        stand_in = f"; on a CPU: {artefact.cpu}" if artefact.cpu else ""
+        devices = " and ".join(device.upper() for device in artefact.devices)
+        typer.echo(f"    from {artefact.source}, licence: {artefact.licence}")
+        typer.echo(f"    {artefact.engine}, {devices}{tokens}{stand_in}")
         directory = cache.folder(name, artefact)
         typer.echo(f"    {_HERE[artefact.kind]}: {directory}" if _is_here(name, artefact) else "    not here")
 
