@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from controlplane.runtime import probes, supervisord, workers
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.logs import last_lines
 from controlplane.runtime.parts import ENVOY, TRITON, Part
-from controlplane.runtime.roles import STARTING, RoleState, merge, mismatch, why
+from controlplane.runtime.roles import STARTING, PlaceState, RoleState, merge, mismatch, why
 from controlplane.runtime.state import State
 from controlplane.runtime.supervisord import PartState
 from extproc.contract import Place
@@ -58,10 +58,11 @@ def wait_ready(started: Started, deadline_s: float, say: Callable[[str], None]) 
                 starts[each.name].add(each.since)
             if each.state == "FATAL" or (each.state in {"BACKOFF", "EXITED"} and len(starts[each.name]) >= _STARTS):
                 raise _fault(f"{each.name} does not start ({each.fault or each.state.lower()})", _log(parts, each.name))
-        roles = merge(state.places, workers.ask(layout, workers.indices(state.parts)))
+        answers = workers.ask(layout, workers.indices(state.parts))
+        roles = merge(state.places, answers)
         if (fault := mismatch(roles)) is not None:
             raise RuntimeFault(fault)
-        waiting = _waiting_for(state, roles)
+        waiting = _waiting_for(state, roles) if answers else "waiting for the filter"
         late = time.monotonic() > deadline
         if waiting is None and (late or (waiting := _loading(roles)) is None):
             _warn(roles, say)
@@ -70,14 +71,15 @@ def wait_ready(started: Started, deadline_s: float, say: Callable[[str], None]) 
             said = waiting
             say(waiting)
         if late:
-            raise _fault(f"not ready after {deadline_s:g} s: {waiting}", _guilty_log(started, roles, states))
+            known = "".join(f"\n{role.role} is not ready on {why(each)}" for role, each in _remote_faults(roles))
+            raise _fault(f"not ready after {deadline_s:g} s: {waiting}{known}", _guilty_log(started, roles, states))
         time.sleep(_POLL_S)
 
 
 def _waiting_for(state: State, roles: Sequence[RoleState]) -> str | None:
     """What is not there yet, in words; None when a request would be answered."""
-    if missing := [role for role in roles if not role.ready]:
-        return f"waiting for {', '.join(map(_described, missing))}"
+    if missing := [role.role for role in roles if not role.ready]:
+        return f"waiting for {', '.join(missing)}"
     # Envoy asks one worker at a time: all of them are to have been asked, most likely.
     for _ in range(1 + 2 * len(workers.indices(state.parts))):
         for door in state.doors:
@@ -89,10 +91,15 @@ def _waiting_for(state: State, roles: Sequence[RoleState]) -> str | None:
     return None
 
 
-def _described(role: RoleState) -> str:
-    """The role, and what is known of its remote places: a local model that is not ready is being loaded."""
-    remote = [each for each in role.places if each.place is Place.REMOTE]
-    return f"{role.role} ({'; '.join(map(why, remote))})" if remote else role.role
+def _remote_faults(roles: Sequence[RoleState]) -> Iterator[tuple[RoleState, PlaceState]]:
+    """Why each role that has no place is not ready elsewhere; of a place here, its own log tells more."""
+    return (
+        (role, each)
+        for role in roles
+        if not role.ready
+        for each in role.places
+        if each.place is Place.REMOTE and each.reason
+    )
 
 
 def _loading(roles: Sequence[RoleState]) -> str | None:

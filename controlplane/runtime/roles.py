@@ -17,6 +17,8 @@ from extproc.status import PlacementStatus, WorkerStatus
 MISMATCH: Final = "mismatch"
 STARTING: Final = "starting"
 
+_LONGEST_DETAIL: Final = 300
+
 
 @dataclass(frozen=True, slots=True)
 class PlaceState:
@@ -70,6 +72,12 @@ def why(place: PlaceState) -> str:
     return f"{place.where}: {', '.join(filter(None, (place.reason, place.detail)))}"
 
 
+def _plain(detail: str) -> str:
+    """On one line and of one screen: it may hold what a server elsewhere said, which a terminal would obey."""
+    words = "".join(character if character.isprintable() else " " for character in detail)
+    return words if len(words) <= _LONGEST_DETAIL else f"{words[:_LONGEST_DETAIL]}..."
+
+
 def _role(role: str, places: Sequence[RolePlace], workers: Sequence[WorkerStatus]) -> RoleState:
     states = tuple(_place(each, workers) for each in places)
     failed: Counter[str] = Counter()
@@ -97,7 +105,7 @@ def _place(place: RolePlace, workers: Sequence[WorkerStatus]) -> PlaceState:
         where=place.where,
         ready=bool(said) and fault is None,
         reason=fault.reason if fault else "" if said else "unknown",
-        detail=fault.detail if fault else "" if said else "no filter worker says",
+        detail=_plain(fault.detail) if fault else "" if said else "no filter worker says",
         calls=sum(each.calls for each in said),
         p50_ms=median(recent) if recent else None,
         queue_ms=next((each.queue_ms for each in said if each.queue_ms is not None), None),

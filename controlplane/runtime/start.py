@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from controlplane.assets import asset
+from controlplane.compile.models import artefacts
 from controlplane.compile.plans import Gateway, Mode, TritonPorts
 from controlplane.config.load import load
 from controlplane.errors import RuntimeFault
@@ -149,7 +150,7 @@ def _prepare_models(gateway: Gateway, say: Callable[[str], None]) -> None:
         if progress.stage in words:
             say(f"model {progress.artefact} ({progress.index} of {progress.total}): {words[progress.stage]}")
 
-    names = dict.fromkeys(model.artefact or model.role for model in gateway.models.models)
+    names = dict.fromkeys(name for model in gateway.models.models for name in artefacts(model))
     if names:
         prepare(tuple(names), show)
 

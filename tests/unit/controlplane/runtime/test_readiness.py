@@ -130,7 +130,7 @@ def test_a_role_without_a_place_is_named_with_what_its_remote_says(started: Star
     worker((down(Place.REMOTE, "unreachable", "connection refused"), down(Place.LOCAL, "unreachable")))
     with pytest.raises(RuntimeFault) as failure:
         wait_ready(started, 1, lambda _: None)
-    assert f"waiting for guard ({URL}: unreachable, connection refused)" in str(failure.value)
+    assert f"waiting for guard\nguard is not ready on {URL}: unreachable, connection refused\n" in str(failure.value)
     # Its own model does not come up either: Triton says why.
     assert "last lines of" in str(failure.value)
     assert "triton.log" in str(failure.value)
