@@ -24,7 +24,7 @@ Cpu = Annotated[bool, typer.Option("--cpu", "-cpu", help="With --local: run them
 def mode(*, local: bool, cpu: bool) -> Mode:
     """Where the command line says that models run. UsageError where it says half of it."""
     if cpu and not local:
-        raise UsageError("-cpu says what --local runs the models on, and goes with it: archgw up --local -cpu")
+        raise UsageError("-cpu goes with --local, which it says the processor of: write --local -cpu")
     if not local:
         return Mode.REMOTE
     return Mode.LOCAL_CPU if cpu else Mode.LOCAL_GPU

@@ -10,6 +10,7 @@ import typer
 
 from controlplane.cli.columns import columns
 from controlplane.cli.options import RunDir
+from controlplane.cli.wording import milliseconds, readiness
 from controlplane.runtime.place import run_layout
 from controlplane.runtime.roles import PlaceState, RoleState, why
 from controlplane.runtime.status import PartStatus, Status
@@ -58,11 +59,9 @@ def _ports(part: PartStatus) -> str:
 
 
 def _place(role: RoleState, place: PlaceState) -> Sequence[str]:
-    state = "ready" if place.ready else f"not ready: {place.reason}"
-    times = (place.p50_ms, place.queue_ms, place.compute_ms)
     return (
-        *(role.role, place.model, place.where, state, str(place.calls)),
-        *("-" if each is None else f"{each:.1f} ms" for each in times),
+        *(role.role, place.model, place.where, readiness(place), str(place.calls)),
+        *(milliseconds(each) for each in (place.p50_ms, place.queue_ms, place.compute_ms)),
         _counted(place.skipped) or "-",
     )
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from controlplane.assets import asset
 from controlplane.cli.columns import columns
 from controlplane.cli.options import Cpu, Local, RunDir, mode
+from controlplane.cli.wording import milliseconds, readiness
 from controlplane.config.load import DEFAULT_PATH
 from controlplane.errors import UsageError
 from controlplane.runtime.layout import RunLayout
@@ -120,7 +121,7 @@ def _announce(running: Running, layout: RunLayout) -> None:
     doors = running.state.doors
     typer.echo(f"ready: {', '.join(f'{door.name} on {door.url}' for door in doors)}")
     rows = [
-        (f"  {role.role}", place.model, place.where, "ready" if place.ready else f"not ready: {place.reason}")
+        (f"  {role.role}", place.model, place.where, readiness(place), f"p50 {milliseconds(place.p50_ms)}")
         for role in running.roles
         for place in role.places
     ]

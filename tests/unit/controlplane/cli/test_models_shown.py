@@ -1,0 +1,77 @@
+"""What `up` and `status` say of each role's model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from controlplane.cli import status as status_command
+from controlplane.cli import up as up_command
+from controlplane.cli.app import app
+from controlplane.compile.plans import RolePlace
+from controlplane.runtime.roles import RoleState, merge
+from controlplane.runtime.start import Running, Wanted
+from controlplane.runtime.state import Door, State
+from controlplane.runtime.status import Status
+from extproc.contract import Place, Role
+from extproc.status import PlacementStatus, RoleStatus, WorkerStatus
+
+URL = "grpcs://triton.example.com:443"
+PLACES = (
+    RolePlace("guard", Place.REMOTE, "Arch-Guard", URL),
+    RolePlace("guard", Place.LOCAL, "nanoguard", "NVIDIA H200"),
+)
+DOWN = PlacementStatus(
+    place=Place.REMOTE, model="guard", ready=False, reason="refused", detail="status 401", recent_ms=(20.0,)
+)
+UP = PlacementStatus(
+    place=Place.LOCAL, model="guard", ready=True, calls=3, recent_ms=(9.0, 10.5, 30.0), queue_ms=0.25, compute_ms=8.0
+)
+GUARD = RoleStatus(placements=(DOWN, UP), skipped={"remote:refused": 7}, failed={"dead": 2})
+ROLES: tuple[RoleState, ...] = merge(PLACES, (WorkerStatus(roles={Role.GUARD: GUARD}),))
+
+
+def lines(output: str, word: str) -> list[str]:
+    return [" ".join(line.split()) for line in output.splitlines() if line.split()[:1] == [word]]
+
+
+def test_up_says_for_each_role_which_model_runs_where_and_how_fast(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    wanted: list[Wanted] = []
+    ports = {"http": 1, "grpc": 1, "metrics": 1}
+    doors = (Door("ingress", "127.0.0.1", 1),)
+    state = State(mode="remote", config="c", since="s", doors=doors, triton_ports=ports, places=PLACES, parts=())
+    with subprocess.Popen([sys.executable, "-c", ""]) as supervisor:
+        running = Running(state, ROLES, supervisor)
+
+    def start(asked: Wanted, *_: object) -> Running:
+        wanted.append(asked)
+        return running
+
+    monkeypatch.setattr(up_command, "start", start)
+    done = CliRunner().invoke(app, ["up", "--run-dir", "/tmp/ag"])  # noqa: S108
+    assert done.exit_code == 0, done.output
+    assert [each.mode for each in wanted] == ["remote"]
+    assert lines(done.stdout, "guard") == [
+        f"guard Arch-Guard {URL} not ready: refused p50 20.0 ms",
+        "guard nanoguard NVIDIA H200 ready p50 10.5 ms",
+    ]
+
+
+def test_status_says_what_each_place_took_and_how_often_it_was_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Status(run_dir="r", running=True, ready=False, mode="remote", config="c", since="s", roles=ROLES)
+    monkeypatch.setattr(status_command, "ask", lambda _: found)
+    done = CliRunner().invoke(app, ["status"])
+    assert done.exit_code == 1
+    assert lines(done.stdout, "guard")[:2] == [
+        f"guard Arch-Guard {URL} not ready: refused 0 20.0 ms - - refused 7",
+        "guard nanoguard NVIDIA H200 ready 3 10.5 ms 0.2 ms 8.0 ms -",
+    ]
+    assert "guard: no place was left for dead 2" in done.stdout
+    assert f"guard is not ready on {URL}: refused, status 401" in done.stdout
+    assert '"p50_ms": 10.5' in CliRunner().invoke(app, ["status", "--json"]).stdout
