@@ -19,7 +19,7 @@ from controlplane.assets import asset
 from controlplane.errors import ModelError
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Converter = Literal["copy", "minilm", "nanoguard", "nanoguard-tokenizer"]
+Converter = Literal["copy", "minilm", "minilm-fp16", "nanoguard", "nanoguard-fp16", "nanoguard-tokenizer"]
 Engine = Literal["onnxruntime", "libneedle3", "llama.cpp", "vllm", "transformers"]
 _MORE = "ARCHGW_CATALOG"
 Served = Literal["embed", "nli", "guard", "toxicity", "function", "chat"]

@@ -131,7 +131,9 @@ def _converter(name: str) -> Callable[[Path], bytes]:
         ) from error
     converters: dict[str, Callable[[Path], bytes]] = {
         "minilm": minilm.convert,
+        "minilm-fp16": minilm.convert_half,
         "nanoguard": nanoguard.convert,
+        "nanoguard-fp16": nanoguard.convert_batched,
         "nanoguard-tokenizer": nanoguard.convert_tokenizer,
     }
     return converters[name]

@@ -1,5 +1,5 @@
-"""Writes an ONNX graph node by node, with int8 weights where a weight meets a matrix product. Used by minilm.py and
-nanoguard.py.
+"""Writes an ONNX graph node by node, with int8 or FP16 weights where a weight meets a matrix product. Used by minilm.py
+and nanoguard.py.
 
 Everything that reaches the file is decided here (names, operator set, IR version, quantisation), so that the same
 weights give the same bytes on every machine, and the catalogue can pin their hash. Only standard ONNX operators:
@@ -27,9 +27,14 @@ _TABLE_MAX = 127  # a lookup table is multiplied by nothing, so it keeps all 8 b
 
 
 class Graph:
-    """An ONNX graph under construction. Each method adds nodes and returns the name of their output."""
+    """An ONNX graph under construction. Each method adds nodes and returns the name of their output.
 
-    def __init__(self) -> None:
+    Weights are int8, for a CPU; with `half` FP16, for a GPU, whose products add up in FP32. All that is no product with
+    a weight (norms, softmax, sums) is FP32 in both: there FP16 would overflow, and it costs a GPU next to nothing.
+    """
+
+    def __init__(self, *, half: bool = False) -> None:
+        self._half = half
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: dict[str, onnx.TensorProto] = {}
         self._count = 0
@@ -66,9 +71,18 @@ class Graph:
         return name
 
     def linear(self, name: str, x: str, weight: FloatArray, bias: FloatArray | None = None) -> str:
-        """x @ weight.T + bias, weight [out, in] stored as int8 with one scale an output column, x quantised as it
-        comes.
+        """x @ weight.T + bias, weight [out, in] stored as int8 with one scale an output column and x
+        quantised as it comes, or both as FP16.
         """
+        y = self._half_product(name, x, weight) if self._half else self._product(name, x, weight)
+        return y if bias is None else self.node("Add", [self.constant(f"{name}.bias", bias), y])
+
+    def _half_product(self, name: str, x: str, weight: FloatArray) -> str:
+        w = self.constant(f"{name}.weight", weight.T.astype(np.float16))
+        product = self.node("MatMul", [self.node("Cast", [x], to=TensorProto.FLOAT16), w])
+        return self.node("Cast", [product], to=TensorProto.FLOAT)
+
+    def _product(self, name: str, x: str, weight: FloatArray) -> str:
         scale = np.abs(weight).max(axis=1) / np.float32(_WEIGHT_MAX)
         scale[scale == 0] = np.float32(1)
         quantised = np.rint(weight / scale[:, None]).astype(np.int8)
@@ -77,11 +91,13 @@ class Graph:
         w_zero = self.constant(f"{name}.zero", np.zeros_like(scale, dtype=np.int8))
         x_int, x_scale, x_zero = self.nodes("DynamicQuantizeLinear", [x], 3)
         product = self.node("Cast", [self.node("MatMulInteger", [x_int, w, x_zero, w_zero])], to=TensorProto.FLOAT)
-        y = self.node("Mul", [product, self.node("Mul", [x_scale, w_scale])])
-        return y if bias is None else self.node("Add", [self.constant(f"{name}.bias", bias), y])
+        return self.node("Mul", [product, self.node("Mul", [x_scale, w_scale])])
 
     def table(self, name: str, table: FloatArray, indices: str) -> str:
-        """Rows of `table` [rows, width], stored as int8 with one scale a row."""
+        """Rows of `table` [rows, width], stored as int8 with one scale a row, or as FP16."""
+        if self._half:
+            found = self.node("Gather", [self.constant(f"{name}.table", table.astype(np.float16)), indices])
+            return self.node("Cast", [found], to=TensorProto.FLOAT)
         scale = np.abs(table).max(axis=1, keepdims=True) / np.float32(_TABLE_MAX)
         scale[scale == 0] = np.float32(1)
         quantised = np.rint(table / scale).astype(np.int8)

@@ -1,5 +1,5 @@
-"""all-MiniLM-L6-v2 as an int8 ONNX graph: token ids in, sentence embedding and each token's state out. Called by
-prepare.py.
+"""all-MiniLM-L6-v2 as an ONNX graph, int8 or FP16: token ids in, sentence embedding and each token's state
+out. Called by prepare.py.
 
 BERT (Devlin et al. 2018) with 6 layers of width 384 and 12 heads, then sentence-transformers' mean over the unmasked
 tokens and L2 normalisation, all inside the graph.
@@ -24,11 +24,19 @@ _MASKED = -10000.0  # added to the scores of padding: e^-10000 is 0 in FP32
 
 
 def convert(weights: Path) -> bytes:
-    """safetensors -> ONNX. Inputs input_ids, attention_mask INT64 [batch, tokens]; outputs embedding FP32 [batch,
+    """safetensors -> int8 ONNX. Inputs input_ids, attention_mask INT64 [batch, tokens]; outputs embedding FP32 [batch,
     384], and hidden FP32 [batch, tokens, 384], the last layer's.
     """
+    return _convert(weights, Graph())
+
+
+def convert_half(weights: Path) -> bytes:
+    """safetensors -> FP16 ONNX, with the same inputs and outputs."""
+    return _convert(weights, Graph(half=True))
+
+
+def _convert(weights: Path, g: Graph) -> bytes:
     tensors: dict[str, FloatArray] = load(weights.read_bytes())
-    g = Graph()
     hidden = _embeddings(g, tensors)
     # [batch, tokens] -> [batch, 1, 1, tokens]: 0 for a token, -10000 for padding.
     mask = g.node("Cast", ["attention_mask"], to=TensorProto.FLOAT)

@@ -1,8 +1,9 @@
-"""NanoGuard as an int8 ONNX graph, and its tokenizer as JSON. Called by prepare.py.
+"""NanoGuard as an ONNX graph, int8 for one text or FP16 for batches, and its tokenizer as JSON. Called by prepare.py.
 
 A bidirectional transformer of 4 layers, width 512, 4 heads, RMS normalisation without gain, rotary positions, squared
-ReLU, mean over tokens, 2 classes. The package's own attention looks at padding too, so the graph takes one text at a
-time, unpadded.
+ReLU, mean over tokens, 2 classes. The package's own attention looks at padding too, so the int8 graph takes one text at
+a time, unpadded. The FP16 graph has a mask, which keeps padding out: it gives a text in a batch what that text gets
+alone.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,40 +26,89 @@ _HEAD_WIDTH = _WIDTH // _HEADS
 _EPSILON = float(np.finfo(np.float32).eps)  # what torch's rms_norm takes when none is given
 _LAYER_NORM_EPSILON = 1e-5  # torch's default
 _ROTARY_BASE = 10000.0
+_MASKED = -10000.0  # added to the scores of padding: e^-10000 is 0 in FP32
 BOS_TOKEN = "<|reserved_0|>"  # noqa: S105 - every text starts with it; a token of a vocabulary, no secret
 
 
 def convert(checkpoint: Path) -> bytes:
-    """torch checkpoint -> ONNX. Input input_ids INT64 [tokens], at most 512; outputs logits FP32 [2] (harmless,
+    """torch checkpoint -> int8 ONNX. Input input_ids INT64 [tokens], at most 512; outputs logits FP32 [2] (harmless,
     attack), pooled FP32 [512], which they are made of, and hidden FP32 [tokens, 512], which that is the mean of.
     """
     tensors = load_tensors(checkpoint)
     g = Graph()
+    hidden = _hidden(g, tensors)
+    pooled = g.node("ReduceMean", [hidden], axes=[0], keepdims=1)
+    logits, pooled = _classify(g, tensors, pooled)
+    outputs = {
+        g.rename(g.node("Reshape", [logits, g.ints(2)]), "logits"): (2,),
+        g.rename(g.node("Reshape", [pooled, g.ints(_WIDTH)]), "pooled"): (_WIDTH,),
+        g.rename(hidden, "hidden"): ("tokens", _WIDTH),
+    }
+    return g.serialise("nanoguard", {"input_ids": (TensorProto.INT64, ("tokens",))}, outputs)
+
+
+def convert_batched(checkpoint: Path) -> bytes:
+    """torch checkpoint -> FP16 ONNX. Inputs input_ids, attention_mask INT64 [batch, tokens]; outputs logits, pooled and
+    hidden as above, FP32 [batch, ...].
+    """
+    tensors = load_tensors(checkpoint)
+    g = Graph(half=True)
+    mask = g.node("Cast", ["attention_mask"], to=TensorProto.FLOAT)
+    # [batch, tokens] -> [batch, 1, 1, tokens]: 0 for a token, -10000 for padding.
+    absent = g.node("Mul", [g.node("Sub", [g.scalar(1.0), mask]), g.scalar(_MASKED)])
+    hidden = _hidden(g, tensors, g.node("Unsqueeze", [absent, g.ints(1, 2)]))
+    weight = g.node("Unsqueeze", [mask, g.ints(2)])
+    total = g.node("ReduceSum", [g.node("Mul", [hidden, weight]), g.ints(1)], keepdims=0)
+    logits, pooled = _classify(g, tensors, g.node("Div", [total, g.node("ReduceSum", [weight, g.ints(1)], keepdims=0)]))
+    outputs = {
+        g.rename(logits, "logits"): ("batch", 2),
+        g.rename(pooled, "pooled"): ("batch", _WIDTH),
+        g.rename(hidden, "hidden"): ("batch", "tokens", _WIDTH),
+    }
+    inputs = dict.fromkeys(("input_ids", "attention_mask"), (TensorProto.INT64, ("batch", "tokens")))
+    return g.serialise("nanoguard", inputs, outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What attention needs besides the tokens: rotary tables, and, for a batch, what is added to padding's scores."""
+
+    cos: str
+    sin: str
+    absent: str | None
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        """The axis that comes before the others."""
+        return () if self.absent is None else (0,)
+
+
+def _hidden(g: Graph, tensors: Mapping[str, FloatArray], absent: str | None = None) -> str:
+    """Each token's last state. `absent`: as in _Around."""
     x = _rms(g, g.table("tokens", tensors["transformer.wte.weight"], "input_ids"))
-    rotary = _rotary(g)
+    length = g.node("Shape", ["input_ids"])
+    cos, sin = _rotary(g, length if absent is None else g.node("Slice", [length, g.ints(1), g.ints(2)]))
+    around = _Around(cos, sin, absent)
     first = x
     for index in range(_LAYERS):
         mixed = g.node("Mul", [x, g.scalar(float(tensors["resid_lambdas"][index]))])
         x = g.node("Add", [mixed, g.node("Mul", [first, g.scalar(float(tensors["x0_lambdas"][index]))])])
         name = f"transformer.h.{index}"
-        x = g.node("Add", [x, _attention(g, f"{name}.attn", tensors, _rms(g, x), rotary)])
+        x = g.node("Add", [x, _attention(g, f"{name}.attn", tensors, _rms(g, x), around)])
         inner = g.node("Relu", [g.linear(f"{name}.fc", _rms(g, x), tensors[f"{name}.mlp.c_fc.weight"])])
         squared = g.node("Mul", [inner, inner])
         x = g.node("Add", [x, g.linear(f"{name}.proj", squared, tensors[f"{name}.mlp.c_proj.weight"])])
-    hidden = _rms(g, x)
-    pooled = g.node("ReduceMean", [hidden], axes=[0], keepdims=1)
+    return _rms(g, x)
+
+
+def _classify(g: Graph, tensors: Mapping[str, FloatArray], mean: str) -> tuple[str, str]:
+    """Logits, and what they are made of, of the tokens' mean."""
     gain, shift = (g.constant(f"cls_norm.{part}", tensors[f"cls_norm.{part}"]) for part in ("weight", "bias"))
-    pooled = g.node("LayerNormalization", [pooled, gain, shift], axis=-1, epsilon=_LAYER_NORM_EPSILON)
+    pooled = g.node("LayerNormalization", [mean, gain, shift], axis=-1, epsilon=_LAYER_NORM_EPSILON)
     # The two last rows decide: they stay FP32.
     head = g.constant("cls_head.weight", tensors["cls_head.weight"].T)
     logits = g.node("Add", [g.node("MatMul", [pooled, head]), g.constant("cls_head.bias", tensors["cls_head.bias"])])
-    logits = g.node("Reshape", [logits, g.ints(2)])
-    outputs = {
-        g.rename(logits, "logits"): (2,),
-        g.rename(g.node("Reshape", [pooled, g.ints(_WIDTH)]), "pooled"): (_WIDTH,),
-        g.rename(hidden, "hidden"): ("tokens", _WIDTH),
-    }
-    return g.serialise("nanoguard", {"input_ids": (TensorProto.INT64, ("tokens",))}, outputs)
+    return logits, pooled
 
 
 def _rms(g: Graph, x: str) -> str:
@@ -65,12 +116,11 @@ def _rms(g: Graph, x: str) -> str:
     return g.node("Div", [x, g.node("Sqrt", [g.node("Add", [mean, g.scalar(_EPSILON)])])])
 
 
-def _rotary(g: Graph) -> tuple[str, str]:
+def _rotary(g: Graph, length: str) -> tuple[str, str]:
     """Cosines and sines [tokens, 1, head/2], rounded to bfloat16 as the package does."""
     half = np.arange(0, _HEAD_WIDTH, 2, dtype=np.float32) / np.float32(_HEAD_WIDTH)
     frequencies = np.array([1 / np.float32(math.pow(_ROTARY_BASE, float(e))) for e in half], dtype=np.float32)
     angles = np.outer(np.arange(_TOKENS, dtype=np.float32), frequencies)
-    length = g.node("Shape", ["input_ids"])
     names = []
     # math, not numpy: numpy's vector sine differs in the last bit between processors, and the file's hash is pinned.
     for name, function in (("cos", math.cos), ("sin", math.sin)):
@@ -87,30 +137,37 @@ def _to_bfloat16(values: FloatArray) -> FloatArray:
     return rounded.astype(np.uint32).view(np.float32)
 
 
-def _attention(g: Graph, name: str, tensors: Mapping[str, FloatArray], x: str, rotary: tuple[str, str]) -> str:
+def _attention(g: Graph, name: str, tensors: Mapping[str, FloatArray], x: str, around: _Around) -> str:
+    batch = around.batch
+    axes = len(batch)
     qkv = g.linear(
         f"{name}.qkv", x, np.concatenate([tensors[f"{name}.{part}.weight"] for part in ("c_q", "c_k", "c_v")])
     )
     query, key, value = (
-        g.node("Reshape", [part, g.ints(0, _HEADS, _HEAD_WIDTH)])
-        for part in g.nodes("Split", [qkv, g.ints(_WIDTH, _WIDTH, _WIDTH)], 3, axis=1)
+        g.node("Reshape", [part, g.ints(*batch, 0, _HEADS, _HEAD_WIDTH)])
+        for part in g.nodes("Split", [qkv, g.ints(_WIDTH, _WIDTH, _WIDTH)], 3, axis=axes + 1)
     )
-    query = g.node("Transpose", [_rms(g, _rotate(g, query, rotary))], perm=(1, 0, 2))
-    key = g.node("Transpose", [_rms(g, _rotate(g, key, rotary))], perm=(1, 2, 0))
-    value = g.node("Transpose", [value], perm=(1, 0, 2))
+
+    def order(*axis: int) -> tuple[int, ...]:
+        return (*batch, *(each + axes for each in axis))
+
+    query = g.node("Transpose", [_rms(g, _rotate(g, query, around))], perm=order(1, 0, 2))
+    key = g.node("Transpose", [_rms(g, _rotate(g, key, around))], perm=order(1, 2, 0))
+    value = g.node("Transpose", [value], perm=order(1, 0, 2))
     scores = g.node("Mul", [g.node("MatMul", [query, key]), g.scalar(1 / math.sqrt(_HEAD_WIDTH))])
+    scores = scores if around.absent is None else g.node("Add", [scores, around.absent])
     context = g.node("MatMul", [g.node("Softmax", [scores], axis=-1), value])
-    context = g.node("Reshape", [g.node("Transpose", [context], perm=(1, 0, 2)), g.ints(0, _WIDTH)])
+    context = g.node("Reshape", [g.node("Transpose", [context], perm=order(1, 0, 2)), g.ints(*batch, 0, _WIDTH)])
     return g.linear(f"{name}.proj", context, tensors[f"{name}.c_proj.weight"])
 
 
-def _rotate(g: Graph, x: str, rotary: tuple[str, str]) -> str:
+def _rotate(g: Graph, x: str, around: _Around) -> str:
     """Rotary positions (Su et al. 2021) over the halves of each head; the sign of the sine is the package's."""
-    cos, sin = rotary
-    a, b = g.nodes("Split", [x, g.ints(_HEAD_WIDTH // 2, _HEAD_WIDTH // 2)], 2, axis=2)
-    left = g.node("Add", [g.node("Mul", [a, cos]), g.node("Mul", [b, sin])])
-    right = g.node("Sub", [g.node("Mul", [b, cos]), g.node("Mul", [a, sin])])
-    return g.node("Concat", [left, right], axis=2)
+    axis = len(around.batch) + 2
+    a, b = g.nodes("Split", [x, g.ints(_HEAD_WIDTH // 2, _HEAD_WIDTH // 2)], 2, axis=axis)
+    left = g.node("Add", [g.node("Mul", [a, around.cos]), g.node("Mul", [b, around.sin])])
+    right = g.node("Sub", [g.node("Mul", [b, around.cos]), g.node("Mul", [a, around.sin])])
+    return g.node("Concat", [left, right], axis=axis)
 
 
 def convert_tokenizer(pickled: Path) -> bytes:

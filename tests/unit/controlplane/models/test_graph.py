@@ -5,8 +5,8 @@ from onnx import TensorProto
 from controlplane.models.convert.graph import Graph
 
 
-def _build(weight: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> bytes:
-    graph = Graph()
+def _build(weight: np.ndarray[tuple[int, ...], np.dtype[np.float32]], *, half: bool = False) -> bytes:
+    graph = Graph(half=half)
     y = graph.linear("layer", "x", weight, np.ones(len(weight), dtype=np.float32))
     return graph.serialise("test", {"x": (TensorProto.FLOAT, ("rows", 8))}, {graph.rename(y, "y"): ("rows", 3)})
 
@@ -16,6 +16,13 @@ def test_an_int8_product_is_near_the_exact_one() -> None:
     weight, x = (random.normal(size=(rows, 8)).astype(np.float32) for rows in (3, 5))
     session = onnxruntime.InferenceSession(_build(weight), providers=["CPUExecutionProvider"])
     np.testing.assert_allclose(session.run(None, {"x": x})[0], x @ weight.T + 1, atol=0.15)
+
+
+def test_a_half_precision_product_is_nearer() -> None:
+    random = np.random.default_rng(0)
+    weight, x = (random.normal(size=(rows, 8)).astype(np.float32) for rows in (3, 5))
+    session = onnxruntime.InferenceSession(_build(weight, half=True), providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, {"x": x})[0], x @ weight.T + 1, atol=0.01)
 
 
 def test_a_column_of_zeros_divides_by_nothing() -> None:
