@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from controlplane.compile.plans import OwnModel
-from controlplane.models.catalog import catalog
+from extproc.contract import Role
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+# What the gateway's own models are served as. A model of the user's own may have the name of the role that it serves.
+_TAKEN: Final = frozenset({*Role, "function_vllm"})
 # The only backend of the Triton that is installed with `archgw[local]`.
 _BACKEND: Final = "python"
+_KINDS: Final = ("KIND_CPU", "KIND_GPU", "KIND_AUTO")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +34,20 @@ class Unfit:
 
 @dataclass(frozen=True, slots=True)
 class _Signature:
-    """The tensors that the filter sends and expects: texts in, one number a text out."""
+    """The tensors that the filter sends and expects: texts in, and for each text a number, a text or a vector out."""
 
     inputs: tuple[str, ...]
     output: str
+    kind: str = "TYPE_FP32"
+    any_width: bool = False
 
 
 SIGNATURES: Final[Mapping[str, _Signature]] = {
+    "embed": _Signature(("TEXT",), "EMBEDDING", any_width=True),
+    "guard": _Signature(("TEXT",), "PROB"),
     "nli": _Signature(("PREMISE", "HYPOTHESIS"), "ENTAILMENT"),
     "toxicity": _Signature(("TEXT",), "PROB"),
+    "function": _Signature(("REQUEST",), "RESPONSE", kind="TYPE_STRING"),
 }
 
 
@@ -47,7 +55,7 @@ def inspect(role: str, name: str, repository: Path) -> OwnModel | Unfit:
     """The model `name` of `repository` for `role`, or what is wrong with it."""
     folder = repository / name
     path = folder / "config.pbtxt"
-    if name in catalog().roles:
+    if name in _TAKEN - {role}:
         return Unfit(f"the gateway serves a model {name} of its own", "give the folder another name")
     try:
         text = path.read_text(encoding="utf-8")
@@ -68,6 +76,7 @@ def inspect(role: str, name: str, repository: Path) -> OwnModel | Unfit:
         max_batch=max(1, config.max_batch_size),
         entries=tuple(each for each in _entries(folder) if each not in entry_points),
         entry_points=entry_points,
+        on_gpu=any(_kind(config, group.kind) == "KIND_GPU" for group in config.instance_group),
     )
 
 
@@ -109,23 +118,23 @@ def _faults(config: ModelConfig, name: str, folder: Path, signature: _Signature)
             f"expected the backend {_BACKEND}, found {found}",
             "the local Triton has no other; a model.py can run ONNX Runtime or PyTorch",
         )
-    kinds = config.DESCRIPTOR.file.message_types_by_name["ModelInstanceGroup"].enum_types_by_name["Kind"]
     for group in config.instance_group:
-        kind = kinds.values_by_number[group.kind].name
-        if kind not in {"KIND_CPU", "KIND_AUTO"}:
-            yield Unfit(f"expected KIND_CPU, found {kind}", "the models run on the CPU: archgw up --local -cpu")
+        kind = _kind(config, group.kind)
+        if kind not in _KINDS:
+            yield Unfit(f"expected {' or '.join(_KINDS)}, found {kind}", "a Python model computes on a CPU or a GPU")
     if config.model_transaction_policy.decoupled:
         yield Unfit("the model is decoupled: one request must have one answer", "remove model_transaction_policy")
     # Without batches of Triton's own, the number of texts is a dimension like any other.
-    dims = [1] if config.max_batch_size else [-1, 1]
-    inputs = [f"input {each} TYPE_STRING {dims}" for each in signature.inputs]
-    expected = "; ".join([*inputs, f"output {signature.output} TYPE_FP32 {dims}"])
+    texts = [] if config.max_batch_size else [-1]
+    wanted = [*texts, -1 if signature.any_width else 1]
+    inputs = [f"input {each} TYPE_STRING {[*texts, 1]}" for each in signature.inputs]
+    expected = "; ".join([*inputs, f"output {signature.output} {signature.kind} {wanted}"])
     found = "; ".join(
         [f"input {each.name} {_type(config, each.data_type)} {list(each.dims)}" for each in config.input]
         + [f"output {each.name} {_type(config, each.data_type)} {list(each.dims)}" for each in config.output]
     )
-    if not _serves(config, signature, dims):
-        yield Unfit(f"expected {expected}, found {found or 'no tensor'}", "one text in each row, one number a text")
+    if not _serves(config, signature, [*texts, 1], wanted):
+        yield Unfit(f"expected {expected}, found {found or 'no tensor'}", "one text in each row, one answer a text")
     if not _entry_points(config, folder):
         yield Unfit("there is no version beside it that Triton could import", f"put model.py into {folder / '1'}")
 
@@ -134,18 +143,25 @@ def _type(config: ModelConfig, number: int) -> str:
     return str(config.DESCRIPTOR.file.enum_types_by_name["DataType"].values_by_number[number].name)
 
 
-def _serves(config: ModelConfig, signature: _Signature, dims: list[int]) -> bool:
+def _kind(config: ModelConfig, number: int) -> str:
+    kinds = config.DESCRIPTOR.file.message_types_by_name["ModelInstanceGroup"].enum_types_by_name["Kind"]
+    return str(kinds.values_by_number[number].name)
+
+
+def _serves(config: ModelConfig, signature: _Signature, texts: list[int], wanted: list[int]) -> bool:
     """A dimension of -1 takes any number."""
     inputs = {each.name: (_type(config, each.data_type), list(each.dims)) for each in config.input}
     outputs = {each.name: (_type(config, each.data_type), list(each.dims)) for each in config.output}
     return (
         set(inputs) == set(signature.inputs)
-        and all(kind == "TYPE_STRING" and _fits(found, dims) for kind, found in inputs.values())
+        and all(kind == "TYPE_STRING" and _fits(found, texts) for kind, found in inputs.values())
         and signature.output in outputs
-        and outputs[signature.output][0] == "TYPE_FP32"
-        and _fits(outputs[signature.output][1], dims)
+        and outputs[signature.output][0] == signature.kind
+        and _fits(outputs[signature.output][1], wanted)
     )
 
 
 def _fits(found: list[int], wanted: list[int]) -> bool:
-    return len(found) == len(wanted) and all(each in {-1, want} for each, want in zip(found, wanted, strict=True))
+    return len(found) == len(wanted) and all(
+        -1 in {each, want} or each == want for each, want in zip(found, wanted, strict=True)
+    )

@@ -71,8 +71,8 @@ def test_a_model_with_the_tensors_of_its_role_serves_it(write: Path, text: str, 
         ("max_batch_size: 16", "model_transaction_policy { decoupled: true }", "the model is decoupled"),
         (
             "max_batch_size: 16",
-            "max_batch_size: 16\ninstance_group [ { kind: KIND_GPU } ]",
-            "expected KIND_CPU",
+            "max_batch_size: 16\ninstance_group [ { kind: KIND_MODEL } ]",
+            "expected KIND_CPU or KIND_GPU or KIND_AUTO, found KIND_MODEL",
         ),
     ],
 )
@@ -81,6 +81,40 @@ def test_any_other_is_refused_with_what_was_expected_and_found(write: Path, old:
     assert isinstance(unfit, Unfit)
     assert words in unfit.message
     assert str(write / "toxic" / "config.pbtxt") in unfit.message
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "kind", "dims"),
+    [
+        ("guard", "PROB", "TYPE_FP32", "[ 1 ]"),
+        ("embed", "EMBEDDING", "TYPE_FP32", "[ 1024 ]"),
+        ("embed", "EMBEDDING", "TYPE_FP32", "[ -1 ]"),
+        ("function", "RESPONSE", "TYPE_STRING", "[ 1 ]"),
+    ],
+)
+def test_a_model_of_ones_own_may_take_the_place_of_the_gateways(
+    write: Path, role: str, name: str, kind: str, dims: str
+) -> None:
+    text = GOOD.replace('"PROB" data_type: TYPE_FP32 dims: [ 1 ]', f'"{name}" data_type: {kind} dims: {dims}')
+    text = text.replace('"TEXT"', '"REQUEST"') if role == "function" else text
+    (write / "toxic" / "config.pbtxt").write_text(text)
+    assert isinstance(inspect(role, "toxic", write), OwnModel)
+    unfit = inspect("nli", "toxic", write)
+    assert isinstance(unfit, Unfit)
+
+
+@pytest.mark.parametrize("name", ["guard", "embed", "nli", "chat", "function_vllm"])
+def test_a_model_of_ones_own_cannot_have_the_name_of_one_of_the_gateways(write: Path, name: str) -> None:
+    unfit = inspect("toxicity", name, write)
+    assert isinstance(unfit, Unfit)
+    assert "another name" in str(unfit.hint)
+
+
+@pytest.mark.parametrize("kind", ["KIND_CPU", "KIND_GPU"])
+def test_a_model_may_ask_for_a_gpu_and_that_is_known(write: Path, kind: str) -> None:
+    model = judged(write, GOOD + f"instance_group [ {{ kind: {kind} }} ]\n")
+    assert isinstance(model, OwnModel)
+    assert model.on_gpu == (kind == "KIND_GPU")
 
 
 def test_a_model_has_a_version(write: Path) -> None:
