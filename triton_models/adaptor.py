@@ -6,17 +6,27 @@ It runs only inside Triton's stub process, the one place where triton_python_bac
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb  # type: ignore[import-not-found]
 
-from triton_models.errors import RequestError
+from triton_models.errors import Cancelled, RequestError
 
 Array = npt.NDArray[np.float32] | npt.NDArray[np.object_]
+Item = TypeVar("Item")
+
+# The output that every model has besides its own: the nanoseconds that it computed for the request, in each row.
+COMPUTE: Final = "COMPUTE_NS"
+
+
+def gpu(args: dict[str, str]) -> int | None:
+    """The GPU that Triton placed this instance on; None: the CPU."""
+    return int(args["model_instance_device_id"]) if args["model_instance_kind"] == "GPU" else None
 
 
 class Parameters:
@@ -24,6 +34,10 @@ class Parameters:
 
     def __init__(self, model_config: str) -> None:
         self._values = {key: value["string_value"] for key, value in json.loads(model_config)["parameters"].items()}
+
+    def text(self, name: str, default: str) -> str:
+        """A text, `default` where config.pbtxt has none."""
+        return str(self._values.get(name, default))
 
     def directory(self, name: str) -> Path:
         """A folder of the model cache."""
@@ -45,10 +59,45 @@ def texts(request: Any, name: str) -> list[str]:
 
 def answer(request: Any, output: str, compute: Callable[[Any], Array]) -> Any:
     """One InferenceResponse with the tensor `output`, or with the error that `compute` raised."""
+    started = time.perf_counter_ns()
     try:
-        return pb.InferenceResponse([pb.Tensor(output, compute(request))])
+        return _response(output, compute(request), started)
     except Exception as fault:  # noqa: BLE001 - the edge: a request's fault is its answer, its neighbours live
         return failure(fault)
+
+
+def answer_together(
+    requests: Sequence[Any],
+    read: Callable[[Any], list[Item]],
+    output: str,
+    compute: Callable[[list[Item], Callable[[], bool]], Array],
+) -> list[Any]:
+    """One InferenceResponse a request; `compute` is called once, with what `read` found in all of them.
+
+    Nothing is computed for a caller who gave up, and `compute` may ask whether all have. The compute time of each is
+    that of the whole.
+    """
+    started = time.perf_counter_ns()
+    try:
+        parts = [None if request.is_cancelled() else read(request) for request in requests]
+        items = [item for part in parts if part is not None for item in part]
+        values = compute(items, lambda: all(request.is_cancelled() for request in requests))
+    except Exception as fault:  # noqa: BLE001 - the edge, as above
+        return [failure(fault) for _ in requests]
+    responses = []
+    taken = 0
+    for part in parts:
+        if part is None:
+            responses.append(failure(Cancelled("the caller no longer waits")))
+        else:
+            responses.append(_response(output, values[taken : taken + len(part)], started))
+            taken += len(part)
+    return responses
+
+
+def _response(output: str, values: Array, started: int) -> Any:
+    spent = np.full((len(values), 1), time.perf_counter_ns() - started, dtype=np.int64)
+    return pb.InferenceResponse([pb.Tensor(output, values), pb.Tensor(COMPUTE, spent)])
 
 
 def failure(fault: Exception) -> Any:

@@ -3,7 +3,12 @@
 <name>/config.pbtxt
 <name>/1/model.py                  what Triton imports: entry.py.j2, which imports the role's own model.py
 <name>/1/triton_models/...         all that it needs, under the same names as in the source tree; Triton puts "1" on the
-path The weights stay in the model cache; config.pbtxt names their folders.
+path
+
+The weights stay in the model cache; config.pbtxt names their folders. A model that asks vLLM has one behind it:
+
+<behind>/config.pbtxt
+<behind>/1/model.json              what Triton's vLLM backend gives vLLM
 
 A model of the user's own is linked, entry by entry, but for the file that Triton imports: own_entry.py.j2 stands for
 that one.
@@ -18,15 +23,31 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from controlplane.assets import asset
-from controlplane.compile.plans import ModelInstance, ModelPlan
+from controlplane.compile.plans import Device, ModelInstance, ModelPlan
 from controlplane.errors import ModelError
 from controlplane.models import cache
-from controlplane.models.catalog import catalog
+from controlplane.models.catalog import Artefact, catalog
 
 # Besides the role's own folder: what its modules import.
 _SHARED = ("__init__.py", "adaptor.py", "errors.py")
-_BORROWED: Mapping[str, tuple[str, ...]] = {"guard": ("embed/__init__.py", "embed/encoder.py")}
+_ENCODER = ("batches.py", "onnx.py")
+_CLASSIFIER = ("batches.py", "labels.py", "sequence.py")
+_BORROWED: Mapping[str, tuple[str, ...]] = {
+    "embed": _ENCODER,
+    "guard": (*_ENCODER, *_CLASSIFIER, "embed/__init__.py", "embed/encoder.py", "embed/together.py"),
+    "nli": _CLASSIFIER,
+    "function": ("llama.py",),
+    "chat": ("llama.py",),
+}
 _TRAVELLING = {".py", ".json"}
+# The parameters that hold the folders of a role made of several artefacts; of one, it is `model`.
+_PARTS: Mapping[int, tuple[str, ...]] = {1: ("model",), 2: ("encoder", "classifier")}
+# Roles whose models cut a text at the tokens that their artefact reads.
+_READERS = frozenset({"embed", "guard", "nli"})
+# Each waits for one answer at a time, and vLLM answers all that are asked at once.
+_FRONTS = 8
+# Of the default encoder.
+_WIDTH = 384
 
 
 def render_repository(plan: ModelPlan) -> Mapping[str, str]:
@@ -36,7 +57,7 @@ def render_repository(plan: ModelPlan) -> Mapping[str, str]:
     """
     files: dict[str, str] = {}
     for instance in plan.models:
-        files.update({f"{instance.name}/{path}": text for path, text in _model(instance).items()})
+        files.update(_model(instance))
     for own in plan.own:
         for path in own.entry_points:
             files[f"{own.name}/{path}"] = _template("own_entry.py.j2").render(path=str(own.folder / path))
@@ -49,27 +70,86 @@ def link_own(plan: ModelPlan) -> Mapping[str, Path]:
 
 
 def _model(instance: ModelInstance) -> dict[str, str]:
-    known = catalog()
-    if instance.role not in known.roles:
-        raise ModelError(f"no model serves the role {instance.role!r}; there are: {', '.join(known.roles)}")
+    artefacts = _artefacts(instance)
     root = asset("triton_models")
     own = sorted(path for path in (root / instance.role).iterdir() if path.suffix in _TRAVELLING)
-    wanted = [*_SHARED, *_BORROWED.get(instance.role, ()), *(f"{instance.role}/{path.name}" for path in own)]
+    shared = dict.fromkeys((*_SHARED, *_BORROWED[instance.role]))
+    wanted = [*shared, *(f"{instance.role}/{path.name}" for path in own)]
     files = {f"1/triton_models/{path}": (root / path).read_text(encoding="utf-8") for path in wanted}
-    files["config.pbtxt"] = _config(instance)
+    files["config.pbtxt"] = _config(instance, artefacts)
     files["1/model.py"] = _template("entry.py.j2").render(role=instance.role)
-    return files
+    return {f"{instance.name}/{path}": text for path, text in files.items()} | _behind(instance, artefacts)
 
 
-def _config(instance: ModelInstance) -> str:
+def _artefacts(instance: ModelInstance) -> dict[str, Artefact]:
     known = catalog()
-    folders = {name: str(cache.folder(name, known.artefacts[name])) for name in known.roles[instance.role]}
+    names = known.made_of(instance.role, instance.artefact, gpu=instance.device is Device.GPU)
+    if not names:
+        raise ModelError(f"no model serves the role {instance.role!r}; there are: {', '.join(known.roles)}")
+    return {name: known.artefacts[name] for name in names}
+
+
+def _config(instance: ModelInstance, artefacts: Mapping[str, Artefact]) -> str:
+    first = next(iter(artefacts.values()))
+    settings = _settings(instance, first) if len(artefacts) == 1 else {}
+    on_gpu = instance.device is Device.GPU and instance.behind is None
+    delay = instance.max_queue_delay_us
+    if instance.max_batch_size < 2:
+        delay = None
+    elif delay is None and on_gpu:
+        delay = 0  # what came in while the GPU was busy goes together; nothing waits for more
     return _template(f"{instance.role}/config.pbtxt.j2").render(
         name=instance.name,
-        instances=instance.instances,
+        kind="KIND_GPU" if on_gpu else "KIND_CPU",
+        instances=instance.instances if instance.behind is None else max(_FRONTS, instance.instances),
         max_batch_size=instance.max_batch_size,
-        parameters=[*folders.items(), *instance.parameters],
+        max_queue_delay_us=delay,
+        width=settings.get("width", _WIDTH),
+        parameters=[
+            ("engine", first.engine),
+            *(_computes(instance, artefacts) if instance.behind is None else [("vllm", instance.behind)]),
+            *settings.items(),
+            *instance.parameters,
+        ],
     )
+
+
+def _computes(instance: ModelInstance, artefacts: Mapping[str, Artefact]) -> list[tuple[str, str]]:
+    folders = [str(cache.folder(name, artefact)) for name, artefact in artefacts.items()]
+    return [*zip(_PARTS[len(folders)], folders, strict=True), ("threads", str(instance.threads))]
+
+
+def _settings(instance: ModelInstance, artefact: Artefact) -> Mapping[str, str]:
+    if instance.behind is not None:
+        return {}  # they are vLLM's
+    most = {"max_tokens": str(artefact.max_tokens)} if instance.role in _READERS and artefact.max_tokens else {}
+    return {**most, **artefact.settings}
+
+
+def _behind(instance: ModelInstance, artefacts: Mapping[str, Artefact]) -> dict[str, str]:
+    """The model of Triton's vLLM backend that `instance` asks: what it is told is the catalogue's."""
+    if instance.behind is None:
+        return {}
+    ((name, artefact),) = artefacts.items()
+    engine = {
+        "model": str(cache.folder(name, artefact)),
+        # Prompts do not belong in logs.
+        "disable_log_requests": True,
+        **({"max_model_len": artefact.max_tokens} if artefact.max_tokens else {}),
+        **{key: _typed(value) for key, value in artefact.settings.items()},
+    }
+    return {
+        f"{instance.behind}/config.pbtxt": _template("function/vllm.pbtxt.j2").render(name=instance.behind),
+        f"{instance.behind}/1/model.json": json.dumps(engine, indent=2) + "\n",
+    }
+
+
+def _typed(value: str) -> object:
+    """`0.5` is a number and `true` a truth value to vLLM; the catalogue's settings are texts."""
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value
 
 
 def _template(name: str) -> Template:

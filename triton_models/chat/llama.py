@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import xllamacpp  # type: ignore[import-untyped]
-
 from triton_models.chat.completions import Completion, Whole, chunk, error
+from triton_models.llama import open_server
 
 Send = Callable[[str], None]
 
@@ -19,21 +17,7 @@ class Llama:
     """A GGUF model with `slots` conversations at once, `context` tokens of prompts and answers between them."""
 
     def __init__(self, model: Path, *, threads: int, slots: int, context: int) -> None:
-        parameters = xllamacpp.CommonParams()
-        parameters.model.path = str(model)
-        parameters.n_ctx = context
-        parameters.kv_unified = True  # one conversation may use what the others leave
-        parameters.n_parallel = slots
-        parameters.cpuparams.n_threads = threads
-        parameters.cpuparams_batch.n_threads = threads
-        parameters.cache_ram_mib = 0  # keeps finished prompts in memory, up to 8 GiB by default
-        parameters.verbosity = 0  # its log holds prompts
-        # llama.cpp also opens an HTTP server on a free loopback port, and it cannot be told not to. Nobody knows its
-        # key.
-        parameters.api_keys = [secrets.token_hex(32)]
-        parameters.ui = False
-        parameters.endpoint_slots = False
-        self._server = xllamacpp.Server(parameters)
+        self._server = open_server(model, threads=threads, slots=slots, context=context)
 
     def complete(self, request: Completion, send: Send, cancelled: Callable[[], bool]) -> None:
         """Sends the answer as JSON texts: chunks when asked to stream, else one. Stops when `cancelled`, which it asks

@@ -14,6 +14,7 @@ from triton_models.adaptor import Parameters, bytes_tensor, failure, texts
 from triton_models.chat.completions import error, parse
 from triton_models.chat.llama import Llama
 from triton_models.errors import RequestError
+from triton_models.llama import gguf
 
 
 class TritonPythonModel:
@@ -25,7 +26,7 @@ class TritonPythonModel:
         slots = parameters.integer("slots", 2)
         self._limit = parameters.integer("max_tokens", 1024)
         self._llama = Llama(
-            parameters.directory("smollm2") / "model.gguf",
+            gguf(parameters.directory("model")),
             threads=parameters.integer("threads", 1),
             slots=slots,
             context=parameters.integer("context", 4096),

@@ -1,13 +1,15 @@
-"""Triton's model `embed`: TEXT -> EMBEDDING [384], L2-normalised. A text over 256 tokens is cut there."""
+"""Triton's model `embed`: TEXT -> EMBEDDING [width], L2-normalised. A text over the model's limit is cut there."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from triton_models.adaptor import Array, Parameters, answer, texts
-from triton_models.embed.encoder import Encoder
+from triton_models.adaptor import Array, Parameters, answer, answer_together, gpu, texts
+from triton_models.embed.encoder import Encoder, Form
+from triton_models.embed.together import BatchEncoder
 
 
 class TritonPythonModel:
@@ -16,10 +18,21 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Loads the encoder."""
         parameters = Parameters(args["model_config"])
-        self._encoder = Encoder(parameters.directory("minilm"), parameters.integer("threads", 1))
+        directory, threads = parameters.directory("model"), parameters.integer("threads", 1)
+        usual = Form()
+        form = Form(
+            parameters.text("pooling", usual.pooling),
+            parameters.integer("width", usual.width),
+            parameters.integer("max_tokens", usual.max_tokens),
+        )
+        device = gpu(args)
+        self._together = BatchEncoder(directory, threads, form, device) if device is not None else None
+        self._encoder = self._together or Encoder(directory, threads, form)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """One response a request."""
+        """One response a request; on a GPU, what Triton hands over together is read together."""
+        if self._together is not None:
+            return answer_together(requests, partial(texts, name="TEXT"), "EMBEDDING", self._together.encode_all)
         return [answer(request, "EMBEDDING", self._embed) for request in requests]
 
     def _embed(self, request: Any) -> Array:

@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from triton_models.errors import RequestError
 from triton_models.function.arguments import conform, without, without_unsaid_dates
-from triton_models.function.conversation import Turn, compose, parameter_names
+from triton_models.function.conversation import compose, parameter_names
 from triton_models.function.evidence import Evidence
 from triton_models.function.lists import Call, expanded
 from triton_models.function.needle import Answer
 from triton_models.function.parts import sentences, unused
 from triton_models.function.repair import repaired
+from triton_models.function.request import parse
 
 # From this confidence on, in its least certain part, an answer sentence by sentence is taken for the better one.
 _CERTAIN = 0.15
@@ -51,7 +51,7 @@ class Caller:
 
     def reply(self, request: str) -> str:
         """Raises RequestError, written for the caller, when the request is not what the contract says."""
-        tools, turns = _parse(request)
+        tools, turns = parse(request)
         if not tools:
             return json.dumps({"tool_calls": []})
         schemas = {tool["name"]: tool["parameters"] for tool in tools}
@@ -140,33 +140,3 @@ class _Reader:
             key not in arguments for name, arguments in calls for key in self._schemas[name].get("required") or []
         )
         return _Attempt(tuple(calls), confidence, unused(evidence, [arguments for _, arguments in calls]) + missing)
-
-
-def _parse(request: str) -> tuple[list[dict[str, Any]], list[Turn]]:
-    try:
-        document = json.loads(request)
-    except json.JSONDecodeError as error:
-        raise RequestError(f"REQUEST is not JSON: {error}") from error
-    if not isinstance(document, Mapping):
-        raise RequestError('REQUEST must be an object {"messages": [...], "tools": [...]}')
-    messages, tools = document.get("messages", []), document.get("tools")
-    if not isinstance(messages, list) or not isinstance(tools, list):
-        raise RequestError('"messages" and "tools" of REQUEST must be lists')
-    return [_tool(tool) for tool in tools], [_turn(message) for message in messages]
-
-
-def _tool(tool: Any) -> dict[str, Any]:
-    function = tool.get("function") if isinstance(tool, Mapping) else None
-    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-        raise RequestError('a tool of REQUEST must be {"type": "function", "function": {"name", ...}}')
-    parameters = function.get("parameters") or {"type": "object", "properties": {}}
-    if not isinstance(parameters, Mapping):
-        raise RequestError(f"the parameters of the tool {function['name']!r} must be a JSON Schema object")
-    return {"name": function["name"], "description": str(function.get("description") or ""), "parameters": parameters}
-
-
-def _turn(message: Any) -> Turn:
-    if not isinstance(message, Mapping):
-        raise RequestError("a message of REQUEST must be an object")
-    content = message.get("content")
-    return Turn(str(message.get("role")), content if isinstance(content, str) else "")

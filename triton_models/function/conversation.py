@@ -44,7 +44,7 @@ def compose(turns: Sequence[Turn], parameters: Iterable[str]) -> str:
         spoken.pop()
         while spoken and spoken[-1].role != "user":
             spoken.pop()
-    return _shorten("\n".join(reversed(lines)))
+    return shorten("\n".join(reversed(lines)))
 
 
 def _asked(turn: Turn, names: Sequence[str]) -> tuple[str, ...]:
@@ -59,7 +59,8 @@ def _names(text: str, name: str) -> bool:
     return re.search(rf"(?<!\w){spelled}(?!\w)", text, re.IGNORECASE) is not None
 
 
-def _shorten(text: str) -> str:
+def shorten(text: str) -> str:
+    """`text`, or its two ends where it is over the limit."""
     if len(text) <= MAX_CHARACTERS:
         return text
     half = (MAX_CHARACTERS - len(_GAP)) // 2

@@ -2,26 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from triton_models.adaptor import Array, Parameters, answer, bytes_tensor, texts
-from triton_models.function.caller import Caller
-from triton_models.function.needle import Engines
+
+Reply = Callable[[str, Callable[[], bool]], str]
 
 
 class TritonPythonModel:
     """The shape that Triton's Python backend asks for."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Verifies and loads Needle."""
+        """Loads the engine that config.pbtxt names, and imports what that one needs."""
         parameters = Parameters(args["model_config"])
-        engines = Engines(parameters.directory("needle"), parameters.integer("engines", 3))
-        self._caller = Caller(engines, parameters.integer("max_new_tokens", 512))
+        load = {"libneedle3": _needle, "llama.cpp": _gguf, "vllm": _vllm}
+        self._reply = load[parameters.text("engine", "libneedle3")](parameters)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response a request."""
         return [answer(request, "RESPONSE", self._call) for request in requests]
 
     def _call(self, request: Any) -> Array:
-        replies = [self._caller.reply(text) for text in texts(request, "REQUEST")]
+        replies = [self._reply(text, request.is_cancelled) for text in texts(request, "REQUEST")]
         return bytes_tensor(replies, (len(replies), 1))
+
+
+def _needle(parameters: Parameters) -> Reply:
+    from triton_models.function.caller import Caller  # noqa: PLC0415
+    from triton_models.function.needle import Engines  # noqa: PLC0415
+
+    engines = Engines(parameters.directory("model"), parameters.integer("engines", 3))
+    caller = Caller(engines, parameters.integer("max_new_tokens", 512))
+    return lambda text, _: caller.reply(text)
+
+
+def _gguf(parameters: Parameters) -> Reply:
+    from triton_models.function.arch import ArchCaller  # noqa: PLC0415
+    from triton_models.function.gguf import Gguf  # noqa: PLC0415
+
+    engine = Gguf(
+        parameters.directory("model"),
+        threads=parameters.integer("threads", 1),
+        context=parameters.integer("context", 8192),
+        max_new_tokens=parameters.integer("max_new_tokens", 512),
+    )
+    return ArchCaller(engine.complete).reply
+
+
+def _vllm(parameters: Parameters) -> Reply:
+    from triton_models.function.arch import ArchCaller  # noqa: PLC0415
+    from triton_models.function.vllm import Vllm  # noqa: PLC0415
+
+    engine = Vllm(parameters.text("vllm", ""), max_new_tokens=parameters.integer("max_new_tokens", 512))
+    return ArchCaller(engine.complete, engine.check).reply

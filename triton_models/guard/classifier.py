@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from triton_models.embed.encoder import FloatArray, open_session
+from triton_models.onnx import FloatArray, open_session
 
 MAX_TOKENS = 512  # with the leading token
 WIDTH = 512
@@ -28,8 +28,8 @@ class Judgement:
 class Classifier:
     """Prompt-injection logits, one text at a time and unpadded: its attention sees padding as text."""
 
-    def __init__(self, directory: Path, threads: int = 1) -> None:
-        self._session = open_session(directory, threads)
+    def __init__(self, directory: Path, threads: int = 1, gpu: int | None = None) -> None:
+        self._session = open_session(directory, threads, gpu)
         self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
         bos = self._tokenizer.token_to_id(_BOS_TOKEN)
         if bos is None:
@@ -43,7 +43,9 @@ class Classifier:
 
     def judge(self, text: str) -> Judgement:
         """What lies behind 511 tokens is not read."""
-        ids = [self._bos, *self._tokenizer.encode(text, add_special_tokens=False).ids][:MAX_TOKENS]
-        inputs = {"input_ids": np.array(ids, dtype=np.int64)}
+        inputs = {"input_ids": np.array(self._ids(text), dtype=np.int64)}
         logits, pooled, hidden = self._session.run(["logits", "pooled", "hidden"], inputs)
         return Judgement(float(logits[1]) - float(logits[0]), pooled, hidden)
+
+    def _ids(self, text: str) -> list[int]:
+        return [self._bos, *self._tokenizer.encode(text, add_special_tokens=False).ids][:MAX_TOKENS]

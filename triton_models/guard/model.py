@@ -5,32 +5,54 @@ Texts of any length are read whole.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from triton_models.adaptor import Array, Parameters, answer, texts
+from triton_models.adaptor import Array, Parameters, answer, answer_together, gpu, texts
 from triton_models.guard.detector import Detector
+from triton_models.guard.sequence import SequenceGuard
+from triton_models.guard.together import BatchDetector
+
+Guard = Detector | BatchDetector | SequenceGuard
 
 
 class TritonPythonModel:
     """The shape that Triton's Python backend asks for."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Loads both models and the head that lies beside this file."""
+        """Loads the models; for the default guard also the head that lies beside this file."""
         parameters = Parameters(args["model_config"])
-        self._detector = Detector.load(
-            parameters.directory("minilm"),
-            parameters.directory("nanoguard"),
-            Path(__file__).with_name("head.json"),
-            parameters.integer("threads", 1),
-        )
+        threads, device = parameters.integer("threads", 1), gpu(args)
+        if parameters.text("engine", "onnxruntime") == "transformers":
+            directory, most = parameters.directory("model"), parameters.integer("max_tokens", 512)
+            self._guard: Guard = SequenceGuard(directory, parameters.text("positive_labels", ""), most, threads, device)
+            return
+        folders = (parameters.directory("encoder"), parameters.directory("classifier"))
+        head = Path(__file__).with_name("head.json")
+        if device is None:
+            self._guard = Detector.load(*folders, head, threads)
+        else:
+            self._guard = BatchDetector.load(*folders, head, threads, device)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """One response a request. A request whose caller gave up stops between two windows."""
-        return [answer(request, "PROB", self._judge) for request in requests]
+        """One response a request. A request whose caller gave up stops between two windows, or batches of them."""
+        guard = self._guard
+        if isinstance(guard, Detector):
+            return [answer(request, "PROB", partial(_judge, guard)) for request in requests]
+        return answer_together(requests, partial(texts, name="TEXT"), "PROB", partial(_judge_all, guard))
 
-    def _judge(self, request: Any) -> Array:
-        judged = [self._detector.probability(text, request.is_cancelled) for text in texts(request, "TEXT")]
-        return np.array(judged, dtype=np.float32).reshape(-1, 1)
+
+def _judge(guard: Detector, request: Any) -> Array:
+    return _column([guard.probability(text, request.is_cancelled) for text in texts(request, "TEXT")])
+
+
+def _judge_all(guard: BatchDetector | SequenceGuard, found: list[str], cancelled: Callable[[], bool]) -> Array:
+    return _column(guard.probabilities(found, cancelled))
+
+
+def _column(probabilities: list[float]) -> Array:
+    return np.array(probabilities, dtype=np.float32).reshape(-1, 1)

@@ -6,11 +6,12 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from triton_models.embed.encoder import Encoder, FloatArray
+from triton_models.embed.encoder import Encoder
 from triton_models.errors import Cancelled
 from triton_models.guard.classifier import Classifier, Judgement
 from triton_models.guard.detector import CLOSE_WINDOW, OVERLAP, WINDOW, Detector
 from triton_models.guard.head import Head
+from triton_models.onnx import FloatArray
 
 NOTHING = np.zeros(1, dtype=np.float32)
 

@@ -1,25 +1,77 @@
+import dataclasses
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from controlplane.compile.plans import ModelInstance, ModelPlan, OwnModel, TritonPorts
+from controlplane.compile.plans import Device, ModelInstance, ModelPlan, OwnModel, TritonPorts
 from controlplane.errors import ModelError
+from controlplane.models import cache
+from controlplane.models.catalog import catalog
 from controlplane.models.repository import link_own, render_repository
 
 PORTS = TritonPorts(1, 2, 3)
-ROLES = ("embed", "guard", "function", "chat")
+GOLDEN = Path(__file__).with_name("golden")
+CPU, GPU = Device.CPU, Device.GPU
+# What is rendered for each role on each device, and for each engine. Files of GOLDEN have these names.
+INSTANCES = {
+    "embed-cpu": ModelInstance("embed", "embed", 2, 64, threads=2),
+    "embed-cpu-delayed": ModelInstance("embed", "embed", 1, 16, max_queue_delay_us=500),
+    "embed-gpu": ModelInstance("embed", "embed", 1, 64, device=GPU),
+    "embed-bge-cpu": ModelInstance("embed", "embed", 1, 64, "bge-large-en-v1.5"),
+    "embed-bge-gpu": ModelInstance("embed", "embed", 1, 64, "bge-large-en-v1.5", GPU, max_queue_delay_us=500),
+    "guard-cpu": ModelInstance("guard", "guard", 2, 64),
+    "guard-gpu": ModelInstance("guard", "guard", 1, 64, device=GPU),
+    "guard-arch-cpu": ModelInstance("guard", "guard", 1, 64, "Arch-Guard"),
+    "guard-arch-gpu": ModelInstance("guard", "guard", 1, 64, "Arch-Guard", GPU),
+    "nli-cpu": ModelInstance("nli", "nli", 1, 64, "bart-large-mnli"),
+    "nli-gpu": ModelInstance("nli", "nli", 1, 64, "bart-large-mnli", GPU),
+    "function-cpu": ModelInstance("function", "function", 1, 1),
+    "function-arch-cpu": ModelInstance("function", "function", 1, 1, "Arch-Function-3B.gguf", threads=4),
+    "function-arch-gpu": ModelInstance("function", "function", 1, 1, "Arch-Function-3B", GPU, behind="function_vllm"),
+    "chat-cpu": ModelInstance("chat", "chat", 1, 0),
+}
+
+
+@pytest.fixture
+def folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model cache at one place on every machine, whatever the files in it are."""
+    monkeypatch.setattr(cache, "folder", lambda name, _: Path("/models", name))
 
 
 def _plan(*models: ModelInstance) -> ModelPlan:
     return ModelPlan(PORTS, models)
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_a_model_imports_nothing_outside_its_own_folder(role: str, tmp_path: Path) -> None:
-    for path, text in render_repository(_plan(ModelInstance(role, "m", 1, 8))).items():
+@pytest.mark.usefixtures("folders")
+@pytest.mark.parametrize("name", INSTANCES)
+def test_what_triton_is_told_of_each_model(name: str) -> None:
+    files = render_repository(_plan(INSTANCES[name]))
+    told = {path: text for path, text in files.items() if not path.endswith(".py") and "triton_models" not in path}
+    text = "".join(f"# {path}\n{text}" for path, text in sorted(told.items()))
+    golden = GOLDEN / f"{name}.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(text)
+    assert text == golden.read_text()
+
+
+@pytest.mark.usefixtures("folders")
+def test_every_configuration_is_one_that_triton_reads() -> None:
+    for instance in INSTANCES.values():
+        for path, text in render_repository(_plan(instance)).items():
+            if path.endswith("config.pbtxt"):
+                assert text_format.Parse(text, ModelConfig()).name == path.partition("/")[0]
+
+
+@pytest.mark.parametrize("name", ["embed-cpu", "guard-cpu", "nli-cpu", "function-cpu", "chat-cpu"])
+def test_a_model_imports_nothing_outside_its_own_folder(name: str, tmp_path: Path) -> None:
+    instance = dataclasses.replace(INSTANCES[name], name="m")
+    for path, text in render_repository(_plan(instance)).items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
     # A stand-in for the module that only Triton's stub has; then what the stub does: "1" on the path, model imported.
@@ -38,14 +90,15 @@ model.TritonPythonModel
 
 def test_names_numbers_and_paths_reach_the_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ARCHGW_CACHE_DIR", str(tmp_path / 'a "b" \\c'))
-    instance = ModelInstance("guard", "my-guard", 2, 16, (("threads", "4"),))
+    instance = ModelInstance("guard", "my-guard", 2, 16, threads=4, parameters=(("slots", "3"),))
     text = render_repository(_plan(instance))["my-guard/config.pbtxt"]
     assert 'name: "my-guard"' in text
     assert "max_batch_size: 16" in text
     assert "count: 2" in text
     assert 'key: "threads" value { string_value: "4" }' in text
     assert json.dumps(str(tmp_path / 'a "b" \\c'))[1:-1] in text
-    assert 'key: "nanoguard"' in text
+    assert 'key: "slots" value { string_value: "3" }' in text
+    assert "/nanoguard-" in text
 
 
 def test_the_chat_model_is_decoupled() -> None:
@@ -55,9 +108,18 @@ def test_the_chat_model_is_decoupled() -> None:
 
 
 @pytest.mark.parametrize("role", ["embed", "guard", "function"])
-def test_requests_are_never_put_into_one_batch(role: str) -> None:
+def test_on_a_cpu_requests_are_put_into_one_batch_only_where_asked_for(role: str) -> None:
     # A short text would wait for the long one of somebody else.
     assert "dynamic_batching" not in render_repository(_plan(ModelInstance(role, "m", 1, 64)))["m/config.pbtxt"]
+    held = ModelInstance(role, "m", 1, 64, max_queue_delay_us=250)
+    assert "max_queue_delay_microseconds: 250" in render_repository(_plan(held))["m/config.pbtxt"]
+
+
+def test_a_model_on_a_gpu_reads_the_form_that_is_made_for_it() -> None:
+    forms = catalog().made_of("guard", None, gpu=True)
+    text = render_repository(_plan(ModelInstance("guard", "m", 1, 64, device=GPU)))["m/config.pbtxt"]
+    assert forms != catalog().made_of("guard", None, gpu=False)
+    assert all(f"/{name}-" in text for name in forms)
 
 
 def test_a_role_that_no_model_serves_is_refused() -> None:

@@ -1,0 +1,1 @@
+"""Does a text entail another?"""

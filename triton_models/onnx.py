@@ -1,0 +1,50 @@
+"""ONNX graphs in a model's folder, on the CPU or on a GPU. Used by the models that onnxruntime runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime  # type: ignore[import-untyped]
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def open_session(directory: Path, threads: int, gpu: int | None = None) -> onnxruntime.InferenceSession:
+    """The folder's one ONNX graph, on the CPU with so many threads, or on a GPU.
+
+    RuntimeError where the installed onnxruntime cannot use the GPU: it would take the CPU instead, and say so only in
+    its log.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(graph(directory)), options, providers=_providers(gpu))
+    if gpu is not None and "CUDAExecutionProvider" not in session.get_providers():
+        raise RuntimeError(
+            "onnxruntime cannot use the GPU here (CUDA 12 and cuDNN 9 must be installed): pip install 'archgw[gpu]'"
+        )
+    return session
+
+
+def _providers(gpu: int | None) -> list[Any]:
+    if gpu is None:
+        return ["CPUExecutionProvider"]
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise RuntimeError(
+            "this onnxruntime is built for CPUs alone: pip uninstall onnxruntime, then pip install 'archgw[gpu]'"
+        )
+    # CUDA and cuDNN as pip installs them lie where no loader looks.
+    onnxruntime.preload_dlls()
+    # Memory grows by what is asked for; the default doubles it, and other models share the GPU.
+    return [("CUDAExecutionProvider", {"device_id": gpu, "arena_extend_strategy": "kSameAsRequested"})]
+
+
+def graph(directory: Path) -> Path:
+    """Where the graph lies: repositories keep it beside the tokenizer, or one folder below."""
+    found = sorted(directory.rglob("*.onnx"))
+    if len(found) != 1:
+        raise ValueError(f"{directory} must hold one ONNX graph, not {len(found)}")
+    return found[0]
