@@ -13,6 +13,7 @@ from controlplane.compile.plans import (
     EnvoyPlan,
     Listener,
     ProviderRoute,
+    RemoteTriton,
     Tracing,
     Upstream,
 )
@@ -41,7 +42,20 @@ def provider(
     )
 
 
-def plan(*providers: ProviderRoute, tracing: Tracing | None = None) -> EnvoyPlan:
+def remote(scheme: str = "grpcs", header: str = "authorization", key: str | None = KEY) -> RemoteTriton:
+    secure = scheme in {"grpcs", "https"}
+    prefix = "Bearer " if header == "authorization" else ""
+    return RemoteTriton(
+        upstream=Upstream(
+            "triton_remote", (Address("triton.internal", 443),), 1000, "triton.internal" if secure else None
+        ),
+        authority="triton.internal",
+        grpc=scheme.startswith("grpc"),
+        credential=None if key is None else Credential("triton_remote", header, prefix, key),
+    )
+
+
+def plan(*providers: ProviderRoute, tracing: Tracing | None = None, triton: RemoteTriton | None = None) -> EnvoyPlan:
     return EnvoyPlan(
         listeners=(Listener("ingress", Address("0.0.0.0", 10000)), Listener("egress", Address("127.0.0.1", 12000))),  # noqa: S104
         providers=providers or (provider(),),
@@ -64,6 +78,7 @@ def plan(*providers: ProviderRoute, tracing: Tracing | None = None) -> EnvoyPlan
         workers=2,
         max_request_bytes=1234,
         tracing=tracing,
+        remote=triton,
     )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 import yaml
 
 from controlplane.compile.plans import Address, Tracing, Upstream
@@ -15,8 +17,21 @@ from controlplane.errors import RenderError
 from controlplane.render.envoy import check_with_envoy, find_envoy
 from controlplane.render.files import CREDENTIAL_HEADERS, File, Rendered
 from controlplane.render.types import check_types
-from tests.unit.controlplane.render.plans import HEADER, KEY, plan, provider, render
+from tests.unit.controlplane.render.plans import HEADER, KEY, plan, provider, remote, render
 
+TRITONS = {
+    "grpcs": remote(),
+    "grpc, no key": remote("grpc", key=None),
+    "https, two hosts": replace(
+        remote("https", header="x-api-key"),
+        upstream=Upstream(
+            "triton_remote", (Address("a.internal", 443), Address("b.internal", 443)), 1000, "a.internal"
+        ),
+        path_prefix="/serving",
+    ),
+    "http": remote("http"),
+    "by address": replace(remote(), upstream=Upstream("triton_remote", (Address("10.0.0.1", 443),), 1000, "10.0.0.1")),
+}
 HOSTILE = "a\"b'c{{ 7*7 }}{% raw %}#: [%REQ(authorization)%] é😀\u2028\x85$X"
 
 
@@ -62,6 +77,77 @@ def test_envoy_accepts_every_shape_of_plan(name: str) -> None:
     files = render(PLANS[name])
     check_types(files)
     check_with_envoy(binary(), files)
+
+
+@pytest.mark.parametrize("name", TRITONS)
+def test_envoy_accepts_every_way_to_a_remote_triton(name: str, tmp_path: Path) -> None:
+    authority, client = trustme.CA(), trustme.CA().issue_cert("gateway.test")
+    ca, cert, key = (tmp_path / name for name in ("ca", "cert", "key"))
+    authority.cert_pem.write_to_path(ca)
+    client.cert_chain_pems[0].write_to_path(cert)
+    client.private_key_pem.write_to_path(key)
+    files = render(plan(triton=replace(TRITONS[name], ca=ca, cert=cert, key=key)))
+    check_types(files)
+    check_with_envoy(binary(), files)
+
+
+def test_a_remote_triton_is_a_cluster_and_a_route_of_the_internal_listener_alone() -> None:
+    subject = replace(remote(), ca=Path("/pem/ca"), cert=Path("/pem/cert"), key=Path("/pem/key"))
+    files = render(plan(triton=subject))
+    cluster = resources(files, "cds")["triton_remote"]
+    tls = cluster["transport_socket"]["typed_config"]
+    assert tls["sni"] == "triton.internal"
+    assert tls["common_tls_context"] == {
+        "alpn_protocols": ["h2"],
+        "tls_certificates": [{"certificate_chain": {"filename": "/pem/cert"}, "private_key": {"filename": "/pem/key"}}],
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+        "validation_context": {
+            "trusted_ca": {"filename": "/pem/ca"},
+            "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": "triton.internal"}}],
+        },
+    }
+    assert cluster["outlier_detection"]["consecutive_local_origin_failure"] == 1
+    route = resources(files, "rds_internal")["internal"]["virtual_hosts"][0]["routes"][-2]
+    assert route["match"]["headers"] == [{"name": "x-arch-upstream", "string_match": {"exact": "triton_remote"}}]
+    assert (route["route"]["timeout"], route["route"]["host_rewrite_literal"]) == ("0s", "triton.internal")
+    # An attempt that was late is not repeated: neither per_try_timeout nor 504 is in it.
+    assert "per_try_timeout" not in route["route"]["retry_policy"]
+    assert route["route"]["retry_policy"]["retriable_status_codes"] == [502, 503]
+    for name in ("rds_ingress", "rds_egress"):
+        assert "triton_remote" not in files[f"envoy/{name}.yaml"].text
+
+
+@pytest.mark.parametrize(
+    ("scheme", "codec"),
+    [
+        ("grpc", "http2_protocol_options"),
+        ("grpcs", "http2_protocol_options"),
+        ("http", "http_protocol_options"),
+        ("https", "http_protocol_options"),
+    ],
+)
+def test_each_form_of_kserve_has_its_protocol(scheme: str, codec: str) -> None:
+    cluster = resources(render(plan(triton=remote(scheme))), "cds")["triton_remote"]
+    assert list(next(inside(cluster, "explicit_http_config"))) == [codec]
+    assert ("transport_socket" in cluster) == scheme.endswith("s")
+
+
+@pytest.mark.parametrize("header", ["authorization", "x-api-key", "x-team-key"])
+def test_the_key_of_a_remote_triton_is_written_into_every_call_from_its_secret_file(header: str) -> None:
+    files = render(plan(provider(key=None), triton=remote(header=header, key="the-triton-key")))
+    assert [name for name, each in files.items() if "the-triton-key" in each.text] == ["secrets/triton_remote.yaml"]
+    assert files["secrets/triton_remote.yaml"].mode == 0o600
+    cluster = resources(files, "cds")["triton_remote"]
+    names = [each["name"].rpartition(".")[2] for each in next(inside(cluster, "http_filters"))]
+    assert names == ["header_mutation", "credential_injector", "upstream_codec"]
+    assert set(CREDENTIAL_HEADERS) <= removed_headers(cluster)
+    [injected] = inside(cluster, "header_value_prefix")
+    assert injected == ("Bearer " if header == "authorization" else "")
+
+
+def test_what_models_are_asked_is_not_in_the_access_log() -> None:
+    (log,) = next(inside(resources(render(plan(triton=remote())), "lds")["internal"], "access_log"))
+    assert next(inside(log["filter"], "expression")) == "xds.route_name != 'triton_remote'"
 
 
 def test_hostile_values_stay_data() -> None:
