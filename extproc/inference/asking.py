@@ -77,28 +77,26 @@ async def probe(at: PlacedModel, timeout_s: float) -> None:
             await at.link.transport.reach_decoupled(at.model, timeout_s)
 
 
-def _floats(raw: bytes) -> FloatMatrix:
-    """The FP32s of a tensor, at least one."""
-    if not raw or len(raw) % 4:
-        raise CallFailed(Reason.MALFORMED, f"the output has {len(raw)} bytes, expected FP32s")
-    return np.frombuffer(raw, dtype="<f4")
-
-
 def _rows(count: int, raw: bytes) -> FloatMatrix:
-    numbers = _floats(raw)
-    if numbers.size % count:
-        raise CallFailed(Reason.MALFORMED, "EMBEDDING has not one width for every text")
-    return numbers.reshape(count, -1)
+    if not raw or len(raw) % (4 * count):
+        detail = f"EMBEDDING has {len(raw)} bytes for {count} texts, expected as many FP32s for each"
+        raise CallFailed(Reason.MALFORMED, detail)
+    rows = np.frombuffer(raw, dtype="<f4").reshape(count, -1)
+    if not np.isfinite(rows).all():
+        raise CallFailed(Reason.MALFORMED, "EMBEDDING is not finite")
+    return rows
 
 
-def _probabilities(count: int, raw: bytes) -> list[float]:
-    numbers = _floats(raw)
-    if len(numbers) != count:
-        raise CallFailed(Reason.MALFORMED, f"the output has {len(numbers)} numbers for {count} texts")
+def _probabilities(count: int, raw: bytes) -> tuple[float, ...]:
+    if len(raw) != 4 * count:
+        detail = f"the output has {len(raw)} bytes for {count} texts, expected an FP32 for each"
+        raise CallFailed(Reason.MALFORMED, detail)
+    # Not by numpy: it takes twenty times as long for so few.
+    numbers = struct.unpack(f"<{count}f", raw)
     # NaN compares false too, so it cannot slip under a threshold.
-    if not ((numbers >= 0.0) & (numbers <= 1.0)).all():
+    if not all(0.0 <= number <= 1.0 for number in numbers):
         raise CallFailed(Reason.MALFORMED, "the output is not within 0 and 1")
-    return list(numbers.tolist())
+    return numbers
 
 
 def _extraction(_: int, raw: bytes) -> Extraction:

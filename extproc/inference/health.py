@@ -26,13 +26,21 @@ async def watch(at: PlacedModel) -> None:
     while True:
         at.alarm.clear()
         if at.breaker.probe_due:
-            fault = await _fault(at)
-            at.probed(fault)
-            if fault is not None and fault.reason is Reason.DEAD:
-                await repair.repair(at)
+            await _look(at)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(INTERVAL_S):
                 await at.alarm.wait()
+
+
+async def _look(at: PlacedModel) -> None:
+    before = at.breaker.fault
+    fault = await _fault(at)
+    if fault is None and at.breaker.fault is not before:
+        # A call failed meanwhile: the next probe tells.
+        return
+    at.probed(fault)
+    if fault is not None and fault.reason is Reason.DEAD:
+        await repair.repair(at)
 
 
 async def _fault(at: PlacedModel) -> Fault | None:
@@ -40,12 +48,12 @@ async def _fault(at: PlacedModel) -> Fault | None:
         if at.breaker.fault is not None:
             # Whatever comes back may be another model.
             at.learn(await at.link.transport.describe(at.model, _CONTACT_S))
-        await probe(at, deadline_s(at))
+        await probe(at, _deadline_s(at))
     except CallFailed as failed:
         return failed.fault
     return None
 
 
-def deadline_s(at: PlacedModel) -> float:
+def _deadline_s(at: PlacedModel) -> float:
     """Of a probe: what a call may take, and no eternity to find a network gone."""
     return at.timeout_s if at.place is Place.LOCAL else min(at.timeout_s, _CONTACT_S)

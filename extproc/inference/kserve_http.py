@@ -5,7 +5,7 @@ https://github.com/kserve/open-inference-protocol/blob/main/specification/protoc
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
@@ -27,6 +27,8 @@ from extproc.inference.transport import (
     Question,
     Statistics,
     Tensor,
+    bytes_tensor,
+    unready,
 )
 
 _UNIX: Final = "unix:"
@@ -34,7 +36,7 @@ _RELOAD_S: Final = 60
 # More of an error's body says nothing more to people.
 _MOST_DETAIL: Final = 300
 
-_REASONS: Final = {
+_REASONS: Final[Mapping[int, Reason]] = {
     HTTPStatus.REQUEST_TIMEOUT: Reason.TIMEOUT,
     HTTPStatus.GATEWAY_TIMEOUT: Reason.TIMEOUT,
     HTTPStatus.TOO_MANY_REQUESTS: Reason.OVERLOADED,
@@ -141,10 +143,10 @@ class HttpTransport:
         try:
             await self._exchange("GET", f"{_path(model)}/ready", None, timeout_s)
         except _Status as answer:
-            if answer.status == HTTPStatus.BAD_REQUEST:
-                detail = f"the server has no model {model}, or has not loaded it yet"
-                raise CallFailed(Reason.UNREACHABLE, detail) from answer
-            raise _failure(answer) from answer
+            if answer.status not in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
+                raise _failure(answer) from answer
+            await self._get("/health/ready", timeout_s)
+            raise unready(model) from answer
         found = _decoded(await self._get(_path(model), timeout_s), _Metadata)
         config = await self._get_served(f"{_path(model)}/config", timeout_s)
         most = 0 if config is None else _decoded(config, _Config).max_batch_size
@@ -209,7 +211,7 @@ def _failure(answer: _Status) -> CallFailed:
         return CallFailed(Reason.DEAD, answer.detail)
     if FULL_QUEUE in answer.detail:
         return CallFailed(Reason.OVERLOADED, answer.detail)
-    reason = _REASONS.get(HTTPStatus(answer.status), Reason.REFUSED)
+    reason = _REASONS.get(answer.status, Reason.REFUSED)
     return CallFailed(reason, answer.detail, of_question=answer.status == HTTPStatus.BAD_REQUEST)
 
 
@@ -238,10 +240,11 @@ def _decoded(body: bytes, form: type[T]) -> T:
 
 def _raw(values: list[Any]) -> bytes:
     """A tensor's values as the binary form has them: texts each behind its length, numbers as FP32."""
-    if values and isinstance(values[0], str):
-        encoded = [str(value).encode() for value in values]
-        return b"".join(struct.pack("<I", len(element)) + element for element in encoded)
     try:
+        while values and isinstance(values[0], list):
+            values = [value for row in values for value in row]
+        if values and all(isinstance(value, str) for value in values):
+            return bytes_tensor([value.encode() for value in values])
         return np.asarray(values, dtype="<f4").tobytes()
     except (TypeError, ValueError) as error:
         raise CallFailed(Reason.MALFORMED, f"a tensor of neither texts nor numbers: {error}") from error
@@ -249,8 +252,8 @@ def _raw(values: list[Any]) -> bytes:
 
 def _compute_ms(values: list[Any] | None) -> float | None:
     """The longest, in milliseconds: texts of one call are computed together."""
-    numbers = [value for value in np.ravel(values or []).tolist() if isinstance(value, int | float)]
-    return max(numbers) / 1e6 if numbers else None
+    numbers = np.frombuffer(_raw(values or []), dtype="<f4")
+    return float(numbers.max()) / 1e6 if numbers.size else None
 
 
 def _tensors(found: tuple[_TensorMetadata, ...]) -> tuple[Tensor, ...]:

@@ -188,7 +188,7 @@ class PlacedRole:
             if places is not None and at.place not in places:
                 continue
             if passed is not None:
-                self._skipped[f"{passed.place}:{fault.reason}"] += 1
+                _count(self._skipped, f"{passed.place}:{fault.reason}")
             left_s = budget.left_s()
             timeout_s = self._timeout_s if left_s is None else min(self._timeout_s, left_s)
             if timeout_s <= 0:
@@ -213,7 +213,7 @@ class PlacedRole:
             else:
                 at.answered(time.perf_counter() - began)
                 return at.place, answer
-        self._failed[fault.reason] += 1
+        _count(self._failed, fault.reason)
         raise RoleUnavailable(self.role, fault.reason, fault.detail)
 
     async def status(self) -> RoleStatus:
@@ -230,6 +230,12 @@ async def _why_not(at: PlacedModel, timeout_s: float) -> Fault | None:
         except TimeoutError:
             return at.breaker.fault
     return at.breaker.fault
+
+
+def _count(counts: Counter[str], what: str) -> None:
+    """What befell a request; work that belongs to none tries again by itself."""
+    if costs.current() is not None:
+        counts[what] += 1
 
 
 def _count_passed(at: PlacedModel, fault: Fault) -> None:

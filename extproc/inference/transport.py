@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
+
+from extproc.inference.faults import CallFailed, Reason
 
 # What Triton's Python backend answers for ever once a model's process has died.
 DEAD_STUB: Final = "is not healthy"
@@ -66,6 +69,16 @@ class Statistics:
         """From each version's number of requests and their nanoseconds in the queue and computing."""
         counts, queues, computes = (sum(column) for column in zip((0, 0, 0), *versions, strict=True))
         return cls(queues / counts / 1e6, computes / counts / 1e6) if counts else None
+
+
+def bytes_tensor(column: Sequence[bytes]) -> bytes:
+    """A BYTES tensor in binary form: the length of each element in four bytes, then itself."""
+    return b"".join(struct.pack("<I", len(element)) + element for element in column)
+
+
+def unready(model: str) -> CallFailed:
+    """Of a server that is ready itself."""
+    return CallFailed(Reason.UNREACHABLE, f"the server has no model called {model}, or has not loaded it")
 
 
 class Transport(Protocol):

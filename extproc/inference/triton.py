@@ -26,6 +26,8 @@ from extproc.inference.transport import (
     Question,
     Statistics,
     Tensor,
+    bytes_tensor,
+    unready,
 )
 
 _OPTIONS: Final = (
@@ -75,7 +77,7 @@ class GrpcTransport:
             model_name=model,
             inputs=[service_pb2.ModelInferRequest.InferInputTensor(name="REQUEST", datatype="BYTES", shape=[1])],
             outputs=[service_pb2.ModelInferRequest.InferRequestedOutputTensor(name="RESPONSE")],
-            raw_input_contents=[_bytes([b"{}"])],
+            raw_input_contents=[bytes_tensor([b"{}"])],
         )
         answers = self._stub.ModelStreamInfer(iter([request]), timeout=timeout_s, metadata=self._metadata)
         message = await _answered(_first_error(answers))
@@ -101,7 +103,10 @@ class GrpcTransport:
             self._stub.ModelReady(service_pb2.ModelReadyRequest(name=model), timeout=timeout_s, metadata=self._metadata)
         )
         if not found.ready:
-            raise CallFailed(Reason.UNREACHABLE, f"the server has no model {model}, or has not loaded it yet")
+            server = await _answered(
+                self._stub.ServerReady(service_pb2.ServerReadyRequest(), timeout=timeout_s, metadata=self._metadata)
+            )
+            raise unready(model) if server.ready else CallFailed(Reason.UNREACHABLE, "the server is not ready")
 
     async def _max_batch_size(self, model: str, timeout_s: float) -> int:
         """Triton's own extension: another server does not serve it."""
@@ -166,13 +171,8 @@ def _request(question: Question) -> service_pb2.ModelInferRequest:
             for name, column in question.columns.items()
         ],
         outputs=[service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in outputs],
-        raw_input_contents=[_bytes(column) for column in question.columns.values()],
+        raw_input_contents=[bytes_tensor(column) for column in question.columns.values()],
     )
-
-
-def _bytes(column: Sequence[bytes]) -> bytes:
-    """A BYTES tensor: the length of each element in four bytes, then itself."""
-    return b"".join(struct.pack("<I", len(element)) + element for element in column)
 
 
 def _compute_ms(raw: bytes) -> float | None:

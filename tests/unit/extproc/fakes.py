@@ -43,6 +43,8 @@ class FakeModels:
     spaces: tuple[str, ...] = ("local",)
     spaces_down: set[str] = field(default_factory=set)
     words_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    # The space of each embedding that was made.
+    answered: list[str] = field(default_factory=list)
     # How likely every prompt entails these hypotheses; any other one is not entailed.
     entailment: dict[str, float] = field(default_factory=dict)
     down: dict[Role, str] = field(default_factory=dict)
@@ -63,6 +65,7 @@ class FakeModels:
         space = next((space for space in asked if space not in self.spaces_down), None)
         if space is None:
             raise RoleUnavailable(Role.EMBED, "unreachable", "fake")
+        self.answered.append(space)
         rows = [[float(word in text) for word in self.words_of.get(space, self.words)] + [0.01] for text in texts]
         vectors = np.array(rows, dtype=np.float32)
         return Embeddings(np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32), space)

@@ -95,6 +95,11 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self._note(context)
         return service_pb2.ServerLiveResponse(live=True)
 
+    async def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802
+        del request
+        self._note(context)
+        return service_pb2.ServerReadyResponse(ready=True)
+
     async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802
         del request
         self._note(context)

@@ -89,6 +89,35 @@ async def test_when_the_model_is_another_one_the_targets_are_embedded_anew(
     assert (await index.rank("one money"))[0].score > 0.3
 
 
+async def test_each_space_has_its_own_embeddings_and_a_prompt_meets_those_of_its_own() -> None:
+    models = FakeModels(spaces=("remote", "local"), words_of={"remote": ("money", "x", "weather")})
+    index = await built(models, target("money"), target("weather"))
+    assert models.asked.count(Role.EMBED) == 2
+    preferred = (await index.rank("money"))[0]
+    models.spaces_down.add("remote")
+    assert (await index.rank("money"))[0] == preferred
+    assert preferred.target.name == "money"
+
+
+async def test_a_prompt_is_not_embedded_where_the_targets_are_not() -> None:
+    models = FakeModels(spaces=("remote", "local"), spaces_down={"remote"})
+    index = TargetIndex(models, (target("money"),))
+    keeping = asyncio.create_task(index.keep())
+    async with asyncio.timeout(5):
+        while not index.ready:  # noqa: ASYNC110 - built in the background
+            await asyncio.sleep(0.001)
+    # The preferred place comes up, and knows the targets only once they are embedded there as well.
+    models.spaces_down.clear()
+    assert (await index.rank("money"))[0].score > 0.3
+    assert models.answered[-1] == "local"
+    async with asyncio.timeout(5):
+        while models.answered[-1] != "remote":  # noqa: ASYNC110 - built in the background
+            await asyncio.sleep(0.01)
+    await index.rank("money")
+    assert models.answered[-2:] == ["remote", "remote"]
+    keeping.cancel()
+
+
 async def test_entailment_and_embedding_are_weighed() -> None:
     models = FakeModels(entailment={"about weather": 1.0, "about money": 0.0})
     plain = await (await built(models, target("money"), target("weather"))).rank("money")

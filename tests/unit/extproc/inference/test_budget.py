@@ -1,0 +1,24 @@
+"""The time that all models of a request share."""
+
+from __future__ import annotations
+
+import asyncio
+
+from extproc.inference import budget
+
+
+async def test_it_is_shared_by_the_tasks_of_a_request_and_by_no_other() -> None:
+    assert budget.left_s() is None
+    with budget.spending(1000):
+        first = budget.left_s()
+        assert first is not None
+        assert 0.9 < first <= 1.0
+        await asyncio.sleep(0.02)
+        inside = await asyncio.create_task(_left())
+        assert inside is not None
+        assert inside <= first - 0.02
+    assert budget.left_s() is None
+
+
+async def _left() -> float | None:
+    return budget.left_s()

@@ -1,0 +1,176 @@
+"""Whether a placement comes to be passed over, and back, by itself: the watch over real gRPC servers."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from extproc.contract import Place, Role, Server
+from extproc.inference.models import PlacedModels, open_models
+from extproc.inference.roles import RoleUnavailable
+from extproc.inference.transport import Tensor
+from extproc.status import PlacementStatus
+from tests.unit.extproc.inference.servers import FakeTriton, failing, floats, inference, serving
+
+# Recovery is promised within 5 s.
+PROMISED_S = 5.0
+
+
+async def until(holds: Callable[[], bool], within_s: float = PROMISED_S) -> None:
+    async with asyncio.timeout(within_s):
+        while not holds():  # noqa: ASYNC110 - what is waited for happens in another process' time
+            await asyncio.sleep(0.01)
+
+
+async def placement(models: PlacedModels, role: Role = Role.GUARD, index: int = 0) -> PlacementStatus:
+    return (await models.status()).roles[role].placements[index]
+
+
+async def test_all_roles_are_ready_once_each_model_has_answered() -> None:
+    async with serving(FakeTriton()) as fake:
+        fake_roles = tuple(role for role in Role if role is not Role.CHAT)
+        async with open_models(inference({Place.LOCAL: fake.address}, *fake_roles)) as models:
+            assert models.faults == dict.fromkeys(fake_roles, "starting")
+            await until(lambda: not models.faults)
+            assert {request.model_name for request in fake.asked} == {f"my-{role}" for role in fake_roles}
+
+
+async def test_without_inference_there_is_nothing_to_watch() -> None:
+    async with open_models(None) as models:
+        assert models.faults == {}
+        assert (await models.status()).roles == {}
+
+
+async def test_the_first_request_waits_for_the_first_contact() -> None:
+    async with (
+        serving(FakeTriton()) as fake,
+        open_models(inference({Place.LOCAL: fake.address}, Role.GUARD)) as models,
+    ):
+        assert await models.attack_probabilities(Role.GUARD, ["x"]) == (0.25,)
+
+
+async def test_a_server_that_comes_back_is_asked_again_without_a_restart(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/s"
+    contract = inference({Place.REMOTE: address}, Role.GUARD)
+    async with open_models(contract) as models:
+        await until(lambda: models.faults == {Role.GUARD: "unreachable"})
+        async with serving(FakeTriton(), address):
+            await until(lambda: not models.faults)
+            assert await models.attack_probabilities(Role.GUARD, ["x"]) == (0.25,)
+        await until(lambda: models.faults == {Role.GUARD: "unreachable"})
+        async with serving(FakeTriton(), address):
+            await until(lambda: not models.faults)
+
+
+async def test_an_open_place_is_asked_only_by_its_probe(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with serving(FakeTriton()) as remote, serving(FakeTriton(raw=[floats(0.75)])) as local:
+        contract = inference({Place.REMOTE: remote.address, Place.LOCAL: local.address}, Role.GUARD)
+        async with open_models(contract) as models:
+            assert await models.attack_probabilities(Role.GUARD, ["x"]) == (0.25,)
+            remote.infer = failing(grpc.StatusCode.UNAVAILABLE, "gone")
+            assert await models.attack_probabilities(Role.GUARD, ["x"]) == (0.75,)
+            remote.asked.clear()
+            for _ in range(20):
+                assert await models.attack_probabilities(Role.GUARD, ["a prompt"]) == (0.75,)
+            assert all(b"a prompt" not in request.raw_input_contents[0] for request in remote.asked)
+            remote.infer = None
+            async with asyncio.timeout(PROMISED_S):
+                while await models.attack_probabilities(Role.GUARD, ["x"]) != (0.25,):  # noqa: ASYNC110 - as in `until`
+                    await asyncio.sleep(0.01)
+    told = [record for record in caplog.records if getattr(record, "fields", {}).get("place") == Place.REMOTE]
+    events = [record.getMessage() for record in told]
+    assert events == ["model answers", "model does not answer", "model answers"]
+
+
+async def test_a_model_of_another_signature_is_never_asked() -> None:
+    wrong = FakeTriton(outputs=[Tensor("LABEL", "INT64", (-1, 1))])
+    async with (
+        serving(wrong),
+        open_models(inference({Place.REMOTE: wrong.address}, Role.GUARD)) as models,
+    ):
+        with pytest.raises(RoleUnavailable, match="mismatch"):
+            await models.attack_probabilities(Role.GUARD, ["x"])
+        assert wrong.asked == []
+        found = await placement(models)
+        assert (found.ready, found.reason) == (False, "mismatch")
+        assert found.detail == (
+            "model my-guard: expected inputs TEXT BYTES [-1, 1], outputs PROB FP32 [-1, 1]; "
+            "found inputs TEXT BYTES [-1, 1], outputs LABEL INT64 [-1, 1]"
+        )
+        wrong.outputs = None
+        await until(lambda: not models.faults)
+
+
+async def test_a_model_that_comes_back_is_held_to_the_signature_again() -> None:
+    async with (
+        serving(FakeTriton()) as fake,
+        open_models(inference({Place.LOCAL: fake.address}, Role.GUARD)) as models,
+    ):
+        await until(lambda: not models.faults)
+        fake.infer = failing(grpc.StatusCode.UNAVAILABLE)
+        await until(lambda: models.faults == {Role.GUARD: "unreachable"})
+        fake.outputs, fake.infer = [], None
+        await until(lambda: models.faults == {Role.GUARD: "mismatch"})
+
+
+async def test_a_failure_at_the_last_place_is_looked_into_at_once() -> None:
+    async with (
+        serving(FakeTriton()) as fake,
+        open_models(inference({Place.LOCAL: fake.address}, Role.GUARD)) as models,
+    ):
+        await models.attack_probabilities(Role.GUARD, ["x"])
+
+        async def one_prompt_fails(request: Any, context: Any) -> Any:
+            if b"bad" in request.raw_input_contents[0]:
+                await context.abort(grpc.StatusCode.INTERNAL, "ValueError")
+            return fake.answer(request, [floats(0.25)])
+
+        fake.infer = one_prompt_fails
+        with pytest.raises(RoleUnavailable, match="refused"):
+            await models.attack_probabilities(Role.GUARD, ["bad"])
+        await until(lambda: not models.faults, within_s=0.5)
+
+
+async def test_round_trips_are_measured_while_the_server_answers() -> None:
+    async with (
+        serving(FakeTriton()) as fake,
+        open_models(inference({Place.LOCAL: fake.address}, Role.GUARD)) as models,
+    ):
+        (at,) = models._roles[Role.GUARD].placed
+        await until(lambda: at.link.network_ms > 0)
+        assert at.link.network_ms < 1000
+
+
+@pytest.mark.parametrize("held", [False, True])
+async def test_a_dead_process_is_started_again_by_one_worker_at_a_time(tmp_path: Path, *, held: bool) -> None:
+    lock = tmp_path / "repair.lock"
+    dead = FakeTriton(infer=failing(grpc.StatusCode.INTERNAL, "Stub process 'guard_0_0' is not healthy."))
+    async with serving(dead):
+        contract = inference({Place.LOCAL: Server(address=dead.address, repair_lock=str(lock))}, Role.GUARD)
+        with lock.open("a") as file:
+            if held:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            async with open_models(contract) as models:
+                await until(lambda: models.faults == {Role.GUARD: "dead"})
+                if held:
+                    asked = len(dead.asked)
+                    await until(lambda: len(dead.asked) > asked)
+                    assert dead.loads == []
+                else:
+                    await until(lambda: dead.loads[:2] == ["unload my-guard", "load my-guard"])
+
+
+async def test_a_server_that_is_not_ours_is_not_repaired() -> None:
+    dead = FakeTriton(infer=failing(grpc.StatusCode.INTERNAL, "Stub process 'guard_0_0' is not healthy."))
+    async with serving(dead), open_models(inference({Place.REMOTE: dead.address}, Role.GUARD)) as models:
+        await until(lambda: models.faults == {Role.GUARD: "dead"})
+        await until(lambda: len(dead.asked) > 1)
+        assert dead.loads == []

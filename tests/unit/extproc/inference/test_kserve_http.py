@@ -1,0 +1,223 @@
+"""KServe v2 over HTTP with JSON, against a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from extproc.contract import Inference, Place, Placement, Protocol, Role, Served, Server
+from extproc.inference.faults import CallFailed, Reason
+from extproc.inference.kserve_http import HttpTransport
+from extproc.inference.models import open_models
+from extproc.inference.roles import FunctionCall
+from extproc.inference.signature import COMPUTE_NS
+from extproc.inference.transport import Question, Statistics, Tensor
+from tests.unit.extproc.inference.servers import element, floats
+
+QUESTION = Question("guard", {"TEXT": ["é".encode(), b"y"]}, "PROB")
+
+Reply = tuple[int, Any]
+
+
+@dataclass
+class FakeServer:
+    """`replies` by method and path; anything else is 404. `asked` records paths, bodies and `x-arch-upstream`."""
+
+    replies: dict[str, Reply] = field(default_factory=dict)
+    asked: list[tuple[str, Any, str | None]] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+
+    async def answer(self, request: web.Request) -> web.Response:
+        body = await request.text()
+        called = f"{request.method} {request.path}"
+        self.asked.append((called, json.loads(body) if body else None, request.headers.get("x-arch-upstream")))
+        if self.gate is not None:
+            await self.gate.wait()
+        status, answer = self.replies.get(called, (404, {"error": "not found"}))
+        return web.Response(status=status, text=answer if isinstance(answer, str) else json.dumps(answer))
+
+
+@pytest.fixture
+async def fake(tmp_path: Path) -> AsyncIterator[FakeServer]:
+    fake = FakeServer()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", fake.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.UnixSite(runner, str(tmp_path / "s")).start()
+    yield fake
+    if fake.gate is not None:
+        fake.gate.set()
+    await runner.cleanup()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Server:
+    return Server(address=f"unix:{tmp_path}/s", protocol=Protocol.HTTP, upstream="triton_remote")
+
+
+@pytest.fixture
+async def transport(fake: FakeServer, server: Server) -> AsyncIterator[HttpTransport]:
+    transport = HttpTransport(server)
+    yield transport
+    await transport.close()
+
+
+def outputs(**tensors: list[Any]) -> Reply:
+    return 200, {"outputs": [{"name": name, "data": data} for name, data in tensors.items()]}
+
+
+INFER = "POST /v2/models/guard/infer"
+
+
+async def test_a_column_travels_as_json_strings_and_comes_back_as_numbers(
+    fake: FakeServer, transport: HttpTransport
+) -> None:
+    fake.replies[INFER] = outputs(PROB=[0.25, 0.5])
+    assert (await transport.infer(QUESTION, 1.0)).raw == floats(0.25, 0.5)
+    ((_, body, upstream),) = fake.asked
+    assert body["inputs"] == [{"name": "TEXT", "shape": [2, 1], "datatype": "BYTES", "data": ["é", "y"]}]
+    assert [output["name"] for output in body["outputs"]] == ["PROB"]
+    assert upstream == "triton_remote"
+
+
+async def test_rows_of_rows_are_read_in_their_order(fake: FakeServer, transport: HttpTransport) -> None:
+    fake.replies[INFER] = outputs(PROB=[[0.25], [0.5]])
+    assert (await transport.infer(QUESTION, 1.0)).raw == floats(0.25, 0.5)
+    fake.replies[INFER] = outputs(PROB=[["text"]])
+    assert (await transport.infer(QUESTION, 1.0)).raw == element("text")
+
+
+async def test_how_long_the_model_computed_is_the_longest_of_its_texts(
+    fake: FakeServer, transport: HttpTransport
+) -> None:
+    fake.replies[INFER] = outputs(COMPUTE_NS=[1_000_000, 2_000_000], PROB=[0.25, 0.5])
+    answer = await transport.infer(Question("guard", {"TEXT": [b"x"]}, "PROB", timed=True), 1.0)
+    assert answer.compute_ms == 2.0
+    assert [output["name"] for output in fake.asked[0][1]["outputs"]] == ["PROB", COMPUTE_NS]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (400, {"error": "unexpected shape"}, "refused"),
+        (401, "no key", "refused"),
+        (404, "", "refused"),
+        (408, "", "timeout"),
+        (429, "slow down", "overloaded"),
+        (500, {"error": "Stub process 'guard_0_0' is not healthy."}, "dead"),
+        (500, {"error": "ValueError"}, "refused"),
+        (502, "", "unreachable"),
+        (503, {"error": "Exceeds maximum queue size"}, "overloaded"),
+        (503, "", "unreachable"),
+        (504, "", "timeout"),
+        (520, "", "refused"),
+        (200, "nonsense", "malformed"),
+        (200, {"outputs": []}, "malformed"),
+        (200, {"outputs": [{"name": "PROB", "data": ["x", 1]}]}, "malformed"),
+        (200, {"outputs": [{"name": "PROB", "data": [{}]}]}, "malformed"),
+    ],
+)
+async def test_a_failure_is_told_apart_by_its_cause(
+    fake: FakeServer, transport: HttpTransport, status: int, body: Any, reason: str
+) -> None:
+    fake.replies[INFER] = (status, body)
+    with pytest.raises(CallFailed) as caught:
+        await transport.infer(QUESTION, 1.0)
+    assert caught.value.fault.reason == reason
+    assert caught.value.fault.detail
+    assert caught.value.of_question is (status == 400)
+
+
+async def test_a_server_that_does_not_answer_costs_the_deadline(fake: FakeServer, transport: HttpTransport) -> None:
+    fake.gate = asyncio.Event()
+    with pytest.raises(CallFailed) as caught:
+        await transport.infer(QUESTION, 0.1)
+    assert caught.value.fault.reason is Reason.TIMEOUT
+
+
+async def test_a_server_that_is_not_there_is_unreachable(server: Server) -> None:
+    transport = HttpTransport(server)
+    with pytest.raises(CallFailed) as caught:
+        await transport.live(1.0)
+    await transport.close()
+    assert caught.value.fault.reason is Reason.UNREACHABLE
+
+
+METADATA = {
+    "inputs": [{"name": "TEXT", "datatype": "BYTES", "shape": [-1, 1]}],
+    "outputs": [{"name": "PROB", "datatype": "FP32", "shape": [-1, 1]}],
+}
+
+
+async def test_a_model_is_described_by_its_tensors_and_the_texts_it_takes(
+    fake: FakeServer, transport: HttpTransport
+) -> None:
+    fake.replies = {"GET /v2/models/guard/ready": (200, ""), "GET /v2/models/guard": (200, METADATA)}
+    found = await transport.describe("guard", 1.0)
+    assert found.inputs == (Tensor("TEXT", "BYTES", (-1, 1)),)
+    assert found.outputs == (Tensor("PROB", "FP32", (-1, 1)),)
+    # A server without Triton's extensions does not say how many texts its model takes.
+    assert found.max_batch_size == 0
+    fake.replies["GET /v2/models/guard/config"] = (200, {"max_batch_size": 4})
+    assert (await transport.describe("guard", 1.0)).max_batch_size == 4
+
+
+async def test_a_model_that_is_not_loaded_is_named(fake: FakeServer, transport: HttpTransport) -> None:
+    fake.replies = {"GET /v2/models/guard/ready": (400, ""), "GET /v2/health/ready": (200, "")}
+    with pytest.raises(CallFailed, match="no model called guard"):
+        await transport.describe("guard", 1.0)
+    fake.replies["GET /v2/health/ready"] = (503, "server is starting")
+    with pytest.raises(CallFailed, match="server is starting"):
+        await transport.describe("guard", 1.0)
+
+
+async def test_statistics_are_means_and_none_where_the_server_keeps_none(
+    fake: FakeServer, transport: HttpTransport
+) -> None:
+    assert await transport.statistics("guard", 1.0) is None
+    parts = ("success", "queue", "compute_input", "compute_infer", "compute_output")
+    spent = {part: {"count": 2, "ns": 4_000_000} for part in parts}
+    fake.replies["GET /v2/models/guard/stats"] = (200, {"model_stats": [{"inference_stats": spent}]})
+    assert await transport.statistics("guard", 1.0) == Statistics(queue_ms=2.0, compute_ms=6.0)
+
+
+async def test_a_model_of_many_answers_lives_where_it_answers_at_all(
+    fake: FakeServer, transport: HttpTransport
+) -> None:
+    for reply in ((200, "data: {}"), (400, {"error": "messages must be a list"})):
+        fake.replies["POST /v2/models/chat/generate_stream"] = reply
+        await transport.reach_decoupled("chat", 1.0)
+    fake.replies["POST /v2/models/chat/generate_stream"] = (500, {"error": "Stub process 'chat' is not healthy."})
+    with pytest.raises(CallFailed, match="dead"):
+        await transport.reach_decoupled("chat", 1.0)
+
+
+async def test_a_dead_model_is_unloaded_and_loaded(fake: FakeServer, transport: HttpTransport) -> None:
+    paths = [f"POST /v2/repository/models/guard/{action}" for action in ("unload", "load")]
+    fake.replies = dict.fromkeys(paths, (200, ""))
+    await transport.reload("guard")
+    assert [asked for asked, _, _ in fake.asked] == paths
+
+
+async def test_a_role_is_served_from_first_contact_to_answer(fake: FakeServer, server: Server) -> None:
+    request = {"name": "REQUEST", "datatype": "BYTES", "shape": [-1, 1]}
+    response = {"name": "RESPONSE", "datatype": "BYTES", "shape": [-1, 1]}
+    calls = json.dumps({"tool_calls": [{"name": "f", "arguments": {"a": 1}}]})
+    fake.replies = {
+        "GET /v2/models/f/ready": (200, ""),
+        "GET /v2/models/f": (200, {"inputs": [request], "outputs": [response]}),
+        "POST /v2/models/f/infer": outputs(RESPONSE=[calls]),
+    }
+    served = Served(placements=(Placement(place=Place.REMOTE, model="f"),), timeout_ms=1000)
+    contract = Inference(servers={Place.REMOTE: server}, roles={Role.FUNCTION: served}, budget_ms=1000)
+    async with open_models(contract) as models:
+        assert (await models.call_functions([], [])).calls == (FunctionCall("f", {"a": 1}),)
+        assert models.faults == {}
