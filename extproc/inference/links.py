@@ -30,14 +30,18 @@ class Link:
 
     async def watch(self) -> None:
         """Measures round trips. Runs until cancelled."""
+        connected = False
         while True:
             began = time.perf_counter()
             try:
                 await self.transport.live(_INTERVAL_S)
             except CallFailed:
                 # Whoever asks its models says so; a trip that did not end has no length.
-                pass
+                connected = False
             else:
-                self._trips_ms.append((time.perf_counter() - began) * 1000)
-                self.network_ms = statistics.median(self._trips_ms)
+                # The first trip makes the connection as well.
+                if connected:
+                    self._trips_ms.append((time.perf_counter() - began) * 1000)
+                    self.network_ms = statistics.median(self._trips_ms)
+                connected = True
             await asyncio.sleep(_INTERVAL_S)
