@@ -63,12 +63,13 @@ class Breaker:
         return self.fault is None or self._clock() - self._opened >= self._held_s
 
     def probed(self, fault: Fault | None) -> bool:
-        """What became of the probe. Whether that opened or closed it."""
+        """What became of the probe. Whether that opened or closed it, or is the first that is known."""
         if fault is not None:
             if self.fault is None:
                 return self.failed(fault)
+            first = self.fault is _STARTING
             self.fault = fault
-            return False
+            return first
         self._timeouts = 0
         if self.fault is None:
             return False

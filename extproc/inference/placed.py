@@ -43,7 +43,7 @@ class PlacedModel:
         self.timeout_s = timeout_s
         self.link = link
         self.breaker = Breaker(stands_in=stands_in)
-        # Set once the first contact has come out, one way or the other.
+        # Set once nobody need wait for the first contact any more.
         self.contacted = asyncio.Event()
         # Set where the watch shall look at once.
         self.alarm = asyncio.Event()
@@ -121,8 +121,7 @@ class PlacedModel:
 
     def probed(self, fault: Fault | None) -> None:
         """What the watch found."""
-        first = not self.contacted.is_set()
-        if self.breaker.probed(fault) or first:
+        if self.breaker.probed(fault):
             self._tell()
         self.contacted.set()
 
@@ -228,7 +227,8 @@ async def _why_not(at: PlacedModel, timeout_s: float) -> Fault | None:
             async with asyncio.timeout(timeout_s):
                 await at.contacted.wait()
         except TimeoutError:
-            return at.breaker.fault
+            # The next request need not learn the same.
+            at.contacted.set()
     return at.breaker.fault
 
 

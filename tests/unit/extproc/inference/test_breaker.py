@@ -34,6 +34,8 @@ def test_before_anything_is_known_a_placement_is_not_ready_and_a_probe_is_due(cl
     assert breaker.fault is not None
     assert breaker.fault.reason is Reason.STARTING
     assert breaker.probe_due
+    assert breaker.probed(GONE)
+    assert not breaker.probed(LATE)
     assert breaker.probed(None)
     assert breaker.fault is None
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
-from collections.abc import Callable
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,17 @@ from extproc.inference.models import PlacedModels, open_models
 from extproc.inference.roles import RoleUnavailable
 from extproc.inference.transport import Tensor
 from extproc.status import PlacementStatus
-from tests.unit.extproc.inference.servers import FakeTriton, failing, floats, inference, serving
+from tests.unit.extproc.inference.servers import TIMEOUT_MS, FakeTriton, failing, floats, inference, serving
 
 # Recovery is promised within 5 s.
 PROMISED_S = 5.0
+
+
+@pytest.fixture
+async def silent() -> AsyncIterator[str]:
+    """The address of a server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
 
 
 async def until(holds: Callable[[], bool], within_s: float = PROMISED_S) -> None:
@@ -54,6 +63,20 @@ async def test_the_first_request_waits_for_the_first_contact() -> None:
         open_models(inference({Place.LOCAL: fake.address}, Role.GUARD)) as models,
     ):
         assert await models.attack_probabilities(Role.GUARD, ["x"]) == (0.25,)
+
+
+async def test_where_the_first_contact_hangs_one_request_waits_for_it_and_no_other(
+    silent: str,
+) -> None:
+    async with serving(FakeTriton()) as local:
+        contract = inference({Place.REMOTE: silent, Place.LOCAL: local.address}, Role.GUARD)
+        async with open_models(contract) as models:
+            began = time.perf_counter()
+            assert await models.attack_probabilities(Role.GUARD, ["x"]) == (0.25,)
+            first, began = time.perf_counter() - began, time.perf_counter()
+            assert await models.attack_probabilities(Role.GUARD, ["x"]) == (0.25,)
+            assert time.perf_counter() - began < TIMEOUT_MS / 1000 / 2
+    assert first >= TIMEOUT_MS / 1000
 
 
 async def test_a_server_that_comes_back_is_asked_again_without_a_restart(tmp_path: Path) -> None:
