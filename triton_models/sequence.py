@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from triton_models.batches import MOST_TOKENS, batches, padded
 from triton_models.errors import Cancelled
@@ -48,6 +48,8 @@ class SequenceClassifier:
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
         self._classes = classes(config.get("id2label") or {}, positive)
         self._pad = int(config.get("pad_token_id") or 0)
+        # Whether it tells the second text of a pair from the first by types of tokens, as BERT does and BART does not.
+        self._typed = int(config.get("type_vocab_size") or 0) > 1
         self._most_tokens = _TOKENS_ON_CPU if gpu is None else MOST_TOKENS
         self._tokenizer = open_tokenizer(directory)
         # Of a pair the longer text is cut, which is the prompt and not what it is held against.
@@ -55,19 +57,23 @@ class SequenceClassifier:
 
     def probabilities(self, items: Sequence[Item], cancelled: Callable[[], bool]) -> list[float]:
         """One for each text or pair. Raises Cancelled between two batches."""
-        rows = [encoding.ids for encoding in self._tokenizer.encode_batch(list(items))]
-        found = [0.0] * len(rows)
-        for places in batches([len(row) for row in rows], self._most_tokens):
+        encoded = self._tokenizer.encode_batch(list(items))
+        found = [0.0] * len(encoded)
+        for places in batches([len(each.ids) for each in encoded], self._most_tokens):
             if cancelled():
                 raise Cancelled("the caller no longer waits")
-            for place, logits in zip(places, self._logits([rows[place] for place in places]), strict=True):
+            for place, logits in zip(places, self._logits([encoded[place] for place in places]), strict=True):
                 found[place] = self._classes.probability(logits)
         return found
 
-    def _logits(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
-        ids, mask = (self._torch.from_numpy(each).to(self._device) for each in padded(rows, self._pad))
+    def _logits(self, encoded: Sequence[Encoding]) -> list[list[float]]:
+        ids, mask = padded([each.ids for each in encoded], self._pad)
+        tensors = {"input_ids": ids, "attention_mask": mask}
+        if self._typed:
+            tensors["token_type_ids"], _ = padded([each.type_ids for each in encoded])
+        given = {name: self._torch.from_numpy(each).to(self._device) for name, each in tensors.items()}
         with self._torch.inference_mode():
-            logits: list[list[float]] = self._model(input_ids=ids, attention_mask=mask).logits.float().tolist()
+            logits: list[list[float]] = self._model(**given).logits.float().tolist()
         return logits
 
 

@@ -108,9 +108,10 @@ def calls(text: str, tools: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, A
             arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
         except json.JSONDecodeError:
             continue  # what is no call is an answer in words
-        if call.get("name") not in schemas or not isinstance(arguments, Mapping):
+        name = call.get("name")
+        if not isinstance(name, str) or name not in schemas or not isinstance(arguments, Mapping):
             continue
-        made = {"name": call["name"], "arguments": conform(arguments, schemas[call["name"]])}
+        made = {"name": name, "arguments": conform(arguments, schemas[name])}
         if made not in seen:
             seen.append(made)
             yield made

@@ -1,0 +1,186 @@
+"""Between Triton's Python backend and the models, with a stand-in for the module that only Triton's stub has."""
+
+import importlib
+import json
+import sys
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+
+@dataclass
+class Tensor:
+    name: str
+    values: Any
+
+    def as_numpy(self) -> Any:
+        return self.values
+
+
+@dataclass
+class TritonError:
+    text: str
+    code: str
+
+    INVALID_ARG = "invalid"
+    INTERNAL = "internal"
+
+    def message(self) -> str:
+        return self.text
+
+
+@dataclass
+class InferenceResponse:
+    tensors: list[Tensor] = field(default_factory=list)
+    error_: TritonError | None = None
+
+    def __init__(self, tensors: list[Tensor] | None = None, error: TritonError | None = None) -> None:
+        self.tensors, self.error_ = tensors or [], error
+
+    def has_error(self) -> bool:
+        return self.error_ is not None
+
+    def error(self) -> TritonError | None:
+        return self.error_
+
+    def output_tensors(self) -> list[Tensor]:
+        return self.tensors
+
+
+@dataclass
+class Request:
+    texts: list[str]
+    cancelled: bool = False
+
+    def is_cancelled(self) -> bool:
+        return self.cancelled
+
+
+class InferenceRequest:
+    """What a model asks of another: remembers it, answers what the test said."""
+
+    made: ClassVar[list[dict[str, Any]]] = []
+    answers: ClassVar[list[InferenceResponse]] = []
+
+    def __init__(self, **given: Any) -> None:
+        self.made.append(given)
+
+    def exec(self, *, decoupled: bool) -> Iterator[InferenceResponse]:
+        assert decoupled
+        return iter(self.answers)
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    module = types.ModuleType("triton_python_backend_utils")
+    InferenceRequest.made, InferenceRequest.answers = [], []
+    for each in (Tensor, TritonError, InferenceResponse, InferenceRequest):
+        setattr(module, each.__name__, each)
+    module.get_input_tensor_by_name = lambda request, _: Tensor(  # type: ignore[attr-defined]
+        "TEXT", np.array([text.encode() for text in request.texts], dtype=np.object_)
+    )
+    module.is_model_ready = lambda name: name == "ready"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    for name in ("triton_models.adaptor", "triton_models.function.vllm"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return module
+
+
+@pytest.fixture
+def adaptor(backend: types.ModuleType) -> Any:
+    return importlib.import_module("triton_models.adaptor")
+
+
+def lengths(items: list[str], _: Callable[[], bool]) -> Any:
+    return np.array([[float(len(item))] for item in items], dtype=np.float32)
+
+
+def read(request: Request) -> list[str]:
+    return request.texts
+
+
+def test_a_model_says_how_long_it_computed_for_each_row(adaptor: Any) -> None:
+    response = adaptor.answer(Request(["a", "b"]), "PROB", lambda _: np.zeros((2, 1), dtype=np.float32))
+    output, spent = response.tensors
+    assert (output.name, spent.name) == ("PROB", "COMPUTE_NS")
+    assert spent.values.dtype == np.int64
+    assert spent.values.shape == (2, 1)
+    assert 0 < spent.values[0, 0] < 5e9
+
+
+def test_requests_are_computed_together_and_answered_apart(adaptor: Any) -> None:
+    seen: list[list[str]] = []
+
+    def compute(items: list[str], _: object) -> Any:
+        seen.append(items)
+        return lengths(items, lambda: False)
+
+    requests = [Request(["a", "bb"]), Request(["left"], cancelled=True), Request(["cccc"])]
+    first, left, last = adaptor.answer_together(requests, read, "PROB", compute)
+    assert seen == [["a", "bb", "cccc"]]
+    assert first.tensors[0].values.tolist() == [[1.0], [2.0]]
+    assert left.error_.code == "invalid"
+    assert last.tensors[0].values.tolist() == [[4.0]]
+    assert [each.tensors[1].values.shape for each in (first, last)] == [(2, 1), (1, 1)]
+
+
+def test_what_fails_together_fails_for_each(adaptor: Any) -> None:
+    def compute(*_: object) -> Any:
+        raise RuntimeError("out of memory")
+
+    responses = adaptor.answer_together([Request(["a"]), Request(["b"])], read, "PROB", compute)
+    assert [each.error_.text for each in responses] == ["RuntimeError: out of memory"] * 2
+
+
+def test_the_work_stops_when_every_caller_has_left(adaptor: Any) -> None:
+    requests = [Request(["a"]), Request(["b"])]
+
+    def compute(items: list[str], cancelled: Callable[[], bool]) -> Any:
+        requests[0].cancelled = True
+        assert not cancelled()
+        requests[1].cancelled = True
+        assert cancelled()
+        return lengths(items, cancelled)
+
+    adaptor.answer_together(requests, read, "PROB", compute)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("CPU", None), ("GPU", 1)])
+def test_triton_says_what_an_instance_computes_on(adaptor: Any, kind: str, expected: int | None) -> None:
+    assert adaptor.gpu({"model_instance_kind": kind, "model_instance_device_id": "1"}) == expected
+
+
+def text_output(*texts: str) -> InferenceResponse:
+    return InferenceResponse([Tensor("text_output", np.array([text.encode() for text in texts], dtype=np.object_))])
+
+
+def test_vllm_is_asked_for_the_continuation_alone(backend: types.ModuleType) -> None:
+    vllm = importlib.import_module("triton_models.function.vllm")
+    InferenceRequest.answers = [text_output("<tool_call>"), InferenceResponse()]
+    assert vllm.Vllm("function_vllm", max_new_tokens=64).complete("a prompt", lambda: False).text == "<tool_call>"
+    (asked,) = InferenceRequest.made
+    assert asked["model_name"] == "function_vllm"
+    assert asked["requested_output_names"] == ["text_output"]
+    tensors = {tensor.name: tensor.values for tensor in asked["inputs"]}
+    assert tensors["text_input"].tolist() == [b"a prompt"]
+    assert json.loads(tensors["sampling_parameters"][0]) == {"temperature": 0, "max_tokens": 64, "stop": ["<|im_end|>"]}
+    assert tensors["stream"].tolist() == [False]
+    assert tensors["exclude_input_in_output"].tolist() == [True]
+
+
+def test_what_vllm_refuses_is_an_error(backend: types.ModuleType) -> None:
+    vllm = importlib.import_module("triton_models.function.vllm")
+    InferenceRequest.answers = [InferenceResponse(error=TritonError("too long", "internal"))]
+    with pytest.raises(RuntimeError, match="function_vllm: too long"):
+        vllm.Vllm("function_vllm", max_new_tokens=64).complete("a prompt", lambda: False)
+
+
+def test_vllm_is_looked_after(backend: types.ModuleType) -> None:
+    vllm = importlib.import_module("triton_models.function.vllm")
+    vllm.Vllm("ready", max_new_tokens=64).check()
+    with pytest.raises(RuntimeError, match="gone is not ready"):
+        vllm.Vllm("gone", max_new_tokens=64).check()

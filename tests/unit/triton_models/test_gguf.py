@@ -1,0 +1,60 @@
+"""A GGUF file as the function model, with the small one of the quick start: it answers in form, not well."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from triton_models.errors import Cancelled, RequestError
+from triton_models.function.arch import ArchCaller
+from triton_models.function.gguf import Gguf
+
+TOOL: dict[str, Any] = {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}
+
+
+@pytest.fixture(scope="module")
+def engine(weights: Mapping[str, Path]) -> Gguf:
+    return Gguf(weights["smollm2"], threads=1, context=1024, max_new_tokens=24)
+
+
+def test_the_answer_has_the_form_of_the_contract(engine: Gguf) -> None:
+    messages = [{"role": "user", "content": "What is the weather in Seattle?"}]
+    request = json.dumps({"messages": messages, "tools": [{"type": "function", "function": TOOL}]})
+    reply = json.loads(ArchCaller(engine.complete).reply(request, lambda: False))
+    assert set(reply) == {"tool_calls", "confidence"}
+    assert 0 < reply["confidence"] <= 1
+    assert all(call["name"] == "get_weather" for call in reply["tool_calls"])
+
+
+def test_the_most_likely_continuation_ends_with_the_message(engine: Gguf) -> None:
+    asked = "<|im_start|>user\nRepeat: hello<|im_end|>\n<|im_start|>assistant\n"
+    first = engine.complete(asked, lambda: False)
+    assert first == engine.complete(asked, lambda: False)
+    assert first.text
+    assert "<|im_end|>" not in first.text
+    assert first.logprob is not None
+    assert first.logprob < 0
+
+
+def test_a_prompt_over_the_context_is_refused_in_words(engine: Gguf) -> None:
+    with pytest.raises(RequestError, match="context size"):
+        engine.complete("word " * 4000, lambda: False)
+
+
+def test_a_caller_who_left_stops_the_model(engine: Gguf) -> None:
+    asked: list[bool] = []
+
+    def cancelled() -> bool:
+        asked.append(True)
+        return len(asked) == 3
+
+    with pytest.raises(Cancelled):
+        engine.complete("<|im_start|>user\nTell me a story.<|im_end|>\n<|im_start|>assistant\n", cancelled)
+    assert len(asked) <= 4
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no GGUF file"):
+        Gguf(tmp_path, threads=1, context=64, max_new_tokens=1)
