@@ -1,0 +1,75 @@
+"""What was measured and compared, as Markdown. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+
+# FP16 products, added up in another order: far under what int8 changes, and under what any threshold notices.
+LEAST_COSINE: Final = 0.999
+MOST_DIFFERENCE: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One load. `times`: seconds of each request, of `batch` texts, made one after the other."""
+
+    tokens: int
+    batch: int
+    times: Sequence[float]
+
+    @property
+    def p50_ms(self) -> float:
+        return statistics.median(self.times) * 1000
+
+    @property
+    def per_second(self) -> float:
+        """Texts."""
+        return self.batch * len(self.times) / sum(self.times)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How near a role's answers are to those of the CPU. `fault`: why that is not near enough."""
+
+    role: str
+    figure: str
+    fault: str | None = None
+
+
+def compared_embeddings(found: FloatArray, reference: FloatArray) -> Comparison:
+    """Unit vectors [texts, width] of both."""
+    least = float((found * reference).sum(axis=1).min())
+    figure = f"least cosine {least:.6f} over {len(found)} texts (at least {LEAST_COSINE})"
+    return Comparison("embed", figure, None if least >= LEAST_COSINE else "the embeddings are others")
+
+
+def compared_probabilities(found: FloatArray, reference: FloatArray) -> Comparison:
+    """Probabilities [texts, 1] of both."""
+    most = float(np.abs(found - reference).max())
+    figure = f"largest difference {most:.6f} over {len(found)} texts (at most {MOST_DIFFERENCE})"
+    return Comparison("guard", figure, None if most <= MOST_DIFFERENCE else "the probabilities are others")
+
+
+def table(models: Mapping[str, str], cells: Mapping[str, Sequence[Cell]]) -> list[str]:
+    """`models`: what serves each role, and on what."""
+    batches = list(dict.fromkeys(cell.batch for found in cells.values() for cell in found))
+    heads = [f"batch {batch}: p50 ms, texts/s" for batch in batches]
+    lines = [_line(["role", "model", "tokens", *heads]), _line(["---", "---", *["---:"] * (len(batches) + 1)])]
+    for role, found in cells.items():
+        for tokens in dict.fromkeys(cell.tokens for cell in found):
+            by_batch = {cell.batch: cell for cell in found if cell.tokens == tokens}
+            row = [f"{by_batch[batch].p50_ms:.2f}, {by_batch[batch].per_second:,.0f}" for batch in batches]
+            lines.append(_line([role, models[role], str(tokens), *row]))
+    return lines
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

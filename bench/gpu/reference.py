@@ -1,0 +1,42 @@
+"""The same models in this process, on the CPU: what the answers of a GPU are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bench.gpu.figures import FloatArray
+from controlplane.assets import asset
+from controlplane.compile.plans import Device
+from controlplane.models import cache
+from controlplane.models.catalog import catalog
+from triton_models.embed.encoder import Encoder
+from triton_models.embed.together import BatchEncoder
+from triton_models.guard.detector import Detector
+from triton_models.guard.together import BatchDetector
+
+
+def embeddings(texts: Sequence[str], device: Device) -> FloatArray:
+    """Of the graph that `device` is given."""
+    known = catalog()
+    (name,) = known.made_of("embed", None, gpu=device is Device.GPU)
+    folder = cache.folder(name, known.artefacts[name])
+    if device is Device.GPU:
+        return BatchEncoder(folder).encode_all(texts, lambda: False)
+    encoder = Encoder(folder)
+    return np.stack([encoder.encode(text) for text in texts])
+
+
+def probabilities(texts: Sequence[str], device: Device) -> FloatArray:
+    """Of the graphs that `device` is given."""
+    known = catalog()
+    names = known.made_of("guard", None, gpu=device is Device.GPU)
+    encoder, classifier = (cache.folder(name, known.artefacts[name]) for name in names)
+    head = asset("triton_models") / "guard" / "head.json"
+    if device is Device.GPU:
+        judged = BatchDetector.load(encoder, classifier, head, threads=1, gpu=None).probabilities(texts)
+    else:
+        detector = Detector.load(encoder, classifier, head)
+        judged = [detector.probability(text) for text in texts]
+    return np.array(judged, dtype=np.float32).reshape(-1, 1)

@@ -1,0 +1,82 @@
+"""The bench on a GPU, as far as it goes without one."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from bench.gpu import __main__ as command
+from bench.gpu.figures import Cell, compared_embeddings, compared_probabilities, table
+from bench.gpu.server import instances
+from bench.gpu.texts import mixed, request, texts
+from controlplane.compile.plans import Device
+from controlplane.models.prepare import prepare
+from controlplane.runtime import gpu
+
+
+def test_texts_have_the_length_that_is_asked_for_and_differ() -> None:
+    tokenizer = Tokenizer.from_file(str(prepare(("minilm",))["minilm"] / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    for tokens in (32, 128, 512):
+        found = texts(8, tokens)
+        assert len(set(found)) == 8
+        assert {len(tokenizer.encode(text).ids) for text in found} == {tokens}
+    assert texts(1, 32, seed=1) != texts(1, 32, seed=2)
+    assert "" in mixed()
+
+
+def test_the_function_model_is_asked_with_tools() -> None:
+    asked = json.loads(request("Hello."))
+    assert asked["messages"][0]["content"] == "Hello. What is the weather in Seattle?"
+    assert [tool["function"]["name"] for tool in asked["tools"]] == ["get_weather", "get_time"]
+
+
+def test_what_runs_on_the_gpu() -> None:
+    embed, guard, function = instances(["embed", "guard", "function"], Device.GPU, None)
+    assert [embed.device, guard.device, function.device] == [Device.GPU, Device.GPU, Device.CPU]
+    (large,) = instances(["function"], Device.GPU, "Arch-Function-3B")
+    assert (large.device, large.behind) == (Device.GPU, "function_vllm")
+    assert {model.device for model in instances(["embed", "guard", "function"], Device.CPU, None)} == {Device.CPU}
+
+
+def test_answers_that_are_near_pass_and_others_do_not() -> None:
+    unit = np.eye(3, dtype=np.float32)
+    assert compared_embeddings(unit, unit).fault is None
+    assert compared_embeddings(unit, unit[::-1].copy()).fault is not None
+    column = np.array([[0.1], [0.9]], dtype=np.float32)
+    assert compared_probabilities(column, column + np.float32(0.01)).fault is None
+    assert compared_probabilities(column, column[::-1]).fault is not None
+
+
+def test_the_table_has_a_row_a_length_and_a_column_a_batch() -> None:
+    cells = [Cell(32, 1, (0.001, 0.002, 0.003)), Cell(32, 8, (0.004,)), Cell(512, 1, (0.01,)), Cell(512, 8, (0.08,))]
+    assert table({"embed": "minilm-fp16, NVIDIA L4"}, {"embed": cells}) == [
+        "| role | model | tokens | batch 1: p50 ms, texts/s | batch 8: p50 ms, texts/s |",
+        "| --- | --- | ---: | ---: | ---: |",
+        "| embed | minilm-fp16, NVIDIA L4 | 32 | 2.00, 500 | 4.00, 2,000 |",
+        "| embed | minilm-fp16, NVIDIA L4 | 512 | 10.00, 100 | 80.00, 100 |",
+    ]
+
+
+def test_without_a_gpu_it_says_what_it_looked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(gpu, "find", lambda _: gpu.Found(fault="NVML names no device"))
+    assert command.main([]) == 1
+    said = capsys.readouterr().err
+    assert "NVML names no device" in said
+    assert "--device cpu" in said
+
+
+def test_the_gpus_name_heads_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "find", lambda _: gpu.Found(names=("NVIDIA L4",), cuda=True))
+    assert command.place(Device.GPU) == "NVIDIA L4"
+    assert command.place(Device.CPU) == "CPU"
+
+
+def test_an_unknown_role_is_refused() -> None:
+    with pytest.raises(SystemExit):
+        command.arguments(["--roles", "embed,nlu"])
