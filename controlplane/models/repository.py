@@ -60,8 +60,13 @@ def render_repository(plan: ModelPlan) -> Mapping[str, str]:
         files.update(_model(instance))
     for own in plan.own:
         for path in own.entry_points:
-            files[f"{own.name}/{path}"] = _template("own_entry.py.j2").render(path=str(own.folder / path))
+            files[f"{own.name}/{path}"] = entry_point(own.folder / path)
     return files
+
+
+def entry_point(path: Path) -> str:
+    """What Triton imports in place of the Python file at `path`, which then finds the installed packages."""
+    return _template("own_entry.py.j2").render(path=str(path))
 
 
 def link_own(plan: ModelPlan) -> Mapping[str, Path]:

@@ -13,6 +13,7 @@ from typing import Final
 
 from controlplane.compile.plans import Device, ModelPlan
 from controlplane.errors import RuntimeFault
+from controlplane.models.repository import entry_point
 from controlplane.render.atomic import write_link
 from controlplane.runtime.layout import RunLayout
 
@@ -22,6 +23,7 @@ _LOOPBACK: Final = "127.0.0.1"
 
 _ROOT: Final = "pytriton/tritonserver"
 _VLLM: Final = "backends/vllm"
+_MODEL: Final = "model.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +75,23 @@ def _site_packages() -> Path | None:
 
 
 def build_backend(install: TritonInstall, layout: RunLayout) -> None:
-    """A backend directory with the stub of the running Python in it."""
+    """A backend directory with the stub of the running Python in it, and vLLM's beside it where there is one."""
     target = layout.backends / "python"
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(install.backend, target, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy2(install.stub, target / install.stub.name)
     (target / install.stub.name).chmod(0o755)
     if install.vllm is not None:
-        write_link(layout.backends / "vllm", install.vllm)
+        _link_vllm(install.vllm, layout.backends / "vllm")
+
+
+def _link_vllm(backend: Path, target: Path) -> None:
+    """It is a Python model that serves others, and finds vLLM no better than a model finds numpy."""
+    target.mkdir(exist_ok=True)
+    for each in backend.iterdir():
+        if each.name != _MODEL:
+            write_link(target / each.name, each)
+    (target / _MODEL).write_text(entry_point(backend / _MODEL), encoding="utf-8")
 
 
 def shared_memory_prefix(layout: RunLayout) -> str:

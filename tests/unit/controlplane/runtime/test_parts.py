@@ -9,7 +9,7 @@ from controlplane.compile.plans import Device, Gateway, ModelInstance, ModelPlan
 from controlplane.runtime import environment
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.parts import gateway_parts
-from controlplane.runtime.triton import find_triton
+from controlplane.runtime.triton import build_backend, find_triton
 from extproc.contract import VERSION, FilterContract
 from tests.unit.controlplane.render.plans import KEY, plan
 
@@ -60,3 +60,17 @@ def test_triton_measures_the_gpu_where_a_model_runs_on_one() -> None:
 def test_no_triton_is_started_where_every_model_is_somewhere_else() -> None:
     parts = gateway_parts(GATEWAY, LAYOUT, {}, Path("/envoy"), None)
     assert [part.name for part in parts] == ["extproc-0", "extproc-1", "envoy"]
+
+
+def test_the_backend_for_large_models_is_linked_behind_an_entry_that_finds_its_packages(tmp_path: Path) -> None:
+    vllm = tmp_path / "vllm"
+    (vllm / "utils").mkdir(parents=True)
+    (vllm / "model.py").touch()
+    layout = RunLayout(tmp_path / "run")
+    layout.backends.mkdir(parents=True)
+    build_backend(dataclasses.replace(find_triton(), vllm=vllm), layout)
+    built = layout.backends / "vllm"
+    assert {path.name for path in built.iterdir()} == {"model.py", "utils"}
+    assert (built / "utils").resolve() == vllm / "utils"
+    assert str(vllm / "model.py") in (built / "model.py").read_text()
+    assert (layout.backends / "python" / "triton_python_backend_stub").is_file()
