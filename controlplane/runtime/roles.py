@@ -17,7 +17,8 @@ from extproc.status import PlacementStatus, WorkerStatus
 MISMATCH: Final = "mismatch"
 STARTING: Final = "starting"
 
-_LONGEST_DETAIL: Final = 300
+# Envoy says why TLS failed at the end of some 350 characters.
+_LONGEST_DETAIL: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
