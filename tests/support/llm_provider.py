@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from typing import Any
+from typing import Any, Final
 
 from tests.support.behaviour import Answer, Behaviour
 from tests.support.mock_server import MockServer, run_from_command_line
 from tests.support.received import Received
 
+# Not the clock: the same request gets the same bytes, also across the turn of a second.
+_CREATED: Final = 1_760_000_000
 _ERROR_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -28,7 +29,7 @@ def completion(text: str, *, model: str, prompt_tokens: int = 0) -> dict[str, An
     return {
         "id": "chatcmpl-mock",
         "object": "chat.completion",
-        "created": int(time.time()),
+        "created": _CREATED,
         "model": model,
         "choices": [
             {
@@ -52,7 +53,7 @@ def chunks(text: str, *, model: str, prompt_tokens: int = 0, include_usage: bool
     head = {
         "id": "chatcmpl-mock",
         "object": "chat.completion.chunk",
-        "created": int(time.time()),
+        "created": _CREATED,
         "model": model,
         "service_tier": "default",
         "system_fingerprint": "fp_mock",

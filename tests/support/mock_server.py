@@ -143,7 +143,13 @@ class MockServer(ABC):
             self._started.set()
             await self._stop.wait()
         finally:
+            connections = runner.server.connections if runner.server is not None else []
+            transports = [connection.transport for connection in connections]
             await runner.cleanup()
+            # Over TLS a close waits for the peer's own, and the loop ends before it: the socket would stay open.
+            for transport in transports:
+                if transport is not None:
+                    transport.abort()
 
     def _behaviour_for(self, body: bytes) -> Behaviour:
         for marker, behaviour in self._rules.items():
