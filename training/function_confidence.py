@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ from evaluation import bfcl
 from evaluation.functions import halves, sample
 from extproc.apis.chat import Message
 from extproc.contract import Intent, JsonValue
-from extproc.inference.roles import Extraction, FloatMatrix, FunctionCall, Role, RoleUnavailable
+from extproc.inference.roles import Embeddings, Extraction, FunctionCall, Role, RoleUnavailable
 from extproc.pipeline import conversation, function
 from extproc.pipeline.function import Ask, Calls, NoCall
 from extproc.pipeline.intent import Scored, TargetIndex
@@ -42,8 +42,12 @@ class LocalModels:
         paths = prepare(("embed", "function"))
         self._encoder, self._caller = Encoder(paths["minilm"]), Caller(Engines(paths["needle"], 1), 512)
 
-    async def embed(self, texts: Sequence[str]) -> FloatMatrix:
-        return np.stack([self._encoder.encode(text) for text in texts])
+    @property
+    def spaces(self) -> Sequence[str]:
+        return ["here"]
+
+    async def embed(self, texts: Sequence[str], spaces: Collection[str] | None = None) -> Embeddings:
+        return Embeddings(np.stack([self._encoder.encode(text) for text in texts]), "here")
 
     async def attack_probabilities(self, role: Role, texts: Sequence[str]) -> tuple[float, ...]:
         raise RoleUnavailable(role, "unreachable", "not here")
