@@ -24,7 +24,7 @@ def open_session(directory: Path, threads: int, gpu: int | None = None) -> onnxr
     session = onnxruntime.InferenceSession(str(graph(directory)), options, providers=_providers(gpu))
     if gpu is not None and "CUDAExecutionProvider" not in session.get_providers():
         raise RuntimeError(
-            "onnxruntime cannot use the GPU here (CUDA 12 and cuDNN 9 must be installed): pip install 'archgw[gpu]'"
+            "onnxruntime finds no GPU, or not its CUDA and cuDNN: pip install 'archgw[gpu]' brings them"
         )
     return session
 

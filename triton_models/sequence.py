@@ -32,9 +32,7 @@ class SequenceClassifier:
     def __init__(
         self, directory: Path, positive: str, max_tokens: int, threads: int = 1, gpu: int | None = None
     ) -> None:
-        import torch  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
-        import transformers  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
-
+        torch, transformers = _libraries()
         if gpu is not None and not torch.cuda.is_available():
             raise RuntimeError("torch cannot use the GPU here: pip install 'archgw[gpu]' brings one that can")
         torch.set_num_threads(threads)
@@ -75,6 +73,15 @@ class SequenceClassifier:
         with self._torch.inference_mode():
             logits: list[list[float]] = self._model(**given).logits.float().tolist()
         return logits
+
+
+def _libraries() -> tuple[Any, Any]:
+    try:
+        import torch  # noqa: PLC0415
+        import transformers  # noqa: PLC0415
+    except ImportError as error:
+        raise RuntimeError(f"{error.name} is not installed here: pip install 'archgw[transformers]'") from error
+    return torch, transformers
 
 
 def open_tokenizer(directory: Path) -> Tokenizer:

@@ -18,6 +18,7 @@ _READERS: Final = frozenset({Role.EMBED, Role.GUARD, Role.NLI})
 # Processes of one of them on the CPU, some 100 MB each.
 _MOST_INSTANCES: Final = 4
 _VLLM: Final = "vllm"
+_LLAMA: Final = "llama.cpp"
 
 
 def compile_models(config: ArchConfig, site: Site, local: Iterable[Role], own: Sequence[OwnModel] = ()) -> ModelPlan:
@@ -52,9 +53,18 @@ def _instance(role: Role, serving: ModelServing, site: Site) -> ModelInstance:
         # Decoupled: one request, many responses, so Triton must not batch.
         return ModelInstance(role, role, instances=1, max_batch_size=0, artefact=artefact, device=device)
     if role not in _READERS:
-        on_vllm = artefact is not None and catalog().artefacts[artefact].engine == _VLLM
-        behind = f"{role}_vllm" if on_vllm else None
-        return ModelInstance(role, role, instances=1, max_batch_size=1, artefact=artefact, device=device, behind=behind)
+        engine = catalog().artefacts[artefact].engine if artefact is not None else None
+        return ModelInstance(
+            role,
+            role,
+            instances=1,
+            max_batch_size=1,
+            artefact=artefact,
+            device=device,
+            # It writes when the models that read the prompt have done so.
+            threads=site.workers if engine == _LLAMA else 1,
+            behind=f"{role}_vllm" if engine == _VLLM else None,
+        )
     local = serving.local
     return ModelInstance(
         role,
@@ -97,8 +107,8 @@ def _choice(role: Role, model: str | None, site: Site) -> tuple[str | None, Devi
             return model, Device.GPU
         if site.mode is Mode.LOCAL_GPU:
             raise RuntimeFault(
-                f"{model} runs on a GPU by Triton's vLLM backend, which the Triton here does not have; run archgw in a "
-                f"container of Triton with vLLM, or name another model in model_serving.roles.{role}.model"
+                f"{model} runs on a GPU by Triton's vLLM backend, which the Triton here does not have: add it as "
+                f"docs/operations.md says, or name another model in model_serving.roles.{role}.model"
             )
     if _runs_on(Device.CPU, artefact):
         return model, Device.CPU
