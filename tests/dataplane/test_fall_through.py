@@ -81,26 +81,18 @@ def far(_far: Far, provider: LlmProvider, request: pytest.FixtureRequest) -> Ite
 
 
 _Change = Callable[[Far], None]
-# What breaks it, what heals it, and as what it may be counted.
-_FAULTS: Final[Mapping[str, tuple[_Change, _Change, set[str]]]] = {
-    "killed": (
-        lambda far: far.cloud.kill_triton(),
-        lambda far: far.cloud.restart_triton(),
-        {"unreachable", "overloaded"},
-    ),
+# What breaks it, what heals it, and as what it is counted, among others.
+_FAULTS: Final[Mapping[str, tuple[_Change, _Change, str]]] = {
+    "killed": (lambda far: far.cloud.kill_triton(), lambda far: far.cloud.restart_triton(), "unreachable"),
+    # Not Triton itself: its HTTP server may crash on what it finds as it goes on (2.51).
     "frozen": (
-        lambda far: far.cloud.triton.signal(signal.SIGSTOP),
-        lambda far: far.cloud.triton.signal(signal.SIGCONT),
-        {"timeout"},
+        lambda far: far.cloud.envoy.signal(signal.SIGSTOP),
+        lambda far: far.cloud.envoy.signal(signal.SIGCONT),
+        "timeout",
     ),
-    "refusing": (lambda far: far.relay.refuse(), lambda far: far.relay.pass_on(), {"unreachable"}),
-    "black hole": (
-        lambda far: far.relay.black_hole(),
-        lambda far: far.relay.pass_on(),
-        # Envoy finds out as well, after its connect timeout.
-        {"timeout", "unreachable"},
-    ),
-    "slow": (lambda far: far.relay.delay(TIMEOUT_MS / 1000), lambda far: far.relay.pass_on(), {"timeout"}),
+    "refusing": (lambda far: far.relay.refuse(), lambda far: far.relay.pass_on(), "unreachable"),
+    "black hole": (lambda far: far.relay.black_hole(), lambda far: far.relay.pass_on(), "timeout"),
+    "slow": (lambda far: far.relay.delay(TIMEOUT_MS / 1000), lambda far: far.relay.pass_on(), "timeout"),
 }
 
 
@@ -134,20 +126,17 @@ def test_under_load_no_request_fails_and_it_is_used_again_when_it_is_back(
     # The guard stands here too; the intent had nothing left, so the prompt went to the LLM.
     assert served(answer) == {"guard": "local"}
     assert answer.headers["x-arch-degraded"] == "intent"
-    grown = {reason for reason, count in counted.items() if count > before.get(reason, 0)}
-    assert grown
-    assert grown <= _FAULTS[fault][2]
+    reason = _FAULTS[fault][2]
+    assert counted[reason] > before.get(reason, 0)
 
 
 def test_a_place_that_is_known_to_be_away_costs_a_request_nothing(far: Far) -> None:
     with broken(far, "black hole"):
         wait_for(lambda: served(far.ask()) == {"guard": "local"})
         answer = far.ask()
-        line = far.stack.access(answer.headers["x-request-id"])
-        # A call that had waited for its deadline would be an entry of its own.
-        assert "error=" not in answer.headers["x-arch-timing"]
-        assert line["models_ms"] < TIMEOUT_MS
-    wait_for(far.all_remote)
+    entries = [entry for entry in answer.headers["x-arch-timing"].split(", ") if "error=" in entry]
+    assert {entry.split(";")[0] for entry in entries} == {"guard", "embed"}
+    assert all("dur=0.00;" in entry for entry in entries)
 
 
 def test_an_attack_is_blocked_whichever_place_reads_it(far: Far, provider: LlmProvider) -> None:
