@@ -23,9 +23,7 @@ def open_session(directory: Path, threads: int, gpu: int | None = None) -> onnxr
     options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(graph(directory)), options, providers=_providers(gpu))
     if gpu is not None and "CUDAExecutionProvider" not in session.get_providers():
-        raise RuntimeError(
-            "onnxruntime finds no GPU, or not its CUDA and cuDNN: pip install 'archgw[gpu]' brings them"
-        )
+        raise RuntimeError("onnxruntime finds no GPU, or not its CUDA and cuDNN: pip install 'archgw[gpu]' brings them")
     return session
 
 
@@ -39,7 +37,8 @@ def _providers(gpu: int | None) -> list[Any]:
     # CUDA and cuDNN as pip installs them lie where no loader looks.
     onnxruntime.preload_dlls()
     # Memory grows by what is asked for; the default doubles it, and other models share the GPU.
-    return [("CUDAExecutionProvider", {"device_id": gpu, "arena_extend_strategy": "kSameAsRequested"})]
+    cuda = ("CUDAExecutionProvider", {"device_id": gpu, "arena_extend_strategy": "kSameAsRequested"})
+    return [cuda, "CPUExecutionProvider"]  # for shapes, and the few operators that CUDA lacks
 
 
 def graph(directory: Path) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import tritonclient.grpc as client
+from tritonclient.utils import InferenceServerException
 
 from bench.gpu import reference, server
 from bench.gpu.figures import Cell, Comparison, compared_embeddings, compared_probabilities, table
@@ -112,7 +113,7 @@ def main(argv: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="archgw-bench-") as scratch:
         try:
             return _run(asked_for, Path(scratch))
-        except (BenchError, ArchgwError) as error:
+        except (BenchError, ArchgwError, InferenceServerException) as error:
             print(f"bench: {error}", file=sys.stderr)
             return 1
 

@@ -28,8 +28,9 @@ class TritonPythonModel:
         parameters = Parameters(args["model_config"])
         threads, device = parameters.integer("threads", 1), gpu(args)
         if parameters.text("engine", "onnxruntime") == "transformers":
-            directory, most = parameters.directory("model"), parameters.integer("max_tokens", 512)
-            self._guard: Guard = SequenceGuard(directory, parameters.text("positive_labels", ""), most, threads, device)
+            directory, positive = parameters.directory("model"), parameters.text("positive_labels", "")
+            most = parameters.integer("max_tokens", 512)
+            self._guard: Guard = SequenceGuard.load(directory, positive, most, threads, device)
             return
         folders = (parameters.directory("encoder"), parameters.directory("classifier"))
         head = Path(__file__).with_name("head.json")

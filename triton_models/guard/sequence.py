@@ -4,24 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
+
+from tokenizers import Tokenizer
 
 from triton_models.guard.windows import windows
 from triton_models.sequence import SequenceClassifier, open_tokenizer
 
-# Of the tokens that such a model reads at once: an attack of up to a sixth of a window is whole in one.
-_OVERLAP_SHARE: Final = 6
 # What frames a text: one token before it, one behind it.
 _FRAME: Final = 2
+_OVERLAP_SHARE: Final = 3
+
+
+class Classifier(Protocol):
+    """What judges a window; SequenceClassifier is one."""
+
+    def probabilities(self, items: Sequence[str], cancelled: Callable[[], bool]) -> list[float]:
+        """One for each."""
 
 
 class SequenceGuard:
     """Probabilities of attack of texts of any length; the most suspicious window decides."""
 
-    def __init__(self, directory: Path, positive: str, max_tokens: int, threads: int, gpu: int | None) -> None:
-        self._classifier = SequenceClassifier(directory, positive, max_tokens, threads, gpu)
-        self._tokenizer = open_tokenizer(directory)
-        self._window = max_tokens - _FRAME
+    def __init__(self, classifier: Classifier, tokenizer: Tokenizer, max_tokens: int) -> None:
+        self._classifier = classifier
+        self._tokenizer = tokenizer
+        # Half of what the model reads: cut out, a slice may have up to twice the tokens that it has inside the text.
+        self._window = (max_tokens - _FRAME) // 2
+
+    @classmethod
+    def load(cls, directory: Path, positive: str, max_tokens: int, threads: int, gpu: int | None) -> SequenceGuard:
+        """From a folder of the transformers library."""
+        classifier = SequenceClassifier(directory, positive, max_tokens, threads, gpu)
+        return cls(classifier, open_tokenizer(directory), max_tokens)
 
     def probabilities(self, texts: Sequence[str], cancelled: Callable[[], bool] = lambda: False) -> list[float]:
         """One for each text. Raises Cancelled when `cancelled` says so."""
