@@ -42,7 +42,7 @@ def _show(found: Status) -> None:
         _echo([("role", "model", "where", "state", "calls", "p50", "queue", "compute", "skipped"), *places])
     for role in found.roles:
         if role.failed:
-            typer.echo(f"{role.role}: no place was left for {_counted(role.failed)}")
+            typer.echo(f"{role.role}: no place was left, {_counted(role.failed)}")
     for role in found.roles:
         for place in role.places:
             if not place.ready:

@@ -72,6 +72,6 @@ def test_status_says_what_each_place_took_and_how_often_it_was_passed_over(monke
         f"guard Arch-Guard {URL} not ready: refused 0 20.0 ms - - refused 7",
         "guard nanoguard NVIDIA H200 ready 3 10.5 ms 0.2 ms 8.0 ms -",
     ]
-    assert "guard: no place was left for dead 2" in done.stdout
+    assert "guard: no place was left, dead 2" in done.stdout
     assert f"guard is not ready on {URL}: refused, status 401" in done.stdout
     assert '"p50_ms": 10.5' in CliRunner().invoke(app, ["status", "--json"]).stdout
