@@ -120,6 +120,9 @@ def _purpose(known: Catalog, name: str) -> str:
     default = [role for role in known.roles if name in known.default(role)]
     if default:
         return ", ".join(default)
+    form_of = next((other for other, each in known.artefacts.items() if each.gpu == name), None)
+    if form_of is not None:
+        return f"{form_of} on a GPU"
     return f"{known.artefacts[name].serves}, where the configuration names it"
 
 

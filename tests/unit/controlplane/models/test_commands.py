@@ -65,7 +65,13 @@ def test_a_model_of_the_catalogue_is_pulled_listed_and_verified(shell: Shell, tm
     assert (listed["Arch-Guard"]["state"], listed["Arch-Guard"]["folder"]) == ("pulled", str(folder))
     assert listed["Arch-Guard"]["source"]["commit"] is not None
     assert listed["minilm"]["state"] == "not here"
-    assert f"    pulled: {folder}" in shell.run("list").stdout.splitlines()
+    lines = shell.run("list").stdout.splitlines()
+    assert f"    pulled: {folder}" in lines
+    assert [line.split("  ")[1] for line in lines if line.startswith(("minilm", "Arch-Guard"))] == [
+        "(embed, guard)",
+        "(minilm on a GPU)",
+        "(guard, where the configuration names it)",
+    ]
 
     assert shell.run("verify", "Arch-Guard").stdout == "Arch-Guard: whole\n"
     (folder / "model.safetensors").write_bytes(b"WEIGHTS")
