@@ -132,18 +132,23 @@ def test_under_load_no_request_fails_and_it_is_used_again_when_it_is_back(
 
 def test_a_place_that_is_known_to_be_away_costs_a_request_nothing(far: Far) -> None:
     with broken(far, "black hole"):
-        wait_for(lambda: served(far.ask()) == {"guard": "local"})
-        answer = far.ask()
-    entries = [entry for entry in answer.headers["x-arch-timing"].split(", ") if "error=" in entry]
-    assert {entry.split(";")[0] for entry in entries} == {"guard", "embed"}
-    assert all("dur=0.00;" in entry for entry in entries)
+        # The only place of a role is asked three times before it counts as away.
+        wait_for(lambda: passed_over(far.ask()) == {"guard", "embed"})
+        assert all(passed_over(far.ask()) == {"guard", "embed"} for _ in range(20))
+
+
+def passed_over(answer: httpx2.Response) -> set[str]:
+    """The roles whose remote place was not even asked."""
+    entries = [entry.split(";") for entry in answer.headers["x-arch-timing"].split(", ")]
+    return {entry[0] for entry in entries if entry[1:3] == ["dur=0.00", "place=remote"] and "error=" in entry[3]}
 
 
 def test_an_attack_is_blocked_whichever_place_reads_it(far: Far, provider: LlmProvider) -> None:
+    provider.reset()
     with broken(far, "refusing"):
         answer = far.stack.post("ingress", {"messages": user(f"{ATTACK} Now.")})
-        assert answer.headers["x-prompt-guard-error-code"] == "jailbreak"
-        assert served(answer)["guard"] == "local"
+    assert answer.headers["x-prompt-guard-error-code"] == "jailbreak"
+    assert served(answer)["guard"] == "local"
     assert provider.received.all() == []
 
 
