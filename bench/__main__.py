@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from bench import envoys, gateway, litellm, load, machine, memory, models, report
+from bench import envoys, gateway, litellm, load, machine, memory, models, report, serving
 from bench.load import CONCURRENCIES, BenchError, Load
 from bench.processes import descendants, free_ports, resident, running
 from bench.report import Row
 
 _WORK: Final = Path(__file__).with_name(".work")
 _ROWS: Final = ("direct", "plain", "egress", "ingress", "litellm", "models")
-# Only when asked for: it needs what the tests need.
-_REMOTE: Final = "remote"
+# Each alone, and only when asked for: they take minutes, and the first needs what the tests need.
+_REMOTE, _SERVING, _TUNING = _ALONE = ("remote", "serving", "tuning")
 # LiteLLM imports for half a minute on two slow cores.
 _LITELLM_SECONDS: Final = 180.0
 _ENVOY_SECONDS: Final = 10.0
@@ -27,15 +27,18 @@ _ENVOY_SECONDS: Final = 10.0
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description="Measure archgw beside plain Envoy and LiteLLM.")
-    parser.add_argument("--rows", default=",".join(_ROWS), help=f"which of {','.join(_ROWS)}, or {_REMOTE} alone")
+    parser.add_argument(
+        "--rows", default=",".join(_ROWS), help=f"which of {','.join(_ROWS)}; or one of {','.join(_ALONE)}"
+    )
     parser.add_argument("--seconds", type=float, default=8.0, help="of each load (default 8)")
     parser.add_argument("--warm-up", type=float, default=2.0, help="seconds of load before each path is measured")
     parser.add_argument("--memory", action="store_true", help="instead: 100,000 requests, and the workers' memory")
     parser.add_argument("--requests", type=int, default=100_000, help="how many of them with --memory")
+    parser.add_argument("--rounds", type=int, default=5, help="of serving and of tuning (default 5)")
     arguments = parser.parse_args()
     arguments.rows = arguments.rows.split(",")
-    if arguments.rows != [_REMOTE] and (unknown := set(arguments.rows) - set(_ROWS)):
-        parser.error(f"unknown rows: {', '.join(sorted(unknown))}")
+    if (unknown := set(arguments.rows) - set(_ROWS)) and not (len(arguments.rows) == 1 and unknown <= set(_ALONE)):
+        parser.error(f"unknown rows, or rows that are measured alone: {', '.join(sorted(unknown))}")
     return arguments
 
 
@@ -131,6 +134,9 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> None:
 
         print("\n".join([*about, "", *remote.measure(scratch, _progress)]))
         return
+    if arguments.rows in ([_SERVING], [_TUNING]):
+        print("\n".join([*about, "", *_serving(arguments, bench, scratch)]))
+        return
     if arguments.memory:
         [upstream] = free_ports(1)
         with (
@@ -149,6 +155,15 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> None:
     if rows:
         print("\n".join(["", *report.table(rows)]))
     print("\n".join(["", *report.ratios(rows, direct)]))
+
+
+def _serving(arguments: argparse.Namespace, bench: Bench, scratch: Path) -> list[str]:
+    [port] = free_ports(1)
+    with bench.envoy("upstream", envoys.mock_upstream(port), port, concurrency=1) as (_, pid):
+        given = (scratch, serving.Upstream(port, pid), arguments.seconds, arguments.rounds, _progress)
+        if arguments.rows == [_SERVING]:
+            return report.serving(serving.compare(*given))
+        return report.tuning(serving.tune(*given))
 
 
 def main() -> int:

@@ -22,8 +22,11 @@ WORKERS: Final = 2
 _UP_SECONDS: Final = 120.0
 
 
-def config(ingress: int, egress: int, upstream: int) -> str:
-    """Guard on, two prompt targets that the bench prompt does not mean, one provider, as many workers as LiteLLM."""
+def config(ingress: int, egress: int, upstream: int, local: Mapping[str, Any] | None = None) -> str:
+    """Guard on, two prompt targets that the bench prompt does not mean, one provider, as many workers as LiteLLM.
+
+    `local`: `model_serving.local`.
+    """
     return yaml.safe_dump(
         {
             "version": "v1",
@@ -60,6 +63,7 @@ def config(ingress: int, egress: int, upstream: int) -> str:
                 },
             ],
             "overrides": {"filter_workers": WORKERS},
+            **({"model_serving": {"local": dict(local)}} if local else {}),
         },
         sort_keys=False,
     )
@@ -75,14 +79,21 @@ class Gateway:
 
     def memory(self) -> Mapping[str, tuple[int, ...]]:
         """Resident bytes by part: envoy, each extproc worker, triton with its models' processes."""
-        sizes: dict[str, tuple[int, ...]] = {}
-        for name, pid in sorted(_pids(self.run_dir)):
-            sizes[name] = (*sizes.get(name, ()), sum(resident(one) for one in descendants(pid)))
-        return sizes
+        return {
+            name: tuple(sum(resident(one) for one in descendants(pid)) for pid in pids)
+            for name, pids in self.pids().items()
+        }
 
     def workers(self) -> dict[int, int]:
         """Resident bytes of each filter worker, by pid."""
-        return {pid: resident(pid) for name, pid in sorted(_pids(self.run_dir)) if name == "extproc"}
+        return {pid: resident(pid) for pid in self.pids()["extproc"]}
+
+    def pids(self) -> Mapping[str, tuple[int, ...]]:
+        """Processes by part; those below them are not listed."""
+        found: dict[str, tuple[int, ...]] = {}
+        for name, pid in sorted(_pids(self.run_dir)):
+            found[name] = (*found.get(name, ()), pid)
+        return found
 
 
 def _archgw(*arguments: str) -> list[str]:
@@ -98,12 +109,12 @@ def _pids(run_dir: Path) -> list[tuple[str, int]]:
 
 
 @contextlib.contextmanager
-def started(work: Path, upstream: int) -> Iterator[Gateway]:
-    """`archgw up`, and `archgw down` whatever happens."""
+def started(work: Path, upstream: int, local: Mapping[str, Any] | None = None) -> Iterator[Gateway]:
+    """`archgw up`, and `archgw down` whatever happens. `local`: `model_serving.local`."""
     ingress, egress = free_ports(2)
     work.mkdir(parents=True, exist_ok=True)
     file = work / "arch_config.yaml"
-    file.write_text(config(ingress, egress, upstream))
+    file.write_text(config(ingress, egress, upstream, local))
     run_dir = work / "run"
     environment = {**os.environ, "BENCH_KEY": "sk-bench"}
     up = _archgw("up", str(file), "--local", "-cpu", "--run-dir", str(run_dir))

@@ -23,6 +23,11 @@ BODY: Final = json.dumps(
 ).encode()
 
 
+def prompt(number: int) -> str:
+    """One that nobody has read before."""
+    return PROMPT.replace("00000000", f"{number:08}")
+
+
 class BenchError(Exception):
     """The bench cannot go on, or what it measured means nothing."""
 

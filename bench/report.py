@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.load import Load
@@ -56,6 +57,45 @@ class Failure:
     later: float
     local: float
     back_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """The models in so many processes, without anything around them. `processor_ms`: of one prompt."""
+
+    processes: int
+    per_second: float
+    processor_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A load through the gateway. `processor_ms`: of one request, by who spent it."""
+
+    load: Load
+    processor_ms: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """One round: first the models alone, then the gateway."""
+
+    alone: Alone
+    served: Served
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Of `model_serving.local`, and the loads under it."""
+
+    instances: int
+    threads: int
+    delay: str | None
+    loads: tuple[Load, ...]
+
+    @property
+    def name(self) -> tuple[int, int, str]:
+        return self.instances, self.threads, self.delay or "none"
 
 
 def table(rows: Sequence[Row]) -> list[str]:
@@ -119,6 +159,52 @@ def failures(found: Sequence[Failure]) -> list[str]:
         times = [f"{each.first:.0f}", f"{each.later:.2f}", f"{each.local:.2f}", f"{each.later - each.local:.2f}"]
         lines.append(_line([each.how, *times, f"{each.back_s:.1f}"]))
     return lines
+
+
+def serving(rounds: Sequence[Serving]) -> list[str]:
+    """Medians of the rounds; the ratio is that of both sides of a round."""
+    processes = rounds[0].alone.processes
+    parts = list(rounds[0].served.processor_ms)
+    alone_ms = _median(each.alone.processor_ms for each in rounds)
+    by_part = {part: _median(each.served.processor_ms[part] for each in rounds) for part in parts}
+    spent = f"{sum(by_part.values()):.1f}: " + ", ".join(f"{part} {ms:.1f}" for part, ms in by_part.items())
+    alone_rate = _median(each.alone.per_second for each in rounds)
+    loads = [each.served.load for each in rounds]
+    latency = [f"{_median(load.p50 for load in loads):.0f}", f"{_median(load.p99 for load in loads):.0f}"]
+    rate = _median(load.per_second for load in loads)
+    ratios_ = sorted(each.served.load.per_second / each.alone.per_second for each in rounds)
+    spread = f"{len(rounds)} rounds: {ratios_[0]:.2f} to {ratios_[-1]:.2f}"
+    return [
+        _line(["guard + intent", "req/s", "p50 ms", "p99 ms", "processor ms a request"]),
+        _line(["---", "---:", "---:", "---:", "---"]),
+        _line([f"the models alone, {processes} processes", f"{alone_rate:.1f}", "", "", f"{alone_ms:.1f}"]),
+        _line([f"the gateway, concurrency {loads[0].concurrency}", f"{rate:.1f}", *latency, spent]),
+        _line(["ratio (goal: at least 0.80)", f"{statistics.median(ratios_):.2f} ({spread})", "", "", ""]),
+    ]
+
+
+def tuning(found: Sequence[Setting]) -> list[str]:
+    """Medians of the rounds, a line a setting."""
+    concurrencies = [load.concurrency for load in found[0].loads]
+    head = [*(f"c={c}: req/s" for c in concurrencies), *(f"c={c}: p50 / p99 ms" for c in concurrencies)]
+    lines = [
+        _line(["instances", "threads", "max_queue_delay", *head]),
+        _line(["---:", "---:", "---", *["---:"] * len(head)]),
+    ]
+    for name in dict.fromkeys(setting.name for setting in found):
+        rounds = [setting.loads for setting in found if setting.name == name]
+        columns = [[loads[index] for loads in rounds] for index in range(len(concurrencies))]
+        rates = [f"{_median(load.per_second for load in column):.1f}" for column in columns]
+        latencies = [
+            f"{_median(load.p50 for load in column):.0f} / {_median(load.p99 for load in column):.0f}"
+            for column in columns
+        ]
+        lines.append(_line([*map(str, name), *rates, *latencies]))
+    return lines
+
+
+def _median(values: Iterable[float]) -> float:
+    return statistics.median(list(values))
 
 
 def _memory(memory: Mapping[str, tuple[int, ...]]) -> str:

@@ -1,0 +1,76 @@
+"""What the models do alone: a process a core, each of which reads prompt after prompt as fast as it can.
+
+Weights, code and settings are those of Triton's processes; nothing lies between prompts and models.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import multiprocessing
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from bench.load import prompt
+from bench.report import Alone
+from controlplane.assets import asset
+from controlplane.models.prepare import prepare
+from triton_models.embed.encoder import Encoder
+from triton_models.guard.detector import Detector
+
+
+class Readers:
+    """The processes, which wait until they are asked."""
+
+    def __init__(self, pipes: list[Connection]) -> None:
+        self._pipes = pipes
+
+    def read(self, seconds: float) -> Alone:
+        for pipe in self._pipes:
+            pipe.send(seconds)
+        prompts, rates, spent_s = zip(*(pipe.recv() for pipe in self._pipes), strict=True)
+        return Alone(len(self._pipes), per_second=sum(rates), processor_ms=sum(spent_s) / sum(prompts) * 1000)
+
+
+@contextlib.contextmanager
+def readers(count: int) -> Iterator[Readers]:
+    """As many processes, with their models loaded."""
+    folders = prepare(("embed", "guard"))
+    # Not forked: a process that has used onnxruntime has threads, which a fork does not have.
+    context = multiprocessing.get_context("spawn")
+    with contextlib.ExitStack() as stack:
+        pipes = []
+        for number in range(count):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_read, args=(theirs, number, folders), daemon=True)
+            process.start()
+            stack.callback(process.join)
+            stack.callback(process.terminate)
+            pipes.append(ours)
+        for pipe in pipes:
+            pipe.recv()
+        yield Readers(pipes)
+
+
+def _read(pipe: Connection, number: int, folders: dict[str, Path]) -> None:
+    """Answers each number of seconds with what was read in them: prompts, prompts a second, processor seconds."""
+    encoder = Encoder(folders["minilm"])
+    detector = Detector.load(folders["minilm"], folders["nanoguard"], asset("triton_models") / "guard" / "head.json")
+    prompts = (prompt(each) for each in itertools.count(number * 50_000_000))
+
+    def both() -> None:
+        text = next(prompts)
+        detector.probability(text)
+        encoder.encode(text)
+
+    both()
+    pipe.send(None)
+    while True:
+        seconds = pipe.recv()
+        began, spent, count = time.perf_counter(), time.process_time(), 0
+        while (took := time.perf_counter() - began) < seconds:
+            both()
+            count += 1
+        pipe.send((count, count / took, time.process_time() - spent))

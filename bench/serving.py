@@ -1,0 +1,82 @@
+"""Guard and intent through the whole gateway, against what the models alone do on the same cores. `--rows serving`.
+
+And the same under other settings of `model_serving.local`. `--rows tuning`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import resource
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from bench import alone, gateway, load, machine
+from bench.gateway import Gateway
+from bench.load import CONCURRENCIES
+from bench.processes import processor_seconds
+from bench.report import Served, Serving, Setting
+
+_DELAYS: Final = (None, "500us", "2ms")
+_WARM_UP_S: Final = 2.0
+
+Say = Callable[[str], None]
+
+
+class Upstream:
+    """The LLM that answers: what it costs counts neither for the gateway nor for the models."""
+
+    def __init__(self, port: int, pid: int) -> None:
+        self.port = port
+        self.pid = pid
+
+
+def compare(scratch: Path, upstream: Upstream, seconds: float, rounds: int, say: Say) -> list[Serving]:
+    """Both in turn, so that what others do on the machine falls on both; each idles while the other is measured."""
+    found = []
+    with alone.readers(machine.cores()) as readers, _started(scratch, upstream, {}) as running:
+        for number in range(rounds):
+            say(f"serving, round {number + 1} of {rounds}")
+            found.append(Serving(readers.read(seconds), _served(running, upstream, seconds, scratch)))
+    return found
+
+
+def tune(scratch: Path, upstream: Upstream, seconds: float, rounds: int, say: Say) -> list[Setting]:
+    """All settings in turn, so many times."""
+    found = []
+    for number in range(rounds):
+        for instances, threads, delay in itertools.product((1, 2), (1, 2), _DELAYS):
+            say(f"tuning, round {number + 1} of {rounds}: {instances} x {threads}, {delay or 'no delay'}")
+            local: dict[str, Any] = {"instances": instances, "threads": threads}
+            with _started(scratch, upstream, local | ({"max_queue_delay": delay} if delay else {})) as running:
+                loads = tuple(load.run(running.ingress, each, seconds, _body(scratch)) for each in CONCURRENCIES)
+            found.append(Setting(instances, threads, delay, loads))
+    return found
+
+
+@contextlib.contextmanager
+def _started(scratch: Path, upstream: Upstream, local: Mapping[str, Any]) -> Iterator[Gateway]:
+    with gateway.started(scratch / "archgw", upstream.port, local) as running:
+        load.run(running.ingress, max(CONCURRENCIES), _WARM_UP_S, _body(scratch))
+        yield running
+
+
+def _served(running: Gateway, upstream: Upstream, seconds: float, scratch: Path) -> Served:
+    """A load, and who spent how much of the processor meanwhile."""
+    pids = {**running.pids(), "mock upstream": (upstream.pid,)}
+    before = _spent(pids)
+    taken = load.run(running.ingress, max(CONCURRENCIES), seconds, _body(scratch))
+    spent = {name: seconds_ - before[name] for name, seconds_ in _spent(pids).items()}
+    return Served(taken, {name: each / taken.requests * 1000 for name, each in spent.items()})
+
+
+def _spent(pids: Mapping[str, tuple[int, ...]]) -> dict[str, float]:
+    """Processor seconds until now, by part."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    parts = {name: sum(map(processor_seconds, of_part)) for name, of_part in pids.items()}
+    return parts | {"wrk": children.ru_utime + children.ru_stime}
+
+
+def _body(scratch: Path) -> Path:
+    return scratch / "body.json"
