@@ -28,6 +28,7 @@ from extproc.inference.transport import (
     Statistics,
     Tensor,
     bytes_tensor,
+    keyless,
     unready,
 )
 
@@ -211,6 +212,8 @@ def _failure(answer: _Status) -> CallFailed:
         return CallFailed(Reason.DEAD, answer.detail)
     if FULL_QUEUE in answer.detail:
         return CallFailed(Reason.OVERLOADED, answer.detail)
+    if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return keyless(answer.detail)
     reason = _REASONS.get(answer.status, Reason.REFUSED)
     return CallFailed(reason, answer.detail, of_question=answer.status == HTTPStatus.BAD_REQUEST)
 

@@ -76,6 +76,11 @@ def bytes_tensor(column: Sequence[bytes]) -> bytes:
     return b"".join(struct.pack("<I", len(element)) + element for element in column)
 
 
+def keyless(said: str) -> CallFailed:
+    """What a server says that wants another key, or any."""
+    return CallFailed(Reason.REFUSED, f"the server does not accept the key of model_serving.remote.access_key: {said}")
+
+
 def unready(model: str) -> CallFailed:
     """Of a server that is ready itself."""
     return CallFailed(Reason.UNREACHABLE, f"the server has no model called {model}, or has not loaded it")

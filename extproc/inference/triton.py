@@ -27,6 +27,7 @@ from extproc.inference.transport import (
     Statistics,
     Tensor,
     bytes_tensor,
+    keyless,
     unready,
 )
 
@@ -150,6 +151,8 @@ def _failure(error: grpc.aio.AioRpcError) -> CallFailed:
         return CallFailed(Reason.DEAD, details)
     if FULL_QUEUE in details:
         return CallFailed(Reason.OVERLOADED, details)
+    if code in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}:
+        return keyless(details)
     of_question = code is grpc.StatusCode.INVALID_ARGUMENT
     return CallFailed(_REASONS.get(code, Reason.REFUSED), details, of_question=of_question)
 

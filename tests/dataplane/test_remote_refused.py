@@ -15,7 +15,7 @@ from tests.dataplane.stack import Stack
 from tests.support.llm_provider import LlmProvider
 
 # How long a start waits before it gives up; they all wait at once.
-_PATIENCE_S = "15"
+_PATIENCE_S = "10"
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,12 @@ def ended(
 ) -> dict[str, Ended]:
     """Every wrong start, one beside the other."""
 
-    def ends(wrong: Wrong) -> Ended:
-        return start(wrong, cloud, tmp_path_factory.mktemp("gw"), _providers[0], "--timeout", _PATIENCE_S)
+    def ends(wrong: Wrong, directory: Path) -> Ended:
+        return start(wrong, cloud, directory, _providers[0], "--timeout", _PATIENCE_S)
 
+    directories = [tmp_path_factory.mktemp("gw") for _ in _WRONG]
     with ThreadPoolExecutor(len(_WRONG)) as pool:
-        return dict(zip(_WRONG, pool.map(ends, _WRONG.values()), strict=True))
+        return dict(zip(_WRONG, pool.map(ends, _WRONG.values(), directories), strict=True))
 
 
 @pytest.mark.parametrize("name", _WRONG)
