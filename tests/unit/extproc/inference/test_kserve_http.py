@@ -133,6 +133,7 @@ async def test_a_failure_is_told_apart_by_its_cause(
         await transport.infer(QUESTION, 1.0)
     assert caught.value.fault.reason == reason
     assert caught.value.fault.detail
+    assert ("model_serving.remote.access_key" in caught.value.fault.detail) is (status == 401)
     assert caught.value.of_question is (status == 400)
 
 
