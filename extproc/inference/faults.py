@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+# Characters. More says nothing more to people, and what a server says may be very long.
+MOST_DETAIL: Final = 1000
 
 
 class Reason(StrEnum):
@@ -37,6 +41,6 @@ class CallFailed(Exception):
     """One call of one server. `of_question`: what was asked is refused, which says nothing of who was asked."""
 
     def __init__(self, reason: Reason, detail: str, *, of_question: bool = False) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.fault = Fault(reason, detail)
+        self.fault = Fault(reason, detail[:MOST_DETAIL])
+        super().__init__(f"{reason}: {self.fault.detail}")
         self.of_question = of_question

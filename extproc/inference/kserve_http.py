@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Annotated, Final, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -16,7 +16,7 @@ import numpy as np
 
 from extproc.apis.chat import encode_json
 from extproc.contract import JsonValue, Server
-from extproc.inference.faults import CallFailed, Reason
+from extproc.inference.faults import MOST_DETAIL, CallFailed, Reason
 from extproc.inference.signature import COMPUTE_NS
 from extproc.inference.transport import (
     DEAD_STUB,
@@ -34,8 +34,6 @@ from extproc.inference.transport import (
 
 _UNIX: Final = "unix:"
 _RELOAD_S: Final = 60
-# More of an error's body says nothing more to people.
-_MOST_DETAIL: Final = 300
 
 _REASONS: Final[Mapping[int, Reason]] = {
     HTTPStatus.REQUEST_TIMEOUT: Reason.TIMEOUT,
@@ -44,13 +42,25 @@ _REASONS: Final[Mapping[int, Reason]] = {
     HTTPStatus.BAD_GATEWAY: Reason.UNREACHABLE,
     HTTPStatus.SERVICE_UNAVAILABLE: Reason.UNREACHABLE,
 }
-# What a server says that has no such path.
-_UNSERVED: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
+# What a server says that has no such path, or keeps it from us.
+_UNSERVED: Final = frozenset(
+    {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.FORBIDDEN}
+)
+# What is asked is refused, whoever would ask it.
+_OF_QUESTION: Final = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
+)
+
+# The values of a tensor: in one list, or row by row.
+_Values = list[float | str | list[float | str]]
+# Python's own integers have no end, and its floats do.
+_Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class _Output(msgspec.Struct):
     name: str
-    data: list[Any]
+    # Read only where the tensor was asked for.
+    data: msgspec.Raw
 
 
 class _Inferred(msgspec.Struct):
@@ -73,8 +83,8 @@ class _Config(msgspec.Struct):
 
 
 class _Duration(msgspec.Struct):
-    count: int = 0
-    ns: int = 0
+    count: _Count = 0
+    ns: _Count = 0
 
 
 class _InferStatistics(msgspec.Struct):
@@ -99,7 +109,7 @@ class _Status(Exception):
     def __init__(self, status: int, body: bytes) -> None:
         super().__init__(status)
         self.status = status
-        self.detail = body[:_MOST_DETAIL].decode(errors="replace").strip() or f"HTTP status {status}"
+        self.detail = body[:MOST_DETAIL].decode(errors="replace").strip() or f"HTTP status {status}"
 
 
 T = TypeVar("T")
@@ -115,6 +125,9 @@ class HttpTransport:
             connector=aiohttp.UnixConnector(path=server.address.removeprefix(_UNIX), limit=0)
             if is_unix
             else aiohttp.TCPConnector(limit=0),
+            # What a server sends is read as it is, and nothing of it is kept for the next call.
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
             headers={"user-agent": "archgw", "accept-encoding": "identity"}
             | ({"x-arch-upstream": server.upstream} if server.upstream else {}),
         )
@@ -127,7 +140,8 @@ class HttpTransport:
         outputs = {output.name: output.data for output in _decoded(body, _Inferred).outputs}
         if question.output not in outputs:
             raise CallFailed(Reason.MALFORMED, f"expected the tensor {question.output}, found {list(outputs)}")
-        return Answer(_raw(outputs[question.output]), _compute_ms(outputs.get(COMPUTE_NS)))
+        compute_ms = _compute_ms(outputs[COMPUTE_NS]) if COMPUTE_NS in outputs else None
+        return Answer(_raw(outputs[question.output]), compute_ms)
 
     async def reach_decoupled(self, model: str, timeout_s: float) -> None:
         try:
@@ -215,7 +229,7 @@ def _failure(answer: _Status) -> CallFailed:
     if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return keyless(answer.detail)
     reason = _REASONS.get(answer.status, Reason.REFUSED)
-    return CallFailed(reason, answer.detail, of_question=answer.status == HTTPStatus.BAD_REQUEST)
+    return CallFailed(reason, answer.detail, of_question=answer.status in _OF_QUESTION)
 
 
 def _request(question: Question) -> JsonValue:
@@ -241,22 +255,29 @@ def _decoded(body: bytes, form: type[T]) -> T:
         raise CallFailed(Reason.MALFORMED, str(error)) from error
 
 
-def _raw(values: list[Any]) -> bytes:
+def _values(data: bytes) -> list[float | str]:
+    """In row-major order. Raises `CallFailed`."""
+    rows = _decoded(data, _Values)
+    return [value for row in rows for value in (row if isinstance(row, list) else (row,))]
+
+
+def _raw(data: bytes) -> bytes:
     """A tensor's values as the binary form has them: texts each behind its length, numbers as FP32."""
-    try:
-        while values and isinstance(values[0], list):
-            values = [value for row in values for value in row]
-        if values and all(isinstance(value, str) for value in values):
-            return bytes_tensor([value.encode() for value in values])
-        return np.asarray(values, dtype="<f4").tobytes()
-    except (TypeError, ValueError) as error:
-        raise CallFailed(Reason.MALFORMED, f"a tensor of neither texts nor numbers: {error}") from error
+    values = _values(data)
+    texts = [value.encode() for value in values if isinstance(value, str)]
+    if not texts:
+        # What is beyond FP32 becomes infinite there, which no role's answer may be.
+        with np.errstate(over="ignore"):
+            return np.array(values, dtype="<f4").tobytes()
+    if len(texts) < len(values):
+        raise CallFailed(Reason.MALFORMED, "a tensor of both texts and numbers")
+    return bytes_tensor(texts)
 
 
-def _compute_ms(values: list[Any] | None) -> float | None:
+def _compute_ms(data: bytes) -> float | None:
     """The longest, in milliseconds: texts of one call are computed together."""
-    numbers = np.frombuffer(_raw(values or []), dtype="<f4")
-    return float(numbers.max()) / 1e6 if numbers.size else None
+    numbers = [value for value in _values(data) if isinstance(value, float)]
+    return max(0.0, *numbers) / 1e6 if numbers else None
 
 
 def _tensors(found: tuple[_TensorMetadata, ...]) -> tuple[Tensor, ...]:

@@ -14,8 +14,8 @@ DEAD_STUB: Final = "is not healthy"
 # What Triton answers where so many requests wait for a model that it takes no more.
 FULL_QUEUE: Final = "maximum queue size"
 
-# An answer is numbers or a short text; a larger one must not fill our memory.
-MOST_BYTES: Final = 64 << 20
+# An answer is numbers or a short text; a larger one must not fill our memory, where JSON takes many times its length.
+MOST_BYTES: Final = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,6 @@ from extproc.inference.transport import (
 
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MOST_BYTES),
-    ("grpc.max_send_message_length", MOST_BYTES),
     # A restarted Triton is found again within a second, not after gRPC's two-minute back-off.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
@@ -41,6 +40,9 @@ _OPTIONS: Final = (
 
 _UNLOAD_S: Final = 10
 _LOAD_S: Final = 60
+
+# What a server says that has no such method, or keeps it from us.
+_UNSERVED: Final = frozenset({grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED})
 
 _REASONS: Final = {
     grpc.StatusCode.DEADLINE_EXCEEDED: Reason.TIMEOUT,
@@ -130,19 +132,26 @@ class GrpcTransport:
 async def _answered(call: Awaitable[T]) -> T:
     """Raises `CallFailed`."""
     try:
-        return await call
+        return _message(await call)
     except grpc.aio.AioRpcError as error:
         raise _failure(error) from error
 
 
 async def _served(call: Awaitable[T]) -> T | None:
-    """None where the server has no such method. Raises `CallFailed`."""
+    """None where the server does not serve such a method to us. Raises `CallFailed`."""
     try:
-        return await call
+        return _message(await call)
     except grpc.aio.AioRpcError as error:
-        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+        if error.code() in _UNSERVED:
             return None
         raise _failure(error) from error
+
+
+def _message(answer: T | None) -> T:
+    """gRPC's library gives None for bytes that are no such message. Raises `CallFailed`."""
+    if answer is None:
+        raise CallFailed(Reason.MALFORMED, "an answer that is no message of KServe's")
+    return answer
 
 
 def _failure(error: grpc.aio.AioRpcError) -> CallFailed:
@@ -160,7 +169,7 @@ def _failure(error: grpc.aio.AioRpcError) -> CallFailed:
 async def _first_error(answers: AsyncIterable[Any]) -> str:
     """What the first answer of a stream complains of; nothing where it does not."""
     async for answer in answers:
-        message: str = answer.error_message
+        message: str = _message(answer).error_message
         return message
     raise CallFailed(Reason.MALFORMED, "no answer at all")
 
@@ -181,7 +190,7 @@ def _request(question: Question) -> service_pb2.ModelInferRequest:
 def _compute_ms(raw: bytes) -> float | None:
     """The longest of the INT64s, in milliseconds: texts of one call are computed together."""
     count = len(raw) // 8
-    return max(struct.unpack_from(f"<{count}q", raw)) / 1e6 if count else None
+    return max(0, *struct.unpack_from(f"<{count}q", raw)) / 1e6 if count else None
 
 
 def _tensors(found: Sequence[Any]) -> tuple[Tensor, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +20,7 @@ from extproc.inference.kserve_http import HttpTransport
 from extproc.inference.models import open_models
 from extproc.inference.roles import FunctionCall
 from extproc.inference.signature import COMPUTE_NS
-from extproc.inference.transport import Question, Statistics, Tensor
+from extproc.inference.transport import MOST_BYTES, Question, Statistics, Tensor
 from tests.unit.extproc.inference.servers import element, floats
 
 QUESTION = Question("guard", {"TEXT": ["é".encode(), b"y"]}, "PROB")
@@ -33,15 +35,21 @@ class FakeServer:
     replies: dict[str, Reply] = field(default_factory=dict)
     asked: list[tuple[str, Any, str | None]] = field(default_factory=list)
     gate: asyncio.Event | None = None
+    # Of every answer; and the cookies of every request.
+    headers: dict[str, str] = field(default_factory=dict)
+    cookies: list[str | None] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.Response:
         body = await request.text()
         called = f"{request.method} {request.path}"
+        self.cookies.append(request.headers.get("cookie"))
         self.asked.append((called, json.loads(body) if body else None, request.headers.get("x-arch-upstream")))
         if self.gate is not None:
             await self.gate.wait()
         status, answer = self.replies.get(called, (404, {"error": "not found"}))
-        return web.Response(status=status, text=answer if isinstance(answer, str) else json.dumps(answer))
+        if not isinstance(answer, bytes):
+            answer = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
+        return web.Response(status=status, body=answer, headers=self.headers)
 
 
 @pytest.fixture
@@ -102,6 +110,36 @@ async def test_how_long_the_model_computed_is_the_longest_of_its_texts(
     answer = await transport.infer(Question("guard", {"TEXT": [b"x"]}, "PROB", timed=True), 1.0)
     assert answer.compute_ms == 2.0
     assert [output["name"] for output in fake.asked[0][1]["outputs"]] == ["PROB", COMPUTE_NS]
+    for data, told in (([-5], 0.0), (["1"], None), ([], None)):
+        fake.replies[INFER] = outputs(COMPUTE_NS=data, PROB=[0.25])
+        assert (await transport.infer(QUESTION, 1.0)).compute_ms == told
+
+
+async def test_what_is_beyond_a_float_is_infinite(fake: FakeServer, transport: HttpTransport) -> None:
+    fake.replies[INFER] = outputs(PROB=[1e300, -1e300])
+    assert (await transport.infer(QUESTION, 1.0)).raw == floats(math.inf, -math.inf)
+
+
+async def test_tensors_that_nobody_asked_for_are_not_read(fake: FakeServer, transport: HttpTransport) -> None:
+    fake.replies[INFER] = outputs(OTHER=[{"any": "thing"}], PROB=[0.25])
+    assert (await transport.infer(QUESTION, 1.0)).raw == floats(0.25)
+
+
+async def test_nothing_that_a_server_sets_is_sent_back_to_it(fake: FakeServer, transport: HttpTransport) -> None:
+    fake.headers["set-cookie"] = "server=one"
+    fake.replies["GET /v2/health/live"] = (200, "")
+    for _ in range(2):
+        await transport.live(1.0)
+    assert fake.cookies == [None, None]
+
+
+async def test_what_is_compressed_though_nobody_asked_for_it_is_not_unpacked(
+    fake: FakeServer, transport: HttpTransport
+) -> None:
+    fake.headers["content-encoding"] = "gzip"
+    fake.replies[INFER] = 200, gzip.compress(json.dumps(outputs(PROB=[0.25])[1]).encode())
+    with pytest.raises(CallFailed, match="malformed"):
+        await transport.infer(QUESTION, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -110,10 +148,12 @@ async def test_how_long_the_model_computed_is_the_longest_of_its_texts(
         (400, {"error": "unexpected shape"}, "refused"),
         (401, "no key", "refused"),
         (404, "", "refused"),
+        (413, "too long", "refused"),
         (408, "", "timeout"),
         (429, "slow down", "overloaded"),
         (500, {"error": "Stub process 'guard_0_0' is not healthy."}, "dead"),
         (500, {"error": "ValueError"}, "refused"),
+        (500, "x" * 100_000, "refused"),
         (502, "", "unreachable"),
         (503, {"error": "Exceeds maximum queue size"}, "overloaded"),
         (503, "", "unreachable"),
@@ -123,6 +163,11 @@ async def test_how_long_the_model_computed_is_the_longest_of_its_texts(
         (200, {"outputs": []}, "malformed"),
         (200, {"outputs": [{"name": "PROB", "data": ["x", 1]}]}, "malformed"),
         (200, {"outputs": [{"name": "PROB", "data": [{}]}]}, "malformed"),
+        (200, {"outputs": [{"name": "PROB", "data": [None]}]}, "malformed"),
+        (200, {"outputs": [{"name": "PROB", "data": [10**400]}]}, "malformed"),
+        (200, {"outputs": [{"name": "PROB", "data": [[[0.25]]]}]}, "malformed"),
+        (200, {"outputs": [{"name": "PROB", "data": [0.25]}, {"name": COMPUTE_NS, "data": [{}]}]}, "malformed"),
+        (200, " " * (MOST_BYTES + 1), "malformed"),
     ],
 )
 async def test_a_failure_is_told_apart_by_its_cause(
@@ -134,7 +179,8 @@ async def test_a_failure_is_told_apart_by_its_cause(
     assert caught.value.fault.reason == reason
     assert caught.value.fault.detail
     assert ("model_serving.remote.access_key" in caught.value.fault.detail) is (status == 401)
-    assert caught.value.of_question is (status == 400)
+    assert len(caught.value.fault.detail) < 2000
+    assert caught.value.of_question is (status in {400, 413})
 
 
 async def test_a_server_that_does_not_answer_costs_the_deadline(fake: FakeServer, transport: HttpTransport) -> None:
@@ -167,6 +213,8 @@ async def test_a_model_is_described_by_its_tensors_and_the_texts_it_takes(
     assert found.outputs == (Tensor("PROB", "FP32", (-1, 1)),)
     # A server without Triton's extensions does not say how many texts its model takes.
     assert found.max_batch_size == 0
+    fake.replies["GET /v2/models/guard/config"] = (403, "restricted")
+    assert (await transport.describe("guard", 1.0)).max_batch_size == 0
     fake.replies["GET /v2/models/guard/config"] = (200, {"max_batch_size": 4})
     assert (await transport.describe("guard", 1.0)).max_batch_size == 4
 
@@ -188,6 +236,9 @@ async def test_statistics_are_means_and_none_where_the_server_keeps_none(
     spent = {part: {"count": 2, "ns": 4_000_000} for part in parts}
     fake.replies["GET /v2/models/guard/stats"] = (200, {"model_stats": [{"inference_stats": spent}]})
     assert await transport.statistics("guard", 1.0) == Statistics(queue_ms=2.0, compute_ms=6.0)
+    spent["queue"]["ns"] = 10**400
+    with pytest.raises(CallFailed, match="malformed"):
+        await transport.statistics("guard", 1.0)
 
 
 async def test_a_model_of_many_answers_lives_where_it_answers_at_all(

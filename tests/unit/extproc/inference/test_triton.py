@@ -82,8 +82,9 @@ async def test_an_answer_is_found_by_its_name_and_with_it_how_long_it_took(
     fake.infer = reversed_
     answer = await transport.infer(Question("my-guard", {"TEXT": [b"x", b"y"]}, "PROB", timed=True), 1.0)
     assert (answer.raw, answer.compute_ms) == (b"\0\0\0\0", 2.5)
-    (request,) = fake.asked
-    assert [output.name for output in request.outputs] == ["PROB", COMPUTE_NS]
+    fake.compute_ns = (-1,)
+    assert (await transport.infer(Question("my-guard", {"TEXT": [b"x"]}, "PROB", timed=True), 1.0)).compute_ms == 0
+    assert [output.name for output in fake.asked[0].outputs] == ["PROB", COMPUTE_NS]
 
 
 async def test_every_call_of_a_server_behind_envoy_says_which_it_is(tmp_path: Path) -> None:
@@ -108,6 +109,33 @@ async def test_a_model_is_described_by_its_tensors_and_the_texts_it_takes(
     assert found.max_batch_size == 8
     fake.max_batch_size = None
     assert (await transport.describe("my-guard", 1.0)).max_batch_size == 0
+
+
+async def test_what_is_no_message_is_malformed_whatever_was_asked() -> None:
+    """The watch must outlive it, and only `CallFailed` is what it lives with."""
+
+    class Nonsense(grpc.GenericRpcHandler):
+        def service(self, _: Any) -> Any:
+            async def answer(_: bytes, __: Any) -> bytes:
+                return b"\xff no message"
+
+            return grpc.unary_unary_rpc_method_handler(answer)
+
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((Nonsense(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    transport = GrpcTransport(Server(address=f"127.0.0.1:{port}"))
+    for asked in (
+        transport.infer(QUESTION, 1.0),
+        transport.live(1.0),
+        transport.describe("my-guard", 1.0),
+        transport.statistics("my-guard", 1.0),
+    ):
+        with pytest.raises(CallFailed, match="malformed"):
+            await asked
+    await transport.close()
+    await server.stop(None)
 
 
 async def test_a_model_that_is_not_loaded_is_named(fake: FakeTriton, transport: GrpcTransport) -> None:
