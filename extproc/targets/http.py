@@ -58,6 +58,8 @@ class Endpoints:
             connector=aiohttp.UnixConnector(path=socket, limit=0),
             timeout=aiohttp.ClientTimeout(total=timeout_ms / 1000),
             auto_decompress=False,
+            # All endpoints are one host to this pool: what one sets in one user's call must be in no other call.
+            cookie_jar=aiohttp.DummyCookieJar(),
             headers={"user-agent": "archgw", "accept": "application/json", "accept-encoding": "identity"},
         )
 

@@ -35,6 +35,12 @@ async def status(request: web.Request) -> web.Response:
     return web.Response(status=int(request.match_info["code"]), headers=headers)
 
 
+async def setting(request: web.Request) -> web.Response:
+    answer = web.json_response({"cookie": request.headers.get("cookie")})
+    answer.set_cookie("session", "somebody's")
+    return answer
+
+
 async def teapot(_: web.Request) -> web.Response:
     return web.Response(status=418)
 
@@ -52,6 +58,7 @@ async def endpoints(tmp_path: Path) -> AsyncIterator[Endpoints]:
     app.router.add_get("/status/{code}", status)
     app.router.add_get("/broken", broken)
     app.router.add_post("/teapot", teapot)
+    app.router.add_post("/setting", setting)
     app.router.add_route("*", "/{tail:.*}", echo)
     runner = web.AppRunner(app)
     await runner.setup()
@@ -71,6 +78,11 @@ async def echoed(endpoints: Endpoints, what: EndpointCall, **arguments: object) 
 async def test_post_sends_typed_arguments_and_messages_as_json(endpoints: Endpoints) -> None:
     seen = await echoed(endpoints, call("/weather"), days=3, tags=["a"], flag=True)
     assert seen["body"] == '{"days":3,"tags":["a"],"flag":true,"messages":[{"role":"user","content":"hi"}]}'
+
+
+async def test_a_cookie_of_one_call_is_in_no_other(endpoints: Endpoints) -> None:
+    for _ in range(2):
+        assert await echoed(endpoints, call("/setting")) == {"cookie": None}
 
 
 async def test_an_endpoint_gets_the_request_id_and_the_trace_and_no_credentials(endpoints: Endpoints) -> None:
