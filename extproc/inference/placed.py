@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _REMEMBERED: Final = 256
 _STATISTICS_S: Final = 0.5
+# Of its timeout. The gateway's own work takes from a request's budget too, so the last attempt never has all of it.
+_NEARLY_ALL: Final = 0.9
 
 T = TypeVar("T")
 
@@ -204,7 +206,7 @@ class PlacedRole:
                 answer = await work(at, timeout_s)
             except CallFailed as failed:
                 fault = failed.fault
-                if fault.reason is Reason.TIMEOUT and timeout_s < self._timeout_s:
+                if fault.reason is Reason.TIMEOUT and timeout_s < _NEARLY_ALL * self._timeout_s:
                     # It had less time than it may take: that is no fault of its own.
                     fault = Fault(Reason.BUDGET, f"no answer within the {timeout_s * 1000:.0f} ms that were left")
                 elif not failed.of_question:

@@ -152,7 +152,7 @@ def _verdict(findings: Sequence[_Finding]) -> Verdict:
 
 
 def _unavailable(finding: _Finding) -> GuardUnavailable:
-    if finding.reason in {"timeout", "too_long"}:
+    if finding.reason in {"timeout", "budget", "too_long"}:
         return GuardUnavailable("The prompt could not be checked in time: shorten it, or try again later.")
     return GuardUnavailable("The guard model does not answer: try again later.")
 

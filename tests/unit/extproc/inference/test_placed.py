@@ -173,6 +173,14 @@ async def test_a_place_that_was_given_less_time_than_it_may_take_is_not_blamed(
     assert both.at(Role.GUARD, Place.REMOTE).breaker.fault is None
 
 
+async def test_a_budget_of_just_one_attempt_does_not_excuse_a_place(alone: Unwatched, local: FakeTriton) -> None:
+    local.infer = never
+    for _ in range(TIMEOUTS_TOLERATED + 1):
+        with budget.spending(TIMEOUT_MS), pytest.raises(RoleUnavailable, match="timeout"):
+            await ask(alone)
+    assert alone.models.faults == {Role.GUARD: "timeout"}
+
+
 async def test_with_nothing_left_nobody_is_asked(both: Unwatched, remote: FakeTriton) -> None:
     with budget.spending(0), pytest.raises(RoleUnavailable, match="budget"):
         await ask(both)

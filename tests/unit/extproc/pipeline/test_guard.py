@@ -95,7 +95,9 @@ async def test_of_several_guards_the_first_of_the_configuration_says_no() -> Non
     assert (await judge(models, JAILBREAK, TOXICITY)).notes["guard_by"] == "jailbreak,toxicity"
 
 
-@pytest.mark.parametrize(("reason", "words"), [("timeout", "in time"), ("unreachable", "does not answer")])
+@pytest.mark.parametrize(
+    ("reason", "words"), [("timeout", "in time"), ("budget", "in time"), ("unreachable", "does not answer")]
+)
 async def test_a_guard_without_a_verdict_blocks(reason: str, words: str) -> None:
     with pytest.raises(GuardUnavailable, match=words):
         await judge(Judge(down={Role.GUARD: reason}), JAILBREAK, text="Hello!")
