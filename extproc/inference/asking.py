@@ -34,11 +34,15 @@ _decode_function: Final = msgspec.json.Decoder(_FunctionAnswer).decode
 
 
 async def embed(at: PlacedModel, texts: Sequence[str], timeout_s: float) -> FloatMatrix:
-    """A row for each text."""
+    """A row of length 1 for each text."""
     parts = await at.infer({"TEXT": texts}, _rows, timeout_s)
     if len({part.shape[1] for part in parts}) != 1:
         raise CallFailed(Reason.MALFORMED, "EMBEDDING has not one width for every text")
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    vectors = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    # A product of two shall be their cosine, whatever the model makes of lengths.
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: FloatMatrix = vectors / np.where(lengths > 0, lengths, 1)
+    return unit
 
 
 async def attacks(at: PlacedModel, texts: Sequence[str], timeout_s: float) -> tuple[float, ...]:

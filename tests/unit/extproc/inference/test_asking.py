@@ -77,6 +77,11 @@ async def test_embeddings_are_joined_and_of_the_place_that_made_them(models: Pla
     assert embeddings.space == Place.LOCAL
 
 
+async def test_vectors_of_any_length_are_brought_to_length_1(fake: FakeTriton, models: PlacedModels) -> None:
+    fake.raw = [floats(3, 4, 0, 0)]
+    assert (await models.embed(["a", ""])).vectors.tolist() == [pytest.approx([0.6, 0.8]), [0, 0]]
+
+
 async def test_a_guard_that_answers_for_fewer_texts_than_it_was_asked_is_malformed(
     fake: FakeTriton, models: PlacedModels
 ) -> None:
