@@ -77,15 +77,18 @@ def _int(given: JsonValue) -> JsonValue:
 
 
 def _float(given: JsonValue) -> JsonValue:
-    try:
-        return float(_number(given))
-    except OverflowError as error:  # an integer that no float can hold
-        raise _NotGiven from error
+    return float(_number(given))
 
 
 def _number(given: JsonValue) -> int | float:
     value = number(given) if isinstance(given, str) else given
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _NotGiven
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # an integer that no float can hold
+        finite = False
+    if not finite:
         raise _NotGiven
     return value
 

@@ -93,6 +93,7 @@ def test_a_value_takes_its_declared_type(kind: str, value: JsonValue, expected: 
         ("float", "nan"),
         ("float", float("inf")),
         ("float", 10**400),
+        ("int", 10**400),
         ("float", [True]),
         ("bool", "perhaps"),
         ("bool", 1),
