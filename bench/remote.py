@@ -6,6 +6,7 @@ The far one is that of the tests (tests/dataplane/cloud.py), behind TLS on loopb
 from __future__ import annotations
 
 import asyncio
+import itertools
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -32,6 +33,7 @@ from tests.support.relay import Relay
 
 _WARM_UP: Final = 50
 _CALLS: Final = 400
+_COUNT: Final = itertools.count()
 _TOOL: Final[contract.JsonValue] = {
     "type": "function",
     "function": {
@@ -142,12 +144,10 @@ class _Client:
     def __init__(self, stack: Stack) -> None:
         self._url = f"{stack.url('egress')}/v1/chat/completions"
         self._client = httpx2.Client(timeout=30)
-        self._count = 0
 
     def ask(self) -> tuple[float, str | None]:
         """Milliseconds, and where the guard read it."""
-        self._count += 1
-        body = {"messages": [{"role": "user", "content": PROMPT.replace("00000000", f"{self._count:08}")}]}
+        body = {"messages": [{"role": "user", "content": PROMPT.replace("00000000", f"{next(_COUNT):08}")}]}
         began = time.perf_counter()
         answer = self._client.post(self._url, json=body)
         took = (time.perf_counter() - began) * 1000
