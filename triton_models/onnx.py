@@ -32,7 +32,8 @@ def _providers(gpu: int | None) -> list[Any]:
         return ["CPUExecutionProvider"]
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         raise RuntimeError(
-            "this onnxruntime is built for CPUs alone: pip uninstall onnxruntime, then pip install 'archgw[gpu]'"
+            "this onnxruntime is built for CPUs alone; exchange it: "
+            "pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'archgw[gpu]'"
         )
     # CUDA and cuDNN as pip installs them lie where no loader looks.
     onnxruntime.preload_dlls()

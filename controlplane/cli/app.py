@@ -62,3 +62,7 @@ def main() -> None:
         # Problems of a file begin with file:line:column, which editors and CI systems look for at the start of a line.
         typer.echo(str(error) if isinstance(error, ConfigError | SourceError) else f"archgw: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        # A file or folder of this machine that nothing above it said more of. It names itself.
+        typer.echo(f"archgw: {error}", err=True)
+        sys.exit(1)

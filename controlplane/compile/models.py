@@ -14,7 +14,7 @@ from extproc.contract import Role
 
 # Models that read every prompt: they share the cores, and take many texts in one request. A request's texts are read
 # one after the other, so their number bounds what a request behind it waits for.
-_READERS: Final = frozenset({Role.EMBED, Role.GUARD, Role.NLI})
+_READERS: Final = frozenset({Role.EMBED, Role.GUARD, Role.TOXICITY, Role.NLI})
 # Processes of one of them on the CPU, some 100 MB each.
 _MOST_INSTANCES: Final = 4
 _VLLM: Final = "vllm"

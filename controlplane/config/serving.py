@@ -34,7 +34,8 @@ Placement = Annotated[
 
 
 class LocalServing(Section):
-    """The gateway's own Triton. All but `repository` is for the models that read every prompt: embed, guard, nli."""
+    """The gateway's own Triton. All but `repository` is for the models that read every prompt: embed, guard,
+    toxicity, nli."""
 
     repository: FilePath | None = None
     """A Triton model repository of your own: a folder with `NAME/config.pbtxt` for each model."""

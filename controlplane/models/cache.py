@@ -18,6 +18,7 @@ from pathlib import Path
 
 import platformdirs
 
+from controlplane.errors import ModelError
 from controlplane.models import record
 from controlplane.models.catalog import Artefact
 
@@ -27,7 +28,10 @@ _BLOCK = 1 << 20
 def cache_dir() -> Path:
     """The models' folder: under $ARCHGW_CACHE_DIR, else under the user's XDG cache directory. Not created here."""
     override = os.environ.get("ARCHGW_CACHE_DIR")
-    root = Path(override).expanduser().absolute() if override else Path(platformdirs.user_cache_dir("archgw"))
+    try:
+        root = Path(override).expanduser().absolute() if override else Path(platformdirs.user_cache_dir("archgw"))
+    except RuntimeError as error:
+        raise ModelError(f"ARCHGW_CACHE_DIR={override} is in the home of nobody here; write the whole path") from error
     return root / "models"
 
 
@@ -81,8 +85,17 @@ def damage(directory: Path, artefact: Artefact, *, hashed: bool = True) -> list[
 def locked(name: str = ".lock") -> Iterator[Path]:
     """The cache folder, created, while this process alone holds the lock `name` in it. Another process waits here."""
     directory = cache_dir()
-    directory.mkdir(parents=True, exist_ok=True)
-    # Opened without truncation and never removed: removing a lock file lets two processes hold "the" lock.
-    with (directory / name).open("a") as lock:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        # Opened without truncation and never removed: removing a lock file lets two processes hold "the" lock.
+        lock = (directory / name).open("a")
+    except OSError as error:
+        raise unwritable(directory, error) from error
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield directory
+
+
+def unwritable(directory: Path, error: OSError) -> ModelError:
+    """What `error` means to who waits for a model."""
+    return ModelError(f"cannot write to the model cache {directory}: {error}; ARCHGW_CACHE_DIR names another place")

@@ -7,10 +7,11 @@ models`.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -23,6 +24,18 @@ Converter = Literal["copy", "minilm", "minilm-fp16", "nanoguard", "nanoguard-fp1
 Engine = Literal["onnxruntime", "libneedle3", "llama.cpp", "vllm", "transformers"]
 _MORE = "ARCHGW_CATALOG"
 Served = Literal["embed", "nli", "guard", "toxicity", "function", "chat"]
+# A name becomes a folder, and is what the configuration may say.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+# What each role's code can run, and what an engine computes on where not on both.
+_ENGINES: Mapping[Served, frozenset[Engine]] = {
+    "embed": frozenset({"onnxruntime"}),
+    "nli": frozenset({"transformers"}),
+    "guard": frozenset({"transformers"}),
+    "toxicity": frozenset({"transformers"}),
+    "function": frozenset({"libneedle3", "llama.cpp", "vllm"}),
+    "chat": frozenset({"llama.cpp"}),
+}
+_DEVICES: Mapping[Engine, str] = {"libneedle3": "cpu", "llama.cpp": "cpu", "vllm": "gpu"}
 
 
 class _Strict(BaseModel):
@@ -144,6 +157,15 @@ class Artefact(_Strict):
                 raise ValueError(f"{made.file} is made of {made.of}, which is not taken from the package")
         return self
 
+    @model_validator(mode="after")
+    def _can_be_served(self) -> Self:
+        if self.serves is not None and self.engine not in _ENGINES[self.serves]:
+            raise ValueError(f"{self.serves} is served by {' or '.join(sorted(_ENGINES[self.serves]))} alone")
+        only = _DEVICES.get(self.engine)
+        if only is not None and set(self.devices) != {only}:
+            raise ValueError(f"{self.engine} computes on a {only.upper()} alone: write devices: [{only}]")
+        return self
+
     @property
     def kind(self) -> Literal["package", "hub", "path"]:
         """What sort of source it has."""
@@ -162,14 +184,14 @@ class Artefact(_Strict):
 class _More(_Strict):
     """What a user adds to the catalogue."""
 
-    artefacts: dict[str, Artefact]
+    artefacts: dict[Name, Artefact]
 
 
 class Catalog(_Strict):
     """Every role's default artefacts, and every artefact."""
 
     roles: dict[str, list[str]]
-    artefacts: dict[str, Artefact]
+    artefacts: dict[Name, Artefact]
 
     @model_validator(mode="after")
     def _roles_are_served(self) -> Self:
@@ -228,17 +250,24 @@ def parse(text: str, more: str | None = None) -> Catalog:
         document = yaml.safe_load(text)
         if more is not None:
             added = _More.model_validate(yaml.safe_load(more)).artefacts
-            if taken := sorted(added.keys() & document["artefacts"].keys()):
-                raise ModelError(f"{_MORE} names models that are in the catalogue already: {', '.join(taken)}")
+            if taken := sorted(added.keys() & {*document["artefacts"], *get_args(Served)}):
+                raise ModelError(f"names that are in the catalogue already: {', '.join(taken)}")
             document["artefacts"].update({name: artefact.model_dump() for name, artefact in added.items()})
         return Catalog.model_validate(document)
-    except (yaml.YAMLError, ValidationError) as error:
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(map(str, each['loc'])) or 'the file'}: {each['msg'].removeprefix('Value error, ')}"
+            for each in error.errors()
+        ]
+        raise ModelError("\n    ".join(["the model catalogue is not valid:", *faults])) from error
+    # Of dates that are none, of homes of nobody, and of lists in lists in lists.
+    except (yaml.YAMLError, ValueError, RuntimeError) as error:
         raise ModelError(f"the model catalogue is not valid: {error}") from error
 
 
 def catalog() -> Catalog:
     """The catalogue that travels with this version, and the user's own entries: the file that $ARCHGW_CATALOG names."""
-    return _read(os.environ.get(_MORE))
+    return _read(os.environ.get(_MORE) or None)
 
 
 @cache
@@ -247,6 +276,10 @@ def _read(more: str | None) -> Catalog:
     if more is None:
         return parse(text)
     try:
-        return parse(text, Path(more).expanduser().read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        added = Path(more).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, RuntimeError) as error:
         raise ModelError(f"{_MORE}={more} cannot be read: {error}") from error
+    try:
+        return parse(text, added)
+    except ModelError as error:
+        raise ModelError(f"{_MORE}={more}: {error}") from error

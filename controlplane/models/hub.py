@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from controlplane.errors import ModelError
+from controlplane.models import record
 from controlplane.models.catalog import Hub, Listed
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _ATTEMPTS = 3  # at what the library does not repeat itself: resets and failures
 _PAUSE_SECONDS = 1.0
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BLOB_ID = re.compile(r"[0-9a-f]{40}")
+_COMMIT = re.compile(r"[0-9a-f]{40,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,27 +53,31 @@ class Repository:
 
     def __init__(self, endpoint: str, token: str | None, hub: Hub) -> None:
         from huggingface_hub import HfApi  # noqa: PLC0415
+        from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
         self._endpoint = endpoint
         # False rather than None: the library would look for a token by itself.
         self._token = token or False
         self._hub = hub
         try:
-            info = HfApi(endpoint=endpoint, token=self._token).model_info(
-                hub.repository, revision=hub.revision, timeout=_TIMEOUT_SECONDS
-            )
-        except (ValueError, TypeError, KeyError) as error:
-            raise ModelError(f"{endpoint} does not answer as a model hub does") from error
-        if info.sha is None:
+            with _understood(endpoint):
+                info = HfApi(endpoint=endpoint, token=self._token).model_info(
+                    hub.repository, revision=hub.revision, timeout=_TIMEOUT_SECONDS
+                )
+        except HfHubHTTPError:  # an OSError to the library
+            raise
+        except OSError as error:
+            raise ModelError(f"TLS to {endpoint} cannot be set up: {error}; look at SSL_CERT_FILE") from error
+        if info.sha is None or not _COMMIT.fullmatch(info.sha):
             raise ModelError(f"{endpoint} says no commit for {hub.repository}@{hub.revision}; is it a model hub?")
         self.commit = info.sha
-        self._paths = [sibling.rfilename for sibling in info.siblings or ()]
+        self._paths = [sibling.rfilename for sibling in info.siblings or () if _is_plain(sibling.rfilename)]
 
     def files(self, listed: list[Listed]) -> list[RemoteFile]:
         """The files that `listed` means. ModelError where an entry means none, or the hub declares no hash."""
         wanted = []
         for entry in listed:
-            found = [path for path in self._paths if entry.names(path) and ".." not in Path(path).parts]
+            found = [path for path in self._paths if entry.names(path)]
             if not found:
                 where = f"{self._hub.repository} at {self._hub.revision} (commit {self.commit})"
                 raise ModelError(f"{where} holds no {entry.path}")
@@ -81,9 +87,14 @@ class Repository:
     def _describe(self, path: str) -> RemoteFile:
         from huggingface_hub import get_hf_file_metadata  # noqa: PLC0415
 
-        said = get_hf_file_metadata(
-            self._url(path), token=self._token, timeout=_TIMEOUT_SECONDS, endpoint=self._endpoint, retry_on_errors=True
-        )
+        with _understood(self._endpoint):
+            said = get_hf_file_metadata(
+                self._url(path),
+                token=self._token,
+                timeout=_TIMEOUT_SECONDS,
+                endpoint=self._endpoint,
+                retry_on_errors=True,
+            )
         if said.size is None:
             raise ModelError(f"{self._endpoint} does not say how large {path} is; is it a model hub?")
         if said.etag is not None and _SHA256.fullmatch(said.etag):
@@ -114,7 +125,10 @@ class Repository:
                 part.unlink()
                 had = 0
             try:
-                with _Reporting(part.open("ab", buffering=0), report) as target:
+                with (
+                    _understood(self._endpoint),
+                    _Reporting(part.open("ab", buffering=0), file.size, report) as target,
+                ):
                     http_get(
                         self._url(file.path),
                         target,
@@ -145,17 +159,39 @@ class Repository:
 
 
 class _Reporting(io.BufferedWriter):
-    """A file that says how long it has become."""
+    """A file that says how long it has become, and that becomes no longer than `most` bytes."""
 
-    def __init__(self, raw: io.FileIO, report: Callable[[int], None]) -> None:
+    def __init__(self, raw: io.FileIO, most: int, report: Callable[[int], None]) -> None:
         super().__init__(raw)
         self.seek(0, io.SEEK_END)
+        self._most = most
         self._report = report
 
     def write(self, data: ReadableBuffer, /) -> int:
+        if self.tell() + len(memoryview(data)) > self._most:
+            # As the library says it, which looks only when all has come: a server may send without end.
+            raise OSError("longer than declared")
         written = super().write(data)
         self._report(self.tell())
         return written
+
+
+@contextmanager
+def _understood(endpoint: str) -> Iterator[None]:
+    """The library's own errors over what a server says, or over a proxy that the environment names, as ModelError."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(
+            f"{endpoint} does not answer as a model hub does; look at HF_ENDPOINT, and at HTTPS_PROXY where it is set"
+        ) from error
+
+
+def _is_plain(path: object) -> bool:
+    """Whether a hub's name for a file is one below the model's folder, and not that of our own record."""
+    if not isinstance(path, str) or not path.isprintable() or path == record.NAME:
+        return False
+    return all(part not in {"", ".", ".."} for part in path.split("/"))
 
 
 @contextmanager
@@ -172,6 +208,8 @@ def opened(name: str, hub: Hub) -> Iterator[Repository]:
             f"models of a hub are pulled with a package that is missing here ({error.name}); "
             "install it with: pip install 'archgw[local]'"
         ) from error
+    except ValueError as error:
+        raise ModelError(f"a variable HF_... of the environment is not what huggingface_hub takes: {error}") from error
     # The library reads its environment when it is imported, which may have been long ago. Its telemetry asks the hub
     # for a list of agents, and says which one runs it. Its warnings hold signed URLs.
     constants.HF_HUB_DISABLE_TELEMETRY = True
@@ -189,11 +227,15 @@ def opened(name: str, hub: Hub) -> Iterator[Repository]:
 
 def _endpoint() -> str:
     endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or _ENDPOINT
-    parts = urlsplit(endpoint)
+    try:
+        parts = urlsplit(endpoint)
+        _ = parts.port
+    except ValueError as error:
+        raise ModelError(f"HF_ENDPOINT is not a URL such as {_ENDPOINT}: {error}") from error
     if parts.username or parts.password:
         raise ModelError("HF_ENDPOINT holds a user or a password; a token belongs into HF_TOKEN")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ModelError(f"HF_ENDPOINT={endpoint} is not a URL such as {_ENDPOINT}")
+    if parts.scheme not in ("http", "https") or not parts.hostname or not re.fullmatch(r"[!-~]+", endpoint):
+        raise ModelError(f"HF_ENDPOINT={endpoint!r} is not a URL such as {_ENDPOINT}")
     return endpoint
 
 

@@ -103,7 +103,7 @@ def _build(package: Package, artefact: Artefact, work: Path, target: Path, tell:
         shutil.rmtree(target, ignore_errors=True)
         fresh.replace(target)
     except OSError as error:
-        raise ModelError(f"cannot write to the model cache {target.parent}: {error}") from error
+        raise cache.unwritable(target.parent, error) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

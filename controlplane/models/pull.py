@@ -53,7 +53,7 @@ def pull(name: str, progress: Callable[[Advance], None] = _silent) -> Path:
             if not target.is_dir() or cache.damage(target, artefact):
                 _pull(name, artefact, artefact.hub, target, progress)
     except OSError as error:
-        raise ModelError(f"cannot write to the model cache {target.parent}: {error}") from error
+        raise cache.unwritable(target.parent, error) from error
     return target
 
 

@@ -39,11 +39,13 @@ _BORROWED: Mapping[str, tuple[str, ...]] = {
     "function": ("llama.py",),
     "chat": ("llama.py",),
 }
+# Whose code serves a role that has none of its own: abuse is judged as attacks are, by another classifier.
+_CODE: Mapping[str, str] = {"toxicity": "guard"}
 _TRAVELLING = {".py", ".json"}
 # The parameters that hold the folders of a role made of several artefacts; of one, it is `model`.
 _PARTS: Mapping[int, tuple[str, ...]] = {1: ("model",), 2: ("encoder", "classifier")}
 # Roles whose models cut a text at the tokens that their artefact reads.
-_READERS = frozenset({"embed", "guard", "nli"})
+_READERS = frozenset({"embed", "guard", "toxicity", "nli"})
 # Each waits for one answer at a time, and vLLM answers all that are asked at once.
 _FRONTS = 8
 # Of the default encoder.
@@ -77,13 +79,19 @@ def link_own(plan: ModelPlan) -> Mapping[str, Path]:
 def _model(instance: ModelInstance) -> dict[str, str]:
     artefacts = _artefacts(instance)
     root = asset("triton_models")
-    own = sorted(path for path in (root / instance.role).iterdir() if path.suffix in _TRAVELLING)
-    shared = dict.fromkeys((*_SHARED, *_BORROWED[instance.role]))
-    wanted = [*shared, *(f"{instance.role}/{path.name}" for path in own)]
+    code = _code(instance.role)
+    own = sorted(path for path in (root / code).iterdir() if path.suffix in _TRAVELLING)
+    shared = dict.fromkeys((*_SHARED, *_BORROWED[code]))
+    wanted = [*shared, *(f"{code}/{path.name}" for path in own)]
     files = {f"1/triton_models/{path}": (root / path).read_text(encoding="utf-8") for path in wanted}
     files["config.pbtxt"] = _config(instance, artefacts)
-    files["1/model.py"] = _template("entry.py.j2").render(role=instance.role)
+    files["1/model.py"] = _template("entry.py.j2").render(role=code)
     return {f"{instance.name}/{path}": text for path, text in files.items()} | _behind(instance, artefacts)
+
+
+def _code(role: str) -> str:
+    """The folder of triton_models whose code serves `role`."""
+    return _CODE.get(role, role)
 
 
 def _artefacts(instance: ModelInstance) -> dict[str, Artefact]:
@@ -103,7 +111,7 @@ def _config(instance: ModelInstance, artefacts: Mapping[str, Artefact]) -> str:
         delay = None
     elif delay is None and on_gpu:
         delay = 0  # what came in while the GPU was busy goes together; nothing waits for more
-    return _template(f"{instance.role}/config.pbtxt.j2").render(
+    return _template(f"{_code(instance.role)}/config.pbtxt.j2").render(
         name=instance.name,
         kind="KIND_GPU" if on_gpu else "KIND_CPU",
         instances=instance.instances if instance.behind is None else max(_FRONTS, instance.instances),

@@ -82,6 +82,15 @@ def test_a_user_adds_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (MORE.replace("ours:", "minilm:", 1), "in the catalogue already: minilm"),
         (MORE.replace("/models/ours", "models/ours"), "write the whole path"),
         ("roles: {embed: [minilm]}", "not valid"),
+        (MORE.replace("ours:", "guard:", 1), "in the catalogue already: guard"),
+        (MORE.replace("ours:", "../../ours:", 1), r"artefacts\.\.\./\.\./ours.*should match pattern"),
+        (MORE.replace("serves: embed", "serves: guard"), r"artefacts\.ours: guard is served by transformers alone"),
+        (MORE.replace("embed", "function").replace("onnxruntime", "vllm"), r"vllm computes on a GPU alone"),
+        (MORE.replace("licence: ours", "licence: 2020-13-45"), "month must be in"),
+        (MORE.replace("/models/ours", "~nobody-of-that-name/ours"), "not valid"),
+        ("", "the file: "),
+        ("artefacts: [", "not valid"),
+        ("[" * 5000, "not valid"),
     ],
 )
 def test_what_a_user_adds_is_checked(text: str, said: str) -> None:
@@ -89,10 +98,23 @@ def test_what_a_user_adds_is_checked(text: str, said: str) -> None:
         parse(TEXT, text)
 
 
-def test_a_file_of_additions_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ARCHGW_CATALOG", "/nowhere/more.yaml")
-    with pytest.raises(ModelError, match=r"ARCHGW_CATALOG=/nowhere/more\.yaml cannot be read"):
+@pytest.mark.parametrize("path", ["/nowhere/more.yaml", "~nobody-of-that-name/more.yaml", "/"])
+def test_a_file_of_additions_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setenv("ARCHGW_CATALOG", path)
+    with pytest.raises(ModelError, match=f"ARCHGW_CATALOG={path} cannot be read"):
         catalog()
+
+
+def test_a_file_of_additions_that_is_wrong_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "more.yaml").write_text("artefacts: 5")
+    monkeypatch.setenv("ARCHGW_CATALOG", str(tmp_path / "more.yaml"))
+    with pytest.raises(ModelError, match=r"^ARCHGW_CATALOG=/\S+/more\.yaml: the model catalogue is not valid:"):
+        catalog()
+
+
+def test_an_empty_variable_adds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARCHGW_CATALOG", "")
+    assert catalog().choices("embed") == ("minilm", "bge-large-en-v1.5")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from controlplane.errors import ModelError
 from controlplane.models import cache, prepare, pull, record
@@ -17,8 +18,8 @@ from controlplane.models.catalog import Artefact, Catalog, Hub, Listed
 from controlplane.models.pull import Advance
 from tests.support.hub_server import HubRepository, HubServer
 
-CHUNK = 10 * 1024 * 1024  # what the library reads at a time
-WEIGHTS = bytes(range(256)) * (CHUNK // 256 + 4096)  # 11 MiB: more than one of those
+CHUNK = 64 * 1024  # what the library is to read at a time
+WEIGHTS = bytes(range(256)) * (CHUNK // 256 + 16)  # more than one of those
 CONFIG = b'{"labels": 3}'
 FILES = {"config.json": CONFIG, "tokenizer.json": b"{}", "model.safetensors": b"weights", "README.md": b"# hi"}
 LFS = frozenset({"model.safetensors"})
@@ -31,6 +32,7 @@ Catalogued = Callable[..., Artefact]
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """A hub that the environment names, and a cache and a home of our own."""
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", CHUNK)
     for variable in ("HF_TOKEN", "HF_HUB_OFFLINE", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("ARCHGW_CACHE_DIR", str(tmp_path / "cache"))
@@ -275,6 +277,9 @@ def test_offline_does_not_matter_to_what_is_here(
         ("http://127.0.0.1:9", "http://127.0.0.1:9 cannot be reached"),
         ("hub.example.com", "is not a URL"),
         ("https://me:secret@hub.example.com", "a token belongs into HF_TOKEN"),
+        ("http://[::1", "HF_ENDPOINT is not a URL"),
+        ("http://127.0.0.1:99999", "HF_ENDPOINT is not a URL"),
+        ("http://127.0.0.1:9/\x1b[31m", r"HF_ENDPOINT='http://127\.0\.0\.1:9/\\x1b\[31m' is not a URL"),
     ],
 )
 def test_an_endpoint_that_is_none_is_named(
@@ -285,6 +290,66 @@ def test_an_endpoint_that_is_none_is_named(
     with pytest.raises(ModelError, match=said) as caught:
         pull.pull("m")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("HTTPS_PROXY", "bogus://me:secret@proxy", "look at .* HTTPS_PROXY"),
+        ("SSL_CERT_FILE", "/no.pem", "SSL_CERT_FILE"),
+    ],
+)
+def test_a_proxy_or_authorities_that_are_none_are_named(  # noqa: PLR0917
+    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    catalogued()
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ModelError, match=said) as caught:
+        pull.pull("m")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern"),
+    [
+        ("/out.json", "*/out.json"),
+        ("../out.json", "*/out.json"),
+        ("a/../out.json", "a/*/out.json"),
+        ("a//out.json", "a/*/out.json"),
+        (record.NAME, "*archgw.json"),
+        ("\x1b[31m.json", "*31m.json"),
+    ],
+)
+def test_names_that_lead_elsewhere_are_not_taken(
+    hub: HubServer, catalogued: Catalogued, path: str, pattern: str
+) -> None:
+    """What a hub calls its files is the hub's to say, where they are written is not."""
+    hub.add(HubRepository("o/r", {**FILES, path: b"{}"}, LFS))
+    assert Listed(path=pattern).names(path)
+    catalogued([Listed(path="*.json"), Listed(path=pattern)])
+    with pytest.raises(ModelError, match="holds no"):
+        pull.pull("m")
+    catalogued()
+    there = {file.name for file in pull.pull("m").iterdir()}
+    assert there == {"config.json", "tokenizer.json", "model.safetensors", record.NAME}
+
+
+def test_a_server_that_sends_more_than_it_declared_is_not_listened_to(hub: HubServer, catalogued: Catalogued) -> None:
+    hub.add(HubRepository("o/r", {"model.safetensors": b"weights"}, LFS, served={"model.safetensors": WEIGHTS}))
+    catalogued([Listed(path="model.safetensors")])
+    with pytest.raises(ModelError, match="has not the size that was declared"):
+        pull.pull("m")
+    assert all(part.stat().st_size <= len(b"weights") for part in cache.cache_dir().rglob("*.part"))
+
+
+def test_a_commit_that_is_none_is_not_asked_for(
+    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HubRepository, "commit", "main\x1b[31m")
+    hub.add(HubRepository("o/r", FILES, LFS))
+    catalogued()
+    with pytest.raises(ModelError, match="says no commit for o/r@main"):
+        pull.pull("m")
 
 
 def test_a_full_disk_is_seen_before_the_download(

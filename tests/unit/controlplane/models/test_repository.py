@@ -29,6 +29,7 @@ INSTANCES = {
     "guard-gpu": ModelInstance("guard", "guard", 1, 64, device=GPU),
     "guard-arch-cpu": ModelInstance("guard", "guard", 1, 64, "Arch-Guard"),
     "guard-arch-gpu": ModelInstance("guard", "guard", 1, 64, "Arch-Guard", GPU),
+    "toxicity-cpu": ModelInstance("toxicity", "toxicity", 1, 64, "Arch-Guard"),
     "nli-cpu": ModelInstance("nli", "nli", 1, 64, "bart-large-mnli"),
     "nli-gpu": ModelInstance("nli", "nli", 1, 64, "bart-large-mnli", GPU),
     "function-cpu": ModelInstance("function", "function", 1, 1),
@@ -68,7 +69,7 @@ def test_every_configuration_is_one_that_triton_reads() -> None:
                 assert text_format.Parse(text, ModelConfig()).name == path.partition("/")[0]
 
 
-@pytest.mark.parametrize("name", ["embed-cpu", "guard-cpu", "nli-cpu", "function-cpu", "chat-cpu"])
+@pytest.mark.parametrize("name", ["embed-cpu", "guard-cpu", "toxicity-cpu", "nli-cpu", "function-cpu", "chat-cpu"])
 def test_a_model_imports_nothing_outside_its_own_folder(name: str, tmp_path: Path) -> None:
     instance = dataclasses.replace(INSTANCES[name], name="m")
     for path, text in render_repository(_plan(instance)).items():
