@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -16,7 +16,8 @@ from extproc.inference.faults import CallFailed, Reason
 from extproc.inference.placed import PlacedModel
 from extproc.inference.roles import Extraction, FloatMatrix, FunctionCall
 
-Columns = Mapping[str, Sequence[str]]
+# Bytes, some 60 000 tokens: no function model writes as many, and what it says is held against the conversation.
+_MOST_SAID: Final = 256 << 10
 
 
 class _ToolCall(msgspec.Struct, frozen=True):
@@ -104,6 +105,8 @@ def _probabilities(count: int, raw: bytes) -> tuple[float, ...]:
 
 
 def _extraction(_: int, raw: bytes) -> Extraction:
+    if len(raw) > _MOST_SAID:
+        raise CallFailed(Reason.MALFORMED, f"RESPONSE has {len(raw)} bytes, expected at most {_MOST_SAID}")
     try:
         # The one element of a BYTES tensor: its length in four bytes, then itself.
         (length,) = struct.unpack_from("<I", raw)

@@ -120,7 +120,9 @@ async def test_calls_are_read_with_their_confidence(fake: FakeTriton, models: Pl
     assert (extraction.calls, extraction.confidence) == ((FunctionCall("f", {"a": 1}),), 0.5)
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "[]", '{"tool_calls": 3}', '{"tool_calls": [{"name": "f"}]}'])
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", "[]", '{"tool_calls": 3}', '{"tool_calls": [{"name": "f"}]}', "{}" + " " * (1 << 20)]
+)
 async def test_an_answer_of_another_form_is_malformed(fake: FakeTriton, models: PlacedModels, text: str) -> None:
     fake.raw = [element(text)]
     with pytest.raises(RoleUnavailable, match="malformed"):
