@@ -50,6 +50,9 @@ _READERS = frozenset({"embed", "guard", "toxicity", "nli"})
 _FRONTS = 8
 # Of the default encoder.
 _WIDTH = 384
+# On a CPU the texts of a batch are computed one after the other, and answered when the last one is. More save no more
+# of what lies around the models, and the first would wait longer.
+_TOGETHER = 8
 
 
 def render_repository(plan: ModelPlan) -> Mapping[str, str]:
@@ -117,6 +120,7 @@ def _config(instance: ModelInstance, artefacts: Mapping[str, Artefact]) -> str:
         instances=instance.instances if instance.behind is None else max(_FRONTS, instance.instances),
         max_batch_size=instance.max_batch_size,
         max_queue_delay_us=delay,
+        together=None if on_gpu else min(_TOGETHER, instance.max_batch_size),
         width=settings.get("width", _WIDTH),
         parameters=[
             ("engine", first.engine),

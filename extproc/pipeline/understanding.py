@@ -58,9 +58,10 @@ class Understanding:
 
     async def _wished(self, text: str) -> Sequence[Scored]:
         """The targets that the whole text is close to, then those that a part of it is surely about."""
-        whole, *parts = await asyncio.gather(*(self.index.rank(each) for each in (text, *wishes(text))))
-        candidates = list(self._close(whole))
+        candidates = list(self._close(await self.index.rank(text)))
         if candidates:
+            # Not at the same time: most prompts mean no target, and each part would cost another embedding.
+            parts = await asyncio.gather(*(self.index.rank(each) for each in wishes(text)))
             for best in sorted((ranked[0] for ranked in parts), key=lambda scored: -scored.score):
                 known = any(best.target == candidate.target for candidate in candidates)
                 if best.score >= self.prompting.intent.sure and not known and len(candidates) < _MOST_TARGETS:
