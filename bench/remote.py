@@ -25,7 +25,7 @@ from extproc import contract
 from extproc.contract import Inference, Place, Role, Server
 from extproc.inference.models import PlacedModels, open_models
 from tests.dataplane.cloud import KEY, NAME, Cloud, running
-from tests.dataplane.remote import KEY_VARIABLE, TIMEOUT_MS, guarded_config, prompting_config, served
+from tests.dataplane.remote import KEY_VARIABLE, guarded_config, prompting_config, served
 from tests.dataplane.stack import Stack, wait_for
 from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider
@@ -33,6 +33,7 @@ from tests.support.relay import Relay
 
 _WARM_UP: Final = 50
 _CALLS: Final = 400
+_TIMEOUT_MS: Final = 400
 _COUNT: Final = itertools.count()
 _TOOL: Final[contract.JsonValue] = {
     "type": "function",
@@ -103,7 +104,7 @@ def _failures(cloud: Cloud, provider: LlmProvider, scratch: Path) -> Iterator[Fa
     with Relay(cloud.doors.tls) as relay:
         both = {
             "remote": _remote(cloud, f"grpcs://127.0.0.1:{relay.port}"),
-            "roles": {"guard": {"placement": ["remote", "local"], "timeout": f"{TIMEOUT_MS}ms"}},
+            "roles": {"guard": {"placement": ["remote", "local"], "timeout": f"{_TIMEOUT_MS}ms"}},
         }
         with (
             _started(guarded_config(provider, both), scratch / "both", mode=()) as stack,
@@ -112,7 +113,7 @@ def _failures(cloud: Cloud, provider: LlmProvider, scratch: Path) -> Iterator[Fa
             yield _failure("killed", cloud.kill_triton, cloud.restart_triton, stack, here)
             yield _failure("refuses connections", relay.refuse, relay.pass_on, stack, here)
             yield _failure("black hole", relay.black_hole, relay.pass_on, stack, here)
-            yield _failure("slow", lambda: relay.delay(TIMEOUT_MS / 1000), relay.pass_on, stack, here)
+            yield _failure("slow", lambda: relay.delay(_TIMEOUT_MS / 1000), relay.pass_on, stack, here)
 
 
 def _failure(how: str, breaks: Callable[[], None], heals: Callable[[], None], stack: Stack, here: Stack) -> Failure:

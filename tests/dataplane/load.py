@@ -24,11 +24,11 @@ def prompt() -> dict[str, Any]:
 class Load:
     """What clients saw: HTTP statuses, and the names of errors where there was no answer."""
 
-    def __init__(self, stack: Stack, listener: str) -> None:
+    def __init__(self, stack: Stack, listener: str, clients: int = 8) -> None:
         self._url = f"{stack.url(listener)}/v1/chat/completions"
         self._stop = threading.Event()
         self.seen: Counter[int | str] = Counter()
-        self._threads = [threading.Thread(target=self._client) for _ in range(8)]
+        self._threads = [threading.Thread(target=self._client) for _ in range(clients)]
 
     def _client(self) -> None:
         with httpx2.Client(timeout=30) as client:

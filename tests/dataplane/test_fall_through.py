@@ -111,7 +111,7 @@ def test_under_load_no_request_fails_and_it_is_used_again_when_it_is_back(
     far: Far, provider: LlmProvider, fault: str
 ) -> None:
     before = far.skipped()
-    load = Load(far.stack, "ingress")
+    load = Load(far.stack, "ingress", clients=4)
     with load.running() as seen:
         with broken(far, fault):
             wait_for(lambda: served(far.ask()).get("guard") == "local")

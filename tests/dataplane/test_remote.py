@@ -15,7 +15,7 @@ import pytest
 
 from tests.dataplane.cloud import KEY, NAME, Cloud
 from tests.dataplane.load import prompt
-from tests.dataplane.remote import BLOCKED, KEY_VARIABLE, place, prompting_config, served
+from tests.dataplane.remote import BLOCKED, KEY_VARIABLE, guarded_config, place, prompting_config, served
 from tests.dataplane.stack import Stack, archgw, wait_for
 from tests.dataplane.test_ingress import ATTACK, WEATHER, user
 from tests.dataplane.test_secrets import holders
@@ -175,6 +175,27 @@ def test_without_its_guard_nothing_passes_until_it_is_back(remote: Stack, cloud:
         cloud.restart_triton()
     wait_for(lambda: remote.post("ingress", prompt()).status_code == 200)
     remote.wait_healthy()
+
+
+def test_plain_http_by_name_with_the_key_in_a_header_of_its_own(
+    cloud: Cloud, provider: LlmProvider, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    serving = {
+        "remote": {
+            "url": f"http://localhost:{cloud.doors.plain}",
+            "access_key": f"${KEY_VARIABLE}",
+            "header": "x-api-key",
+        }
+    }
+    directory = tmp_path_factory.mktemp("gw7")
+    stack = Stack(guarded_config(provider, serving), directory, {KEY_VARIABLE: KEY}, mode=())
+    try:
+        assert "plain text" in stack.up()
+        answer = stack.post("egress", {"messages": user(ATTACK)})
+        assert answer.headers["x-prompt-guard-error-code"] == "jailbreak"
+        assert served(answer) == {"guard": "remote"}
+    finally:
+        stack.down()
 
 
 def _unless_ok(answer: httpx2.Response) -> httpx2.Response | None:
