@@ -19,6 +19,8 @@ from extproc.pipeline.likeness import likeness, overlap, stems, views, vocabular
 log = logging.getLogger(__name__)
 
 _RETRY_S: Final = 0.5
+# Texts of one call. Each has the deadline of one that somebody waits for, which all together may well be over.
+_AT_ONCE: Final = 16
 # How often the targets' embeddings are held against the model's: it may be another one since.
 _CHECK_S: Final = 10.0
 # Embeddings of one text by one model differ by less, whatever machine computed them.
@@ -70,7 +72,7 @@ class TargetIndex:
         texts = [text for target in self._targets for text in (*views(target), *target.examples)]
         while self._targets:
             try:
-                self._vectors[space] = (await self._models.embed(texts, (space,))).vectors
+                self._vectors[space] = await self._embedded(texts, space)
             except RoleUnavailable as error:
                 if not told:
                     fields = {"space": space, "reason": error.reason}
@@ -79,6 +81,16 @@ class TargetIndex:
                 await asyncio.sleep(_RETRY_S)
             else:
                 return
+
+    async def _embedded(self, texts: Sequence[str], space: str) -> FloatMatrix:
+        """A row for each text. Raises `RoleUnavailable`."""
+        parts = [
+            (await self._models.embed(texts[start : start + _AT_ONCE], (space,))).vectors
+            for start in range(0, len(texts), _AT_ONCE)
+        ]
+        if len({part.shape[1] for part in parts}) > 1:
+            raise RoleUnavailable(Role.EMBED, "malformed", "it became another model meanwhile")
+        return np.concatenate(parts)
 
     async def _is_true(self, space: str) -> bool:
         """Whether the model embeds the first text as it did; a model that does not answer has not changed."""

@@ -43,8 +43,9 @@ class FakeModels:
     spaces: tuple[str, ...] = ("local",)
     spaces_down: set[str] = field(default_factory=set)
     words_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    # The space of each embedding that was made.
+    # Of each call for embeddings the space that answered, and how many texts it was for.
     answered: list[str] = field(default_factory=list)
+    embedded: list[int] = field(default_factory=list)
     # How likely every prompt entails these hypotheses; any other one is not entailed.
     entailment: dict[str, float] = field(default_factory=dict)
     down: dict[Role, str] = field(default_factory=dict)
@@ -66,6 +67,7 @@ class FakeModels:
         if space is None:
             raise RoleUnavailable(Role.EMBED, "unreachable", "fake")
         self.answered.append(space)
+        self.embedded.append(len(texts))
         rows = [[float(word in text) for word in self.words_of.get(space, self.words)] + [0.01] for text in texts]
         vectors = np.array(rows, dtype=np.float32)
         return Embeddings(np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32), space)

@@ -1,12 +1,13 @@
 """Which targets a prompt may mean."""
 
 import asyncio
+from collections.abc import Collection, Sequence
 
 import msgspec
 import pytest
 
 from extproc.contract import Intent, Target
-from extproc.inference.roles import Role, RoleUnavailable
+from extproc.inference.roles import Embeddings, Role, RoleUnavailable
 from extproc.pipeline import intent
 from extproc.pipeline.intent import TargetIndex
 from tests.unit.extproc.fakes import FakeModels, target
@@ -39,6 +40,30 @@ async def test_targets_are_embedded_once_and_in_one_call() -> None:
     await index.rank("a")
     await index.rank("b")
     assert models.asked.count(Role.EMBED) == 1 + 2
+
+
+async def test_many_targets_are_embedded_a_few_texts_at_a_time() -> None:
+    models = FakeModels(words=tuple(f"about x{number}y" for number in range(20)))
+    index = await built(models, *(target(f"x{number}y") for number in range(20)))
+    assert models.asked.count(Role.EMBED) > 1
+    assert max(models.embedded) <= intent._AT_ONCE
+    assert (await index.rank("about x19y"))[0].target.name == "x19y"
+
+
+async def test_a_model_that_changes_while_the_targets_are_embedded_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(intent, "_AT_ONCE", 1)
+    monkeypatch.setattr(intent, "_RETRY_S", 0.001)
+
+    class Changing(FakeModels):
+        async def embed(self, texts: Sequence[str], spaces: Collection[str] | None = None) -> Embeddings:
+            found = await super().embed(texts, spaces)
+            self.words = ("money", "weather", "another")
+            return found
+
+    index = await built(Changing(), target("money"), target("weather"))
+    assert (await index.rank("money"))[0].target.name == "money"
 
 
 async def test_a_prompt_like_an_example_means_its_target() -> None:
