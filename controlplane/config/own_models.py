@@ -35,8 +35,8 @@ def _find(
         if entry.model is None or not serving.is_ever_local(role):
             continue
         loc: Loc = ("model_serving", "roles", str(role), "model")
-        # A folder of the user's own goes before an entry of the catalogue that has the same name.
-        if repository is not None and (repository / entry.model).is_dir():
+        # A folder of the user's own goes before an entry of the catalogue that has the same name. `..` is none of them.
+        if repository is not None and entry.model.strip(".") and (repository / entry.model).is_dir():
             model = own.inspect(role, entry.model, repository)
             if isinstance(model, OwnModel):
                 models.append(model)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from controlplane.compile.plans import OwnModel
+from controlplane.config.quoting import quoted
 from extproc.contract import Role
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _parse(text: str) -> ModelConfig | str:
 
 def _faults(config: ModelConfig, name: str, folder: Path, signature: _Signature) -> Iterator[Unfit]:
     if config.name not in {"", name}:
-        yield Unfit(f"it is called {config.name}", f'write name: "{name}", as the folder is called')
+        yield Unfit(f"it is called {quoted(config.name)}", f'write name: "{name}", as the folder is called')
     if (config.backend or config.platform) != _BACKEND:
         found = config.backend or config.platform or "none"
         yield Unfit(

@@ -50,8 +50,8 @@ _READERS = frozenset({"embed", "guard", "toxicity", "nli"})
 _FRONTS = 8
 # Of the default encoder.
 _WIDTH = 384
-# On a CPU the texts of a batch are computed one after the other, and answered when the last one is. More save no more
-# of what lies around the models, and the first would wait longer.
+# Short texts that a CPU reads one after the other and answers together: the processes around a model wake less often
+# for them. More save nothing more, and the first would wait longer.
 _TOGETHER = 8
 
 
@@ -109,18 +109,19 @@ def _config(instance: ModelInstance, artefacts: Mapping[str, Artefact]) -> str:
     first = next(iter(artefacts.values()))
     settings = _settings(instance, first) if len(artefacts) == 1 else {}
     on_gpu = instance.device is Device.GPU and instance.behind is None
+    in_turn = not on_gpu and instance.role in _READERS and first.engine == "onnxruntime"
     delay = instance.max_queue_delay_us
     if instance.max_batch_size < 2:
         delay = None
-    elif delay is None and on_gpu:
-        delay = 0  # what came in while the GPU was busy goes together; nothing waits for more
+    elif delay is None and (on_gpu or in_turn):
+        delay = 0  # what came in while the model was busy goes together; nothing waits for more
     return _template(f"{_code(instance.role)}/config.pbtxt.j2").render(
         name=instance.name,
         kind="KIND_GPU" if on_gpu else "KIND_CPU",
         instances=instance.instances if instance.behind is None else max(_FRONTS, instance.instances),
         max_batch_size=instance.max_batch_size,
         max_queue_delay_us=delay,
-        together=None if on_gpu else min(_TOGETHER, instance.max_batch_size),
+        together=min(_TOGETHER, instance.max_batch_size) if in_turn else None,
         width=settings.get("width", _WIDTH),
         parameters=[
             ("engine", first.engine),
@@ -152,8 +153,10 @@ def _behind(instance: ModelInstance, artefacts: Mapping[str, Artefact]) -> dict[
         "model": str(cache.folder(name, artefact)),
         # Prompts do not belong in logs.
         "disable_log_requests": True,
+        "load_format": "safetensors",  # and no pickle in their place
         **({"max_model_len": artefact.max_tokens} if artefact.max_tokens else {}),
         **{key: _typed(value) for key, value in artefact.settings.items()},
+        "trust_remote_code": False,
     }
     return {
         f"{instance.behind}/config.pbtxt": _template("function/vllm.pbtxt.j2").render(name=instance.behind),

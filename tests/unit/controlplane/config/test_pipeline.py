@@ -168,6 +168,10 @@ def test_models_of_ones_own_are_found_beside_the_file(folder: Folder) -> None:
             "{local: {repository: mine}, roles: {nli: {model: toxicity}}}",
             "3:65: the gateway serves a model toxicity of its own",
         ),
+        (
+            "{local: {repository: mine}, roles: {nli: {model: ..}}}",
+            "3:65: the catalogue has no model .. for nli, and there is none in FOLDER/mine",
+        ),
         ("{local: {repository: mine}, roles: {nli: {model: ../mine}}}", '3:65: model: "../mine" is not a usable name'),
     ],
 )
