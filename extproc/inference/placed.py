@@ -30,6 +30,9 @@ _STATISTICS_S: Final = 0.5
 # Of its timeout. The gateway's own work takes from a request's budget too, so the last attempt never has all of it.
 _NEARLY_ALL: Final = 0.9
 
+# Calls that one question makes at the same time: one of thousands of texts shall leave room for others.
+_MOST_AT_ONCE: Final = 8
+
 T = TypeVar("T")
 
 # What one output tensor says of so many texts. Raises `CallFailed` where it is not of the role's form.
@@ -69,7 +72,7 @@ class PlacedModel:
         self._timed = signature.is_timed(found)
 
     async def infer(self, columns: Mapping[str, Sequence[str]], read: Read[T], timeout_s: float) -> list[T]:
-        """What `read` makes of equally long columns of texts, in as few calls as the model takes, at once.
+        """What `read` makes of equally long columns of texts, in as few calls as the model takes, several at once.
 
         Raises `CallFailed`.
         """
@@ -81,9 +84,19 @@ class PlacedModel:
             {name: column[start : start + self._most] for name, column in encoded.items()}
             for start in range(0, count, self._most)
         ]
+        ends = time.perf_counter() + timeout_s
+        turns = asyncio.Semaphore(_MOST_AT_ONCE)
+
+        async def in_turn(part: Mapping[str, Sequence[bytes]]) -> T:
+            async with turns:
+                left_s = ends - time.perf_counter()
+                if left_s <= 0:
+                    raise CallFailed(Reason.TIMEOUT, f"no answer for {count} texts within {timeout_s * 1000:.0f} ms")
+                return await self._infer(part, read, left_s)
+
         try:
             async with asyncio.TaskGroup() as group:
-                calls = [group.create_task(self._infer(part, read, timeout_s)) for part in parts]
+                calls = [group.create_task(in_turn(part)) for part in parts]
         except* CallFailed as failed:
             raise failed.exceptions[0] from None
         return [call.result() for call in calls]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,6 +15,7 @@ from extproc.contract import Place, Role
 from extproc.inference import budget
 from extproc.inference.breaker import TIMEOUTS_TOLERATED
 from extproc.inference.faults import Reason
+from extproc.inference.placed import _MOST_AT_ONCE
 from extproc.inference.roles import RoleUnavailable
 from extproc.inference.transport import Description, Tensor
 from extproc.status import RoleStatus
@@ -225,6 +227,27 @@ async def test_one_batch_that_fails_takes_the_whole_call_to_the_next_place(
 
     remote.infer = second_fails
     assert await both.models.attack_probabilities(Role.GUARD, ["x"] * 4) == (0.25,) * 4
+
+
+async def test_a_question_of_many_texts_leaves_room_for_others_and_has_one_deadline(
+    alone: Unwatched, local: FakeTriton
+) -> None:
+    running: list[int] = [0]
+
+    async def slow(request: Any, _: Any) -> Any:
+        running.append(running[-1] + 1)
+        await asyncio.sleep(TIMEOUT_MS / 1000 / 4)
+        running.append(running[-1] - 1)
+        return local.answer(request, [floats(0.25, 0.25)])
+
+    local.infer = slow
+    texts = [str(number) for number in range(4 * _MOST_AT_ONCE)]
+    assert await alone.models.attack_probabilities(Role.GUARD, texts) == (0.25,) * len(texts)
+    assert max(running) == _MOST_AT_ONCE
+    began = time.perf_counter()
+    with pytest.raises(RoleUnavailable, match="timeout"):
+        await alone.models.attack_probabilities(Role.GUARD, texts * 4)
+    assert time.perf_counter() - began < 2 * TIMEOUT_MS / 1000
 
 
 async def test_a_server_whose_model_takes_fewer_texts_is_asked_for_fewer(alone: Unwatched, local: FakeTriton) -> None:
