@@ -74,8 +74,7 @@ def _instance(role: Role, serving: ModelServing, site: Site) -> ModelInstance:
         artefact=artefact,
         device=device,
         threads=local.threads,
-        # Nothing is held back, and what waits anyway is handed over together: that costs less around the models.
-        max_queue_delay_us=0 if local.max_queue_delay is None else local.max_queue_delay,
+        max_queue_delay_us=local.max_queue_delay,
     )
 
 

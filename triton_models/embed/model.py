@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from triton_models.adaptor import Array, Parameters, answer, answer_together, gpu, texts
+from triton_models.adaptor import Array, Parameters, answer_in_turn, answer_together, gpu, texts
 from triton_models.embed.encoder import Encoder, Form
 from triton_models.embed.together import BatchEncoder
 
@@ -30,10 +30,10 @@ class TritonPythonModel:
         self._encoder = self._together or Encoder(directory, threads, form)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """One response a request; on a GPU, what Triton hands over together is read together."""
+        """One response a request, None where it is sent already; on a GPU, what comes together is read together."""
         if self._together is not None:
             return answer_together(requests, partial(texts, name="TEXT"), "EMBEDDING", self._together.encode_all)
-        return [answer(request, "EMBEDDING", self._embed) for request in requests]
+        return answer_in_turn(requests, "TEXT", "EMBEDDING", self._embed)
 
     def _embed(self, request: Any) -> Array:
         return np.stack([self._encoder.encode(text) for text in texts(request, "TEXT")])

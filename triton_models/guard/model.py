@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from triton_models.adaptor import Array, Parameters, answer, answer_together, gpu, texts
+from triton_models.adaptor import Array, Parameters, answer_in_turn, answer_together, gpu, texts
 from triton_models.guard.detector import Detector
 from triton_models.guard.sequence import SequenceGuard
 from triton_models.guard.together import BatchDetector
@@ -40,10 +40,13 @@ class TritonPythonModel:
             self._guard = BatchDetector.load(*folders, head, threads, device)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """One response a request. A request whose caller gave up stops between two windows, or batches of them."""
+        """One response a request, None where it is sent already.
+
+        A request whose caller gave up stops between two windows, or batches of them.
+        """
         guard = self._guard
         if isinstance(guard, Detector):
-            return [answer(request, "PROB", partial(_judge, guard)) for request in requests]
+            return answer_in_turn(requests, "TEXT", "PROB", partial(_judge, guard))
         return answer_together(requests, partial(texts, name="TEXT"), "PROB", partial(_judge_all, guard))
 
 

@@ -55,9 +55,22 @@ class InferenceResponse:
 class Request:
     texts: list[str]
     cancelled: bool = False
+    sent: list[InferenceResponse] = field(default_factory=list)
 
     def is_cancelled(self) -> bool:
         return self.cancelled
+
+    def get_response_sender(self) -> "Sender":
+        return Sender(self)
+
+
+@dataclass
+class Sender:
+    request: Request
+
+    def send(self, response: InferenceResponse, flags: int) -> None:
+        assert flags == 1
+        self.request.sent.append(response)
 
 
 class InferenceRequest:
@@ -83,6 +96,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     module.get_input_tensor_by_name = lambda request, _: Tensor(  # type: ignore[attr-defined]
         "TEXT", np.array([text.encode() for text in request.texts], dtype=np.object_)
     )
+    module.TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1  # type: ignore[attr-defined]
     module.is_model_ready = lambda name: name == "ready"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     for name in ("triton_models.adaptor", "triton_models.function.vllm"):
@@ -110,6 +124,37 @@ def test_a_model_says_how_long_it_computed_for_each_row(adaptor: Any) -> None:
     assert spent.values.dtype == np.int64
     assert spent.values.shape == (2, 1)
     assert 0 < spent.values[0, 0] < 5e9
+
+
+def in_turn(adaptor: Any, requests: list[Request]) -> tuple[list[str], list[Any]]:
+    """The texts in the order in which they were computed, and what is answered at the end."""
+    read: list[str] = []
+
+    def compute(request: Request) -> Any:
+        if request.texts == ["fails"]:
+            raise RuntimeError("out of memory")
+        read.extend(request.texts)
+        return np.zeros((len(request.texts), 1), dtype=np.float32)
+
+    return read, adaptor.answer_in_turn(requests, "TEXT", "PROB", compute)
+
+
+def test_short_texts_are_answered_at_once(adaptor: Any) -> None:
+    requests = [Request(["bb"]), Request(["a", "a"]), Request(["fails"]), Request(["c"])]
+    read, responses = in_turn(adaptor, requests)
+    assert sorted(read) == ["a", "a", "bb", "c"]
+    assert [each.has_error() for each in responses] == [False, False, True, False]
+    assert responses[1].tensors[0].values.shape == (2, 1)
+    assert not any(request.sent for request in requests)
+
+
+def test_no_answer_waits_for_a_long_text(adaptor: Any) -> None:
+    requests = [Request(["L" * 9_000]), Request(["a"]), Request(["M" * 5_000]), Request(["fails"])]
+    read, responses = in_turn(adaptor, requests)
+    assert [text[0] for text in read] == ["a", "M", "L"]
+    assert [response is None for response in responses] == [False, True, True, True]
+    assert [len(request.sent) for request in requests] == [0, 1, 1, 1]
+    assert requests[3].sent[0].has_error()
 
 
 def test_requests_are_computed_together_and_answered_apart(adaptor: Any) -> None:

@@ -108,12 +108,24 @@ def test_the_chat_model_is_decoupled() -> None:
     assert "max_batch_size: 0" in text
 
 
-@pytest.mark.parametrize("role", ["embed", "guard", "function"])
-def test_on_a_cpu_requests_are_put_into_one_batch_only_where_asked_for(role: str) -> None:
+@pytest.mark.parametrize("role", ["embed", "guard"])
+def test_on_a_cpu_what_waits_goes_together_eight_at_most_and_is_not_held_back(role: str) -> None:
+    text = render_repository(_plan(ModelInstance(role, "m", 1, 64)))["m/config.pbtxt"]
+    assert "dynamic_batching { max_queue_delay_microseconds: 0 preferred_batch_size: [ 8 ] }" in text
+    text = render_repository(_plan(ModelInstance(role, "m", 1, 4, max_queue_delay_us=250)))["m/config.pbtxt"]
+    assert "dynamic_batching { max_queue_delay_microseconds: 250 preferred_batch_size: [ 4 ] }" in text
+    assert "dynamic_batching" not in render_repository(_plan(ModelInstance(role, "m", 1, 1)))["m/config.pbtxt"]
+
+
+@pytest.mark.parametrize(
+    ("role", "artefact"), [("guard", "Arch-Guard"), ("nli", "bart-large-mnli"), ("function", None)]
+)
+def test_what_reads_a_batch_whole_gets_one_on_a_cpu_only_where_asked_for(role: str, artefact: str | None) -> None:
     # A short text would wait for the long one of somebody else.
-    assert "dynamic_batching" not in render_repository(_plan(ModelInstance(role, "m", 1, 64)))["m/config.pbtxt"]
-    held = ModelInstance(role, "m", 1, 64, max_queue_delay_us=250)
-    assert "max_queue_delay_microseconds: 250" in render_repository(_plan(held))["m/config.pbtxt"]
+    text = render_repository(_plan(ModelInstance(role, "m", 1, 64, artefact)))["m/config.pbtxt"]
+    assert "dynamic_batching" not in text
+    held = ModelInstance(role, "m", 1, 64, artefact, max_queue_delay_us=250)
+    assert "max_queue_delay_microseconds: 250 }" in render_repository(_plan(held))["m/config.pbtxt"]
 
 
 def test_a_model_on_a_gpu_reads_the_form_that_is_made_for_it() -> None:

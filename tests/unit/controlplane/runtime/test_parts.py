@@ -27,9 +27,14 @@ def test_the_environment_is_made_of_what_is_named() -> None:
         "PATH": "/bin",
         "HOME": "/h",
         "LANG": "C.UTF-8",
+        "OPENBLAS_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
         "ARCHGW_RUN_DIR": "/r",
     }
+
+
+def test_whose_own_models_multiply_large_matrices_may_have_threads_for_that() -> None:
+    assert environment.clean({"OPENBLAS_NUM_THREADS": "4"}, "/r")["OPENBLAS_NUM_THREADS"] == "4"
 
 
 def test_every_worker_of_the_plan_is_a_process_and_no_key_is_in_any_command() -> None:
