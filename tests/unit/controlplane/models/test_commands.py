@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from controlplane.cli import models
+from controlplane.cli.app import main
 from controlplane.cli.download_progress import shown
 from controlplane.models.pull import Advance
 from tests.support.hub_server import HubRepository, HubServer
@@ -27,12 +29,37 @@ def hub() -> Iterator[HubServer]:
         yield server
 
 
+@dataclass(frozen=True)
+class Ended:
+    """What a command said, and how it ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 class Shell:
     """A shell whose models lie in a folder of their own."""
 
-    def __init__(self, folder: Path, hub: HubServer) -> None:
+    def __init__(
+        self, folder: Path, hub: HubServer, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]
+    ) -> None:
         self._environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "ARCHGW_CACHE_DIR": str(folder / "cache")}
         self._environment["HF_ENDPOINT"] = hub.url
+        self._patch = patch
+        self._capture = capture
+
+    def call(self, *arguments: str, **environment: str) -> Ended:
+        """As `run`, in this process: a second sooner."""
+        self._capture.readouterr()
+        with self._patch.context() as patch, pytest.raises(SystemExit) as ended:
+            for name, value in (self._environment | environment).items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["archgw", "models", *arguments])
+            main()
+        said = self._capture.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Ended(ended.value.code, said.out, said.err)
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         code = "from controlplane.cli.app import main; main()"
@@ -46,8 +73,8 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, hub: HubServer) -> Shell:
-    return Shell(tmp_path, hub)
+def shell(tmp_path: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(tmp_path, hub, monkeypatch, capsys)
 
 
 def test_a_model_of_the_catalogue_is_pulled_listed_and_verified(shell: Shell, tmp_path: Path) -> None:
@@ -61,11 +88,11 @@ def test_a_model_of_the_catalogue_is_pulled_listed_and_verified(shell: Shell, tm
     # The hub's own library has left nothing in the home.
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 
-    listed = {entry["name"]: entry for entry in json.loads(shell.run("list", "--json").stdout)}
+    listed = {entry["name"]: entry for entry in json.loads(shell.call("list", "--json").stdout)}
     assert (listed["Arch-Guard"]["state"], listed["Arch-Guard"]["folder"]) == ("pulled", str(folder))
     assert listed["Arch-Guard"]["source"]["commit"] is not None
     assert listed["minilm"]["state"] == "not here"
-    lines = shell.run("list").stdout.splitlines()
+    lines = shell.call("list").stdout.splitlines()
     assert f"    pulled: {folder}" in lines
     assert [line.split("  ")[1] for line in lines if line.startswith(("minilm", "Arch-Guard"))] == [
         "(embed, guard)",
@@ -73,9 +100,9 @@ def test_a_model_of_the_catalogue_is_pulled_listed_and_verified(shell: Shell, tm
         "(guard, where the configuration names it)",
     ]
 
-    assert shell.run("verify", "Arch-Guard").stdout == "Arch-Guard: whole\n"
+    assert shell.call("verify", "Arch-Guard").stdout == "Arch-Guard: whole\n"
     (folder / "model.safetensors").write_bytes(b"WEIGHTS")
-    damaged = shell.run("verify")
+    damaged = shell.call("verify")
     assert damaged.returncode == 1
     assert "model.safetensors is not what the record says (SHA-256 differs)" in damaged.stderr
     assert "Run `archgw models pull Arch-Guard`." in damaged.stderr
@@ -84,7 +111,7 @@ def test_a_model_of_the_catalogue_is_pulled_listed_and_verified(shell: Shell, tm
 
 def test_a_token_that_is_refused_is_not_shown(shell: Shell, hub: HubServer) -> None:
     hub.add(HubRepository("katanemo/Arch-Guard", GUARD, token="hf_right"))
-    done = shell.run("pull", "Arch-Guard", HF_TOKEN="hf_very_secret")
+    done = shell.call("pull", "Arch-Guard", HF_TOKEN="hf_very_secret")
     assert done.returncode == 1
     assert done.stderr == (
         f"archgw: {hub.url}/katanemo/Arch-Guard: there is no such repository, "
@@ -94,17 +121,34 @@ def test_a_token_that_is_refused_is_not_shown(shell: Shell, hub: HubServer) -> N
 
 
 def test_nothing_is_pulled_where_one_name_is_wrong(shell: Shell, hub: HubServer) -> None:
-    done = shell.run("pull", "Arch-Guard", "Arch-Gaurd")
+    done = shell.call("pull", "Arch-Guard", "Arch-Gaurd")
     assert done.returncode == 1
     assert "no model 'Arch-Gaurd' in the catalogue" in done.stderr
     assert hub.requests == []
 
 
 def test_prepare_says_how_a_model_of_a_hub_comes(shell: Shell, hub: HubServer) -> None:
-    done = shell.run("prepare", "Arch-Guard")
+    done = shell.call("prepare", "Arch-Guard")
     assert done.returncode == 1
     assert "archgw models pull Arch-Guard" in done.stderr
     assert hub.requests == []
+
+
+@pytest.mark.parametrize(
+    ("command", "cache", "said"),
+    [
+        ("list", "/" + "x" * 300, "File name too long"),
+        ("verify", "/" + "x" * 300, "File name too long"),
+        ("verify", "~nobody-of-that-name/cache", "is in the home of nobody here"),
+        ("prepare", "/dev/null", "cannot write to the model cache /dev/null/models: "),
+    ],
+)
+def test_a_cache_that_cannot_be_is_named(shell: Shell, command: str, cache: str, said: str) -> None:
+    done = shell.call(command, ARCHGW_CACHE_DIR=cache)
+    assert done.returncode == 1
+    assert done.stderr.startswith("archgw: ")
+    assert cache in done.stderr
+    assert said in done.stderr
 
 
 def test_who_stops_a_download_is_told_that_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
