@@ -33,6 +33,8 @@ _NEARLY_ALL: Final = 0.9
 # Calls that one question makes at the same time: one of thousands of texts shall leave room for others.
 _MOST_AT_ONCE: Final = 8
 
+_NO_TIME: Final = Fault(Reason.BUDGET, "no time is left of what the request's models may take")
+
 T = TypeVar("T")
 
 # What one output tensor says of so many texts. Raises `CallFailed` where it is not of the role's form.
@@ -203,17 +205,19 @@ class PlacedRole:
                 continue
             if passed is not None:
                 _count(self._skipped, f"{passed.place}:{fault.reason}")
-            left_s = budget.left_s()
-            timeout_s = self._timeout_s if left_s is None else min(self._timeout_s, left_s)
-            if timeout_s <= 0:
-                fault = Fault(Reason.BUDGET, "no time is left of what the request's models may take")
+            if (wait_s := self._time_s()) <= 0:
+                fault = _NO_TIME
                 break
             passed = at
-            closed = await _why_not(at, timeout_s)
+            closed = await _why_not(at, wait_s)
             if closed is not None:
                 fault = closed
                 _count_passed(at, fault)
                 continue
+            # The first contact may have taken some of it.
+            if (timeout_s := self._time_s()) <= 0:
+                fault = _NO_TIME
+                break
             began = time.perf_counter()
             try:
                 answer = await work(at, timeout_s)
@@ -229,6 +233,11 @@ class PlacedRole:
                 return at.place, answer
         _count(self._failed, fault.reason)
         raise RoleUnavailable(self.role, fault.reason, fault.detail)
+
+    def _time_s(self) -> float:
+        """What an attempt may take now; not above zero where the request's budget is spent."""
+        left_s = budget.left_s()
+        return self._timeout_s if left_s is None else min(self._timeout_s, left_s)
 
     async def status(self) -> RoleStatus:
         placements = await asyncio.gather(*(each.status() for each in self.placed))
