@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import multiprocessing
+import os
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -17,6 +18,7 @@ from bench.load import prompt
 from bench.report import Alone
 from controlplane.assets import asset
 from controlplane.models.prepare import prepare
+from controlplane.runtime import environment
 from triton_models.embed.encoder import Encoder
 from triton_models.guard.detector import Detector
 
@@ -38,6 +40,7 @@ class Readers:
 def readers(count: int) -> Iterator[Readers]:
     """As many processes, with their models loaded."""
     folders = prepare(("embed", "guard"))
+    os.environ.update(environment.THREADS)
     # Not forked: a process that has used onnxruntime has threads, which a fork does not have.
     context = multiprocessing.get_context("spawn")
     with contextlib.ExitStack() as stack:

@@ -10,12 +10,12 @@ RUN_MARK: Final = "ARCHGW_RUN_DIR"
 
 # numpy multiplies small matrices here, and a thread of OpenBLAS that has nothing left to multiply spins: with one for
 # each core, the guard spent as much time in that as in its models.
-_THREADS: Final = {"OPENBLAS_NUM_THREADS": "1"}
+THREADS: Final = {"OPENBLAS_NUM_THREADS": "1"}
 _PASSED_ON: Final = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
     # Which of the machine's GPUs are this gateway's.
     "CUDA_VISIBLE_DEVICES",
-    *_THREADS,
+    *THREADS,
 )
 
 
@@ -25,7 +25,7 @@ def clean(environ: Mapping[str, str], run_dir: str) -> dict[str, str]:
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
-        **_THREADS,
+        **THREADS,
         **kept,
         "PYTHONUNBUFFERED": "1",
         RUN_MARK: run_dir,
