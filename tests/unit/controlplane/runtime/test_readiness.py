@@ -41,13 +41,15 @@ def down(place: Place, reason: str, detail: str = "") -> PlacementStatus:
 @pytest.fixture
 def worker(layout: RunLayout) -> Iterator[Says]:
     """A filter worker's socket; each answer of its is the next of what it was told to say, then the last again."""
-    answers: list[tuple[PlacementStatus, ...]] = []
+    answers: list[tuple[PlacementStatus, ...] | bytes] = []
 
-    def say(*said: tuple[PlacementStatus, ...]) -> None:
+    def say(*said: tuple[PlacementStatus, ...] | bytes) -> None:
         answers.extend(said)
 
     def read(_: bytes, __: grpc.ServicerContext) -> bytes:
         said = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(said, bytes):
+            return said
         return msgspec.json.encode(WorkerStatus(roles={Role.GUARD: RoleStatus(placements=said)}))
 
     _, service, method = METHOD.split("/")
@@ -149,3 +151,8 @@ def test_a_worker_that_does_not_answer_is_left_out(layout: RunLayout, worker: Sa
     worker((ready(Place.REMOTE),))
     assert len(workers.ask(layout, (0, 1))) == 1
     assert workers.indices(("triton", "extproc-0", "extproc-1", "envoy")) == (0, 1)
+
+
+def test_a_worker_that_speaks_as_another_version_is_left_out(worker: Says, layout: RunLayout) -> None:
+    worker(b'{"models": []}')
+    assert workers.ask(layout, (0,)) == ()
