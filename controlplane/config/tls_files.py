@@ -49,6 +49,9 @@ def _faults(remote: Remote, root: MapNode) -> Iterator[Finding]:
 
 def _unreadable(path: str) -> str | None:
     try:
+        # Before it is opened: somebody would have to write into a pipe, and Envoy would find it empty.
+        if Path(path).is_fifo():
+            return f"{path} is a pipe, which Envoy could not read after us"
         with Path(path).open("rb"):
             return None
     except OSError as error:

@@ -1,5 +1,6 @@
 """`model_serving`: what is understood, what is refused, and where the file is told so."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -186,6 +187,7 @@ class TestFiles:
             issued.cert_chain_pems[0].write_to_path(folder.path / f"{name}.pem")
             issued.private_key_pem.write_to_path(folder.path / f"{name}.key")
         (folder.path / "no.pem").write_text("hello")
+        os.mkfifo(folder.path / "pipe")
         return folder.path
 
     def test_they_are_relative_to_the_configuration(self, folder: Folder, pems: Path) -> None:
@@ -203,6 +205,8 @@ class TestFiles:
         [
             ("ca: gone.pem", "2:52: FOLDER/gone.pem cannot be read: No such file or directory"),
             ("ca: no.pem", "2:52: FOLDER/no.pem holds no certificate"),
+            ("ca: .", "2:52: FOLDER cannot be read: Is a directory"),
+            ("ca: pipe", "2:52: FOLDER/pipe is a pipe, which Envoy could not read after us"),
             ("ca: ''", "2:52: ca: the path is empty, too long, or holds control characters"),
             ("cert: one.pem", "2:54: cert needs key"),
             ("key: one.key", "2:53: key needs cert"),
