@@ -24,6 +24,7 @@ from controlplane.models.catalog import Hub, Listed
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+    from httpx2 import HTTPError
 
 _ENDPOINT = "https://huggingface.co"
 _TRUE = {"1", "ON", "YES", "TRUE"}
@@ -220,7 +221,7 @@ def opened(name: str, hub: Hub) -> Iterator[Repository]:
     try:
         yield Repository(endpoint, token, hub)
     except httpx2.HTTPError as error:
-        raise ModelError(_explain(error, endpoint, hub, token is not None)) from error
+        raise ModelError(_explain(error, endpoint, hub, has_token=token is not None)) from error
     finally:
         close_session()
 
@@ -239,7 +240,7 @@ def _endpoint() -> str:
     return endpoint
 
 
-def _explain(error: Exception, endpoint: str, hub: Hub, has_token: bool) -> str:
+def _explain(error: HTTPError, endpoint: str, hub: Hub, *, has_token: bool) -> str:
     """What went wrong, and the way out. Never what the library says of a refusal: it may quote signed URLs."""
     from huggingface_hub.errors import (  # noqa: PLC0415
         GatedRepoError,
@@ -250,7 +251,7 @@ def _explain(error: Exception, endpoint: str, hub: Hub, has_token: bool) -> str:
 
     if not isinstance(error, HfHubHTTPError):
         said = str(error) or type(error).__name__
-        return f"{endpoint} cannot be reached: {said}. A mirror is set with HF_ENDPOINT"
+        return f"{_asked(error, endpoint)} cannot be reached: {said}. A mirror is set with HF_ENDPOINT"
     status = error.response.status_code
     said = "the hub failed; try again later, what came so far is kept"
     if isinstance(error, GatedRepoError):
@@ -266,3 +267,13 @@ def _explain(error: Exception, endpoint: str, hub: Hub, has_token: bool) -> str:
     elif status == 429:
         said = "too many requests for now: try again later, or set HF_TOKEN"
     return f"{endpoint}/{hub.repository}: {said} (HTTP {status})"
+
+
+def _asked(error: HTTPError, endpoint: str) -> str:
+    """The server that did not answer: the hub leads to another one for large files, by signed URLs that nobody is told."""
+    try:
+        url = error.request.url
+    except RuntimeError:  # there was no request yet
+        return endpoint
+    host = url.netloc.decode("ascii")
+    return endpoint if host == urlsplit(endpoint).netloc else f"{host}, where {endpoint} keeps large files,"

@@ -292,6 +292,18 @@ def test_an_endpoint_that_is_none_is_named(
     assert "secret" not in str(caught.value)
 
 
+def test_a_storage_that_cannot_be_reached_is_named(
+    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add(HubRepository("o/r", FILES, LFS))
+    catalogued()
+    hub.storage.stop()
+    monkeypatch.setattr("time.sleep", lambda _: None)  # the library's, between its attempts
+    storage = hub.storage.url.removeprefix("http://")
+    with pytest.raises(ModelError, match=f"^{storage}, where {hub.url} keeps large files, cannot be reached: "):
+        pull.pull("m")
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
