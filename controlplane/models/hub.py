@@ -270,7 +270,7 @@ def _explain(error: HTTPError, endpoint: str, hub: Hub, *, has_token: bool) -> s
 
 
 def _asked(error: HTTPError, endpoint: str) -> str:
-    """The server that did not answer: the hub leads to another one for large files, by signed URLs that nobody is told."""
+    """The server that did not answer: large files lie on another one. Its URLs are signed, so only its name is said."""
     try:
         url = error.request.url
     except RuntimeError:  # there was no request yet
