@@ -90,12 +90,12 @@ class Setting:
 
     instances: int
     threads: int
-    delay: str | None
+    delay: str
     loads: tuple[Load, ...]
 
     @property
     def name(self) -> tuple[int, int, str]:
-        return self.instances, self.threads, self.delay or "none"
+        return self.instances, self.threads, self.delay
 
 
 def table(rows: Sequence[Row]) -> list[str]:

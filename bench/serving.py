@@ -18,7 +18,8 @@ from bench.load import CONCURRENCIES
 from bench.processes import processor_seconds
 from bench.report import Served, Serving, Setting
 
-_DELAYS: Final = (None, "500us", "2ms")
+_OFF: Final = "off"
+_DELAYS: Final = (_OFF, "0us", "500us", "2ms")
 _WARM_UP_S: Final = 2.0
 
 Say = Callable[[str], None]
@@ -47,9 +48,10 @@ def tune(scratch: Path, upstream: Upstream, seconds: float, rounds: int, say: Sa
     found = []
     for number in range(rounds):
         for instances, threads, delay in itertools.product((1, 2), (1, 2), _DELAYS):
-            say(f"tuning, round {number + 1} of {rounds}: {instances} x {threads}, {delay or 'no delay'}")
-            local: dict[str, Any] = {"instances": instances, "threads": threads}
-            with _started(scratch, upstream, local | ({"max_queue_delay": delay} if delay else {})) as running:
+            say(f"tuning, round {number + 1} of {rounds}: {instances} x {threads}, {delay}")
+            # A model that takes one text at a time is never handed two requests.
+            together: dict[str, Any] = {"max_batch_size": 1} if delay == _OFF else {"max_queue_delay": delay}
+            with _started(scratch, upstream, {"instances": instances, "threads": threads, **together}) as running:
                 loads = tuple(load.run(running.ingress, each, seconds, _body(scratch)) for each in CONCURRENCIES)
             found.append(Setting(instances, threads, delay, loads))
     return found
