@@ -21,6 +21,8 @@ def open_session(directory: Path, threads: int, gpu: int | None = None) -> onnxr
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # Threads that wait for work would spin, and the other models have the same cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(str(graph(directory)), options, providers=_providers(gpu))
     if gpu is not None and "CUDAExecutionProvider" not in session.get_providers():
         raise RuntimeError("onnxruntime finds no GPU, or not its CUDA and cuDNN: pip install 'archgw[gpu]' brings them")

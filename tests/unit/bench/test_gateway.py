@@ -23,3 +23,13 @@ def test_the_configuration_is_valid_and_has_guard_targets_and_two_workers(tmp_pa
     assert contract.prompting is not None
     assert [guard.name for guard in contract.guards] == ["jailbreak"]
     assert len(contract.prompting.targets) == 2
+
+
+def test_the_local_models_are_set_as_the_row_asks(tmp_path: Path) -> None:
+    file = tmp_path / "arch_config.yaml"
+    asked = {"instances": 2, "threads": 2, "max_queue_delay": "2ms"}
+    file.write_text(gateway.config(ingress=10001, egress=12001, upstream=9001, local=asked))
+
+    local = load(file, {"BENCH_KEY": "sk-bench"}).config.model_serving.local
+
+    assert (local.instances, local.threads, local.max_queue_delay) == (2, 2, 2000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench import report
 from bench.load import Load
-from bench.report import Failure, Models, Row, Way
+from bench.report import Alone, Failure, Models, Row, Served, Serving, Setting, Way
 
 
 def _row(name: str, p50: float, per_second: float, **memory: tuple[int, ...]) -> Row:
@@ -38,3 +38,26 @@ def test_a_remote_is_said_by_what_it_adds() -> None:
     assert (
         report.failures([Failure("killed", 12.4, 9.5, 9.0, 1.21)])[-1] == "| killed | 12 | 9.50 | 9.00 | 0.50 | 1.2 |"
     )
+
+
+def test_serving_is_said_by_what_both_sides_of_a_round_did() -> None:
+    # What others took of the machine in the second round, they took from both sides.
+    rounds = [
+        Serving(Alone(2, alone, 12.0), Served(Load(32, 300, 350, 400, served, 500), {"envoy": 1.0, "triton": 15.0}))
+        for alone, served in ((100.0, 80.0), (50.0, 42.0), (100.0, 82.0))
+    ]
+
+    alone, served, ratio = report.serving(rounds)[2:]
+
+    assert alone == "| the models alone, 2 processes | 100.0 |  |  | 12.0 |"
+    assert served == "| the gateway, concurrency 32 | 80.0 | 300 | 400 | 16.0: envoy 1.0, triton 15.0 |"
+    assert ratio.startswith("| ratio (goal: at least 0.80) | 0.82 (3 rounds: 0.80 to 0.84) |")
+
+
+def test_tuning_has_a_line_for_each_setting() -> None:
+    def setting(instances: int, p50: float) -> Setting:
+        return Setting(instances, 1, "0us", (Load(1, p50, p50, 2 * p50, 1000 / p50, 100),))
+
+    lines = report.tuning([setting(1, 10.0), setting(2, 20.0), setting(1, 14.0), setting(2, 20.0), setting(1, 12.0)])
+
+    assert lines[2:] == ["| 1 | 1 | 0us | 83.3 | 12 / 24 |", "| 2 | 1 | 0us | 50.0 | 20 / 40 |"]

@@ -1,6 +1,6 @@
 """Which targets the function model is shown, where a prompt holds several wishes."""
 
-from extproc.contract import Intent, Prompting
+from extproc.contract import Intent, Prompting, Role
 from extproc.pipeline import conversation
 from extproc.pipeline.intent import TargetIndex
 from extproc.pipeline.understanding import Understanding
@@ -9,8 +9,8 @@ from tests.unit.extproc.fakes import FakeModels, target
 TARGETS = (target("weather"), target("money"), target("card"))
 
 
-async def candidates(text: str) -> list[str]:
-    models = FakeModels(words=("weather", "money", "card"))
+async def candidates(text: str, models: FakeModels | None = None) -> list[str]:
+    models = models or FakeModels(words=("weather", "money", "card"))
     index = TargetIndex(models, TARGETS)
     await index.build()
     # No second candidate by closeness alone: what is left are the wishes.
@@ -31,3 +31,10 @@ async def test_one_wish_brings_one_target() -> None:
 
 async def test_a_part_that_means_no_target_brings_none() -> None:
     assert await candidates("tell me the weather there, and then sing me a song") == ["weather"]
+
+
+async def test_the_parts_of_a_prompt_that_means_no_target_are_not_embedded() -> None:
+    models = FakeModels(words=("weather", "money", "card"))
+    assert await candidates("tell me about the leaves, and then about the autumn", models) == []
+    # The targets, and the prompt.
+    assert models.asked == [Role.EMBED] * 2
