@@ -17,9 +17,14 @@ from tests.support.llm_provider import LlmProvider
 
 
 def wait_whole(stack: Stack) -> None:
-    """Prompts are answered again, whichever worker gets them: each finds out for itself which models are away."""
+    """Every model answers every worker again: each finds out for itself which are away, and answers without them."""
     stack.wait_healthy()
-    wait_for(lambda: all(stack.post("ingress", prompt()).status_code == 200 for _ in range(6)))
+    wait_for(lambda: stack.status()["ready"] and all(_is_whole(stack) for _ in range(6)))
+
+
+def _is_whole(stack: Stack) -> bool:
+    answer = stack.post("ingress", prompt())
+    return answer.status_code == 200 and "x-arch-degraded" not in answer.headers
 
 
 def kill_model(stack: Stack, model: str) -> int:
