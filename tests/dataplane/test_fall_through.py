@@ -72,8 +72,8 @@ def _far(
 
 @pytest.fixture
 def far(_far: Far, provider: LlmProvider, request: pytest.FixtureRequest) -> Iterator[Far]:
-    """Whole when a test begins."""
-    wait_for(_far.all_remote)
+    """Whole when a test begins: every role by itself finds out that its place is back."""
+    wait_for(lambda: _far.all_remote() and _far.stack.status()["ready"])
     failed_before = request.session.testsfailed
     yield _far
     if request.session.testsfailed > failed_before:
