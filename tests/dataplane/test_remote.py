@@ -142,7 +142,6 @@ def test_without_its_function_model_a_prompt_that_needs_it_is_refused_until_it_i
     remote: Stack, cloud: Cloud, provider: LlmProvider, api: ApiServer
 ) -> None:
     def answered(status: int) -> Any:
-        # Each time another city, so that no answer is remembered.
         answer = remote.post("ingress", {"messages": user(WEATHER)})
         return answer if answer.status_code == status else None
 
