@@ -227,7 +227,7 @@ def _failure(answer: _Status) -> CallFailed:
     if FULL_QUEUE in answer.detail:
         return CallFailed(Reason.OVERLOADED, answer.detail)
     if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return keyless(answer.detail)
+        return keyless()
     reason = _REASONS.get(answer.status, Reason.REFUSED)
     return CallFailed(reason, answer.detail, of_question=answer.status in _OF_QUESTION)
 

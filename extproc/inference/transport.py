@@ -76,9 +76,9 @@ def bytes_tensor(column: Sequence[bytes]) -> bytes:
     return b"".join(struct.pack("<I", len(element)) + element for element in column)
 
 
-def keyless(said: str) -> CallFailed:
-    """What a server says that wants another key, or any."""
-    return CallFailed(Reason.REFUSED, f"the server does not accept the key of model_serving.remote.access_key: {said}")
+def keyless() -> CallFailed:
+    """Of a server that wants another key, or any. Its own words are not repeated: they may hold the key that it got."""
+    return CallFailed(Reason.REFUSED, "the server does not accept the key of model_serving.remote.access_key")
 
 
 def unready(model: str) -> CallFailed:

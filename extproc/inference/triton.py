@@ -161,7 +161,7 @@ def _failure(error: grpc.aio.AioRpcError) -> CallFailed:
     if FULL_QUEUE in details:
         return CallFailed(Reason.OVERLOADED, details)
     if code in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}:
-        return keyless(details)
+        return keyless()
     of_question = code is grpc.StatusCode.INVALID_ARGUMENT
     return CallFailed(_REASONS.get(code, Reason.REFUSED), details, of_question=of_question)
 

@@ -15,11 +15,22 @@ import grpc
 import pytest
 
 from extproc.contract import Place, Role, Server
+from extproc.inference import budget
+from extproc.inference.breaker import Breaker
 from extproc.inference.models import PlacedModels, open_models
 from extproc.inference.roles import RoleUnavailable
 from extproc.inference.transport import Tensor
 from extproc.status import PlacementStatus
-from tests.unit.extproc.inference.servers import TIMEOUT_MS, FakeTriton, failing, floats, inference, serving
+from tests.unit.extproc.inference.servers import (
+    TIMEOUT_MS,
+    FakeTriton,
+    failing,
+    floats,
+    inference,
+    never,
+    serving,
+    unwatched,
+)
 
 # Recovery is promised within 5 s.
 PROMISED_S = 5.0
@@ -77,6 +88,35 @@ async def test_where_the_first_contact_hangs_one_request_waits_for_it_and_no_oth
             assert await models.attack_probabilities(Role.GUARD, ["x"]) == (0.25,)
             assert time.perf_counter() - began < TIMEOUT_MS / 1000 / 2
     assert first >= TIMEOUT_MS / 1000
+
+
+async def test_a_call_has_what_the_first_contact_left_of_the_budget() -> None:
+    async with (
+        serving(FakeTriton()) as fake,
+        unwatched(inference({Place.LOCAL: fake.address}, Role.GUARD, timeout_ms=60_000)) as open_,
+    ):
+        left_s: list[float] = []
+
+        async def tell(request: Any, context: Any) -> Any:
+            left_s.append(context.time_remaining())
+            return fake.answer(request, [floats(0.25)])
+
+        fake.infer = tell
+        at = open_.at(Role.GUARD)
+        at.breaker = Breaker(stands_in=False)
+        at.contacted.clear()
+        budget_s, contact_s = 5.0, 0.5
+        asyncio.get_running_loop().call_later(contact_s, at.probed, None)
+        with budget.spending(int(budget_s * 1000)):
+            await open_.models.attack_probabilities(Role.GUARD, ["x"])
+        assert left_s[0] <= budget_s - contact_s
+
+
+async def test_a_remote_that_hangs_is_known_long_before_a_patient_role_gives_up() -> None:
+    async with serving(FakeTriton(infer=never)) as fake:
+        contract = inference({Place.REMOTE: fake.address}, Role.FUNCTION, timeout_ms=60_000)
+        async with open_models(contract) as models:
+            await until(lambda: models.faults == {Role.FUNCTION: "timeout"})
 
 
 async def test_a_server_that_comes_back_is_asked_again_without_a_restart(tmp_path: Path) -> None:

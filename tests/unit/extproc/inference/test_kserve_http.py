@@ -179,6 +179,8 @@ async def test_a_failure_is_told_apart_by_its_cause(
     assert caught.value.fault.reason == reason
     assert caught.value.fault.detail
     assert ("model_serving.remote.access_key" in caught.value.fault.detail) is (status == 401)
+    if status == 401:
+        assert str(body) not in caught.value.fault.detail
     assert len(caught.value.fault.detail) < 2000
     assert caught.value.of_question is (status in {400, 413})
 
