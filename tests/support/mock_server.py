@@ -22,6 +22,8 @@ from tests.support.received import Outcome, Received, ReceivedLog
 _CONTROL: Final = "/_control"
 _MAX_BODY: Final = 64 * 1024 * 1024
 _START_SECONDS: Final = 10.0
+# All interfaces: a gateway in containers comes from the engine's network, not over this machine's loopback.
+_INTERFACES: Final = "0.0.0.0"  # noqa: S104
 
 
 class MockServer(ABC):
@@ -32,8 +34,7 @@ class MockServer(ABC):
     `POST /_control/next`, `PUT /_control/default` (a `Behaviour` as JSON), `GET` and `DELETE /_control/requests`.
     """
 
-    def __init__(self, port: int = 0, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
-        self.host = host
+    def __init__(self, port: int = 0, *, tls: ssl.SSLContext | None = None) -> None:
         self.port = port
         self.received = ReceivedLog()
         self._tls = tls
@@ -50,7 +51,8 @@ class MockServer(ABC):
 
     @property
     def url(self) -> str:
-        return f"{'https' if self._tls else 'http'}://{self.host}:{self.port}"
+        """For a caller on this machine, and for a configuration: a gateway in containers knows what it means."""
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     def next(self, *behaviours: Behaviour) -> None:
         """One behaviour for each of the coming requests, in the order in which they arrive."""
@@ -137,7 +139,7 @@ class MockServer(ABC):
         )
         await runner.setup()
         try:
-            site = web.TCPSite(runner, self.host, self.port, ssl_context=self._tls, backlog=1024)
+            site = web.TCPSite(runner, _INTERFACES, self.port, ssl_context=self._tls, backlog=1024)
             await site.start()
             self.port = int(runner.addresses[0][1])
             self._started.set()
@@ -220,8 +222,7 @@ class MockServer(ABC):
 def run_from_command_line(server_type: type[MockServer]) -> None:
     """`python -m tests.support.<server> --port N`: serves until interrupted."""
     parser = argparse.ArgumentParser(description=server_type.__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     arguments = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(server_type(arguments.port, host=arguments.host).serve())
+        asyncio.run(server_type(arguments.port).serve())

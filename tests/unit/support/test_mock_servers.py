@@ -56,6 +56,11 @@ def sdk(provider: LlmProvider) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{provider.url}/any/prefix/v1", api_key="sk-test", max_retries=0)
 
 
+def test_it_is_reached_by_any_address_of_this_machine(provider: LlmProvider) -> None:
+    answer = httpx2.post(f"http://127.0.0.2:{provider.port}/v1/chat/completions", json=PROMPT)
+    assert answer.status_code == 200
+
+
 def test_sdk_reads_an_answer_and_the_request_is_recorded(provider: LlmProvider) -> None:
     with sdk(provider) as client:
         answer = client.chat.completions.create(model="m-1", messages=[{"role": "user", "content": "hello"}])
