@@ -103,22 +103,23 @@ def _routes(config: ArchConfig) -> Iterator[CallRoute]:
         )
 
 
-def _addresses(endpoint: Endpoint) -> tuple[Address, ...]:
+def addresses(endpoint: Endpoint) -> tuple[Address, ...]:
+    """Its hosts as the file writes them, each with its port."""
     default = 443 if endpoint.protocol is Protocol.HTTPS else 80
     return tuple(Address(host.host, host.port or default) for host in endpoint.endpoint)
 
 
 def _upstream_of(endpoint: Endpoint, cluster: str) -> Upstream:
-    addresses = _addresses(endpoint)
+    hosts = addresses(endpoint)
     return Upstream(
         cluster=cluster,
-        addresses=addresses,
+        addresses=hosts,
         connect_timeout_ms=endpoint.connect_timeout,
-        tls_server_name=addresses[0].host if endpoint.protocol is Protocol.HTTPS else None,
+        tls_server_name=hosts[0].host if endpoint.protocol is Protocol.HTTPS else None,
     )
 
 
 def _authority(endpoint: Endpoint) -> str:
     """Hosts of one list serve the same API: they are all called by the first one's name."""
-    first = _addresses(endpoint)[0]
+    first = addresses(endpoint)[0]
     return authority(first.host, first.port, secure=endpoint.protocol is Protocol.HTTPS)

@@ -11,6 +11,7 @@ from typing import Final
 
 from controlplane.compile.calls import compile_calls, error_call, error_call_ms, longest_call_ms
 from controlplane.compile.inference import compile_inference, role_places
+from controlplane.compile.loopback import loopback_keys, reached_from_containers
 from controlplane.compile.models import compile_models
 from controlplane.compile.placements import guarded, placements
 from controlplane.compile.plans import (
@@ -29,6 +30,7 @@ from controlplane.compile.prompting import compile_guards, compile_prompting
 from controlplane.compile.remote import compile_remote
 from controlplane.config.addresses import authority
 from controlplane.config.arch import ArchConfig
+from controlplane.config.listeners import Egress, Ingress
 from controlplane.config.providers import TRITON, VENDORS, Provider
 from extproc import contract
 
@@ -36,8 +38,6 @@ from extproc import contract
 _ENDPOINT_GRACE_MS: Final = 1_000
 # Reading a body and everything else that is neither a model nor an API.
 _REQUEST_GRACE_MS: Final = 10_000
-
-_LOOPBACK: Final = "127.0.0.1"
 
 
 def compile_gateway(config: ArchConfig, site: Site, own: Sequence[OwnModel] = ()) -> Gateway:
@@ -50,11 +50,13 @@ def compile_gateway(config: ArchConfig, site: Site, own: Sequence[OwnModel] = ()
     local = (role for role, its in places.items() if contract.Place.LOCAL in its)
     models = compile_models(config, site, local, own)
     inference = compile_inference(config, site, places, models)
+    envoy = _envoy_plan(config, site, inference)
     return Gateway(
         contract=_contract(config, site, inference),
-        envoy=_envoy_plan(config, site, inference),
+        envoy=envoy if site.loopback is None else reached_from_containers(envoy, site.loopback),
         models=models,
         places=role_places(config, site, places, models),
+        elsewhere=() if site.loopback is None else loopback_keys(config, envoy, site.loopback),
     )
 
 
@@ -95,12 +97,10 @@ def _contract_provider(provider: Provider, *, only: bool) -> contract.Provider:
 def _envoy_plan(config: ArchConfig, site: Site, inference: contract.Inference | None) -> EnvoyPlan:
     remote = config.model_serving.remote
     is_asked = inference is not None and contract.Place.REMOTE in inference.servers
-    listeners = (("ingress", config.listeners.ingress), ("egress", config.listeners.egress))
+    doors = {"ingress": config.listeners.ingress, "egress": config.listeners.egress}
     calls = compile_calls(config)
     return EnvoyPlan(
-        listeners=tuple(
-            Listener(name, Address(listener.address, listener.port)) for name, listener in listeners if listener.enabled
-        ),
+        listeners=tuple(_listener(name, door, site) for name, door in doors.items() if door.enabled),
         providers=tuple(_provider_route(provider, site) for provider in config.llm_providers),
         apis=calls.apis,
         calls=calls.routes,
@@ -112,13 +112,18 @@ def _envoy_plan(config: ArchConfig, site: Site, inference: contract.Inference | 
     )
 
 
+def _listener(name: str, door: Ingress | Egress, site: Site) -> Listener:
+    address = Address(door.address, door.port)
+    return Listener(name, address, bind=address if site.doors is None else site.doors[name])
+
+
 def _provider_cluster(name: str) -> str:
     return f"provider_{name}"
 
 
 def _provider_route(provider: Provider, site: Site) -> ProviderRoute:
     url = provider.url()
-    host, port, secure = (url.host, url.port, url.secure) if url else (_LOOPBACK, site.triton.http, False)
+    host, port, secure = (url.host, url.port, url.secure) if url else (site.triton.host, site.triton.http, False)
     return ProviderRoute(
         name=provider.name,
         upstream=Upstream(

@@ -24,7 +24,6 @@ TIMEOUTS_MS: Final[Mapping[Role, int]] = {
 }
 # How many texts one request to a remote model may carry, where the model itself takes as many.
 _MOST_TEXTS: Final = 64
-_LOOPBACK: Final = "127.0.0.1"
 
 Places = Mapping[Role, tuple[Place, ...]]
 
@@ -65,7 +64,9 @@ def _servers(config: ArchConfig, site: Site, places: Places) -> dict[Place, cont
     used = {place for its in places.values() for place in its}
     servers = {}
     if Place.LOCAL in used:
-        servers[Place.LOCAL] = contract.Server(address=f"{_LOOPBACK}:{site.triton.grpc}", repair_lock=site.repair_lock)
+        servers[Place.LOCAL] = contract.Server(
+            address=f"{site.triton.host}:{site.triton.grpc}", repair_lock=site.repair_lock
+        )
     if Place.REMOTE in used:
         servers[Place.REMOTE] = contract.Server(
             address=f"unix:{site.internal_socket}", protocol=protocol(config), upstream=CLUSTER

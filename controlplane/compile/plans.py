@@ -5,6 +5,7 @@ ArchConfig -> (FilterContract, EnvoyPlan, ModelPlan). No file paths, no secrets'
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -22,12 +23,17 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """One Envoy cluster. More than one address is balanced. `tls_server_name` None: plain HTTP."""
+    """One Envoy cluster. More than one address is balanced. `tls_server_name` None: plain HTTP.
+
+    `local_names`: names that only the hosts file and the network of the containers know. Whom they mean changes with
+    every container.
+    """
 
     cluster: str
     addresses: tuple[Address, ...]
     connect_timeout_ms: int
     tls_server_name: str | None = None
+    local_names: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +107,15 @@ class CallRoute:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A public listener. Its name is `ingress` or `egress`, which is also what the filter is told."""
+    """A public listener. Its name is `ingress` or `egress`, which is also what the filter is told.
+
+    `address` is where clients reach it, `bind` where Envoy listens: in a container that is another one, which the
+    engine publishes at `address`.
+    """
 
     name: str
     address: Address
+    bind: Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +150,12 @@ class EnvoyPlan:
 
 @dataclass(frozen=True, slots=True)
 class TritonPorts:
-    """Triton's ports on 127.0.0.1."""
+    """Triton's ports, and where the filter and Envoy reach them."""
 
     http: int
     grpc: int
     metrics: int
+    host: str = "127.0.0.1"
 
 
 class Device(StrEnum):
@@ -216,12 +228,22 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Loopback:
+    """How containers reach what the file calls `localhost`: at `host`, or at one of `services`, by its port."""
+
+    host: str
+    services: Mapping[int, Address] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """What compilation must know about the place where the gateway will run.
 
     `workers`: filter processes where the file does not say, one a core. `internal_socket` and `repair_lock` are paths
     that the filter opens. `gpu`: the name of a usable one, None where there is none. `vllm`: whether the Triton here
     has that backend.
+    `loopback`: for containers; None where `localhost` is this machine. `doors`: where Envoy listens, by the listener's
+    name; None: at the listener's own address.
     """
 
     triton: TritonPorts
@@ -231,6 +253,8 @@ class Site:
     mode: Mode = Mode.LOCAL_CPU
     gpu: str | None = None
     vllm: bool = False
+    loopback: Loopback | None = None
+    doors: Mapping[str, Address] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,9 +269,13 @@ class RolePlace:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """One compiled gateway: what the filter reads, what Envoy is configured with, what Triton serves."""
+    """One compiled gateway: what the filter reads, what Envoy is configured with, what Triton serves.
+
+    `elsewhere`: the keys whose `localhost` became the machine around the containers, with what they say, for people.
+    """
 
     contract: FilterContract
     envoy: EnvoyPlan
     models: ModelPlan
     places: tuple[RolePlace, ...] = ()
+    elsewhere: tuple[str, ...] = ()

@@ -77,10 +77,26 @@ def is_ip(host: str) -> bool:
     return True
 
 
+def is_this_machine(host: str) -> bool:
+    """Whether `host` means the machine that it is said on: a loopback address, or the unspecified one."""
+    if not is_ip(host):
+        name = host.lower().removesuffix(".")
+        return name == "localhost" or name.endswith(".localhost")
+    address = ipaddress.ip_address(host)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    address = mapped or address
+    return address.is_loopback or address.is_unspecified
+
+
 def authority(host: str, port: int, *, secure: bool) -> str:
     """What a `Host` header says: no port where it is the protocol's own."""
     shown = _bracketed(host)
     return shown if port == (443 if secure else 80) else f"{shown}:{port}"
+
+
+def host_and_port(host: str, port: int) -> str:
+    """As people write an address."""
+    return f"{_bracketed(host)}:{port}"
 
 
 def _bracketed(host: str) -> str:

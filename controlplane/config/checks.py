@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 
-from controlplane.config.addresses import is_ip
+from controlplane.config.addresses import is_this_machine
 from controlplane.config.arch import ArchConfig
 from controlplane.config.document import Finding, ListNode, Loc, MapNode, node_at
 from controlplane.config.endpoints import Endpoint, Protocol
@@ -91,7 +91,11 @@ def _check_hosts(endpoint: Endpoint, loc: Loc, report: Report) -> None:
 
 
 def _warn_of_container_host(loc: Loc, report: Report) -> None:
-    report.warning(loc, f"{_CONTAINER_HOST} is known inside containers only", "outside of one write 127.0.0.1")
+    report.warning(
+        loc,
+        f"{_CONTAINER_HOST} is known inside containers only",
+        "127.0.0.1 means the same machine, and is known everywhere",
+    )
 
 
 def _check_providers(config: ArchConfig, report: Report) -> None:
@@ -134,15 +138,11 @@ def _is_misspelt(section: str, whole: MapNode) -> bool:
 def _check_loop(provider: Provider, config: ArchConfig, loc: Loc, report: Report) -> None:
     """A provider that is the gateway itself would be asked for ever."""
     url = provider.base_url
-    if url is None or not _is_loopback(url.host):
+    if url is None or not is_this_machine(url.host):
         return
     for name, listener in (("ingress", config.listeners.ingress), ("egress", config.listeners.egress)):
         if listener.enabled and listener.port == url.port:
             report.fault((*loc, "base_url"), f"base_url is the gateway's own {name} listener", "name another server")
-
-
-def _is_loopback(host: str) -> bool:
-    return ipaddress.ip_address(host).is_loopback if is_ip(host) else host == "localhost"
 
 
 def _check_triton(provider: Provider, loc: Loc, report: Report) -> None:

@@ -13,9 +13,9 @@ from http.server import ThreadingHTTPServer
 import pytest
 import trustme
 
-from controlplane.compile.plans import Address, ApiCluster, CallRoute, Credential, Listener, Upstream
+from controlplane.compile.plans import Address, ApiCluster, CallRoute, Credential, Upstream
 from controlplane.runtime import ports
-from tests.unit.controlplane.render.plans import HEADER, plan
+from tests.unit.controlplane.render.plans import HEADER, door, plan
 from tests.unit.controlplane.render.running import Api, Gateway, running
 
 
@@ -77,10 +77,7 @@ def gateway(apis: dict[str, int], authority: trustme.CA) -> Iterator[Gateway]:
 
     subject = replace(
         plan(),
-        listeners=(
-            Listener("ingress", Address("127.0.0.1", ingress)),
-            Listener("egress", Address("127.0.0.1", egress)),
-        ),
+        listeners=(door("ingress", ingress), door("egress", egress)),
         apis=apis_plan,
         max_request_bytes=2_000_000,
         calls=(

@@ -12,7 +12,7 @@ import pytest
 import trustme
 import yaml
 
-from controlplane.compile.plans import Address, Tracing, Upstream
+from controlplane.compile.plans import Address, Listener, Tracing, Upstream
 from controlplane.errors import RenderError
 from controlplane.render.envoy import check_with_envoy, find_envoy
 from controlplane.render.files import CREDENTIAL_HEADERS, File, Rendered
@@ -68,8 +68,29 @@ PLANS = {
     "client's own key": plan(provider(key=None, passthrough=True)),
     "path by the filter": plan(provider(prefix=None)),
     "no path": plan(provider(prefix="")),
+    "in a container": replace(
+        plan(
+            provider(), replace(provider("near"), upstream=Upstream("near", (Address("host", 1),), 1, local_names=True))
+        ),
+        listeners=(Listener("ingress", Address("::1", 7000), bind=Address("0.0.0.0", 10000)),),  # noqa: S104
+    ),
     "traced": plan(tracing=Tracing(Upstream("otlp", (Address("collector", 4317),), 1000), 12.5)),
 }
+
+
+def test_envoy_listens_where_the_plan_binds_it() -> None:
+    listeners = resources(render(PLANS["in a container"]), "lds")
+    assert listeners["ingress"]["address"]["socket_address"] == {"address": "0.0.0.0", "port_value": 10000}  # noqa: S104
+
+
+def test_local_names_are_the_systems_to_find_again_every_second_whatever_their_time_to_live() -> None:
+    clusters = resources(render(PLANS["in a container"]), "cds")
+    near, far = (clusters[name]["cluster_type"]["typed_config"] for name in ("near", "provider_openai"))
+    assert near["typed_dns_resolver_config"]["name"] == "envoy.network.dns_resolver.getaddrinfo"
+    assert near["dns_refresh_rate"] == near["dns_failure_refresh_rate"]["max_interval"] == "1s"
+    assert "respect_dns_ttl" not in near
+    assert far["respect_dns_ttl"]
+    assert "typed_dns_resolver_config" not in far
 
 
 @pytest.mark.parametrize("name", PLANS)

@@ -19,9 +19,9 @@ import pytest
 import trustme
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from controlplane.compile.plans import Address, Listener, RemoteTriton
+from controlplane.compile.plans import Address, RemoteTriton
 from controlplane.runtime import ports
-from tests.unit.controlplane.render.plans import KEY, plan, remote
+from tests.unit.controlplane.render.plans import KEY, door, plan, remote
 from tests.unit.controlplane.render.running import Api, Gateway, running
 
 NAME = "triton.test"
@@ -102,10 +102,7 @@ def serving(
 
 @contextmanager
 def reaching(triton: RemoteTriton) -> Iterator[Gateway]:
-    listeners = tuple(
-        Listener(name, Address("127.0.0.1", port))
-        for name, port in zip(("ingress", "egress"), ports.free(2), strict=True)
-    )
+    listeners = tuple(door(name, port) for name, port in zip(("ingress", "egress"), ports.free(2), strict=True))
     subject = replace(plan(triton=triton), listeners=listeners, max_request_bytes=2_000_000)
     # The authorities that everything else believes have signed nothing here.
     with running(subject, trustme.CA().cert_pem.bytes()) as gateway:

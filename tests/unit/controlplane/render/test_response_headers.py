@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from controlplane.compile.plans import Address, Listener, Upstream
+from controlplane.compile.plans import Address, Upstream
 from controlplane.render.files import File
 from controlplane.runtime import ports
-from tests.unit.controlplane.render.plans import plan, provider
+from tests.unit.controlplane.render.plans import door, plan, provider
 from tests.unit.controlplane.render.running import Api, Gateway, running
 
 CHAT = "/v1/chat/completions"
@@ -56,7 +56,7 @@ def _without_the_filter(file: File) -> File:
 @contextmanager
 def gateway(llm: int, notes: dict[str, str], *, timing_header: bool = False) -> Iterator[Gateway]:
     first, second = ports.free(2)
-    listeners = (Listener("ingress", Address("127.0.0.1", first)), Listener("egress", Address("127.0.0.1", second)))
+    listeners = (door("ingress", first), door("egress", second))
     upstream = Upstream("provider_openai", (Address("127.0.0.1", llm),), 1000)
     subject = replace(
         plan(replace(provider(key=None), upstream=upstream)), listeners=listeners, timing_header=timing_header

@@ -1,0 +1,171 @@
+"""What the file calls `localhost`, compiled for containers: the machine around them, and nothing else changes."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from controlplane.compile.gateway import compile_gateway
+from controlplane.compile.plans import Address, Gateway, Loopback, Mode, Site, TritonPorts, Upstream
+from controlplane.config.arch import ArchConfig
+from extproc.contract import Place
+
+HERE = Site(TritonPorts(1, 2, 3), workers=1, internal_socket="i", repair_lock="r", mode=Mode.REMOTE)
+INSIDE = replace(
+    HERE,
+    triton=TritonPorts(8000, 8001, 8002, host="triton"),
+    loopback=Loopback("engine", services={18083: Address("weather-api", 18083)}),
+    doors={"ingress": Address("0.0.0.0", 10000), "egress": Address("0.0.0.0", 12000)},  # noqa: S104
+)
+LOOPBACKS = (
+    *("localhost", "LocalHost", "localhost.", "api.localhost", "127.0.0.1", "127.8.9.10", "0.0.0.0"),  # noqa: S104
+    *("[::1]", "[::]", "[::ffff:127.0.0.1]"),
+)
+OTHERS = (
+    "api.example.com",
+    "10.0.0.1",
+    "192.168.1.5",
+    "localhost.example.com",
+    "mylocalhost",
+    "[fe80::1]",
+    "128.0.0.1",
+)
+
+
+def document(host: str) -> dict[str, Any]:
+    """A file that says `host` at each key that may name a server."""
+    return {
+        "version": "v1",
+        "endpoints": {
+            "plain": {"endpoint": [f"{host}:81", "api.internal:82"]},
+            "secure": {"endpoint": f"{host}:8443", "protocol": "https"},
+        },
+        "llm_providers": [
+            {"name": "plain", "provider": "openai_compatible", "model": "m", "base_url": f"http://{host}:83/v1"},
+            {"name": "secure", "provider": "openai_compatible", "model": "m", "base_url": f"https://{host}/v1"},
+        ],
+        "prompt_targets": [
+            {
+                "name": "t",
+                "description": "d",
+                "endpoint": {"name": "secure", "http_headers": {"x-key": "k"}},
+            }
+        ],
+        "model_serving": {"remote": {"url": [f"grpcs://{host}:84", "grpcs://triton.internal:85"]}},
+        "tracing": {"collector": f"http://{host}:86"},
+    }
+
+
+def compiled(written: dict[str, Any], site: Site) -> Gateway:
+    return compile_gateway(ArchConfig.model_validate_json(json.dumps(written)), site)
+
+
+def upstreams(gateway: Gateway) -> Iterator[Upstream]:
+    envoy = gateway.envoy
+    yield from (each.upstream for each in (*envoy.providers, *envoy.apis))
+    assert envoy.remote
+    assert envoy.tracing
+    yield from (envoy.remote.upstream, envoy.tracing.collector)
+
+
+@pytest.mark.parametrize("host", LOOPBACKS)
+def test_each_key_that_says_localhost_means_the_engines_machine(host: str) -> None:
+    gateway = compiled(document(host), INSIDE)
+    found = {each.cluster: each.addresses for each in upstreams(gateway)}
+    assert found == {
+        "provider_plain": (Address("engine", 83),),
+        "provider_secure": (Address("engine", 443),),
+        "endpoint_plain": (Address("engine", 81), Address("api.internal", 82)),
+        "endpoint_secure": (Address("engine", 8443),),
+        "target_t": (Address("engine", 8443),),
+        "triton_remote": (Address("engine", 84), Address("triton.internal", 85)),
+        "otlp_collector": (Address("engine", 86),),
+    }
+    assert all(each.local_names for each in upstreams(gateway))
+
+
+@pytest.mark.parametrize("host", LOOPBACKS)
+def test_people_are_told_each_of_the_keys_and_what_it_says(host: str) -> None:
+    shown = host.lower() if host == "LocalHost" else host
+    assert [line.lower() for line in compiled(document(host), INSIDE).elsewhere] == [
+        f"endpoints.plain.endpoint {shown}:81",
+        f"endpoints.secure.endpoint {shown}:8443",
+        f"llm_providers.plain.base_url {shown}:83",
+        f"llm_providers.secure.base_url {shown}:443",
+        f"model_serving.remote.url {shown}:84",
+        f"tracing.collector {shown}:86",
+    ]
+
+
+@pytest.mark.parametrize("host", LOOPBACKS)
+def test_what_the_servers_are_called_stays_as_written(host: str) -> None:
+    here, inside = compiled(document(host), HERE), compiled(document(host), INSIDE)
+    assert [each.tls_server_name for each in upstreams(inside)] == [each.tls_server_name for each in upstreams(here)]
+    assert inside.envoy.calls == here.envoy.calls
+    assert [each.authority for each in inside.envoy.providers] == [each.authority for each in here.envoy.providers]
+    assert inside.envoy.remote
+    assert here.envoy.remote
+    assert inside.envoy.remote.authority == here.envoy.remote.authority
+
+
+@pytest.mark.parametrize("host", OTHERS)
+def test_every_other_address_stays_and_is_nobodys_business(host: str) -> None:
+    here, inside = compiled(document(host), HERE), compiled(document(host), INSIDE)
+    assert [each.addresses for each in upstreams(inside)] == [each.addresses for each in upstreams(here)]
+    assert inside.elsewhere == ()
+
+
+@pytest.mark.parametrize("host", LOOPBACKS)
+def test_on_the_machine_itself_localhost_is_localhost(host: str) -> None:
+    gateway = compiled(document(host), HERE)
+    assert gateway.elsewhere == ()
+    assert not any(each.local_names for each in upstreams(gateway))
+    assert all("engine" not in address.host for each in upstreams(gateway) for address in each.addresses)
+
+
+def test_names_without_a_dot_are_containers_whose_addresses_change() -> None:
+    written = document("localhost")
+    written["endpoints"] = {"plain": {"endpoint": "api:80"}, "secure": {"endpoint": "api.example.com"}}
+    found = {each.cluster: each for each in upstreams(compiled(written, INSIDE))}
+    assert found["endpoint_plain"] == Upstream("endpoint_plain", (Address("api", 80),), 5000, None, local_names=True)
+    assert not found["endpoint_secure"].local_names
+
+
+def test_a_port_that_a_service_has_leads_to_it_and_needs_no_word() -> None:
+    written = document("localhost")
+    written["endpoints"] = {"plain": {"endpoint": "127.0.0.1:18083"}, "secure": {"endpoint": "api.example.com:18083"}}
+    gateway = compiled(written, INSIDE)
+    found = {each.cluster: each.addresses for each in upstreams(gateway)}
+    assert found["endpoint_plain"] == (Address("weather-api", 18083),)
+    assert found["endpoint_secure"] == (Address("api.example.com", 18083),)
+    assert not any("endpoints" in line for line in gateway.elsewhere)
+
+
+def test_a_vendors_own_localhost_is_the_engines_machine_too() -> None:
+    written = {"version": "v1", "llm_providers": [{"name": "llama", "provider": "ollama", "model": "m"}]}
+    gateway = compiled(written, replace(INSIDE, mode=Mode.LOCAL_CPU))
+    assert gateway.envoy.providers[0].upstream.addresses == (Address("engine", 11434),)
+    assert gateway.envoy.providers[0].authority == "127.0.0.1:11434"
+    assert gateway.elsewhere == ("llm_providers.llama.provider 127.0.0.1:11434",)
+
+
+def test_our_own_triton_is_a_container() -> None:
+    written = {"version": "v1", "llm_providers": [{"name": "local", "provider": "triton", "model": "chat"}]}
+    gateway = compiled(written, replace(INSIDE, mode=Mode.LOCAL_CPU))
+    upstream = gateway.envoy.providers[0].upstream
+    assert upstream.addresses == (Address("triton", 8000),)
+    assert upstream.local_names
+    assert gateway.contract.inference
+    assert gateway.contract.inference.servers[Place.LOCAL].address == "triton:8001"
+    assert gateway.elsewhere == ()
+
+
+def test_envoy_listens_at_its_doors_and_people_go_where_the_file_says() -> None:
+    written = document("localhost") | {"listeners": {"ingress": {"address": "::1", "port": 7000}}}
+    listeners = {each.name: each for each in compiled(written, INSIDE).envoy.listeners}
+    assert listeners["ingress"].address == Address("::1", 7000)
+    assert listeners["ingress"].bind == Address("0.0.0.0", 10000)  # noqa: S104
+    assert listeners["egress"].address == Address("127.0.0.1", 12000)
+    assert all(each.bind == each.address for each in compiled(written, HERE).envoy.listeners)
