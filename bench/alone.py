@@ -18,7 +18,7 @@ from bench.load import prompt
 from bench.report import Alone
 from controlplane.assets import asset
 from controlplane.models.prepare import prepare
-from controlplane.runtime import environment
+from controlplane.runtime.native import environment
 from triton_models.embed.encoder import Encoder
 from triton_models.guard.detector import Detector
 

@@ -22,7 +22,8 @@ from bench.load import BenchError
 from controlplane.compile.models import artefacts
 from controlplane.compile.plans import Device, ModelInstance
 from controlplane.errors import ArchgwError
-from controlplane.runtime import gpu, triton
+from controlplane.runtime import gpu
+from controlplane.runtime.native import triton
 
 _ROLES: Final = ("guard", "embed", "function")
 

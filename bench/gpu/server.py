@@ -22,8 +22,8 @@ from controlplane.compile.plans import Device, ModelInstance, ModelPlan, TritonP
 from controlplane.models.catalog import catalog
 from controlplane.models.prepare import prepare
 from controlplane.models.repository import render_repository
-from controlplane.runtime import environment, triton
 from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.native import environment, triton
 
 # A large model is read and its kernels are compiled before vLLM is ready.
 _READY_S: Final = 600.0

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from controlplane.cli.options import RunDir
 from controlplane.errors import RuntimeFault
-from controlplane.runtime import supervisord
-from controlplane.runtime.logs import files, follow, last_lines
 from controlplane.runtime.place import run_layout
+from controlplane.runtime.runners import runner_of
 
 
 class LogPart(StrEnum):
@@ -32,18 +30,19 @@ def logs(
 ) -> None:
     """Show the logs of a gateway. Several files are told apart by their names before each line."""
     layout = run_layout(run_dir)
-    paths = files(layout, part)
-    if not paths:
+    runner = runner_of(layout)
+    names = runner.logs(part)
+    if not names:
         raise RuntimeFault(f"there are no logs in {layout.root}; has a gateway been started there?")
 
-    def show(path: Path, line: str) -> None:
-        typer.echo(line if len(paths) == 1 else f"{path.stem}: {line}")
+    def show(name: str, line: str) -> None:
+        typer.echo(line if len(names) == 1 else f"{name}: {line}")
 
-    for path in paths:
-        for line in last_lines(path, lines):
-            show(path, line)
+    for name in names:
+        for line in runner.last_lines(name, lines):
+            show(name, line)
     if following:
         try:
-            follow(paths, show, lambda: supervisord.part_states(layout) is not None)
+            runner.follow(names, show)
         except KeyboardInterrupt:
             raise typer.Exit(0) from None

@@ -47,7 +47,7 @@ def _show(found: Status) -> None:
         for place in role.places:
             if not place.ready:
                 typer.echo(f"{role.role} is not ready on {why(place)}")
-    typer.echo(f"{found.mode}, {found.config}, up since {found.since}")
+    typer.echo(f"{found.mode}, {found.runtime}, {found.config}, up since {found.since}")
 
 
 def _echo(rows: Sequence[Sequence[str]]) -> None:

@@ -19,17 +19,11 @@ from controlplane.config.load import DEFAULT_PATH
 from controlplane.errors import UsageError
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.place import run_layout
-from controlplane.runtime.start import (
-    QUICK_START,
-    InterruptedStartError,
-    Running,
-    Wanted,
-    signals_ignored,
-    signals_raise,
-    start,
-)
+from controlplane.runtime.signals import InterruptedStartError, signals_ignored, signals_raise
+from controlplane.runtime.start import start
 from controlplane.runtime.state import State
 from controlplane.runtime.stop import stop
+from controlplane.runtime.wanted import QUICK_START, Running, Wanted
 
 _READY_S: Final = 120.0
 
@@ -72,7 +66,7 @@ def up(  # noqa: PLR0913, PLR0917 - one a command line option
                 tour.run(_door_url(running.state, "ingress"), typer.echo)
             if foreground:
                 # Until `archgw down` or an end of its own; a supervisor that a signal killed is a failure.
-                code = running.supervisor.wait()
+                code = running.wait()
                 raise typer.Exit(0 if code == 0 else 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +17,10 @@ class RunLayout:
     ├── filter.json     the filter contract
     ├── models/         Triton's model repository
     ├── backends/       Triton's backend directory
-    ├── sockets/        every unix socket
+    ├── sockets/        every unix socket, and the lock of whoever repairs Triton
+    ├── tls/            certificates that Envoy in a container reads
     ├── logs/
-    ├── supervisord.conf
+    ├── supervisord.conf, or compose.yaml where the parts run in containers
     └── state.json      what runs: mode, configuration file, ports, since when
     """
 
@@ -68,8 +70,20 @@ class RunLayout:
         return self.sockets / "supervisor.sock"
 
     @property
+    def tls(self) -> Path:
+        return self.root / "tls"
+
+    @property
+    def compose(self) -> Path:
+        return self.root / "compose.yaml"
+
+    @property
+    def salt(self) -> Path:
+        return self.root / "salt"
+
+    @property
     def repair_lock(self) -> Path:
-        return self.root / "triton-repair.lock"
+        return self.sockets / "triton-repair.lock"
 
     @property
     def logs(self) -> Path:
@@ -86,3 +100,8 @@ class RunLayout:
     @property
     def state(self) -> Path:
         return self.root / "state.json"
+
+    @property
+    def shared_memory_prefix(self) -> str:
+        """What the names of this gateway's files in /dev/shm begin with. A killed server leaves them behind."""
+        return f"archgw-{hashlib.sha256(bytes(self.root)).hexdigest()[:12]}-"

@@ -13,7 +13,6 @@ from typing import Final
 import platformdirs
 
 from controlplane.errors import RuntimeFault, UsageError
-from controlplane.runtime import triton
 from controlplane.runtime.layout import RunLayout
 
 # sockaddr_un.sun_path, with its closing zero.
@@ -46,17 +45,19 @@ def make(layout: RunLayout) -> None:
 
 def clear(layout: RunLayout) -> None:
     """Remove what only a running gateway needs: keys, sockets, state, shared memory. Logs stay."""
-    for folder in (layout.secrets, layout.sockets, layout.models, layout.envoy, layout.backends):
+    for folder in (layout.secrets, layout.sockets, layout.models, layout.envoy, layout.backends, layout.tls):
         shutil.rmtree(folder, ignore_errors=True)
     for file in (
         layout.state,
         layout.contract,
         layout.supervisor_conf,
+        layout.compose,
+        layout.salt,
         layout.repair_lock,
         layout.root / "supervisord.pid",
     ):
         file.unlink(missing_ok=True)
-    for file in _SHARED_MEMORY.glob(f"{triton.shared_memory_prefix(layout)}*"):
+    for file in _SHARED_MEMORY.glob(f"{layout.shared_memory_prefix}*"):
         with contextlib.suppress(OSError):
             file.unlink()
 

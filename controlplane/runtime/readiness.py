@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime import probes, supervisord, workers
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.logs import last_lines
-from controlplane.runtime.parts import ENVOY, TRITON, Part
+from controlplane.runtime import probes, workers
+from controlplane.runtime.commands import ENVOY, TRITON
 from controlplane.runtime.roles import STARTING, PlaceState, RoleState, merge, mismatch, why
+from controlplane.runtime.runner import PartState, Runner
 from controlplane.runtime.state import State
-from controlplane.runtime.supervisord import PartState
 from extproc.contract import Place
 
-_POLL_S: Final = 0.2
 # A part that has been started so often will not come up by waiting.
 _STARTS: Final = 3
 _LOG_LINES: Final = 20
@@ -28,12 +23,14 @@ _LOG_LINES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A gateway whose processes have been started and that may answer soon."""
+    """A gateway that has been started and may answer soon.
 
-    layout: RunLayout
+    `check` raises RuntimeFault when whoever starts its parts has given up.
+    """
+
+    runner: Runner
     state: State
-    parts: tuple[Part, ...]
-    supervisor: subprocess.Popen[bytes]
+    check: Callable[[], None]
 
 
 def wait_ready(started: Started, deadline_s: float, say: Callable[[str], None]) -> tuple[RoleState, ...]:
@@ -45,20 +42,19 @@ def wait_ready(started: Started, deadline_s: float, say: Callable[[str], None]) 
     RuntimeFault when a part keeps failing, when a model is not what the gateway needs, or when it is not ready in time;
     with the last lines of the part that is guilty, if one is.
     """
-    layout, state, parts = started.layout, started.state, started.parts
+    runner, state = started.runner, started.state
     deadline = time.monotonic() + deadline_s
     starts: defaultdict[str, set[int]] = defaultdict(set)
     said = ""
     while True:
-        if started.supervisor.poll() is not None:
-            raise _fault("the supervisor ended", layout.logs / "supervisord.out")
-        states = supervisord.part_states(layout) or ()
+        started.check()
+        states = runner.parts() or ()
         for each in states:
             if each.since:
                 starts[each.name].add(each.since)
             if each.state == "FATAL" or (each.state in {"BACKOFF", "EXITED"} and len(starts[each.name]) >= _STARTS):
-                raise _fault(f"{each.name} does not start ({each.fault or each.state.lower()})", _log(parts, each.name))
-        answers = workers.ask(layout, workers.indices(state.parts))
+                raise _fault(f"{each.name} does not start ({each.fault or each.state.lower()})", runner, each.name)
+        answers = runner.workers(workers.indices(state.parts))
         roles = merge(state.places, answers)
         if (fault := mismatch(roles)) is not None:
             raise RuntimeFault(fault)
@@ -72,8 +68,9 @@ def wait_ready(started: Started, deadline_s: float, say: Callable[[str], None]) 
             say(waiting)
         if late:
             known = "".join(f"\n{role.role} is not ready on {why(each)}" for role, each in _remote_faults(roles))
-            raise _fault(f"not ready after {deadline_s:g} s: {waiting}{known}", _guilty_log(started, roles, states))
-        time.sleep(_POLL_S)
+            reason = f"not ready after {deadline_s:g} s: {waiting}{known}"
+            raise _fault(reason, runner, _guilty(state, roles, states))
+        time.sleep(runner.poll_s)
 
 
 def _waiting_for(state: State, roles: Sequence[RoleState]) -> str | None:
@@ -120,27 +117,21 @@ def _warn(roles: Sequence[RoleState], say: Callable[[str], None]) -> None:
                 say(f"warning: {role.role} is not ready on {why(each)}; another place stands in for it")
 
 
-def _guilty_log(started: Started, roles: Sequence[RoleState], states: Sequence[PartState]) -> Path | None:
-    """The log of the part that most likely keeps the rest from being ready; None where it is none of ours."""
-    names = [part.name for part in started.parts]
+def _guilty(state: State, roles: Sequence[RoleState], states: Sequence[PartState]) -> str | None:
+    """The part that most likely keeps the rest from being ready; None where it is none of ours."""
     failing = [each.name for each in states if each.state not in {"RUNNING", "STARTING"}]
     guilty = failing[0] if failing else None
     if guilty is None and any(each.place is Place.LOCAL and not each.ready for role in roles for each in role.places):
         guilty = TRITON
-    if guilty is None and any(probes.door_health(door).status is None for door in started.state.doors):
+    if guilty is None and any(probes.door_health(door).status is None for door in state.doors):
         guilty = ENVOY
     if guilty is None and all(role.ready for role in roles):
-        guilty = next((name for name in names if name.startswith("extproc")), None)
-    return _log(started.parts, guilty) if guilty in names else None
+        guilty = next((name for name in state.parts if name.startswith("extproc")), None)
+    return guilty if guilty in state.parts else None
 
 
-def _log(parts: Sequence[Part], name: str) -> Path:
-    return next(part.log for part in parts if part.name == name)
-
-
-def _fault(reason: str, log: Path | None) -> RuntimeFault:
-    if log is None:
+def _fault(reason: str, runner: Runner, part: str | None) -> RuntimeFault:
+    if part is None:
         return RuntimeFault(reason)
-    lines = last_lines(log, _LOG_LINES)
-    shown = "".join(f"\n  {line}" for line in lines) or " is empty"
-    return RuntimeFault(f"{reason}\nlast lines of {log}:{shown}")
+    shown = "".join(f"\n  {line}" for line in runner.last_lines(part, _LOG_LINES)) or " is empty"
+    return RuntimeFault(f"{reason}\nlast lines of {runner.place(part)}:{shown}")

@@ -1,4 +1,4 @@
-"""This machine as compilation must know it, and a configuration compiled for it. Called by `archgw up` and `render`."""
+"""The place where a gateway will run as compilation must know it, and a configuration compiled for it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Final
 from controlplane.compile.gateway import compile_gateway
 from controlplane.compile.plans import Gateway, Mode, Site, TritonPorts
 from controlplane.config.load import Loaded
-from controlplane.runtime import gpu, triton
+from controlplane.runtime import gpu
 from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.native import triton
 from extproc.contract import Place, Role
 
 _INTENT: Final = (Role.EMBED, Role.NLI)
@@ -19,7 +20,7 @@ _INTENT: Final = (Role.EMBED, Role.NLI)
 def compile_here(
     loaded: Loaded, layout: RunLayout, mode: Mode, ports: TritonPorts, say: Callable[[str], None]
 ) -> Gateway:
-    """`say` hears once where intent runs on the CPU though a GPU would have been preferred.
+    """For processes of this machine.
 
     RuntimeFault where `mode` needs a GPU that is not here, UsageError where it needs what the file does not say.
     """
@@ -33,8 +34,13 @@ def compile_here(
         gpu=gpu.decide(mode, found),
         vllm=triton.has_vllm(),
     )
+    return compile_at(site, loaded, found.missing, say)
+
+
+def compile_at(site: Site, loaded: Loaded, no_gpu: str, say: Callable[[str], None]) -> Gateway:
+    """`say` hears once where intent runs on the CPU though a GPU would have been preferred; `no_gpu` says why."""
     gateway = compile_gateway(loaded.config, site, loaded.own)
     intent_is_local = any(each.place is Place.LOCAL and each.role in _INTENT for each in gateway.places)
-    if mode is Mode.REMOTE and site.gpu is None and intent_is_local:
-        say(f"note: intent runs on this machine's CPU: {found.missing}")
+    if site.mode is Mode.REMOTE and site.gpu is None and intent_is_local:
+        say(f"note: intent runs on this machine's CPU: {no_gpu}")
     return gateway

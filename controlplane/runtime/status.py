@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from controlplane.runtime import probes, roles, supervisord, workers
+from controlplane.runtime import probes, roles, workers
+from controlplane.runtime.commands import ENVOY, TRITON
 from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.parts import ENVOY, TRITON
 from controlplane.runtime.roles import RoleState
+from controlplane.runtime.runner import Runtime
+from controlplane.runtime.runners import runner_of
 from controlplane.runtime.state import Door, State, load
 
 
@@ -40,6 +42,7 @@ class Status:
     run_dir: str
     running: bool
     ready: bool
+    runtime: Runtime | None = None
     mode: str | None = None
     config: str | None = None
     since: str | None = None
@@ -49,11 +52,12 @@ class Status:
 
 
 def status(layout: RunLayout) -> Status:
-    state, parts = load(layout), supervisord.part_states(layout)
+    runner = runner_of(layout)
+    state, parts = load(layout), runner.parts()
     if state is None or parts is None:
         return Status(run_dir=str(layout.root), running=False, ready=False)
     listeners = tuple(_door(door) for door in state.doors)
-    models = roles.merge(state.places, workers.ask(layout, workers.indices(state.parts)))
+    models = roles.merge(state.places, runner.workers(workers.indices(state.parts)))
     return Status(
         run_dir=str(layout.root),
         running=True,
@@ -64,6 +68,7 @@ def status(layout: RunLayout) -> Status:
                 *(role.ready for role in models),
             )
         ),
+        runtime=runner.runtime,
         mode=state.mode,
         config=state.config,
         since=state.since,

@@ -21,7 +21,7 @@ import yaml
 from controlplane.assets import asset
 from controlplane.render.envoy import find_envoy
 from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.triton import build_backend, find_triton
+from controlplane.runtime.native.triton import build_backend, find_triton
 from tests.dataplane.stack import free_ports, wait_for
 
 KEY: Final = "sk-cloud-2f6d90c1"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.runtime import place, processes
+from controlplane.runtime import place
 from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.native import processes
 
 
 @pytest.fixture

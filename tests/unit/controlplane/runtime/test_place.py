@@ -10,7 +10,6 @@ import pytest
 from controlplane.errors import RuntimeFault, UsageError
 from controlplane.runtime import place
 from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.triton import shared_memory_prefix
 
 
 def test_a_path_too_long_for_unix_sockets_is_refused_before_anything_is_made(tmp_path: Path) -> None:
@@ -32,7 +31,7 @@ def test_it_is_closed_to_others(layout: RunLayout) -> None:
 def test_clearing_removes_keys_sockets_and_shared_memory_and_leaves_logs(layout: RunLayout) -> None:
     (layout.secrets / "k.yaml").write_text("k")
     (layout.logs / "envoy.log").write_text("l")
-    region = Path("/dev/shm") / f"{shared_memory_prefix(layout)}x"  # noqa: S108
+    region = Path("/dev/shm") / f"{layout.shared_memory_prefix}x"  # noqa: S108
     region.write_text("r")
     layout.state.write_text("{}")
     place.clear(layout)

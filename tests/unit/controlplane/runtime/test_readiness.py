@@ -16,9 +16,11 @@ import pytest
 from controlplane.compile.plans import RolePlace
 from controlplane.errors import RuntimeFault
 from controlplane.render.atomic import write_file
-from controlplane.runtime import environment, processes, supervisord, workers
+from controlplane.runtime import workers
 from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.parts import Part
+from controlplane.runtime.native import environment, processes, supervisord
+from controlplane.runtime.native.parts import Part
+from controlplane.runtime.native.runner import NativeRunner
 from controlplane.runtime.readiness import Started, wait_ready
 from controlplane.runtime.state import Door, State
 from extproc.contract import Place, Role
@@ -94,7 +96,7 @@ def started(layout: RunLayout, door: Door) -> Iterator[Started]:
     state = State(
         mode="m", config="c", since="s", doors=(door,), triton_ports=ports, places=(REMOTE, LOCAL), parts=names
     )
-    yield Started(layout, state, parts, supervisor)
+    yield Started(NativeRunner(layout), state, lambda: None)
     processes.stop_all(layout.root, grace_s=5)
     supervisor.wait(5)
 
@@ -149,10 +151,10 @@ def test_a_gateway_that_can_answer_is_not_stopped_for_a_model_that_loads_too_slo
 
 def test_a_worker_that_does_not_answer_is_left_out(layout: RunLayout, worker: Says) -> None:
     worker((ready(Place.REMOTE),))
-    assert len(workers.ask(layout, (0, 1))) == 1
+    assert len(NativeRunner(layout).workers((0, 1))) == 1
     assert workers.indices(("triton", "extproc-0", "extproc-1", "envoy")) == (0, 1)
 
 
 def test_a_worker_that_speaks_as_another_version_is_left_out(worker: Says, layout: RunLayout) -> None:
     worker(b'{"models": []}')
-    assert workers.ask(layout, (0,)) == ()
+    assert NativeRunner(layout).workers((0,)) == ()

@@ -6,10 +6,10 @@ import dataclasses
 from pathlib import Path
 
 from controlplane.compile.plans import Device, Gateway, ModelInstance, ModelPlan, TritonPorts
-from controlplane.runtime import environment
 from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.parts import gateway_parts
-from controlplane.runtime.triton import build_backend, find_triton
+from controlplane.runtime.native import environment
+from controlplane.runtime.native.parts import gateway_parts
+from controlplane.runtime.native.triton import build_backend, find_triton
 from extproc.contract import VERSION, FilterContract
 from tests.unit.controlplane.render.plans import KEY, plan
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import shutil
 import sys
@@ -11,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from controlplane.compile.plans import Device, ModelPlan
+from controlplane.compile.plans import ModelPlan
 from controlplane.errors import RuntimeFault
 from controlplane.models.repository import entry_point
 from controlplane.render.atomic import write_link
+from controlplane.runtime.commands import triton_arguments
 from controlplane.runtime.layout import RunLayout
 
-# A server whose model process has died waits this long before it ends.
-_EXIT_TIMEOUT_S: Final = 3
 _LOOPBACK: Final = "127.0.0.1"
 
 _ROOT: Final = "pytriton/tritonserver"
@@ -94,35 +92,12 @@ def _link_vllm(backend: Path, target: Path) -> None:
     (target / _MODEL).write_text(entry_point(backend / _MODEL), encoding="utf-8")
 
 
-def shared_memory_prefix(layout: RunLayout) -> str:
-    """What the names of this gateway's files in /dev/shm begin with. A killed server leaves them behind."""
-    return f"archgw-{hashlib.sha256(bytes(layout.root)).hexdigest()[:12]}-"
-
-
 def argv(install: TritonInstall, plan: ModelPlan, layout: RunLayout) -> list[str]:
     """The server's command line: on loopback only, with exactly the models of the plan."""
-    ports = plan.ports
-    on_gpu = any(model.device is Device.GPU for model in plan.models) or any(model.on_gpu for model in plan.own)
-    return [
-        str(install.server),
-        f"--model-repository={layout.models}",
-        f"--backend-directory={layout.backends}",
-        f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix(layout)}",
-        # Explicit, so that the filter can reload a model whose process died.
-        "--model-control-mode=explicit",
-        *(f"--load-model={name}" for name in plan.names),
-        # Our configurations are complete; to complete one, Triton would start each model's process twice.
-        "--disable-auto-complete-config",
-        f"--http-address={_LOOPBACK}",
-        f"--http-port={ports.http}",
-        f"--grpc-address={_LOOPBACK}",
-        f"--grpc-port={ports.grpc}",
-        f"--metrics-address={_LOOPBACK}",
-        f"--metrics-port={ports.metrics}",
-        # Without a GPU, Triton would complain of each of its figures.
-        *(() if on_gpu else ("--allow-gpu-metrics=false",)),
-        f"--exit-timeout-secs={_EXIT_TIMEOUT_S}",
-    ]
+    arguments = triton_arguments(
+        plan, layout, _LOOPBACK, backends=layout.backends, shm_prefix=layout.shared_memory_prefix
+    )
+    return [str(install.server), *arguments]
 
 
 def environment(install: TritonInstall, clean: dict[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -16,13 +17,14 @@ import pytest
 from controlplane.compile.plans import RolePlace
 from controlplane.errors import RuntimeFault, UsageError
 from controlplane.render.atomic import write_file
-from controlplane.runtime import environment, processes, supervisord
 from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.parts import Part
+from controlplane.runtime.native import environment, processes, supervisord
+from controlplane.runtime.native.parts import Part
+from controlplane.runtime.native.runner import NativeRunner
 from controlplane.runtime.readiness import Started, wait_ready
+from controlplane.runtime.runner import PartState
 from controlplane.runtime.state import Door, State, load, save
 from controlplane.runtime.stop import stop
-from controlplane.runtime.supervisord import PartState
 from extproc.contract import Place
 
 SLEEPER = "import time, sys; print('up', flush=True); print('err', file=sys.stderr, flush=True); time.sleep(600)"
@@ -39,6 +41,10 @@ def state(*parts: Part) -> State:
     ports = {"http": 1, "grpc": 1, "metrics": 1}
     names = tuple(each.name for each in parts)
     return State(mode="m", config="c", since="s", doors=(door,), triton_ports=ports, places=(), parts=names)
+
+
+def started(layout: RunLayout, supervisor: subprocess.Popen[bytes], *parts: Part) -> Started:
+    return Started(NativeRunner(layout), state(*parts), partial(supervisord.check, layout, supervisor))
 
 
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -125,7 +131,7 @@ def test_a_part_that_does_not_start_is_named_with_its_last_lines(layout: RunLayo
     supervisor = start(*parts)
     said: list[str] = []
     with pytest.raises(RuntimeFault, match=r"bad does not start(?s:.*)the reason"):
-        wait_ready(Started(layout, state(*parts), parts, supervisor), 60, said.append)
+        wait_ready(started(layout, supervisor, *parts), 60, said.append)
 
 
 def test_the_deadline_ends_the_wait(layout: RunLayout, start: Start) -> None:
@@ -133,7 +139,7 @@ def test_the_deadline_ends_the_wait(layout: RunLayout, start: Start) -> None:
     supervisor = start(*parts)
     begun = time.monotonic()
     with pytest.raises(RuntimeFault, match="not ready after 3 s"):
-        wait_ready(Started(layout, state(*parts), parts, supervisor), 3, lambda _: None)
+        wait_ready(started(layout, supervisor, *parts), 3, lambda _: None)
     assert time.monotonic() - begun < 10
 
 
@@ -141,7 +147,7 @@ def test_a_supervisor_that_cannot_start_is_reported(layout: RunLayout) -> None:
     layout.supervisor_conf.write_text("[supervisord]\nlogfile=/nonexistent/x\n")
     supervisor = supervisord.start(layout, environment.clean(os.environ, str(layout.root)))
     with pytest.raises(RuntimeFault, match="supervisor ended"):
-        wait_ready(Started(layout, state(), (), supervisor), 20, lambda _: None)
+        wait_ready(started(layout, supervisor), 20, lambda _: None)
     supervisor.wait(5)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.logs import files, follow, last_lines
+from controlplane.runtime.native.logs import files, follow, last_lines
 
 
 def test_the_last_lines_of_a_file_or_of_none(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from controlplane.runtime.environment import RUN_MARK
+from controlplane.runtime.native.environment import RUN_MARK
 
 _PROC: Final = Path("/proc")
 

@@ -9,8 +9,16 @@ from pathlib import Path
 from typing import Final
 
 from controlplane.compile.plans import Gateway, ModelPlan
-from controlplane.runtime import triton
+from controlplane.runtime.commands import (
+    ENVOY,
+    SAMPLE_API,
+    TRITON,
+    envoy_arguments,
+    worker_arguments,
+    worker_name,
+)
 from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.native import triton
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +39,11 @@ class Part:
     edge: bool = False
 
 
-TRITON: Final = "triton"
-ENVOY: Final = "envoy"
-SAMPLE_API: Final = "weather-api"
-
 # Triton needs longest to start.
 _TRITON_ORDER: Final = 10
 _API_ORDER: Final = 20
 _FILTER_ORDER: Final = 30
 _ENVOY_ORDER: Final = 40
-
-
-def worker_name(index: int) -> str:
-    return f"extproc-{index}"
 
 
 def gateway_parts(
@@ -55,25 +55,7 @@ def gateway_parts(
         *(_worker(index, layout, clean) for index in range(gateway.envoy.workers)),
         Part(
             name=ENVOY,
-            argv=(
-                str(envoy),
-                "-c",
-                str(layout.bootstrap),
-                # Without it a misspelt field in an xDS file would be ignored in silence.
-                "--reject-unknown-dynamic-fields",
-                # Hot restart would make every gateway of a machine share one shared-memory region.
-                "--disable-hot-restart",
-                # One thread for two workers: a request costs a worker twice what it costs Envoy, and fewer threads mean
-                # fuller connections between them. On two cores one thread carries a quarter more than two.
-                "--concurrency",
-                str((gateway.envoy.workers + 1) // 2),
-                # The access log, which Envoy would hold back for ten seconds.
-                "--file-flush-interval-msec",
-                "1000",
-                # Below it, a page of its own build at every start.
-                "--log-level",
-                "warning",
-            ),
+            argv=(str(envoy), *envoy_arguments(gateway.envoy, layout)),
             environment=clean,
             log=layout.logs / "envoy.log",
             stdout_log=layout.access_log,
@@ -99,11 +81,7 @@ def _worker(index: int, layout: RunLayout, clean: dict[str, str]) -> Part:
     name = worker_name(index)
     return Part(
         name=name,
-        # -P: the run directory is no place to import from.
-        argv=(
-            *(sys.executable, "-P", "-m", "extproc"),
-            *("--contract", str(layout.contract), "--socket", str(layout.worker_socket(index))),
-        ),
+        argv=(sys.executable, *worker_arguments(layout, index)),
         environment=clean,
         log=layout.logs / f"{name}.log",
         order=_FILTER_ORDER,

@@ -9,35 +9,22 @@ import subprocess
 import sys
 import xmlrpc.client
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-untyped]
 
 from controlplane.errors import RuntimeFault, UsageError
 from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.parts import Part
+from controlplane.runtime.native.logs import last_lines
+from controlplane.runtime.native.parts import Part
+from controlplane.runtime.runner import PartState
 
 _LOG_BYTES: Final = "10MB"
 _LOG_BACKUPS: Final = 3
+_LOG_LINES: Final = 20
 # supervisord waits one second longer before each retry, and gives up after that many in a row.
 _RETRIES: Final = 30
 _OPEN_FILES: Final = 65_536
-
-
-@dataclass(frozen=True, slots=True)
-class PartState:
-    """What supervisord says of one part. `since`: seconds since the epoch at which it last started; 0 never."""
-
-    name: str
-    state: str
-    pid: int | None
-    since: int
-    fault: str
-
-    @property
-    def running(self) -> bool:
-        return self.state == "RUNNING"
 
 
 def configuration(parts: Sequence[Part], layout: RunLayout, uid: str) -> str:
@@ -138,6 +125,14 @@ def start(layout: RunLayout, environment: dict[str, str]) -> subprocess.Popen[by
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def check(layout: RunLayout, supervisor: subprocess.Popen[bytes]) -> None:
+    """RuntimeFault, with its last words, when supervisord itself has ended."""
+    if supervisor.poll() is not None:
+        log = layout.logs / "supervisord.out"
+        shown = "".join(f"\n  {line}" for line in last_lines(log, _LOG_LINES)) or " is empty"
+        raise RuntimeFault(f"the supervisor ended\nlast lines of {log}:{shown}")
 
 
 def part_states(layout: RunLayout) -> tuple[PartState, ...] | None:
