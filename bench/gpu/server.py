@@ -48,7 +48,8 @@ def instances(roles: Sequence[str], device: Device, function: str | None) -> tup
 def started(models: Sequence[ModelInstance], scratch: Path) -> Iterator[client.InferenceServerClient]:
     """From when every model is ready."""
     prepare(tuple(dict.fromkeys(name for model in models for name in artefacts(model))))
-    plan = ModelPlan(TritonPorts(*free_ports(3)), tuple(models))
+    http, grpc, metrics = free_ports(3)
+    plan = ModelPlan(TritonPorts(http, grpc, metrics), tuple(models))
     layout, install = RunLayout(scratch / "triton"), triton.find_triton()
     for path, text in render_repository(plan).items():
         (layout.models / path).parent.mkdir(parents=True, exist_ok=True)
