@@ -1,0 +1,47 @@
+"""Containers as compilation and rendering must know them: where files lie in them, what listens where. Names only."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from controlplane.compile.plans import Address, Loopback, Mode, Site, TritonPorts
+from controlplane.runtime.commands import SAMPLE_API, TRITON
+from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.place import run_layout
+from controlplane.runtime.wanted import SAMPLE_API_PORT
+
+# Where the run directory's files are mounted, in every container that reads some of them.
+INSIDE: Final = RunLayout(Path("/run/archgw"))
+
+_EVERY: Final = "0.0.0.0"  # noqa: S104 - of a network of containers; published is what the file says
+_DOORS: Final = {"ingress": Address(_EVERY, 10_000), "egress": Address(_EVERY, 12_000)}
+_PORTS: Final = TritonPorts(http=8000, grpc=8001, metrics=8002, host=TRITON)
+_HOST: Final = "host.docker.internal"
+
+
+def container_site(mode: Mode, workers: int, gpu: str | None, *, quick_start: bool = False) -> Site:
+    """`workers`: cores of the engine's machine. `gpu`: the name of one that the engine can lend, None where there is none.
+
+    With the quick start, its sample API is a container too.
+    """
+    services = {SAMPLE_API_PORT: Address(SAMPLE_API, SAMPLE_API_PORT)} if quick_start else {}
+    return Site(
+        triton=_PORTS,
+        workers=workers,
+        internal_socket=str(INSIDE.internal_socket),
+        repair_lock=str(INSIDE.repair_lock),
+        mode=mode,
+        gpu=gpu,
+        vllm=gpu is not None,
+        loopback=Loopback(_HOST, services),
+        doors=_DOORS,
+    )
+
+
+def project_name(layout: RunLayout) -> str:
+    """The Compose project of a run directory: one each, and a plain name for the default one."""
+    if layout.root == run_layout(None).root:
+        return "archgw"
+    return f"archgw-{hashlib.sha256(bytes(layout.root)).hexdigest()[:8]}"
