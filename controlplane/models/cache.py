@@ -35,15 +35,19 @@ def cache_dir() -> Path:
     return root / "models"
 
 
-def folder(name: str, artefact: Artefact) -> Path:
-    """Where an artefact lies. What changes in the catalogue changes the name, so that versions live side by side."""
+def folder(name: str, artefact: Artefact, prepared: Path | None = None) -> Path:
+    """Where an artefact lies. What changes in the catalogue changes the name, so that versions live side by side.
+
+    `prepared`: the folder of those that come from packages, where that is not this user's cache.
+    """
     if artefact.path is not None:
         return Path(artefact.path).expanduser()
     lines = [f"{made.file} {made.sha256}\n" for made in artefact.make]
     if artefact.hub is not None:
         lines.append(f"{artefact.source}\n")
     lines += [f"{file.path} {file.sha256}\n" for file in artefact.files]
-    return cache_dir() / f"{name}-{hashlib.sha256(''.join(lines).encode()).hexdigest()[:12]}"
+    root = prepared if prepared is not None and artefact.package is not None else cache_dir()
+    return root / f"{name}-{hashlib.sha256(''.join(lines).encode()).hexdigest()[:12]}"
 
 
 def sha256(path: Path) -> str:

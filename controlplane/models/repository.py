@@ -17,7 +17,7 @@ that one.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
@@ -55,14 +55,15 @@ _WIDTH = 384
 _TOGETHER = 8
 
 
-def render_repository(plan: ModelPlan) -> Mapping[str, str]:
+def render_repository(plan: ModelPlan, prepared: Path | None = None) -> Mapping[str, str]:
     """Path below the repository -> text, for every model of the plan.
 
-    ModelError when the plan names an unknown role.
+    `prepared`: the folder of the models that come from packages, as Triton sees it; None: this user's cache. ModelError
+    when the plan names an unknown role.
     """
     files: dict[str, str] = {}
     for instance in plan.models:
-        files.update(_model(instance))
+        files.update(_model(instance, prepared))
     for own in plan.own:
         for path in own.entry_points:
             files[f"{own.name}/{path}"] = entry_point(own.folder / path)
@@ -79,17 +80,18 @@ def link_own(plan: ModelPlan) -> Mapping[str, Path]:
     return {f"{own.name}/{path}": own.folder / path for own in plan.own for path in own.entries}
 
 
-def _model(instance: ModelInstance) -> dict[str, str]:
+def _model(instance: ModelInstance, prepared: Path | None) -> dict[str, str]:
     artefacts = _artefacts(instance)
+    folders = [str(cache.folder(name, artefact, prepared)) for name, artefact in artefacts.items()]
     root = asset("triton_models")
     code = _code(instance.role)
     own = sorted(path for path in (root / code).iterdir() if path.suffix in _TRAVELLING)
     shared = dict.fromkeys((*_SHARED, *_BORROWED[code]))
     wanted = [*shared, *(f"{code}/{path.name}" for path in own)]
     files = {f"1/triton_models/{path}": (root / path).read_text(encoding="utf-8") for path in wanted}
-    files["config.pbtxt"] = _config(instance, artefacts)
+    files["config.pbtxt"] = _config(instance, artefacts, folders)
     files["1/model.py"] = _template("entry.py.j2").render(role=code)
-    return {f"{instance.name}/{path}": text for path, text in files.items()} | _behind(instance, artefacts)
+    return {f"{instance.name}/{path}": text for path, text in files.items()} | _behind(instance, artefacts, folders)
 
 
 def _code(role: str) -> str:
@@ -105,7 +107,7 @@ def _artefacts(instance: ModelInstance) -> dict[str, Artefact]:
     return {name: known.artefacts[name] for name in names}
 
 
-def _config(instance: ModelInstance, artefacts: Mapping[str, Artefact]) -> str:
+def _config(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders: Sequence[str]) -> str:
     first = next(iter(artefacts.values()))
     settings = _settings(instance, first) if len(artefacts) == 1 else {}
     on_gpu = instance.device is Device.GPU and instance.behind is None
@@ -125,15 +127,14 @@ def _config(instance: ModelInstance, artefacts: Mapping[str, Artefact]) -> str:
         width=settings.get("width", _WIDTH),
         parameters=[
             ("engine", first.engine),
-            *(_computes(instance, artefacts) if instance.behind is None else [("vllm", instance.behind)]),
+            *(_computes(instance, folders) if instance.behind is None else [("vllm", instance.behind)]),
             *settings.items(),
             *instance.parameters,
         ],
     )
 
 
-def _computes(instance: ModelInstance, artefacts: Mapping[str, Artefact]) -> list[tuple[str, str]]:
-    folders = [str(cache.folder(name, artefact)) for name, artefact in artefacts.items()]
+def _computes(instance: ModelInstance, folders: Sequence[str]) -> list[tuple[str, str]]:
     return [*zip(_PARTS[len(folders)], folders, strict=True), ("threads", str(instance.threads))]
 
 
@@ -144,13 +145,13 @@ def _settings(instance: ModelInstance, artefact: Artefact) -> Mapping[str, str]:
     return {**most, **artefact.settings}
 
 
-def _behind(instance: ModelInstance, artefacts: Mapping[str, Artefact]) -> dict[str, str]:
+def _behind(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders: Sequence[str]) -> dict[str, str]:
     """The model of Triton's vLLM backend that `instance` asks: what it is told is the catalogue's."""
     if instance.behind is None:
         return {}
-    ((name, artefact),) = artefacts.items()
+    ((artefact, folder),) = zip(artefacts.values(), folders, strict=True)
     engine = {
-        "model": str(cache.folder(name, artefact)),
+        "model": folder,
         # Prompts do not belong in logs.
         "disable_log_requests": True,
         "load_format": "safetensors",  # and no pickle in their place

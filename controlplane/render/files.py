@@ -83,12 +83,18 @@ class Rendered:
             write_link(root / name, target)
 
 
-def render(gateway: Gateway, layout: RunLayout, *, trusted: Path | None = None) -> Rendered:
-    """The files of `gateway`. `trusted`: bundle of certificate authorities, by default this machine's."""
+def render(
+    gateway: Gateway, layout: RunLayout, *, trusted: Path | None = None, prepared: Path | None = None
+) -> Rendered:
+    """The files of `gateway`. Paths in them are those of the machine, or the container, that reads them.
+
+    `trusted`: bundle of certificate authorities, by default this machine's. `prepared`: the folder of the models that
+    come from packages, by default this user's cache.
+    """
     deadline_ms = gateway.contract.request_timeout_ms + _GRACE_MS
     files = render_envoy(gateway.envoy, layout, deadline_ms, trusted or ca_file())
     files["filter.json"] = File(dump(gateway.contract).decode() + "\n")
-    for name, text in render_repository(gateway.models).items():
+    for name, text in render_repository(gateway.models, prepared).items():
         files[f"models/{name}"] = File(text)
     return Rendered(files, {f"models/{name}": target for name, target in link_own(gateway.models).items()})
 

@@ -42,7 +42,7 @@ INSTANCES = {
 @pytest.fixture
 def folders(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model cache at one place on every machine, whatever the files in it are."""
-    monkeypatch.setattr(cache, "folder", lambda name, _: Path("/models", name))
+    monkeypatch.setattr(cache, "folder", lambda name, *_: Path("/models", name))
 
 
 def _plan(*models: ModelInstance) -> ModelPlan:
@@ -156,3 +156,16 @@ def test_a_model_of_the_users_own_is_linked_and_imported_behind_an_entry_of_ours
     code = "import model; print(model.TritonPythonModel.name)"
     done = subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.strip() == str(folder / "1" / "model.py")
+
+
+def test_models_of_packages_lie_where_the_reader_has_them_and_others_where_this_machine_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ARCHGW_CACHE_DIR", str(tmp_path))
+    prepared = Path("/elsewhere")
+    ours, hubs = ModelInstance("embed", "embed", 1, 8), ModelInstance("nli", "nli", 1, 8, "bart-large-mnli")
+    files = render_repository(_plan(ours, hubs), prepared)
+    assert str(prepared) in files["embed/config.pbtxt"]
+    assert str(tmp_path) not in files["embed/config.pbtxt"]
+    assert str(tmp_path) in files["nli/config.pbtxt"]
+    assert str(prepared) not in files["nli/config.pbtxt"]
