@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from controlplane.cli.options import RunDir
@@ -9,12 +11,17 @@ from controlplane.runtime import place
 from controlplane.runtime.stop import stop
 
 
-def down(run_dir: RunDir = None) -> None:
+def down(
+    volumes: Annotated[
+        bool, typer.Option("--volumes", help="With Docker: remove the models as well, which are kept otherwise.")
+    ] = False,
+    run_dir: RunDir = None,
+) -> None:
     """Stop the gateway of a run directory and remove its keys. Nothing to stop is no error."""
     layout = place.run_layout(run_dir)
     if not layout.root.is_dir():
         typer.echo(f"nothing runs in {layout.root}")
         return
     with place.locked(layout):
-        stopped = stop(layout)
+        stopped = stop(layout, volumes=volumes)
     typer.echo(f"stopped the gateway in {layout.root}" if stopped else f"nothing runs in {layout.root}")

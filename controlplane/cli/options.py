@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from controlplane.compile.plans import Mode
 from controlplane.errors import UsageError
+from controlplane.runtime.runner import Runtime
 
 RunDir = Annotated[
     Path | None,
@@ -19,6 +21,31 @@ Local = Annotated[
 ]
 # With one dash too, as the documentation of Arch has always spelt it.
 Cpu = Annotated[bool, typer.Option("--cpu", "-cpu", help="With --local: run them on the CPU.")]
+
+
+class RuntimeName(StrEnum):
+    """What `--runtime` takes."""
+
+    AUTO = "auto"
+    DOCKER = "docker"
+    NATIVE = "native"
+
+    @property
+    def runtime(self) -> Runtime | None:
+        """None: whichever can be had."""
+        return None if self is RuntimeName.AUTO else Runtime(self)
+
+
+RuntimeChoice = Annotated[RuntimeName, typer.Option("--runtime", help="Containers, or processes of this machine.")]
+BuildNetwork = Annotated[
+    str | None,
+    typer.Option(
+        "--network",
+        metavar="NET",
+        envvar="ARCHGW_BUILD_NETWORK",
+        help="The network of an image's build, as `docker build` takes it; `host` where containers have no way out.",
+    ),
+]
 
 
 def mode(*, local: bool, cpu: bool) -> Mode:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from controlplane.assets import asset
 from controlplane.cli.columns import columns
-from controlplane.cli.options import Cpu, Local, RunDir, mode
+from controlplane.cli.options import BuildNetwork, Cpu, Local, RunDir, RuntimeChoice, RuntimeName, mode
 from controlplane.cli.wording import milliseconds, readiness
 from controlplane.config.load import DEFAULT_PATH
 from controlplane.errors import UsageError
@@ -36,12 +36,22 @@ def up(  # noqa: PLR0913, PLR0917 - one a command line option
         bool, typer.Option("--quick-start", help="Run the built-in sample and send it three prompts.")
     ] = False,
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and stop the gateway when ended.")] = False,
+    runtime: RuntimeChoice = RuntimeName.AUTO,
+    images: Annotated[
+        str | None,
+        typer.Option(
+            "--images", metavar="REPO", envvar="ARCHGW_IMAGES", help="With Docker: a registry's images of archgw."
+        ),
+    ] = None,
+    network: BuildNetwork = None,
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", help="How long it may take to be ready.")
     ] = _READY_S,
     run_dir: RunDir = None,
 ) -> None:
     """Start Envoy, the filter and Triton, wait until everything answers, and say where to send a request.
+
+    In Docker's containers where an engine can be had, else as processes of this machine: --runtime says which.
 
     Without --local, guard and function calling run on the remote Triton of `model_serving.remote.url`.
     """
@@ -53,7 +63,9 @@ def up(  # noqa: PLR0913, PLR0917 - one a command line option
     with signals_raise():
         try:
             with _progress() as say:
-                running = start(Wanted(path, wanted, timeout, quick_start), layout, say)
+                running = start(
+                    Wanted(path, wanted, timeout, quick_start, runtime.runtime, images, network), layout, say
+                )
         except InterruptedStartError as interruption:
             typer.echo(f"archgw: {interruption}, everything is stopped", err=True)
             raise typer.Exit(128 + interruption.number) from None

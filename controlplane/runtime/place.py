@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -39,13 +39,13 @@ def make(layout: RunLayout) -> None:
     """Create the directory, closed to everyone else, and the folders that are there before any file is."""
     layout.root.mkdir(parents=True, exist_ok=True)
     layout.root.chmod(0o700)
-    for folder in (layout.sockets, layout.logs, layout.secrets, layout.envoy, layout.models):
+    for folder in (layout.sockets, layout.logs, *_rendered(layout)):
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def clear(layout: RunLayout) -> None:
     """Remove what only a running gateway needs: keys, sockets, state, shared memory. Logs stay."""
-    for folder in (layout.secrets, layout.sockets, layout.models, layout.envoy, layout.backends, layout.tls):
+    for folder in (*_rendered(layout), layout.sockets, layout.backends):
         shutil.rmtree(folder, ignore_errors=True)
     for file in (
         layout.state,
@@ -60,6 +60,29 @@ def clear(layout: RunLayout) -> None:
     for file in _SHARED_MEMORY.glob(f"{layout.shared_memory_prefix}*"):
         with contextlib.suppress(OSError):
             file.unlink()
+
+
+def prune(layout: RunLayout, names: Collection[str]) -> None:
+    """Remove what an earlier configuration left in folders of rendered files: whatever `names` does not name."""
+    for folder in _rendered(layout):
+        for path in sorted(folder.rglob("*"), reverse=True):
+            if path.is_dir() and not path.is_symlink():
+                with contextlib.suppress(OSError):  # not empty
+                    path.rmdir()
+            elif str(path.relative_to(layout.root)) not in names:
+                path.unlink()
+
+
+def give(layout: RunLayout, uid: int, gid: int) -> None:
+    """Make somebody else the owner of the rendered files, whom containers run as. For root alone."""
+    for folder in _rendered(layout):
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, uid, gid, follow_symlinks=False)
+    os.chown(layout.contract, uid, gid)
+
+
+def _rendered(layout: RunLayout) -> tuple[Path, ...]:
+    return (layout.envoy, layout.secrets, layout.models, layout.tls)
 
 
 @contextlib.contextmanager

@@ -9,4 +9,9 @@ from controlplane.runtime.runner import Runner
 
 def runner_of(layout: RunLayout) -> Runner:
     """Of the gateway whose files are there; of one that never ran, a native one."""
+    if layout.compose.exists():
+        # Imported late: most gateways of most machines have no engine to ask.
+        from controlplane.runtime.docker.runner import DockerRunner  # noqa: PLC0415
+
+        return DockerRunner(layout)
     return NativeRunner(layout)

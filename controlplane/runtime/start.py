@@ -7,8 +7,11 @@ from collections.abc import Callable
 
 from controlplane.config.load import load
 from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native.start import start as start_processes
+from controlplane.runtime.runner import Runtime
 from controlplane.runtime.wanted import Running, Wanted
+
+# Each runtime is imported where it is the one: the other's libraries may not be installed.
+# ruff: noqa: PLC0415
 
 
 def start(wanted: Wanted, layout: RunLayout, say: Callable[[str], None]) -> Running:
@@ -16,4 +19,16 @@ def start(wanted: Wanted, layout: RunLayout, say: Callable[[str], None]) -> Runn
     loaded = load(wanted.config, os.environ)
     for warning in loaded.warnings:
         say(f"warning: {warning}")
-    return start_processes(loaded, wanted, layout, say)
+    runtime = wanted.runtime
+    if runtime is None:
+        from controlplane.runtime.docker.choice import choose
+
+        runtime, why = choose(wanted, layout)
+        say(f"note: runtime {runtime}: {why}")
+    if runtime is Runtime.DOCKER:
+        from controlplane.runtime.docker import start as docker
+
+        return docker.start(loaded, wanted, layout, say)
+    from controlplane.runtime.native import start as native
+
+    return native.start(loaded, wanted, layout, say)

@@ -22,7 +22,7 @@ _HOST: Final = "host.docker.internal"
 
 
 def container_site(mode: Mode, workers: int, gpu: str | None, *, quick_start: bool = False) -> Site:
-    """`workers`: cores of the engine's machine. `gpu`: the name of one that the engine can lend, None where there is none.
+    """`workers`: cores of the engine's machine. `gpu`: the name of one that the engine can lend, None without one.
 
     With the quick start, its sample API is a container too.
     """

@@ -1,0 +1,124 @@
+"""A gateway of containers: Docker's engine keeps them running, and keeps their lines."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Final
+
+from controlplane.errors import RuntimeFault
+from controlplane.runtime import workers
+from controlplane.runtime.commands import ENVOY, worker_name
+from controlplane.runtime.docker.engine import Container, Engine
+from controlplane.runtime.docker.follow import follow
+from controlplane.runtime.docker.site import INSIDE, project_name
+from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.runner import PartState, Runtime
+from extproc.status import WorkerStatus
+
+# What fills the volume of models and ends: no part that runs.
+MODELS: Final = "models"
+_SOCKETS: Final = "sockets"
+# Envoy writes a line a request to stdout, its own lines to stderr.
+_ACCESS: Final = "access"
+# The engine counts lines of both streams: to find enough of one, it is asked for many.
+_TAIL: Final = 10_000
+# Each part may take as long as its stop_grace_period says.
+_STOP_S: Final = 120.0
+
+_STATES: Final = {"running": "RUNNING", "created": "STARTING", "restarting": "BACKOFF", "paused": "PAUSED"}
+
+
+class DockerRunner:
+    """The gateway of one run directory. Every method raises RuntimeFault where no engine answers."""
+
+    runtime = Runtime.DOCKER
+    poll_s = 1.0
+
+    def __init__(self, layout: RunLayout) -> None:
+        self._layout = layout
+        self.project = project_name(layout)
+
+    @cached_property
+    def engine(self) -> Engine:
+        return Engine.find()
+
+    def compose(self, *arguments: str) -> tuple[str, ...]:
+        """`docker` arguments of a Compose command for this gateway. Its labels do where its file is gone."""
+        file = ("--file", str(self._layout.compose)) if self._layout.compose.exists() else ()
+        return ("compose", "--project-name", self.project, *file, *arguments)
+
+    def parts(self) -> tuple[PartState, ...] | None:
+        found = tuple(_part(each) for each in self._containers() if each.service != MODELS)
+        return found or None
+
+    def workers(self, indices: Sequence[int]) -> tuple[WorkerStatus, ...]:
+        names = {worker_name(index) for index in indices}
+        sockets = [str(INSIDE.worker_socket(index)) for index in indices]
+        # Any of them can ask all: their sockets lie in one volume. The next one is for one that is about to end.
+        for container in self._containers():
+            if container.running and container.service in names:
+                with contextlib.suppress(RuntimeFault):
+                    _, said = self.engine.exec(container.id, "python", "-m", "extproc.ask", *sockets)
+                    return workers.read(line.encode() for line in said.splitlines())
+        return ()
+
+    def logs(self, part: str | None = None) -> tuple[str, ...]:
+        services = {each.service for each in self._containers()}
+        names = sorted(services | ({_ACCESS} if ENVOY in services else set()))
+        return tuple(name for name in names if part is None or name == part or name.startswith(f"{part}-"))
+
+    def place(self, log: str) -> str:
+        return f"container {self._container(log).name}"
+
+    def last_lines(self, log: str, count: int) -> list[str]:
+        service = ENVOY if log == _ACCESS else log
+        if count <= 0 or not any(each.service == service for each in self._containers()):
+            return []
+        container = self._container(log).id
+        if service != ENVOY:
+            return self.engine.logs(container, count)
+        return self.engine.logs(container, max(count, _TAIL), stdout=log == _ACCESS, stderr=log != _ACCESS)[-count:]
+
+    def follow(self, logs: Sequence[str], show: Callable[[str, str], None]) -> None:
+        services = sorted({ENVOY if log == _ACCESS else log for log in logs})
+        with contextlib.closing(follow(self.engine, self.project, services)) as lines:
+            for line in lines:
+                log = _ACCESS if (line.service, line.stream) == (ENVOY, "stdout") else line.service
+                if log in logs:
+                    show(log, line.text)
+
+    def stop(self, *, volumes: bool) -> bool:
+        engine = self.engine
+        left = (self._containers(), engine.networks(self.project), engine.volumes(self.project) if volumes else ())
+        if any(left):
+            more = ("--volumes",) if volumes else ()
+            engine.run(
+                *self.compose("down", "--remove-orphans", *more), timeout_s=_STOP_S, doing="stopping the gateway"
+            )
+        # What is left of sockets is of no use to anybody.
+        name = f"{self.project}_{_SOCKETS}"
+        if name in engine.volumes(self.project):
+            engine.run("volume", "rm", name)
+        return any(left)
+
+    def _containers(self) -> tuple[Container, ...]:
+        return tuple(each for each in self.engine.containers(self.project) if not each.oneoff)
+
+    def _container(self, log: str) -> Container:
+        service = ENVOY if log == _ACCESS else log
+        found = next((each for each in self._containers() if each.service == service), None)
+        if found is None:
+            raise RuntimeFault(f"the gateway in {self._layout.root} has no container {service}")
+        return found
+
+
+def _part(container: Container) -> PartState:
+    return PartState(
+        name=container.service,
+        state=_STATES.get(container.state, "EXITED"),
+        pid=container.pid,
+        since=int(container.started_at),
+        fault=container.error or ("" if container.running else f"exit code {container.exit_code}"),
+    )

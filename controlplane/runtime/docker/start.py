@@ -1,0 +1,194 @@
+"""A gateway of containers: Compose starts them from the files that are rendered for it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import msgspec
+from controlplane.runtime.docker.compose import Inside, render_compose
+
+from controlplane.compile.models import artefacts
+from controlplane.compile.plans import Device, Gateway, Mode
+from controlplane.config.load import Loaded
+from controlplane.errors import RuntimeFault
+from controlplane.models.catalog import catalog
+from controlplane.models.prepare import prepare
+from controlplane.render.atomic import write_file
+from controlplane.render.trust import ca_file
+from controlplane.render.types import check_types
+from controlplane.runtime import gpu, place, ports
+from controlplane.runtime.commands import ENVOY, SAMPLE_API, TRITON, worker_name
+from controlplane.runtime.docker import engine as docker
+from controlplane.runtime.docker import images
+from controlplane.runtime.docker.engine import Container, EngineInfo
+from controlplane.runtime.docker.runner import DockerRunner
+from controlplane.runtime.docker.site import container_site
+from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.native import processes
+from controlplane.runtime.native.runner import NativeRunner
+from controlplane.runtime.readiness import Started, wait_ready
+from controlplane.runtime.signals import signals_ignored
+from controlplane.runtime.site import compile_at
+from controlplane.runtime.state import save
+from controlplane.runtime.stop import stop
+from controlplane.runtime.wanted import Running, Wanted, state_of
+
+# Who owns the files, and the processes in the containers, where the operator is root: nobody of this machine.
+_NOBODYS: Final = (10_001, 10_001)
+_SALT_BYTES: Final = 32
+_POLL_S: Final = 1.0
+_NO_NVIDIA: Final = (
+    "the Docker engine has no NVIDIA runtime; install the NVIDIA container toolkit and run "
+    "`sudo nvidia-ctk runtime configure --runtime=docker`, then restart the engine"
+)
+_REACH: Final = "what listens on 127.0.0.1 alone cannot be reached from a container: let it listen on 0.0.0.0 too"
+
+
+def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str], None]) -> Running:
+    """Bring the containers up to what the configuration says, and wait until they answer.
+
+    A gateway of this run directory that runs already goes on, but for what has changed. RuntimeFault where it does not
+    come up; then nothing is left of one that was started from nothing.
+    """
+    runner = DockerRunner(layout)
+    engine = runner.engine
+    info = engine.check()
+    site = container_site(wanted.mode, info.cpus, _gpu(wanted.mode, info), quick_start=wanted.quick_start)
+    gateway = compile_at(site, loaded, _NO_NVIDIA, say)
+    if gateway.elsewhere:
+        say(f"note: in containers this machine is {', '.join(gateway.elsewhere)}; {_REACH}")
+    layout.root.mkdir(parents=True, exist_ok=True)
+    with place.locked(layout):
+        _refuse_processes(layout)
+        before = [each for each in engine.containers(runner.project) if each.running]
+        _check_ports(gateway, before)
+        needed = images.wanted(_variant(gateway), local=bool(gateway.models.names), registry=wanted.images)
+        images.ensure(engine, needed, say, network=wanted.build_network)
+        _look_for_models(gateway)
+        try:
+            _write(gateway, layout, runner.project, needed, quick_start=wanted.quick_start)
+            state = state_of(wanted, gateway, _parts(gateway, quick_start=wanted.quick_start))
+            save(layout, state)
+            say("starting" if not before else "bringing what runs up to date")
+            with engine.start(*runner.compose("up", "--detach", "--no-build", "--remove-orphans")) as command:
+                check = partial(_check, runner, command, gateway)
+                roles = wait_ready(Started(runner, state, check), wanted.deadline_s, say)
+                while command.wait(_POLL_S) is None:
+                    say("waiting for Docker Compose")
+                check()
+            state = msgspec.structs.replace(state, ready=True)
+            save(layout, state)
+        except BaseException:
+            if not before:
+                with signals_ignored():
+                    stop(layout)
+            raise
+    return Running(state, roles, partial(_wait, runner))
+
+
+def _gpu(mode: Mode, info: EngineInfo) -> str | None:
+    """The GPU that the engine can lend, by its name where this machine knows it. RuntimeFault where one is missed."""
+    if mode is Mode.LOCAL_CPU:
+        return None
+    if "nvidia" in info.runtimes:
+        return ", ".join(gpu.find(os.environ).names) or "NVIDIA GPU"
+    if mode is Mode.LOCAL_GPU:
+        raise RuntimeFault(
+            f"--local runs the models on a GPU: {_NO_NVIDIA}\nTo run them on the CPU: archgw up --local -cpu"
+        )
+    return None
+
+
+def _variant(gateway: Gateway) -> images.Variant:
+    if any(model.behind is not None for model in gateway.models.models):
+        return images.Variant.VLLM
+    on_gpu = (
+        *(model.device is Device.GPU for model in gateway.models.models),
+        *(own.on_gpu for own in gateway.models.own),
+    )
+    return images.Variant.GPU if any(on_gpu) else images.Variant.CPU
+
+
+def _refuse_processes(layout: RunLayout) -> None:
+    """The same run directory cannot hold both kinds."""
+    if NativeRunner(layout).parts() is not None:
+        raise RuntimeFault(
+            f"a gateway runs already in {layout.root}, without containers; stop it with `archgw down`, "
+            "or choose another --run-dir"
+        )
+    processes.stop_all(layout.root, grace_s=5)
+
+
+def _check_ports(gateway: Gateway, before: list[Container]) -> None:
+    """Before anything is built. Where Envoy's container runs, its ports are its own; Compose says so of others."""
+    if not any(each.service == ENVOY for each in before):
+        for listener in gateway.envoy.listeners:
+            ports.check_free(listener.address.host, listener.address.port, _key(listener.name))
+
+
+def _key(listener: str) -> str:
+    return f"listeners.{listener}.port"
+
+
+def _look_for_models(gateway: Gateway) -> None:
+    """Those that no image brings: of a hub, or a folder of this machine. ModelError where one is not here."""
+    known = catalog().artefacts
+    names = dict.fromkeys(name for model in gateway.models.models for name in artefacts(model))
+    if others := tuple(name for name in names if known[name].package is None):
+        prepare(others)
+
+
+def _write(gateway: Gateway, layout: RunLayout, project: str, needed: images.Images, *, quick_start: bool) -> None:
+    """Every file that the containers read, and none of those that they no longer do."""
+    owner = _NOBODYS if os.getuid() == 0 else (os.getuid(), os.getgid())
+    inside = Inside(
+        project=project,
+        user=owner,
+        images=needed,
+        salt=_salt(layout),
+        trusted=ca_file(),
+        quick_start=quick_start,
+    )
+    rendered = render_compose(gateway, inside)
+    check_types(rendered.files)
+    place.make(layout)
+    place.prune(layout, {*rendered.files, *rendered.links})
+    rendered.write(layout.root)
+    if os.getuid() == 0:
+        place.give(layout, *owner)
+
+
+def _salt(layout: RunLayout) -> bytes:
+    """With what the digests of this run directory's files are keyed: they tell nobody what a secret is."""
+    if not layout.salt.exists():
+        layout.root.chmod(0o700)
+        write_file(layout.salt, secrets.token_hex(_SALT_BYTES), 0o600)
+    return bytes.fromhex(layout.salt.read_text(encoding="ascii"))
+
+
+def _parts(gateway: Gateway, *, quick_start: bool) -> tuple[str, ...]:
+    return (
+        *((TRITON,) if gateway.models.names else ()),
+        *((SAMPLE_API,) if quick_start else ()),
+        *(worker_name(index) for index in range(gateway.envoy.workers)),
+        ENVOY,
+    )
+
+
+def _check(runner: DockerRunner, command: docker.Running, gateway: Gateway) -> None:
+    """RuntimeFault when Compose has given up, with the last lines of the container that it blames."""
+    if command.poll():
+        keys = {listener.address.port: _key(listener.name) for listener in gateway.envoy.listeners}
+        raise runner.engine.fault("starting the containers", command.said, project=runner.project, ports=keys)
+
+
+def _wait(runner: DockerRunner) -> int:
+    """Until the containers are gone, which is only when they were told to be: 0."""
+    while runner.parts() is not None:
+        time.sleep(_POLL_S)
+    return 0
