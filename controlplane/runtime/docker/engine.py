@@ -46,6 +46,7 @@ _WORK_S: Final = 120.0
 _KILL_S: Final = 5.0
 # Enough of a log to see why its container ended, and little enough for one screen.
 _FAULT_LINES: Final = 15
+_OVERSIZE: Final = 20
 _MOST_BYTES: Final = 16 << 20
 _SAID_BYTES: Final = 64 << 10
 # What a build says about its failure is within its last lines.
@@ -317,19 +318,27 @@ class Engine:
     # --- one container
 
     def logs(self, container: str, lines: int, *, stdout: bool = True, stderr: bool = True) -> list[str]:
-        """The last `lines` of each stream asked for, in the order in which the engine tells them."""
+        """The last `lines` of both streams, in the order in which the engine tells them, or of one of them."""
         if lines <= 0:
             return []
-        with contextlib.ExitStack() as stack:
-            out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
-            args = ("logs", "--tail", str(lines), container)
-            # Into one file where both are wanted, so that their order is kept.
-            merged = out if stdout and stderr else err
-            code = self._finish(self._process(args, stdout=out, stderr=merged), args, _ANSWER_S)
-            if code != 0:
-                raise faults.explain(f"reading the log of {container}", _end_of(merged, _SAID_BYTES))
+        if stdout and stderr:
+            return self._log(container, str(lines), both=True)[-lines:]
+        found: list[str] = []
+        # Docker counts the lines of both streams, and one may be rare among the other's.
+        for tail in (str(_OVERSIZE * lines), "all"):
+            found = self._log(container, tail, stdout=stdout)[-lines:]
+            if len(found) == lines:
+                break
+        return found
+
+    def _log(self, container: str, tail: str, *, stdout: bool = True, both: bool = False) -> list[str]:
+        args = ("logs", "--tail", tail, container)
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = self._process(args, stdout=out if stdout else subprocess.DEVNULL, stderr=out if both else err)
+            if self._finish(process, args, _ANSWER_S) != 0:
+                raise faults.explain(f"reading the log of {container}", _end_of(out if both else err, _SAID_BYTES))
             text = _end_of(out if stdout else err, _MOST_BYTES)
-        return [faults.plain(line[:LINE]) for line in text.removesuffix("\n").split("\n")[-lines:]] if text else []
+        return [faults.plain(line[:LINE]) for line in text.removesuffix("\n").split("\n")] if text else []
 
     def exec(self, container: str, *argv: str, timeout_s: float = _ANSWER_S) -> tuple[int, str]:
         """Run a program in a container: its exit status and standard output. RuntimeFault where it could not be run."""

@@ -21,6 +21,8 @@ _TOOLKIT: Final = "https://docs.nvidia.com/datacenter/cloud-native/container-too
 _LINES: Final = 15
 _COLUMNS: Final = 400
 _STEP: Final = 120
+# Of a line that is searched; some patterns take its length squared.
+_LONGEST: Final = 2_000
 
 # Sequences that colour, move or retitle a terminal (ECMA-48: CSI, then OSC and its like, then the two-byte ones).
 _ESCAPES: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|$)|\x1b[ -/]*[0-~]?")
@@ -123,6 +125,7 @@ def explain(
 
     `ports`: the configuration key of each published port. `lines`: the last lines of the container that is `accused`.
     """
+    said = "\n".join(line[:_LONGEST] for line in said.splitlines())
     words = _Words(doing, said, ports or {}, lines)
     for tell, patterns in _FAULTS:
         for pattern in patterns:
@@ -164,7 +167,8 @@ def _no_engine(words: _Words, found: re.Match[str]) -> str:
 
 
 def _where(said: str) -> str:
-    address = re.search(r"(?:unix|tcp|ssh|npipe|https?)://[^\s\"]+", said)
+    # Behind ssh, the command line speaks HTTP to a name that means nothing.
+    address = re.search(r"(?:unix|npipe)://[^\s\"]+|(?:tcp|https?)://(?!docker\.example\.com)[^\s\"/]+", said)
     return f" at {plain(address[0]).rstrip('.;,')}" if address else ""
 
 
@@ -318,7 +322,10 @@ _FAULTS: Final[tuple[tuple[Callable[[_Words, re.Match[str]], str], tuple[str, ..
             rf"{_PORT}[^\n]*?: (?:bind: )?address already in use",
         ),
     ),
-    (_port_unnamed, (r"port is already allocated", r"address already in use", r"ports are not available")),
+    (
+        _port_unnamed,
+        (r"port is already allocated", r"address already in use", r"EADDRINUSE", r"ports are not available"),
+    ),
     (_not_an_address, (rf"{_PORT}[^\n]*?: (?:bind: )?cannot assign requested address",)),
     (
         _port_forbidden,
@@ -350,7 +357,7 @@ _FAULTS: Final[tuple[tuple[Callable[[_Words, re.Match[str]], str], tuple[str, ..
             r"manifest unknown|manifest for \S+ not found|no matching manifest",
             r"no such image|repository \S+ not found",
             r"failed to resolve (?:source metadata for|reference) [^\n]*: not found",
-            r"authentication required|no basic auth credentials|unauthorized: ",
+            r"authentication required|no basic auth credentials|unauthorized: |401 unauthorized",
         ),
     ),
     (
