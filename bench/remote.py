@@ -21,6 +21,7 @@ import trustme
 from bench import report
 from bench.load import PROMPT, BenchError
 from bench.report import Failure, Way
+from controlplane.runtime.runner import Runtime
 from extproc import contract
 from extproc.contract import Inference, Place, Role, Server
 from extproc.inference.models import PlacedModels, open_models
@@ -167,7 +168,7 @@ def _remote(cloud: Cloud, url: str) -> dict[str, Any]:
 
 @contextmanager
 def _started(config: dict[str, Any], directory: Path, mode: tuple[str, ...]) -> Iterator[Stack]:
-    stack = Stack(config, directory, {KEY_VARIABLE: KEY}, mode)
+    stack = Stack(config, directory, {KEY_VARIABLE: KEY}, mode, runtime=Runtime.NATIVE)
     try:
         stack.up()
         yield stack

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -19,6 +18,8 @@ import httpx2
 import openai
 import yaml
 
+from controlplane.runtime.runner import Runtime
+
 ARCHGW: Final = str(Path(sys.executable).parent / "archgw")
 CLIENT_KEY: Final = "sk-client-must-stay-inside"
 
@@ -26,6 +27,8 @@ T = TypeVar("T")
 
 _UP_S: Final = 180
 _RECOVERY_S: Final = 60
+# Of the access log: the lines of a test, those under load included.
+_LATEST: Final = "5000"
 
 
 def free_ports(count: int) -> list[int]:
@@ -58,16 +61,29 @@ def archgw(
 
 @dataclass
 class Stack:
-    """A running gateway. `mode`: what the command line says of where its models run."""
+    """A running gateway. `mode`: what the command line says of where its models run.
+
+    Nothing here asks `runtime`, but for what the engine hides from this machine: everything else is seen through
+    `archgw`, and through the process ids that it tells.
+    """
 
     config: dict[str, Any]
     directory: Path
     env: Mapping[str, str] = field(default_factory=dict)
     mode: tuple[str, ...] = ("--local", "-cpu")
+    runtime: Runtime = field(kw_only=True)
 
     @property
     def run_dir(self) -> Path:
         return self.directory / "run"
+
+    @property
+    def sockets(self) -> Path:
+        """Where Envoy's unix sockets are, on this machine."""
+        if self.runtime is Runtime.NATIVE:
+            return self.run_dir / "sockets"
+        (envoy,) = self.pids("envoy")
+        return Path(f"/proc/{envoy}/root/run/archgw/sockets")
 
     def url(self, listener: str) -> str:
         return f"http://127.0.0.1:{self.config['listeners'][listener]['port']}"
@@ -85,14 +101,19 @@ class Stack:
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self.directory / "arch_config.yaml"
         path.write_text(yaml.safe_dump(self.config, sort_keys=False))
-        return archgw("up", str(path), *self.mode, *options, "--run-dir", str(self.run_dir), env=self.env)
+        where = ("--runtime", self.runtime, "--run-dir", str(self.run_dir))
+        return archgw("up", str(path), *self.mode, *options, *where, env=self.env)
 
     def down(self) -> None:
-        done = archgw("down", "--run-dir", str(self.run_dir))
+        done = self.command("down", "--volumes")
         assert done.returncode == 0, done.stderr
 
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command of a gateway that was started, as a user gives it."""
+        return archgw(*arguments, "--run-dir", str(self.run_dir))
+
     def status(self) -> dict[str, Any]:
-        status: dict[str, Any] = json.loads(archgw("status", "--json", "--run-dir", str(self.run_dir)).stdout)
+        status: dict[str, Any] = json.loads(self.command("status", "--json").stdout)
         return status
 
     def pids(self, part: str) -> list[int]:
@@ -101,19 +122,18 @@ class Stack:
 
     def tails(self, lines: int = 8) -> str:
         """The last lines of every log: shown on failure only."""
-        logs = sorted((self.run_dir / "logs").glob("*.log"))
-        return "\n".join(f"--- {log.name}\n{_tail(log, lines)}" for log in logs)
+        return self.command("logs", "--lines", str(lines)).stdout
 
     def access(self, request_id: str) -> dict[str, Any]:
         """The access log's line of a client's request, beside which stand those of the calls made for it.
 
         Envoy writes its log in batches, so that it may come a moment later.
         """
-        log = self.run_dir / "logs" / "access.log"
 
         def found() -> list[dict[str, Any]]:
-            lines = re.findall(rf'^.*"request_id":"{re.escape(request_id)}".*$', log.read_text(), re.M)
-            return [line for line in map(json.loads, lines) if line["listener"] != "internal"]
+            log = self.command("logs", "access", "--lines", _LATEST).stdout
+            lines = [json.loads(line) for line in log.splitlines() if request_id in line]
+            return [line for line in lines if line["request_id"] == request_id and line["listener"] != "internal"]
 
         return wait_for(found)[0]
 
@@ -150,7 +170,3 @@ def _healthy(url: str) -> bool:
         return httpx2.get(f"{url}/healthz", timeout=5).status_code == 200
     except httpx2.TransportError:
         return False
-
-
-def _tail(path: Path, lines: int) -> str:
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])

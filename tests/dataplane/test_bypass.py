@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
+from controlplane.runtime.runner import Runtime
 from evaluation import hiding
-from tests.dataplane.conftest import BLOCKED
+from tests.dataplane.gateway import BLOCKED
 from tests.dataplane.stack import Stack
 from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider
@@ -61,7 +62,11 @@ _BORDERLINE: Final = 3
 _AMONG_OTHERS: Final = 0.5
 
 
-@pytest.mark.parametrize("way", hiding.WAYS)
+_FEW: Final = frozenset({"plain", "base64 in pieces", "behind a long document", "two parts, cut inside a word"})
+_NATIVE: Final = pytest.mark.runtime(Runtime.NATIVE, why="the same filter reads the same; in containers, a few")
+
+
+@pytest.mark.parametrize("way", [way if way in _FEW else pytest.param(way, marks=_NATIVE) for way in hiding.WAYS])
 def test_a_hidden_attack_reaches_nobody(  # noqa: PLR0917 - fixtures and a parameter
     stack: Stack, client: httpx2.Client, provider: LlmProvider, api: ApiServer, attacks: Sequence[str], way: str
 ) -> None:
@@ -272,6 +277,7 @@ def test_a_second_request_on_a_connection_is_guarded_too(stack: Stack) -> None:
     assert BLOCKED.encode() in answer
 
 
+@_NATIVE
 @pytest.mark.usefixtures("nobody")
 @pytest.mark.parametrize("where", ["before", "behind", "around"])
 @pytest.mark.parametrize("size", [300_000, 9_000_000])

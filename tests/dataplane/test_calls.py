@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.dataplane.conftest import KEYS
+from tests.dataplane.gateway import KEYS
 from tests.dataplane.stack import Stack
 from tests.dataplane.test_ingress import ATTACK, WEATHER, state_of, user
 from tests.support.api_server import ApiServer

@@ -10,7 +10,7 @@ import httpx2
 import openai
 import pytest
 
-from tests.dataplane.conftest import KEYS
+from tests.dataplane.gateway import KEYS
 from tests.dataplane.stack import CLIENT_KEY, Stack
 from tests.support.behaviour import CUT_BEFORE_ANSWER, CUT_HALFWAY, MALFORMED_JSON, NEVER, Behaviour
 from tests.support.llm_provider import LlmProvider

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from controlplane.runtime.runner import Runtime
 from tests.dataplane.stack import Stack, free_ports
 from tests.dataplane.test_calls import chunks_of
 from tests.dataplane.test_ingress import ATTACK, WEATHER, user
@@ -40,6 +41,7 @@ def errors(_errors: ApiServer) -> Iterator[ApiServer]:
 
 @pytest.fixture(scope="module")
 def _forwarding(
+    runtime: Runtime,
     _providers: tuple[LlmProvider, LlmProvider, LlmProvider],
     _api: ApiServer,
     _errors: ApiServer,
@@ -84,7 +86,7 @@ def _forwarding(
         ],
         "overrides": {"filter_workers": 1},
     }
-    stack = Stack(config, tmp_path_factory.mktemp("gw3"))
+    stack = Stack(config, tmp_path_factory.mktemp("gw3"), runtime=runtime)
     try:
         stack.up()
         yield stack

@@ -12,6 +12,7 @@ from typing import Final
 import httpx2
 import pytest
 
+from controlplane.runtime.runner import Runtime
 from tests.dataplane.cloud import KEY, Cloud
 from tests.dataplane.load import Load, prompt
 from tests.dataplane.remote import KEY_VARIABLE, TIMEOUT_MS, place, prompting_config, served
@@ -62,7 +63,7 @@ def _far(
             },
         }
         config = prompting_config(_providers[0], _api, serving)
-        stack = Stack(config, tmp_path_factory.mktemp("gw5"), {KEY_VARIABLE: KEY}, mode=())
+        stack = Stack(config, tmp_path_factory.mktemp("gw5"), {KEY_VARIABLE: KEY}, mode=(), runtime=Runtime.NATIVE)
         try:
             stack.up()
             yield Far(stack, relay, cloud)

@@ -9,7 +9,7 @@ import httpx2
 import openai
 import pytest
 
-from tests.dataplane.conftest import BLOCKED
+from tests.dataplane.gateway import BLOCKED
 from tests.dataplane.stack import CLIENT_KEY, Stack
 from tests.support.api_server import ApiServer
 from tests.support.behaviour import NEVER, Behaviour

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from controlplane.runtime.runner import Runtime
 from extproc import contract
 from extproc.contract import Role
 from extproc.inference.models import open_models
@@ -102,7 +103,7 @@ def own(
         },
         "overrides": {"filter_workers": 1, "prompt_target_intent_matching_threshold": 0.3},
     }
-    stack = Stack(config, directory)
+    stack = Stack(config, directory, runtime=Runtime.NATIVE)
     try:
         stack.up()
         yield stack

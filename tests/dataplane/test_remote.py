@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from controlplane.runtime.runner import Runtime
 from tests.dataplane.cloud import KEY, NAME, Cloud
 from tests.dataplane.load import prompt
 from tests.dataplane.remote import BLOCKED, KEY_VARIABLE, guarded_config, place, prompting_config, served
@@ -43,7 +44,9 @@ def _remote(
     }
     directory = tmp_path_factory.mktemp("gw4")
     (directory / "authority.pem").write_bytes(cloud.authority.read_bytes())
-    stack = Stack(prompting_config(_providers[0], _api, serving), directory, {KEY_VARIABLE: KEY}, mode=())
+    stack = Stack(
+        prompting_config(_providers[0], _api, serving), directory, {KEY_VARIABLE: KEY}, mode=(), runtime=Runtime.NATIVE
+    )
     try:
         yield Started(stack, stack.up())
     finally:
@@ -128,7 +131,7 @@ def test_the_key_is_in_one_file_that_only_its_owner_may_read(remote: Stack) -> N
 
 
 def test_the_key_is_on_no_admin_page_in_no_command_line_and_no_environment(remote: Stack) -> None:
-    transport = httpx2.HTTPTransport(uds=str(remote.run_dir / "sockets" / "admin.sock"))
+    transport = httpx2.HTTPTransport(uds=str(remote.sockets / "admin.sock"))
     with httpx2.Client(transport=transport, base_url="http://admin") as admin:
         pages = [admin.get(page).text for page in ("/config_dump?include_eds", "/clusters", "/stats", "/certs")]
     assert "triton_remote" in pages[0]
@@ -187,7 +190,7 @@ def test_plain_http_by_name_with_the_key_in_a_header_of_its_own(
         }
     }
     directory = tmp_path_factory.mktemp("gw7")
-    stack = Stack(guarded_config(provider, serving), directory, {KEY_VARIABLE: KEY}, mode=())
+    stack = Stack(guarded_config(provider, serving), directory, {KEY_VARIABLE: KEY}, mode=(), runtime=Runtime.NATIVE)
     try:
         assert "plain text" in stack.up()
         answer = stack.post("egress", {"messages": user(ATTACK)})

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from controlplane.runtime.runner import Runtime
 from tests.dataplane.cloud import KEY, NAME, Cloud
 from tests.dataplane.remote import KEY_VARIABLE, guarded_config
 from tests.dataplane.stack import Stack
@@ -57,7 +58,9 @@ def start(wrong: Wrong, cloud: Cloud, directory: Path, provider: LlmProvider, *o
         "tls": {"ca": str(cloud.authority), **wrong.tls},
     }
     serving = {"remote": remote, "roles": {"guard": {"model": wrong.model}}}
-    stack = Stack(guarded_config(provider, serving), directory, {KEY_VARIABLE: wrong.key}, mode=())
+    stack = Stack(
+        guarded_config(provider, serving), directory, {KEY_VARIABLE: wrong.key}, mode=(), runtime=Runtime.NATIVE
+    )
     try:
         done = stack.try_up(*options)
     finally:

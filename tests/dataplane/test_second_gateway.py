@@ -10,6 +10,7 @@ import grpc
 import httpx2
 import pytest
 
+from controlplane.runtime.runner import Runtime
 from tests.dataplane.stack import Stack, archgw, free_ports, wait_for
 from tests.dataplane.test_ingress import ATTACK, user
 from tests.support.api_server import ApiServer
@@ -37,7 +38,8 @@ class Collector(grpc.GenericRpcHandler):
 def collector() -> Iterator[tuple[Collector, int]]:
     handler, server = Collector(), grpc.server(ThreadPoolExecutor(2))
     server.add_generic_rpc_handlers((handler,))
-    port = server.add_insecure_port("127.0.0.1:0")
+    # All interfaces: Envoy may come from a container.
+    port = server.add_insecure_port("0.0.0.0:0")
     server.start()
     yield handler, port
     server.stop(None).wait()
@@ -75,7 +77,7 @@ def second(
         "overrides": {"max_request_bytes": "64KiB", "filter_workers": 1},
         "tracing": {"random_sampling": 100, "collector": f"http://127.0.0.1:{collector[1]}"},
     }
-    stack = Stack(config, tmp_path_factory.mktemp("gw2"))
+    stack = Stack(config, tmp_path_factory.mktemp("gw2"), runtime=_stack.runtime)
     try:
         stack.up()
         yield stack
@@ -162,10 +164,9 @@ def test_two_gateways_live_side_by_side(stack: Stack, second: Stack, provider: L
     assert {part["pid"] for part in stack.status()["parts"]}.isdisjoint(p["pid"] for p in second.status()["parts"])
 
 
+@pytest.mark.runtime(Runtime.NATIVE, why="in containers, a start picks up what runs there already")
 def test_a_second_start_in_the_same_run_directory_says_that_one_runs(second: Stack) -> None:
-    again = archgw(
-        *("up", str(second.directory / "arch_config.yaml"), "--local", "--cpu", "--run-dir", str(second.run_dir))
-    )
+    again = second.try_up()
     assert again.returncode == 1
     assert "runs already" in again.stderr
     assert "Traceback" not in again.stderr
@@ -176,7 +177,8 @@ def test_a_taken_port_is_named_before_anything_starts(second: Stack) -> None:
     taken = str(second.config["listeners"]["egress"]["port"])
     other = second.directory / "other"
     path = str(second.directory / "arch_config.yaml")
-    failed = archgw("up", path, "--local", "-cpu", "--run-dir", str(other))
+    where = ("--runtime", second.runtime, "--run-dir", str(other))
+    failed = archgw("up", path, "--local", "-cpu", *where)
     assert failed.returncode == 1
     assert taken in failed.stderr or str(second.config["listeners"]["ingress"]["port"]) in failed.stderr
     assert not (other / "sockets").exists()

@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.dataplane.conftest import KEYS
+from controlplane.runtime.runner import Runtime
+from tests.dataplane.gateway import KEYS
 from tests.dataplane.stack import CLIENT_KEY, Stack
 from tests.support.llm_provider import LlmProvider
 
@@ -42,7 +43,7 @@ def test_the_clients_key_is_in_no_file(used: Stack) -> None:
 
 
 def test_no_key_is_on_an_admin_page(used: Stack) -> None:
-    transport = httpx2.HTTPTransport(uds=str(used.run_dir / "sockets" / "admin.sock"))
+    transport = httpx2.HTTPTransport(uds=str(used.sockets / "admin.sock"))
     with httpx2.Client(transport=transport, base_url="http://admin") as admin:
         pages = [
             admin.get(page).text for page in ("/config_dump?include_eds", "/clusters", "/stats", "/certs", "/init_dump")
@@ -59,6 +60,7 @@ def test_no_key_is_in_a_command_line_or_in_a_processs_environment(used: Stack) -
     assert not [key for key in KEYS.values() for text in (commands, *environments) if key in text]
 
 
+@pytest.mark.runtime(Runtime.NATIVE, why="of containers, the engine says what is open: tests/docker/test_inspect.py")
 def test_nothing_but_the_listeners_is_open_to_the_network(used: Stack) -> None:
     sockets = subprocess.run(["/bin/ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
     pids = {f"pid={part['pid']}," for part in used.status()["parts"]}

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 import trustme
 
+from controlplane.runtime.runner import Runtime
 from tests.dataplane.cloud import KEY, Cloud, running
 from tests.dataplane.load import Load, prompt
 from tests.dataplane.remote import KEY_VARIABLE, guarded_config, served
@@ -31,7 +32,7 @@ def _two(
     serving = {"remote": {"url": urls, "access_key": f"${KEY_VARIABLE}"}}
     config = guarded_config(_providers[0], serving)
     config["prompt_guards"]["input_guards"]["jailbreak"]["on_error"] = "allow"
-    stack = Stack(config, tmp_path_factory.mktemp("gw6"), {KEY_VARIABLE: KEY}, mode=())
+    stack = Stack(config, tmp_path_factory.mktemp("gw6"), {KEY_VARIABLE: KEY}, mode=(), runtime=Runtime.NATIVE)
     try:
         stack.up()
         yield stack

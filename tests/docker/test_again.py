@@ -1,0 +1,101 @@
+"""`archgw up` where something runs or lies already: what is right stays, the rest is made right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import httpx2
+import pytest
+
+from controlplane.runtime.runner import Runtime
+from tests.dataplane.stack import Stack
+from tests.dataplane.test_ingress import user
+from tests.docker.engine import docker
+from tests.docker.project import Project
+from tests.support.llm_provider import LlmProvider
+
+pytestmark = pytest.mark.runtime(Runtime.DOCKER, why="it is the engine that knows what runs")
+
+
+def answers(stack: Stack) -> bool:
+    return stack.post("egress", {"model": "m", "messages": user("hi")}).status_code == 200
+
+
+def changed(project: Project, before: dict[str, tuple[str, str]]) -> set[str]:
+    """The services whose containers are others now, or were started again."""
+    now = project.started()
+    return {service for service in before | now if before.get(service) != now.get(service)}
+
+
+def test_where_nothing_changed_nothing_is_touched(stack: Stack, project: Project) -> None:
+    before = project.started()
+    stack.up()
+    assert changed(project, before) == set()
+
+
+def test_a_prompt_of_the_file_recreates_the_filter_and_neither_envoy_nor_triton(
+    stack: Stack, project: Project, provider: LlmProvider
+) -> None:
+    other = replace(stack, config={**stack.config, "system_prompt": "You are a pirate."})
+    before = project.started()
+    try:
+        other.up()
+        assert changed(project, before) == {service for service in before if service.startswith("extproc-")}
+        other.post("ingress", {"messages": user("Write a haiku about harbours")})
+        (asked,) = provider.received.all()
+        assert asked.json()["messages"][0]["content"] == "You are a pirate."
+    finally:
+        stack.up()
+
+
+def test_a_new_key_recreates_envoy_alone(small: Stack, provider: LlmProvider) -> None:
+    project, other = Project(small.run_dir), replace(small, env={"SMALL_KEY": "sk-rotated-0b7f"})
+    before = project.started()
+    try:
+        other.up()
+        assert changed(project, before) == {"envoy"}
+        assert answers(other)
+        assert provider.received.all()[0].header("authorization") == "Bearer sk-rotated-0b7f"
+    finally:
+        small.up()
+
+
+def remove_envoy(project: Project) -> set[str]:
+    docker("rm", "--force", project.id("envoy"))
+    return {"envoy"}
+
+
+def stop_everything(project: Project) -> set[str]:
+    """As an engine does that is told to stop, and all that a user stopped by hand stays so after a reboot."""
+    services = project.started()
+    docker("stop", *(container for container, _ in services.values()))
+    return set(services)
+
+
+@pytest.mark.parametrize("breaks", [remove_envoy, stop_everything])
+def test_what_was_removed_or_stopped_by_hand_is_there_again(
+    small: Stack, provider: LlmProvider, breaks: Callable[[Project], set[str]]
+) -> None:
+    project = Project(small.run_dir)
+    before = project.started()
+    gone = breaks(project)
+    small.up()
+    assert changed(project, before) == gone
+    assert small.status()["ready"]
+    assert answers(small)
+
+
+def test_one_that_stops_leaves_the_other_alone_and_nothing_of_itself(
+    stack: Stack, project: Project, small: Stack, provider: LlmProvider
+) -> None:
+    ours, others = Project(small.run_dir), project.started()
+    try:
+        assert small.command("down").returncode == 0
+        assert (ours.containers(), ours.networks(), ours.volumes()) == ({}, [], [])
+        assert not list(small.run_dir.rglob("*secret*"))
+        assert changed(project, others) == set()
+        assert httpx2.get(f"{stack.url('ingress')}/healthz").status_code == 200
+    finally:
+        small.up()
+    assert answers(small)

@@ -1,0 +1,100 @@
+"""The network between containers breaks, and the engine starts them anew: what clients see, and that all comes back.
+
+That each container's process may be killed is in tests/dataplane/test_crashes.py, for both runtimes.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from controlplane.runtime.runner import Runtime
+from tests.dataplane.load import Load, prompt
+from tests.dataplane.stack import Stack, wait_for
+from tests.dataplane.test_crashes import wait_whole
+from tests.docker.conftest import small_stack
+from tests.docker.engine import docker
+from tests.docker.project import Project
+from tests.support.llm_provider import LlmProvider
+
+pytestmark = pytest.mark.runtime(Runtime.DOCKER, why="networks and restarts are the engine's")
+
+_TESTS: Final = Path(__file__).parents[1]
+
+
+def test_a_triton_cut_off_blocks_prompts_visibly_and_is_used_again(
+    stack: Stack, project: Project, provider: LlmProvider
+) -> None:
+    (network,), triton = project.networks(), project.id("triton")
+    ingress, egress = Load(stack, "ingress", clients=4), Load(stack, "egress", clients=4)
+    with ingress.running() as prompts, egress.running() as calls:
+        docker("network", "disconnect", network, triton)
+        try:
+            wait_for(lambda: prompts[503])
+            refused = wait_for(lambda: _unless_ok(stack))
+            egress.more()
+        finally:
+            docker("network", "connect", "--alias", "triton", network, triton)
+        ingress.more()
+    wait_whole(stack)
+    assert refused == "guard_unavailable"
+    assert set(prompts) == {200, 503}
+    assert set(calls) == {200}
+
+
+def _unless_ok(stack: Stack) -> str | None:
+    answer = stack.post("ingress", prompt())
+    return None if answer.status_code == 200 else str(answer.json()["error"]["code"])
+
+
+def test_all_containers_started_anew_at_once_are_whole_again(
+    stack: Stack, project: Project, provider: LlmProvider
+) -> None:
+    before = project.started()
+    docker("restart", *(container for service, (container, _) in before.items() if service != "models"))
+    wait_whole(stack)
+    after = project.started()
+    assert all(after[service] != started for service, started in before.items() if service != "models")
+    assert {service: container for service, (container, _) in after.items()} == {
+        service: container for service, (container, _) in before.items()
+    }
+
+
+@pytest.fixture
+def contained(
+    runtime: Runtime, tmp_path_factory: pytest.TempPathFactory, project: Project
+) -> Iterator[tuple[Stack, str, str]]:
+    """A gateway whose provider is a container in its own network: that container, and the network."""
+    name = f"provider-{uuid.uuid4().hex[:8]}"
+    stack = small_stack(runtime, tmp_path_factory.mktemp("small"), f"http://{name}:8080")
+    filter_image = str(project.containers()["extproc-0"]["Config"]["Image"])
+    server = ("python", "-m", "tests.support.llm_provider", "--port", "8080")
+    try:
+        stack.up()
+        (network,) = Project(stack.run_dir).networks()
+        where = ("--network", network, "--name", name, "--volume", f"{_TESTS}:/checkout/tests:ro")
+        labels = ("--label", f"archgw.tests={stack.directory}")
+        docker("run", "--detach", "--rm", *where, *labels, "--workdir", "/checkout", filter_image, *server)
+        yield stack, name, network
+    finally:
+        docker("rm", "--force", name)
+        stack.down()
+
+
+def test_a_provider_cut_off_is_a_503_or_504_and_answers_again(contained: tuple[Stack, str, str]) -> None:
+    stack, provider, network = contained
+
+    def status() -> int:
+        return stack.post("egress", prompt()).status_code
+
+    wait_for(lambda: status() == 200)
+    docker("network", "disconnect", network, provider)
+    try:
+        assert {status() for _ in range(3)} <= {503, 504}
+    finally:
+        docker("network", "connect", network, provider)
+    wait_for(lambda: status() == 200)

@@ -1,0 +1,152 @@
+"""What the engine says of a gateway's containers: who they are, what they may, what is open, and no key."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from controlplane.runtime.runner import Runtime
+from tests.dataplane.gateway import KEYS
+from tests.dataplane.stack import CLIENT_KEY, Stack
+from tests.dataplane.test_ingress import user
+from tests.docker.engine import docker, try_docker
+from tests.docker.project import Project
+from tests.support.llm_provider import LlmProvider
+
+pytestmark = pytest.mark.runtime(Runtime.DOCKER, why="of containers alone")
+
+# Fills the volume of models, and ends.
+_ONCE: Final = "models"
+_CHUNK: Final = 1 << 22
+
+
+@pytest.fixture
+def containers(project: Project) -> dict[str, dict[str, Any]]:
+    return project.containers()
+
+
+def test_they_are_the_parts_and_what_prepares_the_models(containers: dict[str, dict[str, Any]]) -> None:
+    workers = {service for service in containers if service.startswith("extproc-")}
+    assert workers >= {"extproc-0"}
+    assert containers.keys() - workers == {"envoy", "triton", _ONCE}
+    assert containers[_ONCE]["State"]["ExitCode"] == 0
+
+
+def test_none_may_more_than_it_needs(containers: dict[str, dict[str, Any]]) -> None:
+    for service, each in containers.items():
+        host = each["HostConfig"]
+        assert host["ReadonlyRootfs"], service
+        assert host["CapDrop"] == ["ALL"], service
+        assert not host["CapAdd"], service
+        assert "no-new-privileges" in str(host["SecurityOpt"]), service
+        assert not host["Privileged"], service
+        assert not host["Devices"], service
+        assert (host["PidMode"], host["UTSMode"], host["UsernsMode"]) == ("", "", ""), service
+        assert host["IpcMode"] in {"private", "shareable"}, service
+        assert host["NetworkMode"] not in {"host", "bridge"}, service
+        assert host["Memory"] > 0, service
+        assert host["PidsLimit"] > 0, service
+        assert host["LogConfig"]["Type"] == "json-file", service
+        assert {"max-size", "max-file"} <= host["LogConfig"]["Config"].keys(), service
+        assert "docker.sock" not in str(each["Mounts"]), service
+
+
+def test_the_kernel_agrees(containers: dict[str, dict[str, Any]]) -> None:
+    for service, each in containers.items():
+        if service == _ONCE:
+            continue
+        lines = Path(f"/proc/{each['State']['Pid']}/status").read_text().splitlines()
+        status = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+        assert "0" not in status["Uid"] + status["Gid"] + status["Groups"], service
+        assert {int(status[name][0], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapInh")} == {0}, service
+        assert status["NoNewPrivs"] == ["1"], service
+        refused = try_docker("exec", each["Id"], "sh", "-c", "echo >/new-file")
+        assert refused.returncode != 0, service
+        assert "Read-only file system" in refused.stderr, service
+
+
+def test_each_has_a_health_check_that_it_passes_and_is_started_again(containers: dict[str, dict[str, Any]]) -> None:
+    for service, each in containers.items():
+        if service == _ONCE:
+            assert each["HostConfig"]["RestartPolicy"]["Name"] in {"", "no"}
+            continue
+        assert each["Config"]["Healthcheck"]["Test"], service
+        assert each["State"]["Health"]["Status"] == "healthy", service
+        assert each["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped", service
+
+
+def test_only_the_listeners_are_published_and_where_the_file_says(
+    stack: Stack, containers: dict[str, dict[str, Any]]
+) -> None:
+    published = {
+        (service, binding["HostIp"], int(binding["HostPort"]))
+        for service, each in containers.items()
+        for bindings in (each["NetworkSettings"]["Ports"] or {}).values()
+        for binding in bindings or ()
+    }
+    listeners = stack.config["listeners"].values()
+    assert published == {("envoy", listener["address"], listener["port"]) for listener in listeners}
+
+
+def test_only_envoy_reads_a_key(stack: Stack, containers: dict[str, dict[str, Any]]) -> None:
+    secrets = str((stack.run_dir / "secrets").resolve())
+    readers = {
+        service
+        for service, each in containers.items()
+        for mount in each["Mounts"]
+        if mount.get("Source", "").startswith(secrets) or secrets.startswith(f"{mount.get('Source')}/")
+    }
+    assert readers == {"envoy"}
+
+
+@pytest.fixture
+def used(stack: Stack, provider: LlmProvider) -> Stack:
+    """One that has sent its keys, and was sent one."""
+    stack.post("egress", {"messages": user("hi")}, {"authorization": f"Bearer {CLIENT_KEY}"})
+    return stack
+
+
+def test_no_key_is_told_of_containers_networks_volumes_and_the_compose_file(used: Stack, project: Project) -> None:
+    told = [
+        json.dumps(project.containers()),
+        *(docker("network", "inspect", each) for each in project.networks()),
+        *(docker("volume", "inspect", each) for each in project.volumes()),
+        docker("compose", "--file", str(project.file), "config"),
+        project.file.read_text(),
+    ]
+    assert all(len(text) > 100 for text in told)
+    assert [key for key in (*KEYS.values(), CLIENT_KEY) for text in told if key in text] == []
+
+
+def test_no_key_is_in_a_log(used: Stack, containers: dict[str, dict[str, Any]]) -> None:
+    logs = {service: try_docker("logs", each["Id"]) for service, each in containers.items()}
+    keys = (*KEYS.values(), CLIENT_KEY)
+    assert "provider_main" in logs["envoy"].stdout
+    assert [service for service, log in logs.items() for key in keys if key in log.stdout + log.stderr] == []
+
+
+def test_no_key_is_in_an_image_nor_in_how_it_was_made(containers: dict[str, dict[str, Any]]) -> None:
+    images = sorted({each["Config"]["Image"] for each in containers.values()})
+    assert len(images) == 4
+    for image in images:
+        history = docker("history", "--no-trunc", "--format", "{{json .}}", image)
+        assert [key for key in KEYS.values() if key in history] == []
+    assert _found_in_layers(images, [key.encode() for key in KEYS.values()]) == []
+
+
+def _found_in_layers(images: list[str], needles: list[bytes]) -> list[bytes]:
+    """Layers travel uncompressed; each is read once, however many images share it."""
+    longest = max(map(len, needles))
+    found: set[bytes] = set()
+    with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as saving:  # noqa: S607
+        assert saving.stdout is not None
+        before = b""
+        while piece := saving.stdout.read(_CHUNK):
+            found.update(needle for needle in needles if needle in before + piece)
+            before = piece[-longest:]
+    assert saving.returncode == 0
+    return sorted(found)
