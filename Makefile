@@ -18,7 +18,7 @@ up: $(RUN_STAMP)  ## Install, prepare the models once, start the quick start, se
 	@if $(BIN)/archgw status --json >/dev/null 2>&1; then \
 	  echo "a gateway runs already; stop it with: make down"; $(BIN)/archgw status; \
 	else \
-	  $(BIN)/archgw models prepare && $(BIN)/archgw up --quick-start --local -cpu; \
+	  $(BIN)/archgw models prepare && $(BIN)/archgw up --quick-start --local -cpu --runtime native; \
 	fi
 
 down:  ## Stop what `make up` started

@@ -117,7 +117,7 @@ def started(work: Path, upstream: int, local: Mapping[str, Any] | None = None) -
     file.write_text(config(ingress, egress, upstream, local))
     run_dir = work / "run"
     environment = {**os.environ, "BENCH_KEY": "sk-bench"}
-    up = _archgw("up", str(file), "--local", "-cpu", "--run-dir", str(run_dir))
+    up = _archgw("up", str(file), "--local", "-cpu", "--runtime", "native", "--run-dir", str(run_dir))
     try:
         done = subprocess.run(up, check=False, capture_output=True, text=True, env=environment, timeout=_UP_SECONDS)
         if done.returncode:

@@ -54,7 +54,7 @@ def _up(work: Path) -> Iterator[RunLayout]:
     layout = RunLayout(work / "run")
     file = work / "arch_config.yaml"
     file.write_text(yaml.safe_dump(config(*free(3)), sort_keys=False))
-    up = [archgw, "up", str(file), "--local", "-cpu", "--run-dir", str(layout.root)]
+    up = [archgw, "up", str(file), "--local", "-cpu", "--runtime", "native", "--run-dir", str(layout.root)]
     try:
         done = subprocess.run(up, check=False, capture_output=True, text=True, timeout=_UP_S)
         if done.returncode:

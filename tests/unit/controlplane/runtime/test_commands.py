@@ -38,7 +38,8 @@ def written(folder: Path) -> tuple[str, ...]:
 
 
 def where(command: str, folder: Path) -> tuple[str, ...]:
-    return ("--run-dir" if command == "up" else "--output", str(folder / "made"))
+    options = ("--runtime", "native", "--run-dir") if command == "up" else ("--output",)
+    return (*options, str(folder / "made"))
 
 
 def archgw(*arguments: str, timeout: float = 60, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -93,7 +94,7 @@ def test_a_taken_port_ends_up_before_anything_is_started() -> None:
         config = Path(folder) / "arch_config.yaml"
         port = server.getsockname()[1]
         config.write_text(EGRESS_ONLY.format(ingress=port, egress=port - 1))
-        done = archgw("up", str(config), "--local", "--cpu", "--run-dir", f"{folder}/run")
+        done = archgw("up", str(config), "--local", "--cpu", "--runtime", "native", "--run-dir", f"{folder}/run")
         assert done.returncode == 1
         assert f"port {port} (listeners.ingress.port) is taken" in done.stderr
         assert [path.name for path in (Path(folder) / "run").iterdir()] == ["lock"]
