@@ -274,7 +274,8 @@ def _listener(port: int, tls: dict[str, Any] | None) -> dict[str, Any]:
     }
     if tls is not None:
         chain["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": tls}
-    return {"address": _address(port), "filter_chains": [chain]}
+    # All interfaces: a gateway in containers comes from elsewhere.
+    return {"address": _address(port, "0.0.0.0"), "filter_chains": [chain]}  # noqa: S104
 
 
 def _routes() -> list[dict[str, Any]]:
@@ -319,5 +320,5 @@ def _cluster(name: str, port: int) -> dict[str, Any]:
     }
 
 
-def _address(port: int) -> dict[str, Any]:
-    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+def _address(port: int, host: str = "127.0.0.1") -> dict[str, Any]:
+    return {"socket_address": {"address": host, "port_value": port}}

@@ -55,6 +55,7 @@ def write_model(repository: Path, name: str, inputs: list[str], output: str, con
 
 @pytest.fixture(scope="module")
 def own(
+    runtime: Runtime,
     _providers: tuple[LlmProvider, LlmProvider, LlmProvider],
     _api: ApiServer,
     tmp_path_factory: pytest.TempPathFactory,
@@ -103,7 +104,7 @@ def own(
         },
         "overrides": {"filter_workers": 1, "prompt_target_intent_matching_threshold": 0.3},
     }
-    stack = Stack(config, directory, runtime=Runtime.NATIVE)
+    stack = Stack(config, directory, runtime=runtime)
     try:
         stack.up()
         yield stack
@@ -154,6 +155,7 @@ def test_what_a_prompt_entails_counts_for_its_intent(own: Stack, provider: LlmPr
     assert own.post("ingress", {"messages": user("brillig qwxz")}).json()["model"] != "Arch-Function"
 
 
+@pytest.mark.runtime(Runtime.NATIVE, why="in containers, no model is reached but through the gateway")
 async def test_one_request_may_carry_many_texts(own: Stack) -> None:
     inference = contract.load(own.run_dir / "filter.json").inference
     assert inference is not None

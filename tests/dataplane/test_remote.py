@@ -32,7 +32,11 @@ class Started:
 
 @pytest.fixture(scope="module")
 def _remote(
-    _providers: tuple[LlmProvider, ...], _api: ApiServer, cloud: Cloud, tmp_path_factory: pytest.TempPathFactory
+    runtime: Runtime,
+    _providers: tuple[LlmProvider, ...],
+    _api: ApiServer,
+    cloud: Cloud,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Started]:
     serving = {
         "remote": {
@@ -180,7 +184,7 @@ def test_without_its_guard_nothing_passes_until_it_is_back(remote: Stack, cloud:
 
 
 def test_plain_http_by_name_with_the_key_in_a_header_of_its_own(
-    cloud: Cloud, provider: LlmProvider, tmp_path_factory: pytest.TempPathFactory
+    runtime: Runtime, cloud: Cloud, provider: LlmProvider, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     serving = {
         "remote": {
@@ -190,7 +194,7 @@ def test_plain_http_by_name_with_the_key_in_a_header_of_its_own(
         }
     }
     directory = tmp_path_factory.mktemp("gw7")
-    stack = Stack(guarded_config(provider, serving), directory, {KEY_VARIABLE: KEY}, mode=(), runtime=Runtime.NATIVE)
+    stack = Stack(guarded_config(provider, serving), directory, {KEY_VARIABLE: KEY}, mode=(), runtime=runtime)
     try:
         assert "plain text" in stack.up()
         answer = stack.post("egress", {"messages": user(ATTACK)})
