@@ -97,7 +97,7 @@ def _contract_provider(provider: Provider, *, only: bool) -> contract.Provider:
 def _envoy_plan(config: ArchConfig, site: Site, inference: contract.Inference | None) -> EnvoyPlan:
     remote = config.model_serving.remote
     is_asked = inference is not None and contract.Place.REMOTE in inference.servers
-    doors = {"ingress": config.listeners.ingress, "egress": config.listeners.egress}
+    doors: dict[str, Ingress | Egress] = {"ingress": config.listeners.ingress, "egress": config.listeners.egress}
     calls = compile_calls(config)
     return EnvoyPlan(
         listeners=tuple(_listener(name, door, site) for name, door in doors.items() if door.enabled),

@@ -22,7 +22,8 @@ from controlplane.errors import ModelError
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Converter = Literal["copy", "minilm", "minilm-fp16", "nanoguard", "nanoguard-fp16", "nanoguard-tokenizer"]
 Engine = Literal["onnxruntime", "libneedle3", "llama.cpp", "vllm", "transformers"]
-_MORE = "ARCHGW_CATALOG"
+# Names the file with what a user adds to the catalogue.
+ADDED = "ARCHGW_CATALOG"
 Served = Literal["embed", "nli", "guard", "toxicity", "function", "chat"]
 # A name becomes a folder, and is what the configuration may say.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
@@ -267,7 +268,13 @@ def parse(text: str, more: str | None = None) -> Catalog:
 
 def catalog() -> Catalog:
     """The catalogue that travels with this version, and the user's own entries: the file that $ARCHGW_CATALOG names."""
-    return _read(os.environ.get(_MORE) or None)
+    return _read(os.environ.get(ADDED) or None)
+
+
+def added() -> Path | None:
+    """The file that $ARCHGW_CATALOG names; None where it names none."""
+    name = os.environ.get(ADDED)
+    return Path(name).expanduser() if name else None
 
 
 @cache
@@ -278,8 +285,8 @@ def _read(more: str | None) -> Catalog:
     try:
         added = Path(more).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError, RuntimeError) as error:
-        raise ModelError(f"{_MORE}={more} cannot be read: {error}") from error
+        raise ModelError(f"{ADDED}={more} cannot be read: {error}") from error
     try:
         return parse(text, added)
     except ModelError as error:
-        raise ModelError(f"{_MORE}={more}: {error}") from error
+        raise ModelError(f"{ADDED}={more}: {error}") from error

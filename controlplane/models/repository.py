@@ -47,7 +47,7 @@ _PARTS: Mapping[int, tuple[str, ...]] = {1: ("model",), 2: ("encoder", "classifi
 # Roles whose models cut a text at the tokens that their artefact reads.
 _READERS = frozenset({"embed", "guard", "toxicity", "nli"})
 # Each waits for one answer at a time, and vLLM answers all that are asked at once.
-_FRONTS = 8
+FRONTS = 8
 # Of the default encoder.
 _WIDTH = 384
 # Short texts that a CPU reads one after the other and answers together: the processes around a model wake less often
@@ -120,7 +120,7 @@ def _config(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders:
     return _template(f"{_code(instance.role)}/config.pbtxt.j2").render(
         name=instance.name,
         kind="KIND_GPU" if on_gpu else "KIND_CPU",
-        instances=instance.instances if instance.behind is None else max(_FRONTS, instance.instances),
+        instances=instance.instances if instance.behind is None else max(FRONTS, instance.instances),
         max_batch_size=instance.max_batch_size,
         max_queue_delay_us=delay,
         together=min(_TOGETHER, instance.max_batch_size) if in_turn else None,

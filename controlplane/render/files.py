@@ -20,8 +20,8 @@ from controlplane.render.trust import ca_file
 from controlplane.runtime.layout import RunLayout
 from extproc.contract import dump
 
-_READABLE: Final = 0o644
-_SECRET: Final = 0o600
+READABLE: Final = 0o644
+SECRET: Final = 0o600
 
 # Contract: headers that a client must not be able to forge. Prefixes x-envoy- and x-archgw- are removed as well.
 FORGED_HEADERS: Final = (
@@ -55,7 +55,7 @@ class File:
     """One rendered file: what it says, and who may read it."""
 
     text: str
-    mode: int = _READABLE
+    mode: int = READABLE
 
     def __repr__(self) -> str:
         # A secret's text must not show up in a traceback or an assertion.
@@ -75,7 +75,7 @@ class Rendered:
         for name, file in self.files.items():
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            if file.mode == _SECRET:
+            if file.mode == SECRET:
                 path.parent.chmod(0o700)
             write_file(path, file.text, file.mode)
         for name, target in self.links.items():
@@ -107,7 +107,7 @@ def render_envoy(plan: EnvoyPlan, layout: RunLayout, deadline_ms: int, trusted: 
         "ca_file": trusted,
         "stream_idle_ms": deadline_ms,
         "max_connections": _MAX_CONNECTIONS,
-        "socket_mode": _SECRET,
+        "socket_mode": SECRET,
         "forged_headers": FORGED_HEADERS,
         "credential_headers": CREDENTIAL_HEADERS,
         "max_backoff_ms": BACKOFF_MS,
@@ -121,6 +121,6 @@ def render_envoy(plan: EnvoyPlan, layout: RunLayout, deadline_ms: int, trusted: 
                 f"the secret {credential.secret_name!r} is empty or has a character that no header may carry"
             )
         files[f"secrets/{secret_file(credential.secret_name)}"] = File(
-            fill("secret.yaml.j2", {"credential": credential}), _SECRET
+            fill("secret.yaml.j2", {"credential": credential}), SECRET
         )
     return files

@@ -1,4 +1,4 @@
-"""The Jinja2 environment of envoy/templates/: nothing reaches a file except through a filter that quotes it.
+"""The Jinja2 environment of envoy/templates/ and docker/: nothing reaches a file but through a filter that quotes it.
 
 Called by `files`. A template that prints a bare value fails (`_quoted_only`), and so does one that names a value that
 is not there (`StrictUndefined`).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -38,6 +39,29 @@ def to_json(value: Scalar) -> Markup:
 def _escape(char: str) -> str:
     code = ord(char)
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def to_compose(value: Scalar) -> Markup:
+    """`value` as a JSON scalar of a compose file, in which `$` begins a variable and `$$` is a dollar."""
+    return Markup(to_json(value).replace("$", "$$"))  # noqa: S704
+
+
+def to_mapping(values: Mapping[str, str]) -> Markup:
+    """Texts by name, in one line of a compose file."""
+    return Markup(f"{{{', '.join(f'{to_compose(name)}: {to_compose(text)}' for name, text in values.items())}}}")  # noqa: S704
+
+
+def to_list(values: Iterable[str]) -> Markup:
+    """Texts, in one line of a compose file."""
+    return Markup(f"[{', '.join(map(to_compose, values))}]")  # noqa: S704
+
+
+def to_bare(value: str | Path) -> Markup:
+    """`value` without quotes: a key, or in a comment. ValueError where it has more than letters, digits and `_./-`."""
+    text = str(value)
+    if not re.fullmatch(r"[A-Za-z0-9_./-]+", text):
+        raise ValueError(f"{text!r} cannot be written without quotes")
+    return Markup(text)  # noqa: S704
 
 
 def to_duration(milliseconds: int) -> Markup:
@@ -78,7 +102,7 @@ def _environment() -> Environment:
     # autoescape makes macros and quoting filters return Markup, which is how _quoted_only tells text from values. It
     # never gets to escape anything.
     environment = Environment(
-        loader=FileSystemLoader(asset("envoy/templates")),
+        loader=FileSystemLoader([asset("envoy/templates"), asset("docker")]),
         undefined=StrictUndefined,
         autoescape=True,
         finalize=_quoted_only,
@@ -88,6 +112,10 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "json": to_json,
+        "compose": to_compose,
+        "mapping": to_mapping,
+        "listed": to_list,
+        "bare": to_bare,
         "duration": to_duration,
         "literal": to_literal,
         "is_ip": is_ip,
@@ -97,7 +125,9 @@ def _environment() -> Environment:
     return environment
 
 
-def fill(template: str, values: Mapping[str, object]) -> str:
-    """The template's text, without the empty lines that macros leave."""
+def fill(template: str, values: Mapping[str, object], *, spaced: bool = False) -> str:
+    """The template's text, without the empty lines that macros leave. `spaced`: with one where it has any."""
     text = _environment().get_template(template).render(values)
-    return "".join(f"{line}\n" for line in text.splitlines() if line.strip())
+    lines = [line.rstrip() for line in text.splitlines()]
+    kept = (line for line, before in zip(lines, ["", *lines], strict=False) if line or (spaced and before))
+    return "".join(f"{line}\n" for line in kept)

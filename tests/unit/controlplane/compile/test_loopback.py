@@ -64,9 +64,10 @@ def compiled(written: dict[str, Any], site: Site) -> Gateway:
 
 def upstreams(gateway: Gateway) -> Iterator[Upstream]:
     envoy = gateway.envoy
-    yield from (each.upstream for each in (*envoy.providers, *envoy.apis))
     assert envoy.remote
     assert envoy.tracing
+    yield from (each.upstream for each in envoy.providers)
+    yield from (each.upstream for each in envoy.apis)
     yield from (envoy.remote.upstream, envoy.tracing.collector)
 
 

@@ -1,0 +1,11 @@
+"""`python -m controlplane.runtime.docker.sample_api`: the quick start's API server, wherever the package lies."""
+
+from __future__ import annotations
+
+import runpy
+
+from controlplane.assets import asset
+from controlplane.runtime.wanted import QUICK_START
+
+if __name__ == "__main__":
+    runpy.run_path(str(asset(QUICK_START) / "weather_api.py"), run_name="__main__")
