@@ -6,7 +6,7 @@ import os
 import selectors
 import subprocess
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
 from typing import IO, Final, Literal
 
@@ -28,7 +28,9 @@ class LogLine:
     text: str
 
 
-def follow(engine: Engine, project: str, services: Collection[str] | None = None, lines: int = 0) -> Iterator[LogLine]:
+def follow(
+    engine: Engine, project: str, services: Collection[str] | None = None, lines: int = 0
+) -> Generator[LogLine, None, None]:
     """What the containers of `services` (None: all) write from now on, after the last `lines` of each.
 
     Ends when nothing of the project runs or is about to; RuntimeFault where the engine goes. Close it where you leave
