@@ -97,9 +97,9 @@ class Guilty:
     service: str | None = None
 
 
-# `docker compose`, in their order: container X is unhealthy, container X exited (1), service "X" didn't complete ...
+# What Compose says: container X is unhealthy, container X exited (1), service "X" didn't complete successfully: exit 1.
 _ACCUSED: Final = re.compile(
-    r"container (?P<container>[\w.-]+) (?P<sick>is unhealthy|exited \((?P<code>-?\d+)\)|has no healthcheck)"
+    r"container (?P<container>[\w.-]+) (?:is unhealthy|exited \((?P<code>-?\d+)\))"
     r"|service \"(?P<service>[\w.-]+)\" didn't complete successfully: exit (?P<ended>-?\d+)"
 )
 
