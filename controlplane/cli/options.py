@@ -40,10 +40,10 @@ RuntimeChoice = Annotated[RuntimeName, typer.Option("--runtime", help="Container
 BuildNetwork = Annotated[
     str | None,
     typer.Option(
-        "--network",
+        "--build-network",
         metavar="NET",
         envvar="ARCHGW_BUILD_NETWORK",
-        help="The network of an image's build, as `docker build` takes it; `host` where containers have no way out.",
+        help="For images that are built first: `docker build --network`; `host` where containers have no way out.",
     ),
 ]
 

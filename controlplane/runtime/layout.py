@@ -78,6 +78,10 @@ class RunLayout:
         return self.root / "compose.yaml"
 
     @property
+    def catalog(self) -> Path:
+        return self.root / "catalog.yaml"
+
+    @property
     def salt(self) -> Path:
         return self.root / "salt"
 

@@ -52,6 +52,7 @@ def clear(layout: RunLayout) -> None:
         layout.contract,
         layout.supervisor_conf,
         layout.compose,
+        layout.catalog,
         layout.salt,
         layout.repair_lock,
         layout.root / "supervisord.pid",
@@ -78,7 +79,9 @@ def give(layout: RunLayout, uid: int, gid: int) -> None:
     for folder in _rendered(layout):
         for path in (folder, *folder.rglob("*")):
             os.chown(path, uid, gid, follow_symlinks=False)
-    os.chown(layout.contract, uid, gid)
+    for file in (layout.contract, layout.catalog):
+        if file.exists():
+            os.chown(file, uid, gid)
 
 
 def _rendered(layout: RunLayout) -> tuple[Path, ...]:

@@ -22,8 +22,6 @@ MODELS: Final = "models"
 _SOCKETS: Final = "sockets"
 # Envoy writes a line a request to stdout, its own lines to stderr.
 _ACCESS: Final = "access"
-# The engine counts lines of both streams: to find enough of one, it is asked for many.
-_TAIL: Final = 10_000
 # Each part may take as long as its stop_grace_period says.
 _STOP_S: Final = 120.0
 
@@ -79,7 +77,7 @@ class DockerRunner:
         container = self._container(log).id
         if service != ENVOY:
             return self.engine.logs(container, count)
-        return self.engine.logs(container, max(count, _TAIL), stdout=log == _ACCESS, stderr=log != _ACCESS)[-count:]
+        return self.engine.logs(container, count, stdout=log == _ACCESS, stderr=log != _ACCESS)
 
     def follow(self, logs: Sequence[str], show: Callable[[str, str], None]) -> None:
         services = sorted({ENVOY if log == _ACCESS else log for log in logs})
@@ -97,10 +95,10 @@ class DockerRunner:
             engine.run(
                 *self.compose("down", "--remove-orphans", *more), timeout_s=_STOP_S, doing="stopping the gateway"
             )
-        # What is left of sockets is of no use to anybody.
-        name = f"{self.project}_{_SOCKETS}"
-        if name in engine.volumes(self.project):
-            engine.run("volume", "rm", name)
+        # Compose leaves those that its file does not use any more; and sockets are of no use to anybody.
+        for name in engine.volumes(self.project):
+            if volumes or name == f"{self.project}_{_SOCKETS}":
+                engine.run("volume", "rm", name, doing=f"removing the volume {name}")
         return any(left)
 
     def _containers(self) -> tuple[Container, ...]:

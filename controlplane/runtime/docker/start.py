@@ -10,7 +10,6 @@ from functools import partial
 from typing import Final
 
 import msgspec
-from controlplane.runtime.docker.compose import Inside, render_compose
 
 from controlplane.compile.models import artefacts
 from controlplane.compile.plans import Device, Gateway, Mode
@@ -25,6 +24,7 @@ from controlplane.runtime import gpu, place, ports
 from controlplane.runtime.commands import ENVOY, SAMPLE_API, TRITON, worker_name
 from controlplane.runtime.docker import engine as docker
 from controlplane.runtime.docker import images
+from controlplane.runtime.docker.compose import Inside, render_compose
 from controlplane.runtime.docker.engine import Container, EngineInfo
 from controlplane.runtime.docker.runner import DockerRunner
 from controlplane.runtime.docker.site import container_site
@@ -46,7 +46,10 @@ _NO_NVIDIA: Final = (
     "the Docker engine has no NVIDIA runtime; install the NVIDIA container toolkit and run "
     "`sudo nvidia-ctk runtime configure --runtime=docker`, then restart the engine"
 )
-_REACH: Final = "what listens on 127.0.0.1 alone cannot be reached from a container: let it listen on 0.0.0.0 too"
+_REACH: Final = (
+    "in containers, this machine; a server that listens on 127.0.0.1 alone is out of their reach: "
+    "let it listen on 0.0.0.0 too"
+)
 
 
 def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str], None]) -> Running:
@@ -61,7 +64,7 @@ def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str]
     site = container_site(wanted.mode, info.cpus, _gpu(wanted.mode, info), quick_start=wanted.quick_start)
     gateway = compile_at(site, loaded, _NO_NVIDIA, say)
     if gateway.elsewhere:
-        say(f"note: in containers this machine is {', '.join(gateway.elsewhere)}; {_REACH}")
+        say(f"note: {', '.join(gateway.elsewhere)}: {_REACH}")
     layout.root.mkdir(parents=True, exist_ok=True)
     with place.locked(layout):
         _refuse_processes(layout)
@@ -153,6 +156,7 @@ def _write(gateway: Gateway, layout: RunLayout, project: str, needed: images.Ima
         salt=_salt(layout),
         trusted=ca_file(),
         quick_start=quick_start,
+        gpus=_gpus(os.environ.get(gpu.VISIBLE)),
     )
     rendered = render_compose(gateway, inside)
     check_types(rendered.files)
@@ -161,6 +165,11 @@ def _write(gateway: Gateway, layout: RunLayout, project: str, needed: images.Ima
     rendered.write(layout.root)
     if os.getuid() == 0:
         place.give(layout, *owner)
+
+
+def _gpus(visible: str | None) -> tuple[str, ...]:
+    """The devices that the operator lets CUDA use, as Docker names them; none: all."""
+    return tuple(each.strip() for each in visible.split(",") if each.strip()) if visible else ()
 
 
 def _salt(layout: RunLayout) -> bytes:
