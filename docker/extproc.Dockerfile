@@ -38,7 +38,7 @@ FROM dependencies AS package
 COPY --from=wheel /wheels /wheels
 RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --prefix /opt/package /wheels/*.whl
 
-FROM ${BASE}
+FROM ${BASE} AS image
 RUN groupadd --gid 10001 archgw \
     && useradd --no-log-init --uid 10001 --gid 10001 --create-home --shell /usr/sbin/nologin archgw \
     && install -d -o 10001 -g 10001 /run/archgw

@@ -55,7 +55,7 @@ COPY triton_models/catalog.yaml triton_models/
 COPY docker/seed.py ./
 RUN ARCHGW_CACHE_DIR=/opt/archgw /opt/venv/bin/python seed.py && rm /opt/archgw/models/.lock
 
-FROM ${BASE}
+FROM ${BASE} AS image
 RUN groupadd --gid 10001 archgw \
     && useradd --no-log-init --uid 10001 --gid 10001 --create-home --shell /usr/sbin/nologin archgw \
     && install -d -o 10001 -g 10001 /run/archgw

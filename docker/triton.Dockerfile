@@ -16,10 +16,10 @@ WORKDIR /build
 COPY pyproject.toml docker/requirements.py ./
 RUN python requirements.py pyproject.toml ${LIBRARIES} >engines.txt
 
-FROM ${BASE}
+FROM ${BASE} AS image
 # llama.cpp and onnxruntime compute with OpenMP, which not every server image has.
 RUN ldconfig -p | grep -q libgomp.so.1 \
-    || { apt-get update -qq && apt-get install -y -qq --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*; }
+    || { apt-get update -qq && apt-get install -y -qq --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/* /var/cache/apt/*; }
 COPY --from=lists /build/engines.txt /opt/archgw/
 # What the base brings stays as it is: vLLM wants the very tokenizers that came with it.
 RUN python3 -m pip freeze --exclude-editable >/opt/archgw/freeze.txt \

@@ -9,6 +9,7 @@ import typer
 
 import controlplane
 from controlplane.cli import models
+from controlplane.cli.build import build
 from controlplane.cli.down import down
 from controlplane.cli.generate_prompt_targets import generate_prompt_targets
 from controlplane.cli.logs import logs
@@ -52,6 +53,7 @@ app.command()(up)
 app.command()(down)
 app.command()(status)
 app.command()(logs)
+app.command()(build)
 
 
 def main() -> None:

@@ -1,0 +1,98 @@
+"""What an image is built from: a recipe, its digest, and the folder that `docker build` is given.
+
+From a checkout or from an installed wheel, which holds the same files. Used by images.py and build.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import controlplane
+from controlplane.assets import asset
+from controlplane.errors import RuntimeFault
+
+# The packages, and what travels beside them; of everything else in a checkout, nothing gets near an image.
+_PACKAGES: Final = ("controlplane", "extproc")
+WHOLE: Final = (
+    *("pyproject.toml", "README.md", "LICENSE"),
+    *_PACKAGES,
+    *("docker", "envoy/templates", "examples/quickstart", "triton_models"),
+)
+# Of the packages alone: where an installed one keeps what a checkout has beside it.
+_ASSETS: Final = "_assets"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One image of ours. `reference`: its full name; `base`: the image that it stands on; `arguments`: of the build.
+
+    `bases`: every image that the build starts from. `sources`: the files and folders that it copies from.
+    """
+
+    reference: str
+    dockerfile: str
+    base: str
+    bases: tuple[str, ...]
+    arguments: Mapping[str, str]
+    sources: tuple[str, ...] = WHOLE
+
+
+def files(names: tuple[str, ...] = WHOLE) -> dict[str, Path]:
+    """Path in the build context -> file, in the order of the paths. RuntimeFault where this installation lacks one."""
+    found: dict[str, Path] = {}
+    for name in names:
+        top = _top(name)
+        if top.is_file():
+            found[name] = top
+        for path in top.rglob("*"):
+            inside = path.relative_to(top)
+            if path.is_file() and not _is_left_out(name, inside):
+                found[f"{name}/{inside.as_posix()}"] = path
+        if not any(path == name or path.startswith(f"{name}/") for path in found):
+            raise RuntimeFault(f"images cannot be built here: {top} is missing; install archgw anew")
+    return dict(sorted(found.items()))
+
+
+def _top(name: str) -> Path:
+    package = Path(controlplane.__file__).resolve().parent
+    return package.parent / name if name in _PACKAGES else asset(name)
+
+
+def _is_left_out(name: str, inside: Path) -> bool:
+    # As .dockerignore has it for who builds by hand.
+    if any(part.startswith(".") or part == "__pycache__" for part in inside.parts) or inside.suffix == ".pyc":
+        return True
+    return name in _PACKAGES and inside.parts[0] == _ASSETS
+
+
+def digest(recipe: Recipe) -> str:
+    """What tells an image of these very sources from another: of the files, the bases and the build's arguments."""
+    total = hashlib.sha256()
+    for line in (recipe.dockerfile, *recipe.bases, *(f"{key}={value}" for key, value in recipe.arguments.items())):
+        total.update(f"{line}\n".encode())
+    for path, file in files(recipe.sources).items():
+        total.update(f"{path} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+@contextmanager
+def assembled(names: tuple[str, ...] = WHOLE) -> Iterator[Path]:
+    """A folder with the files, for the time of the block. Their modes do not depend on who checked them out."""
+    with tempfile.TemporaryDirectory(prefix="archgw-build-") as folder:
+        root = Path(folder)
+        for name, file in files(names).items():
+            target = root / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+            target.chmod(0o644)
+        for path in root.rglob("*"):
+            if path.is_dir():
+                path.chmod(0o755)
+        yield root
