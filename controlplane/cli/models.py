@@ -21,6 +21,7 @@ app = typer.Typer(help="The models that Triton serves.", no_args_is_help=True)
 _INTERRUPTED = 130
 _SAID = {
     Stage.DAMAGED: "is damaged, made anew",
+    Stage.COPYING: "copying what came with this image",
     Stage.DOWNLOADING: "downloading its package",
     Stage.CONVERTING: "verifying and converting",
     Stage.READY: "ready",

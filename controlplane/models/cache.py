@@ -92,7 +92,11 @@ def locked(name: str = ".lock") -> Iterator[Path]:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         # Opened without truncation and never removed: removing a lock file lets two processes hold "the" lock.
-        lock = (directory / name).open("a")
+        try:
+            lock = (directory / name).open("a")
+        except PermissionError:
+            # Another user's, in a volume that both fill. Else for writing: NFS locks nothing that is only read.
+            lock = (directory / name).open()
     except OSError as error:
         raise unwritable(directory, error) from error
     with lock:

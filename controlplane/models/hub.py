@@ -207,7 +207,7 @@ def opened(name: str, hub: Hub) -> Iterator[Repository]:
     except ImportError as error:
         raise ModelError(
             f"models of a hub are pulled with a package that is missing here ({error.name}); "
-            "install it with: pip install 'archgw[local]'"
+            "install it with: pip install 'archgw[models]'"
         ) from error
     except ValueError as error:
         raise ModelError(f"a variable HF_... of the environment is not what huggingface_hub takes: {error}") from error

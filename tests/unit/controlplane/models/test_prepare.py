@@ -1,6 +1,7 @@
 """Preparing, with a package of our own in place of the index."""
 
 import hashlib
+import os
 import threading
 import zipfile
 from collections.abc import Callable
@@ -121,4 +122,45 @@ def test_a_complete_cache_may_be_read_only(downloads: list[str], serve: Callable
     (cache.cache_dir() / ".lock").unlink()
     assert prepare.prepare()["a"] == folder
     assert not (cache.cache_dir() / ".lock").exists()
+    assert downloads == ["p"]
+
+
+@pytest.fixture
+def seed(tmp_path: Path, downloads: list[str], serve: Callable[[Artefact], None]) -> Path:
+    """A folder in which the artefact is ready, as an image has it; the cache is empty, and nothing counts so far."""
+    serve(_artefact())
+    prepare.prepare()
+    folder = tmp_path / "seed"
+    cache.cache_dir().rename(folder)
+    downloads.clear()
+    return folder
+
+
+def test_what_a_seed_holds_is_copied(seed: Path, downloads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARCHGW_MODELS_SEED", str(seed))
+    stages: list[Stage] = []
+    folder = prepare.prepare(progress=lambda progress: stages.append(progress.stage))["a"]
+    assert (folder / "w.bin").read_bytes() == CONTENT
+    assert stages == [Stage.CHECKING, Stage.COPYING, Stage.READY]
+    assert downloads == []
+    assert (seed / folder.name / "w.bin").is_file()
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.write_bytes(b"other"), lambda file: file.unlink()])
+def test_what_is_damaged_in_a_seed_is_downloaded(
+    seed: Path, downloads: list[str], monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None]
+) -> None:
+    monkeypatch.setenv("ARCHGW_MODELS_SEED", str(seed))
+    (file,) = seed.rglob("w.bin")
+    damage(file)
+    assert (prepare.prepare()["a"] / "w.bin").read_bytes() == CONTENT
+    assert downloads == ["p"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may open every file")
+def test_a_lock_of_another_user_is_taken_all_the_same(downloads: list[str], serve: Callable[[Artefact], None]) -> None:
+    serve(_artefact())
+    with cache.locked() as directory:
+        (directory / ".lock").chmod(0o444)
+    prepare.prepare()
     assert downloads == ["p"]
