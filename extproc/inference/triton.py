@@ -36,6 +36,14 @@ _OPTIONS: Final = (
     # A restarted Triton is found again within a second, not after gRPC's two-minute back-off.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # A Triton in a container comes back at another address, and gRPC would ask for it every half minute at most. An
+    # attempt at the old one goes unanswered.
+    ("grpc.dns_min_time_between_resolutions_ms", 500),
+    ("grpc.min_reconnect_backoff_ms", 2000),
+    # Nothing says that a network is gone. A round trip is measured every second, so that a ping is sent only where
+    # those stay unanswered: a server would take more of them amiss.
+    ("grpc.keepalive_time_ms", 3000),
+    ("grpc.keepalive_timeout_ms", 2000),
 )
 
 _UNLOAD_S: Final = 10
