@@ -34,11 +34,14 @@ def find_envoy() -> Path | None:
     return Path(found) if found else None
 
 
-def check_with_envoy(binary: Path, files: Mapping[str, File]) -> None:
-    """Raise `RenderError` with Envoy's own reason unless it accepts the files."""
+def check_with_envoy(binary: Path, files: Mapping[str, File], here: Mapping[str, Path] | None = None) -> None:
+    """Raise `RenderError` with Envoy's own reason unless it accepts the files.
+
+    `here`: where files lie on this machine that the configuration has under another path, that of a container.
+    """
     with tempfile.TemporaryDirectory(prefix="archgw-validate-") as folder:
         path = Path(folder) / "bootstrap.json"
-        path.write_text(json.dumps(as_static(files)), encoding="utf-8")
+        path.write_text(json.dumps(as_static(files, here or {})), encoding="utf-8")
         argv = [str(binary), "--mode", "validate", "-c", str(path), "--log-level", "error"]
         try:
             done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False, env={})
@@ -49,7 +52,7 @@ def check_with_envoy(binary: Path, files: Mapping[str, File]) -> None:
         raise RenderError("Envoy refuses the rendered files:\n  " + "\n  ".join(lines[-5:]))
 
 
-def as_static(files: Mapping[str, File]) -> dict[str, Any]:
+def as_static(files: Mapping[str, File], here: Mapping[str, Path]) -> dict[str, Any]:
     """The rendered Envoy files as one bootstrap without xDS. Secrets become placeholders of the same names."""
     tree: dict[str, dict[str, Any]] = {
         name.removeprefix("envoy/").removesuffix(".yaml"): yaml.safe_load(file.text)
@@ -71,7 +74,20 @@ def as_static(files: Mapping[str, File]) -> dict[str, Any]:
         # Last: the clusters above have filled it.
         "secrets": list(secrets.values()),
     }
-    return bootstrap
+    static: dict[str, Any] = _found(bootstrap, here)
+    return static
+
+
+def _found(node: Any, here: Mapping[str, Path]) -> Any:
+    """`node` with the files that it names where they lie on this machine."""
+    if isinstance(node, list):
+        return [_found(item, here) for item in node]
+    if isinstance(node, dict):
+        return {
+            key: str(here.get(value, value)) if key == "filename" else _found(value, here)
+            for key, value in node.items()
+        }
+    return node
 
 
 def _packed(resource: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,17 +70,29 @@ class Rendered:
     links: Mapping[str, Path] = field(default_factory=dict)
 
     def write(self, root: Path) -> None:
-        """Write each file atomically under `root`; a secret's folder is closed to others before the secret is in it."""
+        """Write each file that says something else now, atomically, under `root`.
+
+        A secret's folder is closed to others before the secret is in it.
+        """
         root.mkdir(parents=True, exist_ok=True)
         for name, file in self.files.items():
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             if file.mode == SECRET:
                 path.parent.chmod(0o700)
-            write_file(path, file.text, file.mode)
+            if not _is_written(path, file):
+                write_file(path, file.text, file.mode)
         for name, target in self.links.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             write_link(root / name, target)
+
+
+def _is_written(path: Path, file: File) -> bool:
+    """Whether `path` says so already. What is written anew, Envoy reads anew."""
+    try:
+        return path.stat().st_mode & 0o777 == file.mode and path.read_bytes() == file.text.encode()
+    except FileNotFoundError:
+        return False
 
 
 def render(

@@ -82,11 +82,21 @@ def render_compose(gateway: Gateway, inside: Inside) -> Rendered:
 
     RenderError where a file that a container needs cannot be read.
     """
+    rendered = render_inside(gateway, inside.trusted)
+    text = fill("compose.yaml.j2", _values(gateway, inside, rendered), spaced=True)
+    return Rendered({**rendered.files, "compose.yaml": File(text)}, rendered.links)
+
+
+def render_inside(gateway: Gateway, trusted: Path) -> Rendered:
+    """What the containers read, without the file that makes them. RenderError as above."""
     inner = replace(gateway, envoy=replace(gateway.envoy, remote=gateway.envoy.remote and _moved(gateway.envoy.remote)))
     rendered = render(inner, INSIDE, trusted=INSIDE.root / _TRUSTED, prepared=MODELS_FOLDER)
-    files = {**rendered.files, **dict(_copied(copies(gateway, inside.trusted)))}
-    values = _values(gateway, inside, Rendered(files, rendered.links))
-    return Rendered({**files, "compose.yaml": File(fill("compose.yaml.j2", values, spaced=True))}, rendered.links)
+    return Rendered({**rendered.files, **dict(_copied(copies(gateway, trusted)))}, rendered.links)
+
+
+def here(gateway: Gateway, trusted: Path) -> Mapping[str, Path]:
+    """Where files lie on this machine, by the path that Envoy's configuration has for them: it can be checked here."""
+    return {str(INSIDE.root / name): path for name, path in copies(gateway, trusted).items()}
 
 
 def copies(gateway: Gateway, trusted: Path) -> Mapping[str, Path]:

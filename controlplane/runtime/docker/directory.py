@@ -1,0 +1,67 @@
+"""The run directory of a gateway of containers: who its files belong to, and writing them. For `up` and `render`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import Final
+
+from controlplane.compile.plans import Gateway
+from controlplane.render.atomic import write_file
+from controlplane.render.envoy import check_with_envoy, find_envoy
+from controlplane.render.files import Rendered
+from controlplane.render.trust import ca_file
+from controlplane.render.types import check_types
+from controlplane.runtime import gpu, place
+from controlplane.runtime.docker.compose import Images, Inside, here, render_compose
+from controlplane.runtime.layout import RunLayout
+
+# Who owns the files, and the processes in the containers, where the operator is root: nobody of this machine.
+_NOBODYS: Final = (10_001, 10_001)
+_SALT_BYTES: Final = 32
+
+
+def write(gateway: Gateway, layout: RunLayout, project: str, images: Images, *, quick_start: bool = False) -> Rendered:
+    """Every file that the containers read, and compose.yaml; what was written before and is not among them goes.
+
+    They are checked with Envoy where it is installed.
+    """
+    layout.root.mkdir(parents=True, exist_ok=True)
+    ours = layout.salt.exists()
+    owner = _NOBODYS if os.getuid() == 0 else (os.getuid(), os.getgid())
+    trusted = ca_file()
+    inside = Inside(
+        project=project,
+        user=owner,
+        images=images,
+        salt=_salt(layout),
+        trusted=trusted,
+        quick_start=quick_start,
+        gpus=_gpus(os.environ.get(gpu.VISIBLE)),
+    )
+    rendered = render_compose(gateway, inside)
+    # Envoy itself where it is installed: it finds all that its types do, in a tenth of the time.
+    if (envoy := find_envoy()) is not None:
+        check_with_envoy(envoy, rendered.files, here(gateway, trusted))
+    else:
+        check_types(rendered.files)
+    place.make(layout)
+    if ours:  # whatever else lies in a folder that somebody named for rendering is theirs
+        place.prune(layout, {*rendered.files, *rendered.links})
+    rendered.write(layout.root)
+    if os.getuid() == 0:
+        place.give(layout, *owner)
+    return rendered
+
+
+def _gpus(visible: str | None) -> tuple[str, ...]:
+    """The devices that the operator lets CUDA use, as Docker names them; none: all."""
+    return tuple(each.strip() for each in visible.split(",") if each.strip()) if visible else ()
+
+
+def _salt(layout: RunLayout) -> bytes:
+    """With what the digests of this run directory's files are keyed: they tell nobody what a secret is."""
+    if not layout.salt.exists():
+        layout.root.chmod(0o700)
+        write_file(layout.salt, secrets.token_hex(_SALT_BYTES), 0o600)
+    return bytes.fromhex(layout.salt.read_text(encoding="ascii"))
