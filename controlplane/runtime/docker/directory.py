@@ -13,7 +13,8 @@ from controlplane.render.files import Rendered
 from controlplane.render.trust import ca_file
 from controlplane.render.types import check_types
 from controlplane.runtime import gpu, place
-from controlplane.runtime.docker.compose import Images, Inside, here, render_compose
+from controlplane.runtime.docker.compose import Inside, here, render_compose
+from controlplane.runtime.docker.images import Images
 from controlplane.runtime.layout import RunLayout
 
 # Who owns the files, and the processes in the containers, where the operator is root: nobody of this machine.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Callable
 from functools import partial
@@ -12,22 +11,20 @@ from typing import Final
 import msgspec
 
 from controlplane.compile.models import artefacts
-from controlplane.compile.plans import Device, Gateway, Mode
+from controlplane.compile.plans import Gateway, Mode
 from controlplane.config.load import Loaded
 from controlplane.errors import RuntimeFault
 from controlplane.models.catalog import catalog
 from controlplane.models.prepare import prepare
-from controlplane.render.atomic import write_file
-from controlplane.render.trust import ca_file
-from controlplane.render.types import check_types
 from controlplane.runtime import gpu, place, ports
 from controlplane.runtime.commands import ENVOY, SAMPLE_API, TRITON, worker_name
 from controlplane.runtime.docker import engine as docker
 from controlplane.runtime.docker import images
-from controlplane.runtime.docker.compose import Inside, render_compose
+from controlplane.runtime.docker.compose import variant
+from controlplane.runtime.docker.directory import write
 from controlplane.runtime.docker.engine import Container, EngineInfo
 from controlplane.runtime.docker.runner import DockerRunner
-from controlplane.runtime.docker.site import container_site
+from controlplane.runtime.docker.site import container_site, elsewhere_note
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native import processes
 from controlplane.runtime.native.runner import NativeRunner
@@ -38,17 +35,10 @@ from controlplane.runtime.state import save
 from controlplane.runtime.stop import stop
 from controlplane.runtime.wanted import Running, Wanted, state_of
 
-# Who owns the files, and the processes in the containers, where the operator is root: nobody of this machine.
-_NOBODYS: Final = (10_001, 10_001)
-_SALT_BYTES: Final = 32
 _POLL_S: Final = 1.0
 _NO_NVIDIA: Final = (
     "the Docker engine has no NVIDIA runtime; install the NVIDIA container toolkit and run "
     "`sudo nvidia-ctk runtime configure --runtime=docker`, then restart the engine"
-)
-_REACH: Final = (
-    "in containers, this machine; a server that listens on 127.0.0.1 alone is out of their reach: "
-    "let it listen on 0.0.0.0 too"
 )
 
 
@@ -64,17 +54,17 @@ def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str]
     site = container_site(wanted.mode, info.cpus, _gpu(wanted.mode, info), quick_start=wanted.quick_start)
     gateway = compile_at(site, loaded, _NO_NVIDIA, say)
     if gateway.elsewhere:
-        say(f"note: {', '.join(gateway.elsewhere)}: {_REACH}")
+        say(elsewhere_note(gateway))
     layout.root.mkdir(parents=True, exist_ok=True)
     with place.locked(layout):
         _refuse_processes(layout)
         before = [each for each in engine.containers(runner.project) if each.running]
         _check_ports(gateway, before)
-        needed = images.wanted(_variant(gateway), local=bool(gateway.models.names), registry=wanted.images)
+        needed = images.wanted(variant(gateway.models), local=bool(gateway.models.names), registry=wanted.images)
         images.ensure(engine, needed, say, network=wanted.build_network)
         _look_for_models(gateway)
         try:
-            _write(gateway, layout, runner.project, needed, quick_start=wanted.quick_start)
+            write(gateway, layout, runner.project, needed, quick_start=wanted.quick_start)
             state = state_of(wanted, gateway, _parts(gateway, quick_start=wanted.quick_start))
             save(layout, state)
             say("starting" if not before else "bringing what runs up to date")
@@ -107,16 +97,6 @@ def _gpu(mode: Mode, info: EngineInfo) -> str | None:
     return None
 
 
-def _variant(gateway: Gateway) -> images.Variant:
-    if any(model.behind is not None for model in gateway.models.models):
-        return images.Variant.VLLM
-    on_gpu = (
-        *(model.device is Device.GPU for model in gateway.models.models),
-        *(own.on_gpu for own in gateway.models.own),
-    )
-    return images.Variant.GPU if any(on_gpu) else images.Variant.CPU
-
-
 def _refuse_processes(layout: RunLayout) -> None:
     """The same run directory cannot hold both kinds."""
     if NativeRunner(layout).parts() is not None:
@@ -144,40 +124,6 @@ def _look_for_models(gateway: Gateway) -> None:
     names = dict.fromkeys(name for model in gateway.models.models for name in artefacts(model))
     if others := tuple(name for name in names if known[name].package is None):
         prepare(others)
-
-
-def _write(gateway: Gateway, layout: RunLayout, project: str, needed: images.Images, *, quick_start: bool) -> None:
-    """Every file that the containers read, and none of those that they no longer do."""
-    owner = _NOBODYS if os.getuid() == 0 else (os.getuid(), os.getgid())
-    inside = Inside(
-        project=project,
-        user=owner,
-        images=needed,
-        salt=_salt(layout),
-        trusted=ca_file(),
-        quick_start=quick_start,
-        gpus=_gpus(os.environ.get(gpu.VISIBLE)),
-    )
-    rendered = render_compose(gateway, inside)
-    check_types(rendered.files)
-    place.make(layout)
-    place.prune(layout, {*rendered.files, *rendered.links})
-    rendered.write(layout.root)
-    if os.getuid() == 0:
-        place.give(layout, *owner)
-
-
-def _gpus(visible: str | None) -> tuple[str, ...]:
-    """The devices that the operator lets CUDA use, as Docker names them; none: all."""
-    return tuple(each.strip() for each in visible.split(",") if each.strip()) if visible else ()
-
-
-def _salt(layout: RunLayout) -> bytes:
-    """With what the digests of this run directory's files are keyed: they tell nobody what a secret is."""
-    if not layout.salt.exists():
-        layout.root.chmod(0o700)
-        write_file(layout.salt, secrets.token_hex(_SALT_BYTES), 0o600)
-    return bytes.fromhex(layout.salt.read_text(encoding="ascii"))
 
 
 def _parts(gateway: Gateway, *, quick_start: bool) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str]
         _prepare_models(gateway, say)
         try:
             parts = _write(gateway, layout, envoy, install, quick_start=wanted.quick_start)
-            state = state_of(wanted, gateway, tuple(part.name for part in parts))
+            state = state_of(wanted, gateway, tuple(part.name for part in parts), gateway.models.ports)
             save(layout, state)
             say("starting")
             supervisor = supervisord.start(layout, environment.clean(os.environ, str(layout.root)))
