@@ -37,6 +37,12 @@ class RuntimeName(StrEnum):
 
 
 RuntimeChoice = Annotated[RuntimeName, typer.Option("--runtime", help="Containers, or processes of this machine.")]
+Images = Annotated[
+    str | None,
+    typer.Option(
+        "--images", metavar="REPO", envvar="ARCHGW_IMAGES", help="With Docker: a registry's images of archgw."
+    ),
+]
 BuildNetwork = Annotated[
     str | None,
     typer.Option(

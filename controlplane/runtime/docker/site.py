@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from controlplane.compile.plans import Address, Loopback, Mode, Site, TritonPorts
+from controlplane.compile.plans import Address, Gateway, Loopback, Mode, Site, TritonPorts
 from controlplane.runtime.commands import SAMPLE_API, TRITON
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.place import run_layout
@@ -19,6 +19,10 @@ _EVERY: Final = "0.0.0.0"  # noqa: S104 - of a network of containers; published 
 _DOORS: Final = {"ingress": Address(_EVERY, 10_000), "egress": Address(_EVERY, 12_000)}
 _PORTS: Final = TritonPorts(http=8000, grpc=8001, metrics=8002, host=TRITON)
 _HOST: Final = "host.docker.internal"
+_REACH: Final = (
+    "in containers, this machine; a server that listens on 127.0.0.1 alone is out of their reach: "
+    "let it listen on 0.0.0.0 too"
+)
 
 
 def container_site(mode: Mode, workers: int, gpu: str | None, *, quick_start: bool = False) -> Site:
@@ -38,6 +42,11 @@ def container_site(mode: Mode, workers: int, gpu: str | None, *, quick_start: bo
         loopback=Loopback(_HOST, services),
         doors=_DOORS,
     )
+
+
+def elsewhere_note(gateway: Gateway) -> str:
+    """What people must know of the keys in `gateway.elsewhere`."""
+    return f"note: {', '.join(gateway.elsewhere)}: {_REACH}"
 
 
 def project_name(layout: RunLayout) -> str:
