@@ -15,6 +15,7 @@ from controlplane.runtime.runner import Runtime
 from tests.dataplane.gateway import KEYS, gateway_config
 from tests.dataplane.stack import Stack
 from tests.docker import engine
+from tests.docker.images import built
 from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider
 
@@ -84,8 +85,6 @@ def runtime(request: pytest.FixtureRequest) -> Runtime:
     runtime: Runtime = request.param
     if runtime is Runtime.DOCKER:
         request.getfixturevalue("docker_answers")
-        from tests.docker.images import built  # noqa: PLC0415
-
         built()
     return runtime
 

@@ -1,0 +1,18 @@
+"""Our images, built from this checkout once for all tests of containers."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from controlplane.runtime.docker import images
+from controlplane.runtime.docker.engine import Engine
+from controlplane.runtime.docker.images import Images, Variant
+
+
+@cache
+def built() -> Images:
+    """The images of a gateway with all models on the CPU; those that are of other sources are built anew."""
+    wanted = images.wanted(Variant.CPU, local=True, registry=None)
+    # The test engine's containers reach no network but the machine's own.
+    images.ensure(Engine.find(), wanted, print, network="host")
+    return wanted
