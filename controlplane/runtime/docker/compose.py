@@ -180,7 +180,6 @@ def _values(gateway: Gateway, inside: Inside, rendered: Rendered) -> dict[str, o
         "models_environment": _models_environment(rendered),
         "quick_start": _sample_api() if inside.quick_start else None,
         "models_folder": MODELS_FOLDER,
-        "tls": any(name.startswith("tls/") for name in rendered.files),
         "secrets": [_secret(name) for name in rendered.files if name.startswith("secrets/")],
         "sockets_options": f"uid={uid},gid={gid},mode=0700",
         "digests": _digests(rendered, inside.salt, _folders(plan)),
@@ -207,7 +206,7 @@ def _sample_api() -> _SampleApi:
 def _secret(name: str) -> _Secret:
     """Compose wants a name of letters, digits, `_`, `-` and `.`, which here stands for the `%` of the file's name."""
     path = Path(name)
-    stem = path.stem.replace(".", "%2E").replace("~", "%7E").replace("%", ".")
+    stem = path.stem.replace(".", "%2E").replace("%", ".")
     return _Secret(f"{stem}{path.suffix}", f"./{name}", INSIDE.root / name)
 
 

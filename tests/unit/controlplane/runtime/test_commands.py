@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 ARCHGW = str(Path(sys.executable).with_name("archgw"))
 EGRESS_ONLY = """\
@@ -113,3 +114,75 @@ def test_render_writes_keys_into_closed_files_only(tmp_path: Path) -> None:
     assert [path.parent.name for path in holders] == ["secrets"]
     assert [path.stat().st_mode & 0o777 for path in holders] == [0o600]
     assert "sk-test-secret" not in done.stdout + done.stderr
+
+
+@pytest.fixture
+def egress_only(tmp_path: Path) -> Path:
+    config = tmp_path / "arch_config.yaml"
+    config.write_text(EGRESS_ONLY.format(ingress=10000, egress=12000))
+    return config
+
+
+def test_render_for_containers_writes_a_compose_file_whose_owner_alone_may_read_the_keys(egress_only: Path) -> None:
+    out = egress_only.parent / "out"
+    done = archgw("render", str(egress_only), "--local", "-cpu", "--runtime", "docker", "-o", str(out))
+    assert done.returncode == 0, done.stderr
+    written = yaml.safe_load((out / "compose.yaml").read_text())
+    uid, gid = written["services"]["envoy"]["user"].split(":")
+    assert written["name"].startswith("archgw-")
+    assert out.stat().st_mode & 0o777 == 0o700
+    for path in ("secrets/provider_m.yaml", "envoy/cds.yaml", "filter.json", "tls/ca.crt"):
+        found = (out / path).stat()
+        assert (found.st_uid, found.st_gid) == (int(uid), int(gid)), path
+    assert (out / "secrets/provider_m.yaml").stat().st_mode & 0o777 == 0o600
+    assert "/run/archgw/secrets/provider_m.yaml" in (out / "envoy/cds.yaml").read_text()
+
+
+def test_render_for_containers_says_what_localhost_will_mean(egress_only: Path) -> None:
+    config = egress_only.read_text().replace("default: true", 'default: true, base_url: "http://localhost:9/v1"')
+    egress_only.write_text(config)
+    where = ("-o", str(egress_only.parent / "out"))
+    done = archgw("render", str(egress_only), "--local", "-cpu", "--runtime", "docker", *where)
+    assert "llm_providers.m.base_url localhost:9" in done.stderr
+    assert "0.0.0.0" in done.stderr  # noqa: S104
+    assert "localhost" not in archgw("render", str(egress_only), "--local", "-cpu", *where).stderr
+
+
+def test_rendering_again_removes_what_nobody_reads_any_more_and_nothing_of_anybody_elses(egress_only: Path) -> None:
+    out = egress_only.parent / "out"
+    theirs = out / "models" / "mine.txt"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("mine")
+    arguments = ("render", str(egress_only), "--local", "-cpu", "--runtime", "docker", "-o", str(out))
+    assert archgw(*arguments).returncode == 0
+    assert theirs.exists()
+    egress_only.write_text(egress_only.read_text().replace("name: m,", "name: other,"))
+    assert archgw(*arguments).returncode == 0
+    assert [path.name for path in (out / "secrets").iterdir()] == ["provider_other.yaml"]
+
+
+def test_render_inside_writes_what_containers_read_and_no_compose_file(egress_only: Path) -> None:
+    out = egress_only.parent / "out"
+    done = archgw("render", str(egress_only), "--local", "-cpu", "--inside", "--workers", "3", "-o", str(out))
+    assert done.returncode == 0, done.stderr
+    assert not (out / "compose.yaml").exists()
+    clusters = (out / "envoy" / "cds.yaml").read_text()
+    assert clusters.count("/run/archgw/sockets/extproc-") == 3
+    assert (out / "secrets" / "provider_m.yaml").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "-o DIR"),
+        (("-o", "out", "--workers", "2"), "--workers"),
+        (("-o", "out", "--images", "ghcr.io/acme"), "--images"),
+        (("-o", "out", "--inside", "--workers", "2"), "overrides.filter_workers"),
+    ],
+)
+def test_render_refuses_what_would_have_no_effect(options: tuple[str, ...], said: str, egress_only: Path) -> None:
+    egress_only.write_text(egress_only.read_text() + "overrides: {filter_workers: 1}\n")
+    done = archgw("render", str(egress_only), "--local", "-cpu", *options)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not Path("out").exists()
