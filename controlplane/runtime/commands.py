@@ -16,8 +16,15 @@ SAMPLE_API: Final = "weather-api"
 _EXIT_TIMEOUT_S: Final = 3
 
 
+_WORKER: Final = "extproc-"
+
+
 def worker_name(index: int) -> str:
-    return f"extproc-{index}"
+    return f"{_WORKER}{index}"
+
+
+def is_worker(part: str) -> bool:
+    return part.startswith(_WORKER)
 
 
 def envoy_arguments(plan: EnvoyPlan, layout: RunLayout) -> tuple[str, ...]:

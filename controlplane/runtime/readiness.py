@@ -10,7 +10,7 @@ from typing import Final
 
 from controlplane.errors import RuntimeFault
 from controlplane.runtime import probes, workers
-from controlplane.runtime.commands import ENVOY, TRITON
+from controlplane.runtime.commands import ENVOY, TRITON, is_worker
 from controlplane.runtime.roles import STARTING, PlaceState, RoleState, merge, mismatch, why
 from controlplane.runtime.runner import PartState, Runner
 from controlplane.runtime.state import State
@@ -126,7 +126,7 @@ def _guilty(state: State, roles: Sequence[RoleState], states: Sequence[PartState
     if guilty is None and any(probes.door_health(door).status is None for door in state.doors):
         guilty = ENVOY
     if guilty is None and all(role.ready for role in roles):
-        guilty = next((name for name in state.parts if name.startswith("extproc")), None)
+        guilty = next((name for name in state.parts if is_worker(name)), None)
     return guilty if guilty in state.parts else None
 
 

@@ -18,20 +18,21 @@ from controlplane.models.catalog import catalog
 from controlplane.models.prepare import prepare
 from controlplane.runtime import gpu, place, ports
 from controlplane.runtime.commands import ENVOY, SAMPLE_API, TRITON, worker_name
-from controlplane.runtime.docker import engine as docker
 from controlplane.runtime.docker import images
 from controlplane.runtime.docker.compose import variant
 from controlplane.runtime.docker.directory import write
 from controlplane.runtime.docker.engine import Container, EngineInfo
 from controlplane.runtime.docker.runner import DockerRunner
 from controlplane.runtime.docker.site import container_site, elsewhere_note
+from controlplane.runtime.docker.update import update
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native import processes
 from controlplane.runtime.native.runner import NativeRunner
 from controlplane.runtime.readiness import Started, wait_ready
+from controlplane.runtime.roles import RoleState
 from controlplane.runtime.signals import signals_ignored
 from controlplane.runtime.site import compile_at
-from controlplane.runtime.state import save
+from controlplane.runtime.state import State, save
 from controlplane.runtime.stop import stop
 from controlplane.runtime.wanted import Running, Wanted, state_of
 
@@ -67,13 +68,11 @@ def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str]
             write(gateway, layout, runner.project, needed, quick_start=wanted.quick_start)
             state = state_of(wanted, gateway, _parts(gateway, quick_start=wanted.quick_start))
             save(layout, state)
-            say("starting" if not before else "bringing what runs up to date")
-            with engine.start(*runner.compose("up", "--detach", "--no-build", "--remove-orphans")) as command:
-                check = partial(_check, runner, command, gateway)
-                roles = wait_ready(Started(runner, state, check), wanted.deadline_s, say)
-                while command.wait(_POLL_S) is None:
-                    say("waiting for Docker Compose")
-                check()
+            if before:
+                update(runner, wanted.deadline_s, _keys(gateway), say)
+                roles = wait_ready(Started(runner, state, lambda: None), wanted.deadline_s, say)
+            else:
+                roles = _start(runner, state, gateway, wanted.deadline_s, say)
             state = msgspec.structs.replace(state, ready=True)
             save(layout, state)
         except BaseException:
@@ -82,6 +81,28 @@ def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str]
                     stop(layout)
             raise
     return Running(state, roles, partial(_wait, runner))
+
+
+def _start(
+    runner: DockerRunner, state: State, gateway: Gateway, deadline_s: float, say: Callable[[str], None]
+) -> tuple[RoleState, ...]:
+    """From nothing. Compose itself waits between the containers, so it is watched as they are."""
+    say("starting")
+    with runner.engine.start(*runner.compose("up", "--detach", "--no-build", "--remove-orphans")) as command:
+
+        def check() -> None:
+            """RuntimeFault when Compose has given up, with the last lines of the container that it blames."""
+            if command.poll():
+                raise runner.engine.fault(
+                    "starting the containers", command.said, project=runner.project, ports=_keys(gateway)
+                )
+
+        roles = wait_ready(Started(runner, state, check), deadline_s, say)
+        # Envoy, which it starts last, has answered.
+        while command.wait(_POLL_S) is None:
+            say("waiting for Docker Compose")
+        check()
+    return roles
 
 
 def _gpu(mode: Mode, info: EngineInfo) -> str | None:
@@ -118,6 +139,10 @@ def _key(listener: str) -> str:
     return f"listeners.{listener}.port"
 
 
+def _keys(gateway: Gateway) -> dict[int, str]:
+    return {listener.address.port: _key(listener.name) for listener in gateway.envoy.listeners}
+
+
 def _look_for_models(gateway: Gateway) -> None:
     """Those that no image brings: of a hub, or a folder of this machine. ModelError where one is not here."""
     known = catalog().artefacts
@@ -133,13 +158,6 @@ def _parts(gateway: Gateway, *, quick_start: bool) -> tuple[str, ...]:
         *(worker_name(index) for index in range(gateway.envoy.workers)),
         ENVOY,
     )
-
-
-def _check(runner: DockerRunner, command: docker.Running, gateway: Gateway) -> None:
-    """RuntimeFault when Compose has given up, with the last lines of the container that it blames."""
-    if command.poll():
-        keys = {listener.address.port: _key(listener.name) for listener in gateway.envoy.listeners}
-        raise runner.engine.fault("starting the containers", command.said, project=runner.project, ports=keys)
 
 
 def _wait(runner: DockerRunner) -> int:
