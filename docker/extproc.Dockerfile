@@ -41,7 +41,9 @@ RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --prefix 
 FROM ${BASE} AS image
 RUN groupadd --gid 10001 archgw \
     && useradd --no-log-init --uid 10001 --gid 10001 --create-home --shell /usr/sbin/nologin archgw \
-    && install -d -o 10001 -g 10001 /run/archgw
+    && install -d -o 10001 -g 10001 /run/archgw \
+    # What volumes mounted there are like at first: `archgw render --inside` fills them.
+    && install -d -o 10001 -g 10001 -m 0700 /run/archgw/secrets /run/archgw/sockets
 COPY --from=dependencies /opt/venv /opt/venv
 COPY --from=package /opt/package /opt/venv
 # HOME also for users without an entry in /etc/passwd: the one who runs a gateway on a host may be any.

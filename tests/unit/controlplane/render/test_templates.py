@@ -7,7 +7,16 @@ import yaml
 from jinja2 import UndefinedError
 
 from controlplane.render import templates
-from controlplane.render.templates import fill, secret_file, to_duration, to_json
+from controlplane.render.templates import (
+    fill,
+    secret_file,
+    to_bare,
+    to_compose,
+    to_duration,
+    to_json,
+    to_list,
+    to_mapping,
+)
 
 
 @pytest.mark.parametrize(
@@ -37,3 +46,15 @@ def test_a_bare_value_in_a_template_is_refused(monkeypatch: pytest.MonkeyPatch) 
         fill("key: {{ value }}", {"value": "x"})
     with pytest.raises(UndefinedError):
         fill("key: {{ valeu | json }}", {"value": "x"})
+
+
+def test_a_dollar_of_a_compose_file_begins_no_variable() -> None:
+    assert to_compose("$HOME ${X:-y} $$") == '"$$HOME $${X:-y} $$$$"'
+    assert to_mapping({"a$": "b"}) == '{"a$$": "b"}'
+    assert to_list(["$a", "b"]) == '["$$a", "b"]'
+
+
+@pytest.mark.parametrize("text", ["", "a b", "a: b", "a\nb", "$a", "#a", '"a"', "é"])
+def test_what_needs_quotes_is_not_written_without(text: str) -> None:
+    with pytest.raises(ValueError, match="without quotes"):
+        to_bare(text)
