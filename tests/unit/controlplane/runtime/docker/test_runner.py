@@ -1,0 +1,132 @@
+"""A gateway of containers as `status`, `logs` and `up` see it. The engine here is what the test says it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from controlplane.errors import RuntimeFault
+from controlplane.runtime.docker.engine import Container, Engine
+from controlplane.runtime.docker.runner import DockerRunner
+from controlplane.runtime.docker.site import project_name
+from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.runner import PartState
+from extproc.contract import Place, Role
+
+ANSWER = '{"roles": {"guard": {"placements": [{"place": "local", "model": "guard", "ready": true}]}}}\n'
+
+
+def container(service: str, state: str = "running", exit_code: int = 0, error: str = "") -> Container:
+    return Container(
+        service=service,
+        id=f"id-{service}",
+        name=f"p-{service}-1",
+        state=state,
+        exit_code=exit_code,
+        health=None,
+        check="",
+        pid=7 if state == "running" else None,
+        started_at=11.5,
+        finished_at=0.0,
+        restarts=0,
+        oom_killed=False,
+        error=error,
+        image=service,
+        image_id="",
+        oneoff=False,
+    )
+
+
+class Said(Engine):
+    """Containers and answers of a test; every call of `logs` and `exec` is kept."""
+
+    def __init__(self, *containers: Container, answers: Mapping[str, str] | None = None) -> None:
+        super().__init__("docker", {})
+        object.__setattr__(self, "said", containers)
+        object.__setattr__(self, "answers", answers or {})
+        object.__setattr__(self, "asked", [])
+
+    said: tuple[Container, ...]
+    answers: Mapping[str, str]
+    asked: list[tuple[object, ...]]
+
+    def containers(self, project: str) -> tuple[Container, ...]:
+        return self.said
+
+    def exec(self, container: str, *argv: str, timeout_s: float = 10) -> tuple[int, str]:
+        self.asked.append((container, *argv))
+        if container not in self.answers:
+            raise RuntimeFault("it is about to end")
+        return 0, self.answers[container]
+
+    def logs(self, container: str, lines: int, *, stdout: bool = True, stderr: bool = True) -> list[str]:
+        self.asked.append((container, lines, stdout, stderr))
+        return ["a line"]
+
+
+def runner(tmp_path: Path, engine: Engine) -> DockerRunner:
+    found = DockerRunner(RunLayout(tmp_path))
+    found.engine = engine
+    return found
+
+
+def test_parts_are_the_services_that_run_on_in_words_that_both_runtimes_share(tmp_path: Path) -> None:
+    engine = Said(
+        container("envoy"),
+        container("extproc-0", "restarting", exit_code=3),
+        container("models", "exited"),
+        container("triton", "created", error="no such device"),
+        container("weather-api", "exited", exit_code=137),
+    )
+    assert runner(tmp_path, engine).parts() == (
+        PartState("envoy", "RUNNING", 7, 11, ""),
+        PartState("extproc-0", "BACKOFF", None, 11, "exit code 3"),
+        PartState("triton", "STARTING", None, 11, "no such device"),
+        PartState("weather-api", "EXITED", None, 11, "exit code 137"),
+    )
+
+
+def test_models_alone_are_no_gateway(tmp_path: Path) -> None:
+    assert runner(tmp_path, Said(container("models", "exited"))).parts() is None
+    assert runner(tmp_path, Said()).parts() is None
+
+
+def test_one_worker_is_asked_for_all_and_the_next_where_it_cannot(tmp_path: Path) -> None:
+    workers = (container("extproc-0", "exited"), container("extproc-1"), container("extproc-2"))
+    engine = Said(*workers, answers={"id-extproc-2": ANSWER + "no answer of ours\n"})
+    (found,) = runner(tmp_path, engine).workers((0, 1, 2))
+    assert found.roles[Role.GUARD].placements[0].place is Place.LOCAL
+    sockets = tuple(f"/run/archgw/sockets/extproc-{index}.sock" for index in range(3))
+    assert engine.asked == [(f"id-extproc-{index}", "python", "-m", "extproc.ask", *sockets) for index in (1, 2)]
+
+
+def test_the_access_log_is_what_envoy_writes_to_stdout(tmp_path: Path) -> None:
+    engine = Said(container("envoy"), container("extproc-0"), container("extproc-1"))
+    found = runner(tmp_path, engine)
+    assert found.logs() == ("access", "envoy", "extproc-0", "extproc-1")
+    assert found.logs("extproc") == ("extproc-0", "extproc-1")
+    assert found.logs("access") == ("access",)
+    assert (
+        found.last_lines("access", 3) == found.last_lines("envoy", 3) == found.last_lines("extproc-0", 3) == ["a line"]
+    )
+    assert engine.asked == [
+        ("id-envoy", 3, True, False),
+        ("id-envoy", 3, False, True),
+        ("id-extproc-0", 3, True, True),
+    ]
+    assert found.place("access") == "container p-envoy-1"
+
+
+def test_what_has_no_container_has_no_lines(tmp_path: Path) -> None:
+    found = runner(tmp_path, Said())
+    assert found.logs() == ()
+    assert found.last_lines("triton", 3) == []
+
+
+def test_a_run_directory_is_a_project_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/var/s")
+    assert project_name(RunLayout(Path("/var/s/archgw/run"))) == "archgw"
+    assert project_name(RunLayout(tmp_path / "a")) != project_name(RunLayout(tmp_path / "b"))
+    assert project_name(RunLayout(tmp_path / "a")) == project_name(RunLayout(tmp_path / "a"))
