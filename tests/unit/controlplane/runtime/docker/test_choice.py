@@ -45,7 +45,7 @@ def choose(
     registry: set[str] | None = None,
 ) -> tuple[Runtime, str]:
     monkeypatch.setattr(choice, "why_not", lambda: why_not)
-    monkeypatch.setattr(choice.Engine, "find", lambda: Having(here or set(), registry or set()))
+    monkeypatch.setattr(Engine, "find", lambda: Having(here or set(), registry or set()))
     monkeypatch.setattr(images, "missing", lambda *_: missing)
     return choice.choose(WANTED, RunLayout(tmp_path))
 
