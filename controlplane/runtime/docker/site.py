@@ -9,7 +9,6 @@ from typing import Final
 from controlplane.compile.plans import Address, Gateway, Loopback, Mode, Site, TritonPorts
 from controlplane.runtime.commands import SAMPLE_API, TRITON
 from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.place import run_layout
 from controlplane.runtime.wanted import SAMPLE_API_PORT
 
 # Where the run directory's files are mounted, in every container that reads some of them.
@@ -50,7 +49,5 @@ def elsewhere_note(gateway: Gateway) -> str:
 
 
 def project_name(layout: RunLayout) -> str:
-    """The Compose project of a run directory: one each, and a plain name for the default one."""
-    if layout.root == run_layout(None).root:
-        return "archgw"
+    """The Compose project of a run directory: one each, also of two users whose default ones are theirs."""
     return f"archgw-{hashlib.sha256(bytes(layout.root)).hexdigest()[:8]}"

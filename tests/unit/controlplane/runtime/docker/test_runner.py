@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
-
 from controlplane.errors import RuntimeFault
 from controlplane.runtime.docker.engine import Container, Engine
 from controlplane.runtime.docker.runner import DockerRunner
@@ -125,8 +123,6 @@ def test_what_has_no_container_has_no_lines(tmp_path: Path) -> None:
     assert found.last_lines("triton", 3) == []
 
 
-def test_a_run_directory_is_a_project_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", "/var/s")
-    assert project_name(RunLayout(Path("/var/s/archgw/run"))) == "archgw"
+def test_a_run_directory_is_a_project_of_its_own(tmp_path: Path) -> None:
     assert project_name(RunLayout(tmp_path / "a")) != project_name(RunLayout(tmp_path / "b"))
     assert project_name(RunLayout(tmp_path / "a")) == project_name(RunLayout(tmp_path / "a"))
