@@ -182,7 +182,7 @@ def _values(gateway: Gateway, inside: Inside, rendered: Rendered) -> dict[str, o
         "models_folder": MODELS_FOLDER,
         "secrets": [_secret(name) for name in rendered.files if name.startswith("secrets/")],
         "sockets_options": f"uid={uid},gid={gid},mode=0700",
-        "digests": _digests(rendered, inside.salt, _folders(plan)),
+        "digests": _digests(rendered, inside.salt, folders_of(plan)),
     }
 
 
@@ -211,7 +211,7 @@ def _secret(name: str) -> _Secret:
 
 
 def _triton(plan: ModelPlan, gpus: tuple[str, ...]) -> _Triton:
-    folders = _folders(plan)
+    folders = folders_of(plan)
     on_gpu = variant(plan) is not Variant.CPU
     # Of the models that a package brings, the largest takes some 300 MB a process; of others, the size of the files
     # says what may be read into memory, and copied once.
@@ -239,7 +239,7 @@ def _prepared(plan: ModelPlan) -> tuple[str, ...]:
     return tuple(name for name in _artefacts(plan) if catalog().artefacts[name].package is not None)
 
 
-def _folders(plan: ModelPlan) -> tuple[Path, ...]:
+def folders_of(plan: ModelPlan) -> tuple[Path, ...]:
     """Of this machine: models of a hub, of a folder, and of the user's own."""
     known = catalog().artefacts
     pulled = (cache.folder(name, known[name]) for name in _artefacts(plan) if known[name].package is None)

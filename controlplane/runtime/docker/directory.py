@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 from controlplane.compile.plans import Gateway
+from controlplane.errors import RenderError
 from controlplane.render.atomic import write_file
 from controlplane.render.envoy import check_with_envoy, find_envoy
 from controlplane.render.files import Rendered
 from controlplane.render.trust import ca_file
 from controlplane.render.types import check_types
 from controlplane.runtime import gpu, place
-from controlplane.runtime.docker.compose import Inside, here, render_compose
+from controlplane.runtime.docker.compose import Inside, folders_of, here, render_compose
 from controlplane.runtime.docker.images import Images
 from controlplane.runtime.layout import RunLayout
 
@@ -40,6 +44,8 @@ def write(gateway: Gateway, layout: RunLayout, project: str, images: Images, *, 
         quick_start=quick_start,
         gpus=_gpus(os.environ.get(gpu.VISIBLE)),
     )
+    if owner == _NOBODYS:
+        _check_readable(folders_of(gateway.models))
     rendered = render_compose(gateway, inside)
     # Envoy itself where it is installed: it finds all that its types do, in a tenth of the time.
     if (envoy := find_envoy()) is not None:
@@ -53,6 +59,17 @@ def write(gateway: Gateway, layout: RunLayout, project: str, images: Images, *, 
     if os.getuid() == 0:
         place.give(layout, *owner)
     return rendered
+
+
+def _check_readable(folders: Iterable[Path]) -> None:
+    """Models of this machine are mounted as they lie: what root alone may read, Triton's container could not."""
+    for folder in folders:
+        for path in (folder, *folder.rglob("*")):
+            wanted = stat.S_IROTH | (stat.S_IXOTH if path.is_dir() else 0)
+            if path.stat().st_mode & wanted != wanted:
+                raise RenderError(
+                    f"{path} cannot be read by the containers, which run as user {_NOBODYS[0]}: chmod -R a+rX {folder}"
+                )
 
 
 def _gpus(visible: str | None) -> tuple[str, ...]:
