@@ -29,8 +29,12 @@ class Project:
         return str(self.containers()[service]["Id"])
 
     def started(self) -> dict[str, tuple[str, str]]:
-        """Which container stands for each service, and since when it runs: the same where nobody touched it."""
-        return {name: (each["Id"], each["State"]["StartedAt"]) for name, each in self.containers().items()}
+        """Which container runs for each service, and since when: the same where nobody touched it."""
+        return {
+            name: (each["Id"], each["State"]["StartedAt"])
+            for name, each in self.containers().items()
+            if each["State"]["Running"]
+        }
 
     def volumes(self) -> list[str]:
         return self._found("volume", "ls", "--quiet")

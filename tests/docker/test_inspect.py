@@ -135,14 +135,16 @@ def test_no_key_is_in_an_image_nor_in_how_it_was_made(containers: dict[str, dict
     for image in images:
         history = docker("history", "--no-trunc", "--format", "{{json .}}", image)
         assert [key for key in KEYS.values() if key in history] == []
-    assert _found_in_layers(images, [key.encode() for key in KEYS.values()]) == []
+    # Whose layers hold what lay in this checkout; the others are made of packages alone.
+    (ours,) = {each["Config"]["Image"] for service, each in containers.items() if service.startswith("extproc-")}
+    assert _found_in_layers(ours, [key.encode() for key in KEYS.values()]) == []
 
 
-def _found_in_layers(images: list[str], needles: list[bytes]) -> list[bytes]:
-    """Layers travel uncompressed; each is read once, however many images share it."""
+def _found_in_layers(image: str, needles: list[bytes]) -> list[bytes]:
+    """Layers travel uncompressed."""
     longest = max(map(len, needles))
     found: set[bytes] = set()
-    with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as saving:  # noqa: S607
+    with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saving:  # noqa: S607
         assert saving.stdout is not None
         before = b""
         while piece := saving.stdout.read(_CHUNK):
