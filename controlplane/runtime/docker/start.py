@@ -109,8 +109,10 @@ def _gpu(mode: Mode, info: EngineInfo) -> str | None:
     """The GPU that the engine can lend, by its name where this machine knows it. RuntimeFault where one is missed."""
     if mode is Mode.LOCAL_CPU:
         return None
-    if "nvidia" in info.runtimes:
-        return ", ".join(gpu.find(os.environ).names) or "NVIDIA GPU"
+    names = gpu.find(os.environ).names
+    # An engine may lend one without that runtime too, by a hook or by CDI: where --local asks for it, it is tried.
+    if "nvidia" in info.runtimes or (mode is Mode.LOCAL_GPU and names):
+        return ", ".join(names) or "NVIDIA GPU"
     if mode is Mode.LOCAL_GPU:
         raise RuntimeFault(
             f"--local runs the models on a GPU: {_NO_NVIDIA}\nTo run them on the CPU: archgw up --local -cpu"
