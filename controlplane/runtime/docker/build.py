@@ -42,7 +42,7 @@ def build(engine: Engine, recipe: Recipe, say: Callable[[str], None], *, network
     sources = digest(recipe)
     with assembled(recipe.sources) as context:
         arguments = build_arguments(recipe, sources, context, network, engine.environment)
-        engine.stream(*arguments, on_line=tell, doing=f"building the image {recipe.reference}")
+        engine.stream(*arguments, on_line=tell, doing=f"building the image {recipe.reference} on {recipe.base}")
     if (engine.image_labels(recipe.reference) or {}).get(SOURCES_LABEL) != sources:
         raise RuntimeFault(
             f"{recipe.reference} was built, but the engine does not have it: another builder keeps it; "
