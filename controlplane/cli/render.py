@@ -117,6 +117,8 @@ def _inside(gateway: Gateway, layout: RunLayout) -> Rendered:
     if (envoy := find_envoy()) is not None:
         check_with_envoy(envoy, rendered.files, here(gateway, trusted))
     place.make(layout)
+    if layout == INSIDE:  # what an earlier configuration left, a key above all; another folder's files are not ours
+        place.prune(layout, {*rendered.files, *rendered.links})
     rendered.write(layout.root)
     return rendered
 

@@ -1,0 +1,138 @@
+"""examples/compose: what is written by hand there is what `archgw up` would write."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from controlplane.compile.plans import Mode
+from controlplane.runtime.commands import envoy_arguments, triton_arguments, worker_arguments
+from controlplane.runtime.docker.images import Variant, wanted
+from controlplane.runtime.docker.site import INSIDE
+from tests.unit.controlplane.runtime.docker.gateways import gateway, has_compose, rendered, services
+
+EXAMPLE: Final = Path(__file__).resolve().parents[3] / "examples" / "compose"
+CONFIG: Final = (EXAMPLE / "arch_config.yaml").read_text()
+FILE: Final[dict[str, Any]] = yaml.safe_load((EXAMPLE / "compose.yaml").read_text())
+SERVICES: Final[dict[str, dict[str, Any]]] = FILE["services"]
+# Begin, do one thing, and end.
+ONCE: Final = {"render", "models"}
+needs_compose = pytest.mark.skipif(not has_compose(), reason="no `docker` with the Compose plugin is installed here")
+
+
+def as_compose_reads_it(folder: Path, **variables: str) -> dict[str, dict[str, Any]]:
+    """The services, as somebody gets them who has set these variables and no others."""
+    (folder / "keys").mkdir()
+    (folder / "keys" / ".env").touch()
+    for name in ("compose.yaml", "arch_config.yaml"):
+        (folder / name).symlink_to(EXAMPLE / name)
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("ARCHGW_", "COMPOSE_"))}
+    done = subprocess.run(
+        ["docker", "compose", "--project-directory", ".", "config", "--format", "json"],  # noqa: S607
+        cwd=folder,
+        env={**env, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    found: dict[str, dict[str, Any]] = json.loads(done.stdout)["services"]
+    return found
+
+
+def test_the_images_are_of_this_version_and_of_one_folder() -> None:
+    prefix = "${ARCHGW_IMAGES:+${ARCHGW_IMAGES:-}/}"
+    plain = [image.replace(prefix, "") for image in FILE["x-images"]]
+    assert plain == list(wanted(Variant.CPU, local=True, registry=None).needed)
+    assert {service["image"] for service in SERVICES.values()} == set(FILE["x-images"])
+
+
+@needs_compose
+@pytest.mark.parametrize("registry", [None, "ghcr.io/acme"])
+def test_one_variable_says_where_images_come_from(registry: str | None, tmp_path: Path) -> None:
+    found = as_compose_reads_it(tmp_path, **({} if registry is None else {"ARCHGW_IMAGES": registry}))
+    needed = wanted(Variant.CPU, local=True, registry=registry).needed
+    assert {service["image"] for service in found.values()} == set(needed)
+
+
+@needs_compose
+def test_only_envoy_is_published_and_by_default_to_this_machine_alone(tmp_path: Path) -> None:
+    found = as_compose_reads_it(tmp_path, ARCHGW_INGRESS="192.0.2.1:80")
+    ports = {name: service["ports"] for name, service in found.items() if "ports" in service}
+    assert ports.keys() == {"envoy"}
+    published = {(each["host_ip"], each["published"], each["target"]) for each in ports["envoy"]}
+    assert published == {("192.0.2.1", "80", 10000), ("127.0.0.1", "12000", 12000)}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_each_may_do_no_more_than_it_must(name: str) -> None:
+    service = SERVICES[name]
+    assert service["user"] == "10001:10001"
+    assert service["read_only"] is True
+    assert service["tmpfs"] == ["/tmp"]  # noqa: S108
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert {"max-size", "max-file"} <= service["logging"]["options"].keys()
+    assert service["mem_limit"]
+    assert service["pids_limit"] > 0
+    assert not {"privileged", "cap_add", "pid", "ipc", "devices", "env_file"} & service.keys()
+    assert service.get("network_mode") == ("none" if name in ONCE else None)
+    assert service["restart"] == ("no" if name in ONCE else "unless-stopped")
+    assert ("healthcheck" in service) is (name not in ONCE)
+
+
+def test_keys_are_read_by_one_and_held_by_another() -> None:
+    assert {name for name, service in SERVICES.items() if "secrets" in service} == {"render"}
+    holders = {
+        name: mount.get("read_only", False)
+        for name, service in SERVICES.items()
+        for mount in service.get("volumes", ())
+        if mount["source"] == "secrets"
+    }
+    assert holders == {"render": False, "envoy": True}
+
+
+def test_only_what_writes_may_write() -> None:
+    writers = {
+        (name, mount["source"])
+        for name, service in SERVICES.items()
+        for mount in service.get("volumes", ())
+        if not mount.get("read_only")
+    }
+    sockets = {(name, "sockets") for name in ("envoy", "extproc-0", "extproc-1")}
+    assert writers == sockets | {("render", "rendered"), ("render", "secrets"), ("models", "models")}
+
+
+def test_they_are_told_what_archgw_would_tell_them(tmp_path: Path) -> None:
+    compiled = gateway(CONFIG, tmp_path, Mode.LOCAL_CPU)
+    assert tuple(SERVICES["envoy"]["command"]) == envoy_arguments(compiled.envoy, INSIDE)
+    workers = [name for name in SERVICES if name.startswith("extproc-")]
+    for index, name in enumerate(workers):
+        assert tuple(SERVICES[name]["command"]) == ("python", *worker_arguments(INSIDE, index))
+    assert SERVICES["render"]["command"][-2:] == ["--workers", str(len(workers))]
+    # All that is rendered is loaded, whatever the configuration says then. Where it listens is the server's default.
+    told, ours = set(triton_arguments(compiled.models, INSIDE, "0.0.0.0")), set(SERVICES["triton"]["command"])  # noqa: S104
+    assert ours - told == {"tritonserver", "--load-model=*"}
+    assert {each.partition("=")[0] for each in told - ours} == {
+        *("--load-model", "--http-address", "--http-port", "--grpc-address", "--grpc-port"),
+        *("--metrics-address", "--metrics-port"),
+    }
+
+
+def test_they_wait_for_each_other_and_are_looked_after_as_archgw_would_have_it(tmp_path: Path) -> None:
+    theirs = services(rendered(CONFIG, tmp_path, Mode.LOCAL_CPU, quick_start=True))
+    assert SERVICES.keys() == theirs.keys() | {"render"}
+    for name, service in theirs.items():
+        for key in ("healthcheck", "shm_size", "pids_limit", "stop_grace_period", "entrypoint", "extra_hosts"):
+            assert SERVICES[name].get(key) == service.get(key), (name, key)
+        waits = {each: how for each, how in SERVICES[name].get("depends_on", {}).items() if each != "render"}
+        assert waits == service.get("depends_on", {})
+    done = {"condition": "service_completed_successfully"}
+    after = {name for name, service in SERVICES.items() if service.get("depends_on", {}).get("render") == done}
+    assert after == {"triton", "extproc-0", "extproc-1"}
