@@ -15,10 +15,14 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import httpx2
+import msgspec
 import openai
 import yaml
 
+from controlplane.runtime.place import run_layout
 from controlplane.runtime.runner import Runtime
+from controlplane.runtime.runners import runner_of
+from controlplane.runtime.status import status
 
 ARCHGW: Final = str(Path(sys.executable).parent / "archgw")
 CLIENT_KEY: Final = "sk-client-must-stay-inside"
@@ -28,7 +32,7 @@ T = TypeVar("T")
 _UP_S: Final = 180
 _RECOVERY_S: Final = 60
 # Of the access log: the lines of a test, those under load included.
-_LATEST: Final = "5000"
+_LATEST: Final = 5000
 
 
 def free_ports(count: int) -> list[int]:
@@ -63,8 +67,9 @@ def archgw(
 class Stack:
     """A running gateway. `mode`: what the command line says of where its models run.
 
-    Nothing here asks `runtime`, but for what the engine hides from this machine: everything else is seen through
-    `archgw`, and through the process ids that it tells.
+    Nothing here asks `runtime`, but for what the engine hides from this machine: everything else is seen through what
+    `archgw` says, and through the process ids that it tells. What is asked often is asked without starting a command,
+    which takes a second.
     """
 
     config: dict[str, Any]
@@ -113,8 +118,9 @@ class Stack:
         return archgw(*arguments, "--run-dir", str(self.run_dir))
 
     def status(self) -> dict[str, Any]:
-        status: dict[str, Any] = json.loads(self.command("status", "--json").stdout)
-        return status
+        """As `archgw status --json` says it."""
+        said: dict[str, Any] = msgspec.to_builtins(status(run_layout(self.run_dir)))
+        return said
 
     def pids(self, part: str) -> list[int]:
         """Process ids of a part whose name begins so."""
@@ -131,8 +137,8 @@ class Stack:
         """
 
         def found() -> list[dict[str, Any]]:
-            log = self.command("logs", "access", "--lines", _LATEST).stdout
-            lines = [json.loads(line) for line in log.splitlines() if request_id in line]
+            log = runner_of(run_layout(self.run_dir)).last_lines("access", _LATEST)
+            lines = [json.loads(line) for line in log if request_id in line]
             return [line for line in lines if line["request_id"] == request_id and line["listener"] != "internal"]
 
         return wait_for(found)[0]

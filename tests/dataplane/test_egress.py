@@ -314,3 +314,14 @@ def test_the_access_log_tells_provider_decision_and_times_and_no_prompt(stack: S
     assert (line["listener"], line["decision"], line["cluster"]) == ("egress", "forward", "provider_main")
     assert float(line["filter_ms"]) >= 0
     assert "private" not in json.dumps(line)
+
+
+def test_the_commands_tell_what_runs_and_what_was_asked(stack: Stack, provider: LlmProvider) -> None:
+    asked = stack.post("egress", {"messages": HELLO}).headers["x-request-id"]
+    stack.access(asked)
+    assert asked in stack.command("logs", "access", "--lines", "20").stdout
+    told = stack.command("status", "--json")
+    assert told.returncode == 0
+    parts = {part["name"]: part["state"] for part in json.loads(told.stdout)["parts"]}
+    assert parts.keys() >= {"envoy", "extproc-0", "triton"}
+    assert set(parts.values()) == {"running"}

@@ -86,7 +86,7 @@ def test_a_prompt_that_means_no_target_passes_to_the_llm_untouched(
     assert "metadata" not in answer.to_dict()
     assert api.received.all() == []
     (asked,) = provider.received.all()
-    assert asked.json()["messages"][0] == {"role": "system", "content": "You are a helpful assistant."}
+    assert asked.json()["messages"][0] == {"role": "system", "content": stack.config["system_prompt"]}
 
 
 @pytest.mark.parametrize("stream", [False, True])

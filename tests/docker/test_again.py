@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import httpx2
 import pytest
@@ -37,28 +36,23 @@ def test_where_nothing_changed_nothing_is_touched(stack: Stack, project: Project
 def test_a_prompt_of_the_file_recreates_the_filter_and_neither_envoy_nor_triton(
     stack: Stack, project: Project, provider: LlmProvider
 ) -> None:
-    other = replace(stack, config={**stack.config, "system_prompt": "You are a pirate."})
     before = project.started()
-    try:
-        other.up()
-        assert changed(project, before) == {service for service in before if service.startswith("extproc-")}
-        other.post("ingress", {"messages": user("Write a haiku about harbours")})
-        (asked,) = provider.received.all()
-        assert asked.json()["messages"][0]["content"] == "You are a pirate."
-    finally:
-        stack.up()
+    stack.config["system_prompt"] = "You are a helpful pirate."
+    stack.up()
+    assert changed(project, before) == {service for service in before if service.startswith("extproc-")}
+    stack.post("ingress", {"messages": user("Write a haiku about harbours")})
+    (asked,) = provider.received.all()
+    assert asked.json()["messages"][0]["content"] == "You are a helpful pirate."
 
 
 def test_a_new_key_recreates_envoy_alone(small: Stack, provider: LlmProvider) -> None:
-    project, other = Project(small.run_dir), replace(small, env={"SMALL_KEY": "sk-rotated-0b7f"})
+    project = Project(small.run_dir)
     before = project.started()
-    try:
-        other.up()
-        assert changed(project, before) == {"envoy"}
-        assert answers(other)
-        assert provider.received.all()[0].header("authorization") == "Bearer sk-rotated-0b7f"
-    finally:
-        small.up()
+    small.env = {"SMALL_KEY": "sk-rotated-0b7f"}
+    small.up()
+    assert changed(project, before) == {"envoy"}
+    assert answers(small)
+    assert provider.received.all()[0].header("authorization") == "Bearer sk-rotated-0b7f"
 
 
 def remove_envoy(project: Project) -> set[str]:
@@ -86,16 +80,14 @@ def test_what_was_removed_or_stopped_by_hand_is_there_again(
     assert answers(small)
 
 
+# The last one: nothing of this module is asked of the small gateway afterwards.
 def test_one_that_stops_leaves_the_other_alone_and_nothing_of_itself(
-    stack: Stack, project: Project, small: Stack, provider: LlmProvider
+    stack: Stack, project: Project, small: Stack
 ) -> None:
     ours, others = Project(small.run_dir), project.started()
-    try:
-        assert small.command("down").returncode == 0
-        assert (ours.containers(), ours.networks(), ours.volumes()) == ({}, [], [])
-        assert not list(small.run_dir.rglob("*secret*"))
-        assert changed(project, others) == set()
-        assert httpx2.get(f"{stack.url('ingress')}/healthz").status_code == 200
-    finally:
-        small.up()
-    assert answers(small)
+    assert ours.started()
+    assert small.command("down").returncode == 0
+    assert (ours.containers(), ours.networks(), ours.volumes()) == ({}, [], [])
+    assert not (small.run_dir / "secrets").exists()
+    assert changed(project, others) == set()
+    assert httpx2.get(f"{stack.url('ingress')}/healthz").status_code == 200
