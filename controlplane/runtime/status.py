@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,7 +10,7 @@ from controlplane.runtime import probes, roles, workers
 from controlplane.runtime.commands import ENVOY, TRITON
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.roles import RoleState
-from controlplane.runtime.runner import Runtime
+from controlplane.runtime.runner import PartState, Runtime
 from controlplane.runtime.runners import runner_of
 from controlplane.runtime.state import Door, State, load
 
@@ -56,6 +57,7 @@ def status(layout: RunLayout) -> Status:
     state, parts = load(layout), runner.parts()
     if state is None or parts is None:
         return Status(run_dir=str(layout.root), running=False, ready=False)
+    shown = _all_of(state, parts)
     listeners = tuple(_door(door) for door in state.doors)
     models = roles.merge(state.places, runner.workers(workers.indices(state.parts)))
     return Status(
@@ -63,7 +65,7 @@ def status(layout: RunLayout) -> Status:
         running=True,
         ready=all(
             (
-                *(part.running for part in parts),
+                *(part.running for part in shown),
                 *(door.ready for door in listeners),
                 *(role.ready for role in models),
             )
@@ -80,11 +82,18 @@ def status(layout: RunLayout) -> Status:
                 since=_time(part.since) if part.pid else None,
                 ports=_ports(part.name, state),
             )
-            for part in parts
+            for part in shown
         ),
         listeners=listeners,
         roles=models,
     )
+
+
+def _all_of(state: State, parts: Sequence[PartState]) -> list[PartState]:
+    """`parts`, and those that should be there and are not: a container that somebody removed."""
+    names = {part.name for part in parts}
+    missing = (PartState(name, "MISSING", None, 0, "") for name in state.parts if name not in names)
+    return sorted((*parts, *missing), key=lambda part: part.name)
 
 
 def _door(door: Door) -> DoorStatus:

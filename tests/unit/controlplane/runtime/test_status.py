@@ -1,0 +1,58 @@
+"""What `archgw status` says of a gateway of which something is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from controlplane.runtime import status
+from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.runner import PartState, Runtime
+from controlplane.runtime.state import State, save
+from extproc.status import WorkerStatus
+
+STATE = State(
+    mode="local-cpu",
+    config="arch_config.yaml",
+    since="2026-01-01T00:00:00+00:00",
+    doors=(),
+    triton_ports={},
+    places=(),
+    parts=("triton", "extproc-0", "extproc-1", "envoy"),
+)
+
+
+class Here:
+    runtime = Runtime.DOCKER
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def parts(self) -> tuple[PartState, ...]:
+        return tuple(PartState(name, "RUNNING", 7, 11, "") for name in self.names)
+
+    def workers(self, _: Sequence[int]) -> tuple[WorkerStatus, ...]:
+        return ()
+
+
+def states(layout: RunLayout, monkeypatch: pytest.MonkeyPatch, *names: str) -> tuple[bool, dict[str, str]]:
+    save(layout, STATE)
+    monkeypatch.setattr(status, "runner_of", lambda _: Here(*names))
+    found = status.status(layout)
+    return found.ready, {part.name: part.state for part in found.parts}
+
+
+def test_a_part_that_somebody_removed_is_missing_and_the_gateway_not_ready(
+    layout: RunLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert states(layout, monkeypatch, "envoy", "extproc-0", "triton") == (
+        False,
+        {"envoy": "running", "extproc-0": "running", "extproc-1": "missing", "triton": "running"},
+    )
+
+
+def test_with_every_part_it_is_ready(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready, parts = states(layout, monkeypatch, *STATE.parts)
+    assert ready
+    assert set(parts.values()) == {"running"}
