@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -19,9 +20,7 @@ def down(
 ) -> None:
     """Stop the gateway of a run directory and remove its keys. Nothing to stop is no error."""
     layout = place.run_layout(run_dir)
-    if not layout.root.is_dir():
-        typer.echo(f"nothing runs in {layout.root}")
-        return
-    with place.locked(layout):
+    # Containers run on without it.
+    with place.locked(layout) if layout.root.is_dir() else nullcontext():
         stopped = stop(layout, volumes=volumes)
     typer.echo(f"stopped the gateway in {layout.root}" if stopped else f"nothing runs in {layout.root}")

@@ -43,9 +43,8 @@ class DockerRunner:
         return Engine.find()
 
     def compose(self, *arguments: str) -> tuple[str, ...]:
-        """`docker` arguments of a Compose command for this gateway. Its labels do where its file is gone."""
-        file = ("--file", str(self._layout.compose)) if self._layout.compose.exists() else ()
-        return ("compose", "--project-name", self.project, *file, *arguments)
+        """`docker` arguments of a Compose command that reads compose.yaml."""
+        return ("compose", "--project-name", self.project, "--file", str(self._layout.compose), *arguments)
 
     def parts(self) -> tuple[PartState, ...] | None:
         found = tuple(_part(each) for each in self._containers() if each.service != MODELS)
@@ -92,13 +91,13 @@ class DockerRunner:
         left = (self._containers(), engine.networks(self.project), engine.volumes(self.project) if volumes else ())
         if any(left):
             more = ("--volumes",) if volumes else ()
-            engine.run(
-                *self.compose("down", "--remove-orphans", *more), timeout_s=_STOP_S, doing="stopping the gateway"
-            )
-        # Compose leaves those that its file does not use any more; and sockets are of no use to anybody.
+            # By their labels: whatever has become of compose.yaml, they can be stopped.
+            down = ("compose", "--project-name", self.project, "down", "--remove-orphans", *more)
+            engine.run(*down, timeout_s=_STOP_S, doing="stopping the gateway")
+        # Sockets are of no use to anybody. By force: one that somebody else removes meanwhile is no fault.
         for name in engine.volumes(self.project):
             if volumes or name == f"{self.project}_{_SOCKETS}":
-                engine.run("volume", "rm", name, doing=f"removing the volume {name}")
+                engine.run("volume", "rm", "--force", name, doing=f"removing the volume {name}")
         return any(left)
 
     def _containers(self) -> tuple[Container, ...]:

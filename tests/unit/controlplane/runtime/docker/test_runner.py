@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from controlplane.errors import RuntimeFault
 from controlplane.runtime.docker.engine import Container, Engine
 from controlplane.runtime.docker.runner import DockerRunner
@@ -126,3 +128,33 @@ def test_what_has_no_container_has_no_lines(tmp_path: Path) -> None:
 def test_a_run_directory_is_a_project_of_its_own(tmp_path: Path) -> None:
     assert project_name(RunLayout(tmp_path / "a")) != project_name(RunLayout(tmp_path / "b"))
     assert project_name(RunLayout(tmp_path / "a")) == project_name(RunLayout(tmp_path / "a"))
+
+
+class Stopping(Said):
+    """Containers, a network and two volumes that go with `compose down`, and what was run."""
+
+    def networks(self, project: str) -> tuple[str, ...]:
+        return ("net",)
+
+    def volumes(self, project: str) -> tuple[str, ...]:
+        return (f"{project}_models", f"{project}_sockets")
+
+    def run(self, *args: str, input: str | None = None, timeout_s: float = 120, doing: str = "") -> str:  # noqa: A002
+        self.asked.append(args)
+        return ""
+
+
+@pytest.mark.parametrize(("volumes", "gone"), [(False, ("sockets",)), (True, ("models", "sockets"))])
+def test_what_runs_is_stopped_by_its_labels_whatever_has_become_of_the_file(
+    tmp_path: Path, volumes: bool, gone: tuple[str, ...]
+) -> None:
+    (tmp_path / "compose.yaml").write_text("services: [")
+    engine = Stopping(container("envoy"))
+    found = runner(tmp_path, engine)
+    assert found.stop(volumes=volumes)
+    down, *removed = engine.asked
+    assert down[:4] == ("compose", "--project-name", found.project, "down")
+    assert "--file" not in down
+    assert ("--volumes" in down) is volumes
+    # Somebody else may remove them at the same time.
+    assert removed == [("volume", "rm", "--force", f"{found.project}_{name}") for name in gone]
