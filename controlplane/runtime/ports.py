@@ -13,10 +13,11 @@ from controlplane.errors import RuntimeFault
 _LISTEN: Final = "0A"
 
 
-def check_free(host: str, port: int, key: str) -> None:
+def check_free(host: str, port: int, key: str, *, by_engine: bool = False) -> None:
     """RuntimeFault, naming the configuration key and the process that listens, unless `host:port` can be bound.
 
     Envoy itself would not notice: it shares its ports among its threads, and so with another Envoy of the same user.
+    `by_engine`: who will listen is Docker's engine, which may take ports that this user may not.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -30,7 +31,8 @@ def check_free(host: str, port: int, key: str) -> None:
                 raise RuntimeFault(
                     f"port {port} ({key}) is taken{_by(port)}; change {key} or stop that process"
                 ) from error
-            raise RuntimeFault(f"cannot listen on {host}:{port} ({key}): {error.strerror}") from error
+            if not (by_engine and error.errno == errno.EACCES):
+                raise RuntimeFault(f"cannot listen on {host}:{port} ({key}): {error.strerror}") from error
 
 
 def free(count: int) -> tuple[int, ...]:

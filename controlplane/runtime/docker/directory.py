@@ -26,10 +26,18 @@ _NOBODYS: Final = (10_001, 10_001)
 _SALT_BYTES: Final = 32
 
 
-def write(gateway: Gateway, layout: RunLayout, project: str, images: Images, *, quick_start: bool = False) -> Rendered:
+def write(  # noqa: PLR0913 - what is known of the gateway, and of the engine
+    gateway: Gateway,
+    layout: RunLayout,
+    project: str,
+    images: Images,
+    *,
+    quick_start: bool = False,
+    rootless: bool = False,
+) -> Rendered:
     """Every file that the containers read, and compose.yaml; what was written before and is not among them goes.
 
-    They are checked with Envoy where it is installed.
+    They are checked with Envoy where it is installed. `rootless`: whether the engine runs as the operator, not as root.
     """
     layout.root.mkdir(parents=True, exist_ok=True)
     ours = layout.salt.exists()
@@ -37,7 +45,8 @@ def write(gateway: Gateway, layout: RunLayout, project: str, images: Images, *, 
     trusted = ca_file()
     inside = Inside(
         project=project,
-        user=owner,
+        # To a rootless engine, its own user is 0, and any other number is nobody who could read these files.
+        user=(0, 0) if rootless and os.getuid() != 0 else owner,
         images=images,
         salt=_salt(layout),
         trusted=trusted,

@@ -340,6 +340,12 @@ class Engine:
             text = _end_of(out if stdout else err, _MOST_BYTES)
         return [faults.plain(line[:LINE]) for line in text.removesuffix("\n").split("\n")] if text else []
 
+    def ports(self, container: str) -> frozenset[int]:
+        """The ports of the engine's machine on which a container answers."""
+        answer = self.run("port", container, timeout_s=_ANSWER_S, doing=f"asking for the ports of {container}")
+        # 10000/tcp -> 0.0.0.0:10000, and for IPv6 10000/tcp -> [::]:10000 or :::10000
+        return frozenset(int(line.rpartition(":")[2]) for line in answer.splitlines() if " -> " in line)
+
     def exec(self, container: str, *argv: str, timeout_s: float = _ANSWER_S) -> tuple[int, str]:
         """Run a program in a container: its exit status and standard output. RuntimeFault where it could not be run."""
         code, stdout, stderr = self._ask("exec", container, *argv, timeout_s=timeout_s)

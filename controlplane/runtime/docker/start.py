@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from controlplane.runtime.commands import ENVOY, SAMPLE_API, TRITON, worker_name
 from controlplane.runtime.docker import images
 from controlplane.runtime.docker.compose import variant
 from controlplane.runtime.docker.directory import write
-from controlplane.runtime.docker.engine import Container, EngineInfo
+from controlplane.runtime.docker.engine import Container, Engine, EngineInfo
 from controlplane.runtime.docker.runner import DockerRunner
 from controlplane.runtime.docker.site import container_site, elsewhere_note
 from controlplane.runtime.docker.update import update
@@ -37,6 +38,8 @@ from controlplane.runtime.stop import stop
 from controlplane.runtime.wanted import Running, Wanted, state_of
 
 _POLL_S: Final = 1.0
+# Each look is two processes of Docker's command line.
+_WATCH_S: Final = 3.0
 _NO_NVIDIA: Final = (
     "the Docker engine has no NVIDIA runtime; install the NVIDIA container toolkit and run "
     "`sudo nvidia-ctk runtime configure --runtime=docker`, then restart the engine"
@@ -59,13 +62,13 @@ def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str]
     layout.root.mkdir(parents=True, exist_ok=True)
     with place.locked(layout):
         _refuse_processes(layout)
-        before = [each for each in engine.containers(runner.project) if each.running]
-        _check_ports(gateway, before)
+        before = _running(engine, runner.project)
+        _check_ports(engine, gateway, before)
         needed = images.wanted(variant(gateway.models), local=bool(gateway.models.names), registry=wanted.images)
         images.ensure(engine, needed, say, network=wanted.build_network)
         _look_for_models(gateway)
         try:
-            write(gateway, layout, runner.project, needed, quick_start=wanted.quick_start)
+            write(gateway, layout, runner.project, needed, quick_start=wanted.quick_start, rootless=info.rootless)
             state = state_of(wanted, gateway, _parts(gateway, quick_start=wanted.quick_start))
             save(layout, state)
             if before:
@@ -130,11 +133,21 @@ def _refuse_processes(layout: RunLayout) -> None:
     processes.stop_all(layout.root, grace_s=5)
 
 
-def _check_ports(gateway: Gateway, before: list[Container]) -> None:
-    """Before anything is built. Where Envoy's container runs, its ports are its own; Compose says so of others."""
-    if not any(each.service == ENVOY for each in before):
-        for listener in gateway.envoy.listeners:
-            ports.check_free(listener.address.host, listener.address.port, _key(listener.name))
+def _running(engine: Engine, project: str) -> list[Container]:
+    """What of the project runs. Compose would not touch what somebody has paused, so that goes on first."""
+    found = engine.containers(project)
+    if paused := [each.id for each in found if each.state == "paused"]:
+        engine.run("unpause", *paused, doing="letting paused containers go on")
+        found = engine.containers(project)
+    return [each for each in found if each.running]
+
+
+def _check_ports(engine: Engine, gateway: Gateway, before: list[Container]) -> None:
+    """Before anything is built, or an Envoy that runs is given up for one that cannot. Its own ports are its own."""
+    own = {port for each in before if each.service == ENVOY for port in engine.ports(each.id)}
+    for listener in gateway.envoy.listeners:
+        if listener.address.port not in own:
+            ports.check_free(listener.address.host, listener.address.port, _key(listener.name), by_engine=True)
 
 
 def _key(listener: str) -> str:
@@ -163,7 +176,12 @@ def _parts(gateway: Gateway, *, quick_start: bool) -> tuple[str, ...]:
 
 
 def _wait(runner: DockerRunner) -> int:
-    """Until the containers are gone, which is only when they were told to be: 0."""
-    while runner.parts() is not None:
-        time.sleep(_POLL_S)
-    return 0
+    """Until the containers are gone, which is only when they were told to be: 0.
+
+    An engine that is busy, or started anew, does not answer for a while: no reason to stop what it runs.
+    """
+    while True:
+        with contextlib.suppress(RuntimeFault):
+            if runner.parts() is None:
+                return 0
+        time.sleep(_WATCH_S)

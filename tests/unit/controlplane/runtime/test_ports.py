@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 
@@ -36,3 +37,13 @@ def test_free_ports_differ_and_can_be_taken() -> None:
 
 def test_nobody_listens_on_a_free_port() -> None:
     assert ports.listener(ports.free(1)[0]) is None
+
+
+def test_a_port_that_the_engine_may_take_is_free_though_this_user_may_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    ports.check_free("127.0.0.1", 443, "listeners.ingress.port", by_engine=True)
+    with pytest.raises(RuntimeFault, match=r"cannot listen on 127\.0\.0\.1:443.*Permission denied"):
+        ports.check_free("127.0.0.1", 443, "listeners.ingress.port")

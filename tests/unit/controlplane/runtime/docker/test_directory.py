@@ -57,3 +57,12 @@ def test_models_that_root_alone_may_read_are_named_before_anything_starts(
         directory.write(gateway(LOCAL, tmp_path, Mode.LOCAL_CPU), RunLayout(tmp_path / "run"), "p", IMAGES)
     (model / "1" / "model.py").chmod(0o644)
     directory.write(gateway(LOCAL, tmp_path, Mode.LOCAL_CPU), RunLayout(tmp_path / "run"), "p", IMAGES)
+
+
+def test_to_a_rootless_engine_its_operator_is_user_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setattr(os, "getgid", lambda: 1000)
+    for rootless, user in ((True, "0:0"), (False, "1000:1000")):
+        layout = RunLayout(tmp_path / user)
+        directory.write(gateway(LOCAL, tmp_path, Mode.LOCAL_CPU), layout, "p", IMAGES, rootless=rootless)
+        assert f'user: "{user}"' in layout.compose.read_text()

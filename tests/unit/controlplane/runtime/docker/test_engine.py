@@ -332,3 +332,9 @@ esac"""
 def test_docker_is_found_where_the_callers_path_says(script: Script) -> None:
     environ = script("echo mine")
     assert Engine.find(environ).program == str(Path(environ["PATH"].split(os.pathsep)[0]) / "docker")
+
+
+def test_the_ports_on_which_a_container_answers(script: Script) -> None:
+    lines = ("10000/tcp -> 0.0.0.0:21400", "10000/tcp -> [::]:21400", "12000/tcp -> :::21401")
+    engine = Engine.find(script(f"""[ "$*" = "port id" ] && printf '%s\\n' '{"' '".join(lines)}'"""))
+    assert engine.ports("id") == {21400, 21401}

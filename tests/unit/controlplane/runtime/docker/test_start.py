@@ -1,6 +1,11 @@
-"""Which GPU containers get, by what the engine and this machine say."""
+"""What a start of containers looks at first, and what it waits for. The engine here is what the test says it is."""
 
 from __future__ import annotations
+
+import contextlib
+import socket
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +13,12 @@ from controlplane.compile.plans import Mode
 from controlplane.errors import RuntimeFault
 from controlplane.runtime import gpu
 from controlplane.runtime.docker import start
-from controlplane.runtime.docker.engine import EngineInfo
+from controlplane.runtime.docker.engine import Container, Engine, EngineInfo
+from controlplane.runtime.docker.runner import DockerRunner
+from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.runner import PartState
+from tests.unit.controlplane.runtime.docker.gateways import LOCAL, gateway
+from tests.unit.controlplane.runtime.docker.test_runner import container
 
 H200 = "NVIDIA H200"
 
@@ -43,3 +53,73 @@ def test_local_without_any_says_what_to_install_and_what_needs_none(monkeypatch:
     monkeypatch.setattr(gpu, "find", lambda _: gpu.Found())
     with pytest.raises(RuntimeFault, match=r"nvidia-ctk runtime configure(?s:.*)archgw up --local -cpu"):
         start._gpu(Mode.LOCAL_GPU, info("runc"))
+
+
+class Answers(Engine):
+    """Containers of a test, of which Envoy answers on `published`; what was run goes to `done`."""
+
+    def __init__(self, *containers: Container, published: frozenset[int] = frozenset()) -> None:
+        super().__init__("docker", {})
+        object.__setattr__(self, "here", list(containers))
+        object.__setattr__(self, "published", published)
+        object.__setattr__(self, "done", [])
+
+    here: list[Container]
+    published: frozenset[int]
+    done: list[tuple[str, ...]]
+
+    def containers(self, project: str) -> tuple[Container, ...]:
+        return tuple(self.here)
+
+    def ports(self, container: str) -> frozenset[int]:
+        assert container == "id-envoy"
+        return self.published
+
+    def run(self, *args: str, input: str | None = None, timeout_s: float = 120, doing: str = "") -> str:  # noqa: A002
+        self.done.append(args)
+        self.here[:] = [replace(each, state="running") for each in self.here]
+        return ""
+
+
+def test_what_somebody_paused_goes_on_and_counts_as_running() -> None:
+    engine = Answers(container("envoy", "paused"), container("extproc-0"))
+    assert [each.service for each in start._running(engine, "p")] == ["envoy", "extproc-0"]
+    assert engine.done == [("unpause", "id-envoy")]
+
+
+def test_what_has_ended_does_not_run_and_is_left_to_compose() -> None:
+    engine = Answers(container("envoy", "exited"), container("extproc-0"))
+    assert [each.service for each in start._running(engine, "p")] == ["extproc-0"]
+    assert engine.done == []
+
+
+def test_a_new_port_that_is_taken_is_told_before_the_running_envoy_is_given_up(tmp_path: Path) -> None:
+    wanted = gateway(LOCAL, tmp_path, Mode.LOCAL_CPU)
+    with contextlib.ExitStack() as stack:
+        for listener in wanted.envoy.listeners:
+            stack.enter_context(socket.create_server(("127.0.0.1", listener.address.port)))
+        taken = frozenset(listener.address.port for listener in wanted.envoy.listeners)
+        envoy = container("envoy")
+        start._check_ports(Answers(published=taken), wanted, [envoy])
+        with pytest.raises(RuntimeFault, match=r"listeners\.\w+\.port.* is taken"):
+            start._check_ports(Answers(published=frozenset({1})), wanted, [envoy])
+        with pytest.raises(RuntimeFault, match=r"listeners\.\w+\.port.* is taken"):
+            start._check_ports(Answers(published=taken), wanted, [])
+
+
+def test_in_the_foreground_an_engine_that_is_silent_for_a_while_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[PartState, ...] | None] = [(PartState("envoy", "RUNNING", 1, 1, ""),), None]
+    asked: list[int] = []
+
+    def parts(_: DockerRunner) -> tuple[PartState, ...] | None:
+        asked.append(1)
+        if len(asked) == 2:
+            raise RuntimeFault("Docker did not answer within 10 s")
+        return said.pop(0)
+
+    monkeypatch.setattr(start, "_WATCH_S", 0)
+    monkeypatch.setattr(DockerRunner, "parts", parts)
+    assert start._wait(DockerRunner(RunLayout(tmp_path))) == 0
+    assert len(asked) == 3
