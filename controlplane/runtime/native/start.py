@@ -43,10 +43,7 @@ def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str]
     install = triton.find_triton() if gateway.models.names else None
     layout.root.mkdir(parents=True, exist_ok=True)
     with place.locked(layout):
-        if runner_of(layout).parts() is not None:
-            raise RuntimeFault(
-                f"a gateway runs already in {layout.root}; see `archgw status`, stop it with `archgw down`"
-            )
+        _refuse_running(layout)
         if orphans := processes.stop_all(layout.root, grace_s=5):
             say(f"stopped {len(orphans)} processes that an earlier run left behind")
         place.clear(layout)
@@ -67,6 +64,21 @@ def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str]
                 stop(layout)
             raise
     return Running(state, roles, supervisor.wait)
+
+
+def _refuse_running(layout: RunLayout) -> None:
+    try:
+        parts = runner_of(layout).parts()
+    except RuntimeFault as fault:
+        # Which would say that none is needed: and here one is, to know.
+        reason = str(fault).partition("\n")[0]
+        raise RuntimeFault(
+            f"whether the containers that were started in {layout.root} still run cannot be told: {reason}\n"
+            f"Choose another --run-dir; or start that engine and say `archgw down`; or, where it is no more, remove "
+            f"{layout.compose}"
+        ) from fault
+    if parts is not None:
+        raise RuntimeFault(f"a gateway runs already in {layout.root}; see `archgw status`, stop it with `archgw down`")
 
 
 def _check_ports(gateway: Gateway, *, quick_start: bool) -> None:

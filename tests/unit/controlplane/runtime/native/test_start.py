@@ -1,0 +1,37 @@
+"""Processes are not started over containers, nor where nobody can tell whether there are some."""
+
+from __future__ import annotations
+
+import pytest
+
+from controlplane.errors import RuntimeFault
+from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.native import start
+from controlplane.runtime.runner import PartState
+
+
+class Told:
+    def __init__(self, answer: tuple[PartState, ...] | RuntimeFault | None) -> None:
+        self.answer = answer
+
+    def parts(self) -> tuple[PartState, ...] | None:
+        if isinstance(self.answer, RuntimeFault):
+            raise self.answer
+        return self.answer
+
+
+def test_an_engine_that_is_gone_is_no_dead_end(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    fault = RuntimeFault("no Docker engine answers\nor run without containers: --runtime native")
+    monkeypatch.setattr(start, "runner_of", lambda _: Told(fault))
+    with pytest.raises(RuntimeFault, match=r"no Docker engine answers(?s:.*)--run-dir(?s:.*)compose\.yaml") as raised:
+        start._refuse_running(layout)
+    # Which is what was asked for.
+    assert "--runtime native" not in str(raised.value)
+
+
+def test_what_runs_already_is_refused(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "runner_of", lambda _: Told((PartState("envoy", "EXITED", None, 1, ""),)))
+    with pytest.raises(RuntimeFault, match="runs already"):
+        start._refuse_running(layout)
+    monkeypatch.setattr(start, "runner_of", lambda _: Told(None))
+    start._refuse_running(layout)
