@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from enum import StrEnum
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from controlplane.cli.options import RunDir
 from controlplane.errors import RuntimeFault
 from controlplane.runtime.place import run_layout
 from controlplane.runtime.runners import runner_of
+from controlplane.runtime.signals import InterruptedStartError, signals_raise
 
 
 class LogPart(StrEnum):
@@ -43,6 +45,9 @@ def logs(
             show(name, line)
     if following:
         try:
-            runner.follow(names, show)
-        except KeyboardInterrupt:
-            raise typer.Exit(0) from None
+            # Also where it is told to end, or its terminal is closed: `docker logs` would outlive it.
+            with signals_raise():
+                runner.follow(names, show)
+        except InterruptedStartError as interruption:
+            asked = interruption.number == signal.SIGINT
+            raise typer.Exit(0 if asked else 128 + interruption.number) from None

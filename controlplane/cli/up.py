@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,9 +16,10 @@ from controlplane.cli.columns import columns
 from controlplane.cli.options import BuildNetwork, Cpu, Images, Local, RunDir, RuntimeChoice, RuntimeName, mode
 from controlplane.cli.wording import milliseconds, readiness
 from controlplane.config.load import DEFAULT_PATH
-from controlplane.errors import UsageError
+from controlplane.errors import RuntimeFault, UsageError
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.place import run_layout
+from controlplane.runtime.runners import runner_of
 from controlplane.runtime.signals import InterruptedStartError, signals_ignored, signals_raise
 from controlplane.runtime.start import start
 from controlplane.runtime.state import State
@@ -62,10 +63,10 @@ def up(  # noqa: PLR0913, PLR0917 - one a command line option
                     Wanted(path, wanted, timeout, quick_start, runtime.runtime, images, network), layout, say
                 )
         except InterruptedStartError as interruption:
-            typer.echo(f"archgw: {interruption}, everything is stopped", err=True)
+            typer.echo(f"archgw: {interruption}, {_left(layout)}", err=True)
             raise typer.Exit(128 + interruption.number) from None
-        _announce(running, layout)
         with _attached(layout) if foreground else _detached():
+            _announce(running, layout)
             if quick_start:
                 # Its HTTP client takes a third of a second to import, which no other start needs.
                 from controlplane.quickstart import tour  # noqa: PLC0415
@@ -75,6 +76,14 @@ def up(  # noqa: PLR0913, PLR0917 - one a command line option
                 # Until `archgw down` or an end of its own; a supervisor that a signal killed is a failure.
                 code = running.wait()
                 raise typer.Exit(0 if code == 0 else 1)
+
+
+def _left(layout: RunLayout) -> str:
+    """What an interrupted start has left: one that should change a gateway which ran has not stopped it."""
+    with signals_ignored(), suppress(RuntimeFault):
+        if runner_of(layout).parts() is not None:
+            return "the gateway that ran before goes on, half changed maybe: say `archgw up` again"
+    return "everything is stopped"
 
 
 @contextmanager

@@ -1,0 +1,72 @@
+"""Commands that a signal ends: what they leave, what they say of it, and how they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from typer.testing import CliRunner
+
+from controlplane.cli import logs, up
+from controlplane.cli.app import app
+from controlplane.runtime.runner import PartState
+
+PARTS = (PartState("envoy", "RUNNING", 7, 11, ""),)
+
+
+class Running:
+    """A gateway whose logs nobody adds to, until a signal comes."""
+
+    def __init__(self, number: signal.Signals = signal.SIGTERM, parts: tuple[PartState, ...] | None = PARTS) -> None:
+        self.number = number
+        self.found = parts
+        self.closed = False
+
+    def parts(self) -> tuple[PartState, ...] | None:
+        return self.found
+
+    def logs(self, part: str | None) -> tuple[str, ...]:
+        return ("envoy",)
+
+    def last_lines(self, name: str, count: int) -> list[str]:
+        return ["a line"]
+
+    def follow(self, names: Sequence[str], show: Callable[[str, str], None]) -> None:
+        try:
+            os.kill(os.getpid(), self.number)
+            signal.pause()
+        finally:
+            self.closed = True
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_who_follows_logs_leaves_no_process_behind_whatever_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    runner = Running(number)
+    monkeypatch.setattr(logs, "runner_of", lambda _: runner)
+    done = CliRunner().invoke(app, ["logs", "--follow", "--run-dir", str(tmp_path)])
+    assert (done.exit_code, done.stdout) == (code, "a line\n")
+    assert runner.closed
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"), [(PARTS, "the gateway that ran before goes on"), (None, "everything is stopped")]
+)
+def test_an_interrupted_up_says_whether_something_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: tuple[PartState, ...] | None, said: str
+) -> None:
+    def start(*_: object) -> NoReturn:
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pause()
+        raise AssertionError
+
+    monkeypatch.setattr(up, "start", start)
+    monkeypatch.setattr(up, "runner_of", lambda _: Running(parts=parts))
+    done = CliRunner().invoke(app, ["up", "--run-dir", str(tmp_path)])
+    assert done.exit_code == 130
+    assert f"SIGINT, {said}" in done.stderr
