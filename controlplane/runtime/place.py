@@ -45,18 +45,9 @@ def make(layout: RunLayout) -> None:
 
 def clear(layout: RunLayout) -> None:
     """Remove what only a running gateway needs: keys, sockets, state, shared memory. Logs stay."""
-    for folder in (*_rendered(layout), layout.sockets, layout.backends):
+    for folder in _folders(layout):
         shutil.rmtree(folder, ignore_errors=True)
-    for file in (
-        layout.state,
-        layout.contract,
-        layout.supervisor_conf,
-        layout.compose,
-        layout.catalog,
-        layout.salt,
-        layout.repair_lock,
-        layout.root / "supervisord.pid",
-    ):
+    for file in _files(layout):
         file.unlink(missing_ok=True)
     for file in _SHARED_MEMORY.glob(f"{layout.shared_memory_prefix}*"):
         with contextlib.suppress(OSError):
@@ -84,14 +75,44 @@ def give(layout: RunLayout, uid: int, gid: int) -> None:
             os.chown(file, uid, gid)
 
 
+def _folders(layout: RunLayout) -> tuple[Path, ...]:
+    return (*_rendered(layout), layout.sockets, layout.backends)
+
+
+def _files(layout: RunLayout) -> tuple[Path, ...]:
+    return (
+        layout.state,
+        layout.contract,
+        layout.supervisor_conf,
+        layout.compose,
+        layout.catalog,
+        layout.salt,
+        layout.repair_lock,
+        layout.root / "supervisord.pid",
+    )
+
+
 def _rendered(layout: RunLayout) -> tuple[Path, ...]:
     return (layout.envoy, layout.secrets, layout.models, layout.tls)
 
 
+def _refuse_another_use(layout: RunLayout) -> None:
+    """A folder in which no gateway was, and no `archgw render` either: what has our names there is somebody's work."""
+    folders = [each for each in _folders(layout) if each.is_dir() and any(each.iterdir())]
+    if found := [path.name for path in (*folders, *_files(layout)) if path.exists()]:
+        raise UsageError(
+            f"{layout.root} is no run directory: it holds {', '.join(found)} of somebody else's, "
+            "which would be removed; choose another folder with --run-dir"
+        )
+
+
 @contextlib.contextmanager
 def locked(layout: RunLayout) -> Iterator[None]:
-    """One `up` or `down` at a time. RuntimeFault when another is at work."""
-    descriptor = os.open(layout.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """One `up` or `down` at a time. RuntimeFault when another is at work, UsageError where the folder is not ours."""
+    lock = layout.root / "lock"
+    if not lock.exists() and not layout.contract.exists():
+        _refuse_another_use(layout)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

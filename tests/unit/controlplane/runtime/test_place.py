@@ -57,3 +57,28 @@ def test_a_model_of_the_users_own_is_left_where_it_lies(layout: RunLayout, tmp_p
     place.clear(layout)
     assert not layout.models.exists()
     assert (weights / "model.onnx").exists()
+
+
+@pytest.mark.parametrize("name", ["models/mine.onnx", "compose.yaml"])
+def test_a_folder_of_somebody_elses_work_is_not_taken_for_a_run_directory(tmp_path: Path, name: str) -> None:
+    layout, work = place.run_layout(tmp_path), tmp_path / name
+    work.parent.mkdir(exist_ok=True)
+    work.touch()
+    with pytest.raises(UsageError, match=rf"it holds {name.partition('/')[0]} "), place.locked(layout):
+        pass
+    assert {path.name for path in tmp_path.rglob("*")} == set(name.split("/"))
+
+
+@pytest.mark.parametrize("beside", ["lock", "filter.json", None])
+def test_what_archgw_has_written_is_one_and_so_is_a_folder_without_any_of_its_names(
+    tmp_path: Path, beside: str | None
+) -> None:
+    layout = place.run_layout(tmp_path)
+    (tmp_path / "arch_config.yaml").touch()
+    if beside is not None:
+        layout.compose.touch()
+        (tmp_path / beside).touch()
+    with place.locked(layout):
+        place.make(layout)
+    with place.locked(layout):
+        place.clear(layout)
