@@ -12,6 +12,7 @@ from controlplane.runtime.docker.build import build as build_image
 from controlplane.runtime.docker.context import Recipe
 from controlplane.runtime.docker.engine import Engine
 from controlplane.runtime.docker.images import Variant
+from controlplane.runtime.signals import InterruptedStartError, signals_raise
 
 
 def build(
@@ -43,8 +44,14 @@ def build(
     engine = Engine.find()
     engine.check()
     recipes = {name: recipe for here, _ in named for name, recipe in images.recipes(here).items()}
-    for recipe in recipes.values():
-        build_image(engine, recipe, _say, network=network)
+    try:
+        # `docker build` would outlive us, and so would the copy of the sources.
+        with signals_raise():
+            for recipe in recipes.values():
+                build_image(engine, recipe, _say, network=network)
+    except InterruptedStartError as interruption:
+        typer.echo(f"archgw: {interruption}, nothing more is built", err=True)
+        raise typer.Exit(128 + interruption.number) from None
     typer.echo("\n".join(columns([_described(engine, recipe) for recipe in recipes.values()])))
     if push is None:
         return

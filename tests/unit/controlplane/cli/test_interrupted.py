@@ -11,8 +11,10 @@ from typing import NoReturn
 import pytest
 from typer.testing import CliRunner
 
-from controlplane.cli import logs, up
+from controlplane.cli import build, logs, up
 from controlplane.cli.app import app
+from controlplane.runtime.docker.context import Recipe
+from controlplane.runtime.docker.engine import Engine
 from controlplane.runtime.runner import PartState
 
 PARTS = (PartState("envoy", "RUNNING", 7, 11, ""),)
@@ -70,3 +72,22 @@ def test_an_interrupted_up_says_whether_something_goes_on(
     done = CliRunner().invoke(app, ["up", "--run-dir", str(tmp_path)])
     assert done.exit_code == 130
     assert f"SIGINT, {said}" in done.stderr
+
+
+def test_a_build_that_is_told_to_end_ends_what_builds(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[Recipe] = []
+
+    def build_image(_: Engine, recipe: Recipe, *__: object, **___: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+        finally:
+            ended.append(recipe)
+
+    monkeypatch.setattr(Engine, "find", lambda: Engine("docker", {}))
+    monkeypatch.setattr(Engine, "check", lambda _: None)
+    monkeypatch.setattr(build, "build_image", build_image)
+    done = CliRunner().invoke(app, ["build"])
+    assert done.exit_code == 143
+    assert "SIGTERM, nothing more is built" in done.stderr
+    assert len(ended) == 1
