@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,11 @@ def worker_name(index: int) -> str:
 
 def is_worker(part: str) -> bool:
     return part.startswith(_WORKER)
+
+
+def worker_indices(parts: Iterable[str]) -> tuple[int, ...]:
+    """Of the workers among `parts`."""
+    return tuple(sorted(int(part.removeprefix(_WORKER)) for part in parts if is_worker(part)))
 
 
 def envoy_arguments(plan: EnvoyPlan, layout: RunLayout) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime import probes, workers
-from controlplane.runtime.commands import ENVOY, TRITON, is_worker
+from controlplane.runtime import probes
+from controlplane.runtime.commands import ENVOY, TRITON, is_worker, worker_indices
 from controlplane.runtime.roles import STARTING, PlaceState, RoleState, merge, mismatch, why
 from controlplane.runtime.runner import PartState, Runner
 from controlplane.runtime.state import State
@@ -53,8 +53,8 @@ def wait_ready(started: Started, deadline_s: float, say: Callable[[str], None]) 
             if each.since:
                 starts[each.name].add(each.since)
             if each.state == "FATAL" or (each.state in {"BACKOFF", "EXITED"} and len(starts[each.name]) >= _STARTS):
-                raise _fault(f"{each.name} does not start ({each.fault or each.state.lower()})", runner, each.name)
-        answers = runner.workers(workers.indices(state.parts))
+                raise blamed(f"{each.name} does not start ({each.fault or each.state.lower()})", runner, each.name)
+        answers = runner.workers(worker_indices(state.parts))
         roles = merge(state.places, answers)
         if (fault := mismatch(roles)) is not None:
             raise RuntimeFault(fault)
@@ -69,7 +69,7 @@ def wait_ready(started: Started, deadline_s: float, say: Callable[[str], None]) 
         if late:
             known = "".join(f"\n{role.role} is not ready on {why(each)}" for role, each in _remote_faults(roles))
             reason = f"not ready after {deadline_s:g} s: {waiting}{known}"
-            raise _fault(reason, runner, _guilty(state, roles, states))
+            raise blamed(reason, runner, _guilty(state, roles, states))
         time.sleep(runner.poll_s)
 
 
@@ -78,7 +78,7 @@ def _waiting_for(state: State, roles: Sequence[RoleState]) -> str | None:
     if missing := [role.role for role in roles if not role.ready]:
         return f"waiting for {', '.join(missing)}"
     # Envoy asks one worker at a time: all of them are to have been asked, most likely.
-    for _ in range(1 + 2 * len(workers.indices(state.parts))):
+    for _ in range(1 + 2 * len(worker_indices(state.parts))):
         for door in state.doors:
             health = probes.door_health(door)
             if health.status is None:
@@ -130,7 +130,8 @@ def _guilty(state: State, roles: Sequence[RoleState], states: Sequence[PartState
     return guilty if guilty in state.parts else None
 
 
-def _fault(reason: str, runner: Runner, part: str | None) -> RuntimeFault:
+def blamed(reason: str, runner: Runner, part: str | None) -> RuntimeFault:
+    """`reason`, with the last lines of the part that is to blame, where one is."""
     if part is None:
         return RuntimeFault(reason)
     shown = "".join(f"\n  {line}" for line in runner.last_lines(part, _LOG_LINES)) or " is empty"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from controlplane.runtime import probes, roles, workers
-from controlplane.runtime.commands import ENVOY, TRITON
+from controlplane.runtime import probes, roles
+from controlplane.runtime.commands import ENVOY, TRITON, worker_indices
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.roles import RoleState
 from controlplane.runtime.runner import PartState, Runtime
@@ -59,7 +59,7 @@ def status(layout: RunLayout) -> Status:
         return Status(run_dir=str(layout.root), running=False, ready=False)
     shown = _all_of(state, parts)
     listeners = tuple(_door(door) for door in state.doors)
-    models = roles.merge(state.places, runner.workers(workers.indices(state.parts)))
+    models = roles.merge(state.places, runner.workers(worker_indices(state.parts)))
     return Status(
         run_dir=str(layout.root),
         running=True,

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
-from controlplane.runtime.commands import worker_name
 from extproc.status import WorkerStatus
-
-
-def indices(parts: Sequence[str]) -> tuple[int, ...]:
-    """Which workers a gateway of these parts has."""
-    names = set(parts)
-    return tuple(index for index in range(len(parts)) if worker_name(index) in names)
 
 
 def read(answers: Iterable[bytes | None]) -> tuple[WorkerStatus, ...]:

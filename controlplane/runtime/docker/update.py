@@ -7,15 +7,16 @@ its services, and half of the workers go after the other half: while one is made
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime.commands import ENVOY, is_worker
+from controlplane.runtime.commands import ENVOY, is_worker, worker_indices
 from controlplane.runtime.docker.engine import Container
 from controlplane.runtime.docker.runner import MODELS, DockerRunner
+from controlplane.runtime.readiness import blamed
 
 _HASH_LABEL: Final = "com.docker.compose.config-hash"
 
@@ -36,7 +37,13 @@ def update(runner: DockerRunner, deadline_s: float, ports: Mapping[int, str], sa
     deadline = time.monotonic() + deadline_s
     for stage in stages(_differing(runner)):
         say(f"making anew: {', '.join(stage)}")
-        _compose(runner, ("up", "--detach", "--wait", "--no-build", *stage), stage, deadline, ports)
+        # Workers are asked by ourselves: Docker's own look at their health comes after ten seconds.
+        asked = is_worker(stage[0])
+        _compose(
+            runner, ("up", "--detach", *(() if asked else ("--wait",)), "--no-build", *stage), stage, deadline, ports
+        )
+        if asked:
+            _wait_answering(runner, stage, deadline)
     # What the file does not have any more.
     _compose(
         runner, ("up", "--detach", "--no-build", "--no-recreate", "--remove-orphans"), ("Compose",), deadline, ports
@@ -78,6 +85,17 @@ def _differing(runner: DockerRunner) -> tuple[str, ...]:
     names = {name: service.image for name, service in project.services.items()}
     here = {name: image.id if (image := engine.image(name)) is not None else None for name in set(names.values())}
     return differing(hashes, {name: here[image] for name, image in names.items()}, engine.containers(runner.project))
+
+
+def _wait_answering(runner: DockerRunner, workers: Sequence[str], deadline: float) -> None:
+    """RuntimeFault, and the other half goes on as it was, where one of these ends or is silent until `deadline`."""
+    while len(runner.workers(worker_indices(workers))) < len(workers):
+        for each in runner.parts() or ():
+            if each.name in workers and each.state in {"BACKOFF", "EXITED"}:
+                raise blamed(f"{each.name} does not start ({each.fault or each.state.lower()})", runner, each.name)
+        if time.monotonic() > deadline:
+            raise blamed(f"not ready in time: {', '.join(workers)}", runner, workers[0])
+        time.sleep(runner.poll_s)
 
 
 def _compose(

@@ -16,7 +16,7 @@ import pytest
 from controlplane.compile.plans import RolePlace
 from controlplane.errors import RuntimeFault
 from controlplane.render.atomic import write_file
-from controlplane.runtime import workers
+from controlplane.runtime.commands import worker_indices
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native import environment, processes, supervisord
 from controlplane.runtime.native.parts import Part
@@ -152,7 +152,7 @@ def test_a_gateway_that_can_answer_is_not_stopped_for_a_model_that_loads_too_slo
 def test_a_worker_that_does_not_answer_is_left_out(layout: RunLayout, worker: Says) -> None:
     worker((ready(Place.REMOTE),))
     assert len(NativeRunner(layout).workers((0, 1))) == 1
-    assert workers.indices(("triton", "extproc-0", "extproc-1", "envoy")) == (0, 1)
+    assert worker_indices(("triton", "extproc-0", "extproc-1", "envoy")) == (0, 1)
 
 
 def test_a_worker_that_speaks_as_another_version_is_left_out(worker: Says, layout: RunLayout) -> None:
