@@ -62,7 +62,7 @@ _BORDERLINE: Final = 3
 _AMONG_OTHERS: Final = 0.5
 
 
-_FEW: Final = frozenset({"plain", "base64 in pieces", "behind a long document", "two parts, cut inside a word"})
+_FEW: Final = frozenset({"plain", "two parts, cut inside a word"})
 _NATIVE: Final = pytest.mark.runtime(Runtime.NATIVE, why="the same filter reads the same; in containers, a few")
 
 

@@ -17,6 +17,8 @@ from tests.support.api_server import ApiServer
 from tests.support.behaviour import NEVER, Behaviour
 from tests.support.llm_provider import LlmProvider, completion
 
+pytestmark = pytest.mark.runtime(Runtime.NATIVE, why="a gateway more, whose filter tells an error as the other does")
+
 HELLO = "Hello, who are you?"
 SORRY = json.dumps(completion("sorry", model="errors"))
 SORRY_STREAM = (
