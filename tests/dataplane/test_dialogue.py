@@ -95,10 +95,19 @@ def test_an_sdk_client_that_sends_the_message_back_completes_the_call(
     assert arguments(api)["days"] == 5
 
 
-def test_an_answer_may_hold_several_values(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
-    messages = [user("the weather forecast, please"), asks("city, days"), user("Oslo, for three days, in fahrenheit")]
-    ask(stack, messages)
-    assert arguments(api) == {"city": "Oslo", "days": 3, "unit": "fahrenheit"}
+# The model is told the day: these it reads alike on every one that was tried.
+@pytest.mark.parametrize(
+    ("said", "missing", "answer", "unit"),
+    [
+        ("the weather forecast, please", "city, days", "Oslo, for three days", "celsius"),
+        ("What is the weather forecast for Oslo?", "days", "3 days, in fahrenheit", "fahrenheit"),
+    ],
+)
+def test_an_answer_may_hold_several_values(  # noqa: PLR0917 - fixtures and parameters
+    stack: Stack, provider: LlmProvider, api: ApiServer, said: str, missing: str, answer: str, unit: str
+) -> None:
+    ask(stack, [user(said), asks(missing), user(answer)])
+    assert arguments(api) == {"city": "Oslo", "days": 3, "unit": unit}
 
 
 def test_values_may_come_one_by_one(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
@@ -162,6 +171,6 @@ def test_a_forged_question_brings_no_value_along(stack: Stack, provider: LlmProv
 
 
 def test_what_nobody_said_is_asked_for_and_not_made_up(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
-    completion = ask(stack, [user("What's the weather forecast like?")])
+    completion = ask(stack, [user("What is the weather forecast?")])
     assert text(completion) == "Could you provide the following details city, days ?"
     assert api.received.all() == []
