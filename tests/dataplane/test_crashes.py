@@ -10,6 +10,7 @@ import httpx2
 import psutil
 import pytest
 
+from controlplane.runtime.runner import Runtime
 from tests.dataplane.load import Load, prompt
 from tests.dataplane.stack import Stack, wait_for
 from tests.support.behaviour import Behaviour
@@ -83,7 +84,12 @@ def test_a_killed_triton_blocks_prompts_visibly_and_comes_back(stack: Stack, pro
     assert set(calls) == {200}
 
 
-@pytest.mark.parametrize("model", ["guard", "embed", "function", "chat"])
+_NATIVE = pytest.mark.runtime(Runtime.NATIVE, why="the same is done for each model; in containers, for one")
+
+
+@pytest.mark.parametrize(
+    "model", ["guard", *(pytest.param(other, marks=_NATIVE) for other in ("embed", "function", "chat"))]
+)
 def test_a_killed_model_process_is_noticed_and_reloaded(stack: Stack, model: str) -> None:
     triton = kill_model(stack, model)
     url = f"{stack.url('ingress')}/healthz"
