@@ -9,10 +9,10 @@ RUN_STAMP  := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test lint lint-check lint-format lint-types bench eval clean
+.PHONY: help up down test test-all lint lint-check lint-format lint-types bench eval clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: $(RUN_STAMP)  ## Install, prepare the models once, start the quick start, send three sample prompts
 	@if $(BIN)/archgw status --json >/dev/null 2>&1; then \
@@ -27,6 +27,10 @@ down:  ## Stop what `make up` started
 test: $(TEST_STAMP)  ## Run all tests, against a real Envoy and a real Triton
 	$(BIN)/archgw models prepare
 	$(BIN)/python -m pytest $(ARGS)
+
+test-all: $(TEST_STAMP)  ## Run all tests and the long ones: load for minutes, large matrices
+	$(BIN)/archgw models prepare
+	$(BIN)/python -m pytest -m "" $(ARGS)
 
 lint: lint-check lint-format lint-types  ## ruff and mypy
 

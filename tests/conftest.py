@@ -25,6 +25,7 @@ _FIRST_IN_DOCKER_S = 1200
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "runtime(name, why): runs against a gateway of this runtime alone")
+    config.addinivalue_line("markers", "soak: takes minutes; `make test-all` runs it, `make test` does not")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
