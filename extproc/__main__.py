@@ -25,6 +25,8 @@ def main() -> int:
     except (OSError, ValueError) as error:
         logging.getLogger(__name__).error("contract cannot be read: %s", error)
         return 1
+    # A thread that makes a long text readable shall not hold the event loop up: by default it may for 5 ms.
+    sys.setswitchinterval(0.000_5)
     uvloop.run(serve(loaded, options.socket))
     return 0
 

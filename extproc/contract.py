@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 
@@ -218,11 +218,20 @@ class Placement(_Frozen, frozen=True):
     """A role's model at one place. `model` is the name that the server serves it under.
 
     `max_batch`: how many texts one call may carry, at most; a server whose model takes fewer is asked for fewer.
+    `call_bytes`: about how many bytes of text one call carries at most, so that nobody waits long for it.
+    `calls`: how many calls one worker makes at once; `bulk_calls`: how many more for requests of `bulk_bytes` or more.
+    `background`: the model computes bulk calls in threads that yield to everything else on the machine, as many at once
+    as `bulk_calls`.
     """
 
     place: Place
     model: str
     max_batch: int = 1
+    call_bytes: int = 16_384
+    calls: int = 64
+    bulk_calls: int = 8
+    bulk_bytes: int = 16_384
+    background: bool = False
 
 
 class Served(_Frozen, frozen=True):
@@ -236,11 +245,19 @@ class Served(_Frozen, frozen=True):
 
 
 class Inference(_Frozen, frozen=True):
-    """Every role that something asks. `budget_ms`: how long all model work of one request may take, all attempts."""
+    """Every role that something asks. `budget_ms`: how long all model work of one request may take, all attempts.
+
+    `reading_ms`: how long the guards may read one request; text that takes them longer is refused beforehand.
+    `whole_bytes`: of a request with more text, the guard `jailbreak` reads as much of what is most like an attack, and
+    `read_share` of the rest.
+    """
 
     servers: dict[Place, Server]
     roles: dict[Role, Served]
     budget_ms: int
+    reading_ms: int = 10_000
+    whole_bytes: int = 8_192
+    read_share: float = 0.2
 
 
 class Prompting(_Frozen, frozen=True):

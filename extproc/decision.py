@@ -17,7 +17,10 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request as Envoy handed it over. Header names are lower-case; of a repeated header the last value counts."""
+    """One request as Envoy handed it over. Header names are lower-case; of a repeated header the last value counts.
+
+    `client`: the IP address that it came from.
+    """
 
     listener: str
     method: str
@@ -26,6 +29,7 @@ class HttpRequest:
     body: bytes
     request_id: str
     traceparent: str | None = None
+    client: str = ""
 
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):

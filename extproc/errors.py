@@ -6,6 +6,7 @@ GatewayError
 ├── MethodNotAllowed     405 method_not_allowed
 ├── NotFound             404 not_found
 ├── RequestTooLarge      413 request_too_large
+├── ContextTooLong       413 context_length_exceeded
 ├── UnsupportedEncoding  415 unsupported_encoding
 ├── ApiError             the endpoint's status, api_error
 ├── PromptRejected       the status that the guard's `on_exception` names, prompt_rejected
@@ -65,6 +66,14 @@ class MethodNotAllowed(GatewayError):
 class RequestTooLarge(GatewayError):
     status = 413
     code = "request_too_large"
+    type = "invalid_request_error"
+
+
+class ContextTooLong(GatewayError):
+    """More text than the guards can read in time."""
+
+    status = 413
+    code = "context_length_exceeded"
     type = "invalid_request_error"
 
 

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from extproc import caller
 from extproc.apis.chat import encode_json
 from extproc.contract import FilterContract, Listener, Role
 from extproc.decision import Decision, HttpRequest, Reply
@@ -17,7 +18,7 @@ from extproc.inference.models import PlacedModels, open_models
 from extproc.inference.roles import Models
 from extproc.pipeline.egress import Egress
 from extproc.pipeline.failures import Failures
-from extproc.pipeline.guard import Guards
+from extproc.pipeline.guard import Guards, Limits
 from extproc.pipeline.ingress import Ingress
 from extproc.pipeline.intent import TargetIndex
 from extproc.pipeline.understanding import Understanding
@@ -45,7 +46,7 @@ class Gateway:
             case (path, "POST") if path == CHAT:
                 _refuse_compressed(request)
                 # Models only: the last of them has answered before any API is called.
-                with budget.spending(self.budget_ms):
+                with budget.spending(self.budget_ms), caller.calling(request.client):
                     return await self._decider(request.listener).decide(request)
             case (path, "GET" | "HEAD") if path == HEALTH:
                 return self._health()
@@ -120,4 +121,6 @@ async def open_gateway(contract: FilterContract) -> AsyncIterator[Gateway]:
 
 
 def _guards(contract: FilterContract, models: Models, listener: Listener) -> Guards:
-    return Guards(models, contract.guards if listener in contract.guarded else ())
+    inference = contract.inference
+    limits = Limits(inference.reading_ms, inference.whole_bytes, inference.read_share) if inference else None
+    return Guards(models, contract.guards if listener in contract.guarded else (), limits)

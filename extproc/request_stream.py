@@ -80,6 +80,7 @@ def _request(stream: Stream, head: ProcessingRequest, body: bytes) -> HttpReques
         request_id=headers.get("x-request-id", ""),
         # With tracing on, Envoy names its own span here, which is the parent of whatever we call.
         traceparent=stream.metadata.get("traceparent") or headers.get("traceparent"),
+        client=stream.metadata.get("x-archgw-client", ""),
     )
 
 

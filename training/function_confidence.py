@@ -52,6 +52,10 @@ class LocalModels:
     async def attack_probabilities(self, role: Role, texts: Sequence[str]) -> tuple[float, ...]:
         raise RoleUnavailable(role, "unreachable", "not here")
 
+    def readable_bytes(self, role: Role) -> float | None:
+        del role
+        return None
+
     async def entailments(self, premise: str, hypotheses: Sequence[str]) -> tuple[float, ...]:
         raise RoleUnavailable(Role.NLI, "unreachable", "not here")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb  # type: ignore[import-not-found]
 
+from triton_models.background import Background
 from triton_models.errors import Cancelled, RequestError
 
 Array = npt.NDArray[np.float32] | npt.NDArray[np.object_]
@@ -26,6 +28,8 @@ _HELD_S: Final = 0.1
 _SHORT: Final = 1_000
 # The output that every model has besides its own: the nanoseconds that it computed for the request, in each row.
 COMPUTE: Final = "COMPUTE_NS"
+# The request's parameter that says: behind all others.
+BULK: Final = "bulk"
 
 
 def gpu(args: dict[str, str]) -> int | None:
@@ -61,24 +65,37 @@ def texts(request: Any, name: str) -> list[str]:
     return [bytes(value).decode("utf-8", errors="replace") for value in tensor.as_numpy().ravel()]
 
 
-def answer(request: Any, output: str, compute: Callable[[Any], Array]) -> Any:
+def answer(
+    request: Any, output: str, compute: Callable[[Any], Array], clock: Callable[[], int] = time.perf_counter_ns
+) -> Any:
     """One InferenceResponse with the tensor `output`, or with the error that `compute` raised."""
-    started = time.perf_counter_ns()
+    started = clock()
     try:
-        return _response(output, compute(request), started)
+        return _response(output, compute(request), clock() - started)
     except Exception as fault:  # noqa: BLE001 - the edge: a request's fault is its answer, its neighbours live
         return failure(fault)
 
 
-def answer_in_turn(requests: Sequence[Any], name: str, output: str, compute: Callable[[Any], Array]) -> list[Any]:
+def answer_in_turn(
+    requests: Sequence[Any],
+    name: str,
+    output: str,
+    compute: Callable[[Any], Array],
+    background: Background | None = None,
+) -> list[Any]:
     """As `answer`, for each request. Their answers leave together, but none waits long, or for a long text of the input
-    `name`: those come last, and what is computed by then is sent before. None stands for what is sent already.
+    `name`: those come last, and what is computed by then is sent before. None stands for what is sent already, or will
+    be by `background`, which computes what asks for it.
     """
     responses: list[Any] = [None] * len(requests)
     lengths = [_length(request, name) for request in requests]
+    bulk = set() if background is None else {place for place, request in enumerate(requests) if _is_bulk(request)}
+    for place in bulk:
+        assert background is not None  # noqa: S101 - bulk is empty without it
+        background.submit(partial(_send, requests[place], output, compute))
     ready: list[int] = []
     began = time.perf_counter()
-    for place in sorted(range(len(requests)), key=lengths.__getitem__):
+    for place in sorted(set(range(len(requests))) - bulk, key=lengths.__getitem__):
         if lengths[place] > _SHORT or time.perf_counter() - began > _HELD_S:
             for each in ready:
                 sender = requests[each].get_response_sender()
@@ -89,6 +106,17 @@ def answer_in_turn(requests: Sequence[Any], name: str, output: str, compute: Cal
         responses[place] = answer(requests[place], output, compute)
         ready.append(place)
     return responses
+
+
+def _is_bulk(request: Any) -> bool:
+    parameters = request.parameters()
+    return bool(parameters) and bool(json.loads(parameters).get(BULK))
+
+
+def _send(request: Any, output: str, compute: Callable[[Any], Array]) -> None:
+    """The answer, whenever it is computed. Its compute time is the processor's: others are served meanwhile."""
+    response = answer(request, output, compute, time.thread_time_ns)
+    request.get_response_sender().send(response, flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
 
 def _length(request: Any, name: str) -> int:
@@ -119,13 +147,13 @@ def answer_together(
         if part is None:
             responses.append(failure(Cancelled("the caller no longer waits")))
         else:
-            responses.append(_response(output, values[taken : taken + len(part)], started))
+            responses.append(_response(output, values[taken : taken + len(part)], time.perf_counter_ns() - started))
             taken += len(part)
     return responses
 
 
-def _response(output: str, values: Array, started: int) -> Any:
-    spent = np.full((len(values), 1), time.perf_counter_ns() - started, dtype=np.int64)
+def _response(output: str, values: Array, spent_ns: int) -> Any:
+    spent = np.full((len(values), 1), spent_ns, dtype=np.int64)
     return pb.InferenceResponse([pb.Tensor(output, values), pb.Tensor(COMPUTE, spent)])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypedDict
 
 from controlplane.compile.models import artefacts
 from controlplane.compile.placements import GUARD_ROLES
@@ -22,6 +22,11 @@ TIMEOUTS_MS: Final[Mapping[Role, int]] = {
     Role.FUNCTION: 20_000,
     Role.CHAT: 30_000,
 }
+# Of a CPU: bytes of text that one call carries, a piece of a long text; calls that one worker has running, enough that
+# none of a model's processes waits for the next; and from how many bytes on a request counts as a long one.
+_CALL_BYTES: Final = 700
+_CALLS: Final = 4
+_BULK_BYTES: Final = 900
 # How many texts one request to a remote model may carry, where the model itself takes as many.
 _MOST_TEXTS: Final = 64
 
@@ -33,7 +38,16 @@ def compile_inference(config: ArchConfig, site: Site, places: Places, models: Mo
     if not places:
         return None
     roles = {role: _served(role, its, config, models) for role, its in places.items()}
-    return contract.Inference(servers=_servers(config, site, places), roles=roles, budget_ms=_budget_ms(roles))
+    long_texts = config.overrides.long_texts
+    reading_ms = long_texts.timeout
+    return contract.Inference(
+        servers=_servers(config, site, places),
+        roles=roles,
+        budget_ms=_budget_ms(roles, reading_ms),
+        reading_ms=reading_ms,
+        whole_bytes=long_texts.whole,
+        read_share=long_texts.share,
+    )
 
 
 def role_places(config: ArchConfig, site: Site, places: Places, models: ModelPlan) -> tuple[RolePlace, ...]:
@@ -76,24 +90,56 @@ def _servers(config: ArchConfig, site: Site, places: Places) -> dict[Place, cont
 
 def _served(role: Role, places: tuple[Place, ...], config: ArchConfig, models: ModelPlan) -> contract.Served:
     entry = config.model_serving.of(role)
-    here = {
-        **{model.role: (model.name, max(1, model.max_batch_size)) for model in models.models},
-        **{model.role: (model.name, model.max_batch) for model in models.own},
-    }
-    there = (entry.model or str(role), 1 if role is Role.FUNCTION else _MOST_TEXTS)
     placements = []
     for place in places:
-        model, most = here[role] if place is Place.LOCAL else there
-        placements.append(contract.Placement(place=place, model=model, max_batch=most))
+        if place is Place.LOCAL:
+            placements.append(_placement_here(role, models))
+        else:
+            most = 1 if role is Role.FUNCTION else _MOST_TEXTS
+            placements.append(contract.Placement(place=place, model=entry.model or str(role), max_batch=most))
     return contract.Served(placements=tuple(placements), timeout_ms=entry.timeout or TIMEOUTS_MS[role])
 
 
-def _budget_ms(roles: Mapping[Role, contract.Served]) -> int:
+def _placement_here(role: Role, models: ModelPlan) -> contract.Placement:
+    """Calls of a CPU are small and few: whoever comes next waits for one of them."""
+    own = next((model for model in models.own if model.role == role), None)
+    if own is not None:
+        sizes = _ON_GPU if own.on_gpu else _small(instances=1, background=0)
+        return contract.Placement(place=Place.LOCAL, model=own.name, max_batch=own.max_batch, **sizes)
+    instance = next(model for model in models.models if model.role == role)
+    sizes = _ON_GPU if instance.device is Device.GPU else _small(instance.instances, instance.background)
+    most = max(1, instance.max_batch_size)
+    return contract.Placement(place=Place.LOCAL, model=instance.name, max_batch=most, **sizes)
+
+
+class _Sizes(TypedDict, total=False):
+    call_bytes: int
+    calls: int
+    bulk_calls: int
+    bulk_bytes: int
+    background: bool
+
+
+# The contract's own, which are for models that read many texts at once.
+_ON_GPU: Final[_Sizes] = {}
+
+
+def _small(instances: int, background: int) -> _Sizes:
+    return {
+        "call_bytes": _CALL_BYTES,
+        "calls": _CALLS * instances,
+        "bulk_calls": max(1, background * instances),
+        "bulk_bytes": _BULK_BYTES,
+        "background": background > 0,
+    }
+
+
+def _budget_ms(roles: Mapping[Role, contract.Served], reading_ms: int) -> int:
     """How long the models of one prompt may take, with an attempt at each place.
 
     The guards are asked beside those of the intent, the function model after them.
     """
     longest = {role: served.timeout_ms * len(served.placements) for role, served in roles.items()}
-    guards = max((longest.get(role, 0) for role in GUARD_ROLES.values()), default=0)
+    guards = max((max(longest[role], reading_ms) for role in GUARD_ROLES.values() if role in longest), default=0)
     intent = longest.get(Role.EMBED, 0) + longest.get(Role.NLI, 0)
     return max(guards, intent) + longest.get(Role.FUNCTION, 0)

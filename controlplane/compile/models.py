@@ -66,15 +66,19 @@ def _instance(role: Role, serving: ModelServing, site: Site) -> ModelInstance:
             behind=f"{role}_vllm" if engine == _VLLM else None,
         )
     local = serving.local
+    instances = _instances(local, device, site)
+    # The gateway's own guard on a CPU has threads for long texts; on a GPU it reads those in batches.
+    has_background = role is Role.GUARD and artefact is None and device is Device.CPU
     return ModelInstance(
         role,
         role,
-        instances=_instances(local, device, site),
+        instances=instances,
         max_batch_size=local.max_batch_size,
         artefact=artefact,
         device=device,
         threads=local.threads,
         max_queue_delay_us=local.max_queue_delay,
+        background=-(-site.workers // instances) if has_background else 0,
     )
 
 

@@ -172,7 +172,8 @@ class ModelInstance:
     `artefact`: the catalogue's entry whose files it reads; None: the role's own ones. `max_batch_size`: how many texts
     one request may carry; 0 for a model that takes no batches. `max_queue_delay_us`: how long Triton may hold a request
     back for others to be computed with it; None: every request by itself. `behind`: the name of a model of Triton's
-    vLLM backend that this one asks, served with it.
+    vLLM backend that this one asks, served with it. `background`: threads of each instance that compute long texts
+    behind everything else on the machine; 0: those are computed like all others.
     """
 
     role: str
@@ -184,6 +185,7 @@ class ModelInstance:
     threads: int = 1
     max_queue_delay_us: int | None = None
     behind: str | None = None
+    background: int = 0
     parameters: tuple[tuple[str, str], ...] = ()
 
 

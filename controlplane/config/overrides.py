@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from controlplane.config.quantities import MIB, BodySize
+from controlplane.config.quantities import KIB, MIB, SECOND, BodySize, RoleTimeout
 from controlplane.config.section import Section
 
 
@@ -26,6 +26,18 @@ class IntentWeights(Section):
     """Weight of the similarity of embeddings."""
 
 
+class LongTexts(Section):
+    """How the guards read requests with long texts."""
+
+    timeout: RoleTimeout = Field(default=10 * SECOND, json_schema_extra={"default": "10s"})
+    """How long the guards may read one request; text that would take longer is refused with 413."""
+    whole: BodySize = Field(default=8 * KIB, json_schema_extra={"default": "8KiB"})
+    """A request with more text than this is not read whole: the guard `jailbreak` reads as much of what is most like an
+    attack, and `share` of the rest."""
+    share: float = Field(default=0.2, gt=0, le=1)
+    """`1`: everything is read whole, however long."""
+
+
 class Overrides(Section):
     """Numbers that most gateways leave alone."""
 
@@ -35,6 +47,8 @@ class Overrides(Section):
     """What the parts of that score count. Needs `model_serving.roles.nli`."""
     grounding: Grounding = Grounding()
     """Whether an argument must be supported by the conversation."""
+    long_texts: LongTexts = LongTexts()
+    """How the guards read requests with long texts."""
     max_request_bytes: BodySize = Field(default=10 * MIB, json_schema_extra={"default": "10MiB"})
     """The largest request body; more is answered with 413."""
     filter_workers: int | None = Field(default=None, ge=1, le=64)

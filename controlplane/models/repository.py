@@ -29,7 +29,7 @@ from controlplane.models import cache
 from controlplane.models.catalog import Artefact, catalog
 
 # Besides the role's own folder: what its modules import.
-_SHARED = ("__init__.py", "adaptor.py", "errors.py")
+_SHARED = ("__init__.py", "adaptor.py", "background.py", "errors.py")
 _ENCODER = ("batches.py", "onnx.py")
 _CLASSIFIER = ("batches.py", "labels.py", "sequence.py")
 _BORROWED: Mapping[str, tuple[str, ...]] = {
@@ -128,6 +128,7 @@ def _config(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders:
         parameters=[
             ("engine", first.engine),
             *(_computes(instance, folders) if instance.behind is None else [("vllm", instance.behind)]),
+            *([("background", str(instance.background))] if instance.background else []),
             *settings.items(),
             *instance.parameters,
         ],

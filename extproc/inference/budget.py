@@ -13,8 +13,11 @@ _ENDS: ContextVar[float | None] = ContextVar("archgw_budget", default=None)
 
 @contextmanager
 def spending(ms: int) -> Iterator[None]:
-    """From now on the block's model calls, tasks that it starts included, share so many milliseconds."""
-    token = _ENDS.set(time.monotonic() + ms / 1000)
+    """From now on the block's model calls, tasks that it starts included, share so many milliseconds, and no more than
+    what is left of a budget around it.
+    """
+    around, ends = _ENDS.get(), time.monotonic() + ms / 1000
+    token = _ENDS.set(ends if around is None else min(around, ends))
     try:
         yield
     finally:

@@ -38,7 +38,7 @@ class Fault:
 
 
 class CallFailed(Exception):
-    """One call of one server. `of_question`: what was asked is refused, which says nothing of who was asked."""
+    """One call of one server. `of_question`: the reason lies with the request, and says nothing of the server."""
 
     def __init__(self, reason: Reason, detail: str, *, of_question: bool = False) -> None:
         self.fault = Fault(reason, detail[:MOST_DETAIL])

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import Final
 
 from extproc.contract import Place
 from extproc.inference import repair
-from extproc.inference.asking import probe
+from extproc.inference.asking import GUARDS, gauge, probe
 from extproc.inference.faults import CallFailed, Fault, Reason
 from extproc.inference.placed import PlacedModel
+
+log = logging.getLogger(__name__)
 
 INTERVAL_S: Final = 1.0
 
@@ -39,6 +42,8 @@ async def _look(at: PlacedModel) -> None:
         # A call failed meanwhile: the next probe tells.
         return
     at.probed(fault)
+    if fault is None and before is not None and at.role in GUARDS:
+        await _gauge(at)
     if fault is not None and fault.reason is Reason.DEAD:
         await repair.repair(at)
 
@@ -52,6 +57,15 @@ async def _fault(at: PlacedModel) -> Fault | None:
     except CallFailed as failed:
         return failed.fault
     return None
+
+
+async def _gauge(at: PlacedModel) -> None:
+    try:
+        await gauge(at, at.timeout_s)
+    except CallFailed as failed:
+        # Until a long text has been read, none is known to be too long.
+        fields = {"role": at.role, "place": at.place, "reason": failed.fault.reason}
+        log.warning("the model's speed is unknown", extra={"fields": fields})
 
 
 def _deadline_s(at: PlacedModel) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 from extproc.apis.chat import Message
 from extproc.contract import Inference, JsonValue, Place, Role
@@ -14,12 +15,16 @@ from extproc.inference.placed import PlacedRole
 from extproc.inference.roles import Embeddings, Extraction
 from extproc.status import WorkerStatus
 
+# Of the time that reading may take: the rest is for making the text readable, and for others.
+_SURE: Final = 0.8
+
 
 class PlacedModels:
     """`Models`, and what those who watch over a gateway are told of them."""
 
-    def __init__(self, roles: Mapping[Role, PlacedRole]) -> None:
+    def __init__(self, roles: Mapping[Role, PlacedRole], reading_ms: int = 0) -> None:
         self._roles = roles
+        self._reading_s = reading_ms / 1000
 
     @property
     def spaces(self) -> Sequence[str]:
@@ -35,6 +40,10 @@ class PlacedModels:
     async def attack_probabilities(self, role: Role, texts: Sequence[str]) -> tuple[float, ...]:
         _, answer = await self._roles[role].ask(lambda at, timeout_s: asking.attacks(at, texts, timeout_s))
         return answer
+
+    def readable_bytes(self, role: Role) -> float | None:
+        speed = self._roles[role].bytes_per_s
+        return None if speed is None else speed * self._reading_s * _SURE
 
     async def entailments(self, premise: str, hypotheses: Sequence[str]) -> tuple[float, ...]:
         _, answer = await self._roles[Role.NLI].ask(
@@ -72,8 +81,10 @@ async def open_models(inference: Inference | None) -> AsyncIterator[PlacedModels
             connections.push_async_callback(links[place].transport.close)
         served = inference.roles if inference else {}
         roles = {role: PlacedRole(role, each, links) for role, each in served.items()}
+        for at in (at for role in roles.values() for at in role.placed):
+            connections.push_async_callback(at.close)
         tasks = [watches.create_task(link.watch()) for link in links.values()]
         tasks += [watches.create_task(health.watch(at)) for role in roles.values() for at in role.placed]
-        yield PlacedModels(roles)
+        yield PlacedModels(roles, inference.reading_ms if inference else 0)
         for task in tasks:
             task.cancel()

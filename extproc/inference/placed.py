@@ -10,8 +10,10 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from extproc import caller as callers
 from extproc import costs
 from extproc.contract import Place, Placement, Role, Served
 from extproc.costs import ModelCall
@@ -20,7 +22,9 @@ from extproc.inference.breaker import Breaker
 from extproc.inference.faults import CallFailed, Fault, Reason
 from extproc.inference.links import Link
 from extproc.inference.roles import RoleUnavailable
-from extproc.inference.transport import Description, Question
+from extproc.inference.speed import Speed
+from extproc.inference.transport import Answer, Description, Question
+from extproc.inference.turns import QueueFull, Turns
 from extproc.status import PlacementStatus, RoleStatus
 
 log = logging.getLogger(__name__)
@@ -30,8 +34,10 @@ _STATISTICS_S: Final = 0.5
 # Of its timeout. The gateway's own work takes from a request's budget too, so the last attempt never has all of it.
 _NEARLY_ALL: Final = 0.9
 
-# Calls that one question makes at the same time: one of thousands of texts shall leave room for others.
-_MOST_AT_ONCE: Final = 8
+# Requests that wait for a turn at one placement, in each worker. Those behind could not be answered in time.
+_MOST_WAITING: Final = 256
+# How long an answer may take that nobody waits for any more.
+_ABANDONED_S: Final = 30.0
 
 _NO_TIME: Final = Fault(Reason.BUDGET, "no time is left of what the request's models may take")
 
@@ -39,6 +45,49 @@ T = TypeVar("T")
 
 # What one output tensor says of so many texts. Raises `CallFailed` where it is not of the role's form.
 Read = Callable[[int, bytes], T]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one call asks: equally long columns of texts."""
+
+    columns: Mapping[str, Sequence[bytes]]
+    size: int
+
+
+def _parts(columns: Mapping[str, Sequence[bytes]], most_texts: int, most_bytes: int) -> list[_Part]:
+    """The columns cut into calls of at most so many texts, and of about so many bytes."""
+    parts: list[_Part] = []
+    start = size = 0
+    for index, row in enumerate(zip(*columns.values(), strict=True)):
+        more = sum(map(len, row))
+        if index > start and (index - start == most_texts or size + more > most_bytes):
+            parts.append(_part(columns, start, index, size))
+            start, size = index, 0
+        size += more
+    return [*parts, _part(columns, start, None, size)]
+
+
+def _part(columns: Mapping[str, Sequence[bytes]], start: int, end: int | None, size: int) -> _Part:
+    return _Part({name: column[start:end] for name, column in columns.items()}, size)
+
+
+async def _turn(turns: Turns, size: int, ends: float) -> Callable[[], None]:
+    """Waits for a turn; the function that it gives ends it. Work of the gateway's own does not wait.
+
+    Raises `CallFailed`.
+    """
+    caller = callers.current()
+    if caller is None:
+        return lambda: None
+    try:
+        async with asyncio.timeout(ends - time.perf_counter()):
+            await turns.take(caller, size)
+    except QueueFull as full:
+        raise CallFailed(Reason.OVERLOADED, f"{_MOST_WAITING} requests wait for it already", of_question=True) from full
+    except TimeoutError as late:
+        raise CallFailed(Reason.OVERLOADED, "other requests took all the time", of_question=True) from late
+    return turns.release
 
 
 class PlacedModel:
@@ -49,6 +98,11 @@ class PlacedModel:
         self.model = placement.model
         self.timeout_s = timeout_s
         self.link = link
+        self._placement = placement
+        self._turns = Turns(placement.calls, _MOST_WAITING)
+        self._bulk_turns = Turns(placement.bulk_calls, _MOST_WAITING)
+        self._speed = Speed()
+        self._running: set[asyncio.Task[Answer]] = set()
         self.breaker = Breaker(stands_in=stands_in)
         # Set once nobody need wait for the first contact any more.
         self.contacted = asyncio.Event()
@@ -74,46 +128,41 @@ class PlacedModel:
         self._timed = signature.is_timed(found)
 
     async def infer(self, columns: Mapping[str, Sequence[str]], read: Read[T], timeout_s: float) -> list[T]:
-        """What `read` makes of equally long columns of texts, in as few calls as the model takes, several at once.
+        """What `read` makes of equally long columns of texts, in calls of a size that others can wait for.
 
-        Raises `CallFailed`.
+        `timeout_s` is for each call; all of them have what is left of the request's budget. Raises `CallFailed`.
         """
         encoded = {name: [text.encode(errors="replace") for text in column] for name, column in columns.items()}
-        count = len(next(iter(encoded.values())))
-        if count <= self._most:
-            return [await self._infer(encoded, read, timeout_s)]
-        parts = [
-            {name: column[start : start + self._most] for name, column in encoded.items()}
-            for start in range(0, count, self._most)
-        ]
-        ends = time.perf_counter() + timeout_s
-        turns = asyncio.Semaphore(_MOST_AT_ONCE)
-
-        async def in_turn(part: Mapping[str, Sequence[bytes]]) -> T:
-            async with turns:
-                left_s = ends - time.perf_counter()
-                if left_s <= 0:
-                    raise CallFailed(Reason.TIMEOUT, f"no answer for {count} texts within {timeout_s * 1000:.0f} ms")
-                return await self._infer(part, read, left_s)
-
+        parts = _parts(encoded, self._most, self._placement.call_bytes)
+        left_s = budget.left_s()
+        ends = time.perf_counter() + (timeout_s if left_s is None or len(parts) == 1 else left_s)
+        bulk = sum(part.size for part in parts) >= self._placement.bulk_bytes
+        if len(parts) == 1:
+            return [await self._infer(parts[0], read, timeout_s, ends, bulk=bulk)]
         try:
             async with asyncio.TaskGroup() as group:
-                calls = [group.create_task(in_turn(part)) for part in parts]
+                calls = [group.create_task(self._infer(part, read, timeout_s, ends, bulk=bulk)) for part in parts]
         except* CallFailed as failed:
             raise failed.exceptions[0] from None
         return [call.result() for call in calls]
 
-    async def _infer(self, columns: Mapping[str, Sequence[bytes]], read: Read[T], timeout_s: float) -> T:
-        """One call, counted to the request that it is made for."""
+    async def _infer(self, part: _Part, read: Read[T], timeout_s: float, ends: float, *, bulk: bool) -> T:
+        """One call, when it is its turn, counted to the request that it is made for."""
         began = time.perf_counter()
         compute_ms: float | None = None
         # A request that ends before its answer has come, blocked or too late, was not served by it.
         reason = "cancelled"
         try:
-            question = Question(self.model, columns, self._output, self._timed)
-            answer = await self.link.transport.infer(question, timeout_s)
-            found = read(len(next(iter(columns.values()))), answer.raw)
+            question = Question(
+                self.model, part.columns, self._output, self._timed, bulk=bulk and self._placement.background
+            )
+            release = await _turn(self._bulk_turns if bulk else self._turns, part.size, ends)
+            asked = time.perf_counter()
+            answer = await self._answer(question, release, timeout_s, ends)
+            found = read(len(next(iter(part.columns.values()))), answer.raw)
             compute_ms, reason = answer.compute_ms, ""
+            if bulk:
+                self._speed.measured(part.size, compute_ms or (time.perf_counter() - asked) * 1000)
         except CallFailed as failed:
             reason = failed.fault.reason
             raise
@@ -125,6 +174,49 @@ class PlacedModel:
                 ended = time.perf_counter()
                 network_ms = self.link.network_ms
                 spent.models.append(ModelCall(self.role, self.place, began, ended, compute_ms, network_ms, reason))
+
+    async def _answer(self, question: Question, release: Callable[[], None], timeout_s: float, ends: float) -> Answer:
+        """The server's answer. Who no longer waits for it leaves it to come: cancelled calls can end a tritonserver
+        (a segmentation fault in 2 of 334,000), and would be computed all the same.
+        """
+        left_s = min(timeout_s, ends - time.perf_counter())
+        call = asyncio.create_task(self.link.transport.infer(question, max(_ABANDONED_S, self.timeout_s)))
+        self._running.add(call)
+
+        def ended(_: asyncio.Task[Answer]) -> None:
+            release()
+            self._running.discard(call)
+            if not call.cancelled():
+                # An error of a call that nobody waits for any more is nobody's.
+                call.exception()
+
+        call.add_done_callback(ended)
+        done, _ = await asyncio.wait({call}, timeout=max(0.0, left_s))
+        if done:
+            return call.result()
+        if left_s < _NEARLY_ALL * timeout_s:
+            detail = f"no answer within the {left_s * 1000:.0f} ms that were left"
+            raise CallFailed(Reason.BUDGET, detail, of_question=True)
+        raise CallFailed(Reason.TIMEOUT, f"no answer within {left_s * 1000:.0f} ms")
+
+    @property
+    def bytes_per_s(self) -> float | None:
+        """How much of long texts it reads; None before it has read any."""
+        if self._speed.bytes_per_s is None:
+            return None
+        return self._speed.bytes_per_s * (self._placement.bulk_calls if self._placement.background else 1)
+
+    @property
+    def bulk_bytes(self) -> int:
+        """From how many bytes of text on a request counts as a long one."""
+        return self._placement.bulk_bytes
+
+    async def close(self) -> None:
+        """Ends the calls that nobody waits for any more."""
+        running = tuple(self._running)
+        for call in running:
+            call.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
     def answered(self, took_s: float) -> None:
         self._calls += 1
@@ -190,6 +282,12 @@ class PlacedRole:
         """Why no place answers; None where one does."""
         faults = [each.breaker.fault for each in self.placed]
         return None if None in faults else faults[-1]
+
+    @property
+    def bytes_per_s(self) -> float | None:
+        """Of the place that is asked now; None where that is not known."""
+        at = next((each for each in self.placed if each.breaker.fault is None), None)
+        return None if at is None else at.bytes_per_s
 
     async def ask(
         self, work: Callable[[PlacedModel, float], Awaitable[T]], places: Collection[str] | None = None

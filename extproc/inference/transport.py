@@ -14,18 +14,25 @@ DEAD_STUB: Final = "is not healthy"
 # What Triton answers where so many requests wait for a model that it takes no more.
 FULL_QUEUE: Final = "maximum queue size"
 
+# The request parameter that says so to a model of ours.
+BULK: Final = "bulk"
+
 # An answer is numbers or a short text; a larger one must not fill our memory, where JSON takes many times its length.
 MOST_BYTES: Final = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One inference. Each input is a column of BYTES, shape [N, 1]. `timed`: `COMPUTE_NS` is asked for too."""
+    """One inference. Each input is a column of BYTES, shape [N, 1].
+
+    `timed`: `COMPUTE_NS` is asked for too. `bulk`: the model computes it behind all that is not.
+    """
 
     model: str
     columns: Mapping[str, Sequence[bytes]]
     output: str
     timed: bool = False
+    bulk: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from extproc.contract import Server
 from extproc.inference.faults import CallFailed, Reason
 from extproc.inference.signature import COMPUTE_NS
 from extproc.inference.transport import (
+    BULK,
     DEAD_STUB,
     FULL_QUEUE,
     MOST_BYTES,
@@ -192,6 +193,7 @@ def _request(question: Question) -> service_pb2.ModelInferRequest:
         ],
         outputs=[service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in outputs],
         raw_input_contents=[bytes_tensor(column) for column in question.columns.values()],
+        parameters={BULK: service_pb2.InferParameter(bool_param=True)} if question.bulk else None,
     )
 
 

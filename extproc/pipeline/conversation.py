@@ -15,6 +15,10 @@ from extproc.errors import InvalidRequest
 # What function.Ask says, to the letter.
 _QUESTION: Final = re.compile(r"\s*Could you provide the following details (?P<names>\S+(?:, \S+)*) \?\s*")
 
+# Characters of what one side says that decisions are made on; no model of theirs reads as many. What is asked for
+# stands at the beginning or the end of a long text.
+_MOST_READ: Final = 8_192
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
@@ -120,11 +124,18 @@ def _turn_start(spoken: Sequence[Message], end: int) -> int:
 
 def _plain(message: Message) -> Message:
     """Role and text: all that a model reads of a dialogue."""
-    return {"role": message["role"], "content": "\n".join(texts(message))}
+    return {"role": message["role"], "content": _ends("\n".join(texts(message)))}
 
 
 def _said(messages: Sequence[Message]) -> str:
-    return "\n".join(text for message in messages for text in texts(message))
+    return _ends("\n".join(text for message in messages for text in texts(message)))
+
+
+def _ends(text: str) -> str:
+    """`text`, or its two ends where it is long."""
+    if len(text) <= _MOST_READ:
+        return text
+    return f"{text[: _MOST_READ // 2]}\n...\n{text[-_MOST_READ // 2 :]}"
 
 
 def _asked(

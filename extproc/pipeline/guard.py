@@ -17,25 +17,46 @@ from extproc import costs
 from extproc.apis.chat import ChatRequest
 from extproc.contract import FailMode, Guard, GuardMode, Role
 from extproc.costs import Stage
-from extproc.errors import GuardUnavailable
+from extproc.errors import ContextTooLong, GuardUnavailable
+from extproc.inference import budget
 from extproc.inference.roles import Models, RoleUnavailable
-from extproc.pipeline import screening
-from extproc.pipeline.readings import readings
+from extproc.inference.turns import QueueFull, Turns
+from extproc.pipeline import scan, screening
+from extproc.pipeline.reading import Pieces, Reading, size
+from extproc.pipeline.readings import TooLong
 
 log = logging.getLogger(__name__)
 
 # About 6 MB a worker: an earlier turn of a conversation, or a tool of an application, is not read again.
 REMEMBERED: Final = 32_768
 
-# No CPU reads more within any deadline, and finding what is encoded in it would cost the worker seconds.
-_MOST_UNREAD: Final = 2 << 20
-
 # How much surer a guard must be of what an assistant said. A model's refusal speaks of the attack that it refuses, and
 # a long conversation is full of a model's words: one of them taken for an attack would block it for good.
 _ECHO_DOUBT: Final = 20.0
 
-# Reading a longer text takes more than a few milliseconds, in which the worker should serve others.
-_LONG_TEXT: Final = 16_384
+
+# Requests whose long texts wait to be made readable.
+_MOST_WAITING: Final = 256
+_LATER: Final = (("retry-after", "1"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`reading_ms`: how long the guards may read one request. Of a request with more than `whole_bytes` of text, the
+    guard `jailbreak` reads as many of its most suspicious bytes, and this `share` of the rest.
+    """
+
+    reading_ms: int = 10_000
+    whole_bytes: int = 8_192
+    share: float = 0.2
+
+    def read_of(self, size: int) -> int:
+        """Bytes that are read of so many."""
+        return min(size, self.whole_bytes + int(self.share * (size - self.whole_bytes)))
+
+    def judged_with(self, read: float) -> float:
+        """Bytes that are judged by reading so many: the inverse."""
+        return max(read, self.whole_bytes + (read - self.whole_bytes) / self.share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +73,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """What one guard says. `probability` None: its model gave none, for `reason`."""
+    """What one guard says. `probability` None: its model gave none, for `reason`; `too_long` says what of it."""
 
     guard: Guard
     probability: float | None
     reason: str = ""
+    too_long: str = ""
 
     @property
     def against(self) -> bool:
@@ -76,56 +98,98 @@ class _Finding:
 
 
 class Guards:
-    """All guards of a gateway, with what they have read before."""
+    """All guards of a gateway, with what they have read before. `limits` None: no model is asked."""
 
-    def __init__(self, models: Models, guards: Sequence[Guard], remembered: int = REMEMBERED) -> None:
+    def __init__(
+        self, models: Models, guards: Sequence[Guard], limits: Limits | None = None, remembered: int = REMEMBERED
+    ) -> None:
         self._models = models
         self.guards = tuple(guards)
+        self._limits = limits or Limits()
+        self._scan = scan.load() if any(guard.role is Role.GUARD for guard in guards) else None
+        self._turns = Turns(slots=1, most_waiting=_MOST_WAITING)
         self._known = _Probabilities(remembered)
 
     async def judge(self, request: ChatRequest) -> Verdict:
-        """Raises `GuardUnavailable` where a guard gives no verdict and must block then."""
+        """Raises `GuardUnavailable` and `ContextTooLong` where a guard gives no verdict and must block then."""
         if not self.guards:
             return Verdict()
         screened = screening.screen(request)
-        read = {text: _key(text) for text in screened.texts}
-        unread = _Readings(read)
-        findings = await asyncio.gather(*(self._find(guard, read, unread, screened.echoes) for guard in self.guards))
+        keys = {text: _key(text) for text in screened.texts}
+        reading = Reading(self._turns, self._most())
+        with budget.spending(self._limits.reading_ms):
+            findings = await asyncio.gather(
+                *(self._find(guard, keys, reading, screened.echoes) for guard in self.guards)
+            )
         verdict = _verdict(findings)
         if verdict.notes["guard"] == "failed_open":
             costs.degraded(Stage.GUARD)
         return verdict
 
     async def _find(
-        self, guard: Guard, read: Mapping[str, bytes], unread: _Readings, echoes: frozenset[str]
+        self, guard: Guard, keys: Mapping[str, bytes], reading: Reading, echoes: frozenset[str]
     ) -> _Finding:
+        fields: dict[str, object] = {"guard": guard.name, "on_error": guard.on_error, "mode": guard.mode}
         try:
-            probabilities = await self._probabilities(guard.role, read, unread)
+            probabilities = await self._probabilities(guard.role, keys, reading)
         except RoleUnavailable as error:
-            fields = {"guard": guard.name, "reason": error.reason, "on_error": guard.on_error, "mode": guard.mode}
-            log.warning("guard gave no verdict", extra={"fields": fields})
+            log.warning("guard gave no verdict", extra={"fields": fields | {"reason": error.reason}})
             return _Finding(guard, None, error.reason)
+        except QueueFull:
+            log.warning("guard gave no verdict", extra={"fields": fields | {"reason": "overloaded"}})
+            return _Finding(guard, None, "overloaded")
+        except TooLong:
+            most = self._readable(guard.role)
+            fields |= {"reason": "too_long", "readable_bytes": most and int(most)}
+            log.warning("guard gave no verdict", extra={"fields": fields})
+            return _Finding(guard, None, "too_long", _shorten(most))
         weighed = (_doubted(each) if text in echoes else each for text, each in probabilities.items())
         return _Finding(guard, max(weighed, default=0.0))
 
-    async def _probabilities(self, role: Role, read: Mapping[str, bytes], unread: _Readings) -> Mapping[str, float]:
-        """Of each text. Raises `RoleUnavailable`; then nothing is remembered."""
-        found = {text: self._known.get((role, key)) for text, key in read.items()}
+    async def _probabilities(self, role: Role, keys: Mapping[str, bytes], reading: Reading) -> Mapping[str, float]:
+        """Of each text. Raises `RoleUnavailable` and `TooLong`; then nothing is remembered."""
+        found = {text: self._known.get((role, key)) for text, key in keys.items()}
         known = {text: probability for text, probability in found.items() if probability is not None}
-        fresh = [text for text in read if text not in known]
+        fresh = [text for text in keys if text not in known]
         if not fresh:
             return known
-        if sum(map(len, fresh)) > _MOST_UNREAD:
-            raise RoleUnavailable(role, "too_long", "more text than can be read in time")
-        of_text = {text: await unread.of(text) for text in fresh}
-        every = tuple(dict.fromkeys(reading for found in of_text.values() for reading in found if reading))
+        of_text = await self._pieces(role, fresh, reading)
+        every = tuple(dict.fromkeys(piece for found in of_text.values() for piece in found.texts))
         answers = await self._models.attack_probabilities(role, every) if every else ()
         judged = dict(zip(every, answers, strict=True))
-        for text, of_one in of_text.items():
-            probability = max((judged[reading] for reading in of_one if reading), default=0.0)
-            self._known.put((role, read[text]), probability)
+        for text, found_ in of_text.items():
+            probability = max((judged[piece] for piece in found_.texts), default=0.0)
+            self._known.put((role, keys[text]), probability)
             known[text] = probability
         return known
+
+    async def _pieces(self, role: Role, texts: Sequence[str], reading: Reading) -> Mapping[str, Pieces]:
+        """What the model of `role` reads of the texts: all of it, or the most suspicious part of a long request.
+
+        Raises `TooLong` where that takes too long, and `QueueFull`.
+        """
+        whole = await reading.whole(texts)
+        found, limit = size(whole), self._readable(role)
+        if limit is not None and found > limit:
+            raise TooLong
+        if self._scan is None or role is not Role.GUARD or found <= self._limits.whole_bytes:
+            return whole
+        return await reading.suspicious(whole, self._limits.read_of(found), self._scan)
+
+    def _readable(self, role: Role) -> float | None:
+        """Bytes of text of one request that can be judged in time; None where that is not known."""
+        most = self._models.readable_bytes(role)
+        return self._limits.judged_with(most) if role is Role.GUARD and most is not None else most
+
+    def _most(self) -> float | None:
+        """The same, for the guard that reads most."""
+        found = [self._readable(guard.role) for guard in self.guards]
+        return None if None in found else max(each for each in found if each is not None)
+
+
+def _shorten(most: float | None) -> str:
+    limit = "" if most is None else f" Up to about {max(1, int(most) // 1000)},000 characters can be."
+    return f"The text of this request is too long to be checked in time.{limit} Shorten it, or send it in parts."
 
 
 def _doubted(probability: float) -> float:
@@ -134,7 +198,7 @@ def _doubted(probability: float) -> float:
 
 
 def _verdict(findings: Sequence[_Finding]) -> Verdict:
-    """Raises `GuardUnavailable`."""
+    """Raises `GuardUnavailable` and `ContextTooLong`."""
     for finding in findings:
         if finding.outcome == "shadow_blocked":
             fields = {"guard": finding.guard.name, "probability": round(finding.probability or 0.0, 3)}
@@ -151,32 +215,17 @@ def _verdict(findings: Sequence[_Finding]) -> Verdict:
     return Verdict(None, {"guard": "allowed"})
 
 
-def _unavailable(finding: _Finding) -> GuardUnavailable:
-    if finding.reason in {"timeout", "budget", "too_long"}:
-        return GuardUnavailable("The prompt could not be checked in time: shorten it, or try again later.")
+def _unavailable(finding: _Finding) -> GuardUnavailable | ContextTooLong:
+    if finding.too_long:
+        return ContextTooLong(finding.too_long)
+    if finding.reason in {"timeout", "budget", "overloaded"}:
+        return GuardUnavailable("The prompt could not be checked in time: try again later.", headers=_LATER)
     return GuardUnavailable("The guard model does not answer: try again later.")
 
 
 def _key(text: str) -> bytes:
     # A strong hash: an attack must not pass for a text that was harmless.
     return blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
-
-
-class _Readings:
-    """The readings of one request's texts, made once for all guards and only of what a guard has not read before."""
-
-    def __init__(self, read: Mapping[str, bytes]) -> None:
-        self._read = read
-        self._made: dict[str, asyncio.Task[tuple[str, ...]]] = {}
-
-    async def of(self, text: str) -> tuple[str, ...]:
-        if text not in self._made:
-            self._made[text] = asyncio.create_task(_read(text))
-        return await self._made[text]
-
-
-async def _read(text: str) -> tuple[str, ...]:
-    return readings(text) if len(text) < _LONG_TEXT else await asyncio.to_thread(readings, text)
 
 
 class _Probabilities:

@@ -1,13 +1,13 @@
 """A text as a guard should read it: in plain letters, and once more with everything decoded that hides in it.
 
 Honest prose has one reading. What is hidden has more, so that an attack is read however it is written; the guard's
-model is trained on the same readings. Pure; a megabyte takes well under a second.
+model is trained on the same readings. Pure; a megabyte takes a second, in steps of a few milliseconds.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Final
 
 from extproc.pipeline import ciphers, encodings
@@ -17,6 +17,11 @@ from extproc.pipeline.words import is_word
 
 # An encoding within an encoding, and one more.
 _DEPTH: Final = 3
+# Characters that are read in one go, which takes a few milliseconds; and how many of a block's are read again with the
+# next one.
+_BLOCK: Final = 8_192
+_SHARED: Final = 1_024
+
 # Around what was decoded so many characters are read again with it. Few, since an attack drowns in prose.
 _CONTEXT: Final = 48
 
@@ -30,10 +35,59 @@ _SHOUTED: Final = re.compile(r"\b[A-Z]++(?:[^\w\n]{1,3}[A-Z]++){3,}\b")
 _MIXED_CASE: Final = re.compile(r"\b[A-Za-z]*?[a-z][A-Z][A-Za-z]*")
 
 
+class TooLong(Exception):
+    """A text whose readings are longer than allowed, which may be much longer than the text itself."""
+
+
 def readings(text: str) -> tuple[str, ...]:
     """The text normalised; then, where something is encoded in it, the decoded places with their surroundings, one
     reading for each layer of encoding. At most five, none twice.
     """
+    steps = readings_in_steps(text)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found: tuple[str, ...] = done.value
+            return found
+
+
+def readings_in_steps(text: str, most: int | None = None) -> Generator[None, None, tuple[str, ...]]:
+    """The same, of a long text in steps of a few milliseconds.
+
+    Raises `TooLong` as soon as the readings have more than `most` characters together.
+    """
+    layers: list[list[str]] = []
+    length = 0
+    for start, end in _blocks(text):
+        plain, *hidden = _readings(text[start:end])
+        if start:
+            # What is encoded across the border of two blocks.
+            hidden += _readings(text[start - _SHARED : start + _SHARED])[1:]
+        for index, reading in enumerate((plain, *hidden)):
+            if index == len(layers):
+                layers.append([])
+            layers[index].append(reading)
+            length += len(reading)
+        if most is not None and length > most:
+            raise TooLong
+        yield
+    return tuple(dict.fromkeys("\n".join(dict.fromkeys(layer)) for layer in layers))
+
+
+def _blocks(text: str) -> Iterator[tuple[int, int]]:
+    """Where each block begins and ends, cut between words where there are any."""
+    start = 0
+    while len(text) - start > _BLOCK:
+        end = start + _BLOCK
+        space = max(text.rfind(space, end - _SHARED, end) for space in " \n")
+        end = space if space > 0 else end
+        yield start, end
+        start = end
+    yield start, len(text)
+
+
+def _readings(text: str) -> tuple[str, ...]:
     plain = visible(text)
     found = [_words(plain)]
     hidden = smuggled(text)

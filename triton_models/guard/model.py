@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from triton_models.adaptor import Array, Parameters, answer_in_turn, answer_together, gpu, texts
+from triton_models.background import Background
 from triton_models.guard.detector import Detector
 from triton_models.guard.sequence import SequenceGuard
 from triton_models.guard.together import BatchDetector
@@ -27,11 +28,14 @@ class TritonPythonModel:
         """Loads the models; for the default guard also the head that lies beside this file."""
         parameters = Parameters(args["model_config"])
         threads, device = parameters.integer("threads", 1), gpu(args)
+        self._background: Background | None = None
         if parameters.text("engine", "onnxruntime") == "transformers":
             directory, positive = parameters.directory("model"), parameters.text("positive_labels", "")
             most = parameters.integer("max_tokens", 512)
             self._guard: Guard = SequenceGuard.load(directory, positive, most, threads, device)
             return
+        if lanes := parameters.integer("background", 0):
+            self._background = Background(lanes)
         folders = (parameters.directory("encoder"), parameters.directory("classifier"))
         head = Path(__file__).with_name("head.json")
         if device is None:
@@ -46,7 +50,7 @@ class TritonPythonModel:
         """
         guard = self._guard
         if isinstance(guard, Detector):
-            return answer_in_turn(requests, "TEXT", "PROB", partial(_judge, guard))
+            return answer_in_turn(requests, "TEXT", "PROB", partial(_judge, guard), self._background)
         return answer_together(requests, partial(texts, name="TEXT"), "PROB", partial(_judge_all, guard))
 
 

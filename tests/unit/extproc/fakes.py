@@ -52,6 +52,12 @@ class FakeModels:
     asked: list[Role] = field(default_factory=list)
     guard_gate: asyncio.Event | None = None
     embed_gate: asyncio.Event | None = None
+    # Bytes of text of one request that a guard reads in time.
+    readable: float | None = None
+
+    def readable_bytes(self, role: Role) -> float | None:
+        del role
+        return self.readable
 
     def _ask(self, role: Role) -> None:
         self.asked.append(role)

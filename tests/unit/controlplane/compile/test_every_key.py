@@ -42,7 +42,7 @@ BASE: dict[str, Any] = {
             "function": {},
         },
     },
-    "overrides": {"intent_weights": {"nli": 0.6, "embedding": 0.4}, "grounding": {}},
+    "overrides": {"intent_weights": {"nli": 0.6, "embedding": 0.4}, "grounding": {}, "long_texts": {}},
     "tracing": {},
 }
 
@@ -135,6 +135,9 @@ CHANGES: dict[str, Any] = {
     "overrides.grounding.enabled": False,
     "overrides.grounding.threshold": 0.9,
     "overrides.prompt_target_intent_matching_threshold": 0.9,
+    "overrides.long_texts.timeout": "20s",
+    "overrides.long_texts.whole": "16KiB",
+    "overrides.long_texts.share": 1,
     "overrides.max_request_bytes": "1MiB",
     "overrides.filter_workers": 9,
     "overrides.timing_header": True,

@@ -412,18 +412,15 @@ def with_own(**sections: Any) -> Gateway:
     return compile_gateway(ArchConfig.model_validate_json(json.dumps(document)), SITE, OWN)
 
 
-def local(model: str, max_batch: int) -> contract.Placement:
-    return contract.Placement(place=contract.Place.LOCAL, model=model, max_batch=max_batch)
-
-
 def test_models_of_the_users_own_are_served_and_asked() -> None:
     gateway = with_own(prompt_guards={"input_guards": {"jailbreak": {}, "toxicity": {"threshold": 0.9}}})
     assert gateway.models.own == OWN
     assert gateway.models.names == ("embed", "guard", "function", "entails", "toxic")
     assert gateway.contract.inference
     roles = gateway.contract.inference.roles
-    assert roles[contract.Role.NLI].placements == (local("entails", 1),)
-    assert roles[contract.Role.TOXICITY].placements == (local("toxic", 16),)
+    found = {role: (roles[role].placements[0].model, roles[role].placements[0].max_batch) for role in roles}
+    assert found[contract.Role.NLI] == ("entails", 1)
+    assert found[contract.Role.TOXICITY] == ("toxic", 16)
     assert [(guard.name, guard.role) for guard in gateway.contract.guards] == [
         ("jailbreak", contract.Role.GUARD),
         ("toxicity", contract.Role.TOXICITY),

@@ -32,6 +32,7 @@ SECTIONS = {
     "Tls": ("model_serving", "remote.tls."),
     "IntentWeights": ("overrides", "intent_weights."),
     "Grounding": ("overrides", "grounding."),
+    "LongTexts": ("overrides", "long_texts."),
     "Overrides": ("overrides", ""),
     "Tracing": ("tracing", ""),
 }

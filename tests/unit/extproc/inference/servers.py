@@ -175,7 +175,12 @@ async def serving(servicer: FakeTriton, address: str = "127.0.0.1:0") -> AsyncIt
 
 
 def inference(
-    servers: dict[Place, Server | str], *roles: Role, timeout_ms: int = TIMEOUT_MS, max_batch: int = 2
+    servers: dict[Place, Server | str],
+    *roles: Role,
+    timeout_ms: int = TIMEOUT_MS,
+    max_batch: int = 2,
+    calls: int = 8,
+    bulk_bytes: int = 16_384,
 ) -> Inference:
     """Every role at every place, in the order of `servers`."""
     return Inference(
@@ -184,7 +189,10 @@ def inference(
         },
         roles={
             role: Served(
-                placements=tuple(Placement(place=place, model=f"my-{role}", max_batch=max_batch) for place in servers),
+                placements=tuple(
+                    Placement(place=place, model=f"my-{role}", max_batch=max_batch, calls=calls, bulk_bytes=bulk_bytes)
+                    for place in servers
+                ),
                 timeout_ms=timeout_ms,
             )
             for role in (roles or tuple(Role))
@@ -215,4 +223,5 @@ async def unwatched(contract: Inference) -> AsyncIterator[Unwatched]:
         for role in roles.values():
             for at in role.placed:
                 at.probed(None)
+                connections.push_async_callback(at.close)
         yield Unwatched(PlacedModels(roles), roles)

@@ -95,21 +95,16 @@ async def test_a_call_has_what_the_first_contact_left_of_the_budget() -> None:
         serving(FakeTriton()) as fake,
         unwatched(inference({Place.LOCAL: fake.address}, Role.GUARD, timeout_ms=60_000)) as open_,
     ):
-        left_s: list[float] = []
-
-        async def tell(request: Any, context: Any) -> Any:
-            left_s.append(context.time_remaining())
-            return fake.answer(request, [floats(0.25)])
-
-        fake.infer = tell
+        fake.infer = never
         at = open_.at(Role.GUARD)
         at.breaker = Breaker(stands_in=False)
         at.contacted.clear()
-        budget_s, contact_s = 5.0, 0.5
-        asyncio.get_running_loop().call_later(contact_s, at.probed, None)
-        with budget.spending(int(budget_s * 1000)):
+        budget_s = 1.0
+        asyncio.get_running_loop().call_later(budget_s / 2, at.probed, None)
+        began = time.perf_counter()
+        with budget.spending(int(budget_s * 1000)), pytest.raises(RoleUnavailable, match="budget"):
             await open_.models.attack_probabilities(Role.GUARD, ["x"])
-        assert left_s[0] <= budget_s - contact_s
+        assert time.perf_counter() - began < budget_s * 1.4
 
 
 async def test_a_remote_that_hangs_is_known_long_before_a_patient_role_gives_up() -> None:
@@ -149,7 +144,7 @@ async def test_an_open_place_is_asked_only_by_its_probe(caplog: pytest.LogCaptur
                 while await models.attack_probabilities(Role.GUARD, ["x"]) != (0.25,):  # noqa: ASYNC110 - as in `until`
                     await asyncio.sleep(0.01)
     told = [record for record in caplog.records if getattr(record, "fields", {}).get("place") == Place.REMOTE]
-    events = [record.getMessage() for record in told]
+    events = [record.getMessage() for record in told if "answer" in record.getMessage()]
     assert events == ["model answers", "model does not answer", "model answers"]
 
 

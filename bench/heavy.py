@@ -1,0 +1,191 @@
+"""An honest client beside one that sends long texts, or large JSON, back to back. `--rows heavy`.
+
+Both come from one address, so that nothing but the length of what they send tells them apart.
+"""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import random
+import re
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from pydoc_data.topics import topics
+from typing import Final
+
+from bench import gateway, load
+from bench.gateway import Gateway
+
+_CHAT: Final = "/v1/chat/completions"
+_HONEST_PER_S: Final = 4.0
+_TIMEOUT_S: Final = 60.0
+_NUMBERS: Final = itertools.count()
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Client:
+    """What one client saw: seconds of each answer, and how many there were of each status."""
+
+    seconds: list[float] = field(default_factory=list)
+    statuses: dict[str, int] = field(default_factory=dict)
+
+    def saw(self, status: str, seconds: float) -> None:
+        self.seconds.append(seconds)
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+
+    @property
+    def p50(self) -> float:
+        return statistics.median(self.seconds) if self.seconds else 0.0
+
+    @property
+    def p99(self) -> float:
+        return sorted(self.seconds)[int(len(self.seconds) * 0.99)] if self.seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A row: the honest ones on each listener while the heavy one sends, and the heavy one itself."""
+
+    name: str
+    ingress: Client
+    egress: Client
+    heavy: Client
+
+
+def measure(scratch: Path, upstream: int, seconds: float, say: Say) -> list[str]:
+    """Markdown."""
+    alone, rows = [], []
+    with gateway.started(scratch / "heavy", upstream) as running:
+        alone_ = [_alone(running, size) for size in (30_000, 400_000)]
+        alone += [f"{size // 1000} KB alone: {took:.2f} s, status {status}" for size, status, took in alone_]
+        idle = _beside(running, "nobody", None, seconds, say)
+        rows.append(idle)
+        for name, body in _heavy():
+            rows.append(_beside(running, name, body, seconds, say))
+    return [*_table(rows, idle), "", *(f"- {line}" for line in alone)]
+
+
+def _heavy() -> Iterator[tuple[str, Callable[[], bytes]]]:
+    for size in (3_000, 10_000, 30_000, 400_000, 1_000_000):
+        yield f"prose, {size // 1000} KB", lambda size=size: _body(prose(size))  # type: ignore[misc]
+    yield "U+FDFA, 0.9 MB", lambda: _body("\ufdfa" * 300_000 + str(next(_NUMBERS)))
+    yield "JSON, 700,000 keys", _keys
+
+
+def prose(size: int) -> str:
+    """Sentences of Python's reference manual, in an order that nobody has read before."""
+    number = next(_NUMBERS)
+    draw = random.Random(f"{number} {time.time_ns()}")  # noqa: S311 - no secret
+    text, sentences = "", _sentences()
+    while len(text) < size:
+        text += f"{draw.choice(sentences)} ({draw.randrange(10**6)}) "
+    return text[:size]
+
+
+@cache
+def _sentences() -> Sequence[str]:
+    words = " ".join(topics.values()).replace("\n", " ")
+    return [" ".join(found.split()) for found in re.findall(r"[A-Z][a-z][a-z, ]{40,200}\.", words)]
+
+
+def _body(text: str) -> bytes:
+    return json.dumps({"model": "mock", "messages": [{"role": "user", "content": text}]}).encode()
+
+
+def _keys() -> bytes:
+    return (
+        b'{"messages":[{"role":"user","content":"Hello"}],'
+        + b",".join(b'"k%06d":1' % key for key in range(700_000))
+        + b"}"
+    )
+
+
+def _alone(running: Gateway, size: int) -> tuple[int, str, float]:
+    client = Client()
+    _send(running.ingress, _body(prose(size)), client)
+    (status,) = client.statuses
+    return size, status, client.seconds[0]
+
+
+def _beside(running: Gateway, name: str, body: Callable[[], bytes] | None, seconds: float, say: Say) -> Beside:
+    say(f"heavy: beside {name}")
+    ends = time.monotonic() + seconds
+    found = Beside(name, Client(), Client(), Client())
+    works: list[Callable[[], None]] = [
+        lambda: _honestly(running.ingress, found.ingress, ends),
+        lambda: _honestly(running.egress, found.egress, ends),
+    ]
+    if body is not None:
+        works.append(lambda: _heavily(running.ingress, body, found.heavy, ends))
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+def _honestly(url: str, client: Client, ends: float) -> None:
+    """Short prompts at a steady rate, whether or not the one before was slow."""
+    threads: list[threading.Thread] = []
+    due = time.monotonic()
+    while due < ends:
+        time.sleep(max(0.0, due - time.monotonic()))
+        body = _body(load.prompt(next(_NUMBERS)))
+        threads.append(threading.Thread(target=_send, args=(url, body, client)))
+        threads[-1].start()
+        due += 1 / _HONEST_PER_S
+    for thread in threads:
+        thread.join()
+
+
+def _heavily(url: str, body: Callable[[], bytes], client: Client, ends: float) -> None:
+    while time.monotonic() < ends:
+        _send(url, body(), client)
+
+
+def _send(url: str, body: bytes, client: Client) -> None:
+    host = url.removeprefix("http://").partition("/")[0]
+    began = time.monotonic()
+    connection = http.client.HTTPConnection(host, timeout=_TIMEOUT_S)
+    try:
+        connection.request("POST", _CHAT, body, {"content-type": "application/json"})
+        answer = connection.getresponse()
+        answer.read()
+        status = str(answer.status)
+    except OSError as error:
+        status = type(error).__name__
+    finally:
+        connection.close()
+    client.saw(status, time.monotonic() - began)
+
+
+def _table(rows: Sequence[Beside], idle: Beside) -> Iterator[str]:
+    columns = "ingress p50 | p99 | p50, p99 of idle | egress p50 | p99 | p99 of idle | honest | heavy | heavy p50"
+    yield f"| beside | {columns} |"
+    yield "|---|--:|--:|--:|--:|--:|--:|---|---|--:|"
+    for row in rows:
+        honest = _statuses(row.ingress, row.egress)
+        yield (
+            f"| {row.name} | {row.ingress.p50 * 1000:.0f} ms | {row.ingress.p99 * 1000:.0f} ms "
+            f"| {row.ingress.p50 / idle.ingress.p50:.1f}, {row.ingress.p99 / idle.ingress.p99:.1f} "
+            f"| {row.egress.p50 * 1000:.1f} ms | {row.egress.p99 * 1000:.1f} ms "
+            f"| {row.egress.p99 / idle.egress.p99:.1f} | {honest} | {_statuses(row.heavy)} | {row.heavy.p50:.2f} s |"
+        )
+
+
+def _statuses(*clients: Client) -> str:
+    total: dict[str, int] = {}
+    for client in clients:
+        for status, count in client.statuses.items():
+            total[status] = total.get(status, 0) + count
+    return ", ".join(f"{count} x {status}" for status, count in sorted(total.items()))

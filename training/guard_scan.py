@@ -1,0 +1,182 @@
+"""Trains extproc/pipeline/scan.npz, the first pass over long texts.
+
+    pip install scikit-learn        # nothing else of archgw needs it
+    python -m training.guard_scan --data FOLDER
+
+FOLDER holds guard_attacks.jsonl.gz and guard_benign.jsonl.gz: an object a line with `text`, `kind` and `source`. An
+attack's pieces count as attacks where the shipped guard says so: the scan need not find what the guard would clear.
+Sources of `_UNSEEN`, and a tenth of the rest, are judged and never learnt from: short attacks of theirs are put into
+long documents, and the report says how many stand among the most suspicious pieces. Everything is seeded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import hashlib
+import json
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+from sklearn.linear_model import LogisticRegression
+
+from controlplane.assets import asset
+from controlplane.models.prepare import prepare
+from extproc.pipeline.pieces import pieces
+from extproc.pipeline.readings import readings
+from extproc.pipeline.scan import BITS, Scan, places
+from training import sources
+from triton_models.guard.detector import Detector
+
+# Words of a window that is learnt from, and between two of them.
+_WINDOW: Final = 24
+_STRIDE: Final = 12
+_MOST_ATTACKS, _MOST_HARMLESS = 6_000, 30_000
+_SHORT: Final = 500  # characters of an attack that is put into a document
+_DOCUMENT: Final = 400_000  # characters
+_SHARES: Final = (0.02, 0.05, 0.1, 0.2, 0.35)
+_UNSEEN: Final = frozenset(
+    {
+        "ReversecLabs/spikee",
+        "protectai/llm-guard",
+        "microsoft/llmail-inject-challenge",
+        "hackaprompt/hackaprompt-dataset",
+        "verazuo/jailbreak_llms",
+        "AUTHENSOR/prompt-injection-benchmark",
+        "envoyproxy/ai-gateway",
+        "Yale-LILY/QMSum",
+        "suzgunmirac/BIG-Bench-Hard",
+        "danielmiessler/fabric",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One labelled text."""
+
+    text: str
+    kind: str
+    source: str
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether it is judged, and not learnt from."""
+        return self.source in _UNSEEN or hashlib.sha256(self.text.encode()).digest()[0] % 10 == 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Trains the first pass over long texts.")
+    parser.add_argument("--data", type=Path, required=True)
+    data: Path = parser.parse_args().data
+    attacks = _rows(data / "guard_attacks.jsonl.gz", _MOST_ATTACKS)
+    harmless = _rows(data / "guard_benign.jsonl.gz", _MOST_HARMLESS)
+    found = _found(attacks)
+    scan = _trained(attacks, harmless, found)
+    _report(scan, attacks, harmless, found)
+    target = asset("extproc/pipeline") / "scan.npz"
+    np.savez_compressed(target, weights=scan.weights)
+    print(f"{target}: {target.stat().st_size} bytes")
+    return 0
+
+
+def _rows(path: Path, most: int) -> list[Row]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        rows = [Row(row["text"], row["kind"], row["source"]) for row in map(json.loads, file)]
+    random.Random(1).shuffle(rows)  # noqa: S311 - a reproducible sample, no secret
+    return rows[:most]
+
+
+def _pieces(text: str) -> Iterator[str]:
+    return (piece for reading in readings(text) for piece in pieces(reading))
+
+
+def _found(attacks: Sequence[Row]) -> dict[str, bool]:
+    """Of every piece of an attack, whether the shipped guard takes it for one. Kept between runs: it takes minutes."""
+    folders = prepare(("guard",))
+    head = asset("triton_models/guard/head.json")
+    cache = sources.cached(f"scan-{hashlib.sha256(head.read_bytes()).hexdigest()[:12]}.json")
+    known: dict[str, bool] = json.loads(cache.read_text()) if cache.exists() else {}
+    wanted = [piece for row in attacks for piece in _pieces(row.text) if _key(piece) not in known]
+    detector = Detector.load(folders["minilm"], folders["nanoguard"], head)
+    for count, piece in enumerate(dict.fromkeys(wanted)):
+        known[_key(piece)] = detector.probability(piece) >= 0.5
+        if count % 500 == 0:
+            print(f"\rguard: {count} of {len(wanted)} pieces", end="", file=sys.stderr)
+    cache.write_text(json.dumps(known))
+    return {piece: known[_key(piece)] for row in attacks for piece in _pieces(row.text)}
+
+
+def _key(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:24]
+
+
+def _trained(attacks: Sequence[Row], harmless: Sequence[Row], found: dict[str, bool]) -> Scan:
+    positive = [
+        window
+        for row in attacks
+        if not row.is_judged
+        for piece in _pieces(row.text)
+        if found[piece]
+        for window in _windows(piece)
+    ]
+    negative = [
+        window for row in harmless if not row.is_judged for piece in _pieces(row.text) for window in _windows(piece)
+    ]
+    labels = np.repeat([1, 0], [len(positive), len(negative)])
+    model = LogisticRegression(C=100.0, solver="liblinear", random_state=0, tol=1e-3)
+    model.fit(_matrix([*positive, *negative]), labels)
+    exact: npt.NDArray[np.float64] = model.coef_[0]
+    exact[0] = 0  # the empty feature
+    scale = float(np.quantile(np.abs(exact[exact != 0]), 0.999)) / 127
+    return Scan(np.clip(np.round(exact / scale), -127, 127).astype(np.int8))
+
+
+def _windows(piece: str) -> list[npt.NDArray[np.int64]]:
+    """The places of each _WINDOW words."""
+    every = places(piece)
+    starts = range(0, max(1, len(every) - _WINDOW + _STRIDE), _STRIDE)
+    return [every[start : start + _WINDOW].ravel() for start in starts]
+
+
+def _matrix(windows: Sequence[npt.NDArray[np.int64]]) -> Any:
+    ends = np.cumsum([0, *map(len, windows)])
+    values = np.full(ends[-1], 1 / _WINDOW, dtype=np.float32)
+    return csr_matrix((values, np.concatenate(windows), ends), shape=(len(windows), 1 << BITS))
+
+
+def _report(scan: Scan, attacks: Sequence[Row], harmless: Sequence[Row], found: dict[str, bool]) -> None:
+    planted = [
+        row
+        for row in attacks
+        if row.is_judged and len(row.text) <= _SHORT and any(found[piece] for piece in _pieces(row.text))
+    ]
+    print(f"of {len(planted)} short attacks in long documents, among the most suspicious pieces:")
+    for source in (*sorted({row.source for row in harmless if row.source in _UNSEEN}), None):
+        rows = [row.text for row in harmless if row.is_judged and (source is None or row.source == source)]
+        host = [piece for reading in readings("\n\n".join(rows)[:_DOCUMENT]) for piece in pieces(reading)]
+        _shares(source or "every source", scan, host, planted)
+
+
+def _shares(name: str, scan: Scan, host: Sequence[str], planted: Sequence[Row]) -> None:
+    draw = random.Random(5)  # noqa: S311 - as above
+    scores = np.sort([scan.score(piece) for piece in host])
+    above = []
+    for row in planted:
+        around = draw.choice(host)
+        cut = max(0, around.find(" ", draw.randrange(len(around) + 1)))
+        best = max(scan.score(piece) for piece in _pieces(f"{around[:cut]} {row.text} {around[cut:]}"))
+        above.append(1 - np.searchsorted(scores, best, side="right") / len(scores))
+    found = ", ".join(f"{share:.0%}: {np.mean(np.array(above) <= share):.3f}" for share in _SHARES)
+    print(f"  {name:40} {len(host):5} pieces   {found}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
