@@ -17,8 +17,6 @@ from controlplane.runtime.layout import RunLayout
 
 # sockaddr_un.sun_path, with its closing zero.
 _SOCKET_PATH_BYTES: Final = 107
-# supervisord makes its socket under another name first: this one, a dot and its process id.
-_PID_SUFFIX: Final = len(".4194304")
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108
 
 
@@ -26,7 +24,8 @@ def run_layout(run_dir: Path | None) -> RunLayout:
     """The layout of `run_dir`, or of the user's own. UsageError where unix sockets cannot lie there."""
     root = (run_dir or platformdirs.user_state_path("archgw") / "run").expanduser().absolute()
     layout = RunLayout(Path(os.path.realpath(root)))
-    longest = len(os.fsencode(layout.supervisor_socket)) + _PID_SUFFIX
+    # No other name in there is longer.
+    longest = len(os.fsencode(layout.supervisor_socket))
     if longest > _SOCKET_PATH_BYTES:
         raise UsageError(
             f"the run directory {layout.root} is {longest - _SOCKET_PATH_BYTES} characters too long for unix sockets; "
@@ -83,12 +82,11 @@ def _files(layout: RunLayout) -> tuple[Path, ...]:
     return (
         layout.state,
         layout.contract,
-        layout.supervisor_conf,
+        layout.supervisor_plan,
         layout.compose,
         layout.catalog,
         layout.salt,
         layout.repair_lock,
-        layout.root / "supervisord.pid",
     )
 
 

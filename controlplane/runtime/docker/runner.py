@@ -14,7 +14,7 @@ from controlplane.runtime.docker.engine import Container, Engine
 from controlplane.runtime.docker.follow import follow
 from controlplane.runtime.docker.site import INSIDE, project_name
 from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.runner import PartState, Runtime
+from controlplane.runtime.runner import LogFault, PartState, Runtime
 from extproc.status import WorkerStatus
 
 # What fills the volume of models and ends: no part that runs.
@@ -59,6 +59,10 @@ class DockerRunner:
                 with contextlib.suppress(RuntimeFault):
                     _, said = self.engine.exec(container.id, "python", "-m", "extproc.ask", *sockets)
                     return workers.read(line.encode() for line in said.splitlines())
+        return ()
+
+    def log_faults(self) -> tuple[LogFault, ...]:
+        # The engine writes them, and does not say.
         return ()
 
     def logs(self, part: str | None = None) -> tuple[str, ...]:
