@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from controlplane.runtime.layout import RunLayout
 
 # sockaddr_un.sun_path, with its closing zero.
 _SOCKET_PATH_BYTES: Final = 107
+# A target `unix:PATH` is a list separated by commas, with URI's marks and escapes.
+_NOT_IN_TARGETS: Final = re.compile(r"[,#?]|%[0-9A-Fa-f]{2}")
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108
 
 
@@ -30,6 +33,11 @@ def run_layout(run_dir: Path | None) -> RunLayout:
         raise UsageError(
             f"the run directory {layout.root} is {longest - _SOCKET_PATH_BYTES} characters too long for unix sockets; "
             "choose a shorter one with --run-dir"
+        )
+    if (taken := _NOT_IN_TARGETS.search(str(layout.root))) is not None:
+        raise UsageError(
+            f"the run directory {layout.root} holds {taken[0]!r}, which gRPC cannot take in a unix socket's path; "
+            "choose another one with --run-dir"
         )
     return layout
 

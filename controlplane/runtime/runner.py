@@ -40,8 +40,9 @@ class PartState:
 
 @dataclass(frozen=True, slots=True)
 class LogFault:
-    """Lines of one log that were not written since the start. `reason`: why the last ones were not, such as `disk full`;
-    empty where the log is written again.
+    """Lines of one log were not written since the start. `reason`: why the last ones were not, such as `disk full`.
+
+    Empty where the log is written again.
     """
 
     name: str
@@ -86,6 +87,10 @@ class Runner(Protocol):
 
     def follow(self, logs: Sequence[str], show: Callable[[str, str], None]) -> None:
         """Show the log's name and each line that is added to any of `logs`, while the gateway runs."""
+        ...
+
+    def drain(self, grace_s: float, say: Callable[[str], None]) -> None:
+        """Refuse new requests and wait until those that run have ended, for at most `grace_s`; `say` tells of it."""
         ...
 
     def stop(self, *, volumes: bool) -> bool:

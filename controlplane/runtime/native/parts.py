@@ -19,7 +19,6 @@ from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native import triton
 from controlplane.runtime.native.part import Part
 
-
 # Triton needs longest to start.
 _TRITON_ORDER: Final = 10
 _API_ORDER: Final = 20

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from controlplane.runtime import workers
+from controlplane.runtime.drain import drain, requests
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native import logs, processes
 from controlplane.runtime.native.supervisor import client as supervisor
@@ -57,6 +58,13 @@ class NativeRunner:
             lambda path, line: show(path.stem, line),
             lambda: self.parts() is not None,
         )
+
+    def drain(self, grace_s: float, say: Callable[[str], None]) -> None:
+        def waiting(count: int) -> None:
+            say(f"waiting for {requests(count)} to end, at most {grace_s:g} s")
+
+        if left := drain(str(self._layout.admin_socket), grace_s, waiting):
+            say(f"{requests(left)} did not end within {grace_s:g} s")
 
     def stop(self, *, volumes: bool) -> bool:
         asked = supervisor.shut_down(self._layout)

@@ -62,10 +62,8 @@ class LogFile:
             os.ftruncate(descriptor, 0)
             self._size = 0
             return descriptor
-        for old in self.path.parent.glob(f"{_escaped(self.path.name)}.*"):
-            number = old.name.removeprefix(f"{self.path.name}.")
-            if number.isdecimal() and int(number) >= keep:
-                old.unlink(missing_ok=True)
+        for old in self._beyond(keep - 1):
+            old.unlink(missing_ok=True)
         for number in range(keep - 1, 0, -1):
             with contextlib.suppress(FileNotFoundError):
                 self._old(number).replace(self._old(number + 1))
@@ -76,6 +74,8 @@ class LogFile:
     def _old(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
 
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{each}]" if each in "*?[" else each for each in name)
+    def _beyond(self, keep: int) -> list[Path]:
+        """Old files with a number over `keep`: also those of a time when more were kept."""
+        start = f"{self.path.name}."
+        names = [each for each in self.path.parent.iterdir() if each.name.startswith(start)]
+        return [each for each in names if (end := each.name.removeprefix(start)).isdecimal() and int(end) > keep]

@@ -1,4 +1,4 @@
-"""Writes every log, in a thread of its own: a disk that is full, broken or slow never holds up the supervisor or a part.
+"""Writes every log, in a thread of its own: a disk that is full, broken or slow holds up neither supervisor nor parts.
 
 What cannot be written is dropped and counted.
 """

@@ -1,4 +1,4 @@
-"""The pipe that a part writes into, read to its end whatever becomes of what was read: a full pipe would block the part."""
+"""The pipe that a part writes into. It is always read, whatever becomes of the lines: a full pipe blocks the part."""
 
 from __future__ import annotations
 

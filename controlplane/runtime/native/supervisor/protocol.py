@@ -29,7 +29,7 @@ class Phase(StrEnum):
 
 
 class PartReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`since`: seconds since the epoch at which it last started; 0 never. `fault`: how it ended, or why it cannot start."""
+    """`since`: when it last started, in seconds since the epoch; 0 never. `fault`: why it does not run."""
 
     name: str
     state: Phase
@@ -39,8 +39,9 @@ class PartReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Lines of one log that were not written since the supervisor started. `reason`: why the last ones were not; empty
-    when the log is written again.
+    """Lines of one log were not written since the supervisor started. `reason`: why the last ones were not.
+
+    Empty where the log is written again.
     """
 
     name: str
