@@ -12,17 +12,28 @@ import re
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 # The routes that refuse what is new are matched while this is 100: `rds_ingress.yaml`, `rds_egress.yaml`.
 _KEY: Final = "archgw.draining"
 _POLL_S: Final = 0.05
 _TIMEOUT_S: Final = 2.0
-_LISTENERS: Final = "(ingress|egress)"
-_RUNNING: Final = re.compile(rf"^http\.{_LISTENERS}\.downstream_rq_active: (?P<count>\d+)$", re.MULTILINE)
-# Answers that are complete, and that a slow client has not taken yet.
-_UNSENT: Final = re.compile(rf"^http\.{_LISTENERS}\.downstream_cx_tx_bytes_buffered: (?P<count>\d+)$", re.MULTILINE)
+# For clients that have connected and not asked yet: they are told, unless they are in no hurry.
+_LAST_S: Final = 1.0
+_GAUGE: Final = re.compile(r"^http\.(?:ingress|egress)\.downstream_(?P<name>\w+): (?P<value>\d+)$", re.MULTILINE)
+_STATS: Final = "/stats?type=Gauges&filter=^http\\.(ingress|egress)\\.downstream_"
+
+
+@dataclass(frozen=True, slots=True)
+class _Traffic:
+    """`unsent`: bytes of answers that slow clients have not taken yet."""
+
+    requests: int
+    connections: int
+    unsent: int
 
 
 def drain(admin_socket: str, grace_s: float, waiting: Callable[[int], None]) -> int:
@@ -31,36 +42,38 @@ def drain(admin_socket: str, grace_s: float, waiting: Callable[[int], None]) -> 
     `waiting` is told once how many are waited for, where there are some. An Envoy that does not answer has none.
     """
     deadline = time.monotonic() + grace_s
-    told = False
     try:
-        _post(admin_socket, f"/runtime_modify?{_KEY}=100")
+        _ask(admin_socket, "POST", f"/runtime_modify?{_KEY}=100")
         # Answers ask their clients to close the connection.
-        _post(admin_socket, "/healthcheck/fail")
-        while True:
-            stats = _ask(admin_socket, "GET", f"/stats?filter=^http\\.{_LISTENERS}\\.downstream_")
-            running = _sum(_RUNNING, stats)
-            if not running and not _sum(_UNSENT, stats):
-                return 0
+        _ask(admin_socket, "POST", "/healthcheck/fail")
+        traffic = _traffic(admin_socket)
+        if traffic.requests:
+            waiting(traffic.requests)
+        while traffic.requests or traffic.unsent:
             if time.monotonic() >= deadline:
-                return max(running, 1)
-            if running and not told:
-                told = True
-                waiting(running)
+                return max(traffic.requests, 1)
             time.sleep(_POLL_S)
+            traffic = _traffic(admin_socket)
+        # Who comes now cannot connect: while Envoy ends, nobody would answer. Who came before is still refused.
+        _ask(admin_socket, "POST", "/drain_listeners")
+        deadline = time.monotonic() + _LAST_S
+        while traffic.connections and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+            traffic = _traffic(admin_socket)
     except (OSError, http.client.HTTPException):
         return 0
+    return 0
 
 
 def requests(count: int) -> str:
     return f"{count} request{'' if count == 1 else 's'}"
 
 
-def _sum(pattern: re.Pattern[str], stats: str) -> int:
-    return sum(int(match["count"]) for match in pattern.finditer(stats))
-
-
-def _post(admin_socket: str, path: str) -> None:
-    _ask(admin_socket, "POST", path)
+def _traffic(admin_socket: str) -> _Traffic:
+    found: Counter[str] = Counter()
+    for gauge in _GAUGE.finditer(_ask(admin_socket, "GET", _STATS)):
+        found[gauge["name"]] += int(gauge["value"])
+    return _Traffic(found["rq_active"], found["cx_active"], found["cx_tx_bytes_buffered"])
 
 
 def _ask(admin_socket: str, method: str, path: str) -> str:
