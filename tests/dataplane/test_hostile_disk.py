@@ -52,6 +52,10 @@ def faults(stack: Stack) -> dict[str, dict[str, Any]]:
     return {log["name"]: log for log in stack.status()["logs"]}
 
 
+def wait_restarted(stack: Stack, part: str, pid: int) -> None:
+    wait_for(lambda: stack.pids(part) not in ([], [pid]))
+
+
 @pytest.mark.parametrize("folder", ["run/logs", "run"])
 def test_a_full_disk_costs_log_lines_and_nothing_else(
     runtime: Runtime, provider: LlmProvider, tmp_path: Path, folder: str
@@ -63,7 +67,7 @@ def test_a_full_disk_costs_log_lines_and_nothing_else(
         for part in ("envoy", "extproc-0", "extproc-1"):
             (pid,) = stack.pids(part)
             os.kill(pid, signal.SIGKILL)
-            wait_for(lambda part=part, pid=pid: stack.pids(part) not in ([], [pid]))
+            wait_restarted(stack, part, pid)
             stack.wait_healthy("egress")
             assert stack.post("egress", prompt()).status_code == 200
         wait_for(lambda: faults(stack)["access.log"]["reason"] == "disk full")
@@ -72,7 +76,7 @@ def test_a_full_disk_costs_log_lines_and_nothing_else(
         assert "disk full: " in said.stdout
 
         filler.unlink()
-        before = provider.received.all()[-1].header("x-request-id")
+        before = str(provider.received.all()[-1].header("x-request-id"))
         answer = stack.post("egress", prompt())
         assert stack.access(answer.headers["x-request-id"])["status"] == 200
         assert before not in access.read_text()
