@@ -36,10 +36,4 @@ def egress_only(
         stack.up()
         yield stack
     finally:
-        stop(stack)
-
-
-def stop(stack: Stack) -> None:
-    """Of a native one that is stopped already, no engine need be asked."""
-    done = stack.command("down", "--now", *(("--volumes",) if stack.runtime is Runtime.DOCKER else ()))
-    assert done.returncode == 0, done.stderr
+        stack.down()

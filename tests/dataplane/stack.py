@@ -110,7 +110,8 @@ class Stack:
         return archgw("up", str(path), *self.mode, *options, *where, env=self.env)
 
     def down(self) -> None:
-        done = self.command("down", "--now", "--volumes")
+        # Without containers, no engine need be asked.
+        done = self.command("down", "--now", *(("--volumes",) if self.runtime is Runtime.DOCKER else ()))
         assert done.returncode == 0, done.stderr
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from controlplane.runtime.runner import Runtime
-from tests.dataplane.egress_only import egress_config, egress_only, stop
+from tests.dataplane.egress_only import egress_config, egress_only
 from tests.dataplane.load import Load
 from tests.dataplane.stack import ARCHGW, Stack, archgw, wait_for
 from tests.support.behaviour import Behaviour
@@ -175,7 +175,7 @@ def test_in_the_foreground_the_first_signal_drains(provider: LlmProvider, tmp_pa
             assert up.wait(60) == 0
         finally:
             up.kill()
-            stop(stack)
+            stack.down()
     assert not stack.status()["running"]
 
 

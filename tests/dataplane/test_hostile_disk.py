@@ -70,7 +70,7 @@ def test_a_full_disk_costs_log_lines_and_nothing_else(
             wait_restarted(stack, part, pid)
             stack.wait_healthy("egress")
             assert stack.post("egress", prompt()).status_code == 200
-        wait_for(lambda: faults(stack)["access.log"]["reason"] == "disk full")
+        wait_for(lambda: stack.status()["ready"] and faults(stack)["access.log"]["reason"] == "disk full")
         said = stack.command("status")
         assert said.returncode == 0
         assert "disk full: " in said.stdout

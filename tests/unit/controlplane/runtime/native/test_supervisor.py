@@ -235,6 +235,25 @@ time.sleep(600)
     assert "err.log" not in dropped
 
 
+def test_a_disk_that_hangs_holds_up_nobody(layout: RunLayout, start: Start) -> None:
+    """A pipe that nobody reads stands for the log: to open it takes for ever."""
+    os.mkfifo(layout.logs / "hangs.log")
+    script = """
+import sys, time
+for _ in range(8000): print('x' * 1000, flush=True)
+open(sys.argv[1], 'w')
+time.sleep(600)
+"""
+    done = layout.root / "done"
+    hanging = replace(part(layout, "hangs", script), argv=(sys.executable, "-c", script, str(done)))
+    supervisor = start(hanging)
+    wait(layout, lambda _: done.exists())
+    (fault,) = NativeRunner(layout).log_faults()
+    assert (fault.name, fault.reason) == ("hangs.log", "the disk is too slow")
+    assert client.shut_down(layout)
+    assert supervisor.wait(20) == 0
+
+
 def test_a_log_goes_on_when_the_disk_has_room_again_and_says_what_is_missing(layout: RunLayout, start: Start) -> None:
     log = layout.logs / "a.log"
     log.symlink_to("/dev/full")
