@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from bench import envoys, gateway, litellm, load, machine, memory, models, report, serving
+from bench import envoys, gateway, heavy, litellm, load, machine, memory, models, report, serving
 from bench.load import CONCURRENCIES, BenchError, Load
 from bench.processes import descendants, free_ports, resident, running
 from bench.report import Row
@@ -19,7 +19,7 @@ from bench.report import Row
 _WORK: Final = Path(__file__).with_name(".work")
 _ROWS: Final = ("direct", "plain", "egress", "ingress", "litellm", "models")
 # Each alone, and only when asked for: they take minutes, and the first needs what the tests need.
-_REMOTE, _SERVING, _TUNING = _ALONE = ("remote", "serving", "tuning")
+_REMOTE, _SERVING, _TUNING, _HEAVY = _ALONE = ("remote", "serving", "tuning", "heavy")
 # LiteLLM imports for half a minute on two slow cores.
 _LITELLM_SECONDS: Final = 180.0
 _ENVOY_SECONDS: Final = 10.0
@@ -137,6 +137,11 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> None:
     if arguments.rows in ([_SERVING], [_TUNING]):
         print("\n".join([*about, "", *_serving(arguments, bench, scratch)]))
         return
+    if arguments.rows == [_HEAVY]:
+        [port] = free_ports(1)
+        with bench.envoy("upstream", envoys.mock_upstream(port), port, concurrency=1):
+            print("\n".join([*about, "", *heavy.measure(scratch, port, arguments.seconds, _progress)]))
+        return
     if arguments.memory:
         [upstream] = free_ports(1)
         with (
@@ -172,7 +177,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="archgw-bench-") as scratch:
         try:
-            if arguments.rows != [_REMOTE]:
+            if arguments.rows not in ([_REMOTE], [_HEAVY]):
                 load.find_wrk()
             _run(arguments, Path(scratch))
         except BenchError as error:

@@ -7,20 +7,31 @@ from typing import Annotated
 
 import typer
 
-from controlplane.cli.options import RunDir
+from controlplane.cli.options import DEFAULT_GRACE, Grace, RunDir
+from controlplane.errors import UsageError
 from controlplane.runtime import place
-from controlplane.runtime.stop import stop
+from controlplane.runtime.signals import signals_ignored
+from controlplane.runtime.stop import drain, stop
 
 
 def down(
+    grace: Grace = None,
+    now: Annotated[bool, typer.Option("--now", help="Stop at once, and cut the requests that run.")] = False,
     volumes: Annotated[
         bool, typer.Option("--volumes", help="With Docker: remove the models as well, which are kept otherwise.")
     ] = False,
     run_dir: RunDir = None,
 ) -> None:
-    """Stop the gateway of a run directory and remove its keys. Nothing to stop is no error."""
+    """Stop the gateway of a run directory and remove its keys. Nothing to stop is no error.
+
+    New requests are refused at once; those that run may end. Ctrl-C ends the wait for them.
+    """
+    if now and grace is not None:
+        raise UsageError("--now is a grace of 0s: leave out either it or --grace")
     layout = place.run_layout(run_dir)
     # Containers run on without it.
     with place.locked(layout) if layout.root.is_dir() else nullcontext():
-        stopped = stop(layout, volumes=volumes)
+        drain(layout, 0 if now else DEFAULT_GRACE if grace is None else grace, lambda text: typer.echo(text, err=True))
+        with signals_ignored():
+            stopped = stop(layout, volumes=volumes)
     typer.echo(f"stopped the gateway in {layout.root}" if stopped else f"nothing runs in {layout.root}")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
+from pydantic_core import PydanticCustomError
 
 from controlplane.compile.plans import Mode
+from controlplane.config.quantities import MINUTE, SECOND, duration_between
 from controlplane.errors import UsageError
 from controlplane.runtime.runner import Runtime
 
@@ -50,6 +52,27 @@ BuildNetwork = Annotated[
         metavar="NET",
         envvar="ARCHGW_BUILD_NETWORK",
         help="For images that are built first: `docker build --network`; `host` where containers have no way out.",
+    ),
+]
+
+
+def _grace(value: str) -> float:
+    try:
+        return _parse_grace(value) / SECOND
+    except PydanticCustomError as error:
+        raise typer.BadParameter(" ".join(filter(None, (error.message(), (error.context or {}).get("hint"))))) from None
+
+
+_parse_grace: Final = duration_between(0, 60 * MINUTE)
+# Seconds. A completion seldom takes longer.
+DEFAULT_GRACE: Final = 30.0
+Grace = Annotated[
+    float | None,
+    typer.Option(
+        "--grace",
+        metavar="DURATION",
+        parser=_grace,
+        help="How long running requests may take to end, such as 90s or 5m; 30s by default.",
     ),
 ]
 

@@ -28,8 +28,19 @@ def status(
     elif found.running:
         _show(found)
     else:
-        typer.echo(f"nothing runs in {found.run_dir}")
+        _show_nothing(found)
     raise typer.Exit(0 if found.ready else 1)
+
+
+def _show_nothing(found: Status) -> None:
+    if found.unsupervised:
+        pids = ", ".join(map(str, found.unsupervised))
+        typer.echo(
+            f"the supervisor of {found.run_dir} is gone, and nobody starts again what dies of its processes {pids}; "
+            "`archgw up` ends them and starts anew, `archgw down` ends them"
+        )
+    else:
+        typer.echo(f"nothing runs in {found.run_dir}")
 
 
 def _show(found: Status) -> None:
@@ -47,6 +58,11 @@ def _show(found: Status) -> None:
         for place in role.places:
             if not place.ready:
                 typer.echo(f"{role.role} is not ready on {why(place)}")
+    for log in found.logs:
+        lost = f"{log.dropped} line{'' if log.dropped == 1 else 's'} of {log.name}"
+        typer.echo(
+            f"{log.reason}: {lost} dropped so far" if log.reason else f"written again: {lost} were dropped before"
+        )
     typer.echo(f"{found.mode}, {found.runtime}, {found.config}, up since {found.since}")
 
 

@@ -13,7 +13,18 @@ from rich.console import Console
 
 from controlplane.assets import asset
 from controlplane.cli.columns import columns
-from controlplane.cli.options import BuildNetwork, Cpu, Images, Local, RunDir, RuntimeChoice, RuntimeName, mode
+from controlplane.cli.options import (
+    DEFAULT_GRACE,
+    BuildNetwork,
+    Cpu,
+    Grace,
+    Images,
+    Local,
+    RunDir,
+    RuntimeChoice,
+    RuntimeName,
+    mode,
+)
 from controlplane.cli.wording import milliseconds, readiness
 from controlplane.config.load import DEFAULT_PATH
 from controlplane.errors import RuntimeFault, UsageError
@@ -23,7 +34,7 @@ from controlplane.runtime.runners import runner_of
 from controlplane.runtime.signals import InterruptedStartError, signals_ignored, signals_raise
 from controlplane.runtime.start import start
 from controlplane.runtime.state import State
-from controlplane.runtime.stop import stop
+from controlplane.runtime.stop import drain, stop
 from controlplane.runtime.wanted import QUICK_START, Running, Wanted
 
 _READY_S: Final = 120.0
@@ -37,6 +48,7 @@ def up(  # noqa: PLR0913, PLR0917 - one a command line option
         bool, typer.Option("--quick-start", help="Run the built-in sample and send it three prompts.")
     ] = False,
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and stop the gateway when ended.")] = False,
+    grace: Grace = None,
     runtime: RuntimeChoice = RuntimeName.AUTO,
     images: Images = None,
     network: BuildNetwork = None,
@@ -52,6 +64,8 @@ def up(  # noqa: PLR0913, PLR0917 - one a command line option
     Without --local, guard and function calling run on the remote Triton of `model_serving.remote.url`.
     """
     wanted = mode(local=local, cpu=cpu)
+    if grace is not None and not foreground:
+        raise UsageError("--grace goes with --foreground; otherwise it is `archgw down` that takes it")
     if quick_start and config is not None:
         raise UsageError("--quick-start brings its own configuration; leave out either it or CONFIG")
     path = asset(QUICK_START) / "arch_config.yaml" if quick_start else config or DEFAULT_PATH
@@ -65,7 +79,7 @@ def up(  # noqa: PLR0913, PLR0917 - one a command line option
         except InterruptedStartError as interruption:
             typer.echo(f"archgw: {interruption}, {_left(layout)}", err=True)
             raise typer.Exit(128 + interruption.number) from None
-        with _attached(layout) if foreground else _detached():
+        with _attached(layout, DEFAULT_GRACE if grace is None else grace) if foreground else _detached():
             _announce(running, layout)
             if quick_start:
                 # Its HTTP client takes a third of a second to import, which no other start needs.
@@ -87,11 +101,15 @@ def _left(layout: RunLayout) -> str:
 
 
 @contextmanager
-def _attached(layout: RunLayout) -> Iterator[None]:
-    """The gateway ends with the block, however that ends. To be told to end is how a service ends well: exit 0."""
+def _attached(layout: RunLayout, grace_s: float) -> Iterator[None]:
+    """The gateway ends with the block, however that ends. To be told to end is how a service ends well: exit 0.
+
+    Told to end, it drains first; told again, it stops at once.
+    """
     try:
         yield
     except InterruptedStartError:
+        drain(layout, grace_s, lambda text: typer.echo(text, err=True))
         raise typer.Exit(0) from None
     finally:
         with signals_ignored():

@@ -20,6 +20,7 @@ from controlplane.compile.plans import (
     EnvoyPlan,
     Gateway,
     Listener,
+    LogPlan,
     OwnModel,
     ProviderRoute,
     Site,
@@ -55,6 +56,7 @@ def compile_gateway(config: ArchConfig, site: Site, own: Sequence[OwnModel] = ()
         contract=_contract(config, site, inference),
         envoy=envoy if site.loopback is None else reached_from_containers(envoy, site.loopback),
         models=models,
+        logs=LogPlan(config.overrides.log_max_bytes, config.overrides.log_files),
         places=role_places(config, site, places, models),
         elsewhere=() if site.loopback is None else loopback_keys(config, envoy, site.loopback),
     )

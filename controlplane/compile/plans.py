@@ -270,6 +270,14 @@ class RolePlace:
 
 
 @dataclass(frozen=True, slots=True)
+class LogPlan:
+    """Each log is rotated at `max_bytes`; `files` old ones are kept beside it."""
+
+    max_bytes: int
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """One compiled gateway: what the filter reads, what Envoy is configured with, what Triton serves.
 
@@ -279,5 +287,6 @@ class Gateway:
     contract: FilterContract
     envoy: EnvoyPlan
     models: ModelPlan
+    logs: LogPlan
     places: tuple[RolePlace, ...] = ()
     elsewhere: tuple[str, ...] = ()

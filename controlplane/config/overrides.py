@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from controlplane.config.quantities import KIB, MIB, SECOND, BodySize, RoleTimeout
+from controlplane.config.quantities import KIB, MIB, SECOND, BodySize, LogSize, RoleTimeout
 from controlplane.config.section import Section
 
 
@@ -55,3 +55,7 @@ class Overrides(Section):
     """How many filter processes run. One a core by default."""
     timing_header: bool = False
     """`true`: answers say in `x-arch-timing` where their time went. The access log says it always."""
+    log_max_bytes: LogSize = Field(default=100 * MIB, json_schema_extra={"default": "100MiB"})
+    """A log that has grown to this size is rotated: each file of the run directory, or of a container."""
+    log_files: int = Field(default=10, ge=0, le=1000)
+    """How many rotated files of each log are kept beside the current one."""

@@ -117,4 +117,5 @@ QueueDelay = Annotated[
 ]
 # Reasoning models are silent for many minutes.
 SilenceTimeout = Annotated[int, PlainValidator(duration_between(100, 60 * MINUTE)), WithJsonSchema(DURATION_SCHEMA)]
+LogSize = Annotated[int, PlainValidator(size_between(MIB, 10 * 1024 * MIB)), WithJsonSchema(SIZE_SCHEMA)]
 BodySize = Annotated[int, PlainValidator(size_between(KIB, 64 * MIB)), WithJsonSchema(SIZE_SCHEMA)]

@@ -23,7 +23,10 @@ def write_file(path: Path, text: str, mode: int) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
+        # A full disk does not say which file it had no room for.
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         raise

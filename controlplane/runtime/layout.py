@@ -20,7 +20,7 @@ class RunLayout:
     ├── sockets/        every unix socket, and the lock of whoever repairs Triton
     ├── tls/            certificates that Envoy in a container reads
     ├── logs/
-    ├── supervisord.conf, or compose.yaml where the parts run in containers
+    ├── supervisor.json, or compose.yaml where the parts run in containers
     └── state.json      what runs: mode, configuration file, ports, since when
     """
 
@@ -98,8 +98,13 @@ class RunLayout:
         return self.logs / "access.log"
 
     @property
-    def supervisor_conf(self) -> Path:
-        return self.root / "supervisord.conf"
+    def supervisor_plan(self) -> Path:
+        return self.root / "supervisor.json"
+
+    @property
+    def supervisor_output(self) -> Path:
+        """What the supervisor's Python itself prints, which is nothing unless it cannot start."""
+        return self.logs / "supervisor.out"
 
     @property
     def state(self) -> Path:

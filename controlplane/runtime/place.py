@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -17,8 +18,8 @@ from controlplane.runtime.layout import RunLayout
 
 # sockaddr_un.sun_path, with its closing zero.
 _SOCKET_PATH_BYTES: Final = 107
-# supervisord makes its socket under another name first: this one, a dot and its process id.
-_PID_SUFFIX: Final = len(".4194304")
+# A target `unix:PATH` is a list separated by commas, with URI's marks and escapes.
+_NOT_IN_TARGETS: Final = re.compile(r"[,#?]|%[0-9A-Fa-f]{2}")
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108
 
 
@@ -26,11 +27,17 @@ def run_layout(run_dir: Path | None) -> RunLayout:
     """The layout of `run_dir`, or of the user's own. UsageError where unix sockets cannot lie there."""
     root = (run_dir or platformdirs.user_state_path("archgw") / "run").expanduser().absolute()
     layout = RunLayout(Path(os.path.realpath(root)))
-    longest = len(os.fsencode(layout.supervisor_socket)) + _PID_SUFFIX
+    # No other name in there is longer.
+    longest = len(os.fsencode(layout.supervisor_socket))
     if longest > _SOCKET_PATH_BYTES:
         raise UsageError(
             f"the run directory {layout.root} is {longest - _SOCKET_PATH_BYTES} characters too long for unix sockets; "
             "choose a shorter one with --run-dir"
+        )
+    if (taken := _NOT_IN_TARGETS.search(str(layout.root))) is not None:
+        raise UsageError(
+            f"the run directory {layout.root} holds {taken[0]!r}, which gRPC cannot take in a unix socket's path; "
+            "choose another one with --run-dir"
         )
     return layout
 
@@ -83,12 +90,11 @@ def _files(layout: RunLayout) -> tuple[Path, ...]:
     return (
         layout.state,
         layout.contract,
-        layout.supervisor_conf,
+        layout.supervisor_plan,
         layout.compose,
         layout.catalog,
         layout.salt,
         layout.repair_lock,
-        layout.root / "supervisord.pid",
     )
 
 

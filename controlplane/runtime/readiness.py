@@ -52,7 +52,7 @@ def wait_ready(started: Started, deadline_s: float, say: Callable[[str], None]) 
         for each in states:
             if each.since:
                 starts[each.name].add(each.since)
-            if each.state == "FATAL" or (each.state in {"BACKOFF", "EXITED"} and len(starts[each.name]) >= _STARTS):
+            if each.state in {"BACKOFF", "EXITED"} and len(starts[each.name]) >= _STARTS:
                 raise blamed(f"{each.name} does not start ({each.fault or each.state.lower()})", runner, each.name)
         answers = runner.workers(worker_indices(state.parts))
         roles = merge(state.places, answers)

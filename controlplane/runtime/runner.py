@@ -1,4 +1,4 @@
-"""Who keeps the parts of one gateway running: `supervisord` on this machine, or Docker's engine.
+"""Who keeps the parts of one gateway running: a supervisor on this machine, or Docker's engine.
 
 All that `up`, `status`, `logs` and `down` ask of either. A part has the same name with both.
 """
@@ -22,7 +22,7 @@ class Runtime(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PartState:
-    """One part, in supervisord's words: RUNNING, STARTING, BACKOFF (started again soon), EXITED, FATAL (given up).
+    """One part: RUNNING, STARTING, BACKOFF (started again soon), STOPPING, STOPPED, EXITED.
 
     `pid`: of its first process. `since`: seconds since the epoch at which it last started; 0 never. `fault`: why not.
     """
@@ -36,6 +36,18 @@ class PartState:
     @property
     def running(self) -> bool:
         return self.state == "RUNNING"
+
+
+@dataclass(frozen=True, slots=True)
+class LogFault:
+    """Lines of one log were not written since the start. `reason`: why the last ones were not, such as `disk full`.
+
+    Empty where the log is written again.
+    """
+
+    name: str
+    dropped: int
+    reason: str
 
 
 class Runner(Protocol):
@@ -57,6 +69,10 @@ class Runner(Protocol):
         """What the filter's workers say; one that does not answer is left out."""
         ...
 
+    def log_faults(self) -> tuple[LogFault, ...]:
+        """The logs of which lines were dropped."""
+        ...
+
     def logs(self, part: str | None = None) -> tuple[str, ...]:
         """Names of the logs of `part` ("extproc": all of the filter's workers), or of all parts."""
         ...
@@ -71,6 +87,10 @@ class Runner(Protocol):
 
     def follow(self, logs: Sequence[str], show: Callable[[str, str], None]) -> None:
         """Show the log's name and each line that is added to any of `logs`, while the gateway runs."""
+        ...
+
+    def drain(self, grace_s: float, say: Callable[[str], None]) -> None:
+        """Refuse new requests and wait until those that run have ended, for at most `grace_s`; `say` tells of it."""
         ...
 
     def stop(self, *, volumes: bool) -> bool:

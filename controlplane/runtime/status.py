@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from controlplane.runtime import probes, roles
 from controlplane.runtime.commands import ENVOY, TRITON, worker_indices
 from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.native import processes
 from controlplane.runtime.roles import RoleState
-from controlplane.runtime.runner import PartState, Runtime
+from controlplane.runtime.runner import LogFault, PartState, Runtime
 from controlplane.runtime.runners import runner_of
 from controlplane.runtime.state import Door, State, load
 
@@ -38,7 +39,11 @@ class DoorStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A gateway. `ready`: every part runs, every listener says that it is ready, every role has a place that is."""
+    """A gateway. `ready`: every part runs, every listener says that it is ready, every role has a place that is.
+
+    `logs`: those of which lines were dropped since the start. `unsupervised`: process ids of a gateway whose supervisor
+    was killed; it answers on, and nobody starts again what dies of it.
+    """
 
     run_dir: str
     running: bool
@@ -50,13 +55,20 @@ class Status:
     parts: tuple[PartStatus, ...] = ()
     listeners: tuple[DoorStatus, ...] = ()
     roles: tuple[RoleState, ...] = ()
+    logs: tuple[LogFault, ...] = ()
+    unsupervised: tuple[int, ...] = ()
 
 
 def status(layout: RunLayout) -> Status:
     runner = runner_of(layout)
     state, parts = load(layout), runner.parts()
     if state is None or parts is None:
-        return Status(run_dir=str(layout.root), running=False, ready=False)
+        return Status(
+            run_dir=str(layout.root),
+            running=False,
+            ready=False,
+            unsupervised=processes.of_run(layout.root) if runner.runtime is Runtime.NATIVE and parts is None else (),
+        )
     shown = _all_of(state, parts)
     listeners = tuple(_door(door) for door in state.doors)
     models = roles.merge(state.places, runner.workers(worker_indices(state.parts)))
@@ -86,6 +98,7 @@ def status(layout: RunLayout) -> Status:
         ),
         listeners=listeners,
         roles=models,
+        logs=runner.log_faults(),
     )
 
 

@@ -1,8 +1,9 @@
-"""Stopping a gateway: in order, completely, and leaving no key, socket or shared memory behind."""
+"""Stopping a gateway: after its requests, in order, completely, and leaving no key, socket or shared memory behind."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 
 from controlplane.errors import RuntimeFault
 from controlplane.runtime import place
@@ -10,6 +11,23 @@ from controlplane.runtime.docker.runner import DockerRunner
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.runner import Runtime
 from controlplane.runtime.runners import runner_of
+from controlplane.runtime.signals import InterruptedStartError, signals_raise
+
+
+def drain(layout: RunLayout, grace_s: float, say: Callable[[str], None]) -> None:
+    """Let running requests end, for at most `grace_s`, while new ones are refused. A signal ends the wait.
+
+    What cannot be drained is stopped all the same: a fault is said, and no error.
+    """
+    if grace_s <= 0:
+        return
+    try:
+        with signals_raise():
+            runner_of(layout).drain(grace_s, say)
+    except InterruptedStartError as interruption:
+        say(f"{interruption}: stopping at once")
+    except RuntimeFault as fault:
+        say(f"warning: requests that run may be cut: {fault}")
 
 
 def stop(layout: RunLayout, *, volumes: bool = False) -> bool:

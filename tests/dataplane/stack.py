@@ -110,7 +110,8 @@ class Stack:
         return archgw("up", str(path), *self.mode, *options, *where, env=self.env)
 
     def down(self) -> None:
-        done = self.command("down", "--volumes")
+        # Without containers, no engine need be asked.
+        done = self.command("down", "--now", *(("--volumes",) if self.runtime is Runtime.DOCKER else ()))
         assert done.returncode == 0, done.stderr
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -143,8 +144,8 @@ class Stack:
 
         return wait_for(found)[0]
 
-    def wait_healthy(self) -> None:
-        wait_for(lambda: all(_healthy(self.url(listener)) for listener in ("ingress", "egress")))
+    def wait_healthy(self, *listeners: str) -> None:
+        wait_for(lambda: all(_healthy(self.url(listener)) for listener in listeners or ("ingress", "egress")))
 
     @contextmanager
     def client(self, listener: str) -> Iterator[openai.OpenAI]:

@@ -182,6 +182,9 @@ def _values(gateway: Gateway, inside: Inside, rendered: Rendered) -> dict[str, o
         "models_folder": MODELS_FOLDER,
         "secrets": [_secret(name) for name in rendered.files if name.startswith("secrets/")],
         "sockets_options": f"uid={uid},gid={gid},mode=0700",
+        # Docker counts the current file as well.
+        "log_size": str(gateway.logs.max_bytes),
+        "log_files": str(gateway.logs.files + 1),
         "digests": _digests(rendered, inside.salt, folders_of(plan)),
     }
 

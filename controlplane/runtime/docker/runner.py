@@ -9,12 +9,13 @@ from typing import Final
 
 from controlplane.errors import RuntimeFault
 from controlplane.runtime import workers
-from controlplane.runtime.commands import ENVOY, worker_name
+from controlplane.runtime.commands import ENVOY, is_worker, worker_name
 from controlplane.runtime.docker.engine import Container, Engine
 from controlplane.runtime.docker.follow import follow
 from controlplane.runtime.docker.site import INSIDE, project_name
+from controlplane.runtime.drain import requests
 from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.runner import PartState, Runtime
+from controlplane.runtime.runner import LogFault, PartState, Runtime
 from extproc.status import WorkerStatus
 
 # What fills the volume of models and ends: no part that runs.
@@ -24,6 +25,8 @@ _SOCKETS: Final = "sockets"
 _ACCESS: Final = "access"
 # Each part may take as long as its stop_grace_period says.
 _STOP_S: Final = 120.0
+# Beside the wait for requests, what starting a program in a container takes.
+_DRAIN_S: Final = 15.0
 
 _STATES: Final = {"running": "RUNNING", "created": "STARTING", "restarting": "BACKOFF", "paused": "PAUSED"}
 
@@ -61,6 +64,10 @@ class DockerRunner:
                     return workers.read(line.encode() for line in said.splitlines())
         return ()
 
+    def log_faults(self) -> tuple[LogFault, ...]:
+        # The engine writes them, and does not say.
+        return ()
+
     def logs(self, part: str | None = None) -> tuple[str, ...]:
         services = {each.service for each in self._containers()}
         names = sorted(services | ({_ACCESS} if ENVOY in services else set()))
@@ -85,6 +92,20 @@ class DockerRunner:
                 log = _ACCESS if (line.service, line.stream) == (ENVOY, "stdout") else line.service
                 if log in logs:
                     show(log, line.text)
+
+    def drain(self, grace_s: float, say: Callable[[str], None]) -> None:
+        """Envoy's admin socket lies in a volume of the containers: a worker asks it, which has a Python."""
+        running = [each for each in self._containers() if each.running]
+        worker = next((each for each in running if is_worker(each.service)), None)
+        if worker is None or not any(each.service == ENVOY for each in running):
+            return
+        say(f"waiting for running requests to end, at most {grace_s:g} s")
+        command = ("python", "-P", "-m", "controlplane.runtime.drain", str(INSIDE.admin_socket), f"{grace_s:g}")
+        code, said = self.engine.exec(worker.id, *command, timeout_s=grace_s + _DRAIN_S)
+        if code != 0:
+            raise RuntimeFault(f"{worker.name} could not drain Envoy: exit code {code}")
+        if left := int(said):
+            say(f"{requests(left)} did not end within {grace_s:g} s")
 
     def stop(self, *, volumes: bool) -> bool:
         engine = self.engine

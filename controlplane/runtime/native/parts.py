@@ -1,10 +1,8 @@
-"""The processes of one gateway: what each is started with and where its lines go. Pure; `supervisord` runs them."""
+"""The processes of one gateway: what each is started with and where its lines go. Pure; the supervisor runs them."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,25 +17,7 @@ from controlplane.runtime.commands import (
 )
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native import triton
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One process. `stdout_log` None: its standard output goes to `log` as well.
-
-    `order`: parts start from the lowest. `edge`: takes requests in, and so stops before all the others, which then stop
-    together. `stop_s`: how long it may take to end on SIGTERM.
-    """
-
-    name: str
-    argv: tuple[str, ...]
-    environment: Mapping[str, str]
-    log: Path
-    order: int
-    stop_s: int
-    stdout_log: Path | None = None
-    edge: bool = False
-
+from controlplane.runtime.native.part import Part
 
 # Triton needs longest to start.
 _TRITON_ORDER: Final = 10

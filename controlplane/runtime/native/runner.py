@@ -1,4 +1,4 @@
-"""A gateway of processes: supervisord keeps them running, their lines lie in files."""
+"""A gateway of processes: a supervisor of ours keeps them running, their lines lie in files."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from controlplane.runtime import workers
+from controlplane.runtime.drain import drain, requests
 from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native import logs, processes, supervisord
-from controlplane.runtime.runner import PartState, Runtime
+from controlplane.runtime.native import logs, processes
+from controlplane.runtime.native.supervisor import client as supervisor
+from controlplane.runtime.runner import LogFault, PartState, Runtime
 from extproc.ask import ask
 from extproc.status import WorkerStatus
 
@@ -28,10 +30,18 @@ class NativeRunner:
         self._layout = layout
 
     def parts(self) -> tuple[PartState, ...] | None:
-        return supervisord.part_states(self._layout)
+        report = supervisor.report(self._layout)
+        if report is None:
+            return None
+        found = (PartState(each.name, each.state, each.pid, each.since, each.fault) for each in report.parts)
+        return tuple(sorted(found, key=lambda part: part.name))
 
     def workers(self, indices: Sequence[int]) -> tuple[WorkerStatus, ...]:
         return workers.read(ask([str(self._layout.worker_socket(index)) for index in indices]))
+
+    def log_faults(self) -> tuple[LogFault, ...]:
+        report = supervisor.report(self._layout)
+        return () if report is None else tuple(LogFault(each.name, each.dropped, each.reason) for each in report.logs)
 
     def logs(self, part: str | None = None) -> tuple[str, ...]:
         return tuple(path.stem for path in logs.files(self._layout, part))
@@ -49,8 +59,15 @@ class NativeRunner:
             lambda: self.parts() is not None,
         )
 
+    def drain(self, grace_s: float, say: Callable[[str], None]) -> None:
+        def waiting(count: int) -> None:
+            say(f"waiting for {requests(count)} to end, at most {grace_s:g} s")
+
+        if left := drain(str(self._layout.admin_socket), grace_s, waiting):
+            say(f"{requests(left)} did not end within {grace_s:g} s")
+
     def stop(self, *, volumes: bool) -> bool:
-        asked = supervisord.shut_down(self._layout)
+        asked = supervisor.shut_down(self._layout)
         if asked:
             deadline = time.monotonic() + _ORDERLY_S
             while processes.of_run(self._layout.root) and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""A gateway of processes: supervisord starts Envoy, the filter's workers and Triton."""
+"""A gateway of processes: a supervisor starts Envoy, the filter's workers and Triton."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from controlplane.compile.plans import Gateway, TritonPorts
 from controlplane.config.load import Loaded
 from controlplane.errors import RuntimeFault
 from controlplane.models.prepare import Progress, Stage, prepare
-from controlplane.render.atomic import write_file
 from controlplane.render.envoy import check_with_envoy, find_envoy
 from controlplane.render.files import render
 from controlplane.runtime import place, ports
 from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native import environment, processes, supervisord, triton
-from controlplane.runtime.native.parts import Part, gateway_parts, sample_api
+from controlplane.runtime.native import environment, processes, triton
+from controlplane.runtime.native.part import Part
+from controlplane.runtime.native.parts import gateway_parts, sample_api
 from controlplane.runtime.native.runner import NativeRunner
+from controlplane.runtime.native.supervisor import client
+from controlplane.runtime.native.supervisor.plan import LogSizes
 from controlplane.runtime.readiness import Started, wait_ready
 from controlplane.runtime.runners import runner_of
 from controlplane.runtime.signals import signals_ignored
@@ -54,8 +56,8 @@ def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str]
             state = state_of(wanted, gateway, tuple(part.name for part in parts), gateway.models.ports)
             save(layout, state)
             say("starting")
-            supervisor = supervisord.start(layout, environment.clean(os.environ, str(layout.root)))
-            started = Started(NativeRunner(layout), state, partial(supervisord.check, layout, supervisor))
+            supervisor = client.start(layout, environment.clean(os.environ, str(layout.root)))
+            started = Started(NativeRunner(layout), state, partial(client.check, layout, supervisor))
             roles = wait_ready(started, wanted.deadline_s, say)
             state = msgspec.structs.replace(state, ready=True)
             save(layout, state)
@@ -124,5 +126,5 @@ def _write(
         for log in {part.log, part.stdout_log or part.log}:
             if log.exists():
                 shutil.move(log, log.with_suffix(".log.previous"))
-    write_file(layout.supervisor_conf, supervisord.configuration(parts, layout, str(os.getuid())), 0o600)
+    client.write_plan(parts, layout, LogSizes(gateway.logs.max_bytes, gateway.logs.files))
     return parts

@@ -97,7 +97,8 @@ def argv(install: TritonInstall, plan: ModelPlan, layout: RunLayout) -> list[str
     arguments = triton_arguments(
         plan, layout, _LOOPBACK, backends=layout.backends, shm_prefix=layout.shared_memory_prefix
     )
-    return [str(install.server), *arguments]
+    # Relative to the run directory, where it runs: to start a model's process, Triton gives them to a shell, unquoted.
+    return [str(install.server), *(argument.replace(f"={layout.root}/", "=./") for argument in arguments)]
 
 
 def environment(install: TritonInstall, clean: dict[str, str]) -> dict[str, str]:

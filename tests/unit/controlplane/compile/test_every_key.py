@@ -141,6 +141,8 @@ CHANGES: dict[str, Any] = {
     "overrides.max_request_bytes": "1MiB",
     "overrides.filter_workers": 9,
     "overrides.timing_header": True,
+    "overrides.log_max_bytes": "1MiB",
+    "overrides.log_files": 0,
     "tracing.random_sampling": 1,
     "tracing.collector": "http://z:4317",
 }

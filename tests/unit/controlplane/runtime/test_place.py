@@ -18,6 +18,12 @@ def test_a_path_too_long_for_unix_sockets_is_refused_before_anything_is_made(tmp
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["a,b", "a#b", "a?b", "a%41b"])
+def test_a_path_that_a_grpc_target_cannot_hold_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="--run-dir"):
+        place.run_layout(tmp_path / name)
+
+
 def test_the_default_is_the_users_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/s")
     assert place.run_layout(None).root == Path("/s/archgw/run")

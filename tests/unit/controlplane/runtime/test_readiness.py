@@ -15,12 +15,13 @@ import pytest
 
 from controlplane.compile.plans import RolePlace
 from controlplane.errors import RuntimeFault
-from controlplane.render.atomic import write_file
 from controlplane.runtime.commands import worker_indices
 from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native import environment, processes, supervisord
-from controlplane.runtime.native.parts import Part
+from controlplane.runtime.native import environment, processes
+from controlplane.runtime.native.part import Part
 from controlplane.runtime.native.runner import NativeRunner
+from controlplane.runtime.native.supervisor import client
+from controlplane.runtime.native.supervisor.plan import LogSizes
 from controlplane.runtime.readiness import Started, wait_ready
 from controlplane.runtime.state import Door, State
 from extproc.contract import Place, Role
@@ -90,8 +91,8 @@ def started(layout: RunLayout, door: Door) -> Iterator[Started]:
     sleeper = (sys.executable, "-c", "import time; print('loading', flush=True); time.sleep(600)")
     names = ("triton", "extproc-0")
     parts = tuple(Part(name, sleeper, clean, layout.logs / f"{name}.log", order=1, stop_s=2) for name in names)
-    write_file(layout.supervisor_conf, supervisord.configuration(parts, layout, str(os.getuid())), 0o600)
-    supervisor = supervisord.start(layout, clean)
+    client.write_plan(parts, layout, LogSizes(max_bytes=1 << 20, files=1))
+    supervisor = client.start(layout, clean)
     ports = {"http": 1, "grpc": 1, "metrics": 1}
     state = State(
         mode="m", config="c", since="s", doors=(door,), triton_ports=ports, places=(REMOTE, LOCAL), parts=names

@@ -8,7 +8,7 @@ import pytest
 
 from controlplane.runtime import status
 from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.runner import PartState, Runtime
+from controlplane.runtime.runner import LogFault, PartState, Runtime
 from controlplane.runtime.state import State, save
 from extproc.status import WorkerStatus
 
@@ -31,6 +31,9 @@ class Here:
 
     def parts(self) -> tuple[PartState, ...]:
         return tuple(PartState(name, "RUNNING", 7, 11, "") for name in self.names)
+
+    def log_faults(self) -> tuple[LogFault, ...]:
+        return ()
 
     def workers(self, _: Sequence[int]) -> tuple[WorkerStatus, ...]:
         return ()

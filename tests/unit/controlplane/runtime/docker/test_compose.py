@@ -101,7 +101,10 @@ def test_each_container_is_an_ordinary_user_that_can_change_nothing_but_what_it_
         assert [each.partition(":")[0] for each in service["tmpfs"]] == ["/tmp"], name  # noqa: S108
         assert service["mem_limit"], name
         assert service["pids_limit"] > 0, name
-        assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}, name
+        assert service["logging"] == {
+            "driver": "json-file",
+            "options": {"max-size": "104857600", "max-file": "11"},
+        }, name
         assert not {"privileged", "cap_add", "network_mode", "pid"} & service.keys(), name
         writable = {mount["source"] for mount in service.get("volumes", []) if not mount.get("read_only")}
         assert writable <= ({"models"} if name == "models" else {"sockets"}), name

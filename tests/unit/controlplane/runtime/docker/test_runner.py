@@ -158,3 +158,23 @@ def test_what_runs_is_stopped_by_its_labels_whatever_has_become_of_the_file(
     assert ("--volumes" in down) is volumes
     # Somebody else may remove them at the same time.
     assert removed == [("volume", "rm", "--force", f"{found.project}_{name}") for name in gone]
+
+
+def test_envoy_is_drained_by_a_worker_which_has_a_python(tmp_path: Path) -> None:
+    engine = Said(container("envoy"), container("extproc-1"), answers={"id-extproc-1": "2\n"})
+    said: list[str] = []
+    runner(tmp_path, engine).drain(5, said.append)
+    (asked,) = engine.asked
+    socket = "/run/archgw/sockets/admin.sock"
+    assert asked == ("id-extproc-1", "python", "-P", "-m", "controlplane.runtime.drain", socket, "5")
+    assert said == [
+        "waiting for running requests to end, at most 5 s",
+        "2 requests did not end within 5 s",
+    ]
+
+
+@pytest.mark.parametrize("left", [(), ("extproc-0",), ("envoy",)])
+def test_what_takes_no_requests_is_not_drained(tmp_path: Path, left: tuple[str, ...]) -> None:
+    engine = Said(*map(container, left), container("extproc-1", state="exited"))
+    runner(tmp_path, engine).drain(5, lambda _: None)
+    assert engine.asked == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from controlplane.compile.plans import Device, Gateway, ModelInstance, ModelPlan, TritonPorts
+from controlplane.compile.plans import Device, Gateway, LogPlan, ModelInstance, ModelPlan, TritonPorts
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native import environment
 from controlplane.runtime.native.parts import gateway_parts
@@ -18,6 +18,7 @@ GATEWAY = Gateway(
     contract=FilterContract(version=VERSION, providers=(), max_request_bytes=1, internal_socket="/i"),
     envoy=plan(),
     models=ModelPlan(TritonPorts(1, 2, 3), (ModelInstance("guard", "guard", 1, 8),)),
+    logs=LogPlan(max_bytes=1 << 20, files=3),
 )
 
 

@@ -1,0 +1,29 @@
+"""`python -m controlplane.runtime.native.supervisor PLAN`: exit 0 when it was told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Final
+
+from controlplane.runtime.native.supervisor.plan import decode
+from controlplane.runtime.native.supervisor.supervise import supervise
+
+_OPEN_FILES: Final = 65_536
+
+
+def main() -> None:
+    os.umask(0o077)
+    plan = decode(Path(sys.argv[1]).read_bytes())
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # The parts inherit it; Envoy needs two for each client.
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    asyncio.run(supervise(plan))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Starts a supervisor, and asks the one of a run directory: what runs, and to stop."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from controlplane.errors import RuntimeFault
+from controlplane.render.atomic import write_file
+from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.native.logs import last_lines
+from controlplane.runtime.native.part import Part
+from controlplane.runtime.native.supervisor.plan import LogSizes, Plan, encode
+from controlplane.runtime.native.supervisor.protocol import Command, Report, Request
+
+_PROGRAM: Final = "controlplane.runtime.native.supervisor"
+_LOG_LINES: Final = 20
+_TIMEOUT_S: Final = 5.0
+_CHUNK: Final = 64 << 10
+
+
+def write_plan(parts: Sequence[Part], layout: RunLayout, sizes: LogSizes) -> None:
+    """Write what `start` will run."""
+    plan = Plan(
+        directory=layout.root,
+        socket=layout.supervisor_socket,
+        events=layout.logs / "supervisor.log",
+        sizes=sizes,
+        parts=tuple(parts),
+    )
+    write_file(layout.supervisor_plan, encode(plan), 0o600)
+
+
+def start(layout: RunLayout, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start a supervisor in a session of its own, so that a terminal's Ctrl-C is ours to handle and not the parts'."""
+    with layout.supervisor_output.open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", _PROGRAM, str(layout.supervisor_plan)],
+            cwd=layout.root,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def check(layout: RunLayout, supervisor: subprocess.Popen[bytes]) -> None:
+    """RuntimeFault, with its last words, when the supervisor itself has ended."""
+    if supervisor.poll() is not None:
+        log = layout.supervisor_output
+        shown = "".join(f"\n  {line}" for line in last_lines(log, _LOG_LINES)) or " is empty"
+        raise RuntimeFault(f"the supervisor ended\nlast lines of {log}:{shown}")
+
+
+def report(layout: RunLayout) -> Report | None:
+    """None where no supervisor answers."""
+    return _ask(layout, Command.STATUS)
+
+
+def shut_down(layout: RunLayout) -> bool:
+    """Ask the supervisor to stop everything and end. False where none answers."""
+    return _ask(layout, Command.STOP) is not None
+
+
+def _ask(layout: RunLayout, command: Command) -> Report | None:
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_TIMEOUT_S)
+            connection.connect(str(layout.supervisor_socket))
+            connection.sendall(msgspec.json.encode(Request(command)) + b"\n")
+            said = b""
+            while chunk := connection.recv(_CHUNK):
+                said += chunk
+        return msgspec.json.decode(said, type=Report)
+    except (OSError, msgspec.DecodeError):
+        return None

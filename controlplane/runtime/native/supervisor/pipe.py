@@ -1,0 +1,49 @@
+"""The pipe that a part writes into. It is always read, whatever becomes of the lines: a full pipe blocks the part."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Final
+
+from controlplane.runtime.native.supervisor.log_writer import Log
+
+_CHUNK: Final = 64 << 10
+# A line that is longer is written in pieces.
+_LONGEST_LINE: Final = 1 << 20
+
+
+class Pipe:
+    """`write_end` is for the part, and closed here once the part has it."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._rest = b""
+        self._read_end, self.write_end = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._read_end, False)
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().add_reader(self._read_end, self._read)
+
+    def handed_over(self) -> None:
+        """The part has the write end, or will never have it. The pipe ends when nobody holds it any more."""
+        os.close(self.write_end)
+
+    def _read(self) -> None:
+        chunk = os.read(self._read_end, _CHUNK)
+        if not chunk:
+            self._end()
+            return
+        lines, newline, rest = (self._rest + chunk).rpartition(b"\n")
+        if len(rest) > _LONGEST_LINE:
+            lines, newline, rest = lines + newline + rest, b"", b""
+        self._rest = rest
+        if lines or newline:
+            self._log.put(lines + newline)
+
+    def _end(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._read_end)
+        os.close(self._read_end)
+        if self._rest:
+            self._log.put(self._rest + b"\n")
+        if not self.ended.done():
+            self.ended.set_result(None)

@@ -1,0 +1,50 @@
+"""What a supervisor is told: the parts, and how their logs are kept. Written by `client`, read once by the supervisor.
+
+It is a file of JSON, so that a path or an argument may hold any character. It holds no secret.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from controlplane.runtime.native.part import Part
+
+
+class LogSizes(msgspec.Struct, frozen=True):
+    """Each log is rotated at `max_bytes`; `files` old ones are kept. 0: a full log begins anew."""
+
+    max_bytes: int
+    files: int
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """`directory` is where the parts run. `events`: the supervisor's own log. `socket`: where it answers."""
+
+    directory: Path
+    socket: Path
+    events: Path
+    sizes: LogSizes
+    parts: tuple[Part, ...]
+
+
+def encode(plan: Plan) -> str:
+    return msgspec.json.format(msgspec.json.encode(plan, enc_hook=_encode_path), indent=2).decode() + "\n"
+
+
+def decode(text: bytes) -> Plan:
+    """msgspec.DecodeError where it is no plan."""
+    return msgspec.json.decode(text, type=Plan, dec_hook=_decode_path)
+
+
+def _encode_path(value: object) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError(type(value))
+
+
+def _decode_path(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(kind)

@@ -1,0 +1,30 @@
+"""Answers on the supervisor's unix socket: see `protocol`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from controlplane.runtime.native.supervisor.protocol import Command, Report, Request
+
+
+async def serve(socket: Path, report: Callable[[], Report], stop: Callable[[], None]) -> asyncio.Server:
+    """Answer until the server is closed. OSError where the socket cannot be made."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            request = msgspec.json.decode(await reader.readline(), type=Request)
+            writer.write(msgspec.json.encode(report()) + b"\n")
+            if request.command is Command.STOP:
+                stop()
+            await writer.drain()
+        except (msgspec.DecodeError, ValueError, ConnectionError):
+            # Whoever it is speaks another protocol, or has gone: the end of the connection says so.
+            return
+        finally:
+            writer.close()
+
+    return await asyncio.start_unix_server(answer, socket)

@@ -1,0 +1,69 @@
+"""Runs the parts of a plan until it is told to stop: by the socket, or by SIGTERM, SIGINT or SIGHUP."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import Final
+
+from controlplane.runtime.native.supervisor import events
+from controlplane.runtime.native.supervisor.keeper import Keeper
+from controlplane.runtime.native.supervisor.log_writer import LogWriter
+from controlplane.runtime.native.supervisor.plan import Plan
+from controlplane.runtime.native.supervisor.protocol import LogReport, Report
+from controlplane.runtime.native.supervisor.server import serve
+
+# What a part wrote last lies in its pipe when it has ended.
+_LAST_LINES_S: Final = 2.0
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+async def supervise(plan: Plan) -> None:
+    """OSError where the socket cannot be made: then nothing was started."""
+
+    def resumed(log: LogReport) -> None:
+        events.put(own, "log.resumed", log=log.name, dropped=log.dropped)
+
+    writer = LogWriter(plan.sizes, resumed)
+    own = writer.log(plan.events)
+    keepers = [
+        Keeper(part, plan.directory, writer.log(part.stdout_log or part.log), writer.log(part.log), own)
+        for part in sorted(plan.parts, key=lambda part: part.order)
+    ]
+
+    def report() -> Report:
+        return Report(parts=tuple(each.report() for each in keepers), logs=writer.dropped())
+
+    def reap() -> None:
+        for each in keepers:
+            each.reap()
+
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGCHLD, reap)
+    for number in _ENDING:
+        loop.add_signal_handler(number, stopping.set)
+    server = await serve(plan.socket, report, stopping.set)
+    try:
+        await _run(keepers, stopping)
+    finally:
+        server.close()
+        pipes = [pipe.ended for each in keepers for pipe in each.pipes]
+        if pipes:
+            await asyncio.wait(pipes, timeout=_LAST_LINES_S)
+        events.put(own, "supervisor.ended")
+        writer.close(_LAST_LINES_S)
+
+
+async def _run(keepers: list[Keeper], stopping: asyncio.Event) -> None:
+    """Keep the parts until `stopping`, then stop them. Where one cannot be kept, stop all and raise why."""
+    tasks = [asyncio.ensure_future(each.keep()) for each in keepers]
+    told = asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait([told, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        # Who takes requests in, first; then the others together, since none of them is asked any more.
+        for edge in (True, False):
+            await asyncio.gather(*(each.stop() for each in keepers if each.part.edge is edge))
+        told.cancel()
+    await asyncio.gather(*tasks)

@@ -1,0 +1,206 @@
+"""What becomes of requests when a gateway is told to stop: those that run end, those that come are refused."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import httpx2
+import pytest
+import yaml
+
+from controlplane.runtime.runner import Runtime
+from tests.dataplane.egress_only import egress_config, egress_only
+from tests.dataplane.load import Load
+from tests.dataplane.stack import ARCHGW, Stack, archgw, wait_for
+from tests.support.behaviour import Behaviour
+from tests.support.llm_provider import LlmProvider
+
+DONE: Final = b"data: [DONE]\n\n"
+LONG: Final = Behaviour(text="word " * 20, chunk_delay=0.2)
+ENDLESS: Final = Behaviour(text="word " * 600, chunk_delay=0.2)
+CUT: Final = b"(cut)"
+BODY: Final = {"messages": [{"role": "user", "content": "Tell me a story"}]}
+
+NATIVE: Final = pytest.mark.runtime(Runtime.NATIVE, why="containers are drained by the same code, and start slowly")
+
+
+@pytest.fixture
+def small(runtime: Runtime, provider: LlmProvider, tmp_path: Path) -> Iterator[Stack]:
+    with egress_only(provider, tmp_path, runtime) as stack:
+        yield stack
+
+
+@contextmanager
+def told_to_stop(stack: Stack, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """`archgw down` at work. It has ended when the block has."""
+    command = [ARCHGW, "down", *options, "--run-dir", str(stack.run_dir)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as down:
+        yield down
+
+
+def draining(stack: Stack) -> bool:
+    answer = httpx2.get(f"{stack.url('egress')}/healthz", timeout=5)
+    return answer.status_code == 503 and answer.json()["not_ready"] == {"gateway": "draining"}
+
+
+class Stream:
+    """A streamed completion, read as it comes, by a client that has seen its first piece."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._pieces: list[bytes] = []
+        self._pool = ThreadPoolExecutor(1)
+        self._reading = self._pool.submit(self._read, f"{stack.url('egress')}/v1/chat/completions")
+        wait_for(lambda: self._pieces or self._reading.done())
+
+    def _read(self, url: str) -> bytes:
+        try:
+            with httpx2.stream("POST", url, json={**BODY, "stream": True}, timeout=60) as answer:
+                for piece in answer.iter_bytes():
+                    self._pieces.append(piece)
+        except httpx2.TransportError:
+            self._pieces.append(CUT)
+        return b"".join(self._pieces)
+
+    def end(self) -> bytes:
+        """All that came, and CUT where the connection was."""
+        with self._pool:
+            return self._reading.result(60)
+
+
+def test_what_runs_ends_and_what_comes_is_refused(small: Stack, provider: LlmProvider) -> None:
+    provider.on("A slow answer", Behaviour(first_byte_delay=2))
+    provider.on("Tell me a story", LONG)
+    stream = Stream(small)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(small.post, "egress", {"messages": [{"role": "user", "content": "A slow answer"}]})
+        wait_for(lambda: len(provider.received.all()) == 2)
+        with told_to_stop(small) as down:
+            wait_for(lambda: draining(small))
+            refused = small.post("egress", BODY)
+            assert refused.status_code == 503
+            assert refused.json()["error"]["code"] == "gateway_unavailable"
+            assert (refused.headers["retry-after"], refused.headers["connection"]) == ("1", "close")
+            assert slow.result().status_code == 200
+            assert stream.end().endswith(DONE)
+            said = down.communicate(timeout=60)
+    assert down.returncode == 0, said
+    assert len(provider.received.all()) == 2
+    assert not small.status()["running"]
+
+
+@NATIVE
+@pytest.mark.parametrize(
+    ("options", "said"), [(("--now",), ""), (("--grace", "1s"), "1 request did not end within 1 s")]
+)
+def test_what_runs_is_cut_now_or_when_the_grace_is_over(
+    small: Stack, provider: LlmProvider, options: tuple[str, ...], said: str
+) -> None:
+    provider.next(ENDLESS)
+    stream = Stream(small)
+    with told_to_stop(small, *options) as down:
+        assert stream.end().endswith(CUT)
+        _, notes = down.communicate(timeout=60)
+    assert down.returncode == 0
+    assert notes.rstrip().endswith(said)
+    assert not small.status()["running"]
+
+
+@NATIVE
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_wait_and_stops_at_once(small: Stack, provider: LlmProvider, number: signal.Signals) -> None:
+    provider.next(ENDLESS)
+    stream = Stream(small)
+    with told_to_stop(small) as down:
+        wait_for(lambda: draining(small))
+        down.send_signal(number)
+        assert stream.end().endswith(CUT)
+        _, notes = down.communicate(timeout=60)
+    assert down.returncode == 0
+    assert "stopping at once" in notes
+    assert not small.status()["running"]
+
+
+@NATIVE
+def test_a_client_that_only_keeps_its_connection_is_not_waited_for(small: Stack, provider: LlmProvider) -> None:
+    with httpx2.Client() as client:
+        client.post(f"{small.url('egress')}/v1/chat/completions", json=BODY).raise_for_status()
+        with told_to_stop(small, "--grace", "10m") as down:
+            _, notes = down.communicate(timeout=60)
+    assert (down.returncode, notes) == (0, "")
+
+
+@NATIVE
+def test_no_request_that_was_taken_is_lost_under_load(small: Stack, provider: LlmProvider) -> None:
+    with Load(small, "egress").running() as seen, told_to_stop(small, "--grace", "60s") as down:
+        _, notes = down.communicate(timeout=60)
+    assert down.returncode == 0
+    assert "did not end" not in notes
+    assert {status for status in seen if isinstance(status, int)} <= {200, 503}
+    # Whatever reached the provider has reached its client. Who came last may have been disconnected, unheard.
+    assert len(provider.received.all()) == seen[200]
+
+
+@NATIVE
+def test_an_answer_that_its_client_has_not_taken_yet_is_waited_for(small: Stack, provider: LlmProvider) -> None:
+    """The provider has sent all of it, the request is over, and a megabyte lies in Envoy: more than sockets hold."""
+    size = 4000 << 10
+    provider.next(Behaviour(raw="x" * size, content_type="application/json"))
+    body = json.dumps(BODY)
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n"
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", small.config["listeners"]["egress"]["port"]))
+        client.sendall(f"{head}content-type: application/json\r\n\r\n{body}".encode())
+        wait_for(provider.received.all)
+        with told_to_stop(small) as down:
+            wait_for(lambda: draining(small))
+            with pytest.raises(subprocess.TimeoutExpired):
+                down.wait(6)
+            answer = b"".join(iter(lambda: client.recv(1 << 20), b""))
+            down.communicate(timeout=60)
+    assert answer.endswith(b"x" * size)
+    assert down.returncode == 0
+
+
+def test_in_the_foreground_the_first_signal_drains(provider: LlmProvider, tmp_path: Path) -> None:
+    """As a service manager stops it."""
+    config = tmp_path / "arch_config.yaml"
+    values = egress_config(provider)
+    config.write_text(yaml.safe_dump(values))
+    stack = Stack(values, tmp_path, runtime=Runtime.NATIVE)
+    command = [ARCHGW, "up", str(config), "--local", "-cpu", "--foreground", "--runtime", "native"]
+    provider.next(LONG)
+    with subprocess.Popen([*command, "--run-dir", str(stack.run_dir)], stderr=subprocess.PIPE, text=True) as up:
+        try:
+            wait_for(lambda: stack.status()["ready"])
+            stream = Stream(stack)
+            up.terminate()
+            assert stream.end().endswith(DONE)
+            assert up.wait(60) == 0
+        finally:
+            up.kill()
+            stack.down()
+    assert not stack.status()["running"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--grace", "soon"), "30s or 500ms"),
+        (("--grace", "30"), "30s or 500ms"),
+        (("--grace", "2h"), "out of bounds"),
+        (("--now", "--grace", "5s"), "--now"),
+    ],
+)
+def test_a_grace_that_is_none_is_refused(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+    done = archgw("down", *options, "--run-dir", str(tmp_path))
+    assert done.returncode == 2
+    assert said in done.stderr

@@ -1,0 +1,99 @@
+"""A disk that is full: requests are answered, what dies is started again, and the operator is told what is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+import pytest
+
+from controlplane.runtime.runner import Runtime
+from tests.dataplane.egress_only import egress_only
+from tests.dataplane.load import prompt
+from tests.dataplane.stack import Stack, wait_for
+from tests.support.llm_provider import LlmProvider
+
+pytestmark = pytest.mark.runtime(Runtime.NATIVE, why="in containers, the engine writes the logs")
+
+# A run directory takes less than half of it.
+_DISK: Final = "2m"
+
+
+@contextmanager
+def small_disk(path: Path) -> Iterator[Path]:
+    """A disk of its own at `path`. The file that fills it, where it is there."""
+    path.mkdir(parents=True, mode=0o700)
+    options = f"size={_DISK},mode=0700"
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
+    mounted = subprocess.run(mount, capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"no disk of its own can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        yield path / "fill"
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)  # noqa: S607
+
+
+def fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        while True:
+            file.write(b"\0" * 512)
+
+
+def faults(stack: Stack) -> dict[str, dict[str, Any]]:
+    """The logs of which lines are missing, as `archgw status --json` says it."""
+    return {log["name"]: log for log in stack.status()["logs"]}
+
+
+def wait_restarted(stack: Stack, part: str, pid: int) -> None:
+    wait_for(lambda: stack.pids(part) not in ([], [pid]))
+
+
+@pytest.mark.parametrize("folder", ["run/logs", "run"])
+def test_a_full_disk_costs_log_lines_and_nothing_else(
+    runtime: Runtime, provider: LlmProvider, tmp_path: Path, folder: str
+) -> None:
+    with small_disk(tmp_path / folder) as filler, egress_only(provider, tmp_path, runtime) as stack:
+        access = stack.run_dir / "logs" / "access.log"
+        fill(filler)
+        wait_for(lambda: stack.post("egress", prompt()).status_code == 200 and "access.log" in faults(stack))
+        for part in ("envoy", "extproc-0", "extproc-1"):
+            (pid,) = stack.pids(part)
+            os.kill(pid, signal.SIGKILL)
+            wait_restarted(stack, part, pid)
+            stack.wait_healthy("egress")
+            assert stack.post("egress", prompt()).status_code == 200
+        wait_for(lambda: stack.status()["ready"] and faults(stack)["access.log"]["reason"] == "disk full")
+        said = stack.command("status")
+        assert said.returncode == 0
+        assert "disk full: " in said.stdout
+
+        filler.unlink()
+        before = str(provider.received.all()[-1].header("x-request-id"))
+        answer = stack.post("egress", prompt())
+        assert stack.access(answer.headers["x-request-id"])["status"] == 200
+        assert before not in access.read_text()
+        # No half line is left of those that the disk took the beginning of.
+        lines = [json.loads(line) for line in access.read_text().splitlines()]
+        assert len(lines) + faults(stack)["access.log"]["dropped"] >= len(provider.received.all())
+        assert faults(stack)["access.log"]["reason"] == ""
+
+
+def test_a_gateway_whose_supervisor_was_killed_says_so(runtime: Runtime, provider: LlmProvider, tmp_path: Path) -> None:
+    with egress_only(provider, tmp_path, runtime) as stack:
+        parts = [part["pid"] for part in stack.status()["parts"]]
+        supervisor = int(Path(f"/proc/{parts[0]}/stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(supervisor, signal.SIGKILL)
+        wait_for(lambda: not stack.status()["running"])
+        assert httpx2.get(f"{stack.url('egress')}/healthz").status_code == 200
+        assert sorted(stack.status()["unsupervised"]) == sorted(parts)
+        said = stack.command("status")
+        assert said.returncode == 1
+        assert "nobody starts again" in said.stdout

@@ -1,0 +1,25 @@
+"""A run directory whose name means something to a shell, a template or a configuration file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from controlplane.runtime.runner import Runtime
+from tests.dataplane.load import prompt
+from tests.dataplane.remote import guarded_config
+from tests.dataplane.stack import Stack
+from tests.support.llm_provider import LlmProvider
+
+
+@pytest.mark.runtime(Runtime.NATIVE, why="containers see their own paths")
+def test_odd_path(runtime: Runtime, provider: LlmProvider, tmp_path: Path) -> None:
+    """Triton is started there too: it gives paths to a shell."""
+    stack = Stack(guarded_config(provider, {}), tmp_path / "a %b 'c\"; $d {{e", runtime=runtime)
+    try:
+        stack.up()
+        assert stack.post("egress", prompt()).status_code == 200
+        assert stack.status()["ready"]
+    finally:
+        stack.down()
