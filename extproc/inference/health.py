@@ -12,7 +12,7 @@ from typing import Final
 from extproc.contract import Place
 from extproc.inference import repair
 from extproc.inference.asking import probe
-from extproc.inference.faults import CallFailed, Fault, Reason
+from extproc.inference.faults import CallFailed, Fault
 from extproc.inference.placed import PlacedModel
 
 INTERVAL_S: Final = 1.0
@@ -39,7 +39,7 @@ async def _look(at: PlacedModel) -> None:
         # A call failed meanwhile: the next probe tells.
         return
     at.probed(fault)
-    if fault is not None and fault.reason is Reason.DEAD:
+    if fault is not None and fault.reason in repair.LOST:
         await repair.repair(at)
 
 
