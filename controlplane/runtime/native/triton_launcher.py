@@ -17,7 +17,7 @@ from typing import Final
 from controlplane.runtime import place
 from controlplane.runtime.commands import TRITON
 from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native import processes
+from controlplane.runtime.native import private_memory, processes
 
 # A process that waits for a device dies only then.
 _WAIT_S: Final = 10.0
@@ -27,16 +27,27 @@ def main(arguments: Sequence[str]) -> None:
     """Does not return."""
     run_dir, *command = arguments
     tidy(RunLayout(Path(run_dir)))
+    try:
+        private_memory.hide()
+    except OSError as error:
+        _say(
+            f"other users of this machine can read what the models are asked: {error}. "
+            "Let the gateway make user namespaces, or give it a machine or a container of its own"
+        )
     os.execv(command[0], command)  # noqa: S606 - the control plane's own command line
 
 
 def tidy(layout: RunLayout) -> None:
     """End the processes of an earlier Triton of this run directory, and remove what it left."""
     if left := processes.kill(layout.root, TRITON, _WAIT_S):
-        print(f"processes of an earlier Triton do not end: {', '.join(map(str, left))}", file=sys.stderr, flush=True)
+        _say(f"processes of an earlier Triton do not end: {', '.join(map(str, left))}")
     for socket in (layout.triton_http, layout.triton_grpc):
         socket.unlink(missing_ok=True)
     place.clear_shared_memory(layout)
+
+
+def _say(text: str) -> None:
+    print(f"archgw: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
