@@ -89,7 +89,7 @@ def triton_arguments(
         f"--model-repository={layout.models}",
         *(() if backends is None else (f"--backend-directory={backends}",)),
         *(() if shm_prefix is None else (f"--backend-config=python,shm-region-prefix-name={shm_prefix}",)),
-        # Explicit, so that the filter can reload a model whose process died.
+        # Explicit, so that the filter can load a model again that is lost.
         "--model-control-mode=explicit",
         *(f"--load-model={name}" for name in plan.names),
         # Our configurations are complete; to complete one, Triton would start each model's process twice.
