@@ -204,8 +204,8 @@ class Server(_Frozen, frozen=True):
 
     `address`: `HOST:PORT`, or `unix:PATH`. A remote server is reached through Envoy's internal listener; `upstream` is
     the value of `x-arch-upstream` that leads to it there, None where nothing stands between.
-    `repair_lock`: a file whose lock makes one worker at a time reload a model whose process died; None where the server
-    is not ours to repair.
+    `repair_lock`: a file whose lock makes one worker at a time load a model again that the server has lost; None where
+    the server is not ours to repair.
     """
 
     address: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import tempfile
 from pathlib import Path
 
 import xllamacpp  # type: ignore[import-untyped]
@@ -19,11 +20,14 @@ def open_server(model: Path, *, threads: int, slots: int, context: int) -> xllam
     parameters.cpuparams_batch.n_threads = threads
     parameters.cache_ram_mib = 0  # keeps finished prompts in memory, up to 8 GiB by default
     parameters.verbosity = 0  # its log holds prompts
-    # llama.cpp also opens an HTTP server on a free loopback port, and it cannot be told not to. Nobody knows its key.
+    # llama.cpp also opens an HTTP server, and it cannot be told not to. Nobody knows its key, and its unix socket is
+    # removed as soon as it listens: no path leads to it.
     parameters.api_keys = [secrets.token_hex(32)]
     parameters.ui = False
     parameters.endpoint_slots = False
-    return xllamacpp.Server(parameters)
+    with tempfile.TemporaryDirectory(prefix="archgw-") as folder:
+        parameters.hostnames = [f"{folder}/closed.sock"]
+        return xllamacpp.Server(parameters)
 
 
 def gguf(directory: Path) -> Path:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import numpy as np
 import tritonclient.grpc as client
@@ -16,9 +17,9 @@ from tritonclient.utils import InferenceServerException
 
 from bench.gpu.figures import Cell, FloatArray
 from bench.gpu.texts import request, texts
-from bench.processes import free_ports, running
+from bench.processes import running
 from controlplane.compile.models import artefacts
-from controlplane.compile.plans import Device, ModelInstance, ModelPlan, TritonPorts
+from controlplane.compile.plans import Device, ModelInstance, ModelPlan
 from controlplane.models.catalog import catalog
 from controlplane.models.prepare import prepare
 from controlplane.models.repository import render_repository
@@ -48,15 +49,15 @@ def instances(roles: Sequence[str], device: Device, function: str | None) -> tup
 def started(models: Sequence[ModelInstance], scratch: Path) -> Iterator[client.InferenceServerClient]:
     """From when every model is ready."""
     prepare(tuple(dict.fromkeys(name for model in models for name in artefacts(model))))
-    http, grpc, metrics = free_ports(3)
-    plan = ModelPlan(TritonPorts(http, grpc, metrics), tuple(models))
+    plan = ModelPlan(tuple(models))
     layout, install = RunLayout(scratch / "triton"), triton.find_triton()
     for path, text in render_repository(plan).items():
         (layout.models / path).parent.mkdir(parents=True, exist_ok=True)
         (layout.models / path).write_text(text, encoding="utf-8")
     triton.build_backend(install, layout)
+    layout.triton_sockets.mkdir(mode=0o700)
     variables = triton.environment(install, environment.clean(os.environ, str(layout.root)))
-    asked = client.InferenceServerClient(f"127.0.0.1:{plan.ports.grpc}")
+    asked = client.InferenceServerClient(f"unix:{quote(os.fsencode(layout.triton_grpc))}")
 
     def ready() -> None:
         try:

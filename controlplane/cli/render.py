@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from controlplane.cli.options import Cpu, Images, Local, mode
-from controlplane.compile.plans import Gateway, Mode, TritonPorts
+from controlplane.compile.plans import Gateway, Mode
 from controlplane.config.load import DEFAULT_PATH, Loaded, load
 from controlplane.errors import UsageError
 from controlplane.render.envoy import check_with_envoy, find_envoy
@@ -26,8 +26,6 @@ from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.runner import Runtime
 from controlplane.runtime.site import compile_at, compile_here
 
-# Triton's own defaults; `up` picks free ones.
-_PORTS = TritonPorts(http=8000, grpc=8001, metrics=8002)
 # No engine is asked, and this machine need not be its.
 _GPU = "NVIDIA GPU"
 _NO_GPU = "whether the engine has a GPU is asked by `archgw up` alone"
@@ -74,7 +72,7 @@ def render(  # noqa: PLR0913, PLR0917 - one a command line option
         needed = wanted_images(variant(gateway.models), local=bool(gateway.models.names), registry=images)
         rendered = write(gateway, layout, project_name(layout), needed)
     else:
-        rendered = _native(compile_here(loaded, layout, wanted, _PORTS, _say), layout)
+        rendered = _native(compile_here(loaded, layout, wanted, _say), layout)
     typer.echo(f"{len(rendered.files)} files in {output or layout.root}, {_checked(inside=inside)}")
 
 

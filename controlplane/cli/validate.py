@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Mode, Site, TritonPorts
+from controlplane.compile.plans import Mode, Site, TritonSockets
 from controlplane.config.arch import ArchConfig
 from controlplane.config.load import DEFAULT_PATH, load
 from controlplane.errors import Problem
@@ -19,7 +19,7 @@ ConfigArgument = Annotated[Path, typer.Argument(metavar="[CONFIG]", help="The co
 
 # A site that has everything: whether another has what the file needs is for `up` to say, there.
 _SITE = Site(
-    triton=TritonPorts(http=8000, grpc=8001, metrics=8002),
+    triton=TritonSockets(http="http", grpc="grpc"),
     workers=1,
     internal_socket="",
     repair_lock="",

@@ -22,6 +22,7 @@ from controlplane.compile.plans import (
     Listener,
     LogPlan,
     OwnModel,
+    Pipe,
     ProviderRoute,
     Site,
     Tracing,
@@ -125,16 +126,15 @@ def _provider_cluster(name: str) -> str:
 
 def _provider_route(provider: Provider, site: Site) -> ProviderRoute:
     url = provider.url()
-    host, port, secure = (url.host, url.port, url.secure) if url else (site.triton.host, site.triton.http, False)
     return ProviderRoute(
         name=provider.name,
         upstream=Upstream(
             cluster=_provider_cluster(provider.name),
-            addresses=(Address(host, port),),
+            addresses=(Address(url.host, url.port) if url else Pipe(site.triton.http),),
             connect_timeout_ms=provider.connect_timeout,
-            tls_server_name=host if secure else None,
+            tls_server_name=url.host if url and url.secure else None,
         ),
-        authority=authority(host, port, secure=secure),
+        authority=authority(url.host, url.port, secure=url.secure) if url else TRITON,
         path_prefix=url.path if url else None,
         credential=_credential(provider),
         passthrough_auth=provider.passthrough_auth,

@@ -78,9 +78,7 @@ def _servers(config: ArchConfig, site: Site, places: Places) -> dict[Place, cont
     used = {place for its in places.values() for place in its}
     servers = {}
     if Place.LOCAL in used:
-        servers[Place.LOCAL] = contract.Server(
-            address=f"{site.triton.host}:{site.triton.grpc}", repair_lock=site.repair_lock
-        )
+        servers[Place.LOCAL] = contract.Server(address=f"unix:{site.triton.grpc}", repair_lock=site.repair_lock)
     if Place.REMOTE in used:
         servers[Place.REMOTE] = contract.Server(
             address=f"unix:{site.internal_socket}", protocol=protocol(config), upstream=CLUSTER

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from controlplane.compile.calls import addresses
-from controlplane.compile.plans import Address, EnvoyPlan, Loopback, Upstream
+from controlplane.compile.plans import Address, EnvoyPlan, Loopback, Pipe, Upstream
 from controlplane.config.addresses import host_and_port, is_ip, is_this_machine
 from controlplane.config.arch import ArchConfig
 
@@ -52,12 +52,13 @@ def _written(config: ArchConfig, plan: EnvoyPlan) -> Iterator[tuple[str, Address
 
 def _reached(upstream: Upstream, loopback: Loopback) -> Upstream:
     found = tuple(_address(address, loopback) for address in upstream.addresses)
-    near = any(each.host == loopback.host or _of_network(each.host) for each in found)
+    hosts = [each.host for each in found if isinstance(each, Address)]
+    near = any(host == loopback.host or _of_network(host) for host in hosts)
     return replace(upstream, addresses=found, local_names=near)
 
 
-def _address(written: Address, loopback: Loopback) -> Address:
-    if not is_this_machine(written.host):
+def _address(written: Address | Pipe, loopback: Loopback) -> Address | Pipe:
+    if isinstance(written, Pipe) or not is_this_machine(written.host):
         return written
     return loopback.services.get(written.port, Address(loopback.host, written.port))
 

@@ -36,7 +36,6 @@ def compile_models(config: ArchConfig, site: Site, local: Iterable[Role], own: S
                 "KIND_CPU there, or run archgw up --local on a machine with a GPU"
             )
     return ModelPlan(
-        ports=site.triton,
         models=tuple(_instance(role, config.model_serving, site) for role in roles if role not in given),
         own=tuple(given[role] for role in roles if role in given),
     )

@@ -22,6 +22,13 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class Pipe:
+    """A unix socket, by its path as Envoy sees it."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Upstream:
     """One Envoy cluster. More than one address is balanced. `tls_server_name` None: plain HTTP.
 
@@ -30,7 +37,7 @@ class Upstream:
     """
 
     cluster: str
-    addresses: tuple[Address, ...]
+    addresses: tuple[Address | Pipe, ...]
     connect_timeout_ms: int
     tls_server_name: str | None = None
     local_names: bool = False
@@ -149,13 +156,14 @@ class EnvoyPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class TritonPorts:
-    """Triton's ports, and where the filter and Envoy reach them."""
+class TritonSockets:
+    """Paths of the unix sockets of the gateway's own Triton, as Envoy (`http`) and the filter (`grpc`) open them.
 
-    http: int
-    grpc: int
-    metrics: int
-    host: str = "127.0.0.1"
+    It has no TCP port: whoever can load a model runs code as the gateway's user, and Triton asks nobody who they are.
+    """
+
+    http: str
+    grpc: str
 
 
 class Device(StrEnum):
@@ -210,7 +218,6 @@ class OwnModel:
 class ModelPlan:
     """What the gateway's own Triton serves. Without a model it is not started."""
 
-    ports: TritonPorts
     models: tuple[ModelInstance, ...]
     own: tuple[OwnModel, ...] = ()
 
@@ -248,7 +255,7 @@ class Site:
     name; None: at the listener's own address.
     """
 
-    triton: TritonPorts
+    triton: TritonSockets
     workers: int
     internal_socket: str
     repair_lock: str

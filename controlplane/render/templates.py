@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
 from markupsafe import Markup
 
 from controlplane.assets import asset
-from controlplane.compile.plans import Address
+from controlplane.compile.plans import Address, Pipe
 
 Scalar = str | int | float | bool | None | Path | Undefined
 
@@ -82,8 +82,9 @@ def is_ip(host: str) -> bool:
     return True
 
 
-def all_ip(addresses: Iterable[Address]) -> bool:
-    return all(is_ip(address.host) for address in addresses)
+def all_ip(addresses: Iterable[Address | Pipe]) -> bool:
+    """True where Envoy resolves no name to reach `addresses`."""
+    return all(isinstance(address, Pipe) or is_ip(address.host) for address in addresses)
 
 
 def secret_file(secret_name: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
-from controlplane.compile.plans import Device, EnvoyPlan, ModelPlan
+from controlplane.compile.plans import EnvoyPlan, ModelPlan
 from controlplane.runtime.layout import RunLayout
 
 TRITON: Final = "triton"
@@ -16,6 +18,13 @@ SAMPLE_API: Final = "weather-api"
 # A server whose model process has died waits this long before it ends.
 _EXIT_TIMEOUT_S: Final = 3
 
+_UNIX: Final = "unix:"
+# Triton opens what it restricts to requests with a header of a given name and value. These names no request can have:
+# HTTP ends a name at the colon, and HTTP/2 knows no capital letters.
+_NO_HTTP_HEADER: Final = ":closed"
+_NO_METADATA: Final = "CLOSED"
+_CLOSED: Final = "shared-memory,trace,logging"
+_CLOSED_TO_ENVOY: Final = "model-repository,model-config,statistics"
 
 _WORKER: Final = "extproc-"
 
@@ -64,31 +73,33 @@ def worker_arguments(layout: RunLayout, index: int) -> tuple[str, ...]:
 
 
 def triton_arguments(
-    plan: ModelPlan, layout: RunLayout, address: str, *, backends: Path | None = None, shm_prefix: str | None = None
+    plan: ModelPlan, layout: RunLayout, *, backends: Path | None = None, shm_prefix: str | None = None
 ) -> tuple[str, ...]:
-    """After the program's name: exactly the models of the plan, on `address`.
+    """After the program's name: exactly the models of the plan, on unix sockets alone.
+
+    Whoever may load a model runs code as Triton's user, so the sockets lie in a folder that is closed to all others.
+    What nothing here uses is off: metrics; shared memory, trace and log settings; over HTTP, which only Envoy speaks,
+    everything but health, metadata and inference.
 
     `backends`: a backend directory that is not the server's own; `shm_prefix`: what its names in a /dev/shm that it
     shares with others begin with.
     """
-    ports = plan.ports
-    on_gpu = any(model.device is Device.GPU for model in plan.models) or any(model.on_gpu for model in plan.own)
+    grpc, _, port = str(layout.triton_grpc).rpartition(":")
     return (
         f"--model-repository={layout.models}",
         *(() if backends is None else (f"--backend-directory={backends}",)),
         *(() if shm_prefix is None else (f"--backend-config=python,shm-region-prefix-name={shm_prefix}",)),
-        # Explicit, so that the filter can reload a model whose process died.
+        # Explicit, so that the filter can load a model again that is lost.
         "--model-control-mode=explicit",
         *(f"--load-model={name}" for name in plan.names),
         # Our configurations are complete; to complete one, Triton would start each model's process twice.
         "--disable-auto-complete-config",
-        f"--http-address={address}",
-        f"--http-port={ports.http}",
-        f"--grpc-address={address}",
-        f"--grpc-port={ports.grpc}",
-        f"--metrics-address={address}",
-        f"--metrics-port={ports.metrics}",
-        # Without a GPU, Triton would complain of each of its figures.
-        *(() if on_gpu else ("--allow-gpu-metrics=false",)),
+        f"--http-address={_UNIX}{layout.triton_http}",
+        f"--http-restricted-api={_CLOSED},{_CLOSED_TO_ENVOY}:{_NO_HTTP_HEADER}=closed",
+        # gRPC reads its address as a URI.
+        f"--grpc-address={_UNIX}{quote(os.fsencode(grpc))}",
+        f"--grpc-port={port}",
+        f"--grpc-restricted-protocol={_CLOSED}:{_NO_METADATA}=closed",
+        "--allow-metrics=false",
         f"--exit-timeout-secs={_EXIT_TIMEOUT_S}",
     )

@@ -17,7 +17,8 @@ class RunLayout:
     ├── filter.json     the filter contract
     ├── models/         Triton's model repository
     ├── backends/       Triton's backend directory
-    ├── sockets/        every unix socket, and the lock of whoever repairs Triton
+    ├── sockets/        the unix sockets of Envoy, the filter and the supervisor, and the lock of whoever repairs Triton
+    ├── triton/         0700; Triton's unix sockets, its only ones
     ├── tls/            certificates that Envoy in a container reads
     ├── logs/
     ├── supervisor.json, or compose.yaml where the parts run in containers
@@ -64,6 +65,19 @@ class RunLayout:
     @property
     def admin_socket(self) -> Path:
         return self.sockets / "admin.sock"
+
+    @property
+    def triton_sockets(self) -> Path:
+        return self.root / "triton"
+
+    @property
+    def triton_http(self) -> Path:
+        return self.triton_sockets / "http"
+
+    @property
+    def triton_grpc(self) -> Path:
+        """Triton ends the name of this socket with a port, as if it were a host."""
+        return self.triton_sockets / "grpc:8001"
 
     @property
     def supervisor_socket(self) -> Path:

@@ -46,7 +46,7 @@ def make(layout: RunLayout) -> None:
     """Create the directory, closed to everyone else, and the folders that are there before any file is."""
     layout.root.mkdir(parents=True, exist_ok=True)
     layout.root.chmod(0o700)
-    for folder in (layout.sockets, layout.logs, *_rendered(layout)):
+    for folder in (layout.sockets, layout.triton_sockets, layout.logs, *_rendered(layout)):
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
@@ -56,6 +56,11 @@ def clear(layout: RunLayout) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     for file in _files(layout):
         file.unlink(missing_ok=True)
+    clear_shared_memory(layout)
+
+
+def clear_shared_memory(layout: RunLayout) -> None:
+    """Remove what a killed Triton left in /dev/shm. None may run."""
     for file in _SHARED_MEMORY.glob(f"{layout.shared_memory_prefix}*"):
         with contextlib.suppress(OSError):
             file.unlink()
@@ -83,7 +88,7 @@ def give(layout: RunLayout, uid: int, gid: int) -> None:
 
 
 def _folders(layout: RunLayout) -> tuple[Path, ...]:
-    return (*_rendered(layout), layout.sockets, layout.backends)
+    return (*_rendered(layout), layout.sockets, layout.triton_sockets, layout.backends)
 
 
 def _files(layout: RunLayout) -> tuple[Path, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Gateway, Mode, Site, TritonPorts
+from controlplane.compile.plans import Gateway, Mode, Site, TritonSockets
 from controlplane.config.load import Loaded
 from controlplane.runtime import gpu
 from controlplane.runtime.layout import RunLayout
@@ -17,16 +17,14 @@ from extproc.contract import Place, Role
 _INTENT: Final = (Role.EMBED, Role.NLI)
 
 
-def compile_here(
-    loaded: Loaded, layout: RunLayout, mode: Mode, ports: TritonPorts, say: Callable[[str], None]
-) -> Gateway:
+def compile_here(loaded: Loaded, layout: RunLayout, mode: Mode, say: Callable[[str], None]) -> Gateway:
     """For processes of this machine.
 
     RuntimeFault where `mode` needs a GPU that is not here, UsageError where it needs what the file does not say.
     """
     found = gpu.Found() if mode is Mode.LOCAL_CPU else gpu.find(os.environ)
     site = Site(
-        triton=ports,
+        triton=triton_sockets(layout),
         workers=len(os.sched_getaffinity(0)),
         internal_socket=str(layout.internal_socket),
         repair_lock=str(layout.repair_lock),
@@ -35,6 +33,10 @@ def compile_here(
         vllm=triton.has_vllm(),
     )
     return compile_at(site, loaded, found.missing, say)
+
+
+def triton_sockets(layout: RunLayout) -> TritonSockets:
+    return TritonSockets(http=str(layout.triton_http), grpc=str(layout.triton_grpc))
 
 
 def compile_at(site: Site, loaded: Loaded, no_gpu: str, say: Callable[[str], None]) -> Gateway:

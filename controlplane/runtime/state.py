@@ -35,7 +35,6 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     config: str
     since: str
     doors: tuple[Door, ...]
-    triton_ports: dict[str, int]
     places: tuple[RolePlace, ...]
     parts: tuple[str, ...]
     ready: bool = False

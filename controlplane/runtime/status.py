@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from controlplane.runtime import probes, roles
-from controlplane.runtime.commands import ENVOY, TRITON, worker_indices
+from controlplane.runtime.commands import ENVOY, worker_indices
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native import processes
 from controlplane.runtime.roles import RoleState
@@ -115,8 +115,6 @@ def _door(door: Door) -> DoorStatus:
 
 
 def _ports(part: str, state: State) -> dict[str, int]:
-    if part == TRITON:
-        return dict(state.triton_ports)
     if part == ENVOY:
         return {door.name: door.port for door in state.doors}
     return {}

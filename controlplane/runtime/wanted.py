@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from controlplane.compile.plans import Gateway, Mode, TritonPorts
+from controlplane.compile.plans import Gateway, Mode
 from controlplane.runtime.roles import RoleState
 from controlplane.runtime.runner import Runtime
 from controlplane.runtime.state import Door, State
@@ -39,14 +39,13 @@ class Running:
     wait: Callable[[], int]
 
 
-def state_of(wanted: Wanted, gateway: Gateway, parts: tuple[str, ...], triton: TritonPorts | None = None) -> State:
-    """As it is saved before the parts are started. `triton`: ports of this machine, where it has some."""
+def state_of(wanted: Wanted, gateway: Gateway, parts: tuple[str, ...]) -> State:
+    """The state as it is saved before the parts are started."""
     return State(
         mode=wanted.mode,
         config=str(wanted.config.absolute()),
         since=datetime.now(UTC).isoformat(timespec="seconds"),
         doors=tuple(Door(each.name, each.address.host, each.address.port) for each in gateway.envoy.listeners),
-        triton_ports={"http": triton.http, "grpc": triton.grpc, "metrics": triton.metrics} if triton else {},
         places=gateway.places,
         parts=parts,
     )

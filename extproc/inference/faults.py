@@ -18,6 +18,8 @@ class Reason(StrEnum):
     TIMEOUT = "timeout"
     # The model's process died while its server goes on reporting it as ready.
     DEAD = "dead"
+    # Its server is ready, and has no model of that name, or has not loaded it.
+    UNLOADED = "unloaded"
     UNREACHABLE = "unreachable"
     REFUSED = "refused"
     OVERLOADED = "overloaded"

@@ -13,7 +13,7 @@ from typing import Final
 from extproc.contract import Place
 from extproc.inference import repair
 from extproc.inference.asking import GUARDS, gauge, probe
-from extproc.inference.faults import CallFailed, Fault, Reason
+from extproc.inference.faults import CallFailed, Fault
 from extproc.inference.placed import PlacedModel
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ async def _look(at: PlacedModel) -> None:
     at.probed(fault)
     if fault is None and before is not None and at.role in GUARDS:
         await _gauge(at)
-    if fault is not None and fault.reason is Reason.DEAD:
+    if fault is not None and fault.reason in repair.LOST:
         await repair.repair(at)
 
 

@@ -171,9 +171,11 @@ class HttpTransport:
         body = await self._get_served(f"{_path(model)}/stats", timeout_s)
         return None if body is None else Statistics.of(map(_spent, _decoded(body, _AllStatistics).model_stats))
 
-    async def reload(self, model: str) -> None:
-        for action in ("unload", "load"):
-            await self._post(f"/repository{_path(model)}/{action}", {}, _RELOAD_S)
+    async def unload(self, model: str) -> None:
+        await self._post(f"/repository{_path(model)}/unload", {}, _RELOAD_S)
+
+    async def load(self, model: str) -> None:
+        await self._post(f"/repository{_path(model)}/load", {}, _RELOAD_S)
 
     async def _get(self, path: str, timeout_s: float) -> bytes:
         try:

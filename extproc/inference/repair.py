@@ -1,4 +1,8 @@
-"""A model's dead process is started again, where the server is ours."""
+"""A model that its server has lost is loaded again, where the server is ours. Called by the watch of each placement.
+
+Only the filter's workers load models in a running gateway, and only so: the name alone, over a unix socket that nobody
+else can open. What is loaded is what the control plane wrote into the repository.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 from extproc.inference.asking import probe
 from extproc.inference.faults import CallFailed, Reason
@@ -15,21 +20,31 @@ from extproc.inference.placed import PlacedModel
 
 log = logging.getLogger(__name__)
 
+# How a model is lost, and what the log says then.
+LOST: Final = {
+    Reason.DEAD: "model process died; reloading",
+    Reason.UNLOADED: "model was unloaded; loading",
+}
+
 
 async def repair(at: PlacedModel) -> None:
-    """One worker at a time does this, and only if the process is still dead once it has the lock: a second reload would
-    break the calls that the first one restored.
+    """Load the model again. One worker at a time does so, and only if the model is still lost once it has the lock: a
+    second reload would break the calls that the first one restored.
     """
     lock = at.link.server.repair_lock
     if lock is None:
         return
     async with _locked(Path(lock)) as first:
-        if not first or not await _is_dead(at):
+        reason = await _lost(at) if first else None
+        if reason is None:
             return
         fields: dict[str, object] = {"model": at.model}
-        log.warning("model process died; reloading", extra={"fields": fields})
+        log.warning(LOST[reason], extra={"fields": fields})
         try:
-            await at.link.transport.reload(at.model)
+            if reason is Reason.DEAD:
+                # Loading a loaded model does nothing.
+                await at.link.transport.unload(at.model)
+            await at.link.transport.load(at.model)
         except CallFailed as failed:
             fields |= {"reason": failed.fault.reason, "detail": failed.fault.detail}
             log.error("model could not be reloaded", extra={"fields": fields})
@@ -37,12 +52,13 @@ async def repair(at: PlacedModel) -> None:
             log.warning("model reloaded", extra={"fields": fields})
 
 
-async def _is_dead(at: PlacedModel) -> bool:
+async def _lost(at: PlacedModel) -> Reason | None:
+    """Why the model is lost; None where it is not."""
     try:
         await probe(at, at.timeout_s)
     except CallFailed as failed:
-        return failed.fault.reason is Reason.DEAD
-    return False
+        return failed.fault.reason if failed.fault.reason in LOST else None
+    return None
 
 
 @asynccontextmanager

@@ -11,6 +11,8 @@ from extproc.inference.faults import CallFailed, Reason
 
 # What Triton's Python backend answers for ever once a model's process has died.
 DEAD_STUB: Final = "is not healthy"
+# What Triton answers for a model that it has not loaded, or that was unloaded.
+UNKNOWN_MODEL: Final = "unknown model"
 # What Triton answers where so many requests wait for a model that it takes no more.
 FULL_QUEUE: Final = "maximum queue size"
 
@@ -90,7 +92,7 @@ def keyless() -> CallFailed:
 
 def unready(model: str) -> CallFailed:
     """Of a server that is ready itself."""
-    return CallFailed(Reason.UNREACHABLE, f"the server has no model called {model}, or has not loaded it")
+    return CallFailed(Reason.UNLOADED, f"the server has no model called {model}, or has not loaded it")
 
 
 class Transport(Protocol):
@@ -111,8 +113,11 @@ class Transport(Protocol):
     async def statistics(self, model: str, timeout_s: float) -> Statistics | None:
         """None where the server keeps none, or the model has answered nothing yet."""
 
-    async def reload(self, model: str) -> None:
-        """Unload and load again: loading a loaded model does nothing."""
+    async def unload(self, model: str) -> None:
+        """End the model's processes. Does nothing where it is not loaded."""
+
+    async def load(self, model: str) -> None:
+        """Load the model as the repository has it. Does nothing where it is loaded, though its process died."""
 
     async def close(self) -> None:
         """Ends every connection."""

@@ -7,9 +7,11 @@ https://github.com/kserve/open-inference-protocol/blob/main/specification/protoc
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import AsyncIterable, Awaitable, Sequence
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
@@ -22,6 +24,7 @@ from extproc.inference.transport import (
     DEAD_STUB,
     FULL_QUEUE,
     MOST_BYTES,
+    UNKNOWN_MODEL,
     Answer,
     Description,
     Question,
@@ -47,6 +50,7 @@ _OPTIONS: Final = (
     ("grpc.keepalive_timeout_ms", 2000),
 )
 
+_UNIX: Final = "unix:"
 _UNLOAD_S: Final = 10
 _LOAD_S: Final = 60
 
@@ -56,6 +60,7 @@ _UNSERVED: Final = frozenset({grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PER
 _REASONS: Final = {
     grpc.StatusCode.DEADLINE_EXCEEDED: Reason.TIMEOUT,
     grpc.StatusCode.UNAVAILABLE: Reason.UNREACHABLE,
+    grpc.StatusCode.NOT_FOUND: Reason.UNLOADED,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Reason.OVERLOADED,
 }
 
@@ -67,7 +72,7 @@ class GrpcTransport:
 
     def __init__(self, server: Server) -> None:
         self._address = server.address
-        self._channel = grpc.aio.insecure_channel(server.address, options=_OPTIONS)
+        self._channel = grpc.aio.insecure_channel(_uri(server.address), options=_OPTIONS)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._metadata = (("x-arch-upstream", server.upstream),) if server.upstream else None
 
@@ -95,6 +100,8 @@ class GrpcTransport:
         message = await _answered(_first_error(answers))
         if DEAD_STUB in message:
             raise CallFailed(Reason.DEAD, message)
+        if UNKNOWN_MODEL in message:
+            raise CallFailed(Reason.UNLOADED, message)
 
     async def live(self, timeout_s: float) -> None:
         request = service_pb2.ServerLiveRequest()
@@ -131,11 +138,20 @@ class GrpcTransport:
         found = await _served(self._stub.ModelStatistics(request, timeout=timeout_s, metadata=self._metadata))
         return None if found is None else Statistics.of(map(_spent, found.model_stats))
 
-    async def reload(self, model: str) -> None:
-        unload = service_pb2.RepositoryModelUnloadRequest(model_name=model)
-        await _answered(self._stub.RepositoryModelUnload(unload, timeout=_UNLOAD_S, metadata=self._metadata))
-        load = service_pb2.RepositoryModelLoadRequest(model_name=model)
-        await _answered(self._stub.RepositoryModelLoad(load, timeout=_LOAD_S, metadata=self._metadata))
+    async def unload(self, model: str) -> None:
+        request = service_pb2.RepositoryModelUnloadRequest(model_name=model)
+        await _answered(self._stub.RepositoryModelUnload(request, timeout=_UNLOAD_S, metadata=self._metadata))
+
+    async def load(self, model: str) -> None:
+        # Without parameters: Triton would take another configuration and other files than the repository's.
+        request = service_pb2.RepositoryModelLoadRequest(model_name=model)
+        await _answered(self._stub.RepositoryModelLoad(request, timeout=_LOAD_S, metadata=self._metadata))
+
+
+def _uri(address: str) -> str:
+    """gRPC reads the path of a unix socket as a URI, in which `%`, `#` and `?` have a meaning."""
+    path = address.removeprefix(_UNIX)
+    return address if path == address else f"{_UNIX}{quote(os.fsencode(path))}"
 
 
 async def _answered(call: Awaitable[T]) -> T:

@@ -90,6 +90,14 @@ class Stack:
         (envoy,) = self.pids("envoy")
         return Path(f"/proc/{envoy}/root/run/archgw/sockets")
 
+    @property
+    def triton(self) -> Path:
+        """Where Triton's unix sockets are, on this machine."""
+        if self.runtime is Runtime.NATIVE:
+            return self.run_dir / "triton"
+        (triton,) = self.pids("triton")
+        return Path(f"/proc/{triton}/root/run/archgw/triton")
+
     def url(self, listener: str) -> str:
         return f"http://127.0.0.1:{self.config['listeners'][listener]['port']}"
 

@@ -38,7 +38,7 @@ _WRONG = {
         tls={"server_name": "other.example.test"}, says=("unreachable", "SAN", f"[{NAME},_127.0.0.1]")
     ),
     "no certificate of one's own": Wrong(door="mutual", says=("unreachable", "TLS_error")),
-    "model not loaded": Wrong(model="idle", says=("unreachable", "no model", "idle")),
+    "model not loaded": Wrong(model="idle", says=("unloaded", "no model", "idle")),
 }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from controlplane.compile.models import artefacts
-from controlplane.compile.plans import Device, Gateway, ModelPlan, RemoteTriton
+from controlplane.compile.plans import Device, Gateway, ModelPlan, Pipe, RemoteTriton
 from controlplane.errors import RenderError
 from controlplane.models import cache
 from controlplane.models.catalog import ADDED, added, catalog
@@ -41,11 +41,17 @@ _TRUSTED: Final = "tls/ca.crt"
 _CATALOG: Final = "catalog.yaml"
 _EVERY: Final = "0.0.0.0"  # noqa: S104 - of a network of containers
 
+# The volume of its sockets outlives a container, and Triton does not start where one is left.
+_FRESH: Final = ("sh", "-c", 'rm -f "$0"/* && exec "$@"', str(INSIDE.triton_sockets))
+_ASK: Final = ("CMD", "curl", "-fsS", "--max-time", "5")
+
 _MIB: Final = 1 << 20
 _GIB: Final = 1 << 30
 _ENVIRONMENT: Final = {"LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", **THREADS}
 # CUDA counts the fastest first, unlike NVML and everybody who names a device. Libraries cache below $HOME.
 _TRITON_ENVIRONMENT: Final = {**_ENVIRONMENT, "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "HOME": "/tmp"}  # noqa: S108
+# vLLM's processes talk to each other over the loopback: without a network, there is no other address to be found.
+_VLLM_ENVIRONMENT: Final = {"VLLM_HOST_IP": "127.0.0.1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +149,17 @@ class _Worker:
 
 @dataclass(frozen=True, slots=True)
 class _Triton:
-    """`folders`: of this machine, with models that are read where they lie. `devices`: none for all."""
+    """`folders`: of this machine, with models that are read where they lie. `devices`: none for all.
+
+    `asked_by_envoy`: a provider is a chat model of this Triton.
+    """
 
     command: tuple[str, ...]
-    health: str
+    health: tuple[str, ...]
     environment: Mapping[str, str]
     folders: tuple[Path, ...]
     gpu: bool
+    asked_by_envoy: bool
     devices: tuple[str, ...]
     memory: str
     shared_memory: str
@@ -174,7 +184,7 @@ def _values(gateway: Gateway, inside: Inside, rendered: Rendered) -> dict[str, o
         "environment": _ENVIRONMENT,
         "envoy": envoy_arguments(gateway.envoy, INSIDE),
         "workers": [_worker(index) for index in range(gateway.envoy.workers)],
-        "triton": _triton(plan, inside.gpus) if plan.names else None,
+        "triton": _triton(gateway, inside.gpus) if plan.names else None,
         "prepared": ("archgw", "models", "prepare", *prepared) if prepared else None,
         "catalogue": _CATALOG in rendered.files,
         "models_environment": _models_environment(rendered),
@@ -213,7 +223,9 @@ def _secret(name: str) -> _Secret:
     return _Secret(f"{stem}{path.suffix}", f"./{name}", INSIDE.root / name)
 
 
-def _triton(plan: ModelPlan, gpus: tuple[str, ...]) -> _Triton:
+def _triton(gateway: Gateway, gpus: tuple[str, ...]) -> _Triton:
+    plan = gateway.models
+    upstreams = (provider.upstream for provider in gateway.envoy.providers)
     folders = folders_of(plan)
     on_gpu = variant(plan) is not Variant.CPU
     # Of the models that a package brings, the largest takes some 300 MB a process; of others, the size of the files
@@ -221,11 +233,12 @@ def _triton(plan: ModelPlan, gpus: tuple[str, ...]) -> _Triton:
     memory = 2 * _GIB + _processes(plan) * _GIB + 2 * sum(map(_size, folders)) + (8 * _GIB if on_gpu else 0)
     shared = 128 * _MIB + _processes(plan) * 64 * _MIB + (_GIB if on_gpu else 0)
     return _Triton(
-        command=("tritonserver", *triton_arguments(plan, INSIDE, _EVERY)),
-        health=f"http://127.0.0.1:{plan.ports.http}/v2/health/ready",
-        environment=_TRITON_ENVIRONMENT,
+        command=(*_FRESH, "tritonserver", *triton_arguments(plan, INSIDE)),
+        health=(*_ASK, "--unix-socket", str(INSIDE.triton_http), "http://triton/v2/health/ready"),
+        environment=_TRITON_ENVIRONMENT | (_VLLM_ENVIRONMENT if variant(plan) is Variant.VLLM else {}),
         folders=_mounts(folders),
         gpu=on_gpu,
+        asked_by_envoy=any(isinstance(each, Pipe) for upstream in upstreams for each in upstream.addresses),
         devices=gpus,
         memory=f"{memory // _MIB}m",
         shared_memory=f"{shared // _MIB}m",

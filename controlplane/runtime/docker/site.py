@@ -6,9 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from controlplane.compile.plans import Address, Gateway, Loopback, Mode, Site, TritonPorts
-from controlplane.runtime.commands import SAMPLE_API, TRITON
+from controlplane.compile.plans import Address, Gateway, Loopback, Mode, Site
+from controlplane.runtime.commands import SAMPLE_API
 from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.site import triton_sockets
 from controlplane.runtime.wanted import SAMPLE_API_PORT
 
 # Where the run directory's files are mounted, in every container that reads some of them.
@@ -16,7 +17,6 @@ INSIDE: Final = RunLayout(Path("/run/archgw"))
 
 _EVERY: Final = "0.0.0.0"  # noqa: S104 - of a network of containers; published is what the file says
 _DOORS: Final = {"ingress": Address(_EVERY, 10_000), "egress": Address(_EVERY, 12_000)}
-_PORTS: Final = TritonPorts(http=8000, grpc=8001, metrics=8002, host=TRITON)
 _HOST: Final = "host.docker.internal"
 _REACH: Final = (
     "in containers, this machine; a server that listens on 127.0.0.1 alone is out of their reach: "
@@ -31,7 +31,7 @@ def container_site(mode: Mode, workers: int, gpu: str | None, *, quick_start: bo
     """
     services = {SAMPLE_API_PORT: Address(SAMPLE_API, SAMPLE_API_PORT)} if quick_start else {}
     return Site(
-        triton=_PORTS,
+        triton=triton_sockets(INSIDE),
         workers=workers,
         internal_socket=str(INSIDE.internal_socket),
         repair_lock=str(INSIDE.repair_lock),

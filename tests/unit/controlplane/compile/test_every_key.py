@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Gateway, OwnModel, Site, TritonPorts
+from controlplane.compile.plans import Gateway, OwnModel, Site, TritonSockets
 from controlplane.config.arch import ArchConfig
 from controlplane.models.catalog import catalog
 
@@ -149,7 +149,7 @@ CHANGES: dict[str, Any] = {
 # The version says how to read the rest; there is one.
 WITHOUT_EFFECT = {"version"}
 
-SITE = Site(TritonPorts(http=1, grpc=2, metrics=3), workers=1, internal_socket="i", repair_lock="r")
+SITE = Site(TritonSockets(http="h", grpc="g"), workers=1, internal_socket="i", repair_lock="r")
 
 
 def compiled(document: dict[str, Any]) -> Gateway:

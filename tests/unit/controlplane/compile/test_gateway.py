@@ -18,10 +18,11 @@ from controlplane.compile.plans import (
     Listener,
     ModelInstance,
     OwnModel,
+    Pipe,
     ProviderRoute,
     Site,
     Tracing,
-    TritonPorts,
+    TritonSockets,
     Upstream,
 )
 from controlplane.compile.prompting import GROUNDING_THRESHOLD, INTENT_THRESHOLD
@@ -30,9 +31,7 @@ from controlplane.config.load import load
 from controlplane.errors import UsageError
 from extproc import contract
 
-SITE = Site(
-    TritonPorts(http=18000, grpc=18001, metrics=18002), workers=3, internal_socket="/run/i", repair_lock="/run/r"
-)
+SITE = Site(TritonSockets(http="/run/h", grpc="/run/g"), workers=3, internal_socket="/run/i", repair_lock="/run/r")
 LOCAL = {"name": "local", "provider": "triton", "model": "chat"}
 HOSTED = {"name": "gpt", "provider": "openai", "model": "gpt-4o", "access_key": "sk-1"}
 SECRET = "sk-very-secret-0123456789"
@@ -135,8 +134,7 @@ def test_models_that_read_every_prompt_share_the_cores(cores: int, instances: in
 def test_the_filter_asks_the_triton_of_the_site() -> None:
     inference = compiled().contract.inference
     assert inference
-    assert inference.servers == {contract.Place.LOCAL: contract.Server(address="127.0.0.1:18001", repair_lock="/run/r")}
-    assert compiled().models.ports == SITE.triton
+    assert inference.servers == {contract.Place.LOCAL: contract.Server(address="unix:/run/g", repair_lock="/run/r")}
 
 
 def test_the_site_decides_the_workers_unless_the_file_does() -> None:
@@ -170,11 +168,11 @@ def test_a_base_url_takes_the_place_of_the_vendor_s() -> None:
     assert (route.path_prefix, route.credential) == ("/openai/v1", None)
 
 
-def test_the_local_triton_is_reached_on_its_http_port_and_the_filter_sets_the_path() -> None:
+def test_the_local_triton_is_reached_on_its_http_socket_and_the_filter_sets_the_path() -> None:
     gateway = compiled()
     (route,) = gateway.envoy.providers
-    assert route.upstream.addresses == (Address("127.0.0.1", 18000),)
-    assert (route.path_prefix, route.credential, route.authority) == (None, None, "127.0.0.1:18000")
+    assert route.upstream.addresses == (Pipe("/run/h"),)
+    assert (route.path_prefix, route.credential, route.authority) == (None, None, "triton")
     assert gateway.contract.providers[0].wire is contract.Wire.TRITON
 
 
@@ -184,9 +182,9 @@ def test_two_ports_of_one_host_are_two_clusters() -> None:
         for name, port in (("a", 1), ("b", 2))
     ]
     routes = compiled(llm_providers=providers).envoy.providers
-    assert [(route.upstream.cluster, route.upstream.addresses[0].port) for route in routes] == [
-        ("provider_a", 1),
-        ("provider_b", 2),
+    assert [(route.upstream.cluster, route.upstream.addresses) for route in routes] == [
+        ("provider_a", (Address("h", 1),)),
+        ("provider_b", (Address("h", 2),)),
     ]
 
 

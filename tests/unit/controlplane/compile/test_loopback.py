@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Address, Gateway, Loopback, Mode, Site, TritonPorts, Upstream
+from controlplane.compile.plans import Address, Gateway, Loopback, Mode, Pipe, Site, TritonSockets, Upstream
 from controlplane.config.arch import ArchConfig
 from extproc.contract import Place
 
-HERE = Site(TritonPorts(1, 2, 3), workers=1, internal_socket="i", repair_lock="r", mode=Mode.REMOTE)
+HERE = Site(TritonSockets("h", "g"), workers=1, internal_socket="i", repair_lock="r", mode=Mode.REMOTE)
 INSIDE = replace(
     HERE,
-    triton=TritonPorts(8000, 8001, 8002, host="triton"),
+    triton=TritonSockets("/run/http", "/run/grpc"),
     loopback=Loopback("engine", services={18083: Address("weather-api", 18083)}),
     doors={"ingress": Address("0.0.0.0", 10000), "egress": Address("0.0.0.0", 12000)},  # noqa: S104
 )
@@ -123,7 +123,7 @@ def test_on_the_machine_itself_localhost_is_localhost(host: str) -> None:
     gateway = compiled(document(host), HERE)
     assert gateway.elsewhere == ()
     assert not any(each.local_names for each in upstreams(gateway))
-    assert all("engine" not in address.host for each in upstreams(gateway) for address in each.addresses)
+    assert all("engine" not in repr(address) for each in upstreams(gateway) for address in each.addresses)
 
 
 def test_names_without_a_dot_are_containers_whose_addresses_change() -> None:
@@ -152,14 +152,14 @@ def test_a_vendors_own_localhost_is_the_engines_machine_too() -> None:
     assert gateway.elsewhere == ("llm_providers.llama.provider 127.0.0.1:11434",)
 
 
-def test_our_own_triton_is_a_container() -> None:
+def test_our_own_triton_is_reached_by_its_sockets_which_are_no_name_to_resolve() -> None:
     written = {"version": "v1", "llm_providers": [{"name": "local", "provider": "triton", "model": "chat"}]}
     gateway = compiled(written, replace(INSIDE, mode=Mode.LOCAL_CPU))
     upstream = gateway.envoy.providers[0].upstream
-    assert upstream.addresses == (Address("triton", 8000),)
-    assert upstream.local_names
+    assert upstream.addresses == (Pipe("/run/http"),)
+    assert not upstream.local_names
     assert gateway.contract.inference
-    assert gateway.contract.inference.servers[Place.LOCAL].address == "triton:8001"
+    assert gateway.contract.inference.servers[Place.LOCAL].address == "unix:/run/grpc"
     assert gateway.elsewhere == ()
 
 

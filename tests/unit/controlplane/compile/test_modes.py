@@ -17,7 +17,7 @@ from controlplane.compile.plans import (
     OwnModel,
     RemoteTriton,
     Site,
-    TritonPorts,
+    TritonSockets,
     Upstream,
 )
 from controlplane.config.arch import ArchConfig
@@ -25,7 +25,7 @@ from controlplane.errors import ArchgwError, RuntimeFault, UsageError
 from extproc import contract
 from extproc.contract import Place, Role
 
-CPU = Site(TritonPorts(http=1, grpc=8001, metrics=3), workers=4, internal_socket="/run/i", repair_lock="/run/r")
+CPU = Site(TritonSockets(http="/run/h", grpc="/run/g"), workers=4, internal_socket="/run/i", repair_lock="/run/r")
 GPU = replace(CPU, mode=Mode.LOCAL_GPU, gpu="NVIDIA L4", vllm=True)
 REMOTE = replace(CPU, mode=Mode.REMOTE)
 LOCAL, ELSEWHERE = (Place.LOCAL,), (Place.REMOTE,)

@@ -9,13 +9,12 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from controlplane.compile.plans import Device, ModelInstance, ModelPlan, OwnModel, TritonPorts
+from controlplane.compile.plans import Device, ModelInstance, ModelPlan, OwnModel
 from controlplane.errors import ModelError
 from controlplane.models import cache
 from controlplane.models.catalog import catalog
 from controlplane.models.repository import link_own, render_repository
 
-PORTS = TritonPorts(1, 2, 3)
 GOLDEN = Path(__file__).with_name("golden")
 CPU, GPU = Device.CPU, Device.GPU
 # What is rendered for each role on each device, and for each engine. Files of GOLDEN have these names.
@@ -46,7 +45,7 @@ def folders(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _plan(*models: ModelInstance) -> ModelPlan:
-    return ModelPlan(PORTS, models)
+    return ModelPlan(models)
 
 
 @pytest.mark.usefixtures("folders")
@@ -143,7 +142,7 @@ def test_a_role_that_no_model_serves_is_refused() -> None:
 def test_a_model_of_the_users_own_is_linked_and_imported_behind_an_entry_of_ours(tmp_path: Path) -> None:
     folder = tmp_path / "it's own"
     own = OwnModel("nli", "mine", folder, 1, entries=("1/words.txt", "config.pbtxt"), entry_points=("1/model.py",))
-    plan = ModelPlan(PORTS, (), (own,))
+    plan = ModelPlan((), (own,))
     assert link_own(plan) == {
         "mine/1/words.txt": folder / "1/words.txt",
         "mine/config.pbtxt": folder / "config.pbtxt",

@@ -12,7 +12,7 @@ import pytest
 import trustme
 import yaml
 
-from controlplane.compile.plans import Address, Listener, Tracing, Upstream
+from controlplane.compile.plans import Address, Listener, Pipe, Tracing, Upstream
 from controlplane.errors import RenderError
 from controlplane.render.envoy import check_with_envoy, find_envoy
 from controlplane.render.files import CREDENTIAL_HEADERS, File, Rendered
@@ -74,6 +74,7 @@ PLANS = {
         ),
         listeners=(Listener("ingress", Address("::1", 7000), bind=Address("0.0.0.0", 10000)),),  # noqa: S104
     ),
+    "own Triton": plan(replace(provider(prefix=None), upstream=Upstream("own", (Pipe("/run dir/triton/http"),), 1))),
     "traced": plan(tracing=Tracing(Upstream("otlp", (Address("collector", 4317),), 1000), 12.5)),
 }
 

@@ -93,10 +93,7 @@ def started(layout: RunLayout, door: Door) -> Iterator[Started]:
     parts = tuple(Part(name, sleeper, clean, layout.logs / f"{name}.log", order=1, stop_s=2) for name in names)
     client.write_plan(parts, layout, LogSizes(max_bytes=1 << 20, files=1))
     supervisor = client.start(layout, clean)
-    ports = {"http": 1, "grpc": 1, "metrics": 1}
-    state = State(
-        mode="m", config="c", since="s", doors=(door,), triton_ports=ports, places=(REMOTE, LOCAL), parts=names
-    )
+    state = State(mode="m", config="c", since="s", doors=(door,), places=(REMOTE, LOCAL), parts=names)
     yield Started(NativeRunner(layout), state, lambda: None)
     processes.stop_all(layout.root, grace_s=5)
     supervisor.wait(5)

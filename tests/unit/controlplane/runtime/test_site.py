@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.compile.plans import Mode, TritonPorts
+from controlplane.compile.plans import Mode
 from controlplane.config.load import load
 from controlplane.runtime import gpu
 from controlplane.runtime.layout import RunLayout
@@ -41,9 +41,8 @@ def places(tmp_path: Path, mode: Mode, serving: str = "") -> tuple[dict[str, lis
     path = tmp_path / "arch_config.yaml"
     path.write_text(CONFIG + serving)
     said: list[str] = []
-    ports = TritonPorts(http=8000, grpc=8001, metrics=8002)
     loaded = load(path, {"TEST_KEY": "sk-test"})
-    gateway = compile_here(loaded, RunLayout(tmp_path / "run"), mode, ports, said.append)
+    gateway = compile_here(loaded, RunLayout(tmp_path / "run"), mode, said.append)
     found: dict[str, list[str]] = {}
     for each in gateway.places:
         found.setdefault(each.role, []).append(each.where)

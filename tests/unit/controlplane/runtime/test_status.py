@@ -17,7 +17,6 @@ STATE = State(
     config="arch_config.yaml",
     since="2026-01-01T00:00:00+00:00",
     doors=(),
-    triton_ports={},
     places=(),
     parts=("triton", "extproc-0", "extproc-1", "envoy"),
 )

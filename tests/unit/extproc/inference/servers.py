@@ -76,6 +76,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self.asked.append(request)
         if self.infer is not None:
             return await self.infer(request, context)
+        if not self.ready:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"Request for unknown model: '{request.model_name}' ...")
         raws = self.raw if self.raw is not None else [usual(request.model_name, request.inputs[0].shape[0])]
         return self.answer(request, raws)
 
@@ -89,6 +91,12 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
             outputs=[service_pb2.ModelInferResponse.InferOutputTensor(name=name) for name in names][: len(raws)],
             raw_output_contents=raws,
         )
+
+    async def ModelStreamInfer(self, requests: Any, context: Any) -> Any:  # noqa: N802
+        self._note(context)
+        async for request in requests:
+            unknown = f"Request for unknown model: '{request.model_name}' is not found"
+            yield service_pb2.ModelStreamInferResponse(error_message="" if self.ready else unknown)
 
     async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802
         del request
@@ -132,11 +140,13 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
     async def RepositoryModelUnload(self, request: Any, context: Any) -> Any:  # noqa: N802
         del context
         self.loads.append(f"unload {request.model_name}")
+        self.ready = False
         return service_pb2.RepositoryModelUnloadResponse()
 
     async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:  # noqa: N802
         del context
-        self.loads.append(f"load {request.model_name}")
+        self.loads.append(f"load {request.model_name}{dict(request.parameters) or ''}")
+        self.ready = True
         return service_pb2.RepositoryModelLoadResponse()
 
 

@@ -226,7 +226,25 @@ async def test_a_dead_process_is_started_again_by_one_worker_at_a_time(tmp_path:
                     await until(lambda: dead.loads[:2] == ["unload my-guard", "load my-guard"])
 
 
+@pytest.mark.parametrize("role", [Role.GUARD, Role.CHAT])
+async def test_an_unloaded_model_is_loaded_again_as_the_repository_has_it(tmp_path: Path, role: Role) -> None:
+    """Whoever unloaded it: the model of a role, or the chat model, which answers in streams."""
+    async with serving(FakeTriton()) as fake:
+        server = Server(address=fake.address, repair_lock=str(tmp_path / "repair.lock"))
+        async with open_models(inference({Place.LOCAL: server}, role)) as models:
+            await until(lambda: not models.faults)
+            fake.ready = False
+            await until(lambda: fake.loads == [f"load my-{role}"])
+            await until(lambda: not models.faults)
+
+
 async def test_a_server_that_is_not_ours_is_not_repaired() -> None:
+    missing = FakeTriton(ready=False)
+    async with serving(missing), open_models(inference({Place.REMOTE: missing.address}, Role.GUARD)) as models:
+        await until(lambda: models.faults == {Role.GUARD: "unloaded"})
+        before = len(missing.upstreams)
+        await until(lambda: len(missing.upstreams) > before + 1)
+        assert missing.loads == []
     dead = FakeTriton(infer=failing(grpc.StatusCode.INTERNAL, "Stub process 'guard_0_0' is not healthy."))
     async with serving(dead), open_models(inference({Place.REMOTE: dead.address}, Role.GUARD)) as models:
         await until(lambda: models.faults == {Role.GUARD: "dead"})

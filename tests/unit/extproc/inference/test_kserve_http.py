@@ -254,10 +254,11 @@ async def test_a_model_of_many_answers_lives_where_it_answers_at_all(
         await transport.reach_decoupled("chat", 1.0)
 
 
-async def test_a_dead_model_is_unloaded_and_loaded(fake: FakeServer, transport: HttpTransport) -> None:
+async def test_a_model_is_unloaded_and_loaded(fake: FakeServer, transport: HttpTransport) -> None:
     paths = [f"POST /v2/repository/models/guard/{action}" for action in ("unload", "load")]
     fake.replies = dict.fromkeys(paths, (200, ""))
-    await transport.reload("guard")
+    await transport.unload("guard")
+    await transport.load("guard")
     assert [asked for asked, _, _ in fake.asked] == paths
 
 

@@ -40,7 +40,7 @@ async def transport(fake: FakeTriton) -> AsyncIterator[GrpcTransport]:
         (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size", "overloaded"),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "too many", "overloaded"),
         (grpc.StatusCode.UNAUTHENTICATED, "no key", "refused"),
-        (grpc.StatusCode.NOT_FOUND, "no such model", "refused"),
+        (grpc.StatusCode.NOT_FOUND, "no such model", "unloaded"),
         (grpc.StatusCode.INVALID_ARGUMENT, "no such tensor", "refused"),
     ],
 )
@@ -98,6 +98,17 @@ async def test_every_call_of_a_server_behind_envoy_says_which_it_is(tmp_path: Pa
         await transport.close()
     # An inference; liveness; readiness, metadata and configuration; statistics.
     assert fake.upstreams == ["triton_remote"] * 6
+
+
+async def test_a_unix_socket_is_found_whatever_its_folder_is_called(tmp_path: Path) -> None:
+    folder = tmp_path / "my runs 50%41 #?é"
+    folder.mkdir()
+    async with serving(FakeTriton(), f"unix:{tmp_path}/s") as fake:
+        (folder / "s:8001").hardlink_to(tmp_path / "s")
+        transport = GrpcTransport(Server(address=f"unix:{folder}/s:8001"))
+        await transport.infer(QUESTION, 1.0)
+        await transport.close()
+        assert fake.asked
 
 
 async def test_a_model_is_described_by_its_tensors_and_the_texts_it_takes(

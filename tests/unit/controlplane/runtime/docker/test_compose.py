@@ -42,6 +42,9 @@ SHAPES: dict[str, tuple[str, Mode, dict[str, Any]]] = {
     "gpu": (LOCAL, Mode.LOCAL_GPU, {"gpus": ("0", "GPU-1f3a")}),
     "remote": (REMOTE, Mode.REMOTE, {}),
 }
+# Volumes that a container may write to, where it is not the sockets alone.
+WORKERS = ("extproc-0", "extproc-1")
+WRITABLE = {"models": {"models"}, "triton": {"triton"}}
 needs_compose = pytest.mark.skipif(not has_compose(), reason="no `docker` with the Compose plugin is installed here")
 
 
@@ -105,9 +108,10 @@ def test_each_container_is_an_ordinary_user_that_can_change_nothing_but_what_it_
             "driver": "json-file",
             "options": {"max-size": "104857600", "max-file": "11"},
         }, name
-        assert not {"privileged", "cap_add", "network_mode", "pid"} & service.keys(), name
+        assert not {"privileged", "cap_add", "pid"} & service.keys(), name
+        assert service.get("network_mode") == ("none" if name == "triton" else None), name
         writable = {mount["source"] for mount in service.get("volumes", []) if not mount.get("read_only")}
-        assert writable <= ({"models"} if name == "models" else {"sockets"}), name
+        assert writable <= WRITABLE.get(name, {"sockets", "triton"}), name
 
 
 def test_what_runs_on_is_looked_after_and_what_ends_is_not(subject: Rendered) -> None:
@@ -132,7 +136,21 @@ def test_only_the_listeners_are_published_and_where_the_file_says(subject: Rende
     assert published == {
         "remote": {(10000, "192.0.2.1", "7000"), (12000, "::1", "7001")},
     }.get(shape, {(10000, "0.0.0.0", "10000"), (12000, "127.0.0.1", "12000")})  # noqa: S104
-    assert not any("network_mode" in service or "expose" in service for service in services(subject).values())
+    assert not any("expose" in service for service in services(subject).values())
+
+
+def test_triton_has_no_network_and_only_those_that_ask_it_have_its_sockets(tmp_path: Path) -> None:
+    chat = "version: v1\nllm_providers: [{name: local, provider: triton, model: chat}]\n"
+    hosted = "version: v1\nllm_providers: [{name: h, provider: openai_compatible, model: m, base_url: 'http://h/v1'}]\n"
+    for text, askers in ((chat, {"envoy", *WORKERS, "triton"}), (hosted, {*WORKERS, "triton"})):
+        found = services(rendered(text, tmp_path, Mode.LOCAL_CPU))
+        assert found["triton"]["network_mode"] == "none"
+        holders = {
+            name
+            for name, service in found.items()
+            if any(mount["target"] == "/run/archgw/triton" for mount in service.get("volumes", ()))
+        }
+        assert holders == askers
 
 
 @needs_compose

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from controlplane.compile.plans import Device, Gateway, LogPlan, ModelInstance, ModelPlan, TritonPorts
+from controlplane.compile.plans import Gateway, LogPlan, ModelInstance, ModelPlan
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native import environment
 from controlplane.runtime.native.parts import gateway_parts
@@ -17,7 +17,7 @@ LAYOUT = RunLayout(Path("/r"))
 GATEWAY = Gateway(
     contract=FilterContract(version=VERSION, providers=(), max_request_bytes=1, internal_socket="/i"),
     envoy=plan(),
-    models=ModelPlan(TritonPorts(1, 2, 3), (ModelInstance("guard", "guard", 1, 8),)),
+    models=ModelPlan((ModelInstance("guard", "guard", 1, 8),)),
     logs=LogPlan(max_bytes=1 << 20, files=3),
 )
 
@@ -46,21 +46,21 @@ def test_every_worker_of_the_plan_is_a_process_and_no_key_is_in_any_command() ->
     assert "--reject-unknown-dynamic-fields" in parts[-1].argv
 
 
-def test_triton_is_reached_from_this_machine_only_and_loads_the_plan() -> None:
+def test_triton_is_reached_by_unix_sockets_alone_and_loads_the_plan() -> None:
     triton = gateway_parts(GATEWAY, LAYOUT, {}, Path("/envoy"), find_triton())[0]
-    for service, port in (("http", 1), ("grpc", 2), ("metrics", 3)):
-        assert f"--{service}-address=127.0.0.1" in triton.argv
-        assert f"--{service}-port={port}" in triton.argv
+    addresses = [each for each in triton.argv if "-address" in each]
+    assert addresses == ["--http-address=unix:/r/triton/http", "--grpc-address=unix:/r/triton/grpc"]
+    assert "--allow-metrics=false" in triton.argv
     assert "--load-model=guard" in triton.argv
     assert "nvidia_pytriton.libs" in triton.environment["LD_LIBRARY_PATH"]
-    assert "--allow-gpu-metrics=false" in triton.argv
 
 
-def test_triton_measures_the_gpu_where_a_model_runs_on_one() -> None:
-    guard = dataclasses.replace(GATEWAY.models.models[0], device=Device.GPU)
-    on_gpu = dataclasses.replace(GATEWAY, models=ModelPlan(TritonPorts(1, 2, 3), (guard,)))
-    triton = gateway_parts(on_gpu, LAYOUT, {}, Path("/envoy"), find_triton())[0]
-    assert not [each for each in triton.argv if "gpu-metrics" in each]
+def test_triton_is_given_its_grpc_socket_as_a_uri() -> None:
+    """In a folder whose name has characters that mean something in one."""
+    layout = RunLayout(Path("/my runs/50%#1"))
+    triton = gateway_parts(GATEWAY, layout, {}, Path("/envoy"), find_triton())[0]
+    assert "--grpc-address=unix:/my%20runs/50%25%231/triton/grpc" in triton.argv
+    assert "--http-address=unix:/my runs/50%#1/triton/http" in triton.argv
 
 
 def test_no_triton_is_started_where_every_model_is_somewhere_else() -> None:

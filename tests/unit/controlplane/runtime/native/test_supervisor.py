@@ -41,9 +41,8 @@ def part(layout: RunLayout, name: str, script: str, **values: object) -> Part:
 
 def state(*parts: Part) -> State:
     door = Door("ingress", "127.0.0.1", 1)
-    ports = {"http": 1, "grpc": 1, "metrics": 1}
     names = tuple(each.name for each in parts)
-    return State(mode="m", config="c", since="s", doors=(door,), triton_ports=ports, places=(), parts=names)
+    return State(mode="m", config="c", since="s", doors=(door,), places=(), parts=names)
 
 
 def started(layout: RunLayout, supervisor: subprocess.Popen[bytes], *parts: Part) -> Started:

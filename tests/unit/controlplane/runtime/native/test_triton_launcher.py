@@ -1,0 +1,99 @@
+"""What is left of a Triton that was killed is gone before the next one starts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from controlplane.runtime import place
+from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.native import environment, processes
+
+# A part's process that starts another, in a session of its own, and tells its id.
+PARENT = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> RunLayout:
+    layout = RunLayout(tmp_path / "run")
+    place.make(layout)
+    return layout
+
+
+@contextmanager
+def part(layout: RunLayout, name: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A part's process, and the id of the one that it started."""
+    env = environment.clean(os.environ, str(layout.root)) | {environment.PART_MARK: name}
+    with subprocess.Popen([sys.executable, "-c", PARENT], env=env, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process, int(process.stdout.readline())
+        finally:
+            process.kill()
+            processes.kill(layout.root, name, 5)
+
+
+def launch(layout: RunLayout, *command: str) -> subprocess.CompletedProcess[str]:
+    launcher = [sys.executable, "-P", "-m", "controlplane.runtime.native.triton_launcher", str(layout.root)]
+    env = environment.clean(os.environ, str(layout.root)) | {environment.PART_MARK: "triton"}
+    return subprocess.run([*launcher, *command], env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_it_becomes_the_server_with_its_arguments_and_environment(layout: RunLayout) -> None:
+    said = launch(layout, sys.executable, "-c", "import os, sys; print(sys.argv[1:], os.environ['ARCHGW_PART'])", "a b")
+    assert (said.stdout, said.stderr) == ("['a b'] triton\n", "")
+
+
+def test_orphans_of_a_killed_triton_end_and_other_parts_live_on(layout: RunLayout) -> None:
+    with part(layout, "triton") as (triton, orphan), part(layout, "extproc-0") as (worker, its):
+        triton.kill()
+        triton.wait()
+        assert orphan in processes.of_run(layout.root)
+        assert launch(layout, "/bin/true").returncode == 0
+        assert set(processes.of_run(layout.root)) == {worker.pid, its}
+
+
+def test_a_triton_of_another_run_directory_lives_on(layout: RunLayout, tmp_path: Path) -> None:
+    with part(RunLayout(tmp_path / "other"), "triton") as (triton, _):
+        launch(layout, "/bin/true")
+        assert triton.poll() is None
+
+
+def test_an_orphan_that_is_frozen_ends_too(layout: RunLayout) -> None:
+    with part(layout, "triton") as (triton, orphan):
+        os.kill(orphan, signal.SIGSTOP)
+        triton.kill()
+        triton.wait()
+        launch(layout, "/bin/true")
+        assert processes.of_run(layout.root) == ()
+
+
+def test_sockets_and_shared_memory_of_a_killed_triton_are_removed(layout: RunLayout) -> None:
+    shared = Path("/dev/shm") / f"{layout.shared_memory_prefix}left"  # noqa: S108
+    others = Path("/dev/shm") / "archgw-of-somebody-else"  # noqa: S108
+    try:
+        for file in (shared, others):
+            file.touch()
+        for path in (layout.triton_http, layout.triton_grpc):
+            with socket.socket(socket.AF_UNIX) as left:
+                left.bind(str(path))
+        assert launch(layout, "/bin/true").returncode == 0
+        assert list(layout.triton_sockets.iterdir()) == []
+        assert not shared.exists()
+        assert others.exists()
+    finally:
+        for file in (shared, others):
+            file.unlink(missing_ok=True)
