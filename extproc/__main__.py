@@ -9,7 +9,7 @@ from pathlib import Path
 
 import uvloop
 
-from extproc import contract, logs
+from extproc import contract, logs, worker_thread
 from extproc.server import serve
 
 
@@ -25,6 +25,7 @@ def main() -> int:
     except (OSError, ValueError) as error:
         logging.getLogger(__name__).error("contract cannot be read: %s", error)
         return 1
+    worker_thread.set_switch_interval()
     uvloop.run(serve(loaded, options.socket))
     return 0
 

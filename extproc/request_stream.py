@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from typing import Protocol
 
 from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest
 
 from extproc import costs, replies, timing
 from extproc.apis import faults
+from extproc.apis.json_size import JsonCounter
 from extproc.decision import Decision, HttpRequest, Reply
 from extproc.errors import GatewayError, InternalError, RequestTooLarge, UpstreamTimeout
 from extproc.stream import Stream, read_headers
@@ -27,6 +29,10 @@ class Decider(Protocol):
     def max_request_bytes(self) -> int: ...
 
     @property
+    def max_json_values(self) -> int:
+        """How many keys, strings, numbers, objects and arrays a body may hold."""
+
+    @property
     def timing_header(self) -> bool:
         """Whether clients read what their request cost."""
 
@@ -36,10 +42,9 @@ class Decider(Protocol):
 
 async def answer(stream: Stream, head: ProcessingRequest, decider: Decider) -> None:
     """Answer the request that `head` begins. Raises `ProtocolError`."""
-    body, trailers = await _read_body(stream, head, decider.max_request_bytes)
-    if body is None:
-        limit = decider.max_request_bytes
-        fault = RequestTooLarge(f"The request body is over the limit of {limit} bytes.")
+    try:
+        body = await _read_body(stream, head, decider)
+    except GatewayError as fault:
         await stream.send(replies.immediate(faults.reply(fault)))
         return
     with costs.counted() as spent:
@@ -49,34 +54,48 @@ async def answer(stream: Stream, head: ProcessingRequest, decider: Decider) -> N
         await stream.send(replies.immediate(decision, notes))
         return
     await stream.send(replies.request_headers(decision, notes))
-    await stream.send(replies.request_body(decision.body, end=not trailers))
-    if trailers:
+    await stream.send(replies.request_body(decision.body, end=not body.trailers))
+    if body.trailers:
         await stream.send(replies.request_trailers())
 
 
-async def _read_body(stream: Stream, head: ProcessingRequest, limit: int) -> tuple[bytes | None, bool]:
-    """The whole body, None when it is over `limit`; and whether trailers follow it."""
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """A whole body. `trailers`: whether they follow it."""
+
+    content: bytes
+    json_values: int
+    trailers: bool = False
+
+
+async def _read_body(stream: Stream, head: ProcessingRequest, decider: Decider) -> _Body:
+    """Reads the body and counts it as it arrives. Raises `RequestTooLarge` and `InvalidRequest` before it is complete."""
+    limit = decider.max_request_bytes
     body = bytearray()
+    counter = JsonCounter(decider.max_json_values)
     ended = head.request_headers.end_of_stream
     while not ended:
         message = await stream.read("request_body", "request_trailers")
         if message.WhichOneof("request") == "request_trailers":
-            return bytes(body), True
-        body += message.request_body.body
+            return _Body(bytes(body), counter.values, trailers=True)
+        piece = message.request_body.body
+        body += piece
         ended = message.request_body.end_of_stream
         if len(body) > limit:
-            return None, False
-    return bytes(body), False
+            raise RequestTooLarge(f"The request body is over the limit of {limit} bytes.")
+        counter.feed(piece)
+    return _Body(bytes(body), counter.values)
 
 
-def _request(stream: Stream, head: ProcessingRequest, body: bytes) -> HttpRequest:
+def _request(stream: Stream, head: ProcessingRequest, body: _Body) -> HttpRequest:
     headers = read_headers(head.request_headers.headers)
     return HttpRequest(
         listener=stream.metadata.get("x-archgw-listener", ""),
         method=headers.get(":method", ""),
         path=headers.get(":path", "").partition("?")[0],
         headers=headers,
-        body=body,
+        body=body.content,
+        json_values=body.json_values,
         request_id=headers.get("x-request-id", ""),
         # With tracing on, Envoy names its own span here, which is the parent of whatever we call.
         traceparent=stream.metadata.get("traceparent") or headers.get("traceparent"),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
 
-from extproc import costs
+from extproc import costs, worker_thread
 from extproc.apis.chat import ChatRequest
 from extproc.contract import FailMode, Guard, GuardMode, Role
 from extproc.costs import Stage
@@ -87,7 +87,7 @@ class Guards:
         """Raises `GuardUnavailable` where a guard gives no verdict and must block then."""
         if not self.guards:
             return Verdict()
-        screened = screening.screen(request)
+        screened = await worker_thread.run(request.is_large, screening.screen, request)
         read = {text: _key(text) for text in screened.texts}
         unread = _Readings(read)
         findings = await asyncio.gather(*(self._find(guard, read, unread, screened.echoes) for guard in self.guards))

@@ -40,6 +40,7 @@ class Decider:
 
     how: Callable[[HttpRequest], Decision | Awaitable[Decision]]
     max_request_bytes: int = LIMIT
+    max_json_values: int = 100
     timing_header: bool = False
     asked: list[HttpRequest] = field(default_factory=list)
 

@@ -136,6 +136,7 @@ CHANGES: dict[str, Any] = {
     "overrides.grounding.threshold": 0.9,
     "overrides.prompt_target_intent_matching_threshold": 0.9,
     "overrides.max_request_bytes": "1MiB",
+    "overrides.max_json_values": 50_000,
     "overrides.filter_workers": 9,
     "overrides.timing_header": True,
     "tracing.random_sampling": 1,
