@@ -139,7 +139,7 @@ def measure(egress: str, ingress: str, seconds: float, only: Sequence[str] = ())
             continue
         with hostile(ingress, body) as answers:
             seen = honest(egress, seconds)
-        said = ", ".join(f"{count} × {what}" for what, count in answers.most_common())
+        said = ", ".join(f"{count} x {what}" for what, count in answers.most_common())
         failed = f", {seen.errors} errors" if seen.errors else ""
         yield (
             f"| {name} | {seen.p50:.1f} | {seen.p99:.1f} | {seen.longest:.0f} | {seen.p99 / idle.p99:.1f}{failed} "

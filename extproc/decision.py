@@ -15,7 +15,7 @@ from extproc.contract import Wire
 
 Headers = tuple[tuple[str, str], ...]
 
-# A body is large from here on. Measured: parsing, screening and encoding take 3 ms for 64 KiB of text, 4 ms for 1,000 values.
+# A body is large from here on: parsing, screening and encoding take some milliseconds.
 _LARGE_BYTES: Final = 64 << 10
 _LARGE_VALUES: Final = 1_000
 

@@ -69,7 +69,7 @@ class _Body:
 
 
 async def _read_body(stream: Stream, head: ProcessingRequest, decider: Decider) -> _Body:
-    """Reads the body and counts it as it arrives. Raises `RequestTooLarge` and `InvalidRequest` before it is complete."""
+    """Reads the body and counts it as it arrives. Raises `RequestTooLarge` and `InvalidRequest` early."""
     limit = decider.max_request_bytes
     body = bytearray()
     counter = JsonCounter(decider.max_json_values)
@@ -106,7 +106,7 @@ async def _decide(request: HttpRequest, decider: Decider) -> Decision:
     try:
         return await decider.decide(request)
     except GatewayError as fault:
-        return faults.reply(fault)
+        return faults.told(request, fault)
     except TimeoutError:
         return faults.reply(UpstreamTimeout("The gateway could not decide on this request in time."))
     except Exception:  # a bug must cost this request alone, and must not let it pass

@@ -1,5 +1,4 @@
-"""One thread beside the event loop, for what takes longer than a few milliseconds: parsing, screening and encoding of large
-bodies.
+"""One thread beside the event loop, for parsing, screening and encoding large bodies.
 
 One and not several: threads share Python's lock, so each more would delay the event loop and finish nothing sooner.
 """
@@ -27,7 +26,7 @@ def set_switch_interval() -> None:
     sys.setswitchinterval(_SWITCH_S)
 
 
-async def run(large: bool, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:  # noqa: FBT001 - nothing may stand between `args` and `kwargs`
+async def run(large: bool, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
     """The result of `function`: computed in the thread where its input is `large`, else at once."""
     if not large:
         return function(*args, **kwargs)

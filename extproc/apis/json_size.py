@@ -1,4 +1,4 @@
-"""Counts the values of a JSON text before anything is parsed, so that no client makes a worker build millions of objects.
+"""Counts the values of a JSON text before anything is parsed: no client makes a worker build millions of objects.
 
 Called by request_stream.py for each piece of a body as it arrives, and for JSON that stands inside a string. Pure.
 """
@@ -16,7 +16,7 @@ MAX_DEPTH: Final = 128
 # No JSON number needs more digits. Parsing time grows with the square of the length of an integer.
 MAX_NUMBER_CHARS: Final = 128
 
-# A string, or the beginning of one that the piece cuts off: so it always matches at a quote, and each byte is read once.
+# A string, or the beginning of one that the piece cuts off. It always matches at a quote, so each byte is read once.
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 # Closes an open string, or opens one that swallows the mark: the mark is left over only inside a string.
 _MARK: Final = b"\x00"
@@ -61,7 +61,7 @@ class JsonCounter:
         self._count(structure.removesuffix(_MARK))
 
     def _count(self, structure: bytes) -> None:
-        """`structure`: the text without its strings. Each value but the first stands after a comma, colon or bracket."""
+        """`structure`: the text without its strings. Each value but the first follows a comma, colon or bracket."""
         self.values += sum(map(structure.count, (b",", b":", b"[", b"{")))
         if self.values > self._most:
             raise RequestTooLarge(f"The request holds more than {self._most} JSON values, which is the limit.")

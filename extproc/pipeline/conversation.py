@@ -37,9 +37,8 @@ class Turn:
     `dialogue`: role and text of the messages of the last user turn, and before them of the questions of the gateway
     that they answer, back to the prompt that began it, which says `opening`; `exchanges` are these questions with their
     answers, in order. `pending`: the targets that the last question may be about, none where nothing was asked.
-    `claimed`: that question says by its `model` that it is ours. Texts are bounded: of a long one the middle is left
-    out. `is_tool_result`: the client answers its LLM's own
-    tool calls, and the user says nothing new.
+    `claimed`: that question says by its `model` that it is ours. `is_tool_result`: the client answers its LLM's own
+    tool calls, and the user says nothing new. Texts are bounded: of a long one the middle is left out.
     """
 
     dialogue: tuple[Message, ...] = ()
@@ -94,7 +93,8 @@ def read(
         raise InvalidRequest("`messages` must end with a message of role `user`.")
     said, end = _said(spoken[start:]), start
     asked = _asked(spoken, start, targets, question)
-    last, exchanges = asked, []
+    last = asked
+    exchanges: list[Exchange] = []
     claimed = asked is not None and is_own(spoken[start - 1])
     while asked is not None and len(exchanges) < _MOST_EXCHANGES:
         exchanges.append(Exchange(asked.names, said))

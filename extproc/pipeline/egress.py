@@ -14,6 +14,7 @@ from extproc.pipeline import screening
 from extproc.pipeline.asked import Asked
 from extproc.pipeline.failures import Failures
 from extproc.pipeline.guard import Guards
+from extproc.pipeline.refused_turns import without_refused_turns
 from extproc.providers import wire
 from extproc.providers.choice import HINT, choose
 
@@ -42,6 +43,11 @@ class Egress:
 
     async def _guarded(self, asked: Asked) -> Decision:
         verdict = await self.guards.judge(asked.chat)
+        if verdict.blocked_by is not None:
+            shorter = await without_refused_turns(self.guards, asked.chat, verdict)
+            if shorter is not None:
+                asked = dataclasses.replace(asked, chat=shorter)
+                verdict = await self.guards.judge(shorter)
         if verdict.blocked_by is None:
             decision: Decision = await self._forward(asked)
         else:

@@ -48,6 +48,8 @@ class Verdict:
 
     blocked_by: Guard | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    # The texts that the refusing guards refuse.
+    refused: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class _Finding:
     guard: Guard
     probability: float | None
     reason: str = ""
+    refused: frozenset[str] = frozenset()
 
     @property
     def against(self) -> bool:
@@ -105,8 +108,9 @@ class Guards:
             fields = {"guard": guard.name, "reason": error.reason, "on_error": guard.on_error, "mode": guard.mode}
             log.warning("guard gave no verdict", extra={"fields": fields})
             return _Finding(guard, None, error.reason)
-        weighed = (_doubted(each) if text in echoes else each for text, each in probabilities.items())
-        return _Finding(guard, max(weighed, default=0.0))
+        weighed = {text: _doubted(each) if text in echoes else each for text, each in probabilities.items()}
+        refused = frozenset(text for text, each in weighed.items() if each >= guard.threshold)
+        return _Finding(guard, max(weighed.values(), default=0.0), refused=refused)
 
     async def _probabilities(self, role: Role, read: Mapping[str, bytes], unread: _Readings) -> Mapping[str, float]:
         """Of each text. Raises `RoleUnavailable`; then nothing is remembered."""
@@ -147,7 +151,8 @@ def _verdict(findings: Sequence[_Finding]) -> Verdict:
         by = [finding.guard for finding in findings if finding.outcome == outcome]
         if by:
             names = ",".join(guard.name for guard in by)
-            return Verdict(by[0] if outcome == "blocked" else None, {"guard": outcome, "guard_by": names})
+            refused = frozenset[str]().union(*(finding.refused for finding in blocking))
+            return Verdict(by[0] if outcome == "blocked" else None, {"guard": outcome, "guard_by": names}, refused)
     return Verdict(None, {"guard": "allowed"})
 
 

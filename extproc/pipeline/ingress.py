@@ -27,6 +27,7 @@ from extproc.pipeline.failures import Failures
 from extproc.pipeline.function import Ask, Call, Calls, NoCall
 from extproc.pipeline.guard import Guards, Verdict
 from extproc.pipeline.intent import Scored
+from extproc.pipeline.refused_turns import without_refused_turns
 from extproc.pipeline.understanding import Understanding
 from extproc.providers.choice import HINT, choose
 from extproc.targets.http import Answer, Endpoints, where
@@ -53,6 +54,12 @@ class Ingress:
     async def _decide(self, request: HttpRequest) -> Decision:
         asked, before, turn = await worker_thread.run(request.is_large, self._parse, request)
         verdict, candidates = await self._read_prompt(asked, turn)
+        if verdict.blocked_by is not None:
+            shorter = await without_refused_turns(self.guards, asked.chat, verdict)
+            if shorter is not None:
+                asked = dataclasses.replace(asked, chat=shorter)
+                turn = conversation.read(shorter.messages, self.prompting.targets, before.question)
+                verdict, candidates = await self._read_prompt(asked, turn)
         if verdict.blocked_by is not None:
             return _noted(await self.failures.blocked(asked, verdict.blocked_by), verdict.notes)
         return _noted(await self._act(asked, turn, candidates, before), verdict.notes)

@@ -53,7 +53,7 @@ _MOST_APART: Final = 24
 
 # JSON inside strings (arguments of calls, results of tools) may hold so many values in one request, all together.
 MAX_INNER_VALUES: Final = 200_000
-# Looking for a sentence in an identifier takes up to a millisecond; of more identifiers than these, all are read as text.
+# Looking for a sentence in an identifier takes half a millisecond for 120 letters. More identifiers are read as text.
 _MAX_IDENTIFIERS: Final = 512
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
@@ -100,6 +100,11 @@ def texts(request: ChatRequest) -> tuple[str, ...]:
     return screen(request).texts
 
 
+def conversation_texts(messages: Sequence[Message]) -> frozenset[str]:
+    """The texts that `screen` finds in these messages, where they are whole runs of one role each."""
+    return frozenset(text for text, _ in _conversation(messages, _Reader()))
+
+
 def _conversation(messages: Sequence[Message], reader: _Reader) -> Iterator[tuple[str, bool]]:
     """What each side says, turn by turn, and whether it is the assistant; then what stands around it: names, calls,
     whatever else.
@@ -141,7 +146,7 @@ def _places(raw: msgspec.Raw) -> Sequence[msgspec.Raw]:
 
 
 class _Reader:
-    """Finds the strings of one request that say something. Its work is bounded: `MAX_INNER_VALUES`, `_MAX_IDENTIFIERS`."""
+    """Finds the strings of one request that say something. Bounded by `MAX_INNER_VALUES` and `_MAX_IDENTIFIERS`."""
 
     def __init__(self) -> None:
         self._inner_values = 0
@@ -255,7 +260,8 @@ def _printable(raw: bytes) -> Iterator[str]:
     start = 0
     while start < len(raw):
         end = min(start + _PIECE, len(raw))
-        end += len(_RUN.match(raw, end)[0])  # type: ignore[index] - it matches nothing, too
+        if (run := _RUN.match(raw, end)) is not None:
+            end = run.end()
         yield from (found[0].decode() for found in _PRINTABLE.finditer(raw, start, end))
         start = end
 
