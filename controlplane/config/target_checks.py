@@ -107,7 +107,7 @@ def _check_path(target: PromptTarget, loc: Loc, report: Report) -> None:
                 f"the path holds {{{name}}}, which a call may lack",
                 "make the parameter required, or give it a default",
             )
-        else:
+        elif name in placeholders(target.endpoint.path.partition("?")[0]):
             _check_path_values(parameter, (*loc, "parameters", target.parameters.index(parameter)), report)
     set_by_path = parse_qs(target.endpoint.path.partition("?")[2], keep_blank_values=True)
     for index, declared in enumerate(target.parameters):
@@ -121,13 +121,16 @@ def _check_path(target: PromptTarget, loc: Loc, report: Report) -> None:
 
 def _check_path_values(parameter: Parameter, loc: Loc, report: Report) -> None:
     """What the file itself gives for a path must be one segment of it, as what users say must be."""
-    values = [(("enum", index), choice) for index, choice in enumerate(parameter.enum)]
-    given = [*values, *([(("default",), parameter.default)] if parameter.has_default else [])]
-    for at, value in given:
+    given: list[tuple[Loc, object, str]] = [
+        (("enum", index), choice, f"{quoted(choice)} of enum") for index, choice in enumerate(parameter.enum)
+    ]
+    if parameter.has_default:
+        given.append((("default",), parameter.default, "the default"))
+    for at, value, what in given:
         if isinstance(value, str) and not _is_segment(value):
             report.fault(
                 (*loc, *at),
-                f"{quoted(value)} cannot stand in the path: it would call another one",
+                f"{what} cannot stand in the path: it would call another one",
                 "use values without / and \\, or pass the parameter in the query",
             )
 
