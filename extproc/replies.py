@@ -118,7 +118,6 @@ def _mutation(headers: Iterable[tuple[str, str]], remove: Iterable[str] = ()) ->
 
 
 def _note(response: ProcessingResponse, notes: Mapping[str, str]) -> ProcessingResponse:
-    # Not `update`, which is Python all the way down and costs ten times as much.
     fields = response.dynamic_metadata.fields[_NOTES].struct_value.fields
     for name, value in notes.items():
         fields[name].string_value = value
