@@ -5,10 +5,11 @@ Nothing is sent before the verdict, so that Envoy may repeat the whole stream on
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest
 
@@ -20,6 +21,8 @@ from extproc.errors import GatewayError, InternalError, RequestTooLarge, Upstrea
 from extproc.stream import Stream, read_headers
 
 log = logging.getLogger(__name__)
+
+_COUNTED_AT_ONCE: Final = 64 << 10
 
 
 class Decider(Protocol):
@@ -83,7 +86,10 @@ async def _read_body(stream: Stream, head: ProcessingRequest, decider: Decider) 
         ended = message.request_body.end_of_stream
         if len(body) > limit:
             raise RequestTooLarge(f"The request body is over the limit of {limit} bytes.")
-        counter.feed(piece)
+        for start in range(0, len(piece), _COUNTED_AT_ONCE):
+            counter.feed(piece[start : start + _COUNTED_AT_ONCE])
+            # A millisecond at most; Envoy may send a megabyte in one message.
+            await asyncio.sleep(0)
     return _Body(bytes(body), counter.values)
 
 
