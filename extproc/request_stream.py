@@ -23,6 +23,7 @@ from extproc.stream import Stream, read_headers
 log = logging.getLogger(__name__)
 
 _COUNTED_AT_ONCE: Final = 64 << 10
+_SENT_AT_ONCE: Final = 256 << 10
 
 
 class Decider(Protocol):
@@ -57,7 +58,11 @@ async def answer(stream: Stream, head: ProcessingRequest, decider: Decider) -> N
         await stream.send(replies.immediate(decision, notes))
         return
     await stream.send(replies.request_headers(decision, notes))
-    await stream.send(replies.request_body(decision.body, end=not body.trailers))
+    # In pieces: a large body in one message would hold up the event loop, and Envoy's.
+    for start in range(0, max(1, len(decision.body)), _SENT_AT_ONCE):
+        piece = decision.body[start : start + _SENT_AT_ONCE]
+        is_last = start + _SENT_AT_ONCE >= len(decision.body)
+        await stream.send(replies.request_body(piece, end=is_last and not body.trailers))
     if body.trailers:
         await stream.send(replies.request_trailers())
 
@@ -74,23 +79,25 @@ class _Body:
 async def _read_body(stream: Stream, head: ProcessingRequest, decider: Decider) -> _Body:
     """Reads the body and counts it as it arrives. Raises `RequestTooLarge` and `InvalidRequest` early."""
     limit = decider.max_request_bytes
-    body = bytearray()
+    pieces: list[bytes] = []
+    size = 0
     counter = JsonCounter(decider.max_json_values)
     ended = head.request_headers.end_of_stream
     while not ended:
         message = await stream.read("request_body", "request_trailers")
         if message.WhichOneof("request") == "request_trailers":
-            return _Body(bytes(body), counter.values, trailers=True)
+            return _Body(b"".join(pieces), counter.values, trailers=True)
         piece = message.request_body.body
-        body += piece
+        pieces.append(piece)
+        size += len(piece)
         ended = message.request_body.end_of_stream
-        if len(body) > limit:
+        if size > limit:
             raise RequestTooLarge(f"The request body is over the limit of {limit} bytes.")
         for start in range(0, len(piece), _COUNTED_AT_ONCE):
             counter.feed(piece[start : start + _COUNTED_AT_ONCE])
-            # A millisecond at most; Envoy may send a megabyte in one message.
+            # A millisecond at most. Envoy buffers a body and hands it over in one message.
             await asyncio.sleep(0)
-    return _Body(bytes(body), counter.values)
+    return _Body(b"".join(pieces), counter.values)
 
 
 def _request(stream: Stream, head: ProcessingRequest, body: _Body) -> HttpRequest:
