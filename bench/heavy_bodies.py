@@ -36,7 +36,7 @@ def _user(content: str, more: str = "") -> bytes:
 
 
 def bodies() -> Mapping[str, bytes]:
-    """What a hostile client may send within 10 MiB; of each kind the bounds of the gateway refuse the first two."""
+    """What a hostile client may send within 10 MiB; the last is what bytes alone cost."""
     keys = ",".join(f'"k{number}":1' for number in range(700_000))
     inner = json.dumps("[" + ",".join(['"a"'] * 1_000_000) + "]")
     picture = json.dumps(
@@ -49,6 +49,7 @@ def bodies() -> Mapping[str, bytes]:
         "9,000,000 escaped characters": _user('"' + "\\n" * 4_500_000 + '"'),
         "a text of 5 MB": _user(json.dumps("lorem ipsum dolor sit amet " * 185_000)),
         "a picture of 9 MB": _user(picture),
+        "11 MB, which Envoy refuses by itself": b" " * (11 << 20),
     }
 
 
