@@ -9,7 +9,7 @@ from pathlib import Path
 
 import uvloop
 
-from extproc import contract, logs
+from extproc import contract, logs, worker_thread
 from extproc.server import serve
 
 
@@ -25,8 +25,7 @@ def main() -> int:
     except (OSError, ValueError) as error:
         logging.getLogger(__name__).error("contract cannot be read: %s", error)
         return 1
-    # A thread that makes a long text readable shall not hold the event loop up: by default it may for 5 ms.
-    sys.setswitchinterval(0.000_5)
+    worker_thread.set_switch_interval()
     uvloop.run(serve(loaded, options.socket))
     return 0
 

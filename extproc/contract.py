@@ -278,6 +278,8 @@ class FilterContract(_Frozen, frozen=True):
     max_request_bytes: int
     # Unix socket of Envoy's internal listener, which carries every call to an endpoint.
     internal_socket: str
+    # How many keys, strings, numbers, objects and arrays a request body may hold.
+    max_json_values: int = 100_000
     # How long one API call may take in all, retries included; how long a whole request before the verdict on it.
     endpoint_timeout_ms: int = 30_000
     request_timeout_ms: int = 60_000

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import msgspec
 
 from extproc.contract import Wire
 
 Headers = tuple[tuple[str, str], ...]
+
+# A body is large from here on: parsing, screening and encoding take some milliseconds.
+_LARGE_BYTES: Final = 64 << 10
+_LARGE_VALUES: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,13 @@ class HttpRequest:
     request_id: str
     traceparent: str | None = None
     client: str = ""
+    # How many JSON values the body holds, as json_size.py counts them.
+    json_values: int = 0
+
+    @property
+    def is_large(self) -> bool:
+        """Whether reading the body takes more than a few milliseconds."""
+        return len(self.body) > _LARGE_BYTES or self.json_values > _LARGE_VALUES
 
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):

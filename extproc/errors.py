@@ -27,8 +27,12 @@ GUARD_CODE: Final = "x-prompt-guard-error-code"
 
 
 class GatewayError(Exception):
-    """A failure that a client is told. `message` names the thing and the way out; no keys, prompts or stack traces."""
+    """A failure that a client is told. `message` names the thing and the way out; no keys, prompts or stack traces.
 
+    `public`: what end users are told instead, where the message names endpoints, models or providers.
+    """
+
+    public: ClassVar[str | None] = None
     status: int = 500
     code: ClassVar[str] = "internal_error"
     type: ClassVar[str] = "api_error"
@@ -46,6 +50,7 @@ class InvalidRequest(GatewayError):
 
 
 class ModelNotFound(GatewayError):
+    public = "The model that this request names is not served: leave `model` out, or name another one."
     status = 400
     code = "model_not_found"
     type = "invalid_request_error"
@@ -88,6 +93,7 @@ class UnsupportedEncoding(GatewayError):
 class ApiError(GatewayError):
     """A prompt target's endpoint did not answer with 2xx; the client gets its status."""
 
+    public = "An API that this prompt needs failed: try again later."
     code = "api_error"
 
     def __init__(self, message: str, status: int) -> None:
@@ -112,6 +118,7 @@ class GuardUnavailable(GatewayError):
 
 
 class ModelUnavailable(GatewayError):
+    public = "The prompt cannot be understood at the moment: try again later."
     status = 503
     code = "model_unavailable"
 
@@ -123,6 +130,8 @@ class UpstreamTimeout(GatewayError):
 
 class ApiTimeout(UpstreamTimeout):
     """A prompt target's endpoint did not answer in time."""
+
+    public = "An API that this prompt needs gave no answer in time: try again later."
 
     def __init__(self, message: str) -> None:
         super().__init__(message, headers=((FUNCTION_CODE, str(self.status)),))

@@ -33,6 +33,7 @@ class Gateway:
     """`ingress` and `targets` are None where the listener is off. `budget_ms`: for all models of one request."""
 
     max_request_bytes: int
+    max_json_values: int
     egress: Egress
     ingress: Ingress | None
     targets: TargetIndex | None
@@ -109,6 +110,7 @@ async def open_gateway(contract: FilterContract) -> AsyncIterator[Gateway]:
         egress = Egress(contract.providers, _guards(contract, models, Listener.EGRESS), failures, timeout_s)
         yield Gateway(
             max_request_bytes=contract.max_request_bytes,
+            max_json_values=contract.max_json_values,
             egress=egress,
             ingress=ingress,
             targets=targets,

@@ -5,19 +5,25 @@ Nothing is sent before the verdict, so that Envoy may repeat the whole stream on
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest
 
 from extproc import costs, replies, timing
 from extproc.apis import faults
+from extproc.apis.json_size import JsonCounter
 from extproc.decision import Decision, HttpRequest, Reply
 from extproc.errors import GatewayError, InternalError, RequestTooLarge, UpstreamTimeout
 from extproc.stream import Stream, read_headers
 
 log = logging.getLogger(__name__)
+
+_COUNTED_AT_ONCE: Final = 64 << 10
+_SENT_AT_ONCE: Final = 256 << 10
 
 
 class Decider(Protocol):
@@ -25,6 +31,10 @@ class Decider(Protocol):
 
     @property
     def max_request_bytes(self) -> int: ...
+
+    @property
+    def max_json_values(self) -> int:
+        """How many keys, strings, numbers, objects and arrays a body may hold."""
 
     @property
     def timing_header(self) -> bool:
@@ -36,10 +46,9 @@ class Decider(Protocol):
 
 async def answer(stream: Stream, head: ProcessingRequest, decider: Decider) -> None:
     """Answer the request that `head` begins. Raises `ProtocolError`."""
-    body, trailers = await _read_body(stream, head, decider.max_request_bytes)
-    if body is None:
-        limit = decider.max_request_bytes
-        fault = RequestTooLarge(f"The request body is over the limit of {limit} bytes.")
+    try:
+        body = await _read_body(stream, head, decider)
+    except GatewayError as fault:
         await stream.send(replies.immediate(faults.reply(fault)))
         return
     with costs.counted() as spent:
@@ -49,34 +58,57 @@ async def answer(stream: Stream, head: ProcessingRequest, decider: Decider) -> N
         await stream.send(replies.immediate(decision, notes))
         return
     await stream.send(replies.request_headers(decision, notes))
-    await stream.send(replies.request_body(decision.body, end=not trailers))
-    if trailers:
+    # In pieces: a large body in one message would hold up the event loop, and Envoy's.
+    for start in range(0, max(1, len(decision.body)), _SENT_AT_ONCE):
+        piece = decision.body[start : start + _SENT_AT_ONCE]
+        is_last = start + _SENT_AT_ONCE >= len(decision.body)
+        await stream.send(replies.request_body(piece, end=is_last and not body.trailers))
+    if body.trailers:
         await stream.send(replies.request_trailers())
 
 
-async def _read_body(stream: Stream, head: ProcessingRequest, limit: int) -> tuple[bytes | None, bool]:
-    """The whole body, None when it is over `limit`; and whether trailers follow it."""
-    body = bytearray()
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """A whole body. `trailers`: whether they follow it."""
+
+    content: bytes
+    json_values: int
+    trailers: bool = False
+
+
+async def _read_body(stream: Stream, head: ProcessingRequest, decider: Decider) -> _Body:
+    """Reads the body and counts it as it arrives. Raises `RequestTooLarge` and `InvalidRequest` early."""
+    limit = decider.max_request_bytes
+    pieces: list[bytes] = []
+    size = 0
+    counter = JsonCounter(decider.max_json_values)
     ended = head.request_headers.end_of_stream
     while not ended:
         message = await stream.read("request_body", "request_trailers")
         if message.WhichOneof("request") == "request_trailers":
-            return bytes(body), True
-        body += message.request_body.body
+            return _Body(b"".join(pieces), counter.values, trailers=True)
+        piece = message.request_body.body
+        pieces.append(piece)
+        size += len(piece)
         ended = message.request_body.end_of_stream
-        if len(body) > limit:
-            return None, False
-    return bytes(body), False
+        if size > limit:
+            raise RequestTooLarge(f"The request body is over the limit of {limit} bytes.")
+        for start in range(0, len(piece), _COUNTED_AT_ONCE):
+            counter.feed(piece[start : start + _COUNTED_AT_ONCE])
+            # A millisecond at most. Envoy buffers a body and hands it over in one message.
+            await asyncio.sleep(0)
+    return _Body(b"".join(pieces), counter.values)
 
 
-def _request(stream: Stream, head: ProcessingRequest, body: bytes) -> HttpRequest:
+def _request(stream: Stream, head: ProcessingRequest, body: _Body) -> HttpRequest:
     headers = read_headers(head.request_headers.headers)
     return HttpRequest(
         listener=stream.metadata.get("x-archgw-listener", ""),
         method=headers.get(":method", ""),
         path=headers.get(":path", "").partition("?")[0],
         headers=headers,
-        body=body,
+        body=body.content,
+        json_values=body.json_values,
         request_id=headers.get("x-request-id", ""),
         # With tracing on, Envoy names its own span here, which is the parent of whatever we call.
         traceparent=stream.metadata.get("traceparent") or headers.get("traceparent"),
@@ -88,7 +120,7 @@ async def _decide(request: HttpRequest, decider: Decider) -> Decision:
     try:
         return await decider.decide(request)
     except GatewayError as fault:
-        return faults.reply(fault)
+        return faults.told(request, fault)
     except TimeoutError:
         return faults.reply(UpstreamTimeout("The gateway could not decide on this request in time."))
     except Exception:  # a bug must cost this request alone, and must not let it pass

@@ -72,6 +72,7 @@ def _contract(config: ArchConfig, site: Site, inference: contract.Inference | No
         version=contract.VERSION,
         providers=tuple(_contract_provider(provider, only=only) for provider in config.llm_providers),
         max_request_bytes=config.overrides.max_request_bytes,
+        max_json_values=config.overrides.max_json_values,
         internal_socket=site.internal_socket,
         endpoint_timeout_ms=call_ms,
         request_timeout_ms=calls_ms + (inference.budget_ms if inference else 0) + _REQUEST_GRACE_MS,

@@ -51,6 +51,8 @@ class Overrides(Section):
     """How the guards read requests with long texts."""
     max_request_bytes: BodySize = Field(default=10 * MIB, json_schema_extra={"default": "10MiB"})
     """The largest request body; more is answered with 413."""
+    max_json_values: int = Field(default=100_000, ge=1_000, le=5_000_000)
+    """How many keys, strings, numbers, objects and arrays a request body may hold; more is answered with 413."""
     filter_workers: int | None = Field(default=None, ge=1, le=64)
     """How many filter processes run. One a core by default."""
     timing_header: bool = False

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import unicodedata
+from urllib.parse import parse_qs, unquote
+
 from controlplane.config.arch import ArchConfig
 from controlplane.config.document import Loc
 from controlplane.config.parameter_checks import check_parameters
+from controlplane.config.parameters import Parameter
 from controlplane.config.paths import placeholders
+from controlplane.config.quoting import quoted
 from controlplane.config.report import Report, did_you_mean
 from controlplane.config.targets import PromptTarget
 from extproc.contract import ParameterType
@@ -102,3 +107,34 @@ def _check_path(target: PromptTarget, loc: Loc, report: Report) -> None:
                 f"the path holds {{{name}}}, which a call may lack",
                 "make the parameter required, or give it a default",
             )
+        elif name in placeholders(target.endpoint.path.partition("?")[0]):
+            _check_path_values(parameter, (*loc, "parameters", target.parameters.index(parameter)), report)
+    set_by_path = parse_qs(target.endpoint.path.partition("?")[2], keep_blank_values=True)
+    for index, declared in enumerate(target.parameters):
+        if declared.name in set_by_path and declared.name not in placeholders(target.endpoint.path):
+            report.fault(
+                (*loc, "parameters", index, "name"),
+                f"the path of the call sets {declared.name} in its query already",
+                "write {" + declared.name + "} there, or rename the parameter",
+            )
+
+
+def _check_path_values(parameter: Parameter, loc: Loc, report: Report) -> None:
+    """What the file itself gives for a path must be one segment of it, as what users say must be."""
+    given: list[tuple[Loc, object, str]] = [
+        (("enum", index), choice, f"{quoted(choice)} of enum") for index, choice in enumerate(parameter.enum)
+    ]
+    if parameter.has_default:
+        given.append((("default",), parameter.default, "the default"))
+    for at, value, what in given:
+        if isinstance(value, str) and not _is_segment(value):
+            report.fault(
+                (*loc, *at),
+                f"{what} cannot stand in the path: it would call another one",
+                "use values without / and \\, or pass the parameter in the query",
+            )
+
+
+def _is_segment(value: str) -> bool:
+    decoded = unicodedata.normalize("NFKC", unquote(unicodedata.normalize("NFKC", value)))
+    return decoded.strip() not in {"", ".", ".."} and decoded.isprintable() and not set("/\\") & set(decoded)

@@ -44,6 +44,8 @@ class ChatRequest:
     model: str | None
     stream: bool
     metadata: Mapping[str, JsonValue]
+    # Whether working on the whole of it takes more than a few milliseconds.
+    is_large: bool = False
 
     @property
     def has_tools(self) -> bool:
@@ -54,7 +56,7 @@ class ChatRequest:
 _NO_TOOLS: Final = {b"null", b"[]"}
 
 
-def parse(body: bytes) -> ChatRequest:
+def parse(body: bytes, *, is_large: bool = False) -> ChatRequest:
     """Read a request body. Raises `InvalidRequest` with the place of the fault, never with its content."""
     if not body:
         raise InvalidRequest("The request has no body: send a JSON object with `messages`.")
@@ -69,6 +71,7 @@ def parse(body: bytes) -> ChatRequest:
         model=_model(values.get("model")),
         stream=_stream(values.get("stream")),
         metadata=_metadata(values.get("metadata")),
+        is_large=is_large,
     )
 
 

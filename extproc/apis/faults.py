@@ -1,12 +1,34 @@
-"""The one error body of every failure, in the OpenAI shape."""
+"""The one error body of every failure, in the OpenAI shape. Applications are told all of it, end users a summary."""
 
 from __future__ import annotations
 
+import logging
+
 from extproc.apis.chat import error_body
-from extproc.decision import Reply
+from extproc.contract import Listener
+from extproc.decision import HttpRequest, Reply
 from extproc.errors import GatewayError
+
+log = logging.getLogger(__name__)
 
 
 def reply(fault: GatewayError) -> Reply:
-    """What a client is told of `fault`."""
-    return Reply(fault.status, error_body(fault.message, fault.type, fault.code), fault.code, headers=fault.headers)
+    """The whole of `fault`: for egress, and for faults that name nothing internal."""
+    return _reply(fault, fault.message)
+
+
+def told(request: HttpRequest, fault: GatewayError) -> Reply:
+    """What the client of `request` is told of `fault`.
+
+    End users read no names of endpoints, models or providers: a generic sentence and the request id, under which the
+    log holds the whole message.
+    """
+    if fault.public is None or request.listener == Listener.EGRESS:
+        return reply(fault)
+    fields = {"request_id": request.request_id, "code": fault.code, "status": fault.status, "reason": fault.message}
+    log.warning("request failed", extra={"fields": fields})
+    return _reply(fault, f"{fault.public} Request id: {request.request_id}.")
+
+
+def _reply(fault: GatewayError, message: str) -> Reply:
+    return Reply(fault.status, error_body(message, fault.type, fault.code), fault.code, headers=fault.headers)

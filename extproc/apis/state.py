@@ -13,10 +13,11 @@ from typing import Any, Final
 
 import msgspec
 
+from extproc.apis import json_size
 from extproc.apis.chat import Message, chunk, encode_json, new_id, texts
 from extproc.contract import JsonValue
 from extproc.decision import ToolCall
-from extproc.errors import InvalidRequest
+from extproc.errors import GatewayError, InvalidRequest
 
 # The model that answers for what the gateway itself does in function calling.
 FUNCTION_MODEL: Final = "Arch-Function"
@@ -28,6 +29,8 @@ KEY: Final = "x-arch-state"
 MAX_BYTES: Final = 8 << 20
 # More than any prompt asks for; a list of a million small messages would take its time.
 MAX_MESSAGES: Final = 64
+# Of JSON: answers are strings, so what there is of it is a few calls with their arguments.
+MAX_VALUES: Final = 10_000
 
 # Marks the tool calls that the gateway made, so that they are told from a client's own.
 _CALL_PREFIX: Final = "call_arch_"
@@ -125,9 +128,11 @@ def load(metadata: Mapping[str, JsonValue]) -> State:
     if not isinstance(text, str) or len(text) > MAX_BYTES:
         raise InvalidRequest(_MALFORMED)
     try:
+        json_size.check(text, MAX_VALUES)
         carried = _CARRIED.decode(text)
+        json_size.check(carried.messages, MAX_VALUES)
         messages = _MESSAGES.decode(carried.messages)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+    except (GatewayError, msgspec.MsgspecError, RecursionError, UnicodeError):
         raise InvalidRequest(_MALFORMED) from None
     if len(messages) > MAX_MESSAGES or not all(message.get("role") in {"assistant", "tool"} for message in messages):
         raise InvalidRequest(_MALFORMED)

@@ -3,6 +3,7 @@
 A value of another type is repaired where what was meant is certain: "1,500" is 1500, "five days" is 5, "yes" is true,
 one value is a list of one. What cannot have the declared type, is outside its enum or not in its format counts as not
 given: a required one is asked for, another one falls back to its default or is left out. So does null, at any depth.
+What may not stand in a path is asked for in any case.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -19,6 +20,7 @@ import msgspec
 from extproc.contract import Choice, Items, JsonValue, Parameter, ParameterType, Target
 from extproc.pipeline.formats import FORMATS
 from extproc.pipeline.numerals import number
+from extproc.targets import path_values
 
 _TRUE: Final = frozenset({"true", "yes", "y", "on", "enabled"})
 _FALSE: Final = frozenset({"false", "no", "n", "off", "disabled"})
@@ -30,25 +32,37 @@ class _NotGiven(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """`missing`: the required parameters without a value, in the order of their declaration."""
+    """`missing`: the required parameters without a value, in the order of their declaration.
+
+    `refused`: those of them whose value may not stand in the path of the call, with the reasons. They are missing even
+    where there is a default: the user meant something else.
+    """
 
     arguments: Mapping[str, JsonValue]
     missing: tuple[str, ...]
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 def check(target: Target, given: Mapping[str, JsonValue]) -> Checked:
     """What is declared of `given`; anything else the model wrote is dropped."""
     arguments: dict[str, JsonValue] = {}
     missing: list[str] = []
+    refused: dict[str, str] = {}
+    in_path = path_values.placeholders(target.call.path)
     for parameter in target.parameters:
         try:
-            arguments[parameter.name] = _value(parameter, given.get(parameter.name))
+            value = _value(parameter, given.get(parameter.name))
+            if parameter.name in in_path and (reason := path_values.fault(str(value))) is not None:
+                refused[parameter.name] = reason
+                missing.append(parameter.name)
+            else:
+                arguments[parameter.name] = value
         except (_NotGiven, RecursionError):  # nested deeper than any API wants
             if parameter.required:
                 missing.append(parameter.name)
             elif parameter.default_json is not None:
                 arguments[parameter.name] = msgspec.json.decode(parameter.default_json)
-    return Checked(arguments, tuple(missing))
+    return Checked(arguments, tuple(missing), refused)
 
 
 def _value(declared: Parameter | Items, given: JsonValue) -> JsonValue:

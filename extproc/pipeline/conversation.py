@@ -12,12 +12,14 @@ from extproc.apis.state import is_own
 from extproc.contract import JsonValue, Target
 from extproc.errors import InvalidRequest
 
+# Intent, function calling and grounding read so much of the beginning and of the end of what is said at once: a wish
+# stands there, and their models read no more. The guards read everything.
+_LONGEST_PART: Final = 4_096
+# A dialogue of more questions is followed no further back.
+_MOST_EXCHANGES: Final = 32
+
 # What function.Ask says, to the letter.
 _QUESTION: Final = re.compile(r"\s*Could you provide the following details (?P<names>\S+(?:, \S+)*) \?\s*")
-
-# Characters of what one side says that decisions are made on; no model of theirs reads as many. What is asked for
-# stands at the beginning or the end of a long text.
-_MOST_READ: Final = 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Turn:
     that they answer, back to the prompt that began it, which says `opening`; `exchanges` are these questions with their
     answers, in order. `pending`: the targets that the last question may be about, none where nothing was asked.
     `claimed`: that question says by its `model` that it is ours. `is_tool_result`: the client answers its LLM's own
-    tool calls, and the user says nothing new.
+    tool calls, and the user says nothing new. Texts are bounded: of a long one the middle is left out.
     """
 
     dialogue: tuple[Message, ...] = ()
@@ -91,9 +93,10 @@ def read(
         raise InvalidRequest("`messages` must end with a message of role `user`.")
     said, end = _said(spoken[start:]), start
     asked = _asked(spoken, start, targets, question)
-    last, exchanges = asked, []
+    last = asked
+    exchanges: list[Exchange] = []
     claimed = asked is not None and is_own(spoken[start - 1])
-    while asked is not None:
+    while asked is not None and len(exchanges) < _MOST_EXCHANGES:
         exchanges.append(Exchange(asked.names, said))
         end = start
         start = _turn_start(spoken, end - 1)
@@ -124,18 +127,17 @@ def _turn_start(spoken: Sequence[Message], end: int) -> int:
 
 def _plain(message: Message) -> Message:
     """Role and text: all that a model reads of a dialogue."""
-    return {"role": message["role"], "content": _ends("\n".join(texts(message)))}
+    return {"role": message["role"], "content": _bounded(texts(message))}
 
 
 def _said(messages: Sequence[Message]) -> str:
-    return _ends("\n".join(text for message in messages for text in texts(message)))
+    return _bounded([text for message in messages for text in texts(message)])
 
 
-def _ends(text: str) -> str:
-    """`text`, or its two ends where it is long."""
-    if len(text) <= _MOST_READ:
-        return text
-    return f"{text[: _MOST_READ // 2]}\n...\n{text[-_MOST_READ // 2 :]}"
+def _bounded(said: Sequence[str]) -> str:
+    """The texts as one, without the middle of a long one."""
+    text = "\n".join(said)
+    return text if len(text) <= 2 * _LONGEST_PART else f"{text[:_LONGEST_PART]}\n{text[-_LONGEST_PART:]}"
 
 
 def _asked(
@@ -146,6 +148,8 @@ def _asked(
         return None
     message = spoken[start - 1]
     text = "\n".join(texts(message))
+    if len(text) > 2 * _LONGEST_PART:
+        return None  # no question of ours is that long
     by_state = _by_state(text, targets, question)
     if by_state is not None:
         return by_state
@@ -168,7 +172,8 @@ def _by_state(text: str, targets: Sequence[Target], question: Mapping[str, JsonV
     missing = question.get("missing")
     if target is None or not isinstance(missing, list) or not missing:
         return None
-    names = tuple(name for name in missing if isinstance(name, str) and name in _parameters(target))
+    known = _parameters(target)
+    names = tuple(dict.fromkeys(name for name in missing if isinstance(name, str) and name in known))
     # An old state beside a newer answer is no question.
     said = all(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in names)
     return _Question(names, frozenset({target.name})) if names and said else None

@@ -41,7 +41,7 @@ class Failures:
 
     async def api_failed(self, asked: Asked, fault: ApiError | ApiTimeout) -> Reply:
         """The answer to a prompt whose API call failed."""
-        return await self._told(asked, faults.reply(fault), fault.message)
+        return await self._told(asked, faults.told(asked.http, fault), fault.message)
 
     async def _told(self, asked: Asked, own: Reply, message: str) -> Reply:
         """What the error target makes of a failure; where it fails itself, what we would have said without it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -14,6 +15,8 @@ from extproc.pipeline.arguments import check
 from extproc.pipeline.conversation import Turn
 from extproc.pipeline.grounding.moments import in_format
 from extproc.pipeline.intent import Scored
+
+log = logging.getLogger(__name__)
 
 # How much more confidence a call needs where the prompt is only just like its target.
 _DOUBT: Final = 3.0
@@ -59,6 +62,8 @@ class Ask:
     # What the model proposed, with the values that it gave: incomplete, or only a guess.
     proposed: tuple[Call, ...] = field(default=(), compare=False)
     guess: bool = field(default=False, compare=False)
+    # Parameters whose value may not stand in a path: no default takes its place.
+    refused: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def question(self) -> str:
@@ -109,10 +114,12 @@ def checked(proposed: Sequence[tuple[Target, Mapping[str, JsonValue]]]) -> Calls
     calls: list[Call] = []
     whole: list[Call] = []
     lacking: list[tuple[Target, tuple[str, ...]]] = []
+    refused: set[str] = set()
     for target, arguments in proposed:
         found = check(target, arguments)
         call = Call(target, found.arguments)
         whole.append(call)
+        refused.update(_logged(target, found.refused))
         if found.missing:
             lacking.append((target, found.missing))
         elif call not in calls:
@@ -120,7 +127,20 @@ def checked(proposed: Sequence[tuple[Target, Mapping[str, JsonValue]]]) -> Calls
     if not lacking:
         return Calls(tuple(calls))
     missing = tuple(dict.fromkeys(name for _, names in lacking for name in names))
-    return Ask(lacking[0][0], missing, tuple(whole))
+    return Ask(lacking[0][0], missing, tuple(whole), refused=frozenset(refused))
+
+
+def refused(target: Target, given: Mapping[str, JsonValue]) -> Mapping[str, str]:
+    """The parameters whose values may not stand in the path of the call, with the reasons, which are logged."""
+    return _logged(target, check(target, given).refused)
+
+
+def _logged(target: Target, reasons: Mapping[str, str]) -> Mapping[str, str]:
+    for name, reason in reasons.items():
+        # Not the value: it is what a user said.
+        fields = {"target": target.name, "parameter": name, "reason": reason}
+        log.warning("argument refused", extra={"fields": fields})
+    return reasons
 
 
 def tool(target: Target) -> JsonValue:

@@ -33,10 +33,14 @@ _TERSE: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """`calls`: what is to be called, as far as it is known. `news`: whether the last answer brought anything."""
+    """`calls`: what is to be called, as far as it is known. `news`: whether the last answer brought anything.
+
+    `refused`: what the last answer gave for a path and may not stand in one.
+    """
 
     calls: tuple[Call, ...]
     news: bool
+    refused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class _Reading:
     corrects: bool
     whole: bool
     values: Mapping[str, JsonValue] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
 
     @property
     def renews(self) -> bool:
@@ -84,7 +89,8 @@ class Gathering:
             filled = [Call(call.target, self._filled(call.target, {**context, **call.arguments})) for call in merged]
             news = news or any(name in context and name not in merged[0].arguments for name in readings[-1].asked)
             merged = filled
-        return Gathered(tuple(merged), news)
+        refused = tuple(name for name in readings[-1].refused if name not in readings[-1].values)
+        return Gathered(tuple(merged), news, refused)
 
     async def _read(self, messages: Sequence[Message]) -> list[Call]:
         """What the model reads in these messages. A guess too: what was said counts, and nothing else."""
@@ -103,8 +109,10 @@ class Gathering:
     async def _reading(self, exchange: Exchange) -> _Reading:
         target = self.targets[0]
         asked = [parameter for parameter in target.parameters if parameter.name in exchange.asked]
-        values = self._typed(target, read_off(asked, exchange.answer, self.today))
-        reading = _Reading(exchange.asked, corrects(exchange.answer), is_request(exchange.answer), values)
+        read = read_off(asked, exchange.answer, self.today)
+        values = self._typed(target, read)
+        refused = self._refused(target, read)
+        reading = _Reading(exchange.asked, corrects(exchange.answer), is_request(exchange.answer), values, refused)
         if len(values) == len(asked) and len(exchange.answer.split()) <= _TERSE:
             return reading
         extraction = await self.models.call_functions(
@@ -115,7 +123,8 @@ class Gathering:
             # A guess about an answer is good for what was asked, and for nothing else.
             given = {name: value for name, value in given.items() if name in reading.asked}
         found = await self._said_in(exchange.answer, target, given)
-        return replace(reading, values=_placed(asked, target, values, found))
+        refused = (*refused, *self._refused(target, given))
+        return replace(reading, values=_placed(asked, target, values, found), refused=tuple(dict.fromkeys(refused)))
 
     def _filled(self, target: Target, arguments: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         return {**arguments, **overlooked(target, arguments, Said(self.turn.meant, self.today))}
@@ -134,6 +143,11 @@ class Gathering:
         """What is given, as declared; no defaults."""
         arguments = check(target, in_format(target, given, self.today)).arguments
         return {name: value for name, value in arguments.items() if name in given}
+
+    def _refused(self, target: Target, given: Mapping[str, JsonValue]) -> tuple[str, ...]:
+        """The parameters whose values may not stand in the path."""
+        refused = function.refused(target, in_format(target, given, self.today))
+        return tuple(refused)
 
     async def _said_in(self, answer: str, target: Target, given: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
         typed = {name: value for name, value in self._typed(target, given).items() if _is_choice(target, name, answer)}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
 
-from extproc import costs
+from extproc import costs, worker_thread
 from extproc.apis.chat import ChatRequest
 from extproc.contract import FailMode, Guard, GuardMode, Role
 from extproc.costs import Stage
@@ -69,6 +69,8 @@ class Verdict:
 
     blocked_by: Guard | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    # The texts that the refusing guards refuse.
+    refused: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class _Finding:
     probability: float | None
     reason: str = ""
     too_long: str = ""
+    refused: frozenset[str] = frozenset()
 
     @property
     def against(self) -> bool:
@@ -114,7 +117,7 @@ class Guards:
         """Raises `GuardUnavailable` and `ContextTooLong` where a guard gives no verdict and must block then."""
         if not self.guards:
             return Verdict()
-        screened = screening.screen(request)
+        screened = await worker_thread.run(request.is_large, screening.screen, request)
         keys = {text: _key(text) for text in screened.texts}
         reading = Reading(self._turns, self._most())
         with budget.spending(self._limits.reading_ms):
@@ -143,8 +146,9 @@ class Guards:
             fields |= {"reason": "too_long", "readable_bytes": most and int(most)}
             log.warning("guard gave no verdict", extra={"fields": fields})
             return _Finding(guard, None, "too_long", _shorten(most))
-        weighed = (_doubted(each) if text in echoes else each for text, each in probabilities.items())
-        return _Finding(guard, max(weighed, default=0.0))
+        weighed = {text: _doubted(each) if text in echoes else each for text, each in probabilities.items()}
+        refused = frozenset(text for text, each in weighed.items() if each >= guard.threshold)
+        return _Finding(guard, max(weighed.values(), default=0.0), refused=refused)
 
     async def _probabilities(self, role: Role, keys: Mapping[str, bytes], reading: Reading) -> Mapping[str, float]:
         """Of each text. Raises `RoleUnavailable` and `TooLong`; then nothing is remembered."""
@@ -211,7 +215,8 @@ def _verdict(findings: Sequence[_Finding]) -> Verdict:
         by = [finding.guard for finding in findings if finding.outcome == outcome]
         if by:
             names = ",".join(guard.name for guard in by)
-            return Verdict(by[0] if outcome == "blocked" else None, {"guard": outcome, "guard_by": names})
+            refused = frozenset[str]().union(*(finding.refused for finding in blocking))
+            return Verdict(by[0] if outcome == "blocked" else None, {"guard": outcome, "guard_by": names}, refused)
     return Verdict(None, {"guard": "allowed"})
 
 

@@ -11,13 +11,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from extproc import costs
+from extproc import costs, worker_thread
 from extproc.apis import chat, state
 from extproc.apis.chat import Completion
 from extproc.apis.state import State
 from extproc.contract import JsonValue, Prompting, Provider, Target
 from extproc.costs import Stage
-from extproc.decision import Decision, HttpRequest, Reply
+from extproc.decision import Decision, Forward, HttpRequest, Reply
 from extproc.errors import ApiError, ApiTimeout, ModelUnavailable
 from extproc.inference.roles import RoleUnavailable
 from extproc.pipeline import calling, conversation, dispatch, screening
@@ -27,6 +27,7 @@ from extproc.pipeline.failures import Failures
 from extproc.pipeline.function import Ask, Call, Calls, NoCall
 from extproc.pipeline.guard import Guards, Verdict
 from extproc.pipeline.intent import Scored
+from extproc.pipeline.refused_turns import without_refused_turns
 from extproc.pipeline.understanding import Understanding
 from extproc.providers.choice import HINT, choose
 from extproc.targets.http import Answer, Endpoints, where
@@ -51,14 +52,24 @@ class Ingress:
             return await self._decide(request)
 
     async def _decide(self, request: HttpRequest) -> Decision:
-        parsed = chat.parse(request.body)
-        before = state.load(parsed.metadata)
-        asked = Asked(screening.without_refused(chat.as_read(parsed), self.guards.guards), request)
-        turn = conversation.read(asked.chat.messages, self.prompting.targets, before.question)
+        asked, before, turn = await worker_thread.run(request.is_large, self._parse, request)
         verdict, candidates = await self._read_prompt(asked, turn)
+        if verdict.blocked_by is not None:
+            shorter = await without_refused_turns(self.guards, asked.chat, verdict)
+            if shorter is not None:
+                asked = dataclasses.replace(asked, chat=shorter)
+                turn = conversation.read(shorter.messages, self.prompting.targets, before.question)
+                verdict, candidates = await self._read_prompt(asked, turn)
         if verdict.blocked_by is not None:
             return _noted(await self.failures.blocked(asked, verdict.blocked_by), verdict.notes)
         return _noted(await self._act(asked, turn, candidates, before), verdict.notes)
+
+    def _parse(self, request: HttpRequest) -> tuple[Asked, State, Turn]:
+        """Raises `InvalidRequest`."""
+        parsed = chat.parse(request.body, is_large=request.is_large)
+        before = state.load(parsed.metadata)
+        asked = Asked(screening.without_refused(chat.as_read(parsed), self.guards.guards), request)
+        return asked, before, conversation.read(asked.chat.messages, self.prompting.targets, before.question)
 
     async def _read_prompt(self, asked: Asked, turn: Turn) -> tuple[Verdict, Sequence[Scored]]:
         """Guards and intent at the same time; a verdict against the prompt does not wait for the intent."""
@@ -84,7 +95,7 @@ class Ingress:
     async def _act(self, asked: Asked, turn: Turn, candidates: Sequence[Scored], before: State) -> Decision:
         if turn.is_tool_result:
             # The client answers its LLM's own tool call: what the user meant was settled before that.
-            return dispatch.to_llm(asked.chat, self._provider(asked), self.prompting.system_prompt)
+            return await self._to_llm(asked, self._provider(asked), self.prompting.system_prompt)
         match await self._resolve(turn, candidates):
             case Ask() as ask:
                 return _targeted(_question(asked, ask), [ask.target.name], before)
@@ -114,14 +125,14 @@ class Ingress:
         if provider is None:
             return dispatch.api_answer(asked.chat, made)
         prompt = self._system_prompt([call.target for call in calls])
-        forward = dispatch.to_llm(asked.chat, provider, prompt, dispatch.contexts(made))
+        forward = await self._to_llm(asked, provider, prompt, dispatch.contexts(made))
         return dispatch.with_calls(asked.chat, forward, made)
 
     async def _no_target(self, asked: Asked) -> Decision:
         """No prompt target is meant: the default target, if there is one, else the LLM."""
         target = self.prompting.default_target
         if target is None:
-            return dispatch.to_llm(asked.chat, self._provider(asked), self.prompting.system_prompt)
+            return await self._to_llm(asked, self._provider(asked), self.prompting.system_prompt)
         return _targeted(await self._default(asked, target), [target.name], State())
 
     async def _default(self, asked: Asked, target: Target) -> Decision:
@@ -132,7 +143,14 @@ class Ingress:
             return await self.failures.api_failed(asked, fault)
         if provider is None:
             return dispatch.from_outside(asked.chat, answer, code="api_answer")
-        return dispatch.to_llm(asked.chat, provider, self._system_prompt([target]), [completion.content])
+        return await self._to_llm(asked, provider, self._system_prompt([target]), [completion.content])
+
+    async def _to_llm(
+        self, asked: Asked, provider: Provider, system_prompt: str | None, contexts: Sequence[str] = ()
+    ) -> Forward:
+        return await worker_thread.run(
+            asked.chat.is_large, dispatch.to_llm, asked.chat, provider, system_prompt, contexts
+        )
 
     async def _default_answer(self, asked: Asked, target: Target) -> tuple[Answer, Completion]:
         """What the default target answers, and what it says. Raises `ApiError`, `ApiTimeout`."""

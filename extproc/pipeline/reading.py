@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from extproc import caller as callers
+from extproc import worker_thread
 from extproc.inference.turns import Turns
 from extproc.pipeline.pieces import pieces
 from extproc.pipeline.readings import TooLong, readings, readings_in_steps
@@ -86,7 +87,7 @@ class Reading:
             if caller is not None:
                 await self._turns.take(caller, 1)
             try:
-                done = await asyncio.to_thread(_step, steps)
+                done = await worker_thread.run(True, _step, steps)
             finally:
                 if caller is not None:
                     self._turns.release()

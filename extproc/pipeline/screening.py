@@ -14,10 +14,10 @@ from typing import Final
 
 import msgspec
 
-from extproc.apis import chat, state
+from extproc.apis import chat, json_size, state
 from extproc.apis.chat import ChatRequest, Message
 from extproc.contract import Guard, JsonValue
-from extproc.errors import InvalidRequest
+from extproc.errors import InvalidRequest, RequestTooLarge
 from extproc.pipeline.words import LETTERS, likeness, segment
 
 # Whose refusals carry this name in `model`.
@@ -40,12 +40,21 @@ _VOCABULARY: Final = frozenset(_API_WORDS.split())
 _FILES: Final = frozenset({"data", "file_data", "image_url", "url"})
 _DATA_URL: Final = re.compile(r"\s*data:[^,]{0,200};base64,", re.IGNORECASE)
 _SHORTEST_FILE: Final = 256
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/_\-\s]+={0,2}\s*")
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
+_SPACES: Final = b" \t\n\r\v\f"
+_URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _PRINTABLE: Final = re.compile(rb"[\t\n\r\x20-\x7e]{8,}")
+_RUN: Final = re.compile(rb"[\t\n\r\x20-\x7e]*+")
+_PIECE: Final = 256 << 10
 
 # So many words may be an attack; more sentences of one place than this are read together again.
 _SENTENCE: Final = 5
 _MOST_APART: Final = 24
+
+# JSON inside strings (arguments of calls, results of tools) may hold so many values in one request, all together.
+MAX_INNER_VALUES: Final = 200_000
+# Looking for a sentence in an identifier takes half a millisecond for 120 letters. More identifiers are read as text.
+_MAX_IDENTIFIERS: Final = 512
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 _LITERAL: Final = re.compile(rb'"((?:[^"\\]++|\\.)*+)"(\s*:)?', re.DOTALL)
@@ -67,20 +76,21 @@ def screen(request: ChatRequest) -> Screened:
     """What one side says without the other in between is one text, since a model reads it as one. Of a tool, and of
     what else there is of one field, each sentence is one, and the names and words beside them are another.
 
-    Raises `InvalidRequest`.
+    Raises `InvalidRequest`, and `RequestTooLarge` where JSON inside strings holds more than `MAX_INNER_VALUES`.
     """
-    said = list(_conversation(request.messages))
+    reader = _Reader()
+    said = list(_conversation(request.messages, reader))
     echoes = {text for text, echo in said if echo} - {text for text, echo in said if not echo}
     found = [text for text, _ in said]
     around: list[str] = []
     for name, raw in request.fields.items():
         if name not in _SETTINGS:
-            around += [text for place in _places(raw) for text in _apart(_literals(bytes(place), name))]
+            around += [text for place in _places(raw) for text in _apart(reader.literals(bytes(place), name))]
     metadata = state.without(request.metadata)
-    around += _apart(_strings(metadata, "metadata"))
+    around += _apart(reader.strings(metadata, "metadata"))
     question = state.load(request.metadata).question
     if question is not None:
-        around += _apart(_strings(dict(question), "metadata"))
+        around += _apart(reader.strings(dict(question), "metadata"))
     every = tuple(dict.fromkeys(text for text in (*found, *around) if text.strip()))
     return Screened(every, frozenset(echoes.difference(around)))
 
@@ -90,7 +100,12 @@ def texts(request: ChatRequest) -> tuple[str, ...]:
     return screen(request).texts
 
 
-def _conversation(messages: Sequence[Message]) -> Iterator[tuple[str, bool]]:
+def conversation_texts(messages: Sequence[Message]) -> frozenset[str]:
+    """The texts that `screen` finds in these messages, where they are whole runs of one role each."""
+    return frozenset(text for text, _ in _conversation(messages, _Reader()))
+
+
+def _conversation(messages: Sequence[Message], reader: _Reader) -> Iterator[tuple[str, bool]]:
     """What each side says, turn by turn, and whether it is the assistant; then what stands around it: names, calls,
     whatever else.
     """
@@ -104,9 +119,9 @@ def _conversation(messages: Sequence[Message]) -> Iterator[tuple[str, bool]]:
         for message in messages[index:end]:
             for key, value in message.items():
                 if key == "content":
-                    said += _strings(value, key)
+                    said += reader.strings(value, key)
                 elif key != "model":
-                    around += _strings({key: value}, key)
+                    around += reader.strings({key: value}, key)
         echo = messages[index]["role"] == "assistant"
         yield "\n".join(said), echo
         # A word may be cut by the border of two parts.
@@ -130,62 +145,79 @@ def _places(raw: msgspec.Raw) -> Sequence[msgspec.Raw]:
     return _ITEMS.decode(raw) if bytes(raw).lstrip()[:1] == b"[" else [raw]
 
 
-def _literals(raw: bytes, key: str) -> Iterator[str]:
-    """Every string in a JSON text that says something, keys too.
+class _Reader:
+    """Finds the strings of one request that say something. Bounded by `MAX_INNER_VALUES` and `_MAX_IDENTIFIERS`."""
 
-    As it is written, since it leaves so: of a key that stands twice a parser reads one value, and another parser the
-    other. Raises `InvalidRequest`.
-    """
-    for literal in _LITERAL.finditer(raw):
-        text = str(chat.decode_json(b'"' + literal[1] + b'"'))
-        if literal[2]:
-            key = text
-            if text not in _VOCABULARY:
-                yield text
-        elif readable := _readable(text, key):
-            yield readable
+    def __init__(self) -> None:
+        self._inner_values = 0
+        self._identifiers = 0
 
+    def literals(self, raw: bytes, key: str) -> Iterator[str]:
+        """Every string in a JSON text that says something, keys too.
 
-def _strings(value: JsonValue, key: str) -> Iterator[str]:
-    """Every string in `value` that says something, keys too."""
-    pending: list[tuple[JsonValue, str]] = [(value, key)]
-    while pending:
-        value, key = pending.pop()
-        if isinstance(value, str):
-            if text := _readable(value, key):
-                yield text
-        elif isinstance(value, list):
-            pending += [(item, key) for item in reversed(value)]
-        elif isinstance(value, dict):
-            for name, item in reversed(value.items()):
-                pending.append((item, name))
-                if name not in _VOCABULARY:
-                    pending.append((name, "key"))
+        As it is written, since it leaves so: of a key that stands twice a parser reads one value, and another parser
+        the other. Raises `InvalidRequest`.
+        """
+        for literal in _LITERAL.finditer(raw):
+            text = str(chat.decode_json(b'"' + literal[1] + b'"'))
+            if literal[2]:
+                key = text
+                if text not in _VOCABULARY:
+                    yield text
+            elif readable := self._readable(text, key):
+                yield readable
 
+    def strings(self, value: JsonValue, key: str) -> Iterator[str]:
+        """Every string in `value` that says something, keys too."""
+        pending: list[tuple[JsonValue, str]] = [(value, key)]
+        while pending:
+            value, key = pending.pop()
+            if isinstance(value, str):
+                if text := self._readable(value, key):
+                    yield text
+            elif isinstance(value, list):
+                pending += [(item, key) for item in reversed(value)]
+            elif isinstance(value, dict):
+                for name, item in reversed(value.items()):
+                    pending.append((item, name))
+                    if name not in _VOCABULARY:
+                        pending.append((name, "key"))
 
-def _readable(text: str, key: str) -> str | None:
-    """What a model reads of a string: itself, the text of a file in it, or nothing."""
-    if text in _VOCABULARY or not text.strip():
-        return None
-    if key == "id" or key.endswith("_id"):
-        return text if _says_something(text) else None
-    if key in _FILES:
-        url = _DATA_URL.match(text)
-        start = url.end() if url else 0
-        if len(text) - start >= _SHORTEST_FILE and _BASE64.fullmatch(text, start):
-            return _file(text[start:])
-    return _of_json(text, key) or text
+    def _readable(self, text: str, key: str) -> str | None:
+        """What a model reads of a string: itself, the text of a file in it, or nothing."""
+        if text in _VOCABULARY or not text.strip():
+            return None
+        if key == "id" or key.endswith("_id"):
+            self._identifiers += 1
+            return text if self._identifiers > _MAX_IDENTIFIERS or _says_something(text) else None
+        if key in _FILES:
+            url = _DATA_URL.match(text)
+            start = url.end() if url else 0
+            if len(text) - start >= _SHORTEST_FILE and (encoded := _base64(text[start:])) is not None:
+                return _file(encoded)
+        return self._of_json(text, key) or text
 
+    def _of_json(self, text: str, key: str) -> str | None:
+        """What a JSON text says, such as the arguments of a call: its strings without the signs between them."""
+        if text.lstrip()[:1] not in {"{", "["}:
+            return None
+        try:
+            # Checks the syntax and builds no objects: a string may hold millions of values.
+            msgspec.json.decode(text, type=msgspec.Raw)
+            raw = text.encode()
+            self._count(raw)
+            return "\n".join(self.literals(raw, key))
+        except (msgspec.DecodeError, InvalidRequest, UnicodeError, RecursionError):
+            return None
 
-def _of_json(text: str, key: str) -> str | None:
-    """What a JSON text says, such as the arguments of a call: its strings without the signs between them."""
-    if text.lstrip()[:1] not in {"{", "["}:
-        return None
-    try:
-        msgspec.json.decode(text)
-        return "\n".join(_literals(text.encode(), key))
-    except (msgspec.DecodeError, InvalidRequest, UnicodeError, RecursionError):
-        return None
+    def _count(self, raw: bytes) -> None:
+        """Raises `RequestTooLarge`, and `InvalidRequest` for nesting and numbers that no parser should be given."""
+        try:
+            self._inner_values += json_size.check(raw, MAX_INNER_VALUES - self._inner_values)
+        except RequestTooLarge:
+            raise RequestTooLarge(
+                f"The JSON inside strings of the request holds more than {MAX_INNER_VALUES} values, which is the limit."
+            ) from None
 
 
 def _says_something(identifier: str) -> bool:
@@ -196,17 +228,42 @@ def _says_something(identifier: str) -> bool:
     return sum(len(word) > 2 for word in words) >= 4 and likeness(" ".join(words)) > 0.8
 
 
-def _file(encoded: str) -> str | None:
-    """The text of a file in base64, or the texts in it; None where there is none, as in a picture."""
-    letters = re.sub(r"[\s=]", "", encoded).replace("-", "+").replace("_", "/")
+def _base64(text: str) -> bytes | None:
+    """The letters of a text that is base64, without spaces and padding; None where it is anything else.
+
+    By short passes over bytes: one regular expression would hold Python's lock for all of a large file.
+    """
     try:
-        raw = binascii.a2b_base64(letters + "=" * (-len(letters) % 4))
+        raw = (text if text.isascii() else re.sub(r"\s", "", text)).encode("ascii")
+    except UnicodeEncodeError:
+        return None
+    raw = raw.translate(None, _SPACES)
+    letters = raw.rstrip(b"=")
+    is_base64 = letters and len(raw) - len(letters) <= 2 and not letters.translate(None, _BASE64)
+    return letters.translate(_URL_SAFE) if is_base64 else None
+
+
+def _file(letters: bytes) -> str | None:
+    """The text of a file in base64, or the texts in it; None where there is none, as in a picture."""
+    try:
+        raw = binascii.a2b_base64(letters + b"=" * (-len(letters) % 4))
     except binascii.Error:
         return None
     try:
         return raw.decode("utf-16" if raw[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8")
     except UnicodeDecodeError:
-        return "\n".join(run.decode() for run in _PRINTABLE.findall(raw) if likeness(run.decode()) > 0.6) or None
+        return "\n".join(run for run in _printable(raw) if likeness(run) > 0.6) or None
+
+
+def _printable(raw: bytes) -> Iterator[str]:
+    """The runs of printable characters, found piece by piece, so that other threads get their turn."""
+    start = 0
+    while start < len(raw):
+        end = min(start + _PIECE, len(raw))
+        if (run := _RUN.match(raw, end)) is not None:
+            end = run.end()
+        yield from (found[0].decode() for found in _PRINTABLE.finditer(raw, start, end))
+        start = end
 
 
 def without_refused(request: ChatRequest, guards: Sequence[Guard]) -> ChatRequest:

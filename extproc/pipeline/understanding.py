@@ -100,6 +100,9 @@ class Understanding:
             return NoCall()
         chosen = await function.choose(self.models, candidates, turn, self.prompting.intent, self.today())
         match chosen:
+            case Ask(refused=refused) if refused:
+                # Without the value its default would count as what was meant.
+                return chosen
             case Calls(calls):
                 return await self._supported(calls, turn.meant)
             case Ask(proposed=calls) if calls:
@@ -114,6 +117,8 @@ class Understanding:
         confidence = self.prompting.intent.confidence
         gathering = Gathering(self.models, self.prompting.grounding, pending, turn, self.today(), confidence)
         gathered = await gathering.gather()
+        if gathered.refused:
+            return Ask(pending[0], gathered.refused)
         outcome = function.checked([(call.target, call.arguments) for call in gathered.calls])
         if gathered.news:
             return outcome

@@ -14,9 +14,7 @@ from extproc.apis.chat import ChatRequest, Message
 from extproc.contract import Provider, Wire
 from extproc.decision import Forward, ResponseEdit
 
-_UNAVAILABLE: Final = chat.error_body(
-    "The local chat model did not answer: see `archgw status`.", "api_error", "model_unavailable"
-)
+_UNAVAILABLE: Final = chat.error_body("The model did not answer: try again later.", "api_error", "model_unavailable")
 
 
 def forward(request: ChatRequest, messages: list[Message], provider: Provider) -> Forward:

@@ -18,6 +18,8 @@ from extproc.contract import EndpointCall, HttpMethod, JsonValue
 from extproc.costs import ApiCall
 from extproc.decision import Headers
 from extproc.errors import ApiError, ApiTimeout, UpstreamTimeout
+from extproc.targets import path_values
+from extproc.targets.path_values import PLACEHOLDER
 
 # An answer goes into a prompt; one larger than this is of no use to any model, and must not fill our memory.
 MAX_ANSWER_BYTES: Final = 1 << 20
@@ -25,7 +27,7 @@ MAX_ANSWER_BYTES: Final = 1 << 20
 # Set by the internal listener on replies of its own, so that they are told from an endpoint's.
 _LOCAL_REPLY: Final = "x-archgw-local-reply"
 
-_PLACEHOLDER: Final = re.compile(r"\{([^{}/]+)\}")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,21 +131,27 @@ def where(call: EndpointCall) -> str:
 
 def _headers(call: EndpointCall, origin: Origin, extra: Headers) -> dict[str, str]:
     headers = {**dict(extra), "x-arch-upstream": call.upstream, "x-request-id": origin.request_id}
-    return {**headers, "traceparent": origin.traceparent} if origin.traceparent else headers
+    if origin.traceparent:
+        headers["traceparent"] = origin.traceparent
+    if name := next((name for name, value in headers.items() if _CONTROL.search(value)), None):
+        raise ApiError(f"{where(call)} is not called: the header {name} would hold a control character.", 400)
+    return headers
 
 
 def _request(
     call: EndpointCall, arguments: Mapping[str, JsonValue], messages: Sequence[Message]
 ) -> tuple[str, bytes | None]:
     """Path with query, and body. `{name}` in the path takes an argument; GET sends the rest as query, POST as JSON."""
-    placed = set(_PLACEHOLDER.findall(call.path)) & set(arguments)
+    placed = set(PLACEHOLDER.findall(call.path)) & set(arguments)
 
     def fill(match: re.Match[str]) -> str:
         return quote(_text(arguments[match[1]]) if match[1] in placed else match[0], safe="")
 
-    path = _PLACEHOLDER.sub(fill, call.path)
-    if any(segment in {".", ".."} for segment in path.partition("?")[0].split("/")):
-        # Servers read such a segment as another path, with the application's rights.
+    path = PLACEHOLDER.sub(fill, call.path)
+    # Such values have been asked for again by now. A placeholder may be a part of a segment: `.{name}` with a dot.
+    values = (_text(arguments[name]) for name in path_values.placeholders(call.path) & placed)
+    segments = path.partition("?")[0].split("/")
+    if any(segment in {".", ".."} for segment in segments) or any(map(path_values.fault, values)):
         raise ApiError(f"{where(call)} is not called: a value in its path would change the path.", 400)
     rest = {name: value for name, value in arguments.items() if name not in placed}
     if call.method is HttpMethod.POST:

@@ -215,8 +215,19 @@ def test_a_failed_api_call_is_the_answer(stack: Stack, provider: LlmProvider, ap
     assert answer.headers["x-function-error-code"] == str(status)
     error = answer.json()["error"]
     assert error["code"] == "api_error"
-    assert all(word in error["message"] for word in ("weather_api", "/weather", str(status)))
+    request_id = answer.headers["x-request-id"]
+    assert request_id in error["message"]
+    # Names are for the operator: the log has them under the request id.
+    logged = next(line for line in _log_lines(stack) if line.get("request_id") == request_id)
+    assert all(word in logged["reason"] for word in ("weather_api", "/weather", str(status)))
     assert provider.received.all() == []
+
+
+def _log_lines(stack: Stack) -> list[dict[str, Any]]:
+    """The lines of the workers' logs about failed requests."""
+    text = stack.command("logs", "extproc", "--lines", "200").stdout
+    found = (json.loads(line[line.index("{") :]) for line in text.splitlines() if '"request failed"' in line)
+    return list(found)
 
 
 def test_an_api_that_never_answers_is_a_504(stack: Stack, api: ApiServer) -> None:

@@ -118,7 +118,7 @@ async def _serving(address: str) -> AsyncIterator[None]:
     understanding = Understanding(models, index, prompting)
     ingress = Ingress(prompting, (OPENAI,), guards, understanding, endpoints, failures, 5.0)
     egress = Egress((OPENAI,), guards, failures, 5.0)
-    gateway = Gateway(LIMIT, egress, ingress, index, PlacedModels({}), budget_ms=5000, timing_header=True)
+    gateway = Gateway(LIMIT, 1000, egress, ingress, index, PlacedModels({}), budget_ms=5000, timing_header=True)
     server = grpc.aio.server()
     external_processor_pb2_grpc.add_ExternalProcessorServicer_to_server(Processor(gateway), server)
     server.add_insecure_port(address)

@@ -24,10 +24,11 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (
 )
 
 from extproc import costs, replies
+from extproc.apis import faults
 from extproc.contract import Place, Role
 from extproc.costs import ModelCall, Stage
 from extproc.decision import Decision, Forward, HttpRequest, Reply, ResponseEdit, ToolCall
-from extproc.errors import InvalidRequest
+from extproc.errors import InvalidRequest, ModelNotFound
 from extproc.server import Processor
 
 LIMIT = 1000
@@ -40,6 +41,7 @@ class Decider:
 
     how: Callable[[HttpRequest], Decision | Awaitable[Decision]]
     max_request_bytes: int = LIMIT
+    max_json_values: int = 100
     timing_header: bool = False
     asked: list[HttpRequest] = field(default_factory=list)
 
@@ -243,6 +245,24 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_complete(exchange: 
     (answer,) = await exchange(decider, [request_head(), body_of("request_body", b"x" * (LIMIT + 1), end=False)])
     assert answer.immediate_response.status.code == 413
     assert decider.asked == []
+
+
+async def test_a_body_of_too_many_values_is_refused_before_it_is_complete(exchange: Exchange) -> None:
+    decider = Decider(lambda _: forward())
+    (answer,) = await exchange(decider, [request_head(), body_of("request_body", b"[" + b"1," * 101, end=False)])
+    assert answer.immediate_response.status.code == 413
+    assert b"more than 100 JSON values" in answer.immediate_response.body
+    assert decider.asked == []
+
+
+@pytest.mark.parametrize(("listener", "names"), [("ingress", False), ("", False), ("egress", True)])
+async def test_only_applications_read_the_names_of_providers(listener: str, names: bool) -> None:
+    fault = ModelNotFound("Valid ones: azure.")
+    request = HttpRequest(listener, "POST", "/v1/chat/completions", {}, b"", "id-7")
+    told = faults.told(request, fault)
+    assert (told.status, told.code) == (400, "model_not_found")
+    assert (b"azure" in told.body) is names
+    assert (b"id-7" in told.body) is not names
 
 
 @pytest.mark.parametrize(

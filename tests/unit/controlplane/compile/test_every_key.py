@@ -139,6 +139,7 @@ CHANGES: dict[str, Any] = {
     "overrides.long_texts.whole": "16KiB",
     "overrides.long_texts.share": 1,
     "overrides.max_request_bytes": "1MiB",
+    "overrides.max_json_values": 50_000,
     "overrides.filter_workers": 9,
     "overrides.timing_header": True,
     "overrides.log_max_bytes": "1MiB",

@@ -258,6 +258,12 @@ def test_a_system_prompt_that_no_llm_reads_gets_a_warning(folder: Folder, text: 
             "name: p, description: d, required: true, type: list",
             "the path holds {p}, a list: a path takes single values",
         ),
+        ("name: p, description: d, default: a/b", "the default cannot stand in the path: it would call another one"),
+        ("name: p, description: d, default: '..'", "the default cannot stand in the path: it would call another one"),
+        (
+            "name: p, description: d, required: true, enum: [a, b%2fc]",
+            '"b%2fc" of enum cannot stand in the path: it would call another one',
+        ),
     ],
 )
 def test_what_a_path_holds_in_braces_is_always_known_when_it_is_called(
@@ -268,6 +274,13 @@ def test_what_a_path_holds_in_braces_is_always_known_when_it_is_called(
         folder.load(text)
     else:
         assert [found.partition(": ")[2] for found in folder.problems(text)] == [problem]
+
+
+def test_a_parameter_does_not_repeat_what_the_query_of_the_path_sets(folder: Folder) -> None:
+    text = target("", "[{name: p, description: d}, {name: x, description: d}]", "{name: api, path: '/v1?x=1&y={p}'}")
+    text = text.replace("{name: p, description: d}", "{name: p, description: d, default: a/b}")
+    (problem,) = folder.problems(text)
+    assert "the path of the call sets x in its query already" in problem
 
 
 @pytest.mark.parametrize("path", ["v1", "", "/a b", "/{p", "/p}", "/{}", "/{a b}", "/{{p}}", "/#x", "/\\u0000", "3"])

@@ -34,6 +34,7 @@ class Bench:
     guards: tuple[Guard, ...] = (GUARD,)
     error_target: EndpointCall | None = None
     timeout_s: float = 5.0
+    json_values: int = 0
 
     async def decide(self, said: str | list[dict[str, Any]], **fields: object) -> Decision:
         messages = [{"role": "user", "content": said}] if isinstance(said, str) else said
@@ -52,7 +53,9 @@ class Bench:
         headers = fields.pop("headers", {})
         assert isinstance(headers, dict)
         body = json.dumps({"messages": messages, **fields}).encode()
-        request = HttpRequest("ingress", "POST", "/v1/chat/completions", headers, body, "id")
+        request = HttpRequest(
+            "ingress", "POST", "/v1/chat/completions", headers, body, "id", json_values=self.json_values
+        )
         ingress = Ingress(
             prompting=prompting,
             providers=(OPENAI,),

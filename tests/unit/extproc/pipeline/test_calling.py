@@ -79,7 +79,7 @@ async def test_one_failure_is_the_answer_and_the_other_call_is_not_broken_off(fa
     failed = reply(await Bench(models=TWO, endpoints=endpoints).decide(BOTH))
     assert failed.status == fault.status
     assert ("x-function-error-code", str(fault.status)) in failed.headers
-    assert json.loads(failed.body)["error"]["message"] == fault.message
+    assert json.loads(failed.body)["error"]["message"] == f"{fault.public} Request id: id."
     assert endpoints.finished == 2
 
 

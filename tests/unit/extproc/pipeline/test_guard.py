@@ -56,7 +56,8 @@ async def test_a_harmless_prompt_is_allowed() -> None:
 
 
 async def test_an_attack_is_blocked_by_the_guard_that_found_it() -> None:
-    assert await judge(Judge(), JAILBREAK) == Verdict(JAILBREAK, {"guard": "blocked", "guard_by": "jailbreak"})
+    notes = {"guard": "blocked", "guard_by": "jailbreak"}
+    assert await judge(Judge(), JAILBREAK) == Verdict(JAILBREAK, notes, refused=frozenset({ATTACK}))
 
 
 async def test_without_guards_nothing_is_asked() -> None:

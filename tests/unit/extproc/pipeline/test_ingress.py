@@ -237,10 +237,17 @@ async def test_who_needs_no_llm_need_not_name_one_that_exists() -> None:
     assert reply(await bench.decide("hello", headers={"x-arch-llm-provider-hint": "nope"})).status == 200
 
 
-async def test_a_failed_api_call_is_the_answer() -> None:
+async def test_a_failed_api_call_is_the_answer_and_names_nothing_internal_but_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     fault = ApiError("Endpoint `api` answered with status 418.", 418)
     failed = reply(await Bench(models=called(days=3), endpoints=FakeEndpoints(fault=fault)).decide("weather"))
     assert failed.status == 418
+    assert b"Endpoint" not in failed.body
+    assert b"Request id: id." in failed.body
+    (line,) = [record for record in caplog.records if record.getMessage() == "request failed"]
+    fields = {"request_id": "id", "code": "api_error", "status": 418, "reason": fault.message}
+    assert line.__dict__["fields"] == fields
     assert ("x-function-error-code", "418") in failed.headers
     assert ("x-arch-prompt-target", "weather") in failed.headers
     assert failed.notes["target"] == "weather"

@@ -95,8 +95,8 @@ async def test_an_endpoint_gets_the_request_id_and_the_trace_and_no_credentials(
 
 
 async def test_placeholders_take_arguments_and_get_sends_the_rest_as_query(endpoints: Endpoints) -> None:
-    seen = await echoed(endpoints, call("/c/{city}/w?v=1", HttpMethod.GET), city="a/b ?&é", days=3, unit="°C")
-    assert seen["path"] == "/c/a%2Fb%20%3F%26%C3%A9/w?v=1&days=3&unit=%C2%B0C"
+    seen = await echoed(endpoints, call("/c/{city}/w?v=1", HttpMethod.GET), city="a b?&é", days=3, unit="°C /x")
+    assert seen["path"] == "/c/a%20b%3F%26%C3%A9/w?v=1&days=3&unit=%C2%B0C+%2Fx"
     assert seen["body"] == ""
 
 

@@ -1,0 +1,56 @@
+"""Large bodies are worked on beside the event loop."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from extproc import worker_thread
+from extproc.apis import chat
+from extproc.pipeline import dispatch, screening
+from tests.unit.extproc.pipeline.bench import Bench, forward
+
+
+async def test_only_what_is_large_leaves_the_event_loop() -> None:
+    here = threading.get_ident()
+    assert await worker_thread.run(False, threading.get_ident) == here
+    assert await worker_thread.run(True, threading.get_ident) != here
+
+
+async def test_a_failure_in_the_thread_is_the_callers() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await worker_thread.run(True, lambda: 1 // 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "large"), [("hello", False), ("hello " * 20_000, True), ([{"type": "x"}] * 600, True)]
+)
+async def test_a_large_body_is_parsed_screened_and_encoded_beside_the_event_loop(
+    content: Any, large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: dict[str, int] = {}
+
+    def noted(module: Any, name: str) -> None:
+        original: Callable[..., Any] = getattr(module, name)
+
+        def note(*args: Any, **kwargs: Any) -> Any:
+            threads[name] = threading.get_ident()
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, note)
+
+    for module, name in ((chat, "parse"), (chat, "as_read"), (screening, "screen"), (dispatch, "to_llm")):
+        noted(module, name)
+    said = [
+        {"role": "user", "content": content},
+        *([] if isinstance(content, str) else [{"role": "user", "content": "x"}]),
+    ]
+    values = json.dumps(said).count(":") * 2
+    sent = await Bench(json_values=values).decide(said)
+    forward(sent)
+    assert set(threads) == {"parse", "as_read", "screen", "to_llm"}
+    assert {thread != threading.get_ident() for thread in threads.values()} == {large}
