@@ -221,7 +221,8 @@ def parse_allowed_hosts(value: object) -> tuple[str, ...]:
     for host in value:
         if not isinstance(host, str) or not is_host(host):
             raise refusal(
-                f"{quoted(host)} is not a host", "write a name or an IP address alone, without http:// and without a port"
+                f"{quoted(host)} is not a host",
+                "write a name or an IP address alone, without http:// and without a port",
             )
     return tuple(host.lower() for host in value)
 

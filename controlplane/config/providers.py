@@ -42,7 +42,10 @@ VENDORS: Final[Mapping[str, Vendor]] = {
     "deepseek": Vendor(parse_url("https://api.deepseek.com/v1"), headers=("x-ds-*",)),
     "xai": Vendor(parse_url("https://api.x.ai/v1"), headers=("x-grok-*", "x-metrics-*")),
     "together_ai": Vendor(parse_url("https://api.together.xyz/v1"), headers=("x-inference-*", "x-together-*")),
-    "openrouter": Vendor(parse_url("https://openrouter.ai/api/v1"), headers=("http-referer", "x-generation-id", "x-openrouter-*", "x-title")),
+    "openrouter": Vendor(
+        parse_url("https://openrouter.ai/api/v1"),
+        headers=("http-referer", "x-generation-id", "x-openrouter-*", "x-title"),
+    ),
     "ollama": Vendor(parse_url("http://127.0.0.1:11434/v1"), needs_key=False),
 }
 # The chat model on the gateway's own Triton: no URL, no key.

@@ -128,13 +128,31 @@ def test_who_refuses_our_key_says_nothing_of_it_to_anybody(ours: Gateway, answer
     assert "API key" not in str(hidden.body)
     told = ours.public("egress", "POST", CHAT, b"{}")
     assert (told.status, told.body["error"]["code"]) == (status, "invalid_api_key")
-    assert told.body["error"]["message"] == "Incorrect API key provided: ***%***. You can find it at https://x/api-keys."
+    assert told.body["error"]["message"] == "Incorrect API key provided: ***. You can find it at https://x/api-keys."
     for reply in (hidden, told):
         assert "www-authenticate" not in reply.headers
         line = ours.access(reply.headers["x-request-id"])
         assert line["refused"].startswith(f"{status} ")
         assert "Incorrect API key provided: ***" in line["refused"]
         assert "9xyz" not in str(line)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Incorrect API key: sk-proj-4c1f!9b2e", "Incorrect API key: ***"),
+        ("key='gsk_4c1f' of org abc", "key='***' of org abc"),
+        ("no key like 4c1f9b2e4c1f9b2eabcd or a***z", "no key like *** or ***"),
+        ('the key \\"sk-4c1f\\" is unknown', 'the key \\"***\\" is unknown'),
+        ("Project proj-1 has no access to gpt-4o-2024-08-06, see https://x.ai/docs/errors", None),
+    ],
+)
+def test_a_message_loses_what_may_be_of_a_key_and_keeps_the_rest(
+    ours: Gateway, answer: Any, said: str, told: str | None
+) -> None:
+    answer(403, f'{{"error": {{"message": "{said}"}}}}'.encode(), content_type="application/json")
+    reply = ours.public("egress", "POST", CHAT, b"{}")
+    assert reply.body == json.loads(f'{{"error": {{"message": "{told or said}"}}}}')
 
 
 @pytest.mark.parametrize("body", [b"", b"x" * 200_000, b"\x00\xff\x1b[31m sk-very-secret-key"])
@@ -172,7 +190,16 @@ def refused(answer: bytes) -> tuple[int, str]:
     return status, json.loads(body)["error"]["code"] if status >= 400 and body else ""
 
 
-LOOPBACK = ["localhost", "LOCALHOST:80", "localhost.", "api.localhost:1", "127.0.0.1", "127.8.9.1:10000", "[::1]", "[::1]:1"]
+LOOPBACK = [
+    "localhost",
+    "LOCALHOST:80",
+    "localhost.",
+    "api.localhost:1",
+    "127.0.0.1",
+    "127.8.9.1:10000",
+    "[::1]",
+    "[::1]:1",
+]
 FOREIGN = ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "127.evil.example", "localhost.evil.example",
            "xlocalhost", "10.0.0.1", "[::2]", "gateway", "127.0.0.1@evil.example", "0.0.0.0"]  # fmt: skip
 
@@ -189,13 +216,17 @@ def test_a_loopback_listener_answers_to_loopback_names(ours: Gateway, listener: 
 
 
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
-@pytest.mark.parametrize("hosts", [("localhost", "127.0.0.1"), ("localhost", "localhost"), ("evil.example", "localhost")])
+@pytest.mark.parametrize(
+    "hosts", [("localhost", "127.0.0.1"), ("localhost", "localhost"), ("evil.example", "localhost")]
+)
 def test_two_hosts_are_refused(ours: Gateway, listener: str, hosts: tuple[str, ...]) -> None:
     assert refused(ours.raw(listener, _request(*hosts))) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:3000", "", "http://127.0.0.1:10000"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://localhost:3000", "", "http://127.0.0.1:10000"]
+)
 def test_no_web_page_is_answered(ours: Gateway, listener: str, origin: str) -> None:
     answer = refused(ours.raw(listener, _request("localhost", fields=(f"origin: {origin}",))))
     assert answer == (403, "origin_not_allowed")
@@ -208,7 +239,9 @@ def test_pages_of_a_host_that_is_allowed_may_call_ingress_and_no_others(llm: int
             return refused(found.raw(listener, _request(host, fields=tuple(f"origin: {each}" for each in origins))))[0]
 
         for listener in ("ingress", "egress"):
-            assert ask(listener, "chat.example:443") == ask(listener, "Chat.Example") == ask(listener, "localhost") == 200
+            assert (
+                ask(listener, "chat.example:443") == ask(listener, "Chat.Example") == ask(listener, "localhost") == 200
+            )
             assert ask(listener, "chat.example.evil") == ask(listener, "chatxexample") == 403
             assert ask(listener, "chat.example", "https://chat.example.evil") == 403
             assert ask(listener, "chat.example", "https://chat.example", "https://evil.example") == 403
