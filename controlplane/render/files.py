@@ -50,6 +50,13 @@ _JSON_MEDIA_TYPE: Final = r'(?i)\s*application/json\s*(;\s*charset\s*=\s*("utf-?
 # Under the usual limit of open files (two a proxied request), over what one Python filter can serve.
 _MAX_CONNECTIONS: Final = 10_000
 
+# Of HTTP/2, on one connection. SDKs open another one, proxies too.
+_MAX_STREAMS: Final = 32
+# How much of an answer is held where its client does not read, on each side of Envoy.
+_BUFFERED_BYTES: Final = 32 * 1024
+# How long a complete answer waits for a client that reads nothing of it.
+_FLUSH_MS: Final = 30_000
+
 # How much longer than the filter's own deadline Envoy waits before it answers 504 itself.
 _GRACE_MS: Final = 15_000
 
@@ -123,6 +130,9 @@ def render_envoy(plan: EnvoyPlan, layout: RunLayout, deadline_ms: int, trusted: 
         "ca_file": trusted,
         "stream_idle_ms": deadline_ms,
         "max_connections": _MAX_CONNECTIONS,
+        "max_streams": _MAX_STREAMS,
+        "buffered_bytes": _BUFFERED_BYTES,
+        "flush_ms": _FLUSH_MS,
         "socket_mode": SECRET,
         "forged_headers": FORGED_HEADERS,
         "credential_headers": CREDENTIAL_HEADERS,
