@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from controlplane.config.addresses import host_and_port, is_ip, is_loopback
+from controlplane.config.addresses import host_and_port, is_ip, is_loopback, is_this_machine
 
 _PORT: Final = "(:[0-9]+)?"
 _LOOPBACK: Final = (r"([a-z0-9-]+\.)*localhost\.?", r"127(\.[0-9]{1,3}){1,3}", r"\[::1\]")
@@ -25,7 +25,9 @@ def host_pattern(address: str, allowed: Sequence[str], *, in_containers: bool) -
     """
     if not allowed and not is_loopback(address):
         return None
-    named = (_escaped(host) for host in (address, *allowed))
+    # The unspecified address is a way to say localhost, and so are the loopback ones.
+    own = () if is_this_machine(address) else (address,)
+    named = (_escaped(host) for host in (*own, *allowed))
     return f"(?i)({'|'.join((*_LOOPBACK, *(_CONTAINERS if in_containers else ()), *named))}){_PORT}"
 
 

@@ -39,6 +39,9 @@ INGRESS_RESPONSE: Final = (
     "cache-control",
     "connection",
     "date",
+    # Envoy's own refusals, to a client that says that it speaks gRPC.
+    "grpc-message",
+    "grpc-status",
     "openai-processing-ms",
     "retry-after",
     "retry-after-ms",
