@@ -21,7 +21,8 @@ _CONTAINERS: Final = ("[a-z0-9_-]+", r"[0-9]{1,3}(\.[0-9]{1,3}){3}", r"\[[0-9a-f
 def host_pattern(address: str, allowed: Sequence[str], *, in_containers: bool) -> str | None:
     """The expression of every `Host` that is answered; None where any is.
 
-    A listener for this machine alone answers to loopback names. Another one answers to any, unless `allowed` names some.
+    A listener for this machine alone answers to loopback names. Another one answers to any, unless `allowed` names
+    some.
     """
     if not allowed and not is_loopback(address):
         return None

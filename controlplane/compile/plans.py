@@ -13,7 +13,6 @@ from typing import Final
 
 from extproc.contract import FilterContract, Place
 
-
 MIB: Final = 1 << 20
 # Enough for a thousand streams, where nobody knows the machine.
 DEFAULT_HEAP: Final = 512 * MIB

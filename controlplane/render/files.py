@@ -34,7 +34,7 @@ FORGED_HEADERS: Final = (
     "x-arch-timing",
 )
 
-# Whatever may carry somebody's credential. None of them reaches an API or the remote Triton unless it is that one's own.
+# Whatever may carry somebody's credential. None reaches an API or the remote Triton unless it is that one's own.
 CREDENTIAL_HEADERS: Final = (
     "authorization",
     "proxy-authorization",

@@ -10,7 +10,6 @@ import pytest
 
 from tests.dataplane.gateway import KEYS
 from tests.dataplane.stack import Stack
-from tests.support.api_server import ApiServer
 from tests.support.behaviour import Behaviour
 from tests.support.llm_provider import LlmProvider
 
@@ -22,13 +21,9 @@ FROM_OUTSIDE: Final = {
     "x-anything": "1", "user-agent": "Mozilla/5.0", "x-stainless-lang": "js",
 }  # fmt: skip
 NEEDED: Final = {
-    "accept", "accept-encoding", "authorization", "content-length", "content-type", "host", "user-agent", "x-request-id",
+    "accept", "accept-encoding", "authorization", "content-length", "content-type", "host", "user-agent",
+    "x-request-id",
 }  # fmt: skip
-
-
-@pytest.fixture
-def nobody(provider: LlmProvider, second_provider: LlmProvider, api: ApiServer) -> None:
-    """Nothing has arrived anywhere before the test."""
 
 
 def test_an_end_users_headers_and_query_stay_inside(stack: Stack, provider: LlmProvider) -> None:
@@ -76,7 +71,6 @@ def test_an_end_user_of_a_stream_is_told_the_same(stack: Stack, provider: LlmPro
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "upstream_unavailable")
 
 
-@pytest.mark.usefixtures("nobody")
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
 @pytest.mark.parametrize(
     ("fields", "host", "status", "code"),

@@ -30,7 +30,7 @@ def test_on_another_address_all_are_unless_some_are_named(address: str) -> None:
     assert not answers("evil.example", address, "gateway.example")
     assert answers("GATEWAY.example:80", address, "gateway.example")
     assert answers("127.0.0.1", address, "gateway.example")
-    assert not answers("0.0.0.0", address, "gateway.example")
+    assert not answers("0.0.0.0", address, "gateway.example")  # noqa: S104
     assert answers("192.168.1.5:1", "192.168.1.5", "gateway.example")
 
 

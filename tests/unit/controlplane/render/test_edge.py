@@ -1,4 +1,4 @@
-"""What passes between clients and providers, in a real Envoy with a stand-in for the filter: headers, refusals, hosts."""
+"""What passes between clients and providers, in a real Envoy with a stand-in for the filter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from controlplane.compile.hosts import host_pattern, origin_pattern
-from controlplane.compile.plans import Address, Listener, Upstream
+from controlplane.compile.plans import Address, Listener, Tracing, Upstream
 from controlplane.runtime import ports
 from tests.unit.controlplane.render.plans import KEY, plan, provider
 from tests.unit.controlplane.render.running import Api, Gateway, running
@@ -31,7 +31,9 @@ ALWAYS = {"host", "accept", "accept-encoding", "content-length", "content-type",
 
 
 @contextmanager
-def gateway(llm: int, *, passthrough: bool = False, allowed: tuple[str, ...] = ()) -> Iterator[Gateway]:
+def gateway(
+    llm: int, *, passthrough: bool = False, allowed: tuple[str, ...] = (), tracing: Tracing | None = None
+) -> Iterator[Gateway]:
     first, second = ports.free(2)
     upstream = Upstream("provider_openai", (Address("127.0.0.1", llm),), 1000)
     its = replace(provider(key=None if passthrough else KEY, passthrough=passthrough), upstream=upstream)
@@ -45,7 +47,7 @@ def gateway(llm: int, *, passthrough: bool = False, allowed: tuple[str, ...] = (
         )
         for name, port in (("ingress", first), ("egress", second))
     )
-    subject = replace(plan(its), listeners=listeners)
+    subject = replace(plan(its, tracing=tracing), listeners=listeners)
     with running(subject, change=lambda files: with_stand_in(files, {"decision": "forward"})) as found:
         yield found
 
@@ -97,6 +99,15 @@ def test_a_clients_organization_travels_with_its_own_credentials_only(theirs: Ga
     assert "openai-organization" not in theirs.public("ingress", "POST", CHAT, b"{}", **CLIENT).body["headers"]
 
 
+def test_no_trace_goes_on_to_a_provider(llm: int) -> None:
+    (nobody,) = ports.free(1)
+    collector = Upstream("otlp_collector", (Address("127.0.0.1", nobody),), 1000)
+    with gateway(llm, tracing=Tracing(collector, random_sampling=100)) as found:
+        for listener in ("ingress", "egress"):
+            got = found.public(listener, "POST", CHAT, b"{}", **CLIENT).body["headers"]
+            assert not {"traceparent", "tracestate", "baggage"} & set(got)
+
+
 PROVIDERS: dict[str, str] = {
     "set_cookie": "__cf_bm=1", "www_authenticate": "Bearer", "location": "http://evil", "alt_svc": "h3",
     "access_control_allow_origin": "*", "strict_transport_security": "max-age=1", "x_anything": "1", "via": "x",
@@ -117,7 +128,15 @@ def test_of_a_providers_headers_a_client_reads_those_of_its_api(ours: Gateway, a
         assert reply.headers["x-request-id"] == reply.body["headers"]["x-request-id"]
 
 
-REFUSAL = b'{"error": {"message": "Incorrect API key provided: sk-ab***%s9xyz. You can find it at https://x/api-keys.", "type": "invalid_request_error", "code": "invalid_api_key"}}'
+REFUSAL = json.dumps(
+    {
+        "error": {
+            "message": "Incorrect API key provided: sk-ab***%s9xyz. You can find it at https://x/api-keys.",
+            "type": "invalid_request_error",
+            "code": "invalid_api_key",
+        }
+    }
+).encode()
 
 
 @pytest.mark.parametrize("status", [401, 403, 407])
@@ -201,7 +220,7 @@ LOOPBACK = [
     "[::1]:1",
 ]
 FOREIGN = ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "127.evil.example", "localhost.evil.example",
-           "xlocalhost", "10.0.0.1", "[::2]", "gateway", "127.0.0.1@evil.example", "0.0.0.0"]  # fmt: skip
+           "xlocalhost", "10.0.0.1", "[::2]", "gateway", "127.0.0.1@evil.example", "0.0.0.0"]  # fmt: skip  # noqa: S104
 
 
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
