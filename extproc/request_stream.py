@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest
@@ -16,6 +16,7 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest
 from extproc import costs, replies, timing
 from extproc.apis import faults
 from extproc.apis.json_size import JsonCounter
+from extproc.contract import Listener
 from extproc.decision import Decision, HttpRequest, Reply
 from extproc.errors import GatewayError, InternalError, RequestTooLarge, UpstreamTimeout
 from extproc.stream import Stream, read_headers
@@ -51,12 +52,16 @@ async def answer(stream: Stream, head: ProcessingRequest, decider: Decider) -> N
     except GatewayError as fault:
         await stream.send(replies.immediate(faults.reply(fault)))
         return
+    request = _request(stream, head, body)
     with costs.counted() as spent:
-        decision = await _decide(_request(stream, head, body), decider)
+        decision = await _decide(request, decider)
     notes = timing.notes(spent, time.perf_counter(), header=decider.timing_header)
     if isinstance(decision, Reply):
         await stream.send(replies.immediate(decision, notes))
         return
+    if decision.path is None and request.listener == Listener.INGRESS:
+        # Without its query: nothing in an end user's URL is for a provider.
+        decision = replace(decision, path=request.path)
     await stream.send(replies.request_headers(decision, notes))
     # In pieces: a large body in one message would hold up the event loop, and Envoy's.
     for start in range(0, max(1, len(decision.body)), _SENT_AT_ONCE):

@@ -94,13 +94,23 @@ def _routes(config: ArchConfig) -> Iterator[CallRoute]:
             attempt_ms=attempt,
             timeout_ms=attempt * (call.retries + 1) + BACKOFF_MS * call.retries,
             retries=call.retries,
+            path=_template(call.path),
         )
     if config.error_target is not None:
         name = config.error_target.endpoint
         endpoint = config.endpoints[name]
         yield CallRoute(
-            ERROR_TARGET, f"endpoint_{name}", _authority(endpoint), endpoint.timeout, timeout_ms=endpoint.timeout
+            ERROR_TARGET,
+            f"endpoint_{name}",
+            _authority(endpoint),
+            endpoint.timeout,
+            timeout_ms=endpoint.timeout,
+            path=_template(config.error_target.path),
         )
+
+
+def _template(path: str) -> str:
+    return path.partition("?")[0]
 
 
 def addresses(endpoint: Endpoint) -> tuple[Address, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from controlplane.compile.calls import compile_calls, error_call, error_call_ms, longest_call_ms
+from controlplane.compile.hosts import host_pattern, origin_pattern
 from controlplane.compile.inference import compile_inference, role_places
 from controlplane.compile.loopback import loopback_keys, reached_from_containers
 from controlplane.compile.models import compile_models
@@ -113,12 +114,20 @@ def _envoy_plan(config: ArchConfig, site: Site, inference: contract.Inference | 
         tracing=_tracing(config),
         remote=compile_remote(remote) if remote is not None and is_asked else None,
         timing_header=config.overrides.timing_header,
+        max_heap_bytes=site.max_heap_bytes,
     )
 
 
 def _listener(name: str, door: Ingress | Egress, site: Site) -> Listener:
     address = Address(door.address, door.port)
-    return Listener(name, address, bind=address if site.doors is None else site.doors[name])
+    return Listener(
+        name,
+        address,
+        bind=address if site.doors is None else site.doors[name],
+        hosts=host_pattern(door.address, door.allowed_hosts, in_containers=site.doors is not None),
+        # The applications of the team are no browsers.
+        origins=origin_pattern(door.allowed_hosts) if isinstance(door, Ingress) else None,
+    )
 
 
 def _provider_cluster(name: str) -> str:
@@ -140,6 +149,7 @@ def _provider_route(provider: Provider, site: Site) -> ProviderRoute:
         credential=_credential(provider),
         passthrough_auth=provider.passthrough_auth,
         idle_timeout_ms=provider.timeout,
+        headers=VENDORS[provider.provider].headers if provider.provider in VENDORS else (),
     )
 
 

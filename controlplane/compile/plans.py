@@ -9,8 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from extproc.contract import FilterContract, Place
+
+MIB: Final = 1 << 20
+# Enough for a thousand streams, where nobody knows the machine.
+DEFAULT_HEAP: Final = 512 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,7 @@ class ProviderRoute:
 
     `path_prefix` replaces the client's `/v1`; None where the filter sets the whole path (a provider of another wire).
     `idle_timeout_ms`: how long the provider may stay silent, before its first byte and between any two.
+    `headers`: those of its API beyond OpenAI's, both ways; one that ends in `*` is a prefix.
     """
 
     name: str
@@ -86,6 +92,7 @@ class ProviderRoute:
     credential: Credential | None
     passthrough_auth: bool
     idle_timeout_ms: int
+    headers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +108,7 @@ class CallRoute:
     """How Envoy's internal listener makes the calls of one prompt target. They carry `x-arch-upstream: <name>`.
 
     `attempt_ms` is how long one attempt may take, `timeout_ms` how long all of them. `retries`: how often a call is
-    repeated that the API may have seen.
+    repeated that the API may have seen. `path`: the template, for the access log; a call's own path holds arguments.
     """
 
     name: str
@@ -110,6 +117,7 @@ class CallRoute:
     attempt_ms: int
     timeout_ms: int
     retries: int = 0
+    path: str = "/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +126,15 @@ class Listener:
 
     `address` is where clients reach it, `bind` where Envoy listens: in a container that is another one, which the
     engine publishes at `address`.
+    `hosts` and `origins` are regular expressions of the `Host` and `Origin` headers that are answered. Without `hosts`
+    every host is; without `origins` no request with an origin is.
     """
 
     name: str
     address: Address
     bind: Address
+    hosts: str | None = None
+    origins: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +158,7 @@ class EnvoyPlan:
     tracing: Tracing | None = None
     remote: RemoteTriton | None = None
     timing_header: bool = False
+    max_heap_bytes: int = DEFAULT_HEAP
 
     @property
     def credentials(self) -> tuple[Credential, ...]:
@@ -251,6 +264,7 @@ class Site:
     `workers`: filter processes where the file does not say, one a core. `internal_socket` and `repair_lock` are paths
     that the filter opens. `gpu`: the name of a usable one, None where there is none. `vllm`: whether the Triton here
     has that backend.
+    `max_heap_bytes`: of Envoy, which takes no more work as it comes near.
     `loopback`: for containers; None where `localhost` is this machine. `doors`: where Envoy listens, by the listener's
     name; None: at the listener's own address.
     """
@@ -263,6 +277,7 @@ class Site:
     gpu: str | None = None
     vllm: bool = False
     loopback: Loopback | None = None
+    max_heap_bytes: int = DEFAULT_HEAP
     doors: Mapping[str, Address] | None = None
 
 

@@ -212,6 +212,25 @@ def parse_bind_address(value: object) -> str:
     return value
 
 
+def parse_allowed_host(value: object) -> str:
+    """A name or an IP address that a `Host` header may say, in lower case. Its port is ignored."""
+    if not isinstance(value, str) or not is_host(value):
+        raise refusal(
+            f"{quoted(value)} is not a host", "write a name or an IP address alone, without http:// and without a port"
+        )
+    return value.lower()
+
+
+def is_loopback(address: str) -> bool:
+    """Whether `address`, an IP address, reaches only this machine."""
+    ip = ipaddress.ip_address(address)
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return (mapped or ip).is_loopback
+
+
+AllowedHost = Annotated[
+    str, PlainValidator(parse_allowed_host), WithJsonSchema({"type": "string", "examples": ["gateway.example.com"]})
+]
 Hosts = Annotated[
     tuple[HostPort, ...],
     PlainValidator(parse_hosts),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from controlplane.config.addresses import BindAddress
+from controlplane.config.addresses import AllowedHost, BindAddress
 from controlplane.config.section import Section
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -21,6 +21,8 @@ class Ingress(Section):
     """IP address to listen on."""
     port: Port = 10000
     """TCP port."""
+    allowed_hosts: tuple[AllowedHost, ...] = Field(default=(), max_length=64)
+    """Names that clients call this listener by. Also, pages of these hosts may call it from a browser."""
 
 
 class Egress(Section):
@@ -32,6 +34,8 @@ class Egress(Section):
     """IP address to listen on."""
     port: Port = 12000
     """TCP port."""
+    allowed_hosts: tuple[AllowedHost, ...] = Field(default=(), max_length=64)
+    """Names that clients call this listener by, besides the loopback ones."""
 
 
 class Listeners(Section):

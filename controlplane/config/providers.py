@@ -24,23 +24,28 @@ class Vendor:
 
     `needs_key`: without a key, or the client's own, every request would be refused.
     `accepts_metadata`: it takes a client's `metadata` rather than refusing the request for it.
+    `headers`: those of its API beyond OpenAI's, of requests and of answers; one that ends in `*` is a prefix.
     """
 
     base_url: Url | None
     needs_key: bool = True
     accepts_metadata: bool = False
+    headers: tuple[str, ...] = ()
 
 
 # Everybody here speaks OpenAI's chat completions on the wire. Base URLs are those of the vendors' own documentation.
 VENDORS: Final[Mapping[str, Vendor]] = {
     "openai": Vendor(parse_url("https://api.openai.com/v1"), accepts_metadata=True),
     "openai_compatible": Vendor(None, needs_key=False, accepts_metadata=True),
-    "mistral": Vendor(parse_url("https://api.mistral.ai/v1")),
-    "groq": Vendor(parse_url("https://api.groq.com/openai/v1")),
-    "deepseek": Vendor(parse_url("https://api.deepseek.com/v1")),
-    "xai": Vendor(parse_url("https://api.x.ai/v1")),
-    "together_ai": Vendor(parse_url("https://api.together.xyz/v1")),
-    "openrouter": Vendor(parse_url("https://openrouter.ai/api/v1")),
+    "mistral": Vendor(parse_url("https://api.mistral.ai/v1"), headers=("mistral-*", "ratelimitbysize-*")),
+    "groq": Vendor(parse_url("https://api.groq.com/openai/v1"), headers=("groq-*", "x-groq-*")),
+    "deepseek": Vendor(parse_url("https://api.deepseek.com/v1"), headers=("x-ds-*",)),
+    "xai": Vendor(parse_url("https://api.x.ai/v1"), headers=("x-grok-*", "x-metrics-*")),
+    "together_ai": Vendor(parse_url("https://api.together.xyz/v1"), headers=("x-inference-*", "x-together-*")),
+    "openrouter": Vendor(
+        parse_url("https://openrouter.ai/api/v1"),
+        headers=("http-referer", "x-generation-id", "x-openrouter-*", "x-title"),
+    ),
     "ollama": Vendor(parse_url("http://127.0.0.1:11434/v1"), needs_key=False),
 }
 # The chat model on the gateway's own Triton: no URL, no key.

@@ -15,6 +15,7 @@ from controlplane.compile.plans import EnvoyPlan, Gateway
 from controlplane.errors import RenderError
 from controlplane.models.repository import link_own, render_repository
 from controlplane.render.atomic import write_file, write_link
+from controlplane.render.header_lists import INGRESS_REQUEST, INGRESS_RESPONSE, provider_request, provider_response
 from controlplane.render.templates import fill, secret_file
 from controlplane.render.trust import ca_file
 from controlplane.runtime.layout import RunLayout
@@ -33,7 +34,7 @@ FORGED_HEADERS: Final = (
     "x-arch-timing",
 )
 
-# Whatever may carry somebody's credential. None of them reaches a provider unless it is that provider's own.
+# Whatever may carry somebody's credential. None reaches an API or the remote Triton unless it is that one's own.
 CREDENTIAL_HEADERS: Final = (
     "authorization",
     "proxy-authorization",
@@ -43,8 +44,18 @@ CREDENTIAL_HEADERS: Final = (
     "cookie",
 )
 
+# JSON in UTF-8, which is what the guards read.
+_JSON_MEDIA_TYPE: Final = r'(?i)\s*application/json\s*(;\s*charset\s*=\s*("utf-?8"|utf-?8)\s*)?;?\s*'
+
 # Under the usual limit of open files (two a proxied request), over what one Python filter can serve.
 _MAX_CONNECTIONS: Final = 10_000
+
+# Of HTTP/2, on one connection. SDKs open another one, proxies too.
+_MAX_STREAMS: Final = 32
+# How much of an answer is held where its client does not read, on each side of Envoy.
+_BUFFERED_BYTES: Final = 32 * 1024
+# How long a complete answer waits for a client that reads nothing of it.
+_FLUSH_MS: Final = 30_000
 
 # How much longer than the filter's own deadline Envoy waits before it answers 504 itself.
 _GRACE_MS: Final = 15_000
@@ -119,9 +130,18 @@ def render_envoy(plan: EnvoyPlan, layout: RunLayout, deadline_ms: int, trusted: 
         "ca_file": trusted,
         "stream_idle_ms": deadline_ms,
         "max_connections": _MAX_CONNECTIONS,
+        "max_streams": _MAX_STREAMS,
+        "buffered_bytes": _BUFFERED_BYTES,
+        "flush_ms": _FLUSH_MS,
         "socket_mode": SECRET,
         "forged_headers": FORGED_HEADERS,
         "credential_headers": CREDENTIAL_HEADERS,
+        "json_media_type": _JSON_MEDIA_TYPE,
+        # With tracing, an end user's trace goes on in our spans and in the calls to APIs. Without, it goes nowhere.
+        "ingress_request": (*INGRESS_REQUEST, "traceparent") if plan.tracing else INGRESS_REQUEST,
+        "ingress_response": INGRESS_RESPONSE,
+        "provider_request": provider_request,
+        "provider_response": provider_response,
         "max_backoff_ms": BACKOFF_MS,
     }
     names = ["bootstrap", "lds", "cds", "rds_internal"] + [f"rds_{listener.name}" for listener in plan.listeners]

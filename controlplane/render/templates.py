@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from controlplane.assets import asset
 from controlplane.compile.plans import Address, Pipe
+from controlplane.render.header_lists import anything_but
 
 Scalar = str | int | float | bool | None | Path | Undefined
 
@@ -122,6 +123,7 @@ def _environment() -> Environment:
         "is_ip": is_ip,
         "all_ip": all_ip,
         "secret_file": secret_file,
+        "anything_but": anything_but,
     }
     return environment
 

@@ -294,7 +294,7 @@ def _head(
     *fields: str, path: str = _CHAT, method: str = "POST", length: int | None = len(BODY), close: bool = True
 ) -> bytes:
     own = [field.partition(":")[0] for field in fields]
-    lines = [f"{method} {path} HTTP/1.1", "host: gateway", *fields]
+    lines = [f"{method} {path} HTTP/1.1", "host: localhost", *fields]
     lines += [] if "content-type" in own else ["content-type: application/json"]
     lines += [] if length is None else [f"content-length: {length}"]
     lines += ["connection: close"] if close else []
@@ -324,7 +324,8 @@ def _raw(stack: Stack, *writes: bytes, until: bytes | None = None) -> bytes:
 
 def _assert_refused(answer: bytes) -> None:
     """By the guard, or before anybody read it: nothing in between."""
-    assert not answer or BLOCKED.encode() in answer or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 501")), answer
+    refused = answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 501")) or b"\r\ngrpc-status: 2\r\n" in answer
+    assert not answer or BLOCKED.encode() in answer or refused, answer
 
 
 def _http2(body: bytes) -> bytes:
@@ -336,7 +337,7 @@ def _http2(body: bytes) -> bytes:
     fields = {
         ":method": "POST",
         ":scheme": "http",
-        ":authority": "gateway",
+        ":authority": "localhost",
         ":path": _CHAT,
         "content-type": "application/json",
     }

@@ -29,7 +29,7 @@ def exchange(url: str, *writes: bytes) -> bytes:
 
 
 def head(*fields: str, path: str = "/v1/chat/completions", method: str = "POST") -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", "host: gateway", "content-type: application/json", *fields]
+    lines = [f"{method} {path} HTTP/1.1", "host: localhost", "content-type: application/json", *fields]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 

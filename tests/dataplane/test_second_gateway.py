@@ -151,11 +151,13 @@ def test_spans_reach_the_collector_and_the_trace_goes_on_to_the_api(
 ) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
-    second.post("ingress", {"messages": user("Hello, who are you?")}, headers)
+    url = f"{second.url('ingress')}/v1/chat/completions?card=a-secret-of-the-query"
+    httpx2.post(url, json={"messages": user("Hello, who are you?")}, headers=headers, timeout=60)
     (call,) = api.received.all()
     assert trace in str(call.header("traceparent"))
     wait_for(lambda: any(bytes.fromhex(trace) in export for export in collector[0].exports))
     assert any(b"archgw" in export for export in collector[0].exports)
+    assert not any(b"a-secret-of-the-query" in export for export in collector[0].exports)
 
 
 def test_two_gateways_live_side_by_side(stack: Stack, second: Stack, provider: LlmProvider) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from controlplane.assets import asset
 from controlplane.compile.gateway import compile_gateway
+from controlplane.compile.hosts import host_pattern
 from controlplane.compile.plans import (
     Address,
     ApiCluster,
@@ -81,9 +82,10 @@ def test_the_contract_survives_its_way_to_the_filter(tmp_path: Any) -> None:
 
 
 def test_both_listeners_are_on_by_default() -> None:
+    loopback = host_pattern("127.0.0.1", (), in_containers=False)
     assert compiled().envoy.listeners == (
         Listener("ingress", Address("0.0.0.0", 10000), bind=Address("0.0.0.0", 10000)),  # noqa: S104
-        Listener("egress", Address("127.0.0.1", 12000), bind=Address("127.0.0.1", 12000)),
+        Listener("egress", Address("127.0.0.1", 12000), bind=Address("127.0.0.1", 12000), hosts=loopback),
     )
 
 

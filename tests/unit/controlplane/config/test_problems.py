@@ -161,7 +161,7 @@ def test_a_wrong_value_is_named_where_it_stands(folder: Folder, lines: str, prob
 
 def test_an_unknown_key_that_resembles_none_gets_the_list_of_keys(folder: Folder) -> None:
     hints = folder.hints(f"version: v1\nlisteners: {{ingress: {{zzz: 1}}}}\n{PROVIDER}")
-    assert hints == ["keys that are known here: enabled, address, port"]
+    assert hints == ["keys that are known here: enabled, address, port, allowed_hosts"]
 
 
 @pytest.mark.parametrize(("written", "meant"), [("model_providers", "llm_providers"), ("guards", "prompt_guards")])

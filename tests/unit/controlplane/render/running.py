@@ -27,10 +27,14 @@ class Api(BaseHTTPRequestHandler):
     """Answers with what it got, and how often that path has been called.
 
     /slow... takes longer than an attempt may, /slow-once... the first time only, /503/n... answers 503 n times.
+    `answer_status`, `answer_body` and `answer_headers` are what it answers otherwise, where they are set.
     """
 
     protocol_version = "HTTP/1.1"
     calls: ClassVar[Counter[str]] = Counter()
+    answer_status: ClassVar[int] = 200
+    answer_body: ClassVar[bytes | None] = None
+    answer_headers: ClassVar[dict[str, str]] = {}
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -41,7 +45,10 @@ class Api(BaseHTTPRequestHandler):
         failing = int(self.path.split("/")[2]) if self.path.startswith("/503/") else 0
         got = {"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}}
         answer = json.dumps({**got, "number": number, "bytes": len(body)}).encode()
-        self.send_response(503 if number <= failing else 200)
+        answer = answer if self.answer_body is None else self.answer_body
+        self.send_response(503 if number <= failing else self.answer_status)
+        for name, value in self.answer_headers.items():
+            self.send_header(name, value)
         self.send_header("content-length", str(len(answer)))
         for name in ("x-archgw-local-reply", *FORGED_HEADERS):
             self.send_header(name, "forged")
@@ -65,8 +72,18 @@ class Gateway:
     listeners: dict[str, int]
 
     def public(self, listener: str, method: str, path: str, body: bytes = b"", **headers: str) -> Reply:
+        """`headers` with `-` for `_`; JSON where they name no other type."""
         connection = http.client.HTTPConnection("127.0.0.1", self.listeners[listener], timeout=10)
-        return _send(connection, method, path, body, headers)
+        return _send(connection, method, path, body, {"content_type": "application/json", **headers})
+
+    def raw(self, listener: str, request: bytes) -> bytes:
+        """All that is answered to bytes on a socket until Envoy closes it."""
+        received = b""
+        with socket.create_connection(("127.0.0.1", self.listeners[listener]), timeout=10) as connection:
+            connection.sendall(request)
+            while piece := connection.recv(65536):
+                received += piece
+        return received
 
     def internal(self, upstream: str, path: str, body: bytes = b"{}", **headers: str) -> Reply:
         connection = http.client.HTTPConnection("internal", timeout=10)

@@ -73,6 +73,7 @@ def gateway(apis: dict[str, int], authority: trustme.CA) -> Iterator[Gateway]:
             attempt_ms=300,
             timeout_ms=300 * (retries + 1) + 250 * retries,
             retries=retries,
+            path="/orders/{order_id}",
         )
 
     subject = replace(
@@ -110,6 +111,45 @@ def test_what_envoy_says_itself_is_an_openai_error(  # noqa: PLR0917 - one a col
     assert (reply.status, reply.body["error"]["code"]) == (status, code)
     assert set(reply.body["error"]) == {"message", "type", "code", "param"}
     assert reply.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("listener", ["ingress", "egress"])
+@pytest.mark.parametrize(
+    ("media_type", "status"),
+    [
+        ("application/json", 503),
+        ("Application/JSON; charset=UTF-8", 503),
+        ('application/json;charset="utf-8"', 503),
+        ("application/json; charset=utf-16", 415),
+        ("text/plain", 415),
+        ("text/plain;application/json", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("multipart/form-data; boundary=x", 415),
+        ("application/jsonp", 415),
+        ("application/json, text/plain", 415),
+        ("", 415),
+    ],
+)
+def test_only_json_is_read(gateway: Gateway, listener: str, media_type: str, status: int) -> None:
+    reply = gateway.public(listener, "POST", "/v1/chat/completions", b"{}", content_type=media_type)
+    # No filter: what may be read is 503.
+    assert reply.status == status
+    if status == 415:
+        assert reply.body["error"]["code"] == "unsupported_media_type"
+        assert "content-type: application/json" in reply.body["error"]["message"]
+
+
+def test_a_request_without_a_media_type_is_refused_too(gateway: Gateway) -> None:
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}"
+    assert gateway.raw("egress", head).startswith(b"HTTP/1.1 415")
+
+
+def test_the_access_line_of_a_call_holds_its_template_and_no_argument(gateway: Gateway) -> None:
+    reply = gateway.internal("target_plain", "/orders/4711?card=1234", x_request_id="of-an-order")
+    assert reply.body["path"] == "/orders/4711?card=1234"
+    line = gateway.access("of-an-order")
+    assert (line["path"], line["route"]) == ("/orders/{order_id}", "target_plain")
+    assert "4711" not in str(line)
 
 
 def test_a_wrong_method_is_told_the_right_one(gateway: Gateway) -> None:

@@ -40,16 +40,22 @@ def with_stand_in(files: dict[str, File], notes: dict[str, str]) -> dict[str, Fi
             entry["typed_config"]["mutations"].append(choice)
         manager["http_filters"] = [
             _filter("set_metadata.v3.Config", {"metadata": [{"metadata_namespace": "archgw", "value": notes}]}),
-            manager["http_filters"][-1],
+            *(each for each in manager["http_filters"] if not _asks_the_filter(each["name"])),
         ]
     routes = {name: _without_the_filter(file) for name, file in files.items() if name.startswith("envoy/rds_")}
     return {**files, **routes, "envoy/lds.yaml": File(yaml.safe_dump(tree))}
 
 
+def _asks_the_filter(name: str) -> bool:
+    return name in {"envoy.filters.http.ext_proc", "archgw.response"}
+
+
 def _without_the_filter(file: File) -> File:
     tree = yaml.safe_load(file.text)
     for route in tree["resources"][0]["virtual_hosts"][0]["routes"]:
-        route.pop("typed_per_filter_config", None)
+        configured = route.pop("typed_per_filter_config", {})
+        if kept := {name: each for name, each in configured.items() if not _asks_the_filter(name)}:
+            route["typed_per_filter_config"] = kept
     return File(yaml.safe_dump(tree))
 
 

@@ -1,0 +1,59 @@
+"""Near the limit of its heap Envoy refuses requests, and takes them again once there is room."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from controlplane.compile.plans import MIB, Address, Upstream
+from controlplane.runtime import memory, ports
+from tests.support.flood import unread
+from tests.unit.controlplane.render.plans import door, plan, provider
+from tests.unit.controlplane.render.running import Api, running
+from tests.unit.controlplane.render.test_response_headers import CHAT, llm, with_stand_in
+
+__all__ = ["llm"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "heap"), [(1 << 30, 256 * MIB), (8 << 30, 1024 * MIB), (24 << 30, 2048 * MIB), (1 << 40, 2048 * MIB)]
+)
+def test_the_heap_is_a_share_of_the_machine(machine: int, heap: int) -> None:
+    assert memory.envoy_heap(machine) == heap
+
+
+def test_this_machines_memory_is_known() -> None:
+    assert memory.available() > 256 * MIB
+
+
+def test_a_full_heap_refuses_requests_until_there_is_room(llm: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Api, "answer_body", b"x" * 200_000)
+    first, second = ports.free(2)
+    its = replace(
+        provider(key=None),
+        upstream=Upstream("provider_openai", (Address("127.0.0.1", llm),), 1000),
+        idle_timeout_ms=60_000,
+    )
+    subject = replace(plan(its), listeners=(door("ingress", first), door("egress", second)), max_heap_bytes=40 * MIB)
+    with running(subject, change=lambda files: with_stand_in(files, {})) as gateway:
+
+        def status() -> bytes:
+            head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+            return gateway.raw("egress", f"{head}content-length: 2\r\nconnection: close\r\n\r\n{{}}".encode())[:12]
+
+        def wait_for(wanted: bytes) -> None:
+            deadline = time.monotonic() + 30
+            while status() != wanted:
+                assert time.monotonic() < deadline, f"never {wanted!r}"
+
+        assert status() == b"HTTP/1.1 200"
+        with unread(second, 12) as clients:
+            for client in clients:
+                client.ask(100, b"{}", CHAT)
+            wait_for(b"HTTP/1.1 503")
+            assert b"gateway_unavailable" in gateway.raw(
+                "egress", b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+            )
+        wait_for(b"HTTP/1.1 200")
