@@ -1,4 +1,4 @@
-"""An honest client beside one that sends long texts, or large JSON, back to back. `--rows heavy`.
+"""An honest client beside one that sends long texts back to back. `--rows heavy`. Beside other bodies: heavy_bodies.py.
 
 Both come from one address, so that nothing but the length of what they send tells them apart.
 """
@@ -78,7 +78,6 @@ def _heavy() -> Iterator[tuple[str, Callable[[], bytes]]]:
     for size in (3_000, 10_000, 30_000, 400_000, 1_000_000):
         yield f"prose, {size // 1000} KB", lambda size=size: _body(prose(size))  # type: ignore[misc]
     yield "U+FDFA, 0.9 MB", lambda: _body("\ufdfa" * 300_000 + str(next(_NUMBERS)))
-    yield "JSON, 700,000 keys", _keys
 
 
 def prose(size: int) -> str:
@@ -99,14 +98,6 @@ def _sentences() -> Sequence[str]:
 
 def _body(text: str) -> bytes:
     return json.dumps({"model": "mock", "messages": [{"role": "user", "content": text}]}).encode()
-
-
-def _keys() -> bytes:
-    return (
-        b'{"messages":[{"role":"user","content":"Hello"}],'
-        + b",".join(b'"k%06d":1' % key for key in range(700_000))
-        + b"}"
-    )
 
 
 def _alone(running: Gateway, size: int) -> tuple[int, str, float]:
