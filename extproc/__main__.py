@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
+from typing import Final
 
 import uvloop
 
 from extproc import contract, logs, worker_thread
 from extproc.server import serve
 
+# A third of a processor that others want too.
+_NICE: Final = 5
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="extproc", description=__doc__)
     parser.add_argument("--contract", type=Path, required=True, help="what the control plane compiled")
     parser.add_argument("--socket", type=Path, required=True, help="unix socket to serve on")
+    parser.add_argument("--low-priority", action="store_true", help="let other processes go first")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     options = parser.parse_args()
     logs.configure(options.log_level)
@@ -26,6 +32,8 @@ def main() -> int:
         logging.getLogger(__name__).error("contract cannot be read: %s", error)
         return 1
     worker_thread.set_switch_interval()
+    if options.low_priority:
+        os.nice(_NICE)
     uvloop.run(serve(loaded, options.socket))
     return 0
 

@@ -218,7 +218,7 @@ class Placement(_Frozen, frozen=True):
     """A role's model at one place. `model` is the name that the server serves it under.
 
     `max_batch`: how many texts one call may carry, at most; a server whose model takes fewer is asked for fewer.
-    `call_bytes`: about how many bytes of text one call carries at most, so that nobody waits long for it.
+    `call_bytes`: about how many bytes of prose one call carries at most, so that nobody waits long for it.
     `calls`: how many calls one worker makes at once; `bulk_calls`: how many more for requests of `bulk_bytes` or more.
     `background`: the model computes bulk calls in threads that yield to everything else on the machine, as many at once
     as `bulk_calls`.
@@ -257,7 +257,7 @@ class Inference(_Frozen, frozen=True):
     budget_ms: int
     reading_ms: int = 10_000
     whole_bytes: int = 8_192
-    read_share: float = 0.2
+    read_share: float = 0.35
 
 
 class Prompting(_Frozen, frozen=True):

@@ -147,7 +147,10 @@ class Tracing:
 
 @dataclass(frozen=True, slots=True)
 class EnvoyPlan:
-    """All that Envoy's configuration says, apart from where files and sockets lie."""
+    """All that Envoy's configuration says, apart from where files and sockets lie.
+
+    `workers`: filter processes for ordinary requests. One more reads large bodies: `large_worker` is its index.
+    """
 
     listeners: tuple[Listener, ...]
     providers: tuple[ProviderRoute, ...]
@@ -166,6 +169,15 @@ class EnvoyPlan:
         senders = (*self.providers, self.remote)
         keys = (sender.credential for sender in senders if sender is not None and sender.credential is not None)
         return (*keys, *(header for api in self.apis for header in api.headers))
+
+    @property
+    def large_worker(self) -> int:
+        return self.workers
+
+    @property
+    def worker_indices(self) -> range:
+        """Of all filter processes."""
+        return range(self.workers + 1)
 
 
 @dataclass(frozen=True, slots=True)

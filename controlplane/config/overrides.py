@@ -34,7 +34,7 @@ class LongTexts(Section):
     whole: BodySize = Field(default=8 * KIB, json_schema_extra={"default": "8KiB"})
     """A request with more text than this is not read whole: the guard `jailbreak` reads as much of what is most like an
     attack, and `share` of the rest."""
-    share: float = Field(default=0.2, gt=0, le=1)
+    share: float = Field(default=0.35, gt=0, le=1)
     """`1`: everything is read whole, however long."""
 
 
@@ -54,7 +54,7 @@ class Overrides(Section):
     max_json_values: int = Field(default=100_000, ge=1_000, le=5_000_000)
     """How many keys, strings, numbers, objects and arrays a request body may hold; more is answered with 413."""
     filter_workers: int | None = Field(default=None, ge=1, le=64)
-    """How many filter processes run. One a core by default."""
+    """How many filter processes run, besides the one that reads large bodies. One a core by default."""
     timing_header: bool = False
     """`true`: answers say in `x-arch-timing` where their time went. The access log says it always."""
     log_max_bytes: LogSize = Field(default=100 * MIB, json_schema_extra={"default": "100MiB"})

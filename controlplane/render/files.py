@@ -44,6 +44,8 @@ CREDENTIAL_HEADERS: Final = (
     "cookie",
 )
 
+# From this length on a body has a worker of its own. Envoy repeats no longer one on another worker.
+_LARGE_BODY_BYTES: Final = 64 << 10
 # JSON in UTF-8, which is what the guards read.
 _JSON_MEDIA_TYPE: Final = r'(?i)\s*application/json\s*(;\s*charset\s*=\s*("utf-?8"|utf-?8)\s*)?;?\s*'
 
@@ -137,6 +139,7 @@ def render_envoy(plan: EnvoyPlan, layout: RunLayout, deadline_ms: int, trusted: 
         "forged_headers": FORGED_HEADERS,
         "credential_headers": CREDENTIAL_HEADERS,
         "json_media_type": _JSON_MEDIA_TYPE,
+        "large_body_bytes": _LARGE_BODY_BYTES,
         # With tracing, an end user's trace goes on in our spans and in the calls to APIs. Without, it goes nowhere.
         "ingress_request": (*INGRESS_REQUEST, "traceparent") if plan.tracing else INGRESS_REQUEST,
         "ingress_response": INGRESS_RESPONSE,

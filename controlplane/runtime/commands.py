@@ -64,11 +64,12 @@ def envoy_arguments(plan: EnvoyPlan, layout: RunLayout) -> tuple[str, ...]:
     )
 
 
-def worker_arguments(layout: RunLayout, index: int) -> tuple[str, ...]:
+def worker_arguments(plan: EnvoyPlan, layout: RunLayout, index: int) -> tuple[str, ...]:
     """After `python`. -P: the run directory is no place to import from."""
     return (
         *("-P", "-m", "extproc"),
         *("--contract", str(layout.contract), "--socket", str(layout.worker_socket(index))),
+        *(("--low-priority",) if index == plan.large_worker else ()),
     )
 
 

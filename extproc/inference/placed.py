@@ -25,6 +25,7 @@ from extproc.inference.roles import RoleUnavailable
 from extproc.inference.speed import Speed
 from extproc.inference.transport import Answer, Description, Question
 from extproc.inference.turns import QueueFull, Turns
+from extproc.inference.work import work
 from extproc.status import PlacementStatus, RoleStatus
 
 log = logging.getLogger(__name__)
@@ -52,27 +53,28 @@ class _Part:
     """What one call asks: equally long columns of texts."""
 
     columns: Mapping[str, Sequence[bytes]]
-    size: int
+    work: int
 
 
-def _parts(columns: Mapping[str, Sequence[bytes]], most_texts: int, most_bytes: int) -> list[_Part]:
-    """The columns cut into calls of at most so many texts, and of about so many bytes."""
+def _parts(columns: Mapping[str, Sequence[str]], most_texts: int, most_work: int) -> list[_Part]:
+    """The columns cut into calls of at most so many texts, and of about so much work."""
     parts: list[_Part] = []
-    start = size = 0
+    start = done = 0
     for index, row in enumerate(zip(*columns.values(), strict=True)):
-        more = sum(map(len, row))
-        if index > start and (index - start == most_texts or size + more > most_bytes):
-            parts.append(_part(columns, start, index, size))
-            start, size = index, 0
-        size += more
-    return [*parts, _part(columns, start, None, size)]
+        more = sum(map(work, row))
+        if index > start and (index - start == most_texts or done + more > most_work):
+            parts.append(_part(columns, start, index, done))
+            start, done = index, 0
+        done += more
+    return [*parts, _part(columns, start, None, done)]
 
 
-def _part(columns: Mapping[str, Sequence[bytes]], start: int, end: int | None, size: int) -> _Part:
-    return _Part({name: column[start:end] for name, column in columns.items()}, size)
+def _part(columns: Mapping[str, Sequence[str]], start: int, end: int | None, done: int) -> _Part:
+    encoded = {name: [text.encode(errors="replace") for text in column[start:end]] for name, column in columns.items()}
+    return _Part(encoded, done)
 
 
-async def _turn(turns: Turns, size: int, ends: float) -> Callable[[], None]:
+async def _turn(turns: Turns, cost: int, ends: float) -> Callable[[], None]:
     """Waits for a turn; the function that it gives ends it. Work of the gateway's own does not wait.
 
     Raises `CallFailed`.
@@ -82,7 +84,7 @@ async def _turn(turns: Turns, size: int, ends: float) -> Callable[[], None]:
         return lambda: None
     try:
         async with asyncio.timeout(ends - time.perf_counter()):
-            await turns.take(caller, size)
+            await turns.take(caller, cost)
     except QueueFull as full:
         raise CallFailed(Reason.OVERLOADED, f"{_MOST_WAITING} requests wait for it already", of_question=True) from full
     except TimeoutError as late:
@@ -132,11 +134,10 @@ class PlacedModel:
 
         `timeout_s` is for each call; all of them have what is left of the request's budget. Raises `CallFailed`.
         """
-        encoded = {name: [text.encode(errors="replace") for text in column] for name, column in columns.items()}
-        parts = _parts(encoded, self._most, self._placement.call_bytes)
+        parts = _parts(columns, self._most, self._placement.call_bytes)
         left_s = budget.left_s()
         ends = time.perf_counter() + (timeout_s if left_s is None or len(parts) == 1 else left_s)
-        bulk = sum(part.size for part in parts) >= self._placement.bulk_bytes
+        bulk = sum(part.work for part in parts) >= self._placement.bulk_bytes
         if len(parts) == 1:
             return [await self._infer(parts[0], read, timeout_s, ends, bulk=bulk)]
         try:
@@ -156,13 +157,13 @@ class PlacedModel:
             question = Question(
                 self.model, part.columns, self._output, self._timed, bulk=bulk and self._placement.background
             )
-            release = await _turn(self._bulk_turns if bulk else self._turns, part.size, ends)
+            release = await _turn(self._bulk_turns if bulk else self._turns, part.work, ends)
             asked = time.perf_counter()
             answer = await self._answer(question, release, timeout_s, ends)
             found = read(len(next(iter(part.columns.values()))), answer.raw)
             compute_ms, reason = answer.compute_ms, ""
             if bulk:
-                self._speed.measured(part.size, compute_ms or (time.perf_counter() - asked) * 1000)
+                self._speed.measured(part.work, compute_ms or (time.perf_counter() - asked) * 1000)
         except CallFailed as failed:
             reason = failed.fault.reason
             raise

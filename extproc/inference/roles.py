@@ -64,7 +64,7 @@ class Models(Protocol):
         """For each text, how likely it is what the guard `role` looks for, 0 to 1."""
 
     def readable_bytes(self, role: Role) -> float | None:
-        """How many bytes of text of one request the guard `role` can read in time; None where that is not known."""
+        """How many bytes of prose of one request the guard `role` can read in time; None where that is not known."""
 
     async def entailments(self, premise: str, hypotheses: Sequence[str]) -> tuple[float, ...]:
         """For each hypothesis, how likely `premise` entails it, 0 to 1."""

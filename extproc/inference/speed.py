@@ -7,19 +7,19 @@ from collections import deque
 from typing import Final
 
 _REMEMBERED: Final = 64
-# Fewer bytes of text say more of what a call costs by itself.
+# Less work says more of what a call costs by itself.
 _LEAST_BYTES: Final = 256
 
 
 class Speed:
-    """`bytes_per_s`: the median of the last calls, None before the first."""
+    """`bytes_per_s`: the median of the last calls, in bytes of prose (work.py); None before the first."""
 
     def __init__(self) -> None:
         self.bytes_per_s: float | None = None
         self._recent: deque[float] = deque(maxlen=_REMEMBERED)
 
-    def measured(self, size: int, compute_ms: float) -> None:
-        """A call with so many bytes of text took so long to compute."""
-        if size >= _LEAST_BYTES and compute_ms > 0:
-            self._recent.append(size / compute_ms * 1000)
+    def measured(self, done: int, compute_ms: float) -> None:
+        """A call of so much work took so long to compute."""
+        if done >= _LEAST_BYTES and compute_ms > 0:
+            self._recent.append(done / compute_ms * 1000)
             self.bytes_per_s = statistics.median(self._recent)

@@ -50,8 +50,8 @@ class _Client:
 
 
 class Turns:
-    """Costs are bytes of text. `slots`: how many calls run at once. `most_waiting`: how many requests may wait, all
-    clients together.
+    """Costs are bytes of prose (work.py). `slots`: how many calls run at once. `most_waiting`: how many requests may
+    wait, all clients together.
     """
 
     def __init__(self, slots: int, most_waiting: int, clock: Callable[[], float] = time.monotonic) -> None:

@@ -5,9 +5,10 @@ A piece is the unit of work that others may have to wait for, so its size bounds
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
+
+from extproc.inference.work import tokens
 
 # Characters. English prose of this length is 150 tokens, of which the shipped guard reads 192 at once. An attack that a
 # border cuts stands whole in the overlap of both pieces, or is longer than that and shows on both sides.
@@ -15,8 +16,6 @@ PIECE: Final = 600
 OVERLAP: Final = 120
 # Denser text (digits, signs, other scripts) is cut again.
 _MOST_TOKENS: Final = 220
-# About what a subword tokenizer takes for one token each.
-_TOKEN: Final = re.compile(r"[A-Za-z]{1,6}|[0-9]{1,2}|[^\sA-Za-z0-9]")
 
 
 def pieces(text: str) -> Iterator[str]:
@@ -35,7 +34,7 @@ def pieces(text: str) -> Iterator[str]:
 
 
 def _thin(piece: str) -> Iterator[str]:
-    if len(piece) > 1 and sum(1 for _ in _TOKEN.finditer(piece)) > _MOST_TOKENS:
+    if len(piece) > 1 and tokens(piece) > _MOST_TOKENS:
         middle, margin = len(piece) // 2, min(OVERLAP, len(piece) // 4) // 2
         yield from _thin(piece[: middle + margin])
         yield from _thin(piece[middle - margin :])

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from extproc import caller as callers
 from extproc import worker_thread
 from extproc.inference.turns import Turns
+from extproc.inference.work import work
 from extproc.pipeline.pieces import pieces
 from extproc.pipeline.readings import TooLong, readings, readings_in_steps
 from extproc.pipeline.scan import Scan
@@ -32,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """Of one text. `decoded`: those of them that stood in it in disguise. `size`: bytes that a model has to read."""
+    """Of one text. `decoded`: those of them that stood in it in disguise. `size`: their work for a model (work.py)."""
 
     texts: tuple[str, ...]
     decoded: frozenset[str]
@@ -40,7 +41,7 @@ class Pieces:
 
 
 class Reading:
-    """The texts of one request. `most`: how many bytes of them may be read; None: any number.
+    """The texts of one request. `most`: how much work they may be; None: any.
 
     `turns`: in which order long texts of several requests are made readable.
     """
@@ -65,14 +66,14 @@ class Reading:
         return found
 
     async def suspicious(self, whole: Mapping[str, Pieces], most: int, scan: Scan) -> Mapping[str, Pieces]:
-        """The pieces that a first pass finds most like an attack, about `most` bytes of them, and of what was in
+        """The pieces that a first pass finds most like an attack, `most` of work, and of what was in
         disguise up to half of that before the rest. Raises `QueueFull`.
         """
         if self._ranked is None:
             self._ranked = asyncio.create_task(self._in_steps(_ranked_in_steps(whole, scan)))
         plain, decoded = await self._ranked
         chosen = _first(decoded, most // 2)
-        chosen |= _first(plain, most - sum(map(_size, chosen)))
+        chosen |= _first(plain, most - sum(map(work, chosen)))
         return {text: _kept(every, chosen) for text, every in whole.items()}
 
     async def _cut(self, text: str) -> Pieces:
@@ -96,7 +97,7 @@ class Reading:
 
 
 def size(found: Mapping[str, Pieces]) -> int:
-    """Bytes that a model has to read."""
+    """The work that they are for a model."""
     return sum(each.size for each in found.values())
 
 
@@ -125,7 +126,7 @@ def _cut(reading: str) -> Iterator[str]:
 
 def _pieces(plain: Iterable[str], decoded: Sequence[str]) -> Pieces:
     every = tuple(dict.fromkeys((*plain, *decoded)))
-    return Pieces(every, frozenset(decoded), sum(map(_size, every)))
+    return Pieces(every, frozenset(decoded), sum(map(work, every)))
 
 
 def _ranked_in_steps(whole: Mapping[str, Pieces], scan: Scan) -> Generator[None, None, tuple[list[str], list[str]]]:
@@ -145,15 +146,11 @@ def _first(ranked: Sequence[str], most: int) -> set[str]:
     for piece in ranked:
         if most <= 0:
             break
-        most -= _size(piece)
+        most -= work(piece)
         chosen.add(piece)
     return chosen
 
 
 def _kept(every: Pieces, chosen: Set[str]) -> Pieces:
     texts = tuple(piece for piece in every.texts if piece in chosen)
-    return Pieces(texts, every.decoded, sum(map(_size, texts)))
-
-
-def _size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode(errors="replace"))
+    return Pieces(texts, every.decoded, sum(map(work, texts)))

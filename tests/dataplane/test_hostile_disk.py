@@ -64,7 +64,7 @@ def test_a_full_disk_costs_log_lines_and_nothing_else(
         access = stack.run_dir / "logs" / "access.log"
         fill(filler)
         wait_for(lambda: stack.post("egress", prompt()).status_code == 200 and "access.log" in faults(stack))
-        for part in ("envoy", "extproc-0", "extproc-1"):
+        for part in ("envoy", "extproc-0", "extproc-1", "extproc-2"):
             (pid,) = stack.pids(part)
             os.kill(pid, signal.SIGKILL)
             wait_restarted(stack, part, pid)

@@ -178,7 +178,7 @@ def test_what_changed_is_rendered_by_the_next_up_and_read_by_what_is_made_anew(
         ]
     )
     example.up()
-    example.up("--no-deps", "--force-recreate", "extproc-0", "extproc-1")
+    example.up("--no-deps", "--force-recreate", "extproc-0", "extproc-1", "extproc-2")
     assert example.ask(example.egress, "hi").status_code == 200
     assert provider.received.all()[0].json()["model"] == "another"
     # The provider that had it is none any more.

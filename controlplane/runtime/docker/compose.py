@@ -183,7 +183,7 @@ def _values(gateway: Gateway, inside: Inside, rendered: Rendered) -> dict[str, o
         "gateway": gateway,
         "environment": _ENVIRONMENT,
         "envoy": envoy_arguments(gateway.envoy, INSIDE),
-        "workers": [_worker(index) for index in range(gateway.envoy.workers)],
+        "workers": [_worker(gateway, index) for index in gateway.envoy.worker_indices],
         "triton": _triton(gateway, inside.gpus) if plan.names else None,
         "prepared": ("archgw", "models", "prepare", *prepared) if prepared else None,
         "catalogue": _CATALOG in rendered.files,
@@ -204,8 +204,9 @@ def _models_environment(rendered: Rendered) -> dict[str, str]:
     return {**_ENVIRONMENT, "ARCHGW_CACHE_DIR": str(MODELS_FOLDER.parent), "HOME": "/tmp", **more}  # noqa: S108
 
 
-def _worker(index: int) -> _Worker:
-    return _Worker(worker_name(index), ("python", *worker_arguments(INSIDE, index)), INSIDE.worker_socket(index))
+def _worker(gateway: Gateway, index: int) -> _Worker:
+    command = ("python", *worker_arguments(gateway.envoy, INSIDE, index))
+    return _Worker(worker_name(index), command, INSIDE.worker_socket(index))
 
 
 def _sample_api() -> _SampleApi:

@@ -170,7 +170,7 @@ def _parts(gateway: Gateway, *, quick_start: bool) -> tuple[str, ...]:
     return (
         *((TRITON,) if gateway.models.names else ()),
         *((SAMPLE_API,) if quick_start else ()),
-        *(worker_name(index) for index in range(gateway.envoy.workers)),
+        *(worker_name(index) for index in gateway.envoy.worker_indices),
         ENVOY,
     )
 

@@ -32,7 +32,7 @@ def gateway_parts(
     """Triton, the filter's workers and Envoy. `install` None: no model runs here, and so no Triton does."""
     return (
         *((_triton(gateway.models, layout, clean, install),) if install is not None else ()),
-        *(_worker(index, layout, clean) for index in range(gateway.envoy.workers)),
+        *(_worker(index, gateway, layout, clean) for index in gateway.envoy.worker_indices),
         Part(
             name=ENVOY,
             argv=(str(envoy), *envoy_arguments(gateway.envoy, layout)),
@@ -57,11 +57,11 @@ def _triton(models: ModelPlan, layout: RunLayout, clean: dict[str, str], install
     )
 
 
-def _worker(index: int, layout: RunLayout, clean: dict[str, str]) -> Part:
+def _worker(index: int, gateway: Gateway, layout: RunLayout, clean: dict[str, str]) -> Part:
     name = worker_name(index)
     return Part(
         name=name,
-        argv=(sys.executable, *worker_arguments(layout, index)),
+        argv=(sys.executable, *worker_arguments(gateway.envoy, layout, index)),
         environment=clean,
         log=layout.logs / f"{name}.log",
         order=_FILTER_ORDER,

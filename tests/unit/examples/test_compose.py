@@ -105,8 +105,8 @@ def test_only_what_writes_may_write() -> None:
         for mount in service.get("volumes", ())
         if not mount.get("read_only")
     }
-    sockets = {(name, "sockets") for name in ("envoy", "extproc-0", "extproc-1")}
-    models = {(name, "triton") for name in ("envoy", "extproc-0", "extproc-1", "triton")}
+    sockets = {(name, "sockets") for name in ("envoy", "extproc-0", "extproc-1", "extproc-2")}
+    models = {(name, "triton") for name in ("envoy", "extproc-0", "extproc-1", "extproc-2", "triton")}
     assert writers == sockets | models | {("render", "rendered"), ("render", "secrets"), ("models", "models")}
 
 
@@ -115,8 +115,8 @@ def test_they_are_told_what_archgw_would_tell_them(tmp_path: Path) -> None:
     assert tuple(SERVICES["envoy"]["command"]) == envoy_arguments(compiled.envoy, INSIDE)
     workers = [name for name in SERVICES if name.startswith("extproc-")]
     for index, name in enumerate(workers):
-        assert tuple(SERVICES[name]["command"]) == ("python", *worker_arguments(INSIDE, index))
-    assert SERVICES["render"]["command"][-2:] == ["--workers", str(len(workers))]
+        assert tuple(SERVICES[name]["command"]) == ("python", *worker_arguments(compiled.envoy, INSIDE, index))
+    assert SERVICES["render"]["command"][-2:] == ["--workers", str(len(workers) - 1)]
     # All that is rendered is loaded, whatever the configuration says then.
     theirs = services(rendered(CONFIG, tmp_path, Mode.LOCAL_CPU))["triton"]["command"]
     told, ours = set(theirs), set(SERVICES["triton"]["command"])
@@ -135,4 +135,4 @@ def test_they_wait_for_each_other_and_are_looked_after_as_archgw_would_have_it(t
         assert waits == service.get("depends_on", {})
     done = {"condition": "service_completed_successfully"}
     after = {name for name, service in SERVICES.items() if service.get("depends_on", {}).get("render") == done}
-    assert after == {"triton", "extproc-0", "extproc-1"}
+    assert after == {"triton", "extproc-0", "extproc-1", "extproc-2"}

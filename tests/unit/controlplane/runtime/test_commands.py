@@ -167,7 +167,8 @@ def test_render_inside_writes_what_containers_read_and_no_compose_file(egress_on
     assert done.returncode == 0, done.stderr
     assert not (out / "compose.yaml").exists()
     clusters = (out / "envoy" / "cds.yaml").read_text()
-    assert clusters.count("/run/archgw/sockets/extproc-") == 3
+    # The three and the one for large bodies, each in the clusters of ordinary requests and of large ones.
+    assert clusters.count("/run/archgw/sockets/extproc-") == 2 * 4
     assert (out / "secrets" / "provider_m.yaml").stat().st_mode & 0o777 == 0o600
 
 

@@ -43,7 +43,7 @@ SHAPES: dict[str, tuple[str, Mode, dict[str, Any]]] = {
     "remote": (REMOTE, Mode.REMOTE, {}),
 }
 # Volumes that a container may write to, where it is not the sockets alone.
-WORKERS = ("extproc-0", "extproc-1")
+WORKERS = ("extproc-0", "extproc-1", "extproc-2")
 WRITABLE = {"models": {"models"}, "triton": {"triton"}}
 needs_compose = pytest.mark.skipif(not has_compose(), reason="no `docker` with the Compose plugin is installed here")
 
@@ -254,8 +254,11 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
     "a provider's key": (_another_key, {"envoy"}),
     "whom Envoy believes": (_other_authorities, {"envoy"}),
     "a provider's patience": (_remote("model: m, access_key", "model: m, timeout: 9s, access_key"), {"envoy"}),
-    "a description": (_remote("A customer", "A client"), {"extproc-0"}),
-    "a deadline of an API": (_remote("protocol: https", "protocol: https, timeout: 77s"), {"envoy", "extproc-0"}),
+    "a description": (_remote("A customer", "A client"), {"extproc-0", "extproc-1"}),
+    "a deadline of an API": (
+        _remote("protocol: https", "protocol: https, timeout: 77s"),
+        {"envoy", "extproc-0", "extproc-1"},
+    ),
     # Compose sees a published port by itself.
     "a published port": (_remote("port: 7000", "port: 7002"), set()),
 }
