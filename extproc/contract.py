@@ -257,7 +257,7 @@ class Inference(_Frozen, frozen=True):
     budget_ms: int
     reading_ms: int = 10_000
     whole_bytes: int = 8_192
-    read_share: float = 0.35
+    read_share: float = 0.2
 
 
 class Prompting(_Frozen, frozen=True):

@@ -34,7 +34,7 @@ class LongTexts(Section):
     whole: BodySize = Field(default=8 * KIB, json_schema_extra={"default": "8KiB"})
     """A request with more text than this is not read whole: the guard `jailbreak` reads as much of what is most like an
     attack, and `share` of the rest."""
-    share: float = Field(default=0.35, gt=0, le=1)
+    share: float = Field(default=0.2, gt=0, le=1)
     """`1`: everything is read whole, however long."""
 
 

@@ -48,7 +48,7 @@ class Limits:
 
     reading_ms: int = 10_000
     whole_bytes: int = 8_192
-    share: float = 0.35
+    share: float = 0.2
 
     def read_of(self, size: int) -> int:
         """Bytes that are read of so many."""

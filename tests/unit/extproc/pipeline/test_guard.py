@@ -190,7 +190,7 @@ PROSE = "".join(f"The tide of day {day} was low, and the boats came back with li
     ids=["long", "short, and long once it is folded", "mostly invisible"],
 )
 async def test_more_text_than_can_be_read_in_time_is_refused_before_a_model_is_asked(text: str) -> None:
-    models = Judge(readable=8_192 + 0.35 * 1_000)
+    models = Judge(readable=8_192 + 0.2 * 1_000)
     with pytest.raises(ContextTooLong, match="Up to about 9,000 characters"):
         await judge(models, JAILBREAK, text=text)
     assert models.read == []
