@@ -401,6 +401,17 @@ SURROUNDED: Final = frozenset(
 )
 # An assistant's own words: a guard must be surer of them, see pipeline/guard.py.
 ECHOED: Final = frozenset({"earlier assistant message"})
+# In a turn before the last one, or in a message before the last one of a turn: the gateway may leave that out and go on.
+EARLIER: Final = frozenset(
+    {
+        "arguments of a tool call",
+        "earlier assistant message",
+        "earlier user message",
+        "id of a tool call",
+        "result of a tool",
+        "two messages",
+    }
+)
 # Those of which the gateway keeps the harmless half: the attack stays behind.
 DROPPED: Final = frozenset(
     {

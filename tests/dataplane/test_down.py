@@ -154,7 +154,7 @@ def test_an_answer_that_its_client_has_not_taken_yet_is_waited_for(small: Stack,
     size = 4000 << 10
     provider.next(Behaviour(raw="x" * size, content_type="application/json"))
     body = json.dumps(BODY)
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n"
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n"
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", small.config["listeners"]["egress"]["port"]))
