@@ -401,7 +401,7 @@ SURROUNDED: Final = frozenset(
 )
 # An assistant's own words: a guard must be surer of them, see pipeline/guard.py.
 ECHOED: Final = frozenset({"earlier assistant message"})
-# In a turn before the last one, or in a message before the last one of a turn: the gateway may leave that out and go on.
+# In an earlier turn, or in an earlier message of the last turn: the gateway may leave that out and go on.
 EARLIER: Final = frozenset(
     {
         "arguments of a tool call",
