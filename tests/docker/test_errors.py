@@ -63,7 +63,7 @@ def broken() -> Iterator[str]:
 
 def test_a_container_that_ends_at_once_is_shown_with_its_last_lines(unstarted: Stack, broken: str) -> None:
     error = refused(unstarted, "--images", broken)
-    assert "extproc-0" in error
+    assert "extproc-" in error
     assert "No module named" in error
 
 

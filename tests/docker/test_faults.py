@@ -26,19 +26,19 @@ pytestmark = pytest.mark.runtime(Runtime.DOCKER, why="networks and restarts are 
 _TESTS: Final = Path(__file__).parents[1]
 
 
-def test_a_triton_cut_off_blocks_prompts_visibly_and_is_used_again(
+def test_a_frozen_triton_blocks_prompts_visibly_and_is_used_again(
     stack: Stack, project: Project, provider: LlmProvider
 ) -> None:
-    (network,), triton = project.networks(), project.id("triton")
+    triton = project.id("triton")
     ingress, egress = Load(stack, "ingress", clients=4), Load(stack, "egress", clients=4)
     with ingress.running() as prompts, egress.running() as calls:
-        docker("network", "disconnect", network, triton)
+        docker("pause", triton)
         try:
             wait_for(lambda: prompts[503])
             refused = wait_for(lambda: _unless_ok(stack))
             egress.more()
         finally:
-            docker("network", "connect", "--alias", "triton", network, triton)
+            docker("unpause", triton)
         ingress.more()
     wait_whole(stack)
     assert refused == "guard_unavailable"

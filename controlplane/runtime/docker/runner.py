@@ -20,7 +20,8 @@ from extproc.status import WorkerStatus
 
 # What fills the volume of models and ends: no part that runs.
 MODELS: Final = "models"
-_SOCKETS: Final = "sockets"
+# Volumes that hold nothing but sockets.
+_SOCKETS: Final = ("sockets", "triton")
 # Envoy writes a line a request to stdout, its own lines to stderr.
 _ACCESS: Final = "access"
 # Each part may take as long as its stop_grace_period says.
@@ -117,7 +118,7 @@ class DockerRunner:
             engine.run(*down, timeout_s=_STOP_S, doing="stopping the gateway")
         # Sockets are of no use to anybody. By force: one that somebody else removes meanwhile is no fault.
         for name in engine.volumes(self.project):
-            if volumes or name == f"{self.project}_{_SOCKETS}":
+            if volumes or name in {f"{self.project}_{each}" for each in _SOCKETS}:
                 engine.run("volume", "rm", "--force", name, doing=f"removing the volume {name}")
         return any(left)
 
