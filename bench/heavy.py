@@ -33,7 +33,7 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Client:
-    """What one client saw: seconds of each answer, and how many there were of each status."""
+    """The answers that one client got: how many seconds each took, and how many had each status."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: dict[str, int] = field(default_factory=dict)

@@ -36,7 +36,7 @@ def _user(content: str, more: str = "") -> bytes:
 
 
 def bodies() -> Mapping[str, bytes]:
-    """What a hostile client may send within 10 MiB; the last is what bytes alone cost."""
+    """Bodies that a hostile client may send within 10 MiB. The last one shows the cost of the bytes alone."""
     keys = ",".join(f'"k{number}":1' for number in range(700_000))
     inner = json.dumps("[" + ",".join(['"a"'] * 1_000_000) + "]")
     picture = json.dumps(

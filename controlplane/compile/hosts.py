@@ -1,4 +1,4 @@
-"""Which callers a listener answers: the hosts that requests may name, and the pages that may call it from a browser.
+"""The callers that a listener answers: hosts that requests may name, and pages that may call it from a browser.
 
 A web page can make a browser send requests to this machine. It cannot choose their `Host`, which holds the page's own
 name, and it cannot leave out `Origin`.

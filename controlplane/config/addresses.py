@@ -222,7 +222,7 @@ def parse_allowed_host(value: object) -> str:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether `address`, an IP address, reaches only this machine."""
+    """True where the IP address `address` reaches only this machine."""
     ip = ipaddress.ip_address(address)
     mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
     return (mapped or ip).is_loopback

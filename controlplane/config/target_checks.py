@@ -120,7 +120,7 @@ def _check_path(target: PromptTarget, loc: Loc, report: Report) -> None:
 
 
 def _check_path_values(parameter: Parameter, loc: Loc, report: Report) -> None:
-    """What the file itself gives for a path must be one segment of it, as what users say must be."""
+    """Refuses enum values and defaults of path parameters that are not one segment, as a user's value is refused."""
     given: list[tuple[Loc, object, str]] = [
         (("enum", index), choice, f"{quoted(choice)} of enum") for index, choice in enumerate(parameter.enum)
     ]

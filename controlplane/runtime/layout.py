@@ -117,7 +117,7 @@ class RunLayout:
 
     @property
     def supervisor_output(self) -> Path:
-        """What the supervisor's Python itself prints, which is nothing unless it cannot start."""
+        """The file that the supervisor's own output goes to. It stays empty unless the supervisor cannot start."""
         return self.logs / "supervisor.out"
 
     @property

@@ -163,7 +163,9 @@ class Guards:
         judged = dict(zip(every, answers, strict=True))
         for text, found_ in of_text.items():
             probability = max((judged[piece] for piece in found_.texts), default=0.0)
-            self._known.put((role, keys[text]), probability)
+            if found_.is_whole:
+                # Of a text that was read in part, the unread rest would pass for harmless ever after.
+                self._known.put((role, keys[text]), probability)
             known[text] = probability
         return known
 

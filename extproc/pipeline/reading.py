@@ -33,11 +33,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """Of one text. `decoded`: those of them that stood in it in disguise. `size`: their work for a model (work.py)."""
+    """Of one text. `decoded`: those of them that stood in it in disguise. `size`: their work for a model (work.py).
+    `is_whole`: they are all of the text.
+    """
 
     texts: tuple[str, ...]
     decoded: frozenset[str]
     size: int
+    is_whole: bool = True
 
 
 class Reading:
@@ -153,4 +156,4 @@ def _first(ranked: Sequence[str], most: int) -> set[str]:
 
 def _kept(every: Pieces, chosen: Set[str]) -> Pieces:
     texts = tuple(piece for piece in every.texts if piece in chosen)
-    return Pieces(texts, every.decoded, sum(map(work, texts)))
+    return Pieces(texts, every.decoded, sum(map(work, texts)), is_whole=len(texts) == len(every.texts))

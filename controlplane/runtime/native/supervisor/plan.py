@@ -1,4 +1,4 @@
-"""What a supervisor is told: the parts, and how their logs are kept. Written by `client`, read once by the supervisor.
+"""The supervisor's plan: the parts, and how their logs are kept. Written by `client`, read once by the supervisor.
 
 It is a file of JSON, so that a path or an argument may hold any character. It holds no secret.
 """

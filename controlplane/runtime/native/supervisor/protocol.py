@@ -1,4 +1,4 @@
-"""What a supervisor is asked and answers: one line of JSON each way, one question a connection."""
+"""Questions to a supervisor and its answers: one line of JSON each way, one question a connection."""
 
 from __future__ import annotations
 
