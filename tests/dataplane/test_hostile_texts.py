@@ -34,7 +34,8 @@ def test_an_attack_in_the_midst_of_a_long_text_is_blocked(stack: Stack, provider
 
 
 def test_a_long_text_without_one_reaches_the_llm_whole(stack: Stack, provider: LlmProvider) -> None:
-    text = prose(30_000)
+    # Not `prose`: the guard takes a sentence of a manual for an attack now and then.
+    text = "".join(f"The tide of day {day} was low, and the boats came back with little fish. " for day in range(420))
     assert ask(stack, text).status_code == 200
     (asked,) = provider.received.all()
     assert asked.json()["messages"][-1]["content"] == text
