@@ -54,13 +54,15 @@ def wait_ready(started: Started, deadline_s: float, say: Callable[[str], None]) 
                 starts[each.name].add(each.since)
             if each.state in {"BACKOFF", "EXITED"} and len(starts[each.name]) >= _STARTS:
                 raise blamed(f"{each.name} does not start ({each.fault or each.state.lower()})", runner, each.name)
-        answers = runner.workers(worker_indices(state.parts))
+        workers = worker_indices(state.parts)
+        answers = runner.workers(workers)
         roles = merge(state.places, answers)
         if (fault := mismatch(roles)) is not None:
             raise RuntimeFault(fault)
-        waiting = _waiting_for(state, roles) if answers else "waiting for the filter"
+        # One that does not answer yet may take requests a moment later, and know nothing of its models then.
+        waiting = _waiting_for(state, roles) if len(answers) == len(workers) else "waiting for the filter"
         late = time.monotonic() > deadline
-        if waiting is None and (late or (waiting := _loading(roles)) is None):
+        if waiting is None and (late or (waiting := _loading(roles) or _starting(state, states)) is None):
             _warn(roles, say)
             return roles
         if waiting != said:
@@ -86,6 +88,12 @@ def _waiting_for(state: State, roles: Sequence[RoleState]) -> str | None:
             if not health.ready:
                 return f"waiting for {', '.join(health.not_ready) or 'the filter'}"
     return None
+
+
+def _starting(state: State, states: Sequence[PartState]) -> str | None:
+    """The part that has not run for long enough to say that it does; None where all do."""
+    running = {each.name for each in states if each.running}
+    return next((f"waiting for {name}" for name in state.parts if name not in running), None)
 
 
 def _remote_faults(roles: Sequence[RoleState]) -> Iterator[tuple[RoleState, PlaceState]]:

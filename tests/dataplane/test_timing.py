@@ -22,8 +22,9 @@ ROUNDED = 0.11
 
 
 def weather() -> dict[str, Any]:
-    """A prompt for the weather that no guard has read before."""
-    return {"messages": user(f"{WEATHER} This is my question number {next(_COUNT)}.")}
+    """A prompt for the weather that no guard has read before. A number in it might be taken for one of days."""
+    name = "".join(chr(ord("a") + int(digit)) for digit in str(next(_COUNT)))
+    return {"messages": user(f"{WEATHER} Thanks, {name.title()}.")}
 
 
 def entries(answer: httpx2.Response) -> dict[str, dict[str, str]]:
