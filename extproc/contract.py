@@ -268,6 +268,8 @@ class Prompting(_Frozen, frozen=True):
     targets: tuple[Target, ...] = ()
     default_target: Target | None = None
     system_prompt: str | None = None
+    # A stream has the calls and the APIs' answers as chunks before the LLM's own, as in 0.1.
+    stream_tool_chunks: bool = False
 
 
 class FilterContract(_Frozen, frozen=True):

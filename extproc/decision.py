@@ -57,12 +57,12 @@ class ResponseEdit(msgspec.Struct, frozen=True, kw_only=True):
     """How a response is changed on its way back: from which wire format, and with which calls in front of it.
 
     A value that travels through Envoy, so that any worker can do the edit and none must live from request to response.
-    `own_tools`: the client has tools of its own, so a stream must hold no tool calls but those.
+    `tool_chunks`: a stream has the calls as chunks of their own, as in 0.1.
     """
 
     wire: Wire = Wire.OPENAI
     calls: tuple[ToolCall, ...] = ()
-    own_tools: bool = False
+    tool_chunks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

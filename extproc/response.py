@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from extproc.apis import chat, sse, state
 from extproc.contract import Wire
@@ -43,7 +43,7 @@ def stream_edits(edit: ResponseEdit) -> list[StreamEdit]:
     if edit.wire is Wire.TRITON:
         edits.append(triton.UnwrapStream())
     if edit.calls:
-        edits.append(_Prepend(state.chunks_of(edit.calls, own_tools=edit.own_tools)))
+        edits.append(_Prepend(state.tool_chunks(edit.calls)) if edit.tool_chunks else _AddState(edit.calls))
     return edits
 
 
@@ -53,8 +53,48 @@ def _add_state(answer: Whole, calls: Sequence[ToolCall]) -> Whole:
     if fields is None:
         return answer
     metadata = chat.decode_object(bytes(fields["metadata"])) if "metadata" in fields else None
-    merged = {**(metadata or {}), state.KEY: state.dump(calls)}
+    merged = {**(metadata or {}), **state.metadata_of(calls)}
     return replace(answer, body=chat.encode_json({**fields, "metadata": merged}))
+
+
+# An event that is longer passes as it is: no first chunk of an answer is.
+_MAX_HELD_BYTES: Final = 1 << 20
+
+
+class _AddState:
+    """Puts the state before a stream's first chunk, in a chunk of the same id and model.
+
+    So it waits for that one. What comes before it (comments that keep a connection open, chunks without a choice)
+    passes at once, and a stream without an answer, such as an error, as it is.
+    """
+
+    def __init__(self, calls: Sequence[ToolCall]) -> None:
+        self._metadata = state.metadata_of(calls)
+        self._held = b""
+        self._waits = True
+
+    def feed(self, chunk: bytes) -> bytes:
+        if not self._waits:
+            return chunk
+        *events, self._held = sse.split(self._held + chunk)
+        out = b"".join(map(self._passed, events))
+        if not self._waits or len(self._held) > _MAX_HELD_BYTES:
+            self._waits = False
+            return out + self.flush()
+        return out
+
+    def flush(self) -> bytes:
+        held, self._held = self._held, b""
+        return self._passed(held)
+
+    def _passed(self, event: bytes) -> bytes:
+        """One event, or the two that take its place."""
+        payload = sse.payload(event) if self._waits else None
+        opened = chat.opened(payload, self._metadata) if payload else None
+        if opened is None:
+            return event
+        self._waits = False
+        return b"".join(map(sse.event, opened))
 
 
 class _Prepend:

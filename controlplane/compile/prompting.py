@@ -36,6 +36,7 @@ def compile_prompting(config: ArchConfig) -> contract.Prompting:
         targets=tuple(_target(target) for target in config.prompt_targets if not target.default),
         default_target=next((_target(target) for target in config.prompt_targets if target.default), None),
         system_prompt=config.system_prompt,
+        stream_tool_chunks=config.overrides.stream_tool_chunks,
     )
 
 

@@ -13,6 +13,8 @@ from typing import Final
 from controlplane.config.document import Entry, Finding, ListNode, MapNode, Mark, Node, Scalar
 
 VERSIONS: Final = frozenset({"v0.1", "v0.1.0", "0.1-beta"})
+# The only thing that a version says by itself, and no key of the file.
+_TODAY: Final = "write `version: v1`, with `overrides: {stream_tool_chunks: true}` where clients read calls in streams"
 _MESSAGE_FORMATS: Final = frozenset({"openai", "huggingface"})
 
 
@@ -22,7 +24,7 @@ def translate(root: MapNode) -> tuple[MapNode, tuple[Finding, ...], tuple[Findin
     if version is None or not isinstance(version.value, Scalar) or version.value.value not in VERSIONS:
         return root, (), ()
     translation = _Translation()
-    translation.warn(version.mark, f"version {version.value.value} is the 0.1 dialect", "write `version: v1`")
+    translation.warn(version.mark, f"version {version.value.value} is the 0.1 dialect", _TODAY)
     return translation.file(root), tuple(translation.faults), tuple(translation.warnings)
 
 
@@ -232,13 +234,22 @@ class _Translation:
                 f"`{name}` counts on the scale of other models than those of 0.1",
                 "remove it for the default, which was measured with the models in use",
             )
-        return root
+        return _with_tool_chunks(root)
 
 
 def _with_ingress(root: MapNode, mark: Mark, ingress: Node) -> MapNode:
     listeners = root.get("listeners")
     base = listeners if isinstance(listeners, MapNode) else MapNode((), mark)
     return root.with_value("listeners", base.with_value("ingress", ingress, mark), mark)
+
+
+def _with_tool_chunks(root: MapNode) -> MapNode:
+    """Clients of 0.1 read the calls in a stream's first chunks; a file that says otherwise itself is left alone."""
+    name, overrides = "stream_tool_chunks", root.get("overrides")
+    base = overrides if isinstance(overrides, MapNode) else MapNode((), root.mark)
+    if base.entry(name) is not None or not isinstance(overrides, MapNode | None):
+        return root
+    return root.with_value("overrides", base.with_value(name, Scalar(True, base.mark)))
 
 
 def _each(root: MapNode, section: str, change: Callable[[MapNode], MapNode]) -> MapNode:

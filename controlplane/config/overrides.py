@@ -57,6 +57,9 @@ class Overrides(Section):
     """How many filter processes run, besides the one that reads large bodies. One a core by default."""
     timing_header: bool = False
     """`true`: answers say in `x-arch-timing` where their time went. The access log says it always."""
+    stream_tool_chunks: bool = False
+    """`true`: a streamed answer begins with chunks for the calls and the APIs' answers, as in 0.1. SDKs do not read
+    them."""
     log_max_bytes: LogSize = Field(default=100 * MIB, json_schema_extra={"default": "100MiB"})
     """A log that has grown to this size is rotated: each file of the run directory, or of a container."""
     log_files: int = Field(default=10, ge=0, le=1000)

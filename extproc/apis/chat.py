@@ -31,6 +31,8 @@ _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _VALUE = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 
+_ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
+
 # Deeper JSON than this has no meaning in a prompt, and msgspec's own limit is the interpreter's.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -51,6 +53,12 @@ class ChatRequest:
     def has_tools(self) -> bool:
         """Whether the client brings tools of its own for the LLM."""
         return any(bytes(self.fields.get(name, b"null")) not in _NO_TOOLS for name in ("tools", "functions"))
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream shall end with a chunk that holds its usage."""
+        options = decode_object(bytes(self.fields.get("stream_options", b"null")))
+        return options is not None and options.get("include_usage") is True
 
 
 _NO_TOOLS: Final = {b"null", b"[]"}
@@ -117,6 +125,8 @@ def _messages(value: JsonValue) -> tuple[Message, ...]:
             raise InvalidRequest(f"`{place}` must be an object.")
         if not isinstance(message.get("role"), str):
             raise InvalidRequest(f"`{place}.role` must be a string.")
+        if message["role"] not in _ROLES:
+            raise InvalidRequest(f"`{place}.role` must be one of {', '.join(_ROLES)}.")
         content = message.get("content")
         if isinstance(content, list):
             if not all(isinstance(part, dict) for part in content):
@@ -183,16 +193,13 @@ def new_id(prefix: str = "chatcmpl-") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole answer that the gateway gives by itself."""
+    """A whole answer that the gateway gives by itself. `usage` None: nobody has counted its tokens."""
 
     model: str
     content: str
     finish_reason: str = "stop"
     metadata: Mapping[str, JsonValue] | None = None
-
-
-# The gateway's own answers cost no LLM token.
-_NO_USAGE: Final = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    usage: Mapping[str, JsonValue] | None = None
 
 
 def completion(answer: Completion) -> bytes:
@@ -210,32 +217,29 @@ def completion(answer: Completion) -> bytes:
                 "finish_reason": answer.finish_reason,
             }
         ],
-        "usage": _NO_USAGE,
+        "usage": answer.usage,
     }
     if answer.metadata:
         body["metadata"] = answer.metadata
     return _encode(body)
 
 
-def chunk(
-    model: str,
-    delta: Mapping[str, JsonValue],
-    *,
-    finish_reason: str | None = None,
-    chunk_id: str = "",
-    metadata: Mapping[str, JsonValue] | None = None,
-) -> bytes:
-    """One `chat.completion.chunk` object."""
-    body: dict[str, Any] = {
-        "id": chunk_id or new_id(),
-        "object": "chat.completion.chunk",
-        "created": int(time.time()),
-        "model": model,
-        "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}],
-    }
-    if metadata:
-        body["metadata"] = metadata
-    return _encode(body)
+def chunk(model: str, delta: Mapping[str, JsonValue], *, metadata: Mapping[str, JsonValue] | None = None) -> bytes:
+    """One `chat.completion.chunk` object, with an id of its own."""
+    return _encode({**_chunk_head(model), "choices": [_delta(delta)], **({"metadata": metadata} if metadata else {})})
+
+
+def _chunk_head(model: str) -> dict[str, object]:
+    """What all chunks of one stream share."""
+    return {"id": new_id(), "object": "chat.completion.chunk", "created": int(time.time()), "model": model}
+
+
+def _delta(delta: Mapping[str, JsonValue], finish_reason: str | None = None, index: JsonValue = 0) -> dict[str, object]:
+    """The only choice of a chunk."""
+    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+
+
+_OPENING: Final[Mapping[str, JsonValue]] = {"role": "assistant", "content": ""}
 
 
 class _Choice(msgspec.Struct, frozen=True):
@@ -246,6 +250,7 @@ class _Choice(msgspec.Struct, frozen=True):
 class _Completion(msgspec.Struct, frozen=True):
     choices: tuple[_Choice, ...]
     model: str = ""
+    usage: Any = None
 
 
 _COMPLETION = msgspec.json.Decoder(_Completion)
@@ -261,8 +266,15 @@ def read_completion(body: bytes) -> Completion | None:
         return None
     content = answer.choices[0].message.get("content")
     return Completion(
-        answer.model, content if isinstance(content, str) else "", answer.choices[0].finish_reason or "stop"
+        answer.model,
+        content if isinstance(content, str) else "",
+        answer.choices[0].finish_reason or "stop",
+        usage=_object(answer.usage),
     )
+
+
+def _object(value: Any) -> dict[str, JsonValue] | None:
+    return value if isinstance(value, dict) else None
 
 
 class _DeltaChoice(msgspec.Struct, frozen=True):
@@ -273,6 +285,7 @@ class _DeltaChoice(msgspec.Struct, frozen=True):
 class _Chunk(msgspec.Struct, frozen=True):
     choices: tuple[_DeltaChoice, ...]
     model: str = ""
+    usage: Any = None
 
 
 _CHUNK = msgspec.json.Decoder(_Chunk)
@@ -292,18 +305,62 @@ def read_stream(body: bytes) -> Completion | None:
     said = (choice.delta.get("content") for choice in choices)
     content = "".join(text for text in said if isinstance(text, str))
     finish = next((choice.finish_reason for choice in reversed(choices) if choice.finish_reason), "stop")
-    return Completion(next((piece.model for piece in chunks if piece.model), ""), content, finish)
+    usage = next((piece.usage for piece in reversed(chunks) if piece.usage), None)
+    return Completion(next((piece.model for piece in chunks if piece.model), ""), content, finish, usage=_object(usage))
 
 
-def stream(answer: Completion, before: Sequence[bytes] = ()) -> bytes:
-    """`answer` as a whole event stream, after the chunks of `before`. Its metadata stands in its first chunk."""
-    chunk_id = new_id()
-    delta: Mapping[str, JsonValue] = {"role": "assistant", "content": answer.content}
-    own = (
-        chunk(answer.model, delta, chunk_id=chunk_id, metadata=answer.metadata),
-        chunk(answer.model, {}, finish_reason=answer.finish_reason, chunk_id=chunk_id),
-    )
-    return b"".join(map(sse.event, (*before, *own))) + sse.DONE
+def stream(answer: Completion, before: Sequence[bytes] = (), *, include_usage: bool = False) -> bytes:
+    """`answer` as a whole event stream, after the chunks of `before`. Its metadata stands in its first chunk.
+
+    `include_usage`: its usage is in a last chunk without choices, and null in the others.
+    """
+    head = {**_chunk_head(answer.model), **({"usage": None} if include_usage else {})}
+    chunks: list[dict[str, object]] = [
+        {**head, "choices": [_delta(_OPENING)], **({"metadata": answer.metadata} if answer.metadata else {})},
+        {**head, "choices": [_delta({"content": answer.content})]},
+        {**head, "choices": [_delta({}, answer.finish_reason)]},
+    ]
+    if include_usage:
+        chunks.append({**head, "choices": [], "usage": answer.usage})
+    return b"".join(map(sse.event, (*before, *map(_encode, chunks)))) + sse.DONE
+
+
+# What a chunk shares with the others of its stream.
+_SHARED: Final = ("id", "object", "created", "model", "service_tier", "system_fingerprint")
+
+
+def opened(payload: bytes, metadata: Mapping[str, JsonValue]) -> tuple[bytes, bytes] | None:
+    """A provider's first chunk as two: the first has `metadata` and the role, the second all else.
+
+    Two, since clients join what deltas say: a role that is said twice is `assistantassistant` to the openai SDK. None
+    where `payload` has no choice: such a chunk may have another id than the answer's, or is none.
+    """
+    fields = decode_fields(payload)
+    choices = _value(fields, "choices")
+    if fields is None or not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        return None
+    delta = choices[0].get("delta")
+    said = {name: value for name, value in delta.items() if name != "role"} if isinstance(delta, dict) else {}
+    before = _value(fields, "metadata")
+    first: dict[str, object] = {name: fields[name] for name in _SHARED if name in fields}
+    first["choices"] = [_delta(_OPENING, index=choices[0].get("index", 0))]
+    first["metadata"] = {**(before if isinstance(before, dict) else {}), **metadata}
+    if "usage" in fields:
+        # With `include_usage` it is there, and null, in all chunks but the last.
+        first["usage"] = None
+    rest = {**fields, "choices": [{**choices[0], "delta": said}, *choices[1:]]}
+    return _encode(first), _encode(rest)
+
+
+def _value(fields: Mapping[str, msgspec.Raw] | None, name: str) -> JsonValue:
+    """One field of an object from outside; None where it is not there, or cannot be read."""
+    if fields is None or name not in fields:
+        return None
+    try:
+        value: JsonValue = _VALUE.decode(fields[name])
+    except _UNREADABLE:
+        return None
+    return value
 
 
 def error_body(message: str, error_type: str, code: str) -> bytes:

@@ -6,6 +6,7 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 DONE = b"data: [DONE]\n\n"
 
@@ -15,6 +16,22 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 def event(payload: bytes) -> bytes:
     """One event whose data is `payload`, which holds no line break (JSON never does)."""
     return b"data: " + payload + b"\n\n"
+
+
+# Two line ends. A carriage return before a line feed is half of one.
+_EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
+
+
+def split(stream: bytes) -> list[bytes]:
+    """Complete events in their own bytes, comments too, and last the beginning of one that is not complete."""
+    starts = [0, *(match.end() for match in _EVENT_END.finditer(stream)), len(stream)]
+    return [stream[start:end] for start, end in pairwise(starts)]
+
+
+def payload(event: bytes) -> bytes | None:
+    """The data of one event; None where it has none."""
+    decoder = EventDecoder()
+    return next(iter((*decoder.feed(event), *decoder.flush())), None)
 
 
 class EventDecoder:

@@ -95,19 +95,19 @@ def _tool_message(call: ToolCall) -> Message:
     return {"role": "tool", "content": call.answer, "tool_call_id": call.call_id}
 
 
-def chunks_of(calls: Sequence[ToolCall], *, own_tools: bool) -> tuple[bytes, ...]:
-    """What a stream has before its answer: the calls in one chunk, a chunk for each answer, the state in the first.
+def metadata_of(calls: Sequence[ToolCall], question: Mapping[str, JsonValue] | None = None) -> dict[str, JsonValue]:
+    """The metadata of an answer that rests on `calls`, or that is a question."""
+    return {KEY: dump(calls, question)}
 
-    With `own_tools` the state alone: a client that puts tool calls together from the chunks of a stream, by their
-    index, would mix these with the LLM's.
-    """
-    metadata = {KEY: dump(calls)}
-    if own_tools:
-        return (chunk(FUNCTION_MODEL, {"role": "assistant", "content": ""}, metadata=metadata),)
+
+def tool_chunks(calls: Sequence[ToolCall]) -> tuple[bytes, ...]:
+    """The chunks before a streamed answer of 0.1: one with the calls and the state, one for each API's answer."""
     # A delta numbers its tool calls; a message does not.
     numbered: JsonValue = [{"index": index, **_openai(call)} for index, call in enumerate(calls)]
     return (
-        chunk(FUNCTION_MODEL, {"role": "assistant", "content": "", "tool_calls": numbered}, metadata=metadata),
+        chunk(
+            FUNCTION_MODEL, {"role": "assistant", "content": "", "tool_calls": numbered}, metadata=metadata_of(calls)
+        ),
         *(chunk(FUNCTION_MODEL, _tool_message(call)) for call in calls),
     )
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
+from extproc import worker_thread
 from extproc.apis import chat, state
 from extproc.apis.chat import ChatRequest, Completion
+from extproc.apis.usage import usage
 from extproc.contract import Provider
 from extproc.decision import Forward, Reply, ResponseEdit, ToolCall
 from extproc.providers import wire
 from extproc.targets.http import Answer
+
+# More bytes than this take more than a few milliseconds to count.
+_COUNTED_AT_ONCE: Final = 4 << 10
 
 
 def to_llm(
@@ -35,27 +41,44 @@ def contexts(calls: Sequence[ToolCall]) -> list[str]:
     return [f"{call.name} {call.arguments}: {call.answer}" for call in calls]
 
 
-def with_calls(request: ChatRequest, forward: Forward, calls: tuple[ToolCall, ...]) -> Forward:
-    """The LLM's answer will tell the client which calls it rests on."""
-    edit = forward.edit or ResponseEdit()
-    return dataclasses.replace(forward, edit=msgspec.structs.replace(edit, calls=calls, own_tools=request.has_tools))
+def with_calls(request: ChatRequest, forward: Forward, calls: tuple[ToolCall, ...], *, tool_chunks: bool) -> Forward:
+    """The LLM's answer will tell the client which calls it rests on. `tool_chunks`: as 0.1 did, where it streams."""
+    edit = msgspec.structs.replace(
+        forward.edit or ResponseEdit(), calls=calls, tool_chunks=_has_tool_chunks(request, tool_chunks)
+    )
+    return dataclasses.replace(forward, edit=edit)
 
 
-def answer(request: ChatRequest, completion: Completion, *, code: str, before: Sequence[bytes] = ()) -> Reply:
+def _has_tool_chunks(request: ChatRequest, wanted: bool) -> bool:
+    """Never for a client with tools of its own: it would mix these calls up with the LLM's."""
+    return wanted and request.stream and not request.has_tools
+
+
+async def answer(request: ChatRequest, completion: Completion, *, code: str, before: Sequence[bytes] = ()) -> Reply:
     """A completion that the gateway gives by itself, in the form that the client asked for."""
+    if completion.usage is None:
+        large = request.is_large or _size(request) + len(completion.content) > _COUNTED_AT_ONCE
+        counted = await worker_thread.run(large, usage, request.messages, completion.content)
+        completion = dataclasses.replace(completion, usage=counted)
     if request.stream:
-        return Reply(200, chat.stream(completion, before), code, content_type="text/event-stream")
+        body = chat.stream(completion, before, include_usage=request.include_usage)
+        return Reply(200, body, code, content_type="text/event-stream")
     return Reply(200, chat.completion(completion), code)
 
 
-def api_answer(request: ChatRequest, calls: Sequence[ToolCall]) -> Reply:
+def _size(request: ChatRequest) -> int:
+    return len(request.fields.get("messages", b""))
+
+
+async def api_answer(request: ChatRequest, calls: Sequence[ToolCall], *, tool_chunks: bool) -> Reply:
     """The APIs' own answers, a line each, where no LLM shall be asked."""
-    content = "\n".join(call.answer for call in calls)
-    if request.stream:
-        before = state.chunks_of(calls, own_tools=request.has_tools)
-        return answer(request, Completion(state.FUNCTION_MODEL, content), code="api_answer", before=before)
-    metadata = {state.KEY: state.dump(calls)}
-    return answer(request, Completion(state.FUNCTION_MODEL, content, metadata=metadata), code="api_answer")
+    shown = _has_tool_chunks(request, tool_chunks)
+    completion = Completion(
+        state.FUNCTION_MODEL,
+        "\n".join(call.answer for call in calls),
+        metadata=None if shown else state.metadata_of(calls),
+    )
+    return await answer(request, completion, code="api_answer", before=state.tool_chunks(calls) if shown else ())
 
 
 def read(answer: Answer) -> Completion | None:
@@ -63,7 +86,7 @@ def read(answer: Answer) -> Completion | None:
     return chat.read_stream(answer.body) if answer.is_stream else chat.read_completion(answer.body)
 
 
-def from_outside(request: ChatRequest, answered: Answer, *, code: str) -> Reply:
+async def from_outside(request: ChatRequest, answered: Answer, *, code: str) -> Reply:
     """An endpoint's own answer for the client.
 
     As it is, but for a completion that came whole where the client wants a stream, or the other way round.
@@ -71,5 +94,5 @@ def from_outside(request: ChatRequest, answered: Answer, *, code: str) -> Reply:
     fits = answered.is_stream == request.stream or answered.status >= 300
     completion = None if fits else read(answered)
     if completion is not None:
-        return answer(request, completion, code=code)
+        return await answer(request, completion, code=code)
     return Reply(answered.status, answered.body, code, content_type=answered.content_type or "application/octet-stream")

@@ -36,7 +36,7 @@ class Failures:
 
     async def blocked(self, asked: Asked, guard: Guard) -> Reply:
         """The answer to a prompt that `guard` blocked."""
-        own = _refusal(asked, guard)
+        own = await _refusal(asked, guard)
         return await self._told(asked, own, guard.message) if guard.forward_to_error_target else own
 
     async def api_failed(self, asked: Asked, fault: ApiError | ApiTimeout) -> Reply:
@@ -56,15 +56,15 @@ class Failures:
         if _is_failure(answer):
             log.warning("error target failed", extra={"fields": {"status": answer.status}})
             return own
-        reply = dispatch.from_outside(asked.chat, answer, code="error_target")
+        reply = await dispatch.from_outside(asked.chat, answer, code="error_target")
         return dataclasses.replace(reply, headers=own.headers)
 
 
-def _refusal(asked: Asked, guard: Guard) -> Reply:
+async def _refusal(asked: Asked, guard: Guard) -> Reply:
     if guard.status is not None:
         return faults.reply(PromptRejected(guard.message, guard.status, guard.name))
     completion = Completion(GUARD_MODEL, guard.message, finish_reason="content_filter")
-    reply = dispatch.answer(asked.chat, completion, code="blocked")
+    reply = await dispatch.answer(asked.chat, completion, code="blocked")
     return dataclasses.replace(reply, headers=((GUARD_CODE, guard.name),))
 
 

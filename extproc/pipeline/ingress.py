@@ -98,7 +98,7 @@ class Ingress:
             return await self._to_llm(asked, self._provider(asked), self.prompting.system_prompt)
         match await self._resolve(turn, candidates):
             case Ask() as ask:
-                return _targeted(_question(asked, ask), [ask.target.name], before)
+                return _targeted(await _question(asked, ask), [ask.target.name], before)
             case Calls(calls):
                 return _targeted(await self._call(asked, calls, before), [call.target.name for call in calls], before)
             case NoCall():
@@ -123,10 +123,10 @@ class Ingress:
         except (ApiError, ApiTimeout) as fault:
             return await self.failures.api_failed(asked, fault)
         if provider is None:
-            return dispatch.api_answer(asked.chat, made)
+            return await dispatch.api_answer(asked.chat, made, tool_chunks=self.prompting.stream_tool_chunks)
         prompt = self._system_prompt([call.target for call in calls])
         forward = await self._to_llm(asked, provider, prompt, dispatch.contexts(made))
-        return dispatch.with_calls(asked.chat, forward, made)
+        return dispatch.with_calls(asked.chat, forward, made, tool_chunks=self.prompting.stream_tool_chunks)
 
     async def _no_target(self, asked: Asked) -> Decision:
         """No prompt target is meant: the default target, if there is one, else the LLM."""
@@ -142,7 +142,7 @@ class Ingress:
         except (ApiError, ApiTimeout) as fault:
             return await self.failures.api_failed(asked, fault)
         if provider is None:
-            return dispatch.from_outside(asked.chat, answer, code="api_answer")
+            return await dispatch.from_outside(asked.chat, answer, code="api_answer")
         return await self._to_llm(asked, provider, self._system_prompt([target]), [completion.content])
 
     async def _to_llm(
@@ -170,11 +170,11 @@ class Ingress:
         return "\n\n".join(own) or self.prompting.system_prompt
 
 
-def _question(asked: Asked, ask: Ask) -> Reply:
+async def _question(asked: Asked, ask: Ask) -> Reply:
     """The question, with what it asks for in the state: not every client sends back whose question it was."""
     asks_for: dict[str, JsonValue] = {"target": ask.target.name, "missing": list(ask.missing)}
-    completion = Completion(state.FUNCTION_MODEL, ask.question, metadata={state.KEY: state.dump((), asks_for)})
-    return dispatch.answer(asked.chat, completion, code="ask")
+    completion = Completion(state.FUNCTION_MODEL, ask.question, metadata=state.metadata_of((), asks_for))
+    return await dispatch.answer(asked.chat, completion, code="ask")
 
 
 def _targeted(decision: Decision, targets: Sequence[str], before: State) -> Decision:

@@ -1,7 +1,6 @@
 """English words: is a text English, and where do its words end? Used by ciphers.py, encodings.py and screening.py.
 
-words.txt holds the whole words of three letters or more in the vocabulary of bert-base-uncased (Apache-2.0), the most
-frequent first.
+The words are those of three letters or more in vocabulary.py, the most frequent first.
 """
 
 from __future__ import annotations
@@ -9,8 +8,9 @@ from __future__ import annotations
 import math
 import re
 from functools import lru_cache
-from importlib.resources import files
 from typing import Final
+
+from extproc.vocabulary import PIECES
 
 _SHORT: Final = "a i ad ai am an as at be by do go he hi if in is it me my no of ok on or so to up us we".split()  # noqa: SIM905 - read as a line of words
 # What people write to models about, and the list does not know.
@@ -20,7 +20,7 @@ _OF_MODELS: Final = (  # noqa: SIM905
     "verbatim"
 ).split()
 
-WORDS: Final = tuple(files("extproc.pipeline").joinpath("words.txt").read_text(encoding="ascii").split())
+WORDS: Final = tuple(piece for piece in PIECES if len(piece) >= 3 and piece.isascii() and piece.isalpha())
 _KNOWN: Final = frozenset((*_SHORT, *_OF_MODELS, *WORDS))
 
 LETTERS: Final = re.compile(r"[A-Za-z]++")
