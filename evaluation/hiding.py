@@ -263,8 +263,6 @@ PLACES: Final[Mapping[str, Callable[[str], Json]]] = {
     "refusal of an assistant": lambda text: _after({"role": "assistant", "content": None, "refusal": text}),
     "system message": lambda text: {"model": "m", "messages": [{"role": "system", "content": text}, _user(_HELLO)]},
     "developer message": lambda text: _after({"role": "developer", "content": text}),
-    "message of an unknown role": lambda text: _after({"role": "critic", "content": text}),
-    "role": lambda text: _after({"role": text, "content": "Hello."}),
     "earlier assistant message": lambda text: _after(_user(_HELLO), {"role": "assistant", "content": text}),
     "earlier user message": lambda text: _after(_user(text), {"role": "assistant", "content": "One moment."}),
     "result of a tool": lambda text: {

@@ -18,8 +18,8 @@ def event(payload: bytes) -> bytes:
     return b"data: " + payload + b"\n\n"
 
 
-# Two line ends. A carriage return before a line feed is half of one.
-_EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
+# Two line ends. A carriage return at the very end may be half of one.
+_EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n|\Z)){2}")
 
 
 def split(stream: bytes) -> list[bytes]:

@@ -318,12 +318,14 @@ async def test_a_json_response_is_edited_as_a_whole(exchange: Exchange, size: in
 
 @pytest.mark.parametrize("size", [1, 5, 1000])
 async def test_an_event_stream_is_edited_as_it_passes(exchange: Exchange, size: int) -> None:
-    stream = b'data: {"choices":[]}\n\ndata: [DONE]\n\n'
+    rest = b"data: [DONE]\n\n"
+    stream = b'data: {"id":"7","choices":[{"index":0,"delta":{"role":"assistant"}}]}\n\n' + rest
     messages = [response_head(ResponseEdit(calls=(CALL,)), {"content-type": "text/event-stream; charset=utf-8"})]
     head, *body = await exchange(Decider(undecided), [*messages, *pieces("response_body", stream, size)])
     assert list(head.response_headers.response.header_mutation.remove_headers) == ["content-length"]
-    assert response_bytes(body).endswith(stream)
-    assert response_bytes(body).count(b"data: ") == 4
+    assert response_bytes(body).endswith(rest)
+    assert response_bytes(body).count(b'"id":"7"') == 2
+    assert b"x-arch-state" in response_bytes(body).partition(b"\n\n")[0]
     assert ends(body) == [False] * (len(body) - 1) + [True]
 
 

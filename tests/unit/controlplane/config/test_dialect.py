@@ -19,7 +19,7 @@ prompt_targets:
     description: d
     endpoint: {name: api, path: "/v1/latest?symbols={symbol}", http_method: GET}
     parameters: [{name: symbol, description: d, required: true, type: str}]
-overrides: {prompt_target_intent_matching_threshold: 0.6}
+overrides: {prompt_target_intent_matching_threshold: 0.6, stream_tool_chunks: true}
 tracing: {random_sampling: 25}
 """
 
@@ -69,6 +69,20 @@ def test_an_old_file_gets_one_warning_a_key_at_the_key(folder: Folder) -> None:
         "19:11: `sampling_rate` is the 0.1 dialect",
         "20:16: `endpoint: {name, path}` is the 0.1 dialect",
     ]
+
+
+@pytest.mark.parametrize(
+    ("version", "overrides", "wanted"),
+    [
+        ("v1", "", False),
+        ("v0.1", "", True),
+        ("v0.1", "overrides: {timing_header: true}\n", True),
+        ("v0.1", "overrides: {stream_tool_chunks: false}\n", False),
+    ],
+)
+def test_old_clients_read_the_calls_in_streams(folder: Folder, version: str, overrides: str, wanted: bool) -> None:
+    config = folder.load(f"version: {version}\n{PROVIDER}{overrides}").config
+    assert config.overrides.stream_tool_chunks is wanted
 
 
 def test_every_warning_says_the_form_of_today(folder: Folder) -> None:

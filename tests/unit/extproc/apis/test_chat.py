@@ -1,6 +1,7 @@
 """Chat completions as they are read and written."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -83,6 +84,10 @@ def test_a_conversation_of_which_nothing_is_left_is_refused() -> None:
         (body(messages="hi"), "`messages`"),
         (body(messages=["hi"]), "`messages[0]`"),
         (body(messages=[{"content": "hi"}]), "`messages[0].role`"),
+        (
+            body(messages=[{"role": "assistanttoolassistant", "content": "hi"}]),
+            "`messages[0].role` must be one of system",
+        ),
         (body(messages=[{"role": "user", "content": 3}]), "`messages[0].content`"),
         (body(messages=[{"role": "user", "content": ["hi"]}]), "`messages[0].content`"),
         (body(model=3), "`model`"),
@@ -121,16 +126,113 @@ def test_text_is_appended_to_either_form_of_content() -> None:
     assert appended["content"] == [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
 
 
+@pytest.mark.parametrize("role", ["system", "developer", "user", "assistant", "tool", "function"])
+def test_every_role_of_the_api_is_known(role: str) -> None:
+    messages = [{"role": role, "content": "hi"}]
+    assert chat.parse(body(messages=messages)).messages == tuple(messages)
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [(None, False), ({}, False), ({"include_usage": True}, True), ({"include_usage": 1}, False), ("x", False)],
+)
+def test_a_usage_chunk_is_wanted_by_who_says_so(options: object, wanted: bool) -> None:
+    assert chat.parse(body(stream_options=options)).include_usage is wanted
+    assert chat.parse(body()).include_usage is False
+
+
+USAGE: dict[str, JsonValue] = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+
+
+def chunks_of(stream: bytes) -> list[dict[str, Any]]:
+    *events, done, rest = stream.decode().split("\n\n")
+    assert (done, rest) == ("data: [DONE]", "")
+    return [json.loads(event.removeprefix("data: ")) for event in events]
+
+
 def test_a_stream_says_the_same_as_a_completion() -> None:
-    answer = Completion("Arch-Guard", "no", finish_reason="content_filter")
+    answer = Completion("Arch-Guard", "no", finish_reason="content_filter", metadata={"x": "y"}, usage=USAGE)
     whole = json.loads(chat.completion(answer))
-    events = [line.removeprefix("data: ") for line in chat.stream(answer).decode().split("\n\n") if line]
-    assert events.pop() == "[DONE]"
-    chunks = [json.loads(event) for event in events]
+    chunks = chunks_of(chat.stream(answer))
     assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == "no"
     assert chunks[-1]["choices"][0]["finish_reason"] == whole["choices"][0]["finish_reason"] == "content_filter"
     assert {chunk["model"] for chunk in chunks} == {whole["model"]} == {"Arch-Guard"}
     assert len({chunk["id"] for chunk in chunks}) == 1
+    assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert [chunk.get("metadata") for chunk in chunks] == [whole["metadata"], None, None]
+    assert sum("role" in chunk["choices"][0]["delta"] for chunk in chunks) == 1
+    assert all("usage" not in chunk for chunk in chunks)
+
+
+def test_the_usage_is_the_last_chunk_and_null_in_the_others() -> None:
+    answer = Completion("Arch-Guard", "no", usage=USAGE)
+    *chunks, last = chunks_of(chat.stream(answer, include_usage=True))
+    assert (last["choices"], last["usage"]) == ([], USAGE) == ([], json.loads(chat.completion(answer))["usage"])
+    assert [chunk["usage"] for chunk in chunks] == [None] * 3
+    assert {chunk["id"] for chunk in chunks} == {last["id"]}
+
+
+def opened(**fields: object) -> tuple[dict[str, Any], dict[str, Any]]:
+    chunk = {"id": "chatcmpl-9", "object": "chat.completion.chunk", "created": 7, "model": "gpt", **fields}
+    found = chat.opened(json.dumps(chunk).encode(), {"x-arch-state": "s"})
+    assert found
+    first, second = map(json.loads, found)
+    return first, second
+
+
+def choice(delta: object, **fields: object) -> dict[str, object]:
+    return {"index": 0, "delta": delta, "finish_reason": None, **fields}
+
+
+def test_a_first_chunk_becomes_two_of_one_id_and_the_role_is_said_once() -> None:
+    said = choice({"role": "assistant", "content": "Hel", "refusal": None})
+    first, second = opened(choices=[said], system_fingerprint="fp")
+    opening = {"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
+    shared = {"id": "chatcmpl-9", "object": "chat.completion.chunk", "created": 7, "model": "gpt"}
+    assert first == {**shared, "system_fingerprint": "fp", "choices": [opening], "metadata": {"x-arch-state": "s"}}
+    rest = choice({"content": "Hel", "refusal": None})
+    assert second == {**shared, "system_fingerprint": "fp", "choices": [rest]}
+
+
+def test_what_a_first_chunk_tells_besides_is_told_once() -> None:
+    first, second = opened(
+        choices=[choice({"content": "a"}, index=1, finish_reason="stop"), choice({"role": "assistant"})],
+        usage={"total_tokens": 9},
+        metadata={"a": "b"},
+        citations=["c"],
+    )
+    assert first["choices"][0]["index"] == 1
+    assert (first["usage"], first["metadata"]) == (None, {"a": "b", "x-arch-state": "s"})
+    assert (second["usage"], second["citations"]) == ({"total_tokens": 9}, ["c"])
+    assert second["choices"][0]["finish_reason"] == "stop"
+    assert second["choices"][1]["delta"] == {"role": "assistant"}
+    assert "citations" not in first
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"[DONE]",
+        b"[]",
+        b'{"error":{}}',
+        b'{"choices":[]}',
+        b'{"choices":[1]}',
+        b'{"choices":{}}',
+        b'{"choices":[{"delta":"\xff"}]}',
+        b'{"choices":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    ],
+)
+def test_what_is_no_chunk_of_an_answer_is_not_opened(payload: bytes) -> None:
+    assert chat.opened(payload, {}) is None
+
+
+def test_usage_from_outside_is_kept() -> None:
+    whole = b'{"choices":[{"message":{"content":"hi"}}],"usage":{"total_tokens":4}}'
+    odd = b'{"choices":[{"message":{"content":"hi"}}],"usage":[1]}'
+    streamed = b'data: {"choices":[{"delta":{"content":"hi"}}]}\n\ndata: {"choices":[],"usage":{"total_tokens":4}}\n\n'
+    assert [getattr(chat.read_completion(body), "usage", 0) for body in (whole, odd)] == [{"total_tokens": 4}, None]
+    assert getattr(chat.read_stream(streamed), "usage", 0) == {"total_tokens": 4}
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b'{"choices": []}', b'{"choices": [{}]}', b'"text"'])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.apis.sse import DONE, EventDecoder, event
+from extproc.apis.sse import DONE, EventDecoder, event, payload, split
 
 STREAM = (
     b'data: {"a":1}\n\ndata:{"b":"\xc3\xa9"}\r\n\r\n: comment\n\nevent: x\ndata: one\ndata: two\n\n'
@@ -37,6 +37,13 @@ def test_a_carriage_return_alone_ends_a_line() -> None:
 def test_framing_is_read_back_as_it_was() -> None:
     decoder = EventDecoder()
     assert decoder.feed(event(b'{"x":1}') + DONE) == [b'{"x":1}', b"[DONE]"]
+
+
+def test_whole_events_keep_their_own_bytes() -> None:
+    *events, rest = split(STREAM + b"data: half\n")
+    assert (b"".join(events), rest) == (STREAM, b"data: half\n")
+    assert [payload(each) for each in events] == [*EVENTS[:2], None, *EVENTS[2:]]
+    assert payload(rest) == b"half"
 
 
 LINES = st.binary(max_size=12).map(lambda raw: raw.replace(b"\r", b"").replace(b"\n", b""))

@@ -47,13 +47,11 @@ def test_a_question_travels_and_names_its_target() -> None:
     assert found.targets == ("weather",)
 
 
-def test_a_stream_tells_the_calls_or_to_who_has_tools_of_its_own_only_the_state() -> None:
-    call, *answers = (json.loads(chunk) for chunk in state.chunks_of([CALL, CALL], own_tools=False))
+def test_a_stream_of_0_1_tells_the_calls_and_each_answer() -> None:
+    call, *answers = (json.loads(chunk) for chunk in state.tool_chunks([CALL, CALL]))
     assert [each["index"] for each in call["choices"][0]["delta"]["tool_calls"]] == [0, 1]
     assert [each["choices"][0]["delta"]["role"] for each in answers] == ["tool", "tool"]
-    (quiet,) = (json.loads(chunk) for chunk in state.chunks_of([CALL], own_tools=True))
-    assert quiet["choices"][0]["delta"] == {"role": "assistant", "content": ""}
-    assert state.load(call["metadata"]).targets == state.load(quiet["metadata"]).targets == ("weather",)
+    assert state.load(call["metadata"]).targets == ("weather",)
 
 
 def test_without_a_state_there_is_none() -> None:

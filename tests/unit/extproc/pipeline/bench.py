@@ -35,6 +35,7 @@ class Bench:
     error_target: EndpointCall | None = None
     timeout_s: float = 5.0
     json_values: int = 0
+    stream_tool_chunks: bool = False
 
     async def decide(self, said: str | list[dict[str, Any]], **fields: object) -> Decision:
         messages = [{"role": "user", "content": said}] if isinstance(said, str) else said
@@ -43,6 +44,7 @@ class Bench:
             targets=self.targets,
             default_target=self.default_target,
             system_prompt="You are a helper.",
+            stream_tool_chunks=self.stream_tool_chunks,
         )
         index = TargetIndex(self.models, self.targets)
         down, self.models.down = self.models.down, {}

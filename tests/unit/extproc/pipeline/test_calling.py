@@ -14,7 +14,7 @@ from extproc.errors import ApiError, ApiTimeout
 from extproc.inference.roles import FunctionCall
 from extproc.targets.http import MAX_ANSWER_BYTES, Answer
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels, target
-from tests.unit.extproc.pipeline.bench import DAYS, Bench, forward, reply, sent
+from tests.unit.extproc.pipeline.bench import DAYS, Bench, called, forward, reply, sent
 
 BOTH = "weather and money"
 TWO = FakeModels(calls=(FunctionCall("weather", {"days": 3}), FunctionCall("money", {})))
@@ -143,13 +143,21 @@ TOOLS: list[JsonValue] = [{"type": "function", "function": {"name": "mine"}}]
 
 
 async def test_the_client_s_own_tools_reach_the_llm_beside_the_answer_of_a_target() -> None:
-    bench = Bench(models=FakeModels(calls=(FunctionCall("weather", {"days": 3}),)))
-    decision = forward(await bench.decide("weather", tools=TOOLS, tool_choice="auto"))
+    bench = Bench(models=called(days=3), stream_tool_chunks=True)
+    decision = forward(await bench.decide("weather", tools=TOOLS, tool_choice="auto", stream=True))
     body = sent(decision)
     assert (body["tools"], body["tool_choice"]) == (TOOLS, "auto")
     assert "context: " in body["messages"][-1]["content"]
     assert decision.edit
-    assert decision.edit.own_tools
+    assert not decision.edit.tool_chunks
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+async def test_a_stream_tells_its_calls_in_chunks_only_where_the_file_says_so(wanted: bool) -> None:
+    bench = Bench(models=called(days=3), stream_tool_chunks=wanted)
+    edit = forward(await bench.decide("weather", stream=True)).edit
+    assert edit
+    assert edit.tool_chunks is wanted
 
 
 async def test_answers_to_the_client_s_own_tools_go_through_the_guards_straight_to_the_llm() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from extproc import costs
 from extproc.apis import state
 from extproc.apis.chat import Message
+from extproc.apis.usage import usage
 from extproc.contract import FailMode, JsonValue
 from extproc.costs import Stage
 from extproc.errors import ApiError, GuardUnavailable, InvalidRequest, ModelNotFound, ModelUnavailable
@@ -165,8 +166,44 @@ async def test_a_target_that_wants_no_llm_answers_itself() -> None:
     answer = json.loads(reply(await bench.decide("weather")).body)
     assert answer["choices"][0]["message"]["content"] == '{"temperature": 20}'
     assert state.load(answer["metadata"]).messages[1]["content"] == '{"temperature": 20}'
-    streamed = reply(await bench.decide("weather", stream=True)).body
-    assert streamed.index(b'"role":"tool"') < streamed.index(b'"finish_reason":"stop"')
+    first, second, last = chunks_of(reply(await bench.decide("weather", stream=True)).body)
+    assert state.load(first["metadata"]).messages[1]["content"] == '{"temperature": 20}'
+    assert [each["choices"][0]["delta"] for each in (first, second, last)] == [
+        {"role": "assistant", "content": ""},
+        {"content": '{"temperature": 20}'},
+        {},
+    ]
+    assert len({(each["id"], each["model"]) for each in (first, second, last)}) == 1
+    bench.stream_tool_chunks = True
+    old = chunks_of(reply(await bench.decide("weather", stream=True)).body)
+    assert [each["choices"][0]["delta"].get("role") for each in old] == ["assistant", "tool", "assistant", None, None]
+    assert ["metadata" in each for each in old] == [True, False, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("bench", "said"),
+    [
+        (lambda: Bench(models=FakeModels(attack=1.0)), "Not this."),
+        (lambda: Bench(models=called()), "Could you provide the following details days ?"),
+        (
+            lambda: Bench(models=called(days=3), targets=(target("weather", DAYS, dispatch=False),)),
+            '{"temperature": 20}',
+        ),
+    ],
+    ids=["block", "question", "api answer"],
+)
+async def test_our_own_answers_tell_their_usage(bench: Callable[[], Bench], said: str) -> None:
+    prompt = "weather, and then the weather of tomorrow " * 500
+    found = usage([{"role": "user", "content": prompt}], said)
+    whole = json.loads(reply(await bench().decide(prompt)).body)
+    assert whole["usage"] == found == {"prompt_tokens": 4000, **found}
+    *_, last = chunks_of(reply(await bench().decide(prompt, stream=True, stream_options={"include_usage": True})).body)
+    assert (last["choices"], last["usage"]) == ([], found)
+    assert all("usage" not in chunk for chunk in chunks_of(reply(await bench().decide(prompt, stream=True)).body))
+
+
+def chunks_of(stream: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line[6:]) for line in stream.splitlines() if line.startswith(b"data: {")]
 
 
 async def test_the_default_target_answers_what_means_no_other() -> None:
