@@ -10,7 +10,7 @@ import pytest
 
 from tests.dataplane.gateway import KEYS
 from tests.dataplane.stack import Stack
-from tests.dataplane.test_ingress import ATTACK, WEATHER, state_of, user
+from tests.dataplane.test_ingress import ATTACK, WEATHER, chunks_of, state_of, user
 from tests.support.api_server import ApiServer
 from tests.support.behaviour import CUT_BEFORE_ANSWER, NEVER, Behaviour
 from tests.support.llm_provider import LlmProvider
@@ -20,10 +20,6 @@ TWO_CITIES = "What is the weather forecast for Paris for the next 3 days and for
 PARCEL = "Where is my parcel AB1234?"
 HAIKU = "Write a haiku about autumn leaves"
 PARIS, LONDON = '"city":"Paris"', '"city":"London"'
-
-
-def chunks_of(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
 
 
 # Several calls of one prompt.
@@ -47,15 +43,11 @@ def test_one_prompt_asks_for_two_calls_and_the_answers_are_joined_in_their_order
     assert [first["tool_call_id"], second["tool_call_id"]] == [each["id"] for each in call["tool_calls"]]
 
 
-def test_a_stream_tells_both_calls_in_one_chunk_and_each_answer_in_one(
-    stack: Stack, provider: LlmProvider, api: ApiServer
-) -> None:
+def test_a_stream_has_both_calls_in_its_state(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     text = stack.post("ingress", {"messages": user(TWO_CITIES), "stream": True}).text
-    call, first, second, *rest = (chunk["choices"][0]["delta"] for chunk in chunks_of(text))
-    assert [each["index"] for each in call["tool_calls"]] == [0, 1]
-    assert [each["role"] for each in (first, second)] == ["tool", "tool"]
+    call, first, second = state_of(chunks_of(text)[0]["metadata"])
+    assert len(call["tool_calls"]) == 2
     assert [json.loads(each["content"])["arguments"]["city"] for each in (first, second)] == ["Paris", "London"]
-    assert all("tool_calls" not in delta for delta in rest)
 
 
 def test_both_calls_are_under_way_at_the_same_time_and_neither_hangs(
@@ -242,6 +234,7 @@ def test_streamed_tool_calls_are_the_llms_alone(stack: Stack, provider: LlmProvi
         client.chat.completions.stream(model="gpt-main", messages=user(said), tools=TOOLS) as stream,
     ):
         final = stream.get_final_completion()
+    assert final.choices[0].message.role == "assistant"
     (tool_call,) = final.choices[0].message.tool_calls or []
     assert (tool_call.id, tool_call.function.name) == ("call_1", "play_music")
     assert tool_call.function.arguments == '{"song":"Blue"}'

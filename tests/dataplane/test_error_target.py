@@ -11,8 +11,7 @@ import pytest
 
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.stack import Stack, free_ports
-from tests.dataplane.test_calls import chunks_of
-from tests.dataplane.test_ingress import ATTACK, WEATHER, user
+from tests.dataplane.test_ingress import ATTACK, WEATHER, chunks_of, user
 from tests.support.api_server import ApiServer
 from tests.support.behaviour import NEVER, Behaviour
 from tests.support.llm_provider import LlmProvider, completion

@@ -60,21 +60,41 @@ def test_a_prompt_that_means_a_target_is_called_and_its_answer_reaches_the_llm(
     assert json.loads(state[1]["content"])["path"] == "/weather"
 
 
-def test_a_stream_tells_the_call_before_the_llms_own_chunks(
+def test_a_stream_after_a_call_holds_the_assistants_words_alone(
     stack: Stack, provider: LlmProvider, api: ApiServer
 ) -> None:
     with stack.client("ingress") as client:
         chunks = list(client.chat.completions.create(model="gpt-main", messages=user(WEATHER), stream=True))
-    call, tool, *rest = chunks
-    assert call.model == "Arch-Function"
-    (tool_call,) = list(call.choices[0].delta.tool_calls or [])
-    assert tool_call.function
-    assert tool_call.function.name == "get_weather_forecast"
-    assert tool.choices[0].delta.role == "tool"
-    assert json.loads(tool.choices[0].delta.content or "")["path"] == "/weather"
-    assert rest[0].model == "gpt-main"
-    text = "".join(chunk.choices[0].delta.content or "" for chunk in rest)
-    assert text.startswith("You said: What is the weather")
+    assert {(chunk.id, chunk.model) for chunk in chunks} == {("chatcmpl-mock", "gpt-main")}
+    first, *rest = (chunk.choices[0].delta for chunk in chunks)
+    assert (first.role, first.content) == ("assistant", "")
+    assert {delta.role for delta in rest} == {None}
+    assert not any(delta.tool_calls for delta in (first, *rest))
+    assert "".join(delta.content or "" for delta in rest).startswith("You said: What is the weather")
+    call, _ = state_of(chunks[0].to_dict()["metadata"])  # type: ignore[arg-type]
+    assert call["tool_calls"][0]["function"]["name"] == "get_weather_forecast"
+
+
+@pytest.mark.parametrize("prompt", [WEATHER, "What is the exchange rate of the yen?", "What is the weather forecast?"])
+def test_what_the_sdk_puts_together_of_a_stream_goes_into_the_next_turn(
+    stack: Stack, provider: LlmProvider, api: ApiServer, prompt: str
+) -> None:
+    with stack.client("ingress") as client:
+        with client.chat.completions.stream(
+            model="gpt-main", messages=user(prompt), stream_options={"include_usage": True}
+        ) as stream:
+            answer = stream.get_final_completion()
+        message = answer.choices[0].message
+        assert (message.role, message.tool_calls) == ("assistant", None)
+        assert answer.usage
+        assert answer.usage.prompt_tokens
+        assert answer.usage.completion_tokens
+        provider.reset()
+        messages = [*user(prompt), message.to_dict(), *user("never mind, tell me a joke")]
+        following = client.chat.completions.create(model="gpt-main", messages=messages)
+    assert following.choices[0].message.content == "You said: never mind, tell me a joke"
+    (asked,) = provider.received.all()
+    assert [each["role"] for each in asked.json()["messages"]] == ["system", "user", "assistant", "user"]
 
 
 def test_a_prompt_that_means_no_target_passes_to_the_llm_untouched(
@@ -99,9 +119,8 @@ def test_a_blocked_prompt_reaches_neither_api_nor_llm(
     assert answer.headers["x-request-id"]
     if stream:
         assert answer.headers["content-type"] == "text/event-stream"
-        chunks = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
-        text = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
-        assert (text, chunks[-1]["choices"][0]["finish_reason"]) == (BLOCKED, "content_filter")
+        assert said(answer.text) == BLOCKED
+        assert chunks_of(answer.text)[-1]["choices"][0]["finish_reason"] == "content_filter"
         assert answer.text.endswith("data: [DONE]\n\n")
     else:
         body = answer.json()
@@ -159,8 +178,7 @@ def test_missing_values_are_asked_for_and_the_answer_completes_the_call(
     for answer in ("Seattle", "5 days"):
         first = stack.post("ingress", {"messages": messages, "metadata": metadata, "stream": stream})
         question = first_chunk(first.text) if stream else first.json()
-        choice = question["choices"][0]
-        asked.append(choice["delta" if stream else "message"]["content"])
+        asked.append(said(first.text) if stream else question["choices"][0]["message"]["content"])
         assert question["model"] == "Arch-Function"
         assert api.received.all() == []
         model = {"model": question["model"]} if sends_back == "model" else {}
@@ -178,6 +196,14 @@ def test_missing_values_are_asked_for_and_the_answer_completes_the_call(
     body = first_chunk(last.text) if stream else last.json()
     assert state_of(body["metadata"])[0]["tool_calls"][0]["function"]["name"] == "get_weather_forecast"
     assert all("model" not in message for message in provider.received.all()[0].json()["messages"])
+
+
+def chunks_of(stream: str) -> list[dict[str, Any]]:
+    return [json.loads(line[6:]) for line in stream.splitlines() if line.startswith("data: {")]
+
+
+def said(stream: str) -> str:
+    return "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks_of(stream))
 
 
 def first_chunk(text: str) -> dict[str, Any]:
@@ -311,7 +337,11 @@ def test_a_call_may_be_answered_by_the_local_chat_model(stack: Stack, api: ApiSe
     assert whole.headers["x-arch-llm-provider"] == "local"
     assert state_of(whole.json()["metadata"])[1]["role"] == "tool"
     streamed = stack.post("ingress", {**body, "stream": True}, headers).text
-    assert streamed.index('"tool_calls"') < streamed.index('"role":"tool"') < streamed.index("data: [DONE]")
+    assert state_of(first_chunk(streamed)["metadata"])[1]["role"] == "tool"
+    chunks = chunks_of(streamed)
+    assert len(chunks) > 2
+    assert {(chunk["id"], chunk["model"]) for chunk in chunks} == {(chunks[0]["id"], "chat")}
+    assert [chunk["choices"][0]["delta"].get("role") for chunk in chunks] == ["assistant", *[None] * (len(chunks) - 1)]
 
 
 def test_the_client_key_reaches_nobody(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
