@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -288,3 +289,16 @@ async def test_a_failed_api_call_is_the_answer_and_names_nothing_internal_but_in
     assert ("x-function-error-code", "418") in failed.headers
     assert ("x-arch-prompt-target", "weather") in failed.headers
     assert failed.notes["target"] == "weather"
+
+
+@pytest.mark.parametrize("words", [1, 5000])
+async def test_a_long_text_is_counted_beside_the_event_loop(words: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+
+    def counted(*_: object) -> dict[str, JsonValue]:
+        threads.append(threading.current_thread().name)
+        return {}
+
+    monkeypatch.setattr("extproc.pipeline.dispatch.usage", counted)
+    reply(await Bench(models=FakeModels(attack=1.0)).decide("weather " * words))
+    assert (threads[0] == threading.main_thread().name) is (words == 1)
