@@ -9,12 +9,20 @@ import re
 
 DONE = b"data: [DONE]\n\n"
 
+# How the first line may begin: a byte order mark, blank lines, then a field or a comment.
+_BEGIN = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:(?:data|event|id|retry)[ \t]*:|:)")
+
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 def event(payload: bytes) -> bytes:
     """One event whose data is `payload`, which holds no line break (JSON never does)."""
     return b"data: " + payload + b"\n\n"
+
+
+def begins(chunk: bytes) -> bool:
+    """Whether `chunk` is the beginning of an event stream, where no content type says so. JSON never is."""
+    return _BEGIN.match(chunk) is not None
 
 
 class EventDecoder:
