@@ -89,7 +89,7 @@ def test_answers_of_half_a_mebibyte_each_reach_llm_and_client(
         assert [len(message["content"]) for message in state_of(answer.json()["metadata"])[1:]] == [500 << 10] * 2
     with api.answering(Behaviour(raw="x" * (600 << 10), content_type="text/plain")):
         refused = stack.post("ingress", {"messages": user(TWO_CITIES)})
-    assert (refused.status_code, refused.json()["error"]["code"]) == (502, "api_error")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (502, "bad_upstream_answer")
 
 
 # What a target's endpoint says.
