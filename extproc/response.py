@@ -49,7 +49,7 @@ def stream_edits(edit: ResponseEdit) -> list[StreamEdit]:
 
 
 def _add_state(answer: Whole, calls: Sequence[ToolCall]) -> Whole:
-    """`answer` with the state in its metadata. Raises `BadUpstreamAnswer` where there is no JSON object to add it to."""
+    """`answer` with the state in its metadata. Raises `BadUpstreamAnswer` where it is no JSON object."""
     fields = chat.decode_fields(answer.body)
     if fields is None:
         raise BadUpstreamAnswer("The LLM provider's answer is no JSON object.")

@@ -45,7 +45,9 @@ async def make(
             raise answer
         size += len(answer.body)
         if size > MAX_ANSWER_BYTES:
-            raise BadApiAnswer(f"{where(call.target.call)} and others answered with more than {MAX_ANSWER_BYTES} bytes.")
+            raise BadApiAnswer(
+                f"{where(call.target.call)} and others answered with more than {MAX_ANSWER_BYTES} bytes."
+            )
         made.append(
             ToolCall(
                 call_id=state.new_call_id(),

@@ -261,11 +261,24 @@ def test_a_provider_that_cannot_be_reached_is_a_503(stack: Stack) -> None:
     assert "127.0.0.1" not in answer.text
 
 
-def test_a_connection_that_breaks_before_the_answer_is_a_503(stack: Stack, provider: LlmProvider) -> None:
-    provider.next(*[CUT_BEFORE_ANSWER] * 4)
+def test_a_connection_that_breaks_before_the_answer_is_a_502(stack: Stack, provider: LlmProvider) -> None:
+    provider.next(CUT_BEFORE_ANSWER)
     answer = stack.post("egress", {"messages": HELLO})
-    assert answer.status_code == 503
-    assert answer.json()["error"]["code"] == "upstream_unavailable"
+    assert answer.status_code == 502
+    assert answer.json()["error"]["code"] == "bad_upstream_answer"
+    assert len(provider.received.all()) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_sdk_does_not_follow_a_provider_to_another_server(
+    stack: Stack, provider: LlmProvider, second_provider: LlmProvider, stream: bool
+) -> None:
+    elsewhere = f"{second_provider.url}/v1/chat/completions"
+    provider.next(Behaviour(status=307, headers={"location": elsewhere}))
+    with stack.client("egress") as client, pytest.raises(openai.InternalServerError) as caught:
+        client.chat.completions.create(model="gpt-main", messages=HELLO, stream=stream)
+    assert (caught.value.status_code, caught.value.code) == (502, "bad_upstream_answer")
+    assert second_provider.received.all() == []
 
 
 def test_an_answer_that_breaks_off_breaks_off_for_the_client_too(stack: Stack, provider: LlmProvider) -> None:

@@ -70,7 +70,11 @@ async def exchange(tmp_path: Path) -> AsyncIterator[Exchange]:
         await server.start()
         async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(10):
             stub = external_processor_pb2_grpc.ExternalProcessorStub(channel)
-            told = (("x-archgw-listener", "egress"), ("traceparent", "00-a-b-01"), ("x-archgw-silence-ms", str(silence_ms)))
+            told = (
+                ("x-archgw-listener", "egress"),
+                ("traceparent", "00-a-b-01"),
+                ("x-archgw-silence-ms", str(silence_ms)),
+            )
             call = stub.Process(metadata=told)
             for message in messages:
                 await call.write(message)

@@ -111,7 +111,9 @@ def test_no_client_is_told_where_a_provider_would_send_it(
 
 
 def test_a_redirect_with_a_large_body_is_no_answer_either(ours: Gateway, server: Scripted) -> None:
-    server.script = b"HTTP/1.1 307 X\r\nlocation: http://evil.example/\r\ncontent-length: 200000\r\n\r\n" + b"x" * 200_000
+    server.script = (
+        b"HTTP/1.1 307 X\r\nlocation: http://evil.example/\r\ncontent-length: 200000\r\n\r\n" + b"x" * 200_000
+    )
     reply = ours.public("egress", "POST", CHAT, b"{}")
     assert (reply.status, reply.body["error"]["code"]) == (502, "bad_upstream_answer")
     assert "location" not in reply.headers

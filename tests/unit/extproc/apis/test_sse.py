@@ -22,7 +22,9 @@ def test_events_are_the_same_for_every_way_the_stream_is_cut(size: int) -> None:
     assert events + decoder.flush() == EVENTS
 
 
-@pytest.mark.parametrize("chunk", [b"data: {}\n\n", b"data:", b": hi\n\n", b"\r\nevent: x", b"\xef\xbb\xbfid: 1", b"retry:1"])
+@pytest.mark.parametrize(
+    "chunk", [b"data: {}\n\n", b"data:", b": hi\n\n", b"\r\nevent: x", b"\xef\xbb\xbfid: 1", b"retry:1"]
+)
 def test_a_stream_is_known_by_how_it_begins(chunk: bytes) -> None:
     assert begins(chunk)
 
