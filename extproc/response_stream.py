@@ -12,7 +12,7 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest
 
 from extproc import replies
 from extproc.apis import faults, sse
-from extproc.decision import ResponseEdit
+from extproc.decision import Reply, ResponseEdit
 from extproc.errors import BadUpstreamAnswer, UpstreamTimeout
 from extproc.response import StreamEdit, Whole, edit_whole, stream_edits
 from extproc.stream import ProtocolError, Stream, read_headers
@@ -132,6 +132,10 @@ async def _edit_whole(stream: Stream, body: _Incoming, wanted: ResponseEdit, sta
         await _pass(stream, body, [])
         return
     answer = _edited(wanted, Whole(status, content_type, bytes(held)))
+    if not held and answer.body:
+        # Envoy takes no body for a response that came without one: the client would wait for it for ever.
+        await stream.send(replies.immediate(Reply(answer.status, answer.body, "edited", answer.content_type)))
+        return
     length = str(len(answer.body))
     changed = ((":status", str(answer.status)), ("content-type", answer.content_type), ("content-length", length))
     await stream.send(replies.response_headers(changed))

@@ -25,7 +25,7 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (
 
 from extproc import costs, replies
 from extproc.apis import faults
-from extproc.contract import Place, Role
+from extproc.contract import Place, Role, Wire
 from extproc.costs import ModelCall, Stage
 from extproc.decision import Decision, Forward, HttpRequest, Reply, ResponseEdit, ToolCall
 from extproc.errors import InvalidRequest, ModelNotFound
@@ -398,8 +398,15 @@ async def test_an_encoded_response_passes_untouched(exchange: Exchange, content_
 
 
 async def test_a_response_without_a_body_ends(exchange: Exchange) -> None:
-    answers = await exchange(Decider(undecided), [response_head(ResponseEdit(calls=(CALL,)), end=True)])
-    assert ends(answers) == [True]
+    head = response_head(ResponseEdit(calls=(CALL,)), {":status": "429"}, end=True)
+    assert ends(await exchange(Decider(undecided), [head])) == [True]
+
+
+@pytest.mark.parametrize("edit", [ResponseEdit(calls=(CALL,)), ResponseEdit(wire=Wire.TRITON)])
+async def test_where_a_body_is_missing_the_error_is_a_reply_of_its_own(exchange: Exchange, edit: ResponseEdit) -> None:
+    (answer,) = await exchange(Decider(undecided), [response_head(edit, end=True)])
+    assert answer.immediate_response.status.code in {502, 503}
+    assert json.loads(answer.immediate_response.body)["error"]["type"] == "api_error"
 
 
 async def test_a_response_that_nobody_asked_to_edit_is_aborted(exchange: Exchange) -> None:
