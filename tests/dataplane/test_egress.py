@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import openai
 import pytest
 
+from controlplane.runtime.runner import Runtime
+from tests.dataplane.egress_only import egress_only
 from tests.dataplane.gateway import KEYS
 from tests.dataplane.stack import CLIENT_KEY, Stack
-from tests.support.behaviour import CUT_BEFORE_ANSWER, CUT_HALFWAY, MALFORMED_JSON, NEVER, Behaviour
+from tests.support.behaviour import CUT_BEFORE_ANSWER, CUT_HALFWAY, MALFORMED_JSON, NEVER, NORMAL, Behaviour
 from tests.support.llm_provider import LlmProvider
 from tests.support.received import Outcome
 
@@ -338,3 +341,18 @@ def test_the_commands_tell_what_runs_and_what_was_asked(stack: Stack, provider: 
     parts = {part["name"]: part["state"] for part in json.loads(told.stdout)["parts"]}
     assert parts.keys() >= {"envoy", "extproc-0", "triton"}
     assert set(parts.values()) == {"running"}
+
+
+@pytest.mark.runtime(Runtime.NATIVE, why="the filter ends the stream, wherever it runs")
+def test_where_answers_are_watched_a_silent_stream_ends_with_an_error_event(
+    tmp_path: Path, runtime: Runtime, provider: LlmProvider
+) -> None:
+    provider.next(NORMAL, Behaviour(chunk_delay=600))
+    with (
+        egress_only(provider, tmp_path, runtime, {"watch_answers": True}, timeout="1s") as watching,
+        watching.client("egress") as client,
+    ):
+        whole = client.chat.completions.create(model="m", messages=HELLO)
+        assert whole.choices[0].message.content == "You said: hello there"
+        with pytest.raises(openai.APIError, match="fell silent"):
+            list(client.chat.completions.create(model="m", messages=HELLO, stream=True))
