@@ -107,7 +107,7 @@ def test_no_client_is_told_where_a_provider_would_send_it(
         assert "evil" not in str(reply)
         assert "secret" not in str(reply)
         line = found.access(reply.headers["x-request-id"])
-        assert line["refused"].strip() in {f"{status} http://evil.example/x", str(status)}
+        assert line["refused"] == f"{status} no answer"
 
 
 def test_a_redirect_with_a_large_body_is_no_answer_either(ours: Gateway, server: Scripted) -> None:
