@@ -294,6 +294,8 @@ class FilterContract(_Frozen, frozen=True):
     prompting: Prompting | None = None
     # Whether clients read what their request cost, in `x-arch-timing`. The access log always says it.
     timing_header: bool = False
+    # Whether the filter sees every answer, so that a stream whose provider falls silent ends with an error event.
+    watch_answers: bool = False
 
 
 def dump(contract: FilterContract) -> bytes:

@@ -9,9 +9,11 @@ GatewayError
 ├── ContextTooLong       413 context_length_exceeded
 ├── UnsupportedEncoding  415 unsupported_encoding
 ├── ApiError             the endpoint's status, api_error
+│   └── BadApiAnswer     502 bad_upstream_answer
 ├── PromptRejected       the status that the guard's `on_exception` names, prompt_rejected
 ├── GuardUnavailable     503 guard_unavailable
 ├── ModelUnavailable     503 model_unavailable
+├── BadUpstreamAnswer    502 bad_upstream_answer
 ├── UpstreamTimeout      504 upstream_timeout
 │   └── ApiTimeout       the same, of an endpoint
 └── InternalError        500 internal_error: a bug of ours
@@ -101,6 +103,15 @@ class ApiError(GatewayError):
         self.status = status
 
 
+class BadApiAnswer(ApiError):
+    """A prompt target's endpoint gave an answer that cannot be used: a redirect, malformed, broken off, too large."""
+
+    code = "bad_upstream_answer"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, 502)
+
+
 class PromptRejected(GatewayError):
     """The guard blocked the prompt and the configuration asks for a 4xx rather than a completion."""
 
@@ -121,6 +132,13 @@ class ModelUnavailable(GatewayError):
     public = "The prompt cannot be understood at the moment: try again later."
     status = 503
     code = "model_unavailable"
+
+
+class BadUpstreamAnswer(GatewayError):
+    """An LLM provider's answer that had to be edited and cannot be."""
+
+    status = 502
+    code = "bad_upstream_answer"
 
 
 class UpstreamTimeout(GatewayError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Final
 from extproc import caller
 from extproc.apis.chat import encode_json
 from extproc.contract import FilterContract, Listener, Role
-from extproc.decision import Decision, HttpRequest, Reply
+from extproc.decision import Decision, Forward, HttpRequest, Reply, ResponseEdit
 from extproc.errors import MethodNotAllowed, NotFound, UnsupportedEncoding
 from extproc.inference import budget
 from extproc.inference.models import PlacedModels, open_models
@@ -40,6 +41,7 @@ class Gateway:
     models: PlacedModels
     budget_ms: int
     timing_header: bool
+    watch_answers: bool = False
 
     async def decide(self, request: HttpRequest) -> Decision:
         """Raises `GatewayError`."""
@@ -48,7 +50,8 @@ class Gateway:
                 _refuse_compressed(request)
                 # Models only: the last of them has answered before any API is called.
                 with budget.spending(self.budget_ms), caller.calling(request.client):
-                    return await self._decider(request.listener).decide(request)
+                    decision = await self._decider(request.listener).decide(request)
+                return _watched(decision) if self.watch_answers else decision
             case (path, "GET" | "HEAD") if path == HEALTH:
                 return self._health()
             case (path, _) if path in {CHAT, HEALTH}:
@@ -68,6 +71,13 @@ class Gateway:
             not_ready["targets"] = "waiting for their embeddings"
         body = encode_json({"status": "not ready", "not_ready": not_ready} if not_ready else {"status": "ready"})
         return Reply(503 if not_ready else 200, body, "healthz")
+
+
+def _watched(decision: Decision) -> Decision:
+    """The answer passes through the filter, if only to be watched."""
+    if isinstance(decision, Forward) and decision.edit is None:
+        return dataclasses.replace(decision, edit=ResponseEdit())
+    return decision
 
 
 def _refuse_compressed(request: HttpRequest) -> None:
@@ -117,6 +127,7 @@ async def open_gateway(contract: FilterContract) -> AsyncIterator[Gateway]:
             models=models,
             budget_ms=contract.inference.budget_ms if contract.inference else 0,
             timing_header=contract.timing_header,
+            watch_answers=contract.watch_answers,
         )
         for task in tasks:
             task.cancel()

@@ -6,6 +6,7 @@ https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/service/ext_proc/v3/external
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final
 
@@ -36,6 +37,9 @@ _NOTES: Final = "archgw"
 # the response half on where it is set.
 EDIT: Final = "archgw.edit"
 
+# What SDKs and balancers wait before they try again, in seconds.
+_RETRY_AFTER: Final = ("retry-after", "1")
+
 # Notes that clients read as headers. Of an answer from upstream Envoy tells them, by the routes.
 _TOLD: Final = {"degraded": "x-arch-degraded", "timing": "x-arch-timing"}
 
@@ -45,10 +49,11 @@ Notes = Mapping[str, str]
 def immediate(reply: Reply, notes: Notes = MappingProxyType({})) -> ProcessingResponse:
     """Answer the client; the request goes no further."""
     told = ((header, notes[name]) for name, header in _TOLD.items() if name in notes)
+    headers = (*reply.headers, *((_RETRY_AFTER,) if reply.status == HTTPStatus.SERVICE_UNAVAILABLE else ()), *told)
     response = ProcessingResponse(
         immediate_response=ImmediateResponse(
             status=HttpStatus(code=reply.status),
-            headers=_mutation((("content-type", reply.content_type), *reply.headers, *told)),
+            headers=_mutation((("content-type", reply.content_type), *headers)),
             body=reply.body,
             details=_DETAILS + reply.code,
         )

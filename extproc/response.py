@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from extproc.apis import chat, sse, state
 from extproc.contract import Wire
 from extproc.decision import ResponseEdit, ToolCall
+from extproc.errors import BadUpstreamAnswer
 from extproc.providers import triton
 
 
@@ -30,11 +31,11 @@ class StreamEdit(Protocol):
 
 
 def edit_whole(edit: ResponseEdit, answer: Whole) -> Whole:
-    """A JSON answer."""
+    """A JSON answer; errors pass as they are. Raises `BadUpstreamAnswer`."""
     if edit.wire is Wire.TRITON:
         status, body = triton.unwrap(answer.status, answer.body)
         answer = Whole(status, "application/json", body)
-    return _add_state(answer, edit.calls) if edit.calls else answer
+    return _add_state(answer, edit.calls) if edit.calls and 200 <= answer.status < 300 else answer
 
 
 def stream_edits(edit: ResponseEdit) -> list[StreamEdit]:
@@ -48,10 +49,10 @@ def stream_edits(edit: ResponseEdit) -> list[StreamEdit]:
 
 
 def _add_state(answer: Whole, calls: Sequence[ToolCall]) -> Whole:
-    """`answer` with the state in its metadata; anything but a completion passes as it is."""
-    fields = chat.decode_fields(answer.body) if answer.status == 200 else None
+    """`answer` with the state in its metadata. Raises `BadUpstreamAnswer` where it is no JSON object."""
+    fields = chat.decode_fields(answer.body)
     if fields is None:
-        return answer
+        raise BadUpstreamAnswer("The LLM provider's answer is no JSON object.")
     metadata = chat.decode_object(bytes(fields["metadata"])) if "metadata" in fields else None
     merged = {**(metadata or {}), **state.metadata_of(calls)}
     return replace(answer, body=chat.encode_json({**fields, "metadata": merged}))

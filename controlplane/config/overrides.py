@@ -55,6 +55,9 @@ class Overrides(Section):
     """How many keys, strings, numbers, objects and arrays a request body may hold; more is answered with 413."""
     filter_workers: int | None = Field(default=None, ge=1, le=64)
     """How many filter processes run, besides the one that reads large bodies. One a core by default."""
+    watch_answers: bool = False
+    """`true`: all answers pass through the filter, which ends a stream whose provider falls silent with an error event.
+    `false`: Envoy cuts it, unless the filter edits it anyway."""
     timing_header: bool = False
     """`true`: answers say in `x-arch-timing` where their time went. The access log says it always."""
     stream_tool_chunks: bool = False

@@ -59,6 +59,9 @@ _BUFFERED_BYTES: Final = 32 * 1024
 # How long a complete answer waits for a client that reads nothing of it.
 _FLUSH_MS: Final = 30_000
 
+# How much longer than the filter Envoy waits for a silent provider: until then the filter can end the stream better.
+_SILENCE_GRACE_MS: Final = 2_000
+
 # How much longer than the filter's own deadline Envoy waits before it answers 504 itself.
 _GRACE_MS: Final = 15_000
 
@@ -135,6 +138,7 @@ def render_envoy(plan: EnvoyPlan, layout: RunLayout, deadline_ms: int, trusted: 
         "max_streams": _MAX_STREAMS,
         "buffered_bytes": _BUFFERED_BYTES,
         "flush_ms": _FLUSH_MS,
+        "silence_grace_ms": _SILENCE_GRACE_MS,
         "socket_mode": SECRET,
         "forged_headers": FORGED_HEADERS,
         "credential_headers": CREDENTIAL_HEADERS,

@@ -10,6 +10,9 @@ from itertools import pairwise
 
 DONE = b"data: [DONE]\n\n"
 
+# How the first line may begin: a byte order mark, blank lines, then a field or a comment.
+_BEGIN = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:(?:data|event|id|retry)[ \t]*:|:)")
+
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -32,6 +35,11 @@ def payload(event: bytes) -> bytes | None:
     """The data of one event; None where it has none."""
     decoder = EventDecoder()
     return next(iter((*decoder.feed(event), *decoder.flush())), None)
+
+
+def begins(chunk: bytes) -> bool:
+    """Whether `chunk` is the beginning of an event stream, where no content type says so. JSON never is."""
+    return _BEGIN.match(chunk) is not None
 
 
 class EventDecoder:

@@ -8,7 +8,7 @@ from typing import Final
 
 from extproc.apis import chat, state
 from extproc.decision import Headers, ToolCall
-from extproc.errors import ApiError
+from extproc.errors import BadApiAnswer
 from extproc.pipeline.asked import Asked
 from extproc.pipeline.function import Call
 from extproc.targets.http import MAX_ANSWER_BYTES, Endpoints, where
@@ -45,8 +45,8 @@ async def make(
             raise answer
         size += len(answer.body)
         if size > MAX_ANSWER_BYTES:
-            raise ApiError(
-                f"{where(call.target.call)} and others answered with more than {MAX_ANSWER_BYTES} bytes.", 502
+            raise BadApiAnswer(
+                f"{where(call.target.call)} and others answered with more than {MAX_ANSWER_BYTES} bytes."
             )
         made.append(
             ToolCall(

@@ -17,7 +17,7 @@ from extproc.errors import GUARD_CODE, ApiError, ApiTimeout, GatewayError, Promp
 from extproc.pipeline import dispatch
 from extproc.pipeline.asked import Asked
 from extproc.pipeline.screening import GUARD_MODEL
-from extproc.targets.http import Answer, Endpoints
+from extproc.targets.http import Endpoints
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,8 @@ class Failures:
         except GatewayError as fault:
             log.warning("error target failed", extra={"fields": {"reason": fault.message}})
             return own
-        if _is_failure(answer):
+        # It may well answer with a 4xx of its own.
+        if answer.status >= 500:
             log.warning("error target failed", extra={"fields": {"status": answer.status}})
             return own
         reply = await dispatch.from_outside(asked.chat, answer, code="error_target")
@@ -66,11 +67,6 @@ async def _refusal(asked: Asked, guard: Guard) -> Reply:
     completion = Completion(GUARD_MODEL, guard.message, finish_reason="content_filter")
     reply = await dispatch.answer(asked.chat, completion, code="blocked")
     return dataclasses.replace(reply, headers=((GUARD_CODE, guard.name),))
-
-
-def _is_failure(answer: Answer) -> bool:
-    """An error target may well answer with a 4xx of its own; a redirect or a 5xx is no answer."""
-    return not (200 <= answer.status < 300 or 400 <= answer.status < 500)
 
 
 def _header_value(message: str) -> str:

@@ -18,7 +18,7 @@ from extproc.apis.state import State
 from extproc.contract import JsonValue, Prompting, Provider, Target
 from extproc.costs import Stage
 from extproc.decision import Decision, Forward, HttpRequest, Reply
-from extproc.errors import ApiError, ApiTimeout, ModelUnavailable
+from extproc.errors import ApiError, ApiTimeout, BadApiAnswer, ModelUnavailable
 from extproc.inference.roles import RoleUnavailable
 from extproc.pipeline import calling, conversation, dispatch, screening
 from extproc.pipeline.asked import Asked
@@ -158,7 +158,7 @@ class Ingress:
         answer = await self.endpoints.call(target.call, {}, asked.chat.messages, asked.origin, headers)
         completion = dispatch.read(answer)
         if completion is None:
-            raise ApiError(f"{where(target.call)} did not answer with a chat completion.", 502)
+            raise BadApiAnswer(f"{where(target.call)} did not answer with a chat completion.")
         return answer, completion
 
     def _provider(self, asked: Asked) -> Provider:

@@ -17,7 +17,7 @@ from extproc.apis.chat import Message, encode_json
 from extproc.contract import EndpointCall, HttpMethod, JsonValue
 from extproc.costs import ApiCall
 from extproc.decision import Headers
-from extproc.errors import ApiError, ApiTimeout, UpstreamTimeout
+from extproc.errors import ApiError, ApiTimeout, BadApiAnswer, UpstreamTimeout
 from extproc.targets import path_values
 from extproc.targets.path_values import PLACEHOLDER
 
@@ -78,13 +78,13 @@ class Endpoints:
     ) -> Answer:
         """The endpoint's 2xx answer.
 
-        Raises `ApiError` with the endpoint's status, 502 where its answer cannot be used; `ApiTimeout`.
+        Raises `ApiError` with the endpoint's status, `BadApiAnswer` where its answer cannot be used, `ApiTimeout`.
         """
         path, body = _request(call, arguments, messages)
         return await self._exchange(call, path, body, _headers(call, origin, headers), only_2xx=True)
 
     async def send(self, call: EndpointCall, body: bytes, origin: Origin, headers: Headers) -> Answer:
-        """The endpoint's answer to a body that is ready, whatever its status. Raises as `call` does."""
+        """The endpoint's answer to a body that is ready, errors included. Raises as `call` does."""
         return await self._exchange(call, call.path, body, _headers(call, origin, headers), only_2xx=False)
 
     async def _exchange(
@@ -111,8 +111,13 @@ class Endpoints:
                 made_by_envoy = response.headers.get(_LOCAL_REPLY)
                 if made_by_envoy == UpstreamTimeout.code:
                     raise ApiTimeout(f"{where(call)} gave no answer in time.")
+                if made_by_envoy == BadApiAnswer.code:
+                    raise BadApiAnswer(f"{where(call)} sent a malformed answer, or broke it off.")
                 if made_by_envoy:
                     raise ApiError(f"{where(call)} cannot be reached.", response.status)
+                if response.status < 200 or 300 <= response.status < 400 or response.status >= 600:
+                    # Nobody follows a redirect: it may lead to any server, and POST becomes GET on the way.
+                    raise BadApiAnswer(f"{where(call)} answered with status {response.status}, which is no answer.")
                 if only_2xx and not 200 <= response.status < 300:
                     raise ApiError(f"{where(call)} answered with status {response.status}.", response.status)
                 # It may go on to a client: what is no ASCII is no content type.
@@ -121,7 +126,7 @@ class Endpoints:
         except TimeoutError as error:
             raise ApiTimeout(f"{where(call)} gave no answer in time.") from error
         except aiohttp.ClientError as error:
-            raise ApiError(f"{where(call)} broke off its answer.", 502) from error
+            raise BadApiAnswer(f"{where(call)} broke off its answer.") from error
 
 
 def where(call: EndpointCall) -> str:
@@ -171,10 +176,10 @@ def _text(value: JsonValue) -> str:
 
 async def _bounded(response: aiohttp.ClientResponse, call: EndpointCall) -> bytes:
     if response.headers.get("content-encoding", "identity").lower() != "identity":
-        raise ApiError(f"{where(call)} answered with a content encoding that was not asked for.", 502)
+        raise BadApiAnswer(f"{where(call)} answered with a content encoding that was not asked for.")
     body = bytearray()
     async for piece in response.content.iter_any():
         body += piece
         if len(body) > MAX_ANSWER_BYTES:
-            raise ApiError(f"{where(call)} answered with more than {MAX_ANSWER_BYTES} bytes.", 502)
+            raise BadApiAnswer(f"{where(call)} answered with more than {MAX_ANSWER_BYTES} bytes.")
     return bytes(body)

@@ -26,11 +26,16 @@ def egress_config(provider: LlmProvider) -> dict[str, Any]:
 
 @contextmanager
 def egress_only(
-    provider: LlmProvider, directory: Path, runtime: Runtime, overrides: Mapping[str, object] | None = None
+    provider: LlmProvider,
+    directory: Path,
+    runtime: Runtime,
+    overrides: Mapping[str, object] | None = None,
+    **of_provider: object,
 ) -> Iterator[Stack]:
     """Runs, and is stopped at once if the block has not done that."""
     config = egress_config(provider)
     config["overrides"] |= overrides or {}
+    config["llm_providers"][0] |= of_provider
     stack = Stack(config, directory, runtime=runtime)
     try:
         stack.up()

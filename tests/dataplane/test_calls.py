@@ -6,6 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import openai
 import pytest
 
 from tests.dataplane.gateway import KEYS
@@ -81,7 +82,7 @@ def test_answers_of_half_a_mebibyte_each_reach_llm_and_client(
         assert [len(message["content"]) for message in state_of(answer.json()["metadata"])[1:]] == [500 << 10] * 2
     with api.answering(Behaviour(raw="x" * (600 << 10), content_type="text/plain")):
         refused = stack.post("ingress", {"messages": user(TWO_CITIES)})
-    assert (refused.status_code, refused.json()["error"]["code"]) == (502, "api_error")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (502, "bad_upstream_answer")
 
 
 # What a target's endpoint says.
@@ -176,6 +177,26 @@ def test_our_own_answers_tell_the_target_too(stack: Stack, api: ApiServer) -> No
     assert question.headers[TARGET] == "get_weather_forecast"
     api.next(Behaviour(status=404))
     assert stack.post("ingress", {"messages": user(WEATHER)}).headers[TARGET] == "get_weather_forecast"
+
+
+# Answers of the LLM that cannot be edited, or break off.
+
+
+def test_an_answer_that_is_no_json_is_a_502(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
+    for raw, content_type in (("<html>busy</html>", "text/html"), ("", "application/json")):
+        provider.next(Behaviour(raw=raw, content_type=content_type))
+        answer = stack.post("ingress", {"messages": user(WEATHER)})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (502, "bad_upstream_answer")
+
+
+def test_a_stream_whose_provider_falls_silent_ends_with_an_error_event(
+    stack: Stack, provider: LlmProvider, api: ApiServer
+) -> None:
+    provider.next(Behaviour(chunk_delay=600))
+    with stack.client("ingress") as client:
+        stream = client.chat.completions.create(model="gpt-main", messages=user(WEATHER), stream=True)
+        with pytest.raises(openai.APIError, match="fell silent"):
+            list(stream)
 
 
 # Tools of the client's own.

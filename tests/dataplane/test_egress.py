@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import openai
 import pytest
 
+from controlplane.runtime.runner import Runtime
+from tests.dataplane.egress_only import egress_only
 from tests.dataplane.gateway import KEYS
 from tests.dataplane.stack import CLIENT_KEY, Stack
-from tests.support.behaviour import CUT_BEFORE_ANSWER, CUT_HALFWAY, MALFORMED_JSON, NEVER, Behaviour
+from tests.support.behaviour import CUT_BEFORE_ANSWER, CUT_HALFWAY, MALFORMED_JSON, NEVER, NORMAL, Behaviour
 from tests.support.llm_provider import LlmProvider
 from tests.support.received import Outcome
 
@@ -261,11 +264,24 @@ def test_a_provider_that_cannot_be_reached_is_a_503(stack: Stack) -> None:
     assert "127.0.0.1" not in answer.text
 
 
-def test_a_connection_that_breaks_before_the_answer_is_a_503(stack: Stack, provider: LlmProvider) -> None:
-    provider.next(*[CUT_BEFORE_ANSWER] * 4)
+def test_a_connection_that_breaks_before_the_answer_is_a_502(stack: Stack, provider: LlmProvider) -> None:
+    provider.next(CUT_BEFORE_ANSWER)
     answer = stack.post("egress", {"messages": HELLO})
-    assert answer.status_code == 503
-    assert answer.json()["error"]["code"] == "upstream_unavailable"
+    assert answer.status_code == 502
+    assert answer.json()["error"]["code"] == "bad_upstream_answer"
+    assert len(provider.received.all()) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_sdk_does_not_follow_a_provider_to_another_server(
+    stack: Stack, provider: LlmProvider, second_provider: LlmProvider, stream: bool
+) -> None:
+    elsewhere = f"{second_provider.url}/v1/chat/completions"
+    provider.next(Behaviour(status=307, headers={"location": elsewhere}))
+    with stack.client("egress") as client, pytest.raises(openai.InternalServerError) as caught:
+        client.chat.completions.create(model="gpt-main", messages=HELLO, stream=stream)
+    assert (caught.value.status_code, caught.value.code) == (502, "bad_upstream_answer")
+    assert second_provider.received.all() == []
 
 
 def test_an_answer_that_breaks_off_breaks_off_for_the_client_too(stack: Stack, provider: LlmProvider) -> None:
@@ -325,3 +341,18 @@ def test_the_commands_tell_what_runs_and_what_was_asked(stack: Stack, provider: 
     parts = {part["name"]: part["state"] for part in json.loads(told.stdout)["parts"]}
     assert parts.keys() >= {"envoy", "extproc-0", "triton"}
     assert set(parts.values()) == {"running"}
+
+
+@pytest.mark.runtime(Runtime.NATIVE, why="the filter ends the stream, wherever it runs")
+def test_where_answers_are_watched_a_silent_stream_ends_with_an_error_event(
+    tmp_path: Path, runtime: Runtime, provider: LlmProvider
+) -> None:
+    provider.next(NORMAL, Behaviour(chunk_delay=600))
+    with (
+        egress_only(provider, tmp_path, runtime, {"watch_answers": True}, timeout="1s") as watching,
+        watching.client("egress") as client,
+    ):
+        whole = client.chat.completions.create(model="m", messages=HELLO)
+        assert whole.choices[0].message.content == "You said: hello there"
+        with pytest.raises(openai.APIError, match="fell silent"):
+            list(client.chat.completions.create(model="m", messages=HELLO, stream=True))

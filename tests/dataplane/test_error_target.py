@@ -112,7 +112,14 @@ def told(errors: ApiServer) -> dict[str, Any]:
     return {**dict(failure.headers), "body": failure.body}
 
 
-@pytest.mark.parametrize(("fault", "status"), [(Behaviour(status=418), "418"), (NEVER, "504")], ids=["418", "never"])
+ELSEWHERE = Behaviour(status=307, headers={"location": "/elsewhere"})
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [(Behaviour(status=418), "418"), (ELSEWHERE, "502"), (NEVER, "504")],
+    ids=["418", "307", "never"],
+)
 def test_a_failed_call_is_told_by_the_error_target(  # noqa: PLR0917 - fixtures and parameters
     forwarding: Stack, api: ApiServer, errors: ApiServer, provider: LlmProvider, fault: Behaviour, status: str
 ) -> None:
@@ -159,7 +166,7 @@ def test_an_event_stream_of_the_error_target_passes_as_it_is(
     assert answer.text == SORRY_STREAM
 
 
-@pytest.mark.parametrize("fault", [Behaviour(status=500), NEVER], ids=["500", "never"])
+@pytest.mark.parametrize("fault", [Behaviour(status=500), ELSEWHERE, NEVER], ids=["500", "307", "never"])
 def test_where_the_error_target_fails_too_the_client_gets_the_first_failure(
     forwarding: Stack, api: ApiServer, errors: ApiServer, fault: Behaviour
 ) -> None:

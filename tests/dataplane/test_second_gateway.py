@@ -121,10 +121,10 @@ def test_an_event_stream_of_the_default_target_is_what_the_client_asked_for(
         assert answer.json()["choices"][0]["message"]["content"] == "hi"
 
 
-def test_a_default_target_that_answers_with_something_else_is_an_api_error(second: Stack, api: ApiServer) -> None:
+def test_a_default_target_that_answers_with_something_else_is_a_502(second: Stack, api: ApiServer) -> None:
     api.next(Behaviour(raw='{"not": "a completion"}', content_type="application/json"))
     answer = second.post("ingress", {"messages": user("Hello, who are you?")})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "api_error")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "bad_upstream_answer")
 
 
 def test_without_a_default_an_unknown_model_is_refused(second: Stack) -> None:

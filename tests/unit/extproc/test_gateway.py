@@ -157,3 +157,11 @@ def test_a_contract_is_read_back_and_another_version_refused(tmp_path: Path) -> 
     path.write_bytes(dump(BOTH).replace(b'"version"', b'"unheard_of": 1, "version"'))
     with pytest.raises(ValueError, match="unheard_of"):
         load(path)
+
+
+@pytest.mark.parametrize("watched", [False, True])
+async def test_answers_pass_through_the_filter_where_they_are_watched(watched: bool) -> None:
+    async with open_gateway(replace(EGRESS_ONLY, watch_answers=watched)) as gateway:
+        decision = await gateway.decide(request("/v1/chat/completions"))
+    assert isinstance(decision, Forward)
+    assert (decision.edit is not None) is watched

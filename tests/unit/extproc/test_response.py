@@ -9,6 +9,7 @@ import pytest
 from extproc.apis import state
 from extproc.contract import Wire
 from extproc.decision import ResponseEdit, ToolCall
+from extproc.errors import BadUpstreamAnswer
 from extproc.response import Whole, edit_whole, stream_edits
 
 CALL = ToolCall(call_id="call_arch_1", name="weather", arguments='{"days":3}', answer="20 degrees")
@@ -25,9 +26,15 @@ def test_the_state_joins_the_answers_metadata_and_nothing_else_changes() -> None
     assert state.load(json.loads(answer.body)["metadata"]).messages[1]["content"] == "20 degrees"
 
 
-@pytest.mark.parametrize(("status", "body"), [(500, COMPLETION), (200, b"not json"), (200, b"[]"), (429, b"{}")])
-def test_what_is_no_completion_passes_as_it_is(status: int, body: bytes) -> None:
+@pytest.mark.parametrize(("status", "body"), [(500, COMPLETION), (503, b"not json"), (429, b"{}")])
+def test_an_error_passes_as_it_is(status: int, body: bytes) -> None:
     assert edited(body, ResponseEdit(calls=(CALL,)), status=status) == Whole(status, "application/json", body)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"", b"[]"])
+def test_an_answer_that_cannot_carry_the_state_is_an_error(body: bytes) -> None:
+    with pytest.raises(BadUpstreamAnswer):
+        edited(body, ResponseEdit(calls=(CALL,)))
 
 
 def test_a_wrapped_answer_is_unwrapped_before_the_state_joins_it() -> None:

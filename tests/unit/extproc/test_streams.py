@@ -25,7 +25,7 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (
 
 from extproc import costs, replies
 from extproc.apis import faults
-from extproc.contract import Place, Role
+from extproc.contract import Place, Role, Wire
 from extproc.costs import ModelCall, Stage
 from extproc.decision import Decision, Forward, HttpRequest, Reply, ResponseEdit, ToolCall
 from extproc.errors import InvalidRequest, ModelNotFound
@@ -51,7 +51,7 @@ class Decider:
         return decision if isinstance(decision, Forward | Reply) else await decision
 
 
-Exchange = Callable[[Decider, Sequence[ProcessingRequest]], Awaitable[list[ProcessingResponse]]]
+Exchange = Callable[..., Awaitable[list[ProcessingResponse]]]
 
 
 @pytest.fixture
@@ -59,7 +59,9 @@ async def exchange(tmp_path: Path) -> AsyncIterator[Exchange]:
     """Sends messages as one stream, and gives back what the filter answered until it ended the stream."""
     servers: list[Any] = []
 
-    async def run(decider: Decider, messages: Sequence[ProcessingRequest]) -> list[ProcessingResponse]:
+    async def run(
+        decider: Decider, messages: Sequence[ProcessingRequest], *, silence_ms: int = 60_000
+    ) -> list[ProcessingResponse]:
         server = grpc.aio.server()
         servers.append(server)
         external_processor_pb2_grpc.add_ExternalProcessorServicer_to_server(Processor(decider), server)
@@ -68,7 +70,12 @@ async def exchange(tmp_path: Path) -> AsyncIterator[Exchange]:
         await server.start()
         async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(10):
             stub = external_processor_pb2_grpc.ExternalProcessorStub(channel)
-            call = stub.Process(metadata=(("x-archgw-listener", "egress"), ("traceparent", "00-a-b-01")))
+            told = (
+                ("x-archgw-listener", "egress"),
+                ("traceparent", "00-a-b-01"),
+                ("x-archgw-silence-ms", str(silence_ms)),
+            )
+            call = stub.Process(metadata=told)
             for message in messages:
                 await call.write(message)
             if not messages:
@@ -329,6 +336,45 @@ async def test_an_event_stream_is_edited_as_it_passes(exchange: Exchange, size: 
     assert ends(body) == [False] * (len(body) - 1) + [True]
 
 
+@pytest.mark.parametrize("before", [b"", b'data: {"choices":[]}\n\n', b'data: {"cho'])
+async def test_a_stream_that_falls_silent_ends_with_an_error_event(exchange: Exchange, before: bytes) -> None:
+    head = response_head(ResponseEdit(), {"content-type": "text/event-stream"})
+    _, *body = await exchange(Decider(undecided), [head, body_of("response_body", before, end=False)], silence_ms=50)
+    *_, last = response_bytes(body).removeprefix(before).split(b"data: ")
+    assert json.loads(last)["error"]["code"] == "upstream_timeout"
+    assert response_bytes(body).startswith(before + b"\n\ndata: ")
+    assert ends(body)[-1] is True
+
+
+@pytest.mark.parametrize("size", [8, 1000])
+async def test_an_event_stream_that_says_nothing_of_itself_is_one_all_the_same(exchange: Exchange, size: int) -> None:
+    stream = b'data: {"choices":[]}\n\ndata: [DONE]\n\n'
+    messages = [response_head(ResponseEdit(calls=(CALL,)), {"content-type": ""})]
+    head, *body = await exchange(Decider(undecided), [*messages, *pieces("response_body", stream, size)])
+    assert changes(head, "response_headers") == {"content-type": "text/event-stream"}
+    assert response_bytes(body).endswith(stream)
+    assert len(response_bytes(body)) > len(stream)
+
+
+async def test_an_answer_that_cannot_be_edited_is_a_502(exchange: Exchange) -> None:
+    messages = [
+        response_head(ResponseEdit(calls=(CALL,)), {"content-type": "text/html"}),
+        *pieces("response_body", b"<html>of somebody", 5),
+    ]
+    head, *body = await exchange(Decider(undecided), messages)
+    error = json.loads(response_bytes(body))["error"]
+    assert (changes(head, "response_headers")[":status"], error["code"]) == ("502", "bad_upstream_answer")
+    assert changes(head, "response_headers")["content-type"] == "application/json"
+    assert "somebody" not in str(error)
+
+
+@pytest.mark.parametrize(("status", "told"), [(503, "1"), (504, None), (200, None)])
+async def test_whoever_is_told_503_is_told_when_to_come_back(exchange: Exchange, status: int, told: str | None) -> None:
+    (answer,) = await exchange(Decider(lambda _: Reply(status, b"{}", "x")), [request_head(end=True)])
+    set_ = {each.header.key: each.header.raw_value.decode() for each in answer.immediate_response.headers.set_headers}
+    assert set_.get("retry-after") == told
+
+
 async def test_trailers_of_a_response_are_answered_too(exchange: Exchange) -> None:
     messages = [
         response_head(ResponseEdit(calls=(CALL,))),
@@ -354,8 +400,15 @@ async def test_an_encoded_response_passes_untouched(exchange: Exchange, content_
 
 
 async def test_a_response_without_a_body_ends(exchange: Exchange) -> None:
-    answers = await exchange(Decider(undecided), [response_head(ResponseEdit(calls=(CALL,)), end=True)])
-    assert ends(answers) == [True]
+    head = response_head(ResponseEdit(calls=(CALL,)), {":status": "429"}, end=True)
+    assert ends(await exchange(Decider(undecided), [head])) == [True]
+
+
+@pytest.mark.parametrize("edit", [ResponseEdit(calls=(CALL,)), ResponseEdit(wire=Wire.TRITON)])
+async def test_where_a_body_is_missing_the_error_is_a_reply_of_its_own(exchange: Exchange, edit: ResponseEdit) -> None:
+    (answer,) = await exchange(Decider(undecided), [response_head(edit, end=True)])
+    assert answer.immediate_response.status.code in {502, 503}
+    assert json.loads(answer.immediate_response.body)["error"]["type"] == "api_error"
 
 
 async def test_a_response_that_nobody_asked_to_edit_is_aborted(exchange: Exchange) -> None:

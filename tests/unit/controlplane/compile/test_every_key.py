@@ -143,6 +143,7 @@ CHANGES: dict[str, Any] = {
     "overrides.max_request_bytes": "1MiB",
     "overrides.max_json_values": 50_000,
     "overrides.filter_workers": 9,
+    "overrides.watch_answers": True,
     "overrides.timing_header": True,
     "overrides.stream_tool_chunks": True,
     "overrides.log_max_bytes": "1MiB",

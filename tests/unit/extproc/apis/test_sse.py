@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.apis.sse import DONE, EventDecoder, event, payload, split
+from extproc.apis.sse import DONE, EventDecoder, begins, event, payload, split
 
 STREAM = (
     b'data: {"a":1}\n\ndata:{"b":"\xc3\xa9"}\r\n\r\n: comment\n\nevent: x\ndata: one\ndata: two\n\n'
@@ -20,6 +20,18 @@ def test_events_are_the_same_for_every_way_the_stream_is_cut(size: int) -> None:
     decoder = EventDecoder()
     events = [e for start in range(0, len(STREAM), size) for e in decoder.feed(STREAM[start : start + size])]
     assert events + decoder.flush() == EVENTS
+
+
+@pytest.mark.parametrize(
+    "chunk", [b"data: {}\n\n", b"data:", b": hi\n\n", b"\r\nevent: x", b"\xef\xbb\xbfid: 1", b"retry:1"]
+)
+def test_a_stream_is_known_by_how_it_begins(chunk: bytes) -> None:
+    assert begins(chunk)
+
+
+@pytest.mark.parametrize("chunk", [b"", b'{"data": 1}', b"<html>", b"[1]", b"database", b"da"])
+def test_anything_else_is_no_stream(chunk: bytes) -> None:
+    assert not begins(chunk)
 
 
 def test_an_event_without_its_closing_blank_line_comes_out_at_the_end() -> None:

@@ -100,7 +100,7 @@ async def test_answers_are_bounded_together() -> None:
     half = b"x" * (MAX_ANSWER_BYTES // 2)
     forward(await Bench(models=TWO, endpoints=FakeEndpoints(body=half)).decide(BOTH))
     failed = reply(await Bench(models=TWO, endpoints=FakeEndpoints(body=half + b"x")).decide(BOTH))
-    assert (failed.status, failed.code) == (502, "api_error")
+    assert (failed.status, failed.code) == (502, "bad_upstream_answer")
 
 
 async def test_endpoints_and_client_are_told_the_target_and_the_drift() -> None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from extproc.contract import EndpointCall, HttpMethod
 from extproc.decision import Reply
-from extproc.errors import ApiError, ApiTimeout, GatewayError
+from extproc.errors import ApiError, ApiTimeout, BadApiAnswer, GatewayError
 from extproc.targets.http import Answer
 from tests.unit.extproc.fakes import FakeEndpoints, target
 from tests.unit.extproc.pipeline.bench import GUARD, Bench, called, reply, sent
@@ -82,7 +82,7 @@ async def test_a_completion_comes_in_the_form_that_the_client_asked_for(answer: 
 
 @pytest.mark.parametrize(
     "broken",
-    [Answer(500, JSON, b"{}"), Answer(302, JSON, b""), ApiTimeout("Late."), ApiError("Gone.", 503)],
+    [Answer(500, JSON, b"{}"), BadApiAnswer("Elsewhere."), ApiTimeout("Late."), ApiError("Gone.", 503)],
 )
 async def test_where_the_error_target_fails_too_the_first_failure_is_told(broken: Answer | GatewayError) -> None:
     failing = bench(broken, ApiError("First.", 418))
@@ -130,7 +130,7 @@ async def test_a_default_target_may_leave_the_answer_to_the_llm(answer: Answer) 
 
 
 @pytest.mark.parametrize(
-    "answer", [Answer(200, JSON, b"{}"), Answer(200, SSE, b"data: {}\n\n"), Answer(200, SSE, b""), ApiError("x", 502)]
+    "answer", [Answer(200, JSON, b"{}"), Answer(200, SSE, b"data: {}\n\n"), Answer(200, SSE, b""), BadApiAnswer("x")]
 )
 async def test_a_default_target_that_fails_is_told_by_the_error_target(answer: Answer | ApiError) -> None:
     endpoints = FakeEndpoints(by_path={"/fallback": answer, "/errors": Answer(200, JSON, COMPLETION)})

@@ -216,9 +216,9 @@ async def test_the_default_target_answers_what_means_no_other() -> None:
     assert b"from the api" in reply(await bench.decide("hello", stream=True)).body
 
 
-async def test_a_default_target_that_answers_with_something_else_is_an_api_error() -> None:
+async def test_a_default_target_that_answers_with_something_else_is_a_502() -> None:
     failed = reply(await Bench(default_target=target("fallback", dispatch=False)).decide("hello"))
-    assert (failed.status, failed.code) == (502, "api_error")
+    assert (failed.status, failed.code) == (502, "bad_upstream_answer")
 
 
 async def test_without_intent_a_prompt_goes_the_way_of_one_without_a_target() -> None:

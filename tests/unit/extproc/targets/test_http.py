@@ -11,7 +11,7 @@ from aiohttp import web
 
 from extproc import costs
 from extproc.contract import EndpointCall, HttpMethod
-from extproc.errors import ApiError, ApiTimeout, UpstreamTimeout
+from extproc.errors import ApiError, ApiTimeout, BadApiAnswer, UpstreamTimeout
 from extproc.targets.http import MAX_ANSWER_BYTES, Endpoints, Origin
 
 ORIGIN = Origin("id-1", "00-a-b-01")
@@ -132,11 +132,11 @@ async def test_a_body_that_is_ready_is_sent_as_it_is_and_any_status_is_an_answer
     assert (await endpoints.send(call("/teapot"), b"", ORIGIN, ())).status == 418
 
 
-@pytest.mark.parametrize(("path", "expected"), [("/status/418", 418), ("/status/302", 302), ("/status/504", 504)])
-async def test_any_status_but_2xx_is_the_clients_answer(endpoints: Endpoints, path: str, expected: int) -> None:
+@pytest.mark.parametrize(("path", "expected"), [("/status/418", 418), ("/status/502", 502), ("/status/504", 504)])
+async def test_an_error_status_is_the_clients_answer(endpoints: Endpoints, path: str, expected: int) -> None:
     with pytest.raises(ApiError) as caught:
         await endpoints.call(call(path, HttpMethod.GET), {}, [], ORIGIN)
-    assert caught.value.status == expected
+    assert (caught.value.status, caught.value.code) == (expected, "api_error")
     assert all(word in caught.value.message for word in ("`api`", path, str(expected)))
 
 
@@ -150,11 +150,22 @@ async def test_what_envoy_says_of_an_endpoint_is_told_from_what_the_endpoint_say
         await endpoints.call(call("/status/503?by=upstream_unavailable", HttpMethod.GET), {}, [], ORIGIN)
 
 
-@pytest.mark.parametrize("path", ["/endless", "/broken"])
+USELESS = ["/endless", "/broken", "/status/302", "/status/304", "/status/307", "/status/999"]
+
+
+@pytest.mark.parametrize("path", [*USELESS, "/status/502?by=bad_upstream_answer"])
 async def test_an_answer_that_cannot_be_used_is_a_502(endpoints: Endpoints, path: str) -> None:
-    with pytest.raises(ApiError) as caught:
+    with pytest.raises(BadApiAnswer) as caught:
         await endpoints.call(call(path, HttpMethod.GET), {}, [], ORIGIN)
-    assert caught.value.status == 502
+    assert (caught.value.status, caught.value.code) == (502, "bad_upstream_answer")
+    assert ("x-function-error-code", "502") in caught.value.headers
+
+
+@pytest.mark.parametrize("path", USELESS)
+async def test_a_body_that_is_ready_follows_no_redirect_either(endpoints: Endpoints, path: str) -> None:
+    get = call(path, HttpMethod.GET)
+    with pytest.raises(BadApiAnswer):
+        await endpoints.send(get, b"{}", ORIGIN, ())
 
 
 async def test_every_call_is_among_the_costs_of_its_request_failed_ones_too(endpoints: Endpoints) -> None:
