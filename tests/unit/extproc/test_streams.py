@@ -348,7 +348,7 @@ async def test_a_stream_that_falls_silent_ends_with_an_error_event(exchange: Exc
 
 @pytest.mark.parametrize("size", [8, 1000])
 async def test_an_event_stream_that_says_nothing_of_itself_is_one_all_the_same(exchange: Exchange, size: int) -> None:
-    stream = b'data: {"choices":[]}\n\ndata: [DONE]\n\n'
+    stream = b'data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}\n\ndata: [DONE]\n\n'
     messages = [response_head(ResponseEdit(calls=(CALL,)), {"content-type": ""})]
     head, *body = await exchange(Decider(undecided), [*messages, *pieces("response_body", stream, size)])
     assert changes(head, "response_headers") == {"content-type": "text/event-stream"}
