@@ -39,6 +39,13 @@ class Listener(StrEnum):
     EGRESS = "egress"
 
 
+class Transport(StrEnum):
+    """Which server Envoy's streams reach the filter by."""
+
+    HTTP2 = "http2"
+    GRPC_AIO = "grpc_aio"
+
+
 class ParameterType(StrEnum):
     """The types that an argument may be declared with; the control plane has already resolved synonyms."""
 
@@ -292,6 +299,7 @@ class FilterContract(_Frozen, frozen=True):
     prompting: Prompting | None = None
     # Whether clients read what their request cost, in `x-arch-timing`. The access log always says it.
     timing_header: bool = False
+    transport: Transport = Transport.HTTP2
 
 
 def dump(contract: FilterContract) -> bytes:

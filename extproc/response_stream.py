@@ -11,8 +11,9 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest
 
 from extproc import replies
 from extproc.decision import ResponseEdit
+from extproc.envoy_headers import read_headers
 from extproc.response import StreamEdit, Whole, edit_whole, stream_edits
-from extproc.stream import ProtocolError, Stream, read_headers
+from extproc.transport.service import ProtocolError, Stream
 
 log = logging.getLogger(__name__)
 

@@ -83,6 +83,7 @@ def _contract(config: ArchConfig, site: Site, inference: contract.Inference | No
         error_target=error_call(config.error_target) if config.error_target else None,
         prompting=compile_prompting(config) if config.listeners.ingress.enabled else None,
         timing_header=config.overrides.timing_header,
+        transport=config.overrides.filter_transport,
     )
 
 

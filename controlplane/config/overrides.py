@@ -6,6 +6,7 @@ from pydantic import Field
 
 from controlplane.config.quantities import KIB, MIB, SECOND, BodySize, LogSize, RoleTimeout
 from controlplane.config.section import Section
+from extproc.contract import Transport
 
 
 class Grounding(Section):
@@ -55,6 +56,8 @@ class Overrides(Section):
     """How many keys, strings, numbers, objects and arrays a request body may hold; more is answered with 413."""
     filter_workers: int | None = Field(default=None, ge=1, le=64)
     """How many filter processes run, besides the one that reads large bodies. One a core by default."""
+    filter_transport: Transport = Transport.HTTP2
+    """The server by which Envoy reaches the filter. `grpc_aio`: grpcio's, slower and the most tried."""
     timing_header: bool = False
     """`true`: answers say in `x-arch-timing` where their time went. The access log says it always."""
     log_max_bytes: LogSize = Field(default=100 * MIB, json_schema_extra={"default": "100MiB"})

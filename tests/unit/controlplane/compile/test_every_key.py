@@ -143,6 +143,7 @@ CHANGES: dict[str, Any] = {
     "overrides.max_request_bytes": "1MiB",
     "overrides.max_json_values": 50_000,
     "overrides.filter_workers": 9,
+    "overrides.filter_transport": "grpc_aio",
     "overrides.timing_header": True,
     "overrides.log_max_bytes": "1MiB",
     "overrides.log_files": 0,
