@@ -1,13 +1,11 @@
-"""One filter worker: the ext_proc service on its own unix socket, with the health that Envoy asks for, and the status that
-`archgw` does.
-"""
+"""One filter worker: ext_proc on its own unix socket, the health that Envoy asks for, the status for `archgw`."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -32,7 +30,10 @@ _DRAIN_NOTICE_S: Final = 1.5
 # How long running streams may take to finish after that.
 _DRAIN_S: Final = 25.0
 
-_SERVERS: Final = {Transport.HTTP2: Http2Server, Transport.GRPC_AIO: GrpcAioServer}
+_SERVERS: Final[Mapping[Transport, Callable[[Service], Server]]] = {
+    Transport.HTTP2: Http2Server,
+    Transport.GRPC_AIO: GrpcAioServer,
+}
 
 
 class Processor:

@@ -68,7 +68,7 @@ class Call:
         self._headers = headers
         self._messages = Messages()
         self._queue: deque[bytes] = deque()
-        # Bytes of whole messages that nobody has read; of those received, the ones that the peer may not send again yet.
+        # Bytes of whole messages that nobody has read; of all received, those that the peer may not replace yet.
         self._queued = 0
         self._uncredited = 0
         self._reader: asyncio.Future[None] | None = None

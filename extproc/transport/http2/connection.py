@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import grpc
@@ -23,6 +23,7 @@ _WINDOW: Final = 1 << 30
 _FRAME_BYTES: Final = 256 << 10
 # What may wait for a peer that does not read, before its calls wait too.
 _WRITE_BUFFER: Final = 256 << 10
+_PING_BYTES: Final = 8
 
 _SETTINGS: Final = frames.settings(
     (
@@ -176,38 +177,10 @@ class Http2Connection(asyncio.Protocol):
 
     def _frame(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if (self._block is not None) != (kind == frames.CONTINUATION):
-            raise ConnectionFault(
-                frames.PROTOCOL_ERROR, "a header block must be followed by its rest, and by nothing else"
-            )
-        if kind == frames.DATA:
-            self._on_data(flags, stream, payload)
-        elif kind == frames.HEADERS:
-            block = bytearray(frames.content(payload, flags))
-            self._on_block(stream, flags, block, whole=bool(flags & frames.END_HEADERS))
-        elif kind == frames.CONTINUATION and self._block is not None:
-            first, first_flags, block = self._block
-            if stream != first:
-                raise ConnectionFault(frames.PROTOCOL_ERROR, "the rest of a header block came on another stream")
-            block += payload
-            self._on_block(first, first_flags, block, whole=bool(flags & frames.END_HEADERS))
-        elif kind == frames.RST_STREAM:
-            frames.read_word(payload)
-            if (reset := self._known(stream)) is not None:
-                self.forget(reset)
-                if reset.task is not None:
-                    reset.task.cancel()
-        elif kind == frames.WINDOW_UPDATE:
-            self._on_window_update(stream, frames.read_word(payload) & frames.LARGEST_WINDOW)
-        elif kind == frames.SETTINGS:
-            self._on_settings(flags, stream, payload)
-        elif kind == frames.PING:
-            if len(payload) != 8 or stream:
-                raise ConnectionFault(frames.FRAME_SIZE_ERROR, "a PING has eight bytes, on no stream")
-            if not flags & frames.ACK:
-                self.write(frames.frame(frames.PING, frames.ACK, 0, payload))
-        elif kind == frames.PUSH_PROMISE:
-            raise ConnectionFault(frames.PROTOCOL_ERROR, "a client promises nothing")
-        # PRIORITY, GOAWAY, and what RFC 9113 does not know (section 4.1): ignored.
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "a header block is followed by its rest, and by nothing else")
+        # GOAWAY and PRIORITY ask nothing of a server, and what RFC 9113 does not know is ignored (section 4.1).
+        if (handle := _HANDLERS.get(kind)) is not None:
+            handle(self, flags, stream, payload)
 
     def _known(self, stream: int) -> Call | None:
         """The running call on `stream`; None where it has ended."""
@@ -232,6 +205,17 @@ class Http2Connection(asyncio.Protocol):
             if call.task is not None:
                 call.task.cancel()
             call.finish(error.code, str(error))
+
+    def _on_headers(self, flags: int, stream: int, payload: bytes) -> None:
+        self._on_block(stream, flags, bytearray(frames.content(payload, flags)), whole=bool(flags & frames.END_HEADERS))
+
+    def _on_continuation(self, flags: int, stream: int, payload: bytes) -> None:
+        assert self._block is not None  # noqa: S101 - `_frame` has looked
+        first, first_flags, block = self._block
+        if stream != first:
+            raise ConnectionFault(frames.PROTOCOL_ERROR, "the rest of a header block came on another stream")
+        block += payload
+        self._on_block(first, first_flags, block, whole=bool(flags & frames.END_HEADERS))
 
     def _on_block(self, stream: int, flags: int, block: bytearray, *, whole: bool) -> None:
         if len(block) > MAX_HEADER_BYTES:
@@ -258,7 +242,15 @@ class Http2Connection(asyncio.Protocol):
                 raise ConnectionFault(frames.PROTOCOL_ERROR, "headers within a stream that do not end it")
             known.end()
 
-    def _on_window_update(self, stream: int, size: int) -> None:
+    def _on_rst_stream(self, _flags: int, stream: int, payload: bytes) -> None:
+        frames.read_word(payload)
+        if (call := self._known(stream)) is not None:
+            self.forget(call)
+            if call.task is not None:
+                call.task.cancel()
+
+    def _on_window_update(self, _flags: int, stream: int, payload: bytes) -> None:
+        size = frames.read_word(payload) & frames.LARGEST_WINDOW
         if not size:
             raise ConnectionFault(frames.PROTOCOL_ERROR, "a window that grows by nothing")
         if not stream:
@@ -274,6 +266,8 @@ class Http2Connection(asyncio.Protocol):
             raise ConnectionFault(frames.PROTOCOL_ERROR, "SETTINGS on a stream")
         if flags & frames.ACK:
             return
+        # Before any data that the new windows allow.
+        self.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
         for name, value in frames.read_settings(payload):
             if name == frames.INITIAL_WINDOW_SIZE:
                 if value > frames.LARGEST_WINDOW:
@@ -285,7 +279,15 @@ class Http2Connection(asyncio.Protocol):
                 if not frames.DEFAULT_FRAME_BYTES <= value <= frames.LARGEST_FRAME_BYTES:
                     raise ConnectionFault(frames.PROTOCOL_ERROR, "a size of frames that is not allowed")
                 self._largest_frame = value
-        self.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
+
+    def _on_ping(self, flags: int, stream: int, payload: bytes) -> None:
+        if len(payload) != _PING_BYTES or stream:
+            raise ConnectionFault(frames.FRAME_SIZE_ERROR, "a PING has eight bytes, on no stream")
+        if not flags & frames.ACK:
+            self.write(frames.frame(frames.PING, frames.ACK, 0, payload))
+
+    def _on_push_promise(self, _flags: int, _stream: int, _payload: bytes) -> None:
+        raise ConnectionFault(frames.PROTOCOL_ERROR, "a client promises nothing")
 
     def _widen(self, call: Call, size: int) -> None:
         call.send_window += size
@@ -336,3 +338,15 @@ class Http2Connection(asyncio.Protocol):
         if message is None:
             raise MethodError(grpc.StatusCode.INVALID_ARGUMENT, "no message")
         await call.write(await method(message))
+
+
+_HANDLERS: Final[Mapping[int, Callable[[Http2Connection, int, int, bytes], None]]] = {
+    frames.DATA: Http2Connection._on_data,
+    frames.HEADERS: Http2Connection._on_headers,
+    frames.RST_STREAM: Http2Connection._on_rst_stream,
+    frames.SETTINGS: Http2Connection._on_settings,
+    frames.PUSH_PROMISE: Http2Connection._on_push_promise,
+    frames.PING: Http2Connection._on_ping,
+    frames.WINDOW_UPDATE: Http2Connection._on_window_update,
+    frames.CONTINUATION: Http2Connection._on_continuation,
+}

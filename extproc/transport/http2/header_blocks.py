@@ -43,7 +43,7 @@ class Decoder:
         if repeatable and (known := self._remembered.get(block)) is not None:
             return known
         try:
-            headers = self._decoder.decode(block)
+            headers = self._decoder.decode(block, raw=True)
         except hpack.HPACKError as error:
             raise ConnectionFault(COMPRESSION_ERROR, f"unreadable headers: {error}") from error
         call = _call(headers)
@@ -54,10 +54,12 @@ class Decoder:
         return call
 
 
-def _call(headers: Iterable[tuple[str, str]]) -> CallHeaders:
-    fields = dict(headers)
+def _call(headers: Iterable[tuple[bytes, bytes]]) -> CallHeaders:
+    fields = {name.decode("latin-1"): value.decode(errors="replace") for name, value in headers}
     path = fields.get(":path", "")
-    return CallHeaders(path, MappingProxyType({name: value for name, value in fields.items() if name[0] != ":"}))
+    return CallHeaders(
+        path, MappingProxyType({name: value for name, value in fields.items() if not name.startswith(":")})
+    )
 
 
 def trailers(code: int, reason: str = "") -> bytes:
@@ -74,7 +76,7 @@ def _field(name: str, value: str) -> bytes:
 
 def _text(text: str) -> bytes:
     data = text.encode()
-    return hpack.hpack.encode_integer(len(data), 7) + data
+    return bytes(hpack.hpack.encode_integer(len(data), 7)) + data
 
 
 _PLAIN: Final = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"

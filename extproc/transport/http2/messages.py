@@ -1,4 +1,6 @@
-"""gRPC messages out of the bytes of a stream, however they are cut: five bytes of head (compressed or not, length) each.
+"""gRPC messages out of the bytes of a stream, however they are cut.
+
+Each has a head of five bytes: whether it is compressed, and its length.
 
 https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md. Pure.
 """

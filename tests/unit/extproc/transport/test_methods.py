@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from extproc import ask
 from extproc.contract import Transport
 from extproc.server import open_server
+from extproc.status import METHOD
 from extproc.transport.health import CHECK, NAME, Health
 from extproc.transport.service import MethodError
 from tests.unit.extproc.test_streams import Decider, forward
@@ -87,7 +88,7 @@ async def test_an_error_is_told_with_its_reason(
 
 async def test_the_command_reads_a_worker_over_its_socket(tmp_path: Path) -> None:
     for transport in Transport:
-        server = open_server(transport, Decider(lambda _: forward()), {ask.METHOD: echo})
+        server = open_server(transport, Decider(lambda _: forward()), {METHOD: echo})
         socket = tmp_path / transport
         await server.start(socket)
         answers = await asyncio.to_thread(ask.ask, [str(socket), str(tmp_path / "nobody")])
