@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, cast
 
 import grpc
 
@@ -65,9 +65,9 @@ class Http2Connection(asyncio.Protocol):
     # What the event loop says.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - the loop's promise, for the types
-        self._transport = transport
-        transport.set_write_buffer_limits(high=_WRITE_BUFFER)
+        # uvloop's transports are no subclass of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=_WRITE_BUFFER)
         self.write(_SETTINGS)
 
     def data_received(self, data: bytes) -> None:

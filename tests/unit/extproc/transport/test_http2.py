@@ -21,6 +21,7 @@ import h2.events
 import h2.settings
 import hpack
 import pytest
+import uvloop
 from envoy.service.ext_proc.v3 import external_processor_pb2_grpc
 from envoy.service.ext_proc.v3.external_processor_pb2 import HttpBody, ProcessingRequest, ProcessingResponse
 from hypothesis import HealthCheck, given, settings
@@ -278,7 +279,7 @@ def test_calls_side_by_side_do_not_mix_however_they_are_cut(tmp_path: Path, seed
             await peer.until(lambda: all(peer.answers[stream].ended for stream in streams))
             assert [peer.answers[stream].bodies for stream in streams] == [[*its, b"end"] for its in bodies]
 
-    asyncio.run(run())
+    uvloop.run(run())
 
 
 @pytest.mark.parametrize("size", [RECEIVE_WINDOW - 100, RECEIVE_WINDOW + 1, 9 << 20])
@@ -582,7 +583,7 @@ def test_no_frames_whatever_bring_the_server_down(tmp_path: Path, sent: list[tup
                 await peer.until(lambda: peer.answers[stream].ended)
             writer.close()
 
-    asyncio.run(run())
+    uvloop.run(run())
     (tmp_path / "s").unlink(missing_ok=True)
 
 
