@@ -39,6 +39,13 @@ class Listener(StrEnum):
     EGRESS = "egress"
 
 
+class Transport(StrEnum):
+    """Which server Envoy's streams reach the filter by."""
+
+    HTTP2 = "http2"
+    GRPC_AIO = "grpc_aio"
+
+
 class ParameterType(StrEnum):
     """The types that an argument may be declared with; the control plane has already resolved synonyms."""
 
@@ -296,6 +303,7 @@ class FilterContract(_Frozen, frozen=True):
     timing_header: bool = False
     # Whether the filter sees every answer, so that a stream whose provider falls silent ends with an error event.
     watch_answers: bool = False
+    transport: Transport = Transport.HTTP2
 
 
 def dump(contract: FilterContract) -> bytes:

@@ -18,8 +18,9 @@ from extproc.apis import faults
 from extproc.apis.json_size import JsonCounter
 from extproc.contract import Listener
 from extproc.decision import Decision, HttpRequest, Reply
+from extproc.envoy_headers import read_headers
 from extproc.errors import GatewayError, InternalError, RequestTooLarge, UpstreamTimeout
-from extproc.stream import Stream, read_headers
+from extproc.transport.service import Stream
 
 log = logging.getLogger(__name__)
 

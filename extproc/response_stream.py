@@ -13,9 +13,10 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest
 from extproc import replies
 from extproc.apis import faults, sse
 from extproc.decision import Reply, ResponseEdit
+from extproc.envoy_headers import read_headers
 from extproc.errors import BadUpstreamAnswer, UpstreamTimeout
 from extproc.response import StreamEdit, Whole, edit_whole, stream_edits
-from extproc.stream import ProtocolError, Stream, read_headers
+from extproc.transport.service import ProtocolError, Stream
 
 log = logging.getLogger(__name__)
 

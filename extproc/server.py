@@ -1,52 +1,49 @@
-"""One filter worker: a gRPC server on its own unix socket, with the gRPC health service that Envoy asks, and the status
-that `archgw` does.
-"""
+"""One filter worker: ext_proc on its own unix socket, the health that Envoy asks for, the status for `archgw`."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import signal
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Final
 
 import grpc
-from envoy.service.ext_proc.v3 import external_processor_pb2_grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+import msgspec
 
-from extproc import request_stream, response_stream, status_service
-from extproc.contract import FilterContract
-from extproc.gateway import open_gateway
+from extproc import request_stream, response_stream
+from extproc.contract import FilterContract, Transport
+from extproc.gateway import Gateway, open_gateway
 from extproc.request_stream import Decider
-from extproc.stream import ProtocolError, Stream
+from extproc.status import METHOD
+from extproc.transport.grpc_aio import GrpcAioServer
+from extproc.transport.health import CHECK, Health
+from extproc.transport.http2.server import Http2Server
+from extproc.transport.service import Method, ProtocolError, Server, Service, Stream
 
 log = logging.getLogger(__name__)
-
-HEALTH_SERVICE: Final = "archgw"
 
 # Envoy asks for health once a second; after this long it has noticed and sends nothing new.
 _DRAIN_NOTICE_S: Final = 1.5
 # How long running streams may take to finish after that.
 _DRAIN_S: Final = 25.0
 
-_OPTIONS: Final = (
-    ("grpc.max_receive_message_length", 64 << 20),
-    ("grpc.max_concurrent_streams", 100_000),
-    # Envoy pings every half second, so that a stopped worker is noticed; gRPC takes that for an attack by default.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 100),
-    ("grpc.http2.max_ping_strikes", 0),
-    ("grpc.keepalive_permit_without_calls", 1),
-)
+_SERVERS: Final[Mapping[Transport, Callable[[Service], Server]]] = {
+    Transport.HTTP2: Http2Server,
+    Transport.GRPC_AIO: GrpcAioServer,
+}
 
 
-class Processor(external_processor_pb2_grpc.ExternalProcessorServicer):  # type: ignore[misc]
+class Processor:
     """The ext_proc service: every stream is one half of one HTTP request."""
 
     def __init__(self, gateway: Decider) -> None:
         self._gateway = gateway
 
-    async def Process(self, _requests: object, context: Any) -> None:  # noqa: N802 - the name in the proto
-        stream = Stream(context)
+    async def process(self, stream: Stream) -> None:
+        """Answer one stream."""
         try:
             head = await stream.read("request_headers", "response_headers")
             if head.WhichOneof("request") == "request_headers":
@@ -54,10 +51,15 @@ class Processor(external_processor_pb2_grpc.ExternalProcessorServicer):  # type:
             else:
                 await response_stream.edit(stream, head)
         except ProtocolError as fault:
-            await stream.abort(grpc.StatusCode.FAILED_PRECONDITION, str(fault))
+            await _abort(stream, grpc.StatusCode.FAILED_PRECONDITION, str(fault))
         except Exception:  # a bug must cost this stream alone, and Envoy must not take it for consent
             log.exception("ext_proc stream failed")
-            await stream.abort(grpc.StatusCode.INTERNAL, "the filter failed on this stream")
+            await _abort(stream, grpc.StatusCode.INTERNAL, "the filter failed on this stream")
+
+
+def open_server(transport: Transport, gateway: Decider, methods: Mapping[str, Method] = MappingProxyType({})) -> Server:
+    """A server for `gateway`, and for `methods` by path."""
+    return _SERVERS[transport](Service(Processor(gateway).process, methods))
 
 
 async def serve(contract: FilterContract, socket: Path) -> None:
@@ -67,19 +69,27 @@ async def serve(contract: FilterContract, socket: Path) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
     async with open_gateway(contract) as gateway:
-        server = grpc.aio.server(options=_OPTIONS)
-        external_processor_pb2_grpc.add_ExternalProcessorServicer_to_server(Processor(gateway), server)
-        servicer = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-        server.add_generic_rpc_handlers((status_service.handler(gateway.models.status),))
+        health = Health()
+        server = open_server(contract.transport, gateway, {CHECK: health.check, METHOD: _status_of(gateway)})
         socket.unlink(missing_ok=True)  # noqa: ASYNC240 - before anything is served
-        server.add_insecure_port(f"unix:{socket}")
-        await server.start()
-        await servicer.set(HEALTH_SERVICE, health_pb2.HealthCheckResponse.SERVING)
+        await server.start(socket)
+        health.serving = True
         log.info("serving", extra={"fields": {"socket": str(socket)}})
         await stop.wait()
         log.info("draining")
-        await servicer.set(HEALTH_SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
+        health.serving = False
         await asyncio.sleep(_DRAIN_NOTICE_S)
         await server.stop(_DRAIN_S)
     log.info("stopped")
+
+
+def _status_of(gateway: Gateway) -> Method:
+    async def read(_request: bytes) -> bytes:
+        return msgspec.json.encode(await gateway.models.status())
+
+    return read
+
+
+async def _abort(stream: Stream, code: grpc.StatusCode, reason: str) -> None:
+    log.error("ext_proc stream aborted: %s", reason)
+    await stream.abort(code, reason)

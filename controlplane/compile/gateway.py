@@ -84,6 +84,7 @@ def _contract(config: ArchConfig, site: Site, inference: contract.Inference | No
         prompting=compile_prompting(config) if config.listeners.ingress.enabled else None,
         timing_header=config.overrides.timing_header,
         watch_answers=config.overrides.watch_answers,
+        transport=config.overrides.filter_transport,
     )
 
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from controlplane.config.quantities import KIB, MIB, SECOND, BodySize, LogSize, RoleTimeout
 from controlplane.config.section import Section
+from extproc.contract import Transport
 
 
 class Grounding(Section):
@@ -58,6 +59,8 @@ class Overrides(Section):
     watch_answers: bool = False
     """`true`: all answers pass through the filter, which ends a stream whose provider falls silent with an error event.
     `false`: Envoy cuts it, unless the filter edits it anyway."""
+    filter_transport: Transport = Transport.HTTP2
+    """The server by which Envoy reaches the filter. `grpc_aio`: grpcio's, slower and the most tried."""
     timing_header: bool = False
     """`true`: answers say in `x-arch-timing` where their time went. The access log says it always."""
     stream_tool_chunks: bool = False

@@ -28,7 +28,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from extproc import replies
-from extproc.contract import EndpointCall, HttpMethod, Prompting, Wire
+from extproc.contract import EndpointCall, HttpMethod, Prompting, Transport, Wire
 from extproc.decision import ResponseEdit, ToolCall
 from extproc.gateway import Gateway
 from extproc.inference.models import PlacedModels
@@ -39,7 +39,7 @@ from extproc.pipeline.guard import Guards
 from extproc.pipeline.ingress import Ingress
 from extproc.pipeline.intent import TargetIndex
 from extproc.pipeline.understanding import Understanding
-from extproc.server import Processor
+from extproc.server import open_server
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels
 from tests.unit.extproc.pipeline.bench import GUARD, INTENT, OPENAI, WEATHER
 
@@ -68,15 +68,16 @@ class Exchange:
 class Service:
     """The filter's service on a unix socket, in an event loop of its own."""
 
-    def __init__(self, address: str) -> None:
-        self._address = address
+    def __init__(self, transport: Transport, socket: Path) -> None:
+        self._transport = transport
+        self._socket = socket
         self._runner = asyncio.Runner()
         self._open = AsyncExitStack()
         self._stub: Any = self._runner.run(self._connect())
 
     async def _connect(self) -> Any:
-        await self._open.enter_async_context(_serving(self._address))
-        channel = await self._open.enter_async_context(grpc.aio.insecure_channel(self._address))
+        await self._open.enter_async_context(_serving(self._transport, self._socket))
+        channel = await self._open.enter_async_context(grpc.aio.insecure_channel(f"unix:{self._socket}"))
         return external_processor_pb2_grpc.ExternalProcessorStub(channel)
 
     def exchange(self, listener: str, messages: Sequence[ProcessingRequest]) -> Exchange:
@@ -106,7 +107,7 @@ class Service:
 
 
 @asynccontextmanager
-async def _serving(address: str) -> AsyncIterator[None]:
+async def _serving(transport: Transport, socket: Path) -> AsyncIterator[None]:
     """The service with a guarded gateway behind it, whose models and endpoints are stood in for."""
     models = FakeModels(marker=MARKER, calls=(FunctionCall("weather", {"days": 3}),))
     endpoints: Any = FakeEndpoints()
@@ -119,18 +120,16 @@ async def _serving(address: str) -> AsyncIterator[None]:
     ingress = Ingress(prompting, (OPENAI,), guards, understanding, endpoints, failures, 5.0)
     egress = Egress((OPENAI,), guards, failures, 5.0)
     gateway = Gateway(LIMIT, 1000, egress, ingress, index, PlacedModels({}), budget_ms=5000, timing_header=True)
-    server = grpc.aio.server()
-    external_processor_pb2_grpc.add_ExternalProcessorServicer_to_server(Processor(gateway), server)
-    server.add_insecure_port(address)
-    await server.start()
+    server = open_server(transport, gateway)
+    await server.start(socket)
     yield
-    await server.stop(None)
+    await server.stop(0)
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+@pytest.fixture(scope="module", params=Transport)
+def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     directory: Path = tmp_path_factory.mktemp("fuzz")
-    service = Service(f"unix:{directory}/s")
+    service = Service(request.param, directory / "s")
     yield service
     service.close()
 

@@ -8,7 +8,6 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import grpc
 import msgspec
@@ -25,11 +24,12 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (
 
 from extproc import costs, replies
 from extproc.apis import faults
-from extproc.contract import Place, Role, Wire
+from extproc.contract import Place, Role, Transport, Wire
 from extproc.costs import ModelCall, Stage
 from extproc.decision import Decision, Forward, HttpRequest, Reply, ResponseEdit, ToolCall
 from extproc.errors import InvalidRequest, ModelNotFound
-from extproc.server import Processor
+from extproc.server import open_server
+from extproc.transport.service import Server
 
 LIMIT = 1000
 CALL = ToolCall(call_id="call_arch_1", name="weather", arguments="{}", answer="20")
@@ -54,21 +54,19 @@ class Decider:
 Exchange = Callable[..., Awaitable[list[ProcessingResponse]]]
 
 
-@pytest.fixture
-async def exchange(tmp_path: Path) -> AsyncIterator[Exchange]:
+@pytest.fixture(params=Transport)
+async def exchange(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Exchange]:
     """Sends messages as one stream, and gives back what the filter answered until it ended the stream."""
-    servers: list[Any] = []
+    servers: list[Server] = []
 
     async def run(
         decider: Decider, messages: Sequence[ProcessingRequest], *, silence_ms: int = 60_000
     ) -> list[ProcessingResponse]:
-        server = grpc.aio.server()
+        server = open_server(request.param, decider)
         servers.append(server)
-        external_processor_pb2_grpc.add_ExternalProcessorServicer_to_server(Processor(decider), server)
-        address = f"unix:{tmp_path}/{len(servers)}.sock"
-        server.add_insecure_port(address)
-        await server.start()
-        async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(10):
+        socket = tmp_path / f"{len(servers)}.sock"
+        await server.start(socket)
+        async with grpc.aio.insecure_channel(f"unix:{socket}") as channel, asyncio.timeout(10):
             stub = external_processor_pb2_grpc.ExternalProcessorStub(channel)
             told = (
                 ("x-archgw-listener", "egress"),
@@ -84,7 +82,7 @@ async def exchange(tmp_path: Path) -> AsyncIterator[Exchange]:
 
     yield run
     for server in servers:
-        await server.stop(None)
+        await server.stop(0)
 
 
 def headers(fields: dict[str, str]) -> HeaderMap:

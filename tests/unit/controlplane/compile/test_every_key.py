@@ -144,6 +144,7 @@ CHANGES: dict[str, Any] = {
     "overrides.max_json_values": 50_000,
     "overrides.filter_workers": 9,
     "overrides.watch_answers": True,
+    "overrides.filter_transport": "grpc_aio",
     "overrides.timing_header": True,
     "overrides.stream_tool_chunks": True,
     "overrides.log_max_bytes": "1MiB",
