@@ -52,8 +52,42 @@ class ChatRequest:
         """Whether the client brings tools of its own for the LLM."""
         return any(bytes(self.fields.get(name, b"null")) not in _NO_TOOLS for name in ("tools", "functions"))
 
+    @property
+    def is_structured(self) -> bool:
+        """Whether the client takes an object for an answer, and no sentence: by `response_format` or a forced tool."""
+        format_ = self._mode("response_format")
+        choices = (self._mode(name) for name in ("tool_choice", "function_call"))
+        return format_ not in {None, "text"} or any(choice not in _FREE for choice in choices)
+
+    def _mode(self, name: str) -> str | None:
+        """What a field asks for that is a word, or an object with a `type`; None where it is neither."""
+        try:
+            value: _Mode | str | None = _MODE.decode(self.fields.get(name, b"null"))
+        except _UNREADABLE:
+            return None
+        if isinstance(value, _Mode):
+            # Of several allowed tools, the mode says whether one must be called.
+            return (value.allowed_tools or value).mode if value.type == "allowed_tools" else value.type
+        return value
+
+
+class _Allowed(msgspec.Struct, frozen=True):
+    mode: str = "auto"
+
+
+class _Mode(msgspec.Struct, frozen=True):
+    """The fields of `response_format`, `tool_choice` and `function_call` that say what kind of answer is wanted."""
+
+    type: str = "function"
+    mode: str = "auto"
+    allowed_tools: _Allowed | None = None
+
+
+_MODE: Final = msgspec.json.Decoder(_Mode | str | None)
 
 _NO_TOOLS: Final = {b"null", b"[]"}
+# With these the model may answer in words.
+_FREE: Final = frozenset({None, "auto", "none"})
 
 
 def parse(body: bytes, *, is_large: bool = False) -> ChatRequest:
@@ -159,14 +193,13 @@ def encode(
 
 
 def texts(message: Message) -> list[str]:
-    """Every text of a message's content: the string itself, or the `text` of each part that has one."""
+    """Every text that a message says: its content, or the `text` of each part; where there is none, its `refusal`."""
     content = message.get("content")
-    if isinstance(content, str):
-        return [content]
-    if isinstance(content, list):
-        found = (part.get("text") for part in content if isinstance(part, dict))
-        return [text for text in found if isinstance(text, str)]
-    return []
+    if isinstance(content, list) and content:
+        found = [part.get("text", part.get("refusal")) for part in content if isinstance(part, dict)]
+    else:
+        found = [content or message.get("refusal") or content]
+    return [text for text in found if isinstance(text, str)]
 
 
 def append_text(message: Message, text: str) -> Message:
@@ -183,12 +216,24 @@ def new_id(prefix: str = "chatcmpl-") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole answer that the gateway gives by itself."""
+    """A whole answer that the gateway gives by itself.
+
+    `is_refusal`: it stands in `refusal` and there is no content, so that a client that wants an object sees that this
+    is none.
+    """
 
     model: str
     content: str
     finish_reason: str = "stop"
     metadata: Mapping[str, JsonValue] | None = None
+    is_refusal: bool = False
+
+    @property
+    def message(self) -> dict[str, JsonValue]:
+        said: dict[str, JsonValue] = (
+            {"content": None, "refusal": self.content} if self.is_refusal else {"content": self.content}
+        )
+        return {"role": "assistant", **said}
 
 
 # The gateway's own answers cost no LLM token.
@@ -205,7 +250,7 @@ def completion(answer: Completion) -> bytes:
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": answer.content},
+                "message": answer.message,
                 "logprobs": None,
                 "finish_reason": answer.finish_reason,
             }
@@ -298,9 +343,8 @@ def read_stream(body: bytes) -> Completion | None:
 def stream(answer: Completion, before: Sequence[bytes] = ()) -> bytes:
     """`answer` as a whole event stream, after the chunks of `before`. Its metadata stands in its first chunk."""
     chunk_id = new_id()
-    delta: Mapping[str, JsonValue] = {"role": "assistant", "content": answer.content}
     own = (
-        chunk(answer.model, delta, chunk_id=chunk_id, metadata=answer.metadata),
+        chunk(answer.model, answer.message, chunk_id=chunk_id, metadata=answer.metadata),
         chunk(answer.model, {}, finish_reason=answer.finish_reason, chunk_id=chunk_id),
     )
     return b"".join(map(sse.event, (*before, *own))) + sse.DONE
