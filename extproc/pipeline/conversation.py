@@ -117,6 +117,11 @@ def read(
     )
 
 
+def asks(message: Message) -> bool:
+    """Whether a message is a question of ours, by its text alone."""
+    return message["role"] == "assistant" and _QUESTION.fullmatch(_bounded(texts(message))) is not None
+
+
 def _turn_start(spoken: Sequence[Message], end: int) -> int:
     """Where the run of user messages that ends before `end` begins."""
     while end > 0 and spoken[end - 1]["role"] == "user":

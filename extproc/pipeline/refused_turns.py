@@ -53,14 +53,15 @@ async def without_refused_turns(judge: Judge, request: ChatRequest, verdict: Ver
     A client that sends neither our refusal nor an answer has the next prompt right behind the blocked one. So messages
     of the user before the last one of a turn are left out alone where they are refused by themselves: they were blocked
     when they came. An attack that is cut into several messages is refused only as a whole, and stays one turn. So does
-    one with its retries by a structured-output client, and such a client's messages stay together too.
+    one with its retries by the client's library, and whatever a structured-output client sends in a row.
 
     Raises `GuardUnavailable`.
     """
     dropped: set[int] = set()
-    last, _ = retries.first_try(request, judge.guards)
+    last, end = retries.first_try(request, judge.guards)
+    stays = request.is_structured or end < len(request.messages)
     for number, turn in enumerate(await worker_thread.run(request.is_large, _refused, request.messages, verdict)):
-        if request.is_structured and turn.start >= last:
+        if stays and turn.start >= last:
             return None
         before = request.messages[turn.start : turn.spoken - 1]
         if before and turn.by_user and number < _MOST_JUDGED and await _is_blocked(judge, before):

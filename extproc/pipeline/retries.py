@@ -4,21 +4,27 @@ refused_turns.py.
 A library that wants an object and gets none appends the answer and a message of its own ("correct your JSON"), as the
 user. Our questions and refusals stand in `refusal`, which some libraries drop, so that an empty message is left of
 them. What the library says is no prompt: alone it would have the LLM invent the object that the question or the guard
-was in the way of. So it counts for what it repeats.
+was in the way of. So it counts for what it repeats. A client that asks for JSON in words alone is known by its retry,
+which quotes what we said.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 from extproc.apis import chat
 from extproc.apis.chat import ChatRequest, Message
 from extproc.contract import Guard
+from extproc.pipeline import conversation
 from extproc.pipeline.instructions import ROLES as INSTRUCTIONS
 
 # Whose refusals carry this name in `model`.
 GUARD_MODEL: Final = "Arch-Guard"
+# So much of a text pydantic's errors show at least.
+_QUOTED: Final = 20
+_WORD: Final = re.compile(r"\w")
 
 
 def first_try(request: ChatRequest, guards: Sequence[Guard]) -> tuple[int, int]:
@@ -28,9 +34,14 @@ def first_try(request: ChatRequest, guards: Sequence[Guard]) -> tuple[int, int]:
     spoken = [messages[place] for place in places]
     end = len(spoken)
     start = _turn_start(spoken, end)
-    while request.is_structured and start < end and start > 0 and _is_unanswered(spoken[start - 1], guards):
+    while 0 < start < end:
+        answer = spoken[start - 1]
         earlier = _turn_start(spoken, start - 1)
-        if earlier == start - 1:
+        if request.is_structured:
+            is_retry = _is_unanswered(answer, guards)
+        else:
+            is_retry = _is_quoted(answer, spoken[start:end], guards)
+        if earlier == start - 1 or not is_retry:
             break
         start, end = earlier, start - 1
     places.append(len(messages))
@@ -49,6 +60,19 @@ def is_refusal(message: Message, guards: Sequence[Guard]) -> bool:
         return False
     said = "\n".join(chat.texts(message)).strip()
     return message.get("model") == GUARD_MODEL or any(said == guard.message.strip() for guard in guards)
+
+
+def _is_quoted(answer: Message, turn: Sequence[Message], guards: Sequence[Guard]) -> bool:
+    """Whether a turn quotes a question or refusal of ours behind other words, as the error of a JSON parser does.
+
+    Not at the beginning of a line: a user may answer below what was asked.
+    """
+    beginning = "\n".join(chat.texts(answer)).strip()[:_QUOTED]
+    if len(beginning) < _QUOTED or not (is_refusal(answer, guards) or conversation.asks(answer)):
+        return False
+    lines = (line for message in turn for text in chat.texts(message) for line in text.split("\n"))
+    before = (line[: max(0, line.find(beginning))] for line in lines)
+    return any(_WORD.search(words) for words in before)
 
 
 def _is_unanswered(message: Message, guards: Sequence[Guard]) -> bool:

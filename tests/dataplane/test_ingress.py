@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx2
 import openai
+import pydantic
 import pytest
 
 from tests.dataplane.gateway import BLOCKED
@@ -183,6 +184,27 @@ def test_missing_values_are_asked_for_and_the_answer_completes_the_call(
 def first_chunk(text: str) -> dict[str, Any]:
     chunk: dict[str, Any] = json.loads(text.removeprefix("data: ").partition("\n")[0])
     return chunk
+
+
+class Forecast(pydantic.BaseModel):
+    city: str
+    days: int
+
+
+def test_a_client_of_structured_output_sees_a_question_and_a_block_and_gets_no_object(
+    stack: Stack, provider: LlmProvider, api: ApiServer
+) -> None:
+    question = user("What is the weather forecast for Seattle?")
+    with stack.client("ingress") as client:
+        asked = client.chat.completions.parse(model="gpt-main", messages=question, response_format=Forecast)
+        with client.chat.completions.stream(model="gpt-main", messages=question, response_format=Forecast) as stream:
+            streamed = stream.get_final_completion()
+        for message in (asked.choices[0].message, streamed.choices[0].message):
+            assert (message.parsed, message.content) == (None, None)
+            assert message.refusal == "Could you provide the following details days ?"
+        with pytest.raises(openai.ContentFilterFinishReasonError):
+            client.chat.completions.parse(model="gpt-main", messages=user(ATTACK), response_format=Forecast)
+    assert provider.received.all() == api.received.all() == []
 
 
 def test_a_question_is_streamed_to_who_asked_for_a_stream(stack: Stack, api: ApiServer) -> None:

@@ -6,6 +6,7 @@ import json
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from extproc.decision import Decision, Forward
 from tests.unit.extproc.fakes import FakeModels
@@ -111,3 +112,39 @@ async def test_calls_of_the_clients_llm_are_an_answer() -> None:
     for calls in ({"tool_calls": [call]}, {"function_call": call["function"]}):
         conversation = [user("weather"), assistant(None, **calls), user("hello")]
         assert isinstance(await Bench(models=called()).decide(conversation, **SCHEMA), Forward)
+
+
+SAID = "This prompt is not allowed here."
+ERROR = "Correct your JSON: 1 validation error, line 1 column 1 [type=json_invalid, input_value={!r}]"
+
+
+async def test_a_retry_that_quotes_our_refusal_is_blocked_without_structured_output() -> None:
+    bench = Bench(models=FakeModels(marker="attack"), guards=(replace(GUARD, message=SAID),))
+    truncated = ERROR.format(SAID[:24] + "..." + SAID[-4:])
+    for retry in (ERROR.format(SAID), truncated):
+        again = [assistant(SAID), user(retry)]
+        for retries in (again, again + again):
+            assert reply(await bench.decide([user("an attack"), *retries])).code == "blocked"
+    for new in ("hello", f"> {SAID}\nhello", f'"{SAID}"?'):
+        assert isinstance(await bench.decide([user("an attack"), assistant(SAID), user(new)]), Forward)
+
+
+async def test_a_retry_that_quotes_our_question_asks_again_without_structured_output() -> None:
+    bench = Bench(models=called())
+    again = [assistant(QUESTION), user(ERROR.format(QUESTION))]
+    for retries in (again, again + again):
+        message, _ = told(await bench.decide([user("weather"), *retries]))
+        assert message["content"] == QUESTION
+    assert bench.endpoints.calls == []
+
+
+async def test_an_answer_below_our_question_is_one() -> None:
+    bench = Bench(models=called(days=3))
+    quoted = user(f"> {QUESTION}\n3 days")
+    assert forward(await bench.decide([user("weather"), assistant(QUESTION), quoted])).edit
+
+
+async def test_what_an_llm_said_may_be_quoted() -> None:
+    words = "Oslo is the capital of Norway."
+    conversation = [user("weather"), assistant(words), user(f"why do you say {words}")]
+    assert isinstance(await Bench(models=called()).decide(conversation), Forward)
