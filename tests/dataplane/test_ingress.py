@@ -289,9 +289,17 @@ def test_what_the_gateway_added_is_taken_out_when_it_comes_back(
     assert "x-arch-state" not in asked.body.decode()
 
 
-def test_no_user_message_is_a_400(stack: Stack) -> None:
-    answer = stack.post("ingress", {"messages": [{"role": "system", "content": "x"}]})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+def test_messages_may_end_with_any_role_and_an_attack_is_blocked_all_the_same(
+    stack: Stack, provider: LlmProvider, api: ApiServer
+) -> None:
+    for role in ("system", "assistant"):
+        ending = {"role": role, "content": WEATHER}
+        assert stack.post("ingress", {"messages": [ending]}).headers["x-arch-llm-provider"] == "main"
+        for attacked in ([*user(ATTACK), ending], [*user("Hello"), {"role": role, "content": ATTACK}]):
+            answer = stack.post("ingress", {"messages": attacked})
+            assert answer.headers["x-prompt-guard-error-code"] == "jailbreak", attacked
+    assert len(provider.received.all()) == 2
+    assert api.received.all() == []
 
 
 def test_a_forged_state_is_a_400(stack: Stack) -> None:
