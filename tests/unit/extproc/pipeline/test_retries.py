@@ -98,8 +98,11 @@ async def test_a_retry_of_a_question_asks_again(echo: dict[str, Any]) -> None:
 async def test_an_answer_to_the_question_completes_the_call() -> None:
     asked = assistant(None, refusal=QUESTION, model="Arch-Function")
     bench = Bench(models=called(days=3))
-    assert forward(await bench.decide([user("weather"), asked, user("3 days")], **SCHEMA)).edit
+    decision = await bench.decide([user("weather"), asked, user("3 days")], **SCHEMA)
+    assert forward(decision).edit
     assert len(bench.endpoints.calls) == 1
+    # Not every provider knows `refusal`, and some refuse a message without content.
+    assert sent(decision)["messages"][2] == assistant(QUESTION)
 
 
 async def test_an_empty_answer_of_a_chat_is_no_retry() -> None:
@@ -127,6 +130,11 @@ async def test_a_retry_that_quotes_our_refusal_is_blocked_without_structured_out
             assert reply(await bench.decide([user("an attack"), *retries])).code == "blocked"
     for new in ("hello", f"> {SAID}\nhello", f'"{SAID}"?'):
         assert isinstance(await bench.decide([user("an attack"), assistant(SAID), user(new)]), Forward)
+
+
+async def test_a_short_refusal_is_not_taken_for_quoted() -> None:
+    conversation = [user("an attack"), assistant(GUARD.message), user(f"it says: {GUARD.message}")]
+    assert isinstance(await decide(*conversation), Forward)
 
 
 async def test_a_retry_that_quotes_our_question_asks_again_without_structured_output() -> None:
