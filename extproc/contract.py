@@ -131,6 +131,15 @@ class Provider(_Frozen, frozen=True):
     default: bool = False
     # False: the whole `metadata` object is removed from requests, since the provider refuses it.
     accepts_metadata: bool = False
+    # False: messages of the role `developer` are sent as `system`.
+    accepts_developer: bool = False
+
+
+class UnknownModel(StrEnum):
+    """What becomes of a request whose `model` no provider has, where one is the default."""
+
+    DEFAULT = "default"
+    ERROR = "error"
 
 
 class FailMode(StrEnum):
@@ -287,6 +296,7 @@ class FilterContract(_Frozen, frozen=True):
     max_request_bytes: int
     # Unix socket of Envoy's internal listener, which carries every call to an endpoint.
     internal_socket: str
+    unknown_model: UnknownModel = UnknownModel.DEFAULT
     # How many keys, strings, numbers, objects and arrays a request body may hold.
     max_json_values: int = 100_000
     # How long one API call may take in all, retries included; how long a whole request before the verdict on it.

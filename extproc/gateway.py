@@ -23,6 +23,7 @@ from extproc.pipeline.guard import Guards, Limits
 from extproc.pipeline.ingress import Ingress
 from extproc.pipeline.intent import TargetIndex
 from extproc.pipeline.understanding import Understanding
+from extproc.providers.choice import Providers
 from extproc.targets.http import Endpoints
 
 CHAT: Final = "/v1/chat/completions"
@@ -99,6 +100,7 @@ async def open_gateway(contract: FilterContract) -> AsyncIterator[Gateway]:
     ):
         endpoints = Endpoints(contract.internal_socket, contract.endpoint_timeout_ms)
         connections.push_async_callback(endpoints.close)
+        providers = Providers(contract.providers, contract.unknown_model)
         failures = Failures(endpoints, contract.error_target)
         timeout_s = contract.request_timeout_ms / 1000
         ingress: Ingress | None = None
@@ -110,14 +112,14 @@ async def open_gateway(contract: FilterContract) -> AsyncIterator[Gateway]:
             tasks.append(watches.create_task(targets.keep()))
             ingress = Ingress(
                 prompting=contract.prompting,
-                providers=contract.providers,
+                providers=providers,
                 guards=_guards(contract, models, Listener.INGRESS),
                 understanding=Understanding(models, targets, contract.prompting),
                 endpoints=endpoints,
                 failures=failures,
                 timeout_s=timeout_s,
             )
-        egress = Egress(contract.providers, _guards(contract, models, Listener.EGRESS), failures, timeout_s)
+        egress = Egress(providers, _guards(contract, models, Listener.EGRESS), failures, timeout_s)
         yield Gateway(
             max_request_bytes=contract.max_request_bytes,
             max_json_values=contract.max_json_values,

@@ -72,6 +72,7 @@ def _contract(config: ArchConfig, site: Site, inference: contract.Inference | No
     return contract.FilterContract(
         version=contract.VERSION,
         providers=tuple(_contract_provider(provider, only=only) for provider in config.llm_providers),
+        unknown_model=config.overrides.unknown_model,
         max_request_bytes=config.overrides.max_request_bytes,
         max_json_values=config.overrides.max_json_values,
         internal_socket=site.internal_socket,
@@ -98,6 +99,7 @@ def _contract_provider(provider: Provider, *, only: bool) -> contract.Provider:
         # A single provider needs no mark to be the one that is meant.
         default=provider.default or only,
         accepts_metadata=vendor.accepts_metadata if vendor else False,
+        accepts_developer=vendor.accepts_developer if vendor else False,
     )
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from controlplane.config.quantities import KIB, MIB, SECOND, BodySize, LogSize, RoleTimeout
 from controlplane.config.section import Section
-from extproc.contract import Transport
+from extproc.contract import Transport, UnknownModel
 
 
 class Grounding(Section):
@@ -50,6 +50,8 @@ class Overrides(Section):
     """Whether an argument must be supported by the conversation."""
     long_texts: LongTexts = LongTexts()
     """How the guards read requests with long texts."""
+    unknown_model: UnknownModel = UnknownModel.DEFAULT
+    """A request whose `model` no provider has: `default` has the default provider answer it, `error` is a 400."""
     max_request_bytes: BodySize = Field(default=10 * MIB, json_schema_extra={"default": "10MiB"})
     """The largest request body; more is answered with 413."""
     max_json_values: int = Field(default=100_000, ge=1_000, le=5_000_000)

@@ -24,18 +24,20 @@ class Vendor:
 
     `needs_key`: without a key, or the client's own, every request would be refused.
     `accepts_metadata`: it takes a client's `metadata` rather than refusing the request for it.
+    `accepts_developer`: it knows the role `developer`; all know `system`.
     `headers`: those of its API beyond OpenAI's, of requests and of answers; one that ends in `*` is a prefix.
     """
 
     base_url: Url | None
     needs_key: bool = True
     accepts_metadata: bool = False
+    accepts_developer: bool = False
     headers: tuple[str, ...] = ()
 
 
 # Everybody here speaks OpenAI's chat completions on the wire. Base URLs are those of the vendors' own documentation.
 VENDORS: Final[Mapping[str, Vendor]] = {
-    "openai": Vendor(parse_url("https://api.openai.com/v1"), accepts_metadata=True),
+    "openai": Vendor(parse_url("https://api.openai.com/v1"), accepts_metadata=True, accepts_developer=True),
     "openai_compatible": Vendor(None, needs_key=False, accepts_metadata=True),
     "mistral": Vendor(parse_url("https://api.mistral.ai/v1"), headers=("mistral-*", "ratelimitbysize-*")),
     "groq": Vendor(parse_url("https://api.groq.com/openai/v1"), headers=("groq-*", "x-groq-*")),
@@ -116,7 +118,7 @@ class Provider(Section):
     base_url: BaseUrl | None = None
     """Where the API lives, `/v1` included where the server has it. `http` and `https`. The vendor's own by default."""
     default: bool = False
-    """Takes the requests that name neither a provider nor a model."""
+    """Takes the requests that name no provider and no model of the list."""
     passthrough_auth: bool = False
     """Sends the client's own `Authorization` on instead of a key of ours."""
     timeout: SilenceTimeout = Field(default=5 * MINUTE, json_schema_extra={"default": "5m"})

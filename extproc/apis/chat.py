@@ -60,8 +60,42 @@ class ChatRequest:
         options = decode_object(bytes(self.fields.get("stream_options", b"null")))
         return options is not None and options.get("include_usage") is True
 
+    @property
+    def is_structured(self) -> bool:
+        """Whether the client takes an object for an answer, and no sentence: by `response_format` or a forced tool."""
+        format_ = self._mode("response_format")
+        choices = (self._mode(name) for name in ("tool_choice", "function_call"))
+        return format_ not in {None, "text"} or any(choice not in _FREE for choice in choices)
+
+    def _mode(self, name: str) -> str | None:
+        """What a field asks for that is a word, or an object with a `type`; None where it is neither."""
+        try:
+            value: _Mode | str | None = _MODE.decode(self.fields.get(name, b"null"))
+        except _UNREADABLE:
+            return None
+        if isinstance(value, _Mode):
+            # Of several allowed tools, the mode says whether one must be called.
+            return (value.allowed_tools or value).mode if value.type == "allowed_tools" else value.type
+        return value
+
+
+class _Allowed(msgspec.Struct, frozen=True):
+    mode: str = "auto"
+
+
+class _Mode(msgspec.Struct, frozen=True):
+    """The fields of `response_format`, `tool_choice` and `function_call` that say what kind of answer is wanted."""
+
+    type: str = "function"
+    mode: str = "auto"
+    allowed_tools: _Allowed | None = None
+
+
+_MODE: Final = msgspec.json.Decoder(_Mode | str | None)
 
 _NO_TOOLS: Final = {b"null", b"[]"}
+# With these the model may answer in words.
+_FREE: Final = frozenset({None, "auto", "none"})
 
 
 def parse(body: bytes, *, is_large: bool = False) -> ChatRequest:
@@ -169,14 +203,13 @@ def encode(
 
 
 def texts(message: Message) -> list[str]:
-    """Every text of a message's content: the string itself, or the `text` of each part that has one."""
+    """Every text that a message says: its content, or the `text` of each part; where there is none, its `refusal`."""
     content = message.get("content")
-    if isinstance(content, str):
-        return [content]
-    if isinstance(content, list):
-        found = (part.get("text") for part in content if isinstance(part, dict))
-        return [text for text in found if isinstance(text, str)]
-    return []
+    if isinstance(content, list) and content:
+        found = [part.get("text", part.get("refusal")) for part in content if isinstance(part, dict)]
+    else:
+        found = [content or message.get("refusal") or content]
+    return [text for text in found if isinstance(text, str)]
 
 
 def append_text(message: Message, text: str) -> Message:
@@ -193,13 +226,27 @@ def new_id(prefix: str = "chatcmpl-") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole answer that the gateway gives by itself. `usage` None: nobody has counted its tokens."""
+    """A whole answer that the gateway gives by itself. `usage` None: nobody has counted its tokens.
+
+    `is_refusal`: it stands in `refusal` and there is no content, so that a client that wants an object sees that this
+    is none.
+    """
 
     model: str
     content: str
     finish_reason: str = "stop"
     metadata: Mapping[str, JsonValue] | None = None
     usage: Mapping[str, JsonValue] | None = None
+    is_refusal: bool = False
+
+    @property
+    def said(self) -> dict[str, JsonValue]:
+        """The field of a message, or of a chunk's delta, that holds the text."""
+        return {"refusal" if self.is_refusal else "content": self.content}
+
+    @property
+    def message(self) -> dict[str, JsonValue]:
+        return {"role": "assistant", "content": None, **self.said}
 
 
 def completion(answer: Completion) -> bytes:
@@ -212,7 +259,7 @@ def completion(answer: Completion) -> bytes:
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": answer.content},
+                "message": answer.message,
                 "logprobs": None,
                 "finish_reason": answer.finish_reason,
             }
@@ -317,7 +364,7 @@ def stream(answer: Completion, before: Sequence[bytes] = (), *, include_usage: b
     head = {**_chunk_head(answer.model), **({"usage": None} if include_usage else {})}
     chunks: list[dict[str, object]] = [
         {**head, "choices": [_delta(_OPENING)], **({"metadata": answer.metadata} if answer.metadata else {})},
-        {**head, "choices": [_delta({"content": answer.content})]},
+        {**head, "choices": [_delta(answer.said)]},
         {**head, "choices": [_delta({}, answer.finish_reason)]},
     ]
     if include_usage:

@@ -10,7 +10,6 @@ from typing import Final
 from extproc.apis.chat import Message, texts
 from extproc.apis.state import is_own
 from extproc.contract import JsonValue, Target
-from extproc.errors import InvalidRequest
 
 # Intent, function calling and grounding read so much of the beginning and of the end of what is said at once: a wish
 # stands there, and their models read no more. The guards read everything.
@@ -37,8 +36,8 @@ class Turn:
     `dialogue`: role and text of the messages of the last user turn, and before them of the questions of the gateway
     that they answer, back to the prompt that began it, which says `opening`; `exchanges` are these questions with their
     answers, in order. `pending`: the targets that the last question may be about, none where nothing was asked.
-    `claimed`: that question says by its `model` that it is ours. `is_tool_result`: the client answers its LLM's own
-    tool calls, and the user says nothing new. Texts are bounded: of a long one the middle is left out.
+    `claimed`: that question says by its `model` that it is ours. Texts are bounded: of a long one the middle is left
+    out.
     """
 
     dialogue: tuple[Message, ...] = ()
@@ -46,7 +45,11 @@ class Turn:
     exchanges: tuple[Exchange, ...] = ()
     pending: tuple[str, ...] = ()
     claimed: bool = False
-    is_tool_result: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """The user says nothing new."""
+        return not self.dialogue
 
     @property
     def is_answer(self) -> bool:
@@ -81,16 +84,17 @@ def read(
 ) -> Turn:
     """The last turn. `question`: what the client's state says that was asked last.
 
+    Empty where no user speaks last: the client answers its LLM's tool calls, begins the assistant's answer, or sends
+    instructions alone. Instructions and results behind the user's words change nothing.
+
     A question is known by its own text, where that names parameters of one target, or of any where the message says by
     `model` that it is ours; or by the state, where the last answer names what the state says was asked. All of that may
-    be forged: it lets a dialogue go on, and nothing else. Raises `InvalidRequest` where no user speaks last.
+    be forged: it lets a dialogue go on, and nothing else.
     """
     spoken = [message for message in messages if message["role"] in {"user", "assistant"}]
     start = _turn_start(spoken, len(spoken))
     if start == len(spoken):
-        if _ends_with_tool(messages):
-            return Turn(is_tool_result=True)
-        raise InvalidRequest("`messages` must end with a message of role `user`.")
+        return Turn()
     said, end = _said(spoken[start:]), start
     asked = _asked(spoken, start, targets, question)
     last = asked
@@ -113,9 +117,9 @@ def read(
     )
 
 
-def _ends_with_tool(messages: Sequence[Message]) -> bool:
-    spoken = any(message["role"] == "user" for message in messages)
-    return spoken and messages[-1]["role"] == "tool"
+def asks(message: Message) -> bool:
+    """Whether a message is a question of ours, by its text alone."""
+    return message["role"] == "assistant" and _QUESTION.fullmatch(_bounded(texts(message))) is not None
 
 
 def _turn_start(spoken: Sequence[Message], end: int) -> int:

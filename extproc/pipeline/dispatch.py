@@ -10,10 +10,11 @@ import msgspec
 
 from extproc import worker_thread
 from extproc.apis import chat, state
-from extproc.apis.chat import ChatRequest, Completion
+from extproc.apis.chat import ChatRequest, Completion, Message
 from extproc.apis.usage import usage
 from extproc.contract import Provider
 from extproc.decision import Forward, Reply, ResponseEdit, ToolCall
+from extproc.pipeline import instructions
 from extproc.providers import wire
 from extproc.targets.http import Answer
 
@@ -25,13 +26,18 @@ def to_llm(
     request: ChatRequest, provider: Provider, system_prompt: str | None, contexts: Sequence[str] = ()
 ) -> Forward:
     """The conversation for the LLM: the system prompt first, our own calls out, the APIs' answers at the end."""
-    messages = state.without_own_calls(request.messages)
+    messages = [_in_words(message) for message in state.without_own_calls(request.messages)]
     if contexts:
         last = max(index for index, message in enumerate(messages) if message["role"] == "user")
         messages[last] = chat.append_text(messages[last], "".join(f"\ncontext: {context}" for context in contexts))
-    if system_prompt:
-        messages.insert(0, {"role": "system", "content": system_prompt})
-    return wire.forward(request, messages, provider)
+    return wire.forward(request, instructions.merged(messages, system_prompt), provider)
+
+
+def _in_words(message: Message) -> Message:
+    """A refusal as content: our questions stand there, and not every provider knows the field."""
+    if message["role"] != "assistant" or message.get("content") or not isinstance(message.get("refusal"), str):
+        return message
+    return {**{name: value for name, value in message.items() if name != "refusal"}, "content": message["refusal"]}
 
 
 def contexts(calls: Sequence[ToolCall]) -> list[str]:

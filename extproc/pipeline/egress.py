@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from extproc import worker_thread
 from extproc.apis import chat
-from extproc.contract import Provider
 from extproc.decision import Decision, HttpRequest
 from extproc.pipeline import screening
 from extproc.pipeline.asked import Asked
@@ -16,12 +15,12 @@ from extproc.pipeline.failures import Failures
 from extproc.pipeline.guard import Guards
 from extproc.pipeline.refused_turns import without_refused_turns
 from extproc.providers import wire
-from extproc.providers.choice import HINT, choose
+from extproc.providers.choice import Providers
 
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    providers: tuple[Provider, ...]
+    providers: Providers
     guards: Guards
     failures: Failures
     timeout_s: float
@@ -55,7 +54,7 @@ class Egress:
         return dataclasses.replace(decision, notes={**decision.notes, **verdict.notes})
 
     async def _forward(self, asked: Asked) -> Decision:
-        provider = choose(self.providers, hint=asked.http.headers.get(HINT), model=asked.chat.model)
-        return await worker_thread.run(
-            asked.chat.is_large, wire.forward, asked.chat, list(asked.chat.messages), provider
-        )
+        choice = self.providers.choose(asked.http, asked.chat.model)
+        messages = list(asked.chat.messages)
+        forward = await worker_thread.run(asked.chat.is_large, wire.forward, asked.chat, messages, choice.provider)
+        return dataclasses.replace(forward, notes={**forward.notes, **choice.notes})

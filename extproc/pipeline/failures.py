@@ -16,7 +16,7 @@ from extproc.decision import Reply
 from extproc.errors import GUARD_CODE, ApiError, ApiTimeout, GatewayError, PromptRejected
 from extproc.pipeline import dispatch
 from extproc.pipeline.asked import Asked
-from extproc.pipeline.screening import GUARD_MODEL
+from extproc.pipeline.retries import GUARD_MODEL
 from extproc.targets.http import Endpoints
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,9 @@ class Failures:
 async def _refusal(asked: Asked, guard: Guard) -> Reply:
     if guard.status is not None:
         return faults.reply(PromptRejected(guard.message, guard.status, guard.name))
-    completion = Completion(GUARD_MODEL, guard.message, finish_reason="content_filter")
+    completion = Completion(
+        GUARD_MODEL, guard.message, finish_reason="content_filter", is_refusal=asked.chat.is_structured
+    )
     reply = await dispatch.answer(asked.chat, completion, code="blocked")
     return dataclasses.replace(reply, headers=((GUARD_CODE, guard.name),))
 

@@ -107,7 +107,7 @@ class Guards:
         self, models: Models, guards: Sequence[Guard], limits: Limits | None = None, remembered: int = REMEMBERED
     ) -> None:
         self._models = models
-        self.guards = tuple(guards)
+        self.guards: Sequence[Guard] = tuple(guards)
         self._limits = limits or Limits()
         self._scan = scan.load() if any(guard.role is Role.GUARD for guard in guards) else None
         self._turns = Turns(slots=1, most_waiting=_MOST_WAITING)

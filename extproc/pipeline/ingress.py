@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 from extproc import costs, worker_thread
 from extproc.apis import chat, state
-from extproc.apis.chat import Completion
+from extproc.apis.chat import ChatRequest, Completion
 from extproc.apis.state import State
-from extproc.contract import JsonValue, Prompting, Provider, Target
+from extproc.contract import JsonValue, Prompting, Target
 from extproc.costs import Stage
 from extproc.decision import Decision, Forward, HttpRequest, Reply
 from extproc.errors import ApiError, ApiTimeout, BadApiAnswer, ModelUnavailable
 from extproc.inference.roles import RoleUnavailable
-from extproc.pipeline import calling, conversation, dispatch, screening
+from extproc.pipeline import calling, conversation, dispatch, retries, screening
 from extproc.pipeline.asked import Asked
 from extproc.pipeline.conversation import Turn
 from extproc.pipeline.failures import Failures
@@ -29,7 +29,7 @@ from extproc.pipeline.guard import Guards, Verdict
 from extproc.pipeline.intent import Scored
 from extproc.pipeline.refused_turns import without_refused_turns
 from extproc.pipeline.understanding import Understanding
-from extproc.providers.choice import HINT, choose
+from extproc.providers.choice import Choice, Providers
 from extproc.targets.http import Answer, Endpoints, where
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Ingress:
     prompting: Prompting
-    providers: tuple[Provider, ...]
+    providers: Providers
     guards: Guards
     understanding: Understanding
     endpoints: Endpoints
@@ -58,7 +58,7 @@ class Ingress:
             shorter = await without_refused_turns(self.guards, asked.chat, verdict)
             if shorter is not None:
                 asked = dataclasses.replace(asked, chat=shorter)
-                turn = conversation.read(shorter.messages, self.prompting.targets, before.question)
+                turn = self._turn(shorter, before)
                 verdict, candidates = await self._read_prompt(asked, turn)
         if verdict.blocked_by is not None:
             return _noted(await self.failures.blocked(asked, verdict.blocked_by), verdict.notes)
@@ -69,7 +69,12 @@ class Ingress:
         parsed = chat.parse(request.body, is_large=request.is_large)
         before = state.load(parsed.metadata)
         asked = Asked(screening.without_refused(chat.as_read(parsed), self.guards.guards), request)
-        return asked, before, conversation.read(asked.chat.messages, self.prompting.targets, before.question)
+        return asked, before, self._turn(asked.chat, before)
+
+    def _turn(self, request: ChatRequest, before: State) -> Turn:
+        """What the user asks now."""
+        _, end = retries.first_try(request, self.guards.guards)
+        return conversation.read(request.messages[:end], self.prompting.targets, before.question)
 
     async def _read_prompt(self, asked: Asked, turn: Turn) -> tuple[Verdict, Sequence[Scored]]:
         """Guards and intent at the same time; a verdict against the prompt does not wait for the intent."""
@@ -82,7 +87,7 @@ class Ingress:
 
     async def _candidates(self, turn: Turn) -> Sequence[Scored]:
         """The targets that the function model shall see, best first; none where the prompt means none of them."""
-        if turn.is_tool_result:
+        if turn.is_empty:
             return ()
         try:
             return await self.understanding.intend(turn)
@@ -93,9 +98,9 @@ class Ingress:
             return ()
 
     async def _act(self, asked: Asked, turn: Turn, candidates: Sequence[Scored], before: State) -> Decision:
-        if turn.is_tool_result:
-            # The client answers its LLM's own tool call: what the user meant was settled before that.
-            return await self._to_llm(asked, self._provider(asked), self.prompting.system_prompt)
+        if turn.is_empty:
+            # Nothing to decide: what the user meant was settled before.
+            return await self._to_llm(asked, self._choose(asked), self.prompting.system_prompt)
         match await self._resolve(turn, candidates):
             case Ask() as ask:
                 return _targeted(await _question(asked, ask), [ask.target.name], before)
@@ -117,40 +122,41 @@ class Ingress:
         # An answer that one target keeps from the LLM stays from it whatever else was asked in the same prompt.
         to_llm = all(call.target.auto_llm_dispatch for call in calls)
         # Chosen before any API is called: a request for an LLM that does not exist must have no effect there.
-        provider = self._provider(asked) if to_llm else None
+        choice = self._choose(asked) if to_llm else None
         try:
             made = await calling.make(self.endpoints, asked, calls, before.targets)
         except (ApiError, ApiTimeout) as fault:
             return await self.failures.api_failed(asked, fault)
-        if provider is None:
+        if choice is None:
             return await dispatch.api_answer(asked.chat, made, tool_chunks=self.prompting.stream_tool_chunks)
         prompt = self._system_prompt([call.target for call in calls])
-        forward = await self._to_llm(asked, provider, prompt, dispatch.contexts(made))
+        forward = await self._to_llm(asked, choice, prompt, dispatch.contexts(made))
         return dispatch.with_calls(asked.chat, forward, made, tool_chunks=self.prompting.stream_tool_chunks)
 
     async def _no_target(self, asked: Asked) -> Decision:
         """No prompt target is meant: the default target, if there is one, else the LLM."""
         target = self.prompting.default_target
         if target is None:
-            return await self._to_llm(asked, self._provider(asked), self.prompting.system_prompt)
+            return await self._to_llm(asked, self._choose(asked), self.prompting.system_prompt)
         return _targeted(await self._default(asked, target), [target.name], State())
 
     async def _default(self, asked: Asked, target: Target) -> Decision:
-        provider = self._provider(asked) if target.auto_llm_dispatch else None
+        choice = self._choose(asked) if target.auto_llm_dispatch else None
         try:
             answer, completion = await self._default_answer(asked, target)
         except (ApiError, ApiTimeout) as fault:
             return await self.failures.api_failed(asked, fault)
-        if provider is None:
+        if choice is None:
             return await dispatch.from_outside(asked.chat, answer, code="api_answer")
-        return await self._to_llm(asked, provider, self._system_prompt([target]), [completion.content])
+        return await self._to_llm(asked, choice, self._system_prompt([target]), [completion.content])
 
     async def _to_llm(
-        self, asked: Asked, provider: Provider, system_prompt: str | None, contexts: Sequence[str] = ()
+        self, asked: Asked, choice: Choice, system_prompt: str | None, contexts: Sequence[str] = ()
     ) -> Forward:
-        return await worker_thread.run(
-            asked.chat.is_large, dispatch.to_llm, asked.chat, provider, system_prompt, contexts
+        forward = await worker_thread.run(
+            asked.chat.is_large, dispatch.to_llm, asked.chat, choice.provider, system_prompt, contexts
         )
+        return dataclasses.replace(forward, notes={**forward.notes, **choice.notes})
 
     async def _default_answer(self, asked: Asked, target: Target) -> tuple[Answer, Completion]:
         """What the default target answers, and what it says. Raises `ApiError`, `ApiTimeout`."""
@@ -161,8 +167,8 @@ class Ingress:
             raise BadApiAnswer(f"{where(target.call)} did not answer with a chat completion.")
         return answer, completion
 
-    def _provider(self, asked: Asked) -> Provider:
-        return choose(self.providers, hint=asked.http.headers.get(HINT), model=asked.chat.model)
+    def _choose(self, asked: Asked) -> Choice:
+        return self.providers.choose(asked.http, asked.chat.model)
 
     def _system_prompt(self, targets: Sequence[Target]) -> str | None:
         """The targets' own ones, else the one of the whole gateway."""
@@ -173,7 +179,8 @@ class Ingress:
 async def _question(asked: Asked, ask: Ask) -> Reply:
     """The question, with what it asks for in the state: not every client sends back whose question it was."""
     asks_for: dict[str, JsonValue] = {"target": ask.target.name, "missing": list(ask.missing)}
-    completion = Completion(state.FUNCTION_MODEL, ask.question, metadata=state.metadata_of((), asks_for))
+    metadata = state.metadata_of((), asks_for)
+    completion = Completion(state.FUNCTION_MODEL, ask.question, metadata=metadata, is_refusal=asked.chat.is_structured)
     return await dispatch.answer(asked.chat, completion, code="ask")
 
 

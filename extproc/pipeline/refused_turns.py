@@ -15,12 +15,16 @@ from typing import Final, Protocol
 from extproc import worker_thread
 from extproc.apis import chat
 from extproc.apis.chat import ChatRequest, Message
-from extproc.pipeline import screening
+from extproc.contract import Guard
+from extproc.pipeline import instructions, retries, screening
 from extproc.pipeline.guard import Verdict
 
 
 class Judge(Protocol):
     """The guards."""
+
+    @property
+    def guards(self) -> Sequence[Guard]: ...
 
     async def judge(self, request: ChatRequest) -> Verdict:
         """Raises `GuardUnavailable`."""
@@ -28,7 +32,6 @@ class Judge(Protocol):
 
 # So many turns are looked into; of further ones all is left out.
 _MOST_JUDGED: Final = 8
-_KEPT_ROLES: Final = frozenset({"system", "developer"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +52,17 @@ async def without_refused_turns(judge: Judge, request: ChatRequest, verdict: Ver
 
     A client that sends neither our refusal nor an answer has the next prompt right behind the blocked one. So messages
     of the user before the last one of a turn are left out alone where they are refused by themselves: they were blocked
-    when they came. An attack that is cut into several messages is refused only as a whole, and stays one turn.
+    when they came. An attack that is cut into several messages is refused only as a whole, and stays one turn. So does
+    one with its retries by the client's library, and whatever a structured-output client sends in a row.
 
     Raises `GuardUnavailable`.
     """
     dropped: set[int] = set()
+    last, end = retries.first_try(request, judge.guards)
+    stays = request.is_structured or end < len(request.messages)
     for number, turn in enumerate(await worker_thread.run(request.is_large, _refused, request.messages, verdict)):
+        if stays and turn.start >= last:
+            return None
         before = request.messages[turn.start : turn.spoken - 1]
         if before and turn.by_user and number < _MOST_JUDGED and await _is_blocked(judge, before):
             dropped.update(range(turn.start, turn.spoken - 1))
@@ -67,7 +75,7 @@ async def without_refused_turns(judge: Judge, request: ChatRequest, verdict: Ver
     kept = [
         message
         for index, message in enumerate(request.messages)
-        if index not in dropped or message["role"] in _KEPT_ROLES
+        if index not in dropped or message["role"] in instructions.ROLES
     ]
     return chat.with_messages(request, kept)
 

@@ -18,11 +18,13 @@ from extproc.apis import chat, json_size, state
 from extproc.apis.chat import ChatRequest, Message
 from extproc.contract import Guard, JsonValue
 from extproc.errors import InvalidRequest, RequestTooLarge
+from extproc.pipeline import instructions, retries
 from extproc.pipeline.words import LETTERS, likeness, segment
 
-# Whose refusals carry this name in `model`.
-GUARD_MODEL: Final = "Arch-Guard"
-
+# Roles that do not answer an assistant.
+_UNANSWERING: Final = frozenset({"assistant", *instructions.ROLES})
+# Roles that answer an LLM's calls.
+_RESULTS: Final = frozenset({"tool", "function"})
 # Top-level fields that are settings of the call and that no model is shown; the messages are read on their own.
 _SETTINGS: Final = frozenset({"messages", "model", "stream", "stream_options", "metadata"})
 # The vocabulary of the API itself: said by every client, by none to a model.
@@ -65,7 +67,8 @@ _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 class Screened:
     """Each text once, in the order of the request.
 
-    `echoes` are those of them that nobody but the assistant says, in the content of its messages.
+    `echoes` are those of them that nobody but the assistant says, in the content of its messages, and that somebody
+    answers: the beginning of an answer that the LLM shall go on with is the client's own.
     """
 
     texts: tuple[str, ...]
@@ -109,6 +112,7 @@ def _conversation(messages: Sequence[Message], reader: _Reader) -> Iterator[tupl
     """What each side says, turn by turn, and whether it is the assistant; then what stands around it: names, calls,
     whatever else.
     """
+    last = max((index for index, message in enumerate(messages) if message["role"] not in _UNANSWERING), default=0)
     index = 0
     while index < len(messages):
         end = index + 1
@@ -122,7 +126,7 @@ def _conversation(messages: Sequence[Message], reader: _Reader) -> Iterator[tupl
                     said += reader.strings(value, key)
                 elif key != "model":
                     around += reader.strings({key: value}, key)
-        echo = messages[index]["role"] == "assistant"
+        echo = messages[index]["role"] == "assistant" and index < last
         yield "\n".join(said), echo
         # A word may be cut by the border of two parts.
         if any(before[-1:].isalnum() and after[:1].isalnum() for before, after in pairwise(said)):
@@ -272,25 +276,20 @@ def without_refused(request: ChatRequest, guards: Sequence[Guard]) -> ChatReques
     A client sends the whole conversation each time: an attack that was refused once would block it for ever. Whoever
     forges a refusal takes his own words out of the conversation. Raises `InvalidRequest` where nothing is left.
     """
-    messages = {guard.message.strip() for guard in guards}
+    start, _ = retries.first_try(request, guards)
     kept: list[Message] = []
-    for message in request.messages:
-        if _is_refusal(message, messages):
+    for index, message in enumerate(request.messages):
+        # What is retried stays, to be refused again.
+        if index < start and retries.is_refusal(message, guards):
             _take_back_turn(kept)
         else:
             kept.append(message)
     return request if len(kept) == len(request.messages) else chat.with_messages(request, kept)
 
 
-def _is_refusal(message: Message, messages: set[str]) -> bool:
-    if message["role"] != "assistant" or not messages:
-        return False
-    return message.get("model") == GUARD_MODEL or "\n".join(chat.texts(message)).strip() in messages
-
-
 def _take_back_turn(kept: list[Message]) -> None:
     """Drop what was refused from the end: the user's last messages, and calls with their results after those."""
-    while kept and (kept[-1]["role"] == "tool" or kept[-1].get("tool_calls")):
+    while kept and (kept[-1]["role"] in _RESULTS or kept[-1].get("tool_calls") or kept[-1].get("function_call")):
         kept.pop()
     while kept and kept[-1]["role"] == "user":
         kept.pop()

@@ -2,29 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-from extproc.contract import Provider
+from extproc.contract import Provider, UnknownModel
+from extproc.decision import HttpRequest
 from extproc.errors import ModelNotFound
 
-HINT = "x-arch-llm-provider-hint"
+HINT: Final = "x-arch-llm-provider-hint"
+
+# Of a model's name that a client made up, what a log shows.
+_LONGEST_SHOWN: Final = 64
+_NOT_SHOWN: Final = re.compile(r"[^\x21-\x7e]+")
 
 
-def choose(providers: Sequence[Provider], *, hint: str | None, model: str | None) -> Provider:
-    """The provider that `hint` (a provider's name, its model, or "default") or `model` names, else the default one.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The provider that answers. `notes`: fields of the access log, `unknown_model` where the client named another."""
 
-    Raises `ModelNotFound` when the hint names none, and when the model names none and there is no default.
-    """
-    default = next((provider for provider in providers if provider.default), None)
-    if hint is not None:
-        found = default if hint == "default" else _named(providers, hint)
-        if found is None:
-            raise ModelNotFound(f"`{HINT}` names no provider. {_valid(providers)}")
-        return found
-    found = (_named(providers, model) if model else None) or default
-    if found is None:
-        raise ModelNotFound(f"`model` names no provider, and none is the default. {_valid(providers)}")
-    return found
+    provider: Provider
+    notes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Providers:
+    """Every provider of a gateway. `unknown_model`: what becomes of a `model` that none of them has."""
+
+    every: tuple[Provider, ...]
+    unknown_model: UnknownModel = UnknownModel.DEFAULT
+
+    def choose(self, request: HttpRequest, model: str | None) -> Choice:
+        """The provider that the hint (a provider's name, its model, or "default") or `model` names, else the default.
+
+        Raises `ModelNotFound` where the hint names none, and where the model names none and may not, or there is no
+        default.
+        """
+        default = next((provider for provider in self.every if provider.default), None)
+        hint = request.headers.get(HINT)
+        if hint is not None:
+            found = default if hint == "default" else _named(self.every, hint)
+            if found is None:
+                raise ModelNotFound(f"`{HINT}` names no provider. {_valid(self.every)}")
+            return Choice(found, {})
+        found = _named(self.every, model) if model else None
+        if found is not None:
+            return Choice(found, {})
+        if default is None:
+            raise ModelNotFound(f"`model` names no provider, and none is the default. {_valid(self.every)}")
+        if not model:
+            return Choice(default, {})
+        if self.unknown_model is UnknownModel.ERROR:
+            raise ModelNotFound(f"`model` names no provider. {_valid(self.every)}")
+        return Choice(default, {"unknown_model": _shown(model)})
 
 
 def _named(providers: Sequence[Provider], name: str) -> Provider | None:
@@ -37,3 +68,8 @@ def _named(providers: Sequence[Provider], name: str) -> Provider | None:
 def _valid(providers: Sequence[Provider]) -> str:
     names = sorted({provider.name for provider in providers} | {provider.model for provider in providers})
     return f"Valid ones: {', '.join(names)}."
+
+
+def _shown(model: str) -> str:
+    """A name from outside, for a log: bounded, and printable ASCII only."""
+    return _NOT_SHOWN.sub("?", model[:_LONGEST_SHOWN])

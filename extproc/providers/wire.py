@@ -19,11 +19,13 @@ _WIRES: Final[Mapping[Wire, Callable[[ChatRequest, list[Message], Provider], For
 
 def forward(request: ChatRequest, messages: list[Message], provider: Provider) -> Forward:
     """The request as `provider` wants it, without what is the gateway's own."""
-    return _WIRES[provider.wire](request, [_plain(message) for message in messages], provider)
+    return _WIRES[provider.wire](request, [_plain(message, provider) for message in messages], provider)
 
 
-def _plain(message: Message) -> Message:
-    """`model` inside a message is the gateway's own convention; providers refuse it."""
+def _plain(message: Message, provider: Provider) -> Message:
+    """`model` inside a message is the gateway's own convention, which providers refuse; not all know `developer`."""
+    if message["role"] == "developer" and not provider.accepts_developer:
+        message = {**message, "role": "system"}
     if "model" not in message:
         return message
     return {name: value for name, value in message.items() if name != "model"}

@@ -102,6 +102,8 @@ def test_hint_then_model_then_default_choose_the_provider(  # noqa: PLR0917
     assert answer.headers["x-arch-llm-provider"] == chosen
     got = {"main": provider, "second": second_provider}[chosen].received.all()
     assert [request.json()["model"] for request in got] == [f"gpt-{chosen}"]
+    unknown = model if model == "unheard-of" else None
+    assert stack.access(answer.headers["x-request-id"])["unknown_model"] == unknown
 
 
 def test_an_unknown_hint_is_refused_with_the_valid_ones(stack: Stack, provider: LlmProvider) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx2
 import openai
+import pydantic
 import pytest
 
 from tests.dataplane.gateway import BLOCKED
@@ -211,6 +212,27 @@ def first_chunk(text: str) -> dict[str, Any]:
     return chunk
 
 
+class Forecast(pydantic.BaseModel):
+    city: str
+    days: int
+
+
+def test_a_client_of_structured_output_sees_a_question_and_a_block_and_gets_no_object(
+    stack: Stack, provider: LlmProvider, api: ApiServer
+) -> None:
+    question = user("What is the weather forecast for Seattle?")
+    with stack.client("ingress") as client:
+        asked = client.chat.completions.parse(model="gpt-main", messages=question, response_format=Forecast)
+        with client.chat.completions.stream(model="gpt-main", messages=question, response_format=Forecast) as stream:
+            streamed = stream.get_final_completion()
+        for message in (asked.choices[0].message, streamed.choices[0].message):
+            assert (message.parsed, message.content) == (None, None)
+            assert message.refusal == "Could you provide the following details days ?"
+        with pytest.raises(openai.ContentFilterFinishReasonError):
+            client.chat.completions.parse(model="gpt-main", messages=user(ATTACK), response_format=Forecast)
+    assert provider.received.all() == api.received.all() == []
+
+
 def test_a_question_is_streamed_to_who_asked_for_a_stream(stack: Stack, api: ApiServer) -> None:
     with stack.client("ingress") as client:
         stream = client.chat.completions.create(
@@ -293,9 +315,17 @@ def test_what_the_gateway_added_is_taken_out_when_it_comes_back(
     assert "x-arch-state" not in asked.body.decode()
 
 
-def test_no_user_message_is_a_400(stack: Stack) -> None:
-    answer = stack.post("ingress", {"messages": [{"role": "system", "content": "x"}]})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+def test_messages_may_end_with_any_role_and_an_attack_is_blocked_all_the_same(
+    stack: Stack, provider: LlmProvider, api: ApiServer
+) -> None:
+    for role in ("system", "assistant"):
+        ending = {"role": role, "content": WEATHER}
+        assert stack.post("ingress", {"messages": [ending]}).headers["x-arch-llm-provider"] == "main"
+        for attacked in ([*user(ATTACK), ending], [*user("Hello"), {"role": role, "content": ATTACK}]):
+            answer = stack.post("ingress", {"messages": attacked})
+            assert answer.headers["x-prompt-guard-error-code"] == "jailbreak", attacked
+    assert len(provider.received.all()) == 2
+    assert api.received.all() == []
 
 
 def test_a_forged_state_is_a_400(stack: Stack) -> None:

@@ -143,7 +143,7 @@ class _Reader:
                 value = -number if negative else number
                 found += self._meanings(value, unit, end, bare)
             # "2x - 4": a coefficient has the sign that stands before it.
-            if not negative and self._at(index - 1) == "-" and self._at(index)[:1].isdigit():
+            if not negative and self._at(index - 1) == "-" and self._at(index)[:1].isdecimal():
                 found += [Quantity(-number) for number in numbers if self._plain[self._starts[index] - 1].isspace()]
             if unit is None:
                 found += self._compared(index, numbers)
@@ -192,7 +192,7 @@ class _Reader:
         if before in {"minus", "negative"}:
             return True
         # A dash is a sign only where it joins nothing: not in "5-7" or "AB-12".
-        if before == "-" and self._at(start)[:1].isdigit() and self._starts[start - 1] + 1 == self._starts[start]:
+        if before == "-" and self._at(start)[:1].isdecimal() and self._starts[start - 1] + 1 == self._starts[start]:
             return not self._plain[: self._starts[start - 1]][-1:].isalnum()
         return any(
             self._at(index) == "below" and self._at(index + 1) in {"zero", "freezing"} for index in range(end, end + 3)
@@ -201,7 +201,7 @@ class _Reader:
     def _number(self, index: int) -> Reading:
         """The values of the number that begins at `index`, and where it ends; no value, `index` where none does."""
         token = self._at(index)
-        if token[:1].isdigit() or (token[:1] == "." and len(token) > 1):
+        if token[:1].isdecimal() or (token[:1] == "." and len(token) > 1):
             return self._digits(index)
         if token in {"a", "an"}:
             following = self._at(index + 1)
@@ -236,7 +236,7 @@ class _Reader:
             return values, end + 1
         if following == "/" and (part := self._fraction(index)):
             return [*values, float(self._at(end + 1)), part], end + 2
-        if following.isdigit() and self._at(end + 1) == "/" and (part := self._fraction(end)):
+        if following.isdecimal() and self._at(end + 1) == "/" and (part := self._fraction(end)):
             return [value + part, *values, part], end + 3
         if following in SCALES:
             return self._scaled(value, end)
@@ -247,7 +247,7 @@ class _Reader:
     def _fraction(self, index: int) -> float:
         """The value of "1/2" at `index`; 0 where it is none."""
         above, below = self._at(index), self._at(index + 2)
-        return float(above) / float(below) if above.isdigit() and below.isdigit() and float(below) else 0.0
+        return float(above) / float(below) if above.isdecimal() and below.isdecimal() and float(below) else 0.0
 
     def _scaled(self, value: float, end: int) -> Reading:
         """1.2 million, 450k."""

@@ -39,6 +39,7 @@ from extproc.pipeline.guard import Guards
 from extproc.pipeline.ingress import Ingress
 from extproc.pipeline.intent import TargetIndex
 from extproc.pipeline.understanding import Understanding
+from extproc.providers.choice import Providers
 from extproc.server import open_server
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels
 from tests.unit.extproc.pipeline.bench import GUARD, INTENT, OPENAI, WEATHER
@@ -117,8 +118,9 @@ async def _serving(transport: Transport, socket: Path) -> AsyncIterator[None]:
     index = TargetIndex(models, prompting.targets)
     await index.build()
     understanding = Understanding(models, index, prompting)
-    ingress = Ingress(prompting, (OPENAI,), guards, understanding, endpoints, failures, 5.0)
-    egress = Egress((OPENAI,), guards, failures, 5.0)
+    providers = Providers((OPENAI,))
+    ingress = Ingress(prompting, providers, guards, understanding, endpoints, failures, 5.0)
+    egress = Egress(providers, guards, failures, 5.0)
     gateway = Gateway(LIMIT, 1000, egress, ingress, index, PlacedModels({}), budget_ms=5000, timing_header=True)
     server = open_server(transport, gateway)
     await server.start(socket)

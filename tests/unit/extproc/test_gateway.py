@@ -24,12 +24,13 @@ from extproc.contract import (
     Role,
     Served,
     Server,
+    UnknownModel,
     Wire,
     dump,
     load,
 )
 from extproc.decision import Decision, Forward, HttpRequest, Reply
-from extproc.errors import GuardUnavailable, MethodNotAllowed, NotFound, UnsupportedEncoding
+from extproc.errors import GuardUnavailable, MethodNotAllowed, ModelNotFound, NotFound, UnsupportedEncoding
 from extproc.gateway import Gateway, open_gateway
 from extproc.inference import budget
 from extproc.pipeline.egress import Egress
@@ -85,6 +86,17 @@ async def test_a_listener_is_guarded_where_the_contract_says_so_and_nowhere_else
         assert isinstance(await gateway.decide(request("/v1/chat/completions")), Forward)
         with pytest.raises(GuardUnavailable):
             await gateway.decide(request("/v1/chat/completions", listener="ingress"))
+
+
+@pytest.mark.parametrize("listener", ["ingress", "egress"])
+async def test_an_unknown_model_is_an_error_where_the_contract_says_so(listener: str) -> None:
+    body = b'{"messages":[{"role":"user","content":"hi"}],"model":"gpt-5"}'
+    asked = dataclasses.replace(request("/v1/chat/completions", listener=listener), body=body)
+    async with open_gateway(BOTH) as gateway:
+        assert isinstance(await gateway.decide(asked), Forward)
+    async with open_gateway(replace(BOTH, unknown_model=UnknownModel.ERROR)) as gateway:
+        with pytest.raises(ModelNotFound):
+            await gateway.decide(asked)
 
 
 class Watching(Egress):

@@ -140,6 +140,7 @@ CHANGES: dict[str, Any] = {
     "overrides.long_texts.timeout": "20s",
     "overrides.long_texts.whole": "16KiB",
     "overrides.long_texts.share": 1,
+    "overrides.unknown_model": "error",
     "overrides.max_request_bytes": "1MiB",
     "overrides.max_json_values": 50_000,
     "overrides.filter_workers": 9,

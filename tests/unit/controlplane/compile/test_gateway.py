@@ -213,6 +213,12 @@ def test_metadata_goes_to_providers_that_take_it(vendor: str, accepts: bool) -> 
     assert gateway.contract.providers[0].accepts_metadata is accepts
 
 
+@pytest.mark.parametrize(("vendor", "accepts"), [("openai", True), ("mistral", False), ("groq", False)])
+def test_developer_messages_go_to_providers_that_know_them(vendor: str, accepts: bool) -> None:
+    gateway = compiled(llm_providers=[{**HOSTED, "provider": vendor}])
+    assert gateway.contract.providers[0].accepts_developer is accepts
+
+
 def test_no_key_is_in_the_contract_or_in_anything_printed() -> None:
     gateway = compiled(llm_providers=[{**HOSTED, "access_key": SECRET}])
     assert SECRET.encode() not in contract.dump(gateway.contract)

@@ -119,6 +119,48 @@ def test_texts_are_those_of_a_string_and_of_every_part_that_has_one() -> None:
     assert chat.texts({"role": "user", "content": parts}) == ["a", "b"]
 
 
+def test_an_assistant_that_says_nothing_says_its_refusal() -> None:
+    contents: list[JsonValue] = [None, "", [{"type": "refusal", "refusal": "no"}]]
+    for content in contents:
+        assert chat.texts({"role": "assistant", "content": content, "refusal": "no"}) == ["no"]
+    assert chat.texts({"role": "assistant", "content": "yes", "refusal": "no"}) == ["yes"]
+    assert chat.texts({"role": "assistant", "content": None, "refusal": None}) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({}, False),
+        ({"response_format": None, "tool_choice": None, "function_call": None}, False),
+        ({"response_format": {"type": "text"}, "tool_choice": "auto"}, False),
+        ({"tool_choice": "none"}, False),
+        ({"tool_choice": {"type": "auto"}, "function_call": "auto"}, False),
+        ({"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}}, False),
+        ({"tool_choice": 3, "response_format": []}, False),
+        ({"response_format": {"type": "json_object"}}, True),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}}, True),
+        ({"tool_choice": "required"}, True),
+        ({"tool_choice": "any"}, True),
+        ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, True),
+        ({"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": []}}}, True),
+        ({"function_call": {"name": "f"}}, True),
+    ],
+)
+def test_a_client_that_wants_an_object_is_told_apart(fields: dict[str, Any], wanted: bool) -> None:
+    assert chat.parse(body(**fields)).is_structured is wanted
+
+
+@pytest.mark.parametrize("finish", ["stop", "content_filter"])
+def test_a_refusal_has_no_content_as_a_whole_and_as_a_stream(finish: str) -> None:
+    answer = Completion("Arch-Guard", "no", finish_reason=finish, is_refusal=True)
+    choice = json.loads(chat.completion(answer))["choices"][0]
+    assert choice["message"] == {"role": "assistant", "content": None, "refusal": "no"}
+    first, said, last = (json.loads(event[6:])["choices"][0] for event in chat.stream(answer).split(b"\n\n")[:3])
+    assert first["delta"] == {"role": "assistant", "content": ""}
+    assert said["delta"] == {"refusal": "no"}
+    assert choice["finish_reason"] == last["finish_reason"] == finish
+
+
 def test_text_is_appended_to_either_form_of_content() -> None:
     assert chat.append_text({"role": "user", "content": "a"}, "b")["content"] == "ab"
     assert chat.append_text({"role": "user", "content": None}, "b")["content"] == "b"

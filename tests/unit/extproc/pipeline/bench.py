@@ -14,6 +14,7 @@ from extproc.pipeline.guard import Guards
 from extproc.pipeline.ingress import Ingress
 from extproc.pipeline.intent import TargetIndex
 from extproc.pipeline.understanding import Understanding
+from extproc.providers.choice import Providers
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels, target
 
 DAYS = Parameter(name="days", type=ParameterType.INT, description="how many", required=True)
@@ -33,6 +34,7 @@ class Bench:
     default_target: Target | None = None
     guards: tuple[Guard, ...] = (GUARD,)
     error_target: EndpointCall | None = None
+    provider: Provider = OPENAI
     timeout_s: float = 5.0
     json_values: int = 0
     stream_tool_chunks: bool = False
@@ -60,7 +62,7 @@ class Bench:
         )
         ingress = Ingress(
             prompting=prompting,
-            providers=(OPENAI,),
+            providers=Providers((self.provider,)),
             guards=Guards(self.models, self.guards),
             understanding=Understanding(self.models, index, prompting),
             endpoints=self.endpoints,  # type: ignore[arg-type]

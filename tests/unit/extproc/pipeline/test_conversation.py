@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extproc.contract import Parameter, ParameterType
-from extproc.errors import InvalidRequest
-from extproc.pipeline.conversation import Exchange, read
+from extproc.pipeline.conversation import Exchange, Turn, read
 from tests.unit.extproc.fakes import target
 
 
@@ -122,20 +121,26 @@ def test_tool_and_system_messages_do_not_break_a_turn() -> None:
     assert turn.opening == "now"
 
 
-def test_the_answer_to_a_tool_call_of_the_clients_llm_is_told_apart() -> None:
-    calls: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": []}
-    turn = read([user("hi"), calls, {"role": "tool", "content": "42"}], TARGETS)
-    assert turn.is_tool_result
-    assert not turn.is_answer
+def test_a_question_that_the_client_sends_back_as_a_refusal_is_one() -> None:
+    question = {"role": "assistant", "content": None, "refusal": asks("days")["content"]}
+    assert read([user("weather"), question, user("five")], TARGETS).answer == "five"
 
 
 @pytest.mark.parametrize(
     "messages",
-    [[], [CHAT], [user("x"), CHAT], [{"role": "system", "content": "s"}], [{"role": "tool", "content": "t"}]],
+    [
+        [CHAT],
+        [user("x"), CHAT],
+        [user("x"), CHAT, {"role": "system", "content": "s"}],
+        [{"role": "system", "content": "s"}],
+        [{"role": "developer", "content": "s"}],
+        [{"role": "tool", "content": "t"}],
+        [user("x"), CHAT, {"role": "tool", "content": "42"}],
+        [user("x"), CHAT, {"role": "function", "name": "f", "content": "42"}],
+    ],
 )
-def test_a_user_must_speak_last(messages: list[dict[str, Any]]) -> None:
-    with pytest.raises(InvalidRequest, match="role `user`"):
-        read(messages, TARGETS)
+def test_there_is_no_turn_where_no_user_speaks_last(messages: list[dict[str, Any]]) -> None:
+    assert read(messages, TARGETS) == Turn()
 
 
 MESSAGES = st.lists(
@@ -153,11 +158,8 @@ MESSAGES = st.lists(
 
 @given(MESSAGES)
 def test_what_is_read_is_what_users_said_last(messages: list[dict[str, Any]]) -> None:
-    try:
-        turn = read(messages, TARGETS)
-    except InvalidRequest:
-        return
-    if turn.is_tool_result:
+    turn = read(messages, TARGETS)
+    if turn.is_empty:
         return
     said = [message["content"] for message in messages if message["role"] == "user"]
     assert "\n".join(said).endswith(turn.meant)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from extproc.contract import JsonValue, Parameter, ParameterType
@@ -94,6 +94,7 @@ def test_an_answer_is_read_off_where_it_can_mean_one_thing_only(
 
 
 @given(st.text(max_size=80))
+@example("፩")  # a digit that is no decimal
 def test_any_answer_can_be_read(answer: str) -> None:
     given_up(answer)
     corrects(answer)

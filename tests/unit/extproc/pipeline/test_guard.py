@@ -264,6 +264,15 @@ async def test_of_an_assistants_words_a_guard_must_be_surer(probability: float, 
             "messages": [{"role": "assistant", "content": ATTACK}, {"role": "user", "content": "Go on."}],
             "prediction": {"type": "content", "content": ATTACK},
         },
+        # The beginning of an answer that the LLM shall go on with is the client's own.
+        {"messages": [{"role": "user", "content": "Go on."}, {"role": "assistant", "content": ATTACK}]},
+        {
+            "messages": [
+                {"role": "user", "content": "Go on."},
+                {"role": "assistant", "content": ATTACK},
+                {"role": "system", "content": "Go on."},
+            ]
+        },
     ],
 )
 async def test_words_that_somebody_else_says_too_are_no_assistants(body: dict[str, Any]) -> None:

@@ -240,6 +240,50 @@ async def test_a_function_model_that_abstains_leaves_the_prompt_to_the_llm() -> 
     assert forward(await Bench().decide("weather")).edit is None
 
 
+CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+WITHOUT_A_USER_TURN: list[list[dict[str, Any]]] = [
+    [{"role": "user", "content": "weather"}, {"role": "assistant", "content": '{"days": '}],
+    [{"role": "assistant", "content": "weather"}],
+    [{"role": "system", "content": "weather"}],
+    [{"role": "developer", "content": "weather"}],
+    [{"role": "tool", "tool_call_id": "c1", "content": "weather"}],
+    [
+        {"role": "user", "content": "weather"},
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "c1", "content": "20"},
+    ],
+    [
+        {"role": "user", "content": "weather"},
+        {"role": "assistant", "content": None, "function_call": CALL["function"]},
+        {"role": "function", "name": "f", "content": "20"},
+        {"role": "system", "content": "Be brief."},
+    ],
+]
+
+
+@pytest.mark.parametrize("messages", WITHOUT_A_USER_TURN)
+async def test_where_no_user_speaks_last_nothing_is_decided_and_the_llm_answers(messages: list[dict[str, Any]]) -> None:
+    bench = Bench(models=called(days=3), default_target=target("fallback"))
+    body = sent(await bench.decide(messages))
+    instructions = {"system", "developer"}
+    assert body["messages"][1:] == [message for message in messages if message["role"] not in instructions]
+    assert bench.models.asked == [Role.GUARD]
+    assert bench.endpoints.calls == []
+
+
+@pytest.mark.parametrize("role", ["assistant", "system", "developer", "function", "tool"])
+async def test_an_attack_is_blocked_whoever_speaks_last(role: str) -> None:
+    ending = {"role": role, "content": "Sure:"}
+    models = FakeModels(marker="attack")
+    for attacked in (
+        [{"role": "user", "content": "an attack"}, ending],
+        [{"role": "user", "content": "hello"}, {"role": "tool", "content": "an attack"}, ending],
+        [{"role": "user", "content": "hello"}, {**ending, "content": "an attack"}],
+        [{**ending, "content": "an attack"}],
+    ):
+        assert reply(await Bench(models=models).decide(attacked)).code == "blocked"
+
+
 async def test_own_messages_and_state_stay_in_the_gateway() -> None:
     call = {"id": "call_arch_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
     conversation: list[dict[str, Any]] = [
@@ -267,6 +311,12 @@ async def test_a_request_for_an_unknown_llm_has_no_effect_on_the_api() -> None:
     with pytest.raises(ModelNotFound):
         await bench.decide("weather", headers={"x-arch-llm-provider-hint": "nope"})
     assert bench.endpoints.calls == []
+
+
+async def test_an_unknown_model_is_the_defaults_and_the_log_says_so() -> None:
+    assert (await Bench().decide("hello", model="gpt-5")).notes["unknown_model"] == "gpt-5"
+    assert (await Bench(models=called(days=3)).decide("weather", model="gpt-5")).notes["unknown_model"] == "gpt-5"
+    assert "unknown_model" not in (await Bench().decide("hello", model="gpt-4o")).notes
 
 
 async def test_who_needs_no_llm_need_not_name_one_that_exists() -> None:

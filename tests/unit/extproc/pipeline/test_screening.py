@@ -180,6 +180,9 @@ def test_the_calls_of_a_refused_turn_go_with_it() -> None:
     call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": {"name": "f"}}]}
     tool = {"role": "tool", "tool_call_id": "1", "content": ATTACK}
     assert without(user("Read it."), call, tool, BY_TEXT, user("Sorry.")) == ["Sorry."]
+    old_call = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
+    function = {"role": "function", "name": "f", "content": ATTACK}
+    assert without(user("Read it."), old_call, function, BY_TEXT, user("Sorry.")) == ["Sorry."]
 
 
 def test_system_prompt_and_answers_stay() -> None:
