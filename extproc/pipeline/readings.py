@@ -10,7 +10,7 @@ import re
 from collections.abc import Generator, Iterator, Sequence
 from typing import Final
 
-from extproc.pipeline import ciphers, encodings
+from extproc.pipeline import ciphers, encodings, media
 from extproc.pipeline.encodings import Decoded
 from extproc.pipeline.folding import smuggled, spaced, visible
 from extproc.pipeline.words import is_word
@@ -59,12 +59,8 @@ def readings_in_steps(text: str, most: int | None = None) -> Generator[None, Non
     """
     layers: list[list[str]] = []
     length = 0
-    for start, end in _blocks(text):
-        plain, *hidden = _readings(text[start:end])
-        if start:
-            # What is encoded across the border of two blocks.
-            hidden += _readings(text[start - _SHARED : start + _SHARED])[1:]
-        for index, reading in enumerate((plain, *hidden)):
+    for found in _of_blocks(text):
+        for index, reading in enumerate(found):
             if index == len(layers):
                 layers.append([])
             layers[index].append(reading)
@@ -73,6 +69,18 @@ def readings_in_steps(text: str, most: int | None = None) -> Generator[None, Non
             raise TooLong
         yield
     return tuple(dict.fromkeys("\n".join(dict.fromkeys(layer)) for layer in layers))
+
+
+def _of_blocks(text: str) -> Iterator[Sequence[str]]:
+    """The readings of each block. Of a binary file in the text only what hides in it is read."""
+    text, files = media.apart(text)
+    for part, is_file in ((text, False), *((file, True) for file in files)):
+        for start, end in _blocks(part):
+            plain, *hidden = _readings(part[start:end])
+            if start:
+                # What is encoded across the border of two blocks.
+                hidden += _readings(part[start - _SHARED : start + _SHARED])[1:]
+            yield ("" if is_file else plain, *hidden)
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
