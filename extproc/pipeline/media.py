@@ -9,10 +9,11 @@ from __future__ import annotations
 import binascii
 import codecs
 import re
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Final
 
-from extproc.pipeline.words import is_word, segment
+from extproc.pipeline.words import LETTERS, is_word, segment
 
 # The first bytes of each kind (https://www.garykessler.net/library/file_sigs.html), longer where a text has them too.
 _MAGIC: Final = re.compile(
@@ -37,14 +38,15 @@ _BASE64: Final = re.compile(
     r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{48,}+(?:[ \t]*\r?\n[ \t]*[A-Za-z0-9+/_-]{48,}+)*+={0,2}"
 )
 _LAST_LINE: Final = re.compile(r"[ \t]*\r?\n[ \t]*([A-Za-z0-9+/_-]{2,47}={0,2})(?![A-Za-z0-9+/_=-])")
-_SEPARATORS: Final = re.compile(r"[+/_-]")
 _LINE_ENDS: Final = re.compile(r"[ \t\r\n]+")
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 # In base64, letters stand in one case, or with a capital here and there, only where they are words or zeros.
-_WORDS: Final = re.compile(r"(?:[A-Z]?[a-z]++[+/_-]?){3,}+|[A-Z+/_-]{16,}+")
-# So many words of three letters or more are a sentence.
-_SENTENCE: Final = 4
-_SHORTEST_SENTENCE: Final = 16
+_ONE_CASE: Final = re.compile(r"[a-z]{16,}+|[A-Z]{16,}+")
+_CAPITALIZED: Final = re.compile(r"(?:[A-Z]{0,2}[a-z]++[+/_-]?|[A-Z]{3,8}[+/_-]?){3,}+")
+_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+# Letters of a word that random ones spell now and then; so many different longer words are no chance.
+_CHANCE: Final = 2
+_NO_CHANCE: Final = 4
 
 
 def is_medium(letters: bytes) -> bool:
@@ -66,7 +68,7 @@ def _is_text(head: bytes) -> bool:
 def apart(text: str) -> tuple[str, list[str]]:
     """The text without the binary files in it, and those in base64.
 
-    Letters of base64 may spell a sentence: then they stay where they are.
+    Letters of base64 may spell words: those stay where they are.
     """
     rest: list[str] = []
     media: list[str] = []
@@ -75,24 +77,30 @@ def apart(text: str) -> tuple[str, list[str]]:
         end = run.end()
         letters = _LINE_ENDS.sub("", run.group())
         last = _LAST_LINE.match(text, end)
-        if last is not None and len(letters + last[1]) % 4 == 0:
+        if last is not None and not letters.endswith("=") and len(letters + last[1]) % 4 == 0:
             letters, end = letters + last[1], last.end()
-        if is_medium(letters.translate(_URL_SAFE).encode()) and not _spells_a_sentence(letters):
-            rest += (text[at : run.start()], " ")
+        if is_medium(letters.translate(_URL_SAFE).encode()):
+            rest += (text[at : run.start()], f" {' '.join(_spelled(letters))} ")
             media.append(letters)
             at = end
     return "".join((*rest, text[at:])), media
 
 
-def _spells_a_sentence(letters: str) -> bool:
-    for found in _WORDS.finditer(letters):
-        # Fewer letters are the zeros of a file.
-        if len(found.group()) >= _SHORTEST_SENTENCE and len(set(found.group())) > 6:
-            words = (word for part in _SEPARATORS.split(found.group()) for word in segment(part))
-            if any(len(list(run)) >= _SENTENCE for known, run in groupby(words, _is_long_word) if known):
-                return True
-    return False
+def says_something(line: str) -> bool:
+    """Whether words stand among the letters of a file, and not by chance."""
+    return len(_long({word for word in LETTERS.findall(line) if is_word(word)}, _CHANCE + 1)) >= _NO_CHANCE - 1
 
 
-def _is_long_word(word: str) -> bool:
-    return len(word) > 2 and is_word(word)
+def _spelled(letters: str) -> Iterator[str]:
+    """Words that stand one behind the other in base64, as in ThreeWordsTogether."""
+    one_case = (segment(found.group()) for found in _ONE_CASE.finditer(letters))
+    capitalized = (_WORD.findall(found.group()) for found in _CAPITALIZED.finditer(letters))
+    for stretches, least in ((one_case, _NO_CHANCE), (capitalized, _NO_CHANCE - 1)):
+        for words in stretches:
+            runs = (run for known, run in groupby(words, is_word) if known)
+            if any(len(_long(run, _CHANCE)) >= least for run in runs):
+                yield " ".join(words).lower()
+
+
+def _long(words: Iterable[str], than: int) -> set[str]:
+    return {word.lower() for word in words if len(word) > than}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator, Sequence
+from itertools import repeat
 from typing import Final
 
 from extproc.pipeline import ciphers, encodings, media
@@ -68,19 +69,28 @@ def readings_in_steps(text: str, most: int | None = None) -> Generator[None, Non
         if most is not None and length > most:
             raise TooLong
         yield
-    return tuple(dict.fromkeys("\n".join(dict.fromkeys(layer)) for layer in layers))
+    plain, *hidden = ("\n".join(filter(None, dict.fromkeys(layer))) for layer in layers)
+    return tuple(dict.fromkeys((plain, *filter(None, hidden))))
 
 
 def _of_blocks(text: str) -> Iterator[Sequence[str]]:
     """The readings of each block. Of a binary file in the text only what hides in it is read."""
     text, files = media.apart(text)
-    for part, is_file in ((text, False), *((file, True) for file in files)):
-        for start, end in _blocks(part):
-            plain, *hidden = _readings(part[start:end])
-            if start:
-                # What is encoded across the border of two blocks.
-                hidden += _readings(part[start - _SHARED : start + _SHARED])[1:]
-            yield ("" if is_file else plain, *hidden)
+    yield from map(_of_block, repeat(text), _blocks(text))
+    for file in files:
+        for block in _blocks(file):
+            yield "", *(_saying(reading) for reading in _of_block(file, block)[1:])
+
+
+def _of_block(text: str, block: tuple[int, int]) -> Sequence[str]:
+    start, end = block
+    found = _readings(text[start:end])
+    # What is encoded across the border of two blocks.
+    return (*found, *_readings(text[start - _SHARED : start + _SHARED])[1:]) if start else found
+
+
+def _saying(reading: str) -> str:
+    return "\n".join(filter(media.says_something, reading.split("\n")))
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
