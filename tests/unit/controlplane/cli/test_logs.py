@@ -53,7 +53,7 @@ def shown(tmp_path: Path, *arguments: str) -> list[str]:
 
 
 def test_the_last_twenty_lines_of_each_in_time_order_without_health_checks(tmp_path: Path) -> None:
-    expected = [(second, f"access: {request(second)}") for second in range(10, 30)]
+    expected = [(float(second), f"access: {request(second)}") for second in range(10, 30)]
     expected += [(second + 0.5, f"extproc-0: {event(second)}") for second in range(20, 40)]
     assert shown(tmp_path) == [line for _, line in sorted(expected)]
 
