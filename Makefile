@@ -44,6 +44,7 @@ lint-types: $(TEST_STAMP)
 	$(BIN)/mypy
 
 bench: $(RUN_STAMP)  ## Measure the gateway beside plain Envoy and LiteLLM; prints one report
+	$(BIN)/python -m bench --check $(ARGS)
 	$(BIN)/archgw models prepare
 	$(BIN)/python -m bench $(ARGS)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from bench import envoys, gateway, heavy, litellm, load, machine, memory, models, report, serving
+from bench import envoys, gateway, heavy, litellm, load, machine, memory, models, needs, report, serving
 from bench.load import CONCURRENCIES, BenchError, Load
 from bench.processes import descendants, free_ports, resident, running
 from bench.report import Row
@@ -34,6 +34,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--warm-up", type=float, default=2.0, help="seconds of load before each path is measured")
     parser.add_argument("--memory", action="store_true", help="instead: 100,000 requests, and the workers' memory")
     parser.add_argument("--requests", type=int, default=100_000, help="how many of them with --memory")
+    parser.add_argument("--check", action="store_true", help="only whether everything that the rows need is installed")
     parser.add_argument("--rounds", type=int, default=5, help="of serving and of tuning (default 5)")
     arguments = parser.parse_args()
     arguments.rows = arguments.rows.split(",")
@@ -177,12 +178,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="archgw-bench-") as scratch:
         try:
-            if arguments.rows not in ([_REMOTE], [_HEAVY]):
-                load.find_wrk()
-            _run(arguments, Path(scratch))
+            needs.check(arguments.rows, _WORK)
+            if not arguments.check:
+                _run(arguments, Path(scratch))
         except BenchError as error:
             print(f"bench: {error}", file=sys.stderr)
-            return 1
+            return 2 if isinstance(error, needs.Missing) else 1
     return 0
 
 

@@ -1,4 +1,4 @@
-"""An honest client beside one that sends long texts back to back. `--rows heavy`. Beside other bodies: heavy_bodies.py.
+"""An honest client beside one that sends long texts, or large and dense bodies, back to back. `--rows heavy`.
 
 Both come from one address, so that nothing but the length of what they send tells them apart.
 """
@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Final
@@ -75,9 +75,27 @@ def measure(scratch: Path, upstream: int, seconds: float, say: Say) -> list[str]
 
 
 def _heavy() -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """What a hostile client may send within 10 MiB. The last shows the cost of bytes alone: Envoy refuses it."""
     for size in (3_000, 10_000, 30_000, 400_000, 1_000_000):
-        yield f"prose, {size // 1000} KB", lambda size=size: _body(prose(size))  # type: ignore[misc]
+        yield f"prose, {size // 1000} KB", partial(_prose_body, size)
     yield "U+FDFA, 0.9 MB", lambda: _body("\ufdfa" * 300_000 + str(next(_NUMBERS)))
+    for name, body in _dense():
+        yield name, partial(bytes, body)
+
+
+def _dense() -> Iterator[tuple[str, bytes]]:
+    for count in (49_000, 700_000):
+        yield f"{count:,} keys", _body("x", y={f"k{number}": 1 for number in range(count)})
+    yield "1,000,000 values in a string, 5 MB", _body(json.dumps(["a"] * 1_000_000, separators=(",", ":")))
+    yield "9,000,000 escaped characters", _body("\n" * 4_500_000)
+    yield "a text of 5 MB", _body("lorem ipsum dolor sit amet " * 185_000)
+    picture = f"data:image/png;base64,{'iVBORw0KGgoA' * 730_000}"
+    yield "a picture of 9 MB", _body([{"type": "image_url", "image_url": {"url": picture}}])
+    yield "11 MB, which Envoy refuses by itself", b" " * (11 << 20)
+
+
+def _prose_body(size: int) -> bytes:
+    return _body(prose(size))
 
 
 def prose(size: int) -> str:
@@ -96,8 +114,8 @@ def _sentences() -> Sequence[str]:
     return [" ".join(found.split()) for found in re.findall(r"[A-Z][a-z][a-z, ]{40,200}\.", words)]
 
 
-def _body(text: str) -> bytes:
-    return json.dumps({"model": "mock", "messages": [{"role": "user", "content": text}]}).encode()
+def _body(content: object, **fields: object) -> bytes:
+    return json.dumps({"model": "mock", "messages": [{"role": "user", "content": content}], **fields}).encode()
 
 
 def _alone(running: Gateway, size: int) -> tuple[int, str, float]:
@@ -153,7 +171,8 @@ def _send(url: str, body: bytes, client: Client) -> None:
         answer = connection.getresponse()
         answer.read()
         status = str(answer.status)
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
+        # An early answer closes the connection while the body is still being sent.
         status = type(error).__name__
     finally:
         connection.close()

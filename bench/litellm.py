@@ -9,6 +9,8 @@ from typing import Final
 
 import yaml
 
+from bench.load import BenchError
+
 VERSION: Final = "1.106.0"
 WORKERS: Final = 2
 
@@ -22,14 +24,22 @@ ENVIRONMENT: Final = {
 
 
 def install(work: Path) -> Path:
-    """The path of its command. Installs on the first call, and when the pinned version has changed."""
+    """The path of its command. Installs on the first call, and when the pinned version has changed.
+
+    Raises `BenchError` where pip cannot.
+    """
     venv = work / "litellm"
     command = venv / "bin" / "litellm"
     stamp = venv / f".installed-{VERSION}"
     if not stamp.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(venv)], check=True)
         pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python"), "install", "--quiet"]
-        subprocess.run([*pip, "--disable-pip-version-check", f"litellm[proxy]=={VERSION}"], check=True)
+        try:
+            subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(venv)], check=True)
+            subprocess.run([*pip, "--disable-pip-version-check", f"litellm[proxy]=={VERSION}"], check=True)
+        except subprocess.CalledProcessError as error:
+            raise BenchError(
+                f"LiteLLM {VERSION} could not be installed from PyPI; leave it out with --rows: {error}"
+            ) from error
         stamp.touch()
     return command
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import urllib.request
 from dataclasses import dataclass
@@ -44,13 +43,6 @@ class Load:
     requests: int
 
 
-def find_wrk() -> str:
-    path = shutil.which("wrk")
-    if path is None:
-        raise BenchError("wrk is not installed: apt-get install wrk")
-    return path
-
-
 def check(url: str) -> None:
     """One request, read in full: a load of error pages must never become a row of the table. Raises `OSError`."""
     request = urllib.request.Request(url, BODY, {"content-type": "application/json"})  # noqa: S310 - our own http URL
@@ -63,7 +55,7 @@ def check(url: str) -> None:
 def run(url: str, concurrency: int, seconds: float, body_file: Path) -> Load:
     """Closed loop: each of `concurrency` connections sends its next request when its last answer has come."""
     body_file.write_bytes(BODY)
-    argv = [find_wrk(), "-t1", f"-c{concurrency}", f"-d{seconds:g}s", "--timeout", "30s", "-s", str(_SCRIPT), url]
+    argv = ["wrk", "-t1", f"-c{concurrency}", f"-d{seconds:g}s", "--timeout", "30s", "-s", str(_SCRIPT), url]
     output = subprocess.run([*argv, "--", str(body_file)], check=True, capture_output=True, text=True).stdout
     result = json.loads(output.splitlines()[-1])
     failed = result["bad_status"] + result["broken"]

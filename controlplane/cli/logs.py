@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from controlplane.cli.options import RunDir
 from controlplane.errors import RuntimeFault
+from controlplane.runtime.log_lines import in_order, is_health_check
 from controlplane.runtime.place import run_layout
 from controlplane.runtime.runners import runner_of
 from controlplane.runtime.signals import InterruptedStartError, signals_raise
@@ -24,25 +26,38 @@ class LogPart(StrEnum):
     ACCESS = "access"
 
 
+# Of the access log so many lines are read: most of an idle gateway's are health checks.
+_READ: Final = 10_000
+
+
 def logs(
     part: Annotated[LogPart | None, typer.Argument(help="All of them by default.")] = None,
     following: Annotated[bool, typer.Option("--follow", "-f", help="Go on showing what is added.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines of each.")] = 50,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines of each.")] = 20,
+    every: Annotated[bool, typer.Option("--all", help="Also requests of GET /healthz in the access log.")] = False,
     run_dir: RunDir = None,
 ) -> None:
-    """Show the logs of a gateway. Several files are told apart by their names before each line."""
+    """Show the logs of a gateway, the latest lines last. Several are told apart by their names before each line."""
     layout = run_layout(run_dir)
     runner = runner_of(layout)
     names = runner.logs(part)
     if not names:
         raise RuntimeFault(f"there are no logs in {layout.root}; has a gateway been started there?")
 
-    def show(name: str, line: str) -> None:
-        typer.echo(line if len(names) == 1 else f"{name}: {line}")
+    def is_shown(name: str, line: str) -> bool:
+        return every or name != LogPart.ACCESS or not is_health_check(line)
 
-    for name in names:
-        for line in runner.last_lines(name, lines):
-            show(name, line)
+    def show(name: str, line: str) -> None:
+        if is_shown(name, line):
+            typer.echo(line if len(names) == 1 else f"{name}: {line}")
+
+    def last(name: str) -> list[str]:
+        read = lines if every or name != LogPart.ACCESS else max(lines, _READ)
+        found = [line for line in runner.last_lines(name, read) if is_shown(name, line)]
+        return found[len(found) - min(lines, len(found)) :]
+
+    for name, line in in_order({name: last(name) for name in names}, datetime.now(UTC)):
+        show(name, line)
     if following:
         try:
             # Also where it is told to end, or its terminal is closed: `docker logs` would outlive it.

@@ -36,10 +36,10 @@ def validate(config: ConfigArgument = DEFAULT_PATH) -> None:
     compile_gateway(loaded.config, replace(_SITE, mode=mode), loaded.own)
     for warning in loaded.warnings:
         typer.echo(str(as_warning(warning)), err=True)
-    typer.echo(f"{config}: {summary(loaded.config)}")
+    typer.echo(f"{config}: {summary(loaded.config, len(loaded.warnings))}")
 
 
-def summary(config: ArchConfig) -> str:
+def summary(config: ArchConfig, warnings: int = 0) -> str:
     """One line that tells the author that the file was understood as meant."""
     ingress, egress = config.listeners.ingress, config.listeners.egress
     doors = [
@@ -54,7 +54,8 @@ def summary(config: ArchConfig) -> str:
         _counted(len(config.endpoints), "endpoint"),
         f"guards: {', '.join(config.prompt_guards.input_guards.on) or 'none'}",
     ]
-    return f"valid: {', '.join(parts)}"
+    warned = f" with {_counted(warnings, 'warning')}" if warnings else ""
+    return f"valid{warned}: {', '.join(parts)}"
 
 
 def _counted(count: int, noun: str) -> str:

@@ -61,6 +61,9 @@ def envoy_arguments(plan: EnvoyPlan, layout: RunLayout) -> tuple[str, ...]:
         # Below it, a page of its own build at every start.
         "--log-level",
         "warning",
+        # Its own, with the zone: its times are local ones.
+        "--log-format",
+        "[%Y-%m-%dT%T.%e%z][%t][%l][%n] [%g:%#] %v",
     )
 
 

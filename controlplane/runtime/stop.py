@@ -33,21 +33,23 @@ def drain(layout: RunLayout, grace_s: float, say: Callable[[str], None]) -> None
 def stop(layout: RunLayout, *, volumes: bool = False) -> bool:
     """Stop whatever of this gateway runs. False when nothing did. `volumes`: with what containers would find again."""
     runner = runner_of(layout)
+    was_native = layout.supervisor_plan.exists()
     stopped = runner.stop(volumes=volumes)
     place.clear(layout)
     if runner.runtime is Runtime.NATIVE and (volumes or not stopped):
-        stopped = _stop_forgotten(layout, volumes=volumes) or stopped
+        stopped = _stop_forgotten(layout, volumes=volumes, expected=not (stopped or was_native)) or stopped
     return stopped
 
 
-def _stop_forgotten(layout: RunLayout, *, volumes: bool) -> bool:
+def _stop_forgotten(layout: RunLayout, *, volumes: bool, expected: bool) -> bool:
     """Containers whose run directory somebody removed, and volumes of some that were stopped before.
 
-    RuntimeFault where there may be such volumes, and no engine answers that could remove them.
+    `expected`: nothing else ran there. Then RuntimeFault where there may be such volumes, and no engine answers that
+    could remove them.
     """
     try:
         return DockerRunner(layout).stop(volumes=volumes)
     except RuntimeFault:
-        if volumes and shutil.which("docker") is not None:
+        if volumes and expected and shutil.which("docker") is not None:
             raise
         return False

@@ -28,7 +28,9 @@ Decoder = Callable[[str], Sequence[Decoded]]
 
 # Twelve printable characters are no accident of random bytes (1 in 100,000); fewer must be words.
 _NO_ACCIDENT: Final = 12
-_PRINTABLE_RUN: Final = re.compile(rb"[\t\n\r\x20-\x7e]{12,}")
+_PRINTABLE: Final = re.compile(rb"[\t\n\r\x20-\x7e]{12,}")
+_RUN: Final = re.compile(rb"[\t\n\r\x20-\x7e]*+")
+_PIECE: Final = 256 << 10
 _CONTROLS: Final = str.maketrans("", "", "\t\n\r\x00\ufeff")
 
 
@@ -53,11 +55,21 @@ def _lettered(text: str) -> bool:
     return sum(char.isalpha() or char.isspace() for char in text) >= 0.7 * len(text)
 
 
-def _runs(raw: bytes) -> str | None:
-    """The texts between bytes that are none."""
-    found = [run.decode().strip() for run in _PRINTABLE_RUN.findall(raw)]
-    english = [run for run in found if likeness(run) >= 0.6 and _lettered(run)]
-    return "\n".join(english) if english else None
+def text_between(raw: bytes) -> str | None:
+    """The English between bytes that are no text."""
+    found = (run.strip() for run in _printable(raw))
+    return "\n".join(run for run in found if likeness(run) >= 0.6 and _lettered(run)) or None
+
+
+def _printable(raw: bytes) -> Iterator[str]:
+    """The runs of printable characters, found piece by piece, so that other threads get their turn."""
+    start = 0
+    while start < len(raw):
+        end = min(start + _PIECE, len(raw))
+        if (run := _RUN.match(raw, end)) is not None:
+            end = run.end()
+        yield from (found[0].decode() for found in _PRINTABLE.finditer(raw, start, end))
+        start = end
 
 
 _TOKEN: Final = re.compile(r"[A-Za-z][a-z]{,23}+(?![A-Za-z0-9+/_=-])|([A-Za-z0-9+/_-]{2,}={0,2})")
@@ -127,7 +139,7 @@ def _base64(token: str) -> str | None:
     """What the letters of the alphabet in `token` mean; a first one or two may be none of it."""
     for skip in range(4 if len(token) >= 20 else 1):
         raw = binascii.a2b_base64(_padded(token[skip:]))
-        text = _text(raw) or (_runs(raw) if len(raw) >= 2 * _NO_ACCIDENT else None)
+        text = _text(raw) or (text_between(raw) if len(raw) >= 2 * _NO_ACCIDENT else None)
         if text is not None:
             return text
     return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 # About 6 MB a worker: an earlier turn of a conversation, or a tool of an application, is not read again.
 REMEMBERED: Final = 32_768
+
+# A piece is judged as it stands, a text with all that hides in it: the same letters have two verdicts.
+_PIECE: Final = b"piece"
 
 # How much surer a guard must be of what an assistant said. A model's refusal speaks of the attack that it refuses, and
 # a long conversation is full of a model's words: one of them taken for an attack would block it for good.
@@ -158,9 +161,7 @@ class Guards:
         if not fresh:
             return known
         of_text = await self._pieces(role, fresh, reading)
-        every = tuple(dict.fromkeys(piece for found in of_text.values() for piece in found.texts))
-        answers = await self._models.attack_probabilities(role, every) if every else ()
-        judged = dict(zip(every, answers, strict=True))
+        judged = await self._judged(role, of_text.values())
         for text, found_ in of_text.items():
             probability = max((judged[piece] for piece in found_.texts), default=0.0)
             if found_.is_whole:
@@ -168,6 +169,18 @@ class Guards:
                 self._known.put((role, keys[text]), probability)
             known[text] = probability
         return known
+
+    async def _judged(self, role: Role, of_texts: Collection[Pieces]) -> Mapping[str, float]:
+        """Of each piece. Those of a text that is read in part are remembered, since the text itself is not."""
+        partial = {piece: _key(piece, _PIECE) for each in of_texts if not each.is_whole for piece in each.texts}
+        found = {piece: self._known.get((role, key)) for piece, key in partial.items()}
+        judged = {piece: probability for piece, probability in found.items() if probability is not None}
+        every = tuple(dict.fromkeys(piece for each in of_texts for piece in each.texts if piece not in judged))
+        answers = await self._models.attack_probabilities(role, every) if every else ()
+        judged.update(zip(every, answers, strict=True))
+        for piece, key in partial.items():
+            self._known.put((role, key), judged[piece])
+        return judged
 
     async def _pieces(self, role: Role, texts: Sequence[str], reading: Reading) -> Mapping[str, Pieces]:
         """What the model of `role` reads of the texts: all of it, or the most suspicious part of a long request.
@@ -230,13 +243,13 @@ def _unavailable(finding: _Finding) -> GuardUnavailable | ContextTooLong:
     return GuardUnavailable("The guard model does not answer: try again later.")
 
 
-def _key(text: str) -> bytes:
+def _key(text: str, kind: bytes = b"") -> bytes:
     # A strong hash: an attack must not pass for a text that was harmless.
-    return blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+    return blake2b(text.encode(errors="surrogatepass"), digest_size=16, person=kind).digest()
 
 
 class _Probabilities:
-    """The last so many verdicts of models, by role and text; the longest unused go first."""
+    """The last so many verdicts of models, by role and text or piece; the longest unused go first."""
 
     def __init__(self, most: int) -> None:
         self._most = most

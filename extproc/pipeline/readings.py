@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator, Sequence
+from itertools import repeat
 from typing import Final
 
-from extproc.pipeline import ciphers, encodings
+from extproc.pipeline import ciphers, encodings, media
 from extproc.pipeline.encodings import Decoded
 from extproc.pipeline.folding import smuggled, spaced, visible
 from extproc.pipeline.words import is_word
@@ -59,12 +60,8 @@ def readings_in_steps(text: str, most: int | None = None) -> Generator[None, Non
     """
     layers: list[list[str]] = []
     length = 0
-    for start, end in _blocks(text):
-        plain, *hidden = _readings(text[start:end])
-        if start:
-            # What is encoded across the border of two blocks.
-            hidden += _readings(text[start - _SHARED : start + _SHARED])[1:]
-        for index, reading in enumerate((plain, *hidden)):
+    for found in _of_blocks(text):
+        for index, reading in enumerate(found):
             if index == len(layers):
                 layers.append([])
             layers[index].append(reading)
@@ -72,7 +69,28 @@ def readings_in_steps(text: str, most: int | None = None) -> Generator[None, Non
         if most is not None and length > most:
             raise TooLong
         yield
-    return tuple(dict.fromkeys("\n".join(dict.fromkeys(layer)) for layer in layers))
+    plain, *hidden = ("\n".join(filter(None, dict.fromkeys(layer))) for layer in layers)
+    return tuple(dict.fromkeys((plain, *filter(None, hidden))))
+
+
+def _of_blocks(text: str) -> Iterator[Sequence[str]]:
+    """The readings of each block. Of a binary file in the text only what hides in it is read."""
+    text, files = media.apart(text)
+    yield from map(_of_block, repeat(text), _blocks(text))
+    for file in files:
+        for block in _blocks(file):
+            yield "", *(_saying(reading) for reading in _of_block(file, block)[1:])
+
+
+def _of_block(text: str, block: tuple[int, int]) -> Sequence[str]:
+    start, end = block
+    found = _readings(text[start:end])
+    # What is encoded across the border of two blocks.
+    return (*found, *_readings(text[start - _SHARED : start + _SHARED])[1:]) if start else found
+
+
+def _saying(reading: str) -> str:
+    return "\n".join(filter(media.says_something, reading.split("\n")))
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:

@@ -18,7 +18,7 @@ from extproc.apis import chat, json_size, state
 from extproc.apis.chat import ChatRequest, Message
 from extproc.contract import Guard, JsonValue
 from extproc.errors import InvalidRequest, RequestTooLarge
-from extproc.pipeline import instructions, retries
+from extproc.pipeline import encodings, instructions, media, retries
 from extproc.pipeline.words import LETTERS, likeness, segment
 
 # Roles that do not answer an assistant.
@@ -40,14 +40,16 @@ _API_WORDS: Final = """
 _VOCABULARY: Final = frozenset(_API_WORDS.split())
 # Where a file stands: its bytes are no text to read, unless they are text.
 _FILES: Final = frozenset({"data", "file_data", "image_url", "url"})
-_DATA_URL: Final = re.compile(r"\s*data:[^,]{0,200};base64,", re.IGNORECASE)
+_DATA_URL: Final = re.compile(r"\s*data:([^,]{0,200});base64,", re.IGNORECASE)
+# Declared so, a file is read as text by some, whatever its bytes are. SVG is one of them.
+_TEXT_TYPE: Final = re.compile(r"text/|[^;]*\b(json|xml|yaml|javascript)\b", re.IGNORECASE)
 _SHORTEST_FILE: Final = 256
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
 _SPACES: Final = b" \t\n\r\v\f"
+_PRINTABLE: Final = bytes(range(0x20, 0x7F)) + b"\t\n\r"
+# The share of bytes that are not ASCII in a text of another character set; in other files it is more than half.
+_OTHER_BYTES: Final = 0.2
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
-_PRINTABLE: Final = re.compile(rb"[\t\n\r\x20-\x7e]{8,}")
-_RUN: Final = re.compile(rb"[\t\n\r\x20-\x7e]*+")
-_PIECE: Final = 256 << 10
 
 # So many words may be an attack; more sentences of one place than this are read together again.
 _SENTENCE: Final = 5
@@ -197,8 +199,11 @@ class _Reader:
         if key in _FILES:
             url = _DATA_URL.match(text)
             start = url.end() if url else 0
-            if len(text) - start >= _SHORTEST_FILE and (encoded := _base64(text[start:])) is not None:
-                return _file(encoded)
+            if (encoded := _base64(text[start:])) is not None:
+                if media.is_medium(encoded) and not (url and _TEXT_TYPE.match(url[1])):
+                    return None
+                if len(encoded) >= _SHORTEST_FILE:
+                    return _file(encoded)
         return self._of_json(text, key) or text
 
     def _of_json(self, text: str, key: str) -> str | None:
@@ -248,7 +253,7 @@ def _base64(text: str) -> bytes | None:
 
 
 def _file(letters: bytes) -> str | None:
-    """The text of a file in base64, or the texts in it; None where there is none, as in a picture."""
+    """The text of a file in base64, or the English between its other bytes; None where there is none."""
     try:
         raw = binascii.a2b_base64(letters + b"=" * (-len(letters) % 4))
     except binascii.Error:
@@ -256,18 +261,8 @@ def _file(letters: bytes) -> str | None:
     try:
         return raw.decode("utf-16" if raw[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8")
     except UnicodeDecodeError:
-        return "\n".join(run for run in _printable(raw) if likeness(run) > 0.6) or None
-
-
-def _printable(raw: bytes) -> Iterator[str]:
-    """The runs of printable characters, found piece by piece, so that other threads get their turn."""
-    start = 0
-    while start < len(raw):
-        end = min(start + _PIECE, len(raw))
-        if (run := _RUN.match(raw, end)) is not None:
-            end = run.end()
-        yield from (found[0].decode() for found in _PRINTABLE.finditer(raw, start, end))
-        start = end
+        is_text = len(raw.translate(None, _PRINTABLE)) < _OTHER_BYTES * len(raw)
+        return raw.decode("cp1252", errors="replace") if is_text else encodings.text_between(raw)
 
 
 def without_refused(request: ChatRequest, guards: Sequence[Guard]) -> ChatRequest:

@@ -1,4 +1,4 @@
-"""Nothing hides an attack: 64 attacks times 147 ways of hiding them in a body, and some ways of sending one.
+"""Nothing hides an attack: 64 attacks times 151 ways of hiding them in a body, and some ways of sending one.
 
 Real Envoy, filter and models. What is refused has reached neither the LLM nor an API.
 """

@@ -11,7 +11,7 @@ import pytest
 
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.gateway import KEYS
-from tests.dataplane.stack import CLIENT_KEY, Stack
+from tests.dataplane.stack import CLIENT_KEY, Stack, wait_for
 from tests.dataplane.test_ingress import user
 from tests.docker.engine import docker, try_docker
 from tests.docker.project import Project
@@ -69,14 +69,22 @@ def test_the_kernel_agrees(containers: dict[str, dict[str, Any]]) -> None:
         assert "Read-only file system" in refused.stderr, service
 
 
-def test_each_has_a_health_check_that_it_passes_and_is_started_again(containers: dict[str, dict[str, Any]]) -> None:
-    for service, each in containers.items():
+def test_each_has_a_health_check_that_it_passes_and_is_started_again(project: Project) -> None:
+    # The engine asks for the first time some seconds after a start.
+    wait_for(lambda: all(_health(each) != "starting" for each in project.containers().values()))
+    for service, each in project.containers().items():
         if service == _ONCE:
             assert each["HostConfig"]["RestartPolicy"]["Name"] in {"", "no"}
             continue
         assert each["Config"]["Healthcheck"]["Test"], service
-        assert each["State"]["Health"]["Status"] == "healthy", service
+        assert _health(each) == "healthy", service
         assert each["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped", service
+
+
+def _health(container: dict[str, Any]) -> str | None:
+    """None where it has no check."""
+    status: str | None = container["State"].get("Health", {}).get("Status")
+    return status
 
 
 def test_only_the_listeners_are_published_and_where_the_file_says(
@@ -106,7 +114,9 @@ def test_only_envoy_reads_a_key(stack: Stack, containers: dict[str, dict[str, An
 @pytest.fixture
 def used(stack: Stack, provider: LlmProvider) -> Stack:
     """One that has sent its keys, and was sent one."""
-    stack.post("egress", {"messages": user("hi")}, {"authorization": f"Bearer {CLIENT_KEY}"})
+    answer = stack.post("egress", {"messages": user("hi")}, {"authorization": f"Bearer {CLIENT_KEY}"})
+    # Its line has reached the log.
+    stack.access(answer.headers["x-request-id"])
     return stack
 
 

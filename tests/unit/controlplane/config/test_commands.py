@@ -36,6 +36,7 @@ def test_warnings_go_to_stderr_and_stop_nothing(folder: Folder) -> None:
     done = archgw("validate", "arch_config.yaml", cwd=folder.path)
     assert done.returncode == 0
     assert done.stderr.startswith("arch_config.yaml:1:1: warning: version v0.1 is the 0.1 dialect\n")
+    assert done.stdout.startswith("arch_config.yaml: valid with 1 warning: ingress on ")
 
 
 def test_an_invalid_file_exits_2_with_every_problem_and_no_traceback(folder: Folder) -> None:

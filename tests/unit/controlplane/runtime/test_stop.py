@@ -10,6 +10,7 @@ from controlplane.errors import RuntimeFault
 from controlplane.runtime import place
 from controlplane.runtime.docker.runner import DockerRunner
 from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.native.runner import NativeRunner
 from controlplane.runtime.stop import stop
 
 
@@ -29,17 +30,32 @@ def test_without_docker_no_key_stays_and_nothing_is_amiss(
     assert not key.exists()
 
 
-def test_volumes_that_no_engine_can_remove_are_told_and_no_key_stays(
-    layout: RunLayout, key: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_engine(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `docker` whose engine does not run."""
     docker = layout.root / "docker"
     docker.write_text("#!/bin/sh\necho Cannot connect to the Docker daemon >&2; exit 1\n")
     docker.chmod(0o755)
     monkeypatch.setenv("PATH", f"{layout.root}:/usr/bin:/bin")
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_volumes_that_no_engine_can_remove_are_told_and_no_key_stays(layout: RunLayout, key: Path) -> None:
     with pytest.raises(RuntimeFault, match="no Docker engine answers"):
         stop(layout, volumes=True)
     assert not key.exists()
     assert not stop(layout)
+
+
+@pytest.mark.usefixtures("no_engine")
+@pytest.mark.parametrize("alive", [False, True], ids=["crashed", "running"])
+def test_a_native_gateway_has_no_volumes_and_needs_no_engine(
+    layout: RunLayout, monkeypatch: pytest.MonkeyPatch, alive: bool
+) -> None:
+    monkeypatch.setattr(NativeRunner, "stop", lambda _, volumes: alive)
+    if not alive:
+        layout.supervisor_plan.write_text("{}")
+    assert stop(layout, volumes=True) is alive
 
 
 def test_containers_whose_run_directory_is_gone_are_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

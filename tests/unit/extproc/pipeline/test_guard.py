@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -19,6 +19,8 @@ from extproc.costs import Stage
 from extproc.errors import ContextTooLong, GuardUnavailable
 from extproc.inference.roles import RoleUnavailable
 from extproc.pipeline.guard import Guards, Verdict
+from extproc.pipeline.reading import Pieces, Reading
+from extproc.pipeline.scan import Scan
 from tests.unit.extproc.fakes import FakeModels
 
 JAILBREAK = Guard(name="jailbreak", role=Role.GUARD, threshold=0.5, message="No jailbreaks.")
@@ -213,6 +215,30 @@ async def test_a_text_that_decoys_kept_from_being_read_is_not_remembered_as_harm
     guards = Guards(models, [JAILBREAK])
     assert (await guards.judge(request(decoys, "I see.", quiet))).blocked_by is None
     assert (await guards.judge(request(quiet))).blocked_by is JAILBREAK
+
+
+async def test_of_a_long_text_that_comes_again_only_what_nobody_has_read_is_read() -> None:
+    models = Judge(readable=1_000_000)
+    guards = Guards(models, [JAILBREAK])
+    assert (await guards.judge(request(PROSE))).blocked_by is None
+    assert (
+        await guards.judge(request(PROSE, "I see.", f"{PROSE[:9_000]} What then? {ATTACK}"))
+    ).blocked_by is JAILBREAK
+    (_, first), (_, second) = models.read
+    assert not set(first) & set(second)
+    assert len(second) < len(first) / 2
+    assert any(ATTACK in piece for piece in second)
+
+
+async def test_a_piece_that_was_harmless_is_no_text_that_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def plain(_: Reading, whole: Mapping[str, Pieces], most: int, scan: Scan) -> Mapping[str, Pieces]:
+        return {text: replace(each, texts=each.texts[:1], is_whole=False) for text, each in whole.items()}
+
+    monkeypatch.setattr(Reading, "suspicious", plain)
+    hidden = base64.b64encode(ATTACK.encode()).decode()
+    guards = Guards(Judge(readable=1_000_000), [JAILBREAK])
+    assert (await guards.judge(request(PROSE, "I see.", hidden))).blocked_by is None
+    assert (await guards.judge(request(hidden))).blocked_by is JAILBREAK
 
 
 async def test_what_was_in_disguise_is_read_before_the_rest_of_a_long_text() -> None:
