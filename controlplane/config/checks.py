@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 
-from controlplane.config.addresses import is_this_machine
+from controlplane.config.addresses import is_this_machine, listened_on
 from controlplane.config.arch import ArchConfig
 from controlplane.config.document import Finding, ListNode, Loc, MapNode, node_at
 from controlplane.config.endpoints import Endpoint, Protocol
@@ -64,8 +64,8 @@ def _check_listeners(config: ArchConfig, report: Report) -> None:
 
 
 def _overlap(one: str, other: str) -> bool:
-    first, second = ipaddress.ip_address(one), ipaddress.ip_address(other)
-    return first == second or first.is_unspecified or second.is_unspecified
+    first, second = (set(map(ipaddress.ip_address, listened_on(each, ipv6=True))) for each in (one, other))
+    return bool(first & second) or any(address.is_unspecified for address in first | second)
 
 
 def _check_endpoints(config: ArchConfig, report: Report) -> None:

@@ -41,7 +41,7 @@ def gateway(
         Listener(
             name,
             Address("127.0.0.1", port),
-            Address("127.0.0.1", port),
+            (Address("127.0.0.1", port),),
             hosts=host_pattern("127.0.0.1", allowed, in_containers=False),
             origins=origin_pattern(allowed) if name == "ingress" else None,
         )
