@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from controlplane.compile.plans import OwnModel
 from controlplane.config import checks, deferred, dialect, files, own_models, references, short_forms, tls_files
 from controlplane.config.arch import ArchConfig
-from controlplane.config.document import MAX_BYTES, Finding, Mark, decode, parse, plain
+from controlplane.config.document import MAX_BYTES, Finding, Mark, decode, is_unicode, parse, plain
 from controlplane.config.problems import explain, salvage
 from controlplane.errors import ConfigError, Problem
 
@@ -36,6 +36,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
 
     Raises `ConfigError` with every problem of the file, in file order.
     """
+    if not is_unicode(str(path.absolute())):
+        raise _error(path, (Finding(Mark(1, 1), "the path of this file is not UTF-8", "rename it, or its folder"),))
     root, findings = parse(_read(path))
     if root is None:
         raise _error(path, findings)
@@ -103,4 +105,6 @@ def _order(finding: Finding) -> tuple[Mark, str]:
 
 
 def _problem(path: Path, finding: Finding) -> Problem:
-    return Problem(str(path), finding.mark.line, finding.mark.column, finding.message, finding.hint)
+    # A name need not be text.
+    shown = bytes(path).decode(errors="backslashreplace")
+    return Problem(shown, finding.mark.line, finding.mark.column, finding.message, finding.hint)
