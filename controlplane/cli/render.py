@@ -64,7 +64,7 @@ def render(  # noqa: PLR0913, PLR0917 - one a command line option
     loaded = load(config, os.environ)
     for warning in loaded.warnings:
         _say(f"warning: {warning}")
-    layout = RunLayout(output.absolute()) if output is not None else INSIDE
+    layout = INSIDE if output is None else RunLayout(output.absolute())
     if inside:
         rendered = _inside(_for_containers(loaded, wanted, workers), layout)
     elif runtime is Runtime.DOCKER:
@@ -72,6 +72,7 @@ def render(  # noqa: PLR0913, PLR0917 - one a command line option
         needed = wanted_images(variant(gateway.models), local=bool(gateway.models.names), registry=images)
         rendered = write(gateway, layout, project_name(layout), needed)
     else:
+        layout = place.run_layout(output, "--output")
         rendered = _native(compile_here(loaded, layout, wanted, _say), layout)
     typer.echo(f"{len(rendered.files)} files in {output or layout.root}, {_checked(inside=inside)}")
 

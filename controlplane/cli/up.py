@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -155,9 +156,10 @@ def _announce(running: Running, layout: RunLayout) -> None:
     ]
     typer.echo("\n".join(["models:", *columns(rows)] if rows else ["models: none is asked"]))
     typer.echo(f"run directory {layout.root}")
-    url = doors[0].url
+    # Quoted where a shell would read the brackets of IPv6.
+    url = shlex.quote(f"{doors[0].url}/v1/chat/completions")
     body = '{"model": "none", "messages": [{"role": "user", "content": "Hello"}]}'
-    typer.echo(f"try: curl {url}/v1/chat/completions -H 'content-type: application/json' -d '{body}'")
+    typer.echo(f"try: curl {url} -H 'content-type: application/json' -d '{body}'")
     sys.stdout.flush()
 
 

@@ -11,6 +11,7 @@ import typer
 
 from controlplane.compile.gateway import compile_gateway
 from controlplane.compile.plans import Mode, Site, TritonSockets
+from controlplane.config.addresses import host_and_port
 from controlplane.config.arch import ArchConfig
 from controlplane.config.load import DEFAULT_PATH, load
 from controlplane.errors import Problem
@@ -43,7 +44,7 @@ def summary(config: ArchConfig, warnings: int = 0) -> str:
     """One line that tells the author that the file was understood as meant."""
     ingress, egress = config.listeners.ingress, config.listeners.egress
     doors = [
-        f"{name} on {door.address}:{door.port}"
+        f"{name} on {host_and_port(door.address, door.port)}"
         for name, door in (("ingress", ingress), ("egress", egress))
         if door.enabled
     ]

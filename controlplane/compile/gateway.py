@@ -31,7 +31,7 @@ from controlplane.compile.plans import (
 )
 from controlplane.compile.prompting import compile_guards, compile_prompting
 from controlplane.compile.remote import compile_remote
-from controlplane.config.addresses import authority
+from controlplane.config.addresses import authority, listened_on
 from controlplane.config.arch import ArchConfig
 from controlplane.config.listeners import Egress, Ingress
 from controlplane.config.providers import TRITON, VENDORS, Provider
@@ -123,11 +123,12 @@ def _envoy_plan(config: ArchConfig, site: Site, inference: contract.Inference | 
 
 
 def _listener(name: str, door: Ingress | Egress, site: Site) -> Listener:
-    address = Address(door.address, door.port)
+    at = tuple(Address(host, door.port) for host in listened_on(door.address, ipv6=site.ipv6))
     return Listener(
         name,
-        address,
-        bind=address if site.doors is None else site.doors[name],
+        Address(door.address, door.port),
+        bind=at if site.doors is None else (site.doors[name],),
+        published=() if site.doors is None else at,
         hosts=host_pattern(door.address, door.allowed_hosts, in_containers=site.doors is not None),
         # The applications of the team are no browsers.
         origins=origin_pattern(door.allowed_hosts) if isinstance(door, Ingress) else None,

@@ -124,15 +124,16 @@ class CallRoute:
 class Listener:
     """A public listener. Its name is `ingress` or `egress`, which is also what the filter is told.
 
-    `address` is where clients reach it, `bind` where Envoy listens: in a container that is another one, which the
-    engine publishes at `address`.
+    `address` is what the file says, which may stand for several: `localhost` and `::`. `bind` is where Envoy listens.
+    In a container that is another address, and the engine publishes it at each of `published`.
     `hosts` and `origins` are regular expressions of the `Host` and `Origin` headers that are answered. Without `hosts`
     every host is; without `origins` no request with an origin is.
     """
 
     name: str
     address: Address
-    bind: Address
+    bind: tuple[Address, ...]
+    published: tuple[Address, ...] = ()
     hosts: str | None = None
     origins: str | None = None
 
@@ -277,6 +278,7 @@ class Site:
     that the filter opens. `gpu`: the name of a usable one, None where there is none. `vllm`: whether the Triton here
     has that backend.
     `max_heap_bytes`: of Envoy, which takes no more work as it comes near.
+    `ipv6`: whether this machine has the loopback address `::1`.
     `loopback`: for containers; None where `localhost` is this machine. `doors`: where Envoy listens, by the listener's
     name; None: at the listener's own address.
     """
@@ -290,6 +292,7 @@ class Site:
     vllm: bool = False
     loopback: Loopback | None = None
     max_heap_bytes: int = DEFAULT_HEAP
+    ipv6: bool = True
     doors: Mapping[str, Address] | None = None
 
 

@@ -18,6 +18,9 @@ _HOST_NAME: Final = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
 )
 _URL_PATH: Final = re.compile(r"(/[A-Za-z0-9._~!&'()*+,;=:@%-]*)*")
+LOCALHOST: Final = "localhost"
+# What it means, the first to be tried first.
+LOOPBACK: Final = ("127.0.0.1", "::1")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 _MOST_HOSTS: Final = 64
 # By scheme: Triton's own ports, and that of TLS.
@@ -77,11 +80,16 @@ def is_ip(host: str) -> bool:
     return True
 
 
+def is_localhost(host: str) -> bool:
+    """Whether `host` is a name of this machine's loopback addresses, by RFC 6761."""
+    name = host.lower().removesuffix(".")
+    return name == LOCALHOST or name.endswith(f".{LOCALHOST}")
+
+
 def is_this_machine(host: str) -> bool:
     """Whether `host` means the machine that it is said on: a loopback address, or the unspecified one."""
     if not is_ip(host):
-        name = host.lower().removesuffix(".")
-        return name == "localhost" or name.endswith(".localhost")
+        return is_localhost(host)
     address = ipaddress.ip_address(host)
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     address = mapped or address
@@ -204,10 +212,13 @@ def parse_triton_url(value: object) -> TritonUrl:
 
 
 def parse_bind_address(value: object) -> str:
-    """An IP address to listen on; a name would leave open which of its addresses is meant."""
+    """An IP address to listen on, or `localhost`; another name would leave open which of its addresses is meant."""
+    if isinstance(value, str) and value.lower() == LOCALHOST:
+        return LOCALHOST
     if not isinstance(value, str) or not is_ip(value) or "%" in value:
         raise refusal(
-            f"expected an IP address, got {quoted(value)}", "0.0.0.0 is every interface, 127.0.0.1 this machine only"
+            f"expected an IP address or localhost, got {quoted(value)}",
+            "0.0.0.0 is every interface, 127.0.0.1 this machine only",
         )
     return value
 
@@ -221,8 +232,22 @@ def parse_allowed_host(value: object) -> str:
     return value.lower()
 
 
+def listened_on(address: str, *, ipv6: bool) -> tuple[str, ...]:
+    """The IP addresses that a listener's `address` stands for: `localhost` and `::` mean both families.
+
+    `ipv6`: whether this machine has the loopback address `::1`.
+    """
+    if address == LOCALHOST:
+        return LOOPBACK if ipv6 else LOOPBACK[:1]
+    if ipaddress.ip_address(address) == ipaddress.IPv6Address("::"):
+        return "0.0.0.0", "::"  # noqa: S104 - as on any machine whose sockets of IPv6 take IPv4 as well
+    return (address,)
+
+
 def is_loopback(address: str) -> bool:
-    """True where the IP address `address` reaches only this machine."""
+    """True where `address` of a listener reaches only this machine."""
+    if address == LOCALHOST:
+        return True
     ip = ipaddress.ip_address(address)
     mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
     return (mapped or ip).is_loopback
@@ -267,5 +292,5 @@ TritonUrls = Annotated[
 BaseUrl = Annotated[Url, PlainValidator(parse_url), WithJsonSchema(_URL_SCHEMA)]
 Collector = Annotated[Url, PlainValidator(parse_collector), WithJsonSchema(_URL_SCHEMA)]
 BindAddress = Annotated[
-    str, PlainValidator(parse_bind_address), WithJsonSchema({"type": "string", "examples": ["127.0.0.1"]})
+    str, PlainValidator(parse_bind_address), WithJsonSchema({"type": "string", "examples": ["127.0.0.1", LOCALHOST]})
 ]

@@ -6,9 +6,10 @@ Works on a valid `ArchConfig`, or on the valid part of a faulty one.
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 
-from controlplane.config.addresses import is_this_machine
+from controlplane.config.addresses import is_this_machine, listened_on
 from controlplane.config.arch import ArchConfig
 from controlplane.config.document import Finding, ListNode, Loc, MapNode, node_at
 from controlplane.config.endpoints import Endpoint, Protocol
@@ -24,6 +25,8 @@ from extproc.contract import Listener
 _TRITON_MODELS = ("chat",)
 # `x-arch-llm-provider-hint: default` means the default provider, whatever its name.
 _RESERVED_PROVIDER = "default"
+# What a client adds to its base URL, or has added twice.
+_ENDPOINT = re.compile(r"/(?:chat/completions|completions|responses|messages|embeddings|models|v1/v1)$")
 _CONTAINER_HOST = "host.docker.internal"
 
 
@@ -64,8 +67,8 @@ def _check_listeners(config: ArchConfig, report: Report) -> None:
 
 
 def _overlap(one: str, other: str) -> bool:
-    first, second = ipaddress.ip_address(one), ipaddress.ip_address(other)
-    return first == second or first.is_unspecified or second.is_unspecified
+    first, second = (set(map(ipaddress.ip_address, listened_on(each, ipv6=True))) for each in (one, other))
+    return bool(first & second) or any(address.is_unspecified for address in first | second)
 
 
 def _check_endpoints(config: ArchConfig, report: Report) -> None:
@@ -195,6 +198,12 @@ def _check_vendor(provider: Provider, loc: Loc, report: Report) -> None:
             (*loc, "base_url"),
             "base_url has no path: requests go to /chat/completions",
             "most servers want /v1 at the end; end it with / if the root is meant",
+        )
+    if (ending := _ENDPOINT.search(provider.base_url.path)) is not None:
+        report.warning(
+            (*loc, "base_url"),
+            f"base_url ends in {ending[0]}, and each request adds /chat/completions to it",
+            "end it in /v1, or wherever the paths of the API begin",
         )
     if provider.base_url.host == _CONTAINER_HOST:
         _warn_of_container_host((*loc, "base_url"), report)

@@ -7,6 +7,7 @@ and `2024-01-01` are text.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -180,7 +181,7 @@ def _child(node: Node, step: str | int) -> Entry | Node | None:
 
 def parse(content: bytes) -> tuple[MapNode | None, tuple[Finding, ...]]:
     """The file's tree, and what is wrong with it as YAML. No tree: nothing more can be said about the file."""
-    text, finding = _decode(content)
+    text, finding = decode(content)
     if finding is not None:
         return None, (finding,)
     try:
@@ -203,14 +204,25 @@ def parse(content: bytes) -> tuple[MapNode | None, tuple[Finding, ...]]:
     return (None if conversion.hopeless else tree), tuple(conversion.findings)
 
 
-def _decode(content: bytes) -> tuple[str, Finding | None]:
+def decode(content: bytes) -> tuple[str, Finding | None]:
+    """The text of a file, without a byte order mark; or why it is none that this gateway reads."""
     if len(content) > MAX_BYTES:
         return "", Finding(Mark(1, 1), f"the file is too large: {len(content)} bytes, at most {MAX_BYTES}")
+    # Of JSON, and no less of any text that begins with ASCII.
+    encoding = json.detect_encoding(content)
+    if not encoding.startswith("utf-8"):
+        return "", Finding(Mark(1, 1), f"the file is {encoding[:6].upper()}", "save it as UTF-8")
     try:
-        return content.decode("utf-8-sig"), None
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = content[: error.start].decode("utf-8-sig", errors="replace")
-        return "", Finding(_place(before, len(before)), "the file is not UTF-8 text", "save it as UTF-8")
+        byte = content[error.start]
+        return "", Finding(
+            _place(before, len(before)), f"the file is not UTF-8 text: byte 0x{byte:02X}", "save it as UTF-8"
+        )
+    if "\0" in text:
+        return "", Finding(_place(text, text.index("\0")), "a NUL character", "remove it")
+    return text, None
 
 
 def is_unicode(text: str) -> bool:

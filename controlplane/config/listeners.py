@@ -18,7 +18,7 @@ class Ingress(Section):
     enabled: bool = True
     """Whether to listen at all. Off: the gateway is a door to LLM providers and nothing else."""
     address: BindAddress = "0.0.0.0"  # noqa: S104  end users' clients call it
-    """IP address to listen on."""
+    """IP address to listen on, or `localhost`. `localhost` and `::` mean IPv4 and IPv6."""
     port: Port = 10000
     """TCP port."""
     allowed_hosts: tuple[AllowedHost, ...] = Field(default=(), max_length=64)
@@ -31,7 +31,7 @@ class Egress(Section):
     enabled: bool = True
     """Whether to listen at all."""
     address: BindAddress = "127.0.0.1"
-    """IP address to listen on."""
+    """IP address to listen on, or `localhost`. `localhost` and `::` mean IPv4 and IPv6."""
     port: Port = 12000
     """TCP port."""
     allowed_hosts: tuple[AllowedHost, ...] = Field(default=(), max_length=64)

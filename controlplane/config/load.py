@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 from controlplane.compile.plans import OwnModel
 from controlplane.config import checks, deferred, dialect, files, own_models, references, short_forms, tls_files
 from controlplane.config.arch import ArchConfig
-from controlplane.config.document import MAX_BYTES, Finding, Mark, parse, plain
+from controlplane.config.document import MAX_BYTES, Finding, Mark, decode, is_unicode, parse, plain
 from controlplane.config.problems import explain, salvage
 from controlplane.errors import ConfigError, Problem
 
@@ -35,6 +36,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
 
     Raises `ConfigError` with every problem of the file, in file order.
     """
+    if not is_unicode(str(path.absolute())):
+        raise _error(path, (Finding(Mark(1, 1), "the path of this file is not UTF-8", "rename it, or its folder"),))
     root, findings = parse(_read(path))
     if root is None:
         raise _error(path, findings)
@@ -85,13 +88,11 @@ def _environment(path: Path, environ: Mapping[str, str]) -> references.Environme
     dotenv_path = path.parent / ".env"
     values: Mapping[str, str | None] = {}
     if dotenv_path.is_file():
-        try:
-            # No interpolation: a `$` inside a key is part of the key.
-            values = dotenv_values(dotenv_path, interpolate=False)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            problem = Problem(str(dotenv_path), 1, 1, f"the file cannot be read: {reason}")
-            raise ConfigError((problem,)) from None
+        text, finding = decode(_read(dotenv_path))
+        if finding is not None:
+            raise _error(dotenv_path, (finding,))
+        # No interpolation: a `$` inside a key is part of the key.
+        values = dotenv_values(stream=StringIO(text), interpolate=False)
     return references.Environment(environ, values, str(dotenv_path))
 
 
@@ -104,4 +105,6 @@ def _order(finding: Finding) -> tuple[Mark, str]:
 
 
 def _problem(path: Path, finding: Finding) -> Problem:
-    return Problem(str(path), finding.mark.line, finding.mark.column, finding.message, finding.hint)
+    # A name need not be text.
+    shown = bytes(path).decode(errors="backslashreplace")
+    return Problem(shown, finding.mark.line, finding.mark.column, finding.message, finding.hint)

@@ -44,7 +44,9 @@ def check_with_envoy(binary: Path, files: Mapping[str, File], here: Mapping[str,
         path.write_text(json.dumps(as_static(files, here or {})), encoding="utf-8")
         argv = [str(binary), "--mode", "validate", "-c", str(path), "--log-level", "error"]
         try:
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False, env={})
+            done = subprocess.run(
+                argv, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=False, env={}
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise RenderError(f"Envoy could not check the rendered files: {error}") from error
     if done.returncode != 0:

@@ -46,6 +46,7 @@ INGRESS_RESPONSE: Final = (
     "retry-after",
     "retry-after-ms",
     "vary",
+    "x-accel-buffering",
     "x-arch-*",
     "x-function-error-code",
     "x-prompt-guard-error-code",

@@ -6,7 +6,6 @@ is not there (`StrictUndefined`).
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -19,6 +18,7 @@ from markupsafe import Markup
 
 from controlplane.assets import asset
 from controlplane.compile.plans import Address, Pipe
+from controlplane.config.addresses import is_ip, is_localhost
 from controlplane.render.header_lists import anything_but
 
 Scalar = str | int | float | bool | None | Path | Undefined
@@ -75,17 +75,9 @@ def to_literal(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def all_ip(addresses: Iterable[Address | Pipe]) -> bool:
+def all_known(addresses: Iterable[Address | Pipe]) -> bool:
     """True where Envoy resolves no name to reach `addresses`."""
-    return all(isinstance(address, Pipe) or is_ip(address.host) for address in addresses)
+    return all(isinstance(each, Pipe) or is_ip(each.host) or is_localhost(each.host) for each in addresses)
 
 
 def secret_file(secret_name: str) -> str:
@@ -121,7 +113,8 @@ def _environment() -> Environment:
         "duration": to_duration,
         "literal": to_literal,
         "is_ip": is_ip,
-        "all_ip": all_ip,
+        "is_localhost": is_localhost,
+        "all_known": all_known,
         "secret_file": secret_file,
         "anything_but": anything_but,
     }

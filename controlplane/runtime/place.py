@@ -13,6 +13,7 @@ from typing import Final
 
 import platformdirs
 
+from controlplane.config.document import is_unicode
 from controlplane.errors import RuntimeFault, UsageError
 from controlplane.runtime.layout import RunLayout
 
@@ -23,21 +24,27 @@ _NOT_IN_TARGETS: Final = re.compile(r"[,#?]|%[0-9A-Fa-f]{2}")
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108
 
 
-def run_layout(run_dir: Path | None) -> RunLayout:
-    """The layout of `run_dir`, or of the user's own. UsageError where unix sockets cannot lie there."""
+def run_layout(run_dir: Path | None, option: str = "--run-dir") -> RunLayout:
+    """The layout of `run_dir`, or of the user's own. UsageError where unix sockets cannot lie there.
+
+    `option`: what names the directory on the command line.
+    """
     root = (run_dir or platformdirs.user_state_path("archgw") / "run").expanduser().absolute()
     layout = RunLayout(Path(os.path.realpath(root)))
+    if not is_unicode(str(layout.root)):
+        shown = bytes(layout.root).decode(errors="backslashreplace")
+        raise UsageError(f"the run directory {shown} has a name that is not UTF-8; choose another one with {option}")
     # No other name in there is longer.
     longest = len(os.fsencode(layout.supervisor_socket))
     if longest > _SOCKET_PATH_BYTES:
         raise UsageError(
-            f"the run directory {layout.root} is {longest - _SOCKET_PATH_BYTES} characters too long for unix sockets; "
-            "choose a shorter one with --run-dir"
+            f"the run directory {layout.root} is {longest - _SOCKET_PATH_BYTES} bytes too long for unix sockets, "
+            f"whose paths have {_SOCKET_PATH_BYTES} at most; choose a shorter one with {option}"
         )
     if (taken := _NOT_IN_TARGETS.search(str(layout.root))) is not None:
         raise UsageError(
             f"the run directory {layout.root} holds {taken[0]!r}, which gRPC cannot take in a unix socket's path; "
-            "choose another one with --run-dir"
+            f"choose another one with {option}"
         )
     return layout
 

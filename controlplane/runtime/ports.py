@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import Final
 
+from controlplane.config.addresses import host_and_port
 from controlplane.errors import RuntimeFault
 
 _LISTEN: Final = "0A"
@@ -19,20 +20,34 @@ def check_free(host: str, port: int, key: str, *, by_engine: bool = False) -> No
     Envoy itself would not notice: it shares its ports among its threads, and so with another Envoy of the same user.
     `by_engine`: who will listen is Docker's engine, which may take ports that this user may not.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
+    try:
+        _listen(host, port)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise RuntimeFault(f"port {port} ({key}) is taken{_by(port)}; change {key} or stop that process") from error
+        if not (by_engine and error.errno == errno.EACCES):
+            raise RuntimeFault(f"cannot listen on {host_and_port(host, port)} ({key}): {error.strerror}") from error
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has the loopback address `::1`."""
+    try:
+        _listen("::1", 0)
+    except OSError:
+        return False
+    return True
+
+
+def _listen(host: str, port: int) -> None:
+    is_ipv6 = ":" in host
+    with socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As servers do, so that connections that are closing do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-            probe.listen(1)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise RuntimeFault(
-                    f"port {port} ({key}) is taken{_by(port)}; change {key} or stop that process"
-                ) from error
-            if not (by_engine and error.errno == errno.EACCES):
-                raise RuntimeFault(f"cannot listen on {host}:{port} ({key}): {error.strerror}") from error
+        if is_ipv6:
+            # As Envoy does: IPv4 has a socket of its own.
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        probe.bind((host, port))
+        probe.listen(1)
 
 
 def free(count: int) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from typing import Final
 from controlplane.compile.gateway import compile_gateway
 from controlplane.compile.plans import Gateway, Mode, Site, TritonSockets
 from controlplane.config.load import Loaded
-from controlplane.runtime import gpu, memory
+from controlplane.runtime import gpu, memory, ports
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native import triton
 from extproc.contract import Place, Role
@@ -31,6 +31,7 @@ def compile_here(loaded: Loaded, layout: RunLayout, mode: Mode, say: Callable[[s
         mode=mode,
         gpu=gpu.decide(mode, found),
         vllm=triton.has_vllm(),
+        ipv6=ports.has_ipv6(),
         max_heap_bytes=memory.envoy_heap(memory.available()),
     )
     return compile_at(site, loaded, found.missing, say)

@@ -10,6 +10,8 @@ https://platform.openai.com/docs/api-reference/chat
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -93,6 +95,12 @@ class _Mode(msgspec.Struct, frozen=True):
 
 _MODE: Final = msgspec.json.Decoder(_Mode | str | None)
 
+# An escape of one; `\\ud800` is none, and looking closer finds that out.
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+# As three bytes, which some encoders write.
+_HALF_CHARACTER: Final = re.compile(rb"\xed[\xa0-\xbf]")
+_HALF_ESCAPED: Final = "it escapes half of a surrogate pair (\\ud800 to \\udfff), which is no character"
+_UNREAD: Final = "The body is not a JSON object that can be read: {}."
 _NO_TOOLS: Final = {b"null", b"[]"}
 # With these the model may answer in words.
 _FREE: Final = frozenset({None, "auto", "none"})
@@ -103,10 +111,14 @@ def parse(body: bytes, *, is_large: bool = False) -> ChatRequest:
     if not body:
         raise InvalidRequest("The request has no body: send a JSON object with `messages`.")
     try:
+        # Fields that are kept as they are, nobody else decodes.
+        body.decode()
         fields = _FIELDS.decode(body)
         values = {name: _VALUE.decode(fields[name]) for name in _READ if name in fields}
     except _UNREADABLE as error:
-        raise InvalidRequest(f"The body is not a JSON object that can be read: {_fault(error)}.") from None
+        raise InvalidRequest(_UNREAD.format(_fault(error, body))) from None
+    if any(name not in _READ and _has_half_a_character(raw) for name, raw in fields.items()):
+        raise InvalidRequest(_UNREAD.format(_HALF_ESCAPED))
     return ChatRequest(
         fields=fields,
         messages=_messages(values.get("messages")),
@@ -138,16 +150,38 @@ def decode_json(text: bytes | str) -> JsonValue:
     try:
         value: JsonValue = _VALUE.decode(text)
     except _UNREADABLE as error:
-        raise InvalidRequest(f"The body is not a JSON object that can be read: {_fault(error)}.") from None
+        raw = text if isinstance(text, bytes) else text.encode(errors="surrogatepass")
+        raise InvalidRequest(_UNREAD.format(_fault(error, raw))) from None
     return value
 
 
-def _fault(error: Exception) -> str:
+def _fault(error: Exception, text: bytes) -> str:
+    """What is wrong with `text`, which could not be decoded for `error`."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
+    encoding = json.detect_encoding(text)
+    if encoding == "utf-8-sig":
+        return "it begins with a byte order mark (EF BB BF), which JSON must not have"
+    if encoding != "utf-8":
+        return f"it is {encoding[:6].upper()}, and JSON is UTF-8"
     if isinstance(error, UnicodeDecodeError):
-        return f"it is not UTF-8 (byte {error.start})"
+        half = f"it holds half of a surrogate pair (byte {error.start}), which UTF-8 does not have"
+        return half if _HALF_CHARACTER.match(text, error.start) else f"it is not UTF-8 (byte {error.start})"
+    if _has_half_a_character(text):
+        return _HALF_ESCAPED
     return str(error).rstrip(".")
+
+
+def _has_half_a_character(text: bytes | msgspec.Raw) -> bool:
+    """Whether JSON escapes one half of a surrogate pair without the other."""
+    if not _SURROGATE.search(text):
+        return False
+    try:
+        # With an end behind it: of a text that ends soon after one, msgspec says that it was truncated.
+        _VALUE.decode(bytes(text) + b" " * 8)
+    except _UNREADABLE as error:
+        return "surrogate" in str(error)
+    return False
 
 
 def _messages(value: JsonValue) -> tuple[Message, ...]:

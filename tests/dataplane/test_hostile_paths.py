@@ -16,7 +16,11 @@ from tests.support.llm_provider import LlmProvider
 @pytest.mark.runtime(Runtime.NATIVE, why="containers see their own paths")
 def test_odd_path(runtime: Runtime, provider: LlmProvider, tmp_path: Path) -> None:
     """Triton is started there too: it gives paths to a shell."""
-    stack = Stack(guarded_config(provider, {}), tmp_path / "a %b 'c\"; $d {{e", runtime=runtime)
+    stack = Stack(
+        guarded_config(provider, {}),
+        tmp_path / "a %b 'c\"; $d {{e\n\\f\N{LATIN SMALL LETTER E WITH ACUTE}",
+        runtime=runtime,
+    )
     try:
         stack.up()
         assert stack.post("egress", prompt()).status_code == 200

@@ -61,6 +61,27 @@ def test_pipelined_requests_are_answered_in_order(stack: Stack, provider: LlmPro
     assert exchange(stack.url("egress"), first + first + last).count(b"HTTP/1.1 200 OK") == 3
 
 
+@pytest.mark.parametrize("listener", ["ingress", "egress"])
+def test_an_http_1_0_client_gets_a_stream_without_chunks_that_ends_with_the_connection(
+    stack: Stack, provider: LlmProvider, listener: str
+) -> None:
+    body = json.dumps({**json.loads(BODY), "stream": True}).encode()
+    sent = (head(f"content-length: {len(body)}") + body).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+    fields, _, stream = exchange(stack.url(listener), sent).partition(b"\r\n\r\n")
+    assert fields.startswith(b"HTTP/1.0 200")
+    assert b"transfer-encoding" not in fields
+    # For nginx, which takes it out.
+    assert b"x-accel-buffering: no" in fields
+    assert stream.startswith(b"data: {")
+    assert stream.endswith(b"data: [DONE]\n\n")
+
+
+def test_health_answers_head_without_a_body(stack: Stack) -> None:
+    answer = exchange(stack.url("ingress"), head("connection: close", path="/healthz", method="HEAD"))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.endswith(b"\r\n\r\n")
+
+
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [

@@ -19,13 +19,14 @@ _EVERY: Final = "0.0.0.0"  # noqa: S104 - of a network of containers; published 
 _DOORS: Final = {"ingress": Address(_EVERY, 10_000), "egress": Address(_EVERY, 12_000)}
 _HOST: Final = "host.docker.internal"
 _REACH: Final = (
-    "in containers, this machine; a server that listens on 127.0.0.1 alone is out of their reach: "
+    "in containers, this machine; a server that listens on 127.0.0.1 or ::1 alone is out of their reach: "
     "let it listen on 0.0.0.0 too"
 )
 
 
-def container_site(mode: Mode, workers: int, gpu: str | None, *, quick_start: bool = False) -> Site:
+def container_site(mode: Mode, workers: int, gpu: str | None, *, quick_start: bool = False, ipv6: bool = True) -> Site:
     """`workers`: cores of the engine's machine. `gpu`: the name of one that the engine can lend, None without one.
+    `ipv6`: whether it can publish ports at `::1`.
 
     With the quick start, its sample API is a container too.
     """
@@ -40,6 +41,7 @@ def container_site(mode: Mode, workers: int, gpu: str | None, *, quick_start: bo
         vllm=gpu is not None,
         loopback=Loopback(_HOST, services),
         doors=_DOORS,
+        ipv6=ipv6,
     )
 
 

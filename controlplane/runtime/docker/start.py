@@ -55,7 +55,8 @@ def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str]
     runner = DockerRunner(layout)
     engine = runner.engine
     info = engine.check()
-    site = container_site(wanted.mode, info.cpus, _gpu(wanted.mode, info), quick_start=wanted.quick_start)
+    gpu_name = _gpu(wanted.mode, info)
+    site = container_site(wanted.mode, info.cpus, gpu_name, quick_start=wanted.quick_start, ipv6=ports.has_ipv6())
     gateway = compile_at(site, loaded, _NO_NVIDIA, say)
     if gateway.elsewhere:
         say(elsewhere_note(gateway))
@@ -146,8 +147,9 @@ def _check_ports(engine: Engine, gateway: Gateway, before: list[Container]) -> N
     """Before anything is built, or an Envoy that runs is given up for one that cannot. Its own ports are its own."""
     own = {port for each in before if each.service == ENVOY for port in engine.ports(each.id)}
     for listener in gateway.envoy.listeners:
-        if listener.address.port not in own:
-            ports.check_free(listener.address.host, listener.address.port, _key(listener.name), by_engine=True)
+        for address in listener.published:
+            if address.port not in own:
+                ports.check_free(address.host, address.port, _key(listener.name), by_engine=True)
 
 
 def _key(listener: str) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from controlplane.config.document import is_unicode
+from controlplane.errors import UsageError
+
 # Marks every process of one gateway, and what those start in turn: `processes.of_run` finds them by it.
 RUN_MARK: Final = "ARCHGW_RUN_DIR"
 # Marks those of them that are one part: the part's process, and what it starts.
@@ -22,8 +25,11 @@ _PASSED_ON: Final = (
 
 
 def clean(environ: Mapping[str, str], run_dir: str) -> dict[str, str]:
-    """What of `environ` a part may see, and the mark of its gateway."""
+    """What of `environ` a part may see, and the mark of its gateway. UsageError where some of it is not UTF-8."""
     kept = {name: environ[name] for name in _PASSED_ON if environ.get(name)}
+    for name, value in kept.items():
+        if not is_unicode(value):
+            raise UsageError(f"the environment variable {name} holds bytes that are not UTF-8; set it to UTF-8 text")
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",

@@ -84,7 +84,8 @@ def _refuse_running(layout: RunLayout) -> None:
 
 def _check_ports(gateway: Gateway, *, quick_start: bool) -> None:
     for listener in gateway.envoy.listeners:
-        ports.check_free(listener.address.host, listener.address.port, f"listeners.{listener.name}.port")
+        for address in listener.bind:
+            ports.check_free(address.host, address.port, f"listeners.{listener.name}.port")
     if quick_start:
         ports.check_free("127.0.0.1", SAMPLE_API_PORT, "the quick start's sample API")
 

@@ -84,8 +84,8 @@ def test_the_contract_survives_its_way_to_the_filter(tmp_path: Any) -> None:
 def test_both_listeners_are_on_by_default() -> None:
     loopback = host_pattern("127.0.0.1", (), in_containers=False)
     assert compiled().envoy.listeners == (
-        Listener("ingress", Address("0.0.0.0", 10000), bind=Address("0.0.0.0", 10000)),  # noqa: S104
-        Listener("egress", Address("127.0.0.1", 12000), bind=Address("127.0.0.1", 12000), hosts=loopback),
+        Listener("ingress", Address("0.0.0.0", 10000), bind=(Address("0.0.0.0", 10000),)),  # noqa: S104
+        Listener("egress", Address("127.0.0.1", 12000), bind=(Address("127.0.0.1", 12000),), hosts=loopback),
     )
 
 

@@ -167,6 +167,29 @@ def test_envoy_listens_at_its_doors_and_people_go_where_the_file_says() -> None:
     written = document("localhost") | {"listeners": {"ingress": {"address": "::1", "port": 7000}}}
     listeners = {each.name: each for each in compiled(written, INSIDE).envoy.listeners}
     assert listeners["ingress"].address == Address("::1", 7000)
-    assert listeners["ingress"].bind == Address("0.0.0.0", 10000)  # noqa: S104
+    assert listeners["ingress"].bind == (Address("0.0.0.0", 10000),)  # noqa: S104
     assert listeners["egress"].address == Address("127.0.0.1", 12000)
-    assert all(each.bind == each.address for each in compiled(written, HERE).envoy.listeners)
+    assert all(each.bind == (each.address,) for each in compiled(written, HERE).envoy.listeners)
+
+
+@pytest.mark.parametrize(
+    ("address", "ipv6", "hosts"),
+    [
+        ("localhost", True, ("127.0.0.1", "::1")),
+        ("localhost", False, ("127.0.0.1",)),
+        ("::", True, ("0.0.0.0", "::")),  # noqa: S104
+        ("::1", True, ("::1",)),
+        ("0.0.0.0", True, ("0.0.0.0",)),  # noqa: S104
+    ],
+)
+def test_localhost_and_every_address_mean_both_families(address: str, ipv6: bool, hosts: tuple[str, ...]) -> None:
+    written = document("localhost") | {"listeners": {"ingress": {"address": address}}}
+    expected = tuple(Address(host, 10000) for host in hosts)
+    here, inside = (
+        next(each for each in compiled(written, replace(site, ipv6=ipv6)).envoy.listeners if each.name == "ingress")
+        for site in (HERE, INSIDE)
+    )
+    assert (here.bind, here.published) == (expected, ())
+    assert inside.published == expected
+    # Loopback names alone are answered where nobody else can come.
+    assert (here.hosts is None) == (address not in {"localhost", "::1"})

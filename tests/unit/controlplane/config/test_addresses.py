@@ -80,9 +80,9 @@ def test_a_collector_has_the_port_of_otlp_where_none_is_given() -> None:
     assert parse_collector("https://otel:443").port == 443
 
 
-@pytest.mark.parametrize("value", ["localhost", "0.0.0.0:80", "fe80::1%eth0", 0, None])
-def test_a_listener_s_address_is_an_ip_address(value: object) -> None:
-    with pytest.raises(PydanticCustomError, match="expected an IP address"):
+@pytest.mark.parametrize("value", ["gateway.example", "0.0.0.0:80", "fe80::1%eth0", 0, None])
+def test_a_listener_s_address_is_an_ip_address_or_localhost(value: object) -> None:
+    with pytest.raises(PydanticCustomError, match="expected an IP address or localhost"):
         parse_bind_address(value)
 
 

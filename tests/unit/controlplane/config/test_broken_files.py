@@ -1,5 +1,6 @@
 """However a file is broken, its author gets problems with places: never a traceback, never pydantic's words."""
 
+import os
 import random
 
 import pytest
@@ -38,6 +39,11 @@ def broken(text: str, chance: random.Random) -> str:
             return text[:place] + chance.choice(FRAGMENTS) + text[place:]
         case _:
             return text[:place] + text[place + chance.randint(1, 8) :]
+
+
+def test_a_file_whose_name_is_not_text_is_refused(folder: Folder) -> None:
+    with pytest.raises(ConfigError, match=r"a\\xffb\.yaml:1:1: the path of this file is not UTF-8"):
+        load(folder.path / os.fsdecode(b"a\xffb.yaml"), {})
 
 
 @pytest.mark.parametrize("seed", range(12))

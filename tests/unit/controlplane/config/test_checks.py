@@ -111,6 +111,14 @@ def test_a_base_url_without_a_path_gets_a_warning_that_a_slash_silences(folder: 
     assert folder.warnings(text.replace(":8000", ":8000/")) == []
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/chat/completions/", "/v1/models", "/v1/v1"])
+def test_a_base_url_that_names_an_endpoint_gets_a_warning(folder: Folder, path: str) -> None:
+    text = providers(f"name: a, provider: openai_compatible, model: m, base_url: 'http://h:8000{path}'")
+    (warning,) = folder.warnings(text)
+    assert warning.endswith(", and each request adds /chat/completions to it")
+    assert folder.warnings(text.replace(path, "/v1/")) == folder.warnings(text.replace(path, "/api/v1")) == []
+
+
 @pytest.mark.parametrize(
     ("url", "listener"),
     [

@@ -130,8 +130,8 @@ def test_all_problems_come_in_one_run_in_file_order_with_place_and_hint(folder: 
         ("version: v1\nlisteners: {ingress: {port: true}}", "2:29: port: expected a whole number, got true"),
         ("version: v1\nlisteners: {ingress: {enabled: 1}}", "2:32: enabled: expected true or false, got 1"),
         (
-            "version: v1\nlisteners: {ingress: {address: localhost}}",
-            '2:32: address: expected an IP address, got "localhost"',
+            "version: v1\nlisteners: {ingress: {address: gateway}}",
+            '2:32: address: expected an IP address or localhost, got "gateway"',
         ),
         ("version: v1\ntracing: {random_sampling: all}", '2:28: random_sampling: expected a number, got "all"'),
         (

@@ -3,6 +3,7 @@
 import pytest
 
 from controlplane.config.providers import Provider
+from controlplane.errors import ConfigError
 from tests.unit.controlplane.config.files import PROVIDER, Folder
 
 HOSTED = """\
@@ -154,8 +155,24 @@ def test_a_key_written_into_the_file_is_accepted_with_a_warning_that_does_not_sh
     assert SECRET not in str(warning)
 
 
-def test_a_dotenv_that_is_not_text_is_named(folder: Folder) -> None:
-    (folder.path / ".env").write_bytes(b"A=\xff\xfe\n")
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"A=1\nB=\xff\xfe\n", "2:3: the file is not UTF-8 text"),
+        ("A=1\n".encode("utf-16"), "1:1: the file is UTF-16"),
+        ("A=1\n".encode("utf-16-le"), "1:1: the file is UTF-16"),
+        (b"A=1\nB=x\0y\n", "2:4: a NUL character"),
+    ],
+)
+def test_a_dotenv_that_is_not_text_is_named_with_its_line(folder: Folder, content: bytes, named: str) -> None:
+    (folder.path / ".env").write_bytes(content)
     folder.write(HOSTED.replace("KEY", "$OPENAI_KEY"))
-    with pytest.raises(Exception, match=r"\.env:1:1: the file cannot be read: it is not UTF-8 text"):
+    with pytest.raises(ConfigError, match=rf"\.env:{named}"):
         folder.load(HOSTED)
+
+
+def test_a_dotenv_may_begin_with_a_byte_order_mark(folder: Folder) -> None:
+    (folder.path / ".env").write_bytes(b"\xef\xbb\xbfOPENAI_KEY=sk-1\n")
+    key = folder.load(HOSTED.replace("KEY", "$OPENAI_KEY")).config.llm_providers[0].access_key
+    assert key is not None
+    assert key.get_secret_value() == "sk-1"

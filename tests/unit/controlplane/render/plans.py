@@ -28,7 +28,7 @@ LAYOUT: Final = RunLayout(Path("/run/archgw-test"))
 
 
 def door(name: str, port: int, host: str = "127.0.0.1") -> Listener:
-    return Listener(name, Address(host, port), bind=Address(host, port))
+    return Listener(name, Address(host, port), bind=(Address(host, port),))
 
 
 def provider(

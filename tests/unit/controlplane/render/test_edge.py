@@ -41,7 +41,7 @@ def gateway(
         Listener(
             name,
             Address("127.0.0.1", port),
-            Address("127.0.0.1", port),
+            (Address("127.0.0.1", port),),
             hosts=host_pattern("127.0.0.1", allowed, in_containers=False),
             origins=origin_pattern(allowed) if name == "ingress" else None,
         )
@@ -116,7 +116,7 @@ PROVIDERS: dict[str, str] = {
     "cache_control": "no-store",
 }  # fmt: skip
 TOLD = {"openai-processing-ms", "retry-after", "x-ratelimit-limit-tokens", "cache-control"}
-OURS = {"content-length", "date", "server", "x-arch-llm-provider", "x-request-id"}
+OURS = {"content-length", "date", "server", "x-accel-buffering", "x-arch-llm-provider", "x-request-id"}
 
 
 def test_of_a_providers_headers_a_client_reads_those_of_its_api(ours: Gateway, answer: Any) -> None:

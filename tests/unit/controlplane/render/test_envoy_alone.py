@@ -154,7 +154,7 @@ def test_the_access_line_of_a_call_holds_its_template_and_no_argument(gateway: G
 
 def test_a_wrong_method_is_told_the_right_one(gateway: Gateway) -> None:
     assert gateway.public("ingress", "PUT", "/v1/chat/completions").headers["allow"] == "POST"
-    assert gateway.public("ingress", "PUT", "/healthz").headers["allow"] == "GET"
+    assert gateway.public("ingress", "PUT", "/healthz").headers["allow"] == "GET, HEAD"
 
 
 def test_a_body_over_the_limit_is_refused_before_the_filter(gateway: Gateway) -> None:

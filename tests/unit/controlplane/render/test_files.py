@@ -80,7 +80,7 @@ PLANS = {
         plan(
             provider(), replace(provider("near"), upstream=Upstream("near", (Address("host", 1),), 1, local_names=True))
         ),
-        listeners=(Listener("ingress", Address("::1", 7000), bind=Address("0.0.0.0", 10000)),),  # noqa: S104
+        listeners=(Listener("ingress", Address("::1", 7000), bind=(Address("0.0.0.0", 10000),)),),  # noqa: S104
     ),
     "own Triton": plan(replace(provider(prefix=None), upstream=Upstream("own", (Pipe("/run dir/triton/http"),), 1))),
     "traced": plan(tracing=Tracing(Upstream("otlp", (Address("collector", 4317),), 1000), 12.5)),

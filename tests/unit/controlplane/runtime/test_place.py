@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from controlplane.runtime.layout import RunLayout
 
 
 def test_a_path_too_long_for_unix_sockets_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--run-dir"):
-        place.run_layout(tmp_path / ("x" * 100))
+    with pytest.raises(UsageError, match=r"bytes too long .* 107 at most; .* --run-dir"):
+        # Two bytes each.
+        place.run_layout(tmp_path / ("\N{LATIN SMALL LETTER U WITH DIAERESIS}" * 50))
     assert not list(tmp_path.iterdir())
 
 
@@ -22,6 +24,11 @@ def test_a_path_too_long_for_unix_sockets_is_refused_before_anything_is_made(tmp
 def test_a_path_that_a_grpc_target_cannot_hold_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="--run-dir"):
         place.run_layout(tmp_path / name)
+
+
+def test_a_path_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"a\\xffb has a name that is not UTF-8; .* --output"):
+        place.run_layout(tmp_path / os.fsdecode(b"a\xffb"), "--output")
 
 
 def test_the_default_is_the_users_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,72 @@
+"""`localhost` is both families, in a real Envoy: servers on one of them are reached, clients of both are answered."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import ThreadingHTTPServer
+
+import pytest
+import trustme
+
+from controlplane.compile.plans import Address, ApiCluster, CallRoute, Listener, Upstream
+from controlplane.config.addresses import listened_on
+from controlplane.runtime import ports, probes
+from controlplane.runtime.state import Door
+from tests.unit.controlplane.render.plans import plan
+from tests.unit.controlplane.render.running import Api, running
+
+pytestmark = pytest.mark.skipif(not ports.has_ipv6(), reason="this machine has no IPv6")
+
+
+class _Server(ThreadingHTTPServer):
+    def __init__(self, host: str) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, 0), Api)
+
+
+@contextmanager
+def serving(host: str) -> Iterator[int]:
+    """The port of a server at this address and no other."""
+    server = _Server(host)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _listener(name: str, host: str, port: int) -> Listener:
+    return Listener(name, Address(host, port), tuple(Address(each, port) for each in listened_on(host, ipv6=True)))
+
+
+def test_a_server_on_one_family_is_reached_by_localhost_and_listeners_answer_on_both() -> None:
+    first, second = ports.free(2)
+    with serving("::1") as six, serving("127.0.0.1") as four:
+        addresses = {"six": (six,), "four": (four,), "both": (four, six)}
+        apis = tuple(
+            ApiCluster(Upstream(f"endpoint_{name}", tuple(Address("localhost", port) for port in its), 1000))
+            for name, its in addresses.items()
+        )
+        calls = tuple(CallRoute(f"target_{name}", f"endpoint_{name}", "localhost", 1000, 1000) for name in addresses)
+        listeners = (_listener("ingress", "::", first), _listener("egress", "localhost", second))
+        subject = replace(plan(), listeners=listeners, apis=apis, calls=calls)
+        with running(subject, trustme.CA().cert_pem.bytes()) as gateway:
+            for name in addresses:
+                assert [gateway.internal(f"target_{name}", "/").status for _ in range(4)] == [200] * 4, name
+            for host, port in ((host, port) for host in ("127.0.0.1", "::1", "localhost") for port in (first, second)):
+                # No filter runs behind it.
+                assert probes.door_health(Door("any", host, port)).status == 503
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::"])
+def test_a_port_that_is_taken_in_one_family_is_taken(host: str) -> None:
+    with serving(host) as port, pytest.raises(Exception, match=f"port {port} .* is taken"):
+        for address in listened_on("localhost" if host != "::" else "::", ipv6=True):
+            ports.check_free(address, port, "listeners.egress.port")
