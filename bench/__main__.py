@@ -17,7 +17,7 @@ from bench.processes import descendants, free_ports, resident, running
 from bench.report import Row
 
 _WORK: Final = Path(__file__).with_name(".work")
-_ROWS: Final = ("direct", "plain", "egress", "ingress", "litellm", "models")
+_ROWS: Final = ("direct", "plain", "egress", "grpc_aio", "ingress", "litellm", "models")
 # Each alone, and only when asked for: they take minutes, and the first needs what the tests need.
 _REMOTE, _SERVING, _TUNING, _HEAVY = _ALONE = ("remote", "serving", "tuning", "heavy")
 # LiteLLM imports for half a minute on two slow cores.
@@ -106,6 +106,11 @@ class Bench:
                         yield self._row(report.EGRESS, running_gateway.egress, running_gateway.memory)
                     if "ingress" in wanted:
                         yield self._row(report.INGRESS, running_gateway.ingress, running_gateway.memory)
+            if "grpc_aio" in wanted:
+                _progress("starting archgw on grpcio's server")
+                overrides = {"filter_transport": "grpc_aio"}
+                with gateway.started(self._scratch / "grpc_aio", upstream, overrides=overrides) as running_gateway:
+                    yield self._row(report.GRPC_AIO, running_gateway.egress, running_gateway.memory)
             if "litellm" in wanted:
                 with self.litellm(upstream) as (litellm_url, pid):
                     yield self._row(report.LITELLM, litellm_url, lambda: _tree(pid))

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import yaml
@@ -22,7 +23,13 @@ WORKERS: Final = 2
 _UP_SECONDS: Final = 120.0
 
 
-def config(ingress: int, egress: int, upstream: int, local: Mapping[str, Any] | None = None) -> str:
+def config(
+    ingress: int,
+    egress: int,
+    upstream: int,
+    local: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
     """Guard on, two prompt targets that the bench prompt does not mean, one provider, as many workers as LiteLLM.
 
     `local`: `model_serving.local`.
@@ -62,7 +69,7 @@ def config(ingress: int, egress: int, upstream: int, local: Mapping[str, Any] | 
                     "parameters": [{"name": "amount", "type": "float", "description": "Amount", "required": True}],
                 },
             ],
-            "overrides": {"filter_workers": WORKERS},
+            "overrides": dict[str, Any](filter_workers=WORKERS, **overrides),
             **({"model_serving": {"local": dict(local)}} if local else {}),
         },
         sort_keys=False,
@@ -109,12 +116,17 @@ def _pids(run_dir: Path) -> list[tuple[str, int]]:
 
 
 @contextlib.contextmanager
-def started(work: Path, upstream: int, local: Mapping[str, Any] | None = None) -> Iterator[Gateway]:
+def started(
+    work: Path,
+    upstream: int,
+    local: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] = MappingProxyType({}),
+) -> Iterator[Gateway]:
     """`archgw up`, and `archgw down` whatever happens. `local`: `model_serving.local`."""
     ingress, egress = free_ports(2)
     work.mkdir(parents=True, exist_ok=True)
     file = work / "arch_config.yaml"
-    file.write_text(config(ingress, egress, upstream, local))
+    file.write_text(config(ingress, egress, upstream, local, overrides))
     run_dir = work / "run"
     environment = {**os.environ, "BENCH_KEY": "sk-bench"}
     up = _archgw("up", str(file), "--local", "-cpu", "--runtime", "native", "--run-dir", str(run_dir))

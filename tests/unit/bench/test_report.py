@@ -16,14 +16,17 @@ def test_ratios_compare_what_is_added_to_plain_envoy() -> None:
     rows = [
         _row(report.PLAIN, 0.25, 20_000, envoy=(60_000_000,)),
         _row(report.EGRESS, 1.25, 3_000, envoy=(60_000_000,), extproc=(70_000_000, 80_000_000)),
+        _row(report.GRPC_AIO, 2.25, 2_000),
         _row(report.INGRESS, 12.0, 90),
         _row(report.LITELLM, 10.25, 200),
     ]
 
     text = "\n".join(report.ratios(rows, Models(guard=5.0, embed=2.0, both=8.0)))
 
-    assert "| egress: added p50 at c=1, against LiteLLM's | 1/10.0 | at most 1/8 |" in text
-    assert "| egress: req/s at c=32, against LiteLLM's | 15.0 times | at least 10 times |" in text
+    assert "| egress: added p50 at c=1, against LiteLLM's | 1/10.0 | at most 1/12 |" in text
+    assert "| egress: req/s at c=32, against LiteLLM's | 15.0 times | at least 12 times |" in text
+    assert "| egress: req/s at c=32, against grpcio's server | 1.50 times | at least 1.4 times |" in text
+    assert "| egress: added p50 at c=1, against grpcio's server | 0.50 times | at most 0.7 times |" in text
     assert "| ingress: p50 at c=1, against the models alone | 1.50 times | at most 2 times |" in text
     assert "| largest filter worker | 80 MB | at most 120 MB |" in text
     assert "envoy 60; extproc 2 x 75" in report.table(rows)[3]
