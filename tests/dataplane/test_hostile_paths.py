@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from controlplane.runtime.runner import Runtime
@@ -14,11 +12,11 @@ from tests.support.llm_provider import LlmProvider
 
 
 @pytest.mark.runtime(Runtime.NATIVE, why="containers see their own paths")
-def test_odd_path(runtime: Runtime, provider: LlmProvider, tmp_path: Path) -> None:
+def test_odd_path(runtime: Runtime, provider: LlmProvider, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Triton is started there too: it gives paths to a shell."""
     stack = Stack(
         guarded_config(provider, {}),
-        tmp_path / "a %b 'c\"; $d {{e\n\\f\N{LATIN SMALL LETTER E WITH ACUTE}",
+        tmp_path_factory.mktemp("odd") / "a %b 'c\"; $d {{e\n\\f\N{LATIN SMALL LETTER E WITH ACUTE}",
         runtime=runtime,
     )
     try:
