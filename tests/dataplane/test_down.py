@@ -16,7 +16,9 @@ import httpx2
 import pytest
 import yaml
 
+from controlplane.runtime.place import run_layout
 from controlplane.runtime.runner import Runtime
+from controlplane.runtime.state import load
 from tests.dataplane.egress_only import egress_config, egress_only
 from tests.dataplane.load import Load
 from tests.dataplane.stack import ARCHGW, Stack, archgw, wait_for
@@ -180,7 +182,8 @@ def test_in_the_foreground_the_first_signal_drains(provider: LlmProvider, tmp_pa
     provider.next(LONG)
     with subprocess.Popen([*command, "--run-dir", str(stack.run_dir)], stderr=subprocess.PIPE, text=True) as up:
         try:
-            wait_for(lambda: stack.status()["ready"])
+            # Before that a signal ends the start, and with it everything.
+            wait_for(lambda: (state := load(run_layout(stack.run_dir))) is not None and state.ready)
             stream = Stream(stack)
             up.terminate()
             assert stream.end().endswith(DONE)
