@@ -51,8 +51,8 @@ def envoy_arguments(plan: EnvoyPlan, layout: RunLayout) -> tuple[str, ...]:
         "--reject-unknown-dynamic-fields",
         # Hot restart would make every gateway of a machine share one shared-memory region.
         "--disable-hot-restart",
-        # One thread a worker: a request costs Envoy no less than a worker. On two cores two threads carry half as much
-        # again as one.
+        # One thread a worker: a request costs Envoy no less than a worker. On two cores two threads carry 40 % more
+        # than one (docs/benchmarks.md).
         "--concurrency",
         str(plan.workers),
         # The access log, which Envoy would hold back for ten seconds.
