@@ -5,7 +5,6 @@ thread beside the event loop, no queue between them, and one write a turn of the
 
 - `frames`: frames as bytes (RFC 9113, section 6). Pure.
 - `header_blocks`: HPACK (RFC 7541), and the headers that gRPC wants. Pure but for the decoder's table.
-- `windows`: flow control. Pure.
 - `messages`: gRPC messages out of the bytes of a stream. Pure.
 - `call`: one stream, one gRPC call.
 - `connection`: what arrives from one peer, and what is written to it.

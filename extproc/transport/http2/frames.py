@@ -12,7 +12,6 @@ HEAD_BYTES: Final = 9
 # Types.
 DATA: Final = 0x0
 HEADERS: Final = 0x1
-PRIORITY: Final = 0x2
 RST_STREAM: Final = 0x3
 SETTINGS: Final = 0x4
 PUSH_PROMISE: Final = 0x5
@@ -74,12 +73,6 @@ def read_head(data: bytes | bytearray, at: int) -> tuple[int, int, int, int]:
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     size = len(payload)
     return _HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream) + payload
-
-
-def data_frames(stream: int, payload: bytes, largest: int) -> Iterator[bytes]:
-    """`payload` in frames of at most `largest` bytes."""
-    for start in range(0, len(payload), largest):
-        yield frame(DATA, 0, stream, payload[start : start + largest])
 
 
 def settings(values: Iterable[tuple[int, int]]) -> bytes:

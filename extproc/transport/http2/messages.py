@@ -30,11 +30,6 @@ class Messages:
     def __init__(self) -> None:
         self._partial = bytearray()
 
-    @property
-    def is_partial(self) -> bool:
-        """Whether a message has begun and not ended."""
-        return bool(self._partial)
-
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The messages that `data` completes. Raises `MethodError` for one that is too long or compressed."""
         if not self._partial and len(data) >= _HEAD.size:
