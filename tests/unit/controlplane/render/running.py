@@ -142,6 +142,8 @@ def running(
             finally:
                 process.terminate()
                 process.wait(10)
+        # A script that fails does nothing, and Envoy lets the answer pass.
+        assert "script log" not in (layout.logs / "envoy.log").read_text()
 
 
 def _wait_listening(port: int, process: subprocess.Popen[bytes], layout: RunLayout) -> None:
