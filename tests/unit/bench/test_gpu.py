@@ -1,6 +1,7 @@
 """The bench on a GPU, as far as it goes without one."""
 
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,12 @@ def test_without_a_gpu_it_says_what_it_looked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(gpu, "find", lambda _: gpu.Found(fault="NVML names no device"))
-    assert command.main([]) == 1
+    # Which has a handler of its own: else this run of tests would not end on SIGTERM any more.
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert command.main([]) == 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
     said = capsys.readouterr().err
     assert "NVML names no device" in said
     assert "--device cpu" in said

@@ -204,14 +204,16 @@ def test_calls_are_shared_out_and_none_fails_where_one_of_two_servers_ends(autho
 
         with futures.ThreadPoolExecutor(4) as pool:
             loads = [pool.submit(load) for _ in range(4)]
-            before = one.calls["guard"]
-            while one.calls["guard"] < before + 20:
-                assert not any(each.done() for each in loads)
-            ending.stop(None).wait()
-            after = other.calls["guard"]
-            while other.calls["guard"] < after + 200:
-                assert not any(each.done() for each in loads)
-            stop.set()
+            try:
+                before = one.calls["guard"]
+                while one.calls["guard"] < before + 20 and not any(each.done() for each in loads):
+                    time.sleep(0.001)
+                ending.stop(None).wait()
+                after = other.calls["guard"]
+                while other.calls["guard"] < after + 200 and not any(each.done() for each in loads):
+                    time.sleep(0.001)
+            finally:
+                stop.set()
             # A call that failed raises here.
             assert all(each.result() for each in loads)
 
