@@ -75,7 +75,7 @@ def measure(scratch: Path, upstream: int, seconds: float, say: Say) -> list[str]
 
 
 def _heavy() -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """What a hostile client may send within 10 MiB. The last shows the cost of bytes alone: Envoy refuses it."""
+    """Bodies that a hostile client may send within 10 MiB. The last shows the cost of bytes alone: Envoy refuses it."""
     for size in (3_000, 10_000, 30_000, 400_000, 1_000_000):
         yield f"prose, {size // 1000} KB", partial(_prose_body, size)
     yield "U+FDFA, 0.9 MB", lambda: _body("\ufdfa" * 300_000 + str(next(_NUMBERS)))

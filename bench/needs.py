@@ -1,4 +1,4 @@
-"""What a run of the bench needs and a machine may lack: found before the first minute is spent. Used by __main__.py."""
+"""Finds tools and packages that a run of the bench lacks, before its first minute is spent. Used by __main__.py."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def ratios(rows: Sequence[Row], models: Models | None) -> list[str]:
 
 
 def _transport(ours: Row | None, grpcio: Row | None, plain: Row | None) -> list[str]:
-    """What the filter's own server gains over grpcio's."""
+    """Compare the filter's own server with grpcio's."""
     if ours is None or grpcio is None:
         return []
     lines: list[str] = []

@@ -81,7 +81,7 @@ def is_ip(host: str) -> bool:
 
 
 def is_localhost(host: str) -> bool:
-    """Whether `host` is a name of this machine's loopback addresses, by RFC 6761."""
+    """True for the names of this machine's loopback addresses, by RFC 6761."""
     name = host.lower().removesuffix(".")
     return name == LOCALHOST or name.endswith(f".{LOCALHOST}")
 

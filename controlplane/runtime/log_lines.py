@@ -47,7 +47,7 @@ def _timed(name: str, lines: Iterable[str], now: datetime) -> Iterator[tuple[dat
 
 
 def is_health_check(line: str) -> bool:
-    """Whether a line of the access log is about `GET /healthz`."""
+    """True for a line of the access log about `GET /healthz`."""
     if '"healthz"' not in line:
         return False
     try:

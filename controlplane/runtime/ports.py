@@ -30,7 +30,7 @@ def check_free(host: str, port: int, key: str, *, by_engine: bool = False) -> No
 
 
 def has_ipv6() -> bool:
-    """Whether this machine has the loopback address `::1`."""
+    """True where this machine has the loopback address `::1`."""
     try:
         _listen("::1", 0)
     except OSError:

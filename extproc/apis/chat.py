@@ -58,13 +58,13 @@ class ChatRequest:
 
     @property
     def include_usage(self) -> bool:
-        """Whether a stream shall end with a chunk that holds its usage."""
+        """The client wants its stream to end with a chunk that holds the usage."""
         options = decode_object(bytes(self.fields.get("stream_options", b"null")))
         return options is not None and options.get("include_usage") is True
 
     @property
     def is_structured(self) -> bool:
-        """Whether the client takes an object for an answer, and no sentence: by `response_format` or a forced tool."""
+        """The client wants an object for an answer, and no sentence: by `response_format` or a forced tool."""
         format_ = self._mode("response_format")
         choices = (self._mode(name) for name in ("tool_choice", "function_call"))
         return format_ not in {None, "text"} or any(choice not in _FREE for choice in choices)

@@ -25,7 +25,7 @@ _PASSED_ON: Final = (
 
 
 def clean(environ: Mapping[str, str], run_dir: str) -> dict[str, str]:
-    """What of `environ` a part may see, and the mark of its gateway. UsageError where some of it is not UTF-8."""
+    """The variables that a part may see, and the mark of its gateway. UsageError where one is not UTF-8."""
     kept = {name: environ[name] for name in _PASSED_ON if environ.get(name)}
     for name, value in kept.items():
         if not is_unicode(value):
