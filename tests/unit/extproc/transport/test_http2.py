@@ -29,6 +29,7 @@ from hypothesis import strategies as st
 
 from extproc.transport.http2 import frames
 from extproc.transport.http2.call import RECEIVE_WINDOW
+from extproc.transport.http2.header_blocks import Decoder
 from extproc.transport.http2.messages import framed
 from extproc.transport.http2.server import Http2Server
 from extproc.transport.service import PROCESS, Service, Stream
@@ -476,6 +477,22 @@ async def test_the_same_indices_mean_what_the_table_says_by_then(serving: Servin
             await peer.send(stream, message(b"x"))
             await peer.until(partial(ended, peer.answers[stream]))
     assert [seen["x-archgw-client"] for seen in serving.echo.seen] == ["1", "1", "1", "2", "2", "1", "3", "1"]
+
+
+def test_a_remembered_block_is_read_anew_when_the_table_has_changed() -> None:
+    """Both blocks of indices have the same bytes: 63 is the path, 62 the client, by then another one."""
+
+    def told(client: bytes) -> bytes:
+        """Literals that go into the table."""
+        path = PROCESS.encode()
+        return b"\x40\x05:path" + bytes([len(path)]) + path + b"\x40\x06client" + bytes([len(client)]) + client
+
+    decoder = Decoder()
+    for client in (b"1", b"2"):
+        decoder.decode(told(client))
+        for _ in range(2):
+            call_ = decoder.decode(b"\x83\xbf\xbe")
+            assert (call_.path, call_.metadata) == (PROCESS, {"client": client.decode()})
 
 
 def ended(answer: Answer) -> bool:
