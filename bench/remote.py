@@ -22,9 +22,9 @@ from bench import report
 from bench.load import PROMPT, BenchError
 from bench.report import Failure, Way
 from controlplane.runtime.runner import Runtime
-from extproc import contract
-from extproc.contract import Inference, Place, Role, Server
-from extproc.inference.models import PlacedModels, open_models
+from extproc.inference.models import RoleClients, open_models
+from extproc.shared import filter_config
+from extproc.shared.filter_config import Inference, Place, Role, Server
 from tests.dataplane.cloud import KEY, NAME, Cloud, running
 from tests.dataplane.remote import KEY_VARIABLE, guarded_config, prompting_config, served
 from tests.dataplane.stack import Stack, wait_for
@@ -36,7 +36,7 @@ _WARM_UP: Final = 50
 _CALLS: Final = 400
 _TIMEOUT_MS: Final = 400
 _COUNT: Final = itertools.count()
-_TOOL: Final[contract.JsonValue] = {
+_TOOL: Final[filter_config.JsonValue] = {
     "type": "function",
     "function": {
         "name": "get_weather",
@@ -44,7 +44,7 @@ _TOOL: Final[contract.JsonValue] = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}},
     },
 }
-_ASKED: Final[Mapping[Role, Callable[[PlacedModels], Awaitable[object]]]] = {
+_ASKED: Final[Mapping[Role, Callable[[RoleClients], Awaitable[object]]]] = {
     Role.GUARD: lambda models: models.attack_probabilities(Role.GUARD, [PROMPT]),
     Role.EMBED: lambda models: models.embed([PROMPT]),
     Role.NLI: lambda models: models.entailments(PROMPT, ["The user asks for the weather"]),
@@ -68,10 +68,10 @@ async def _ways(cloud: Cloud, mocks: tuple[LlmProvider, ApiServer], scratch: Pat
     """Call by call in turn, so that whatever else the machine does falls on both."""
     serving = {
         "remote": _remote(cloud, f"grpcs://127.0.0.1:{cloud.doors.tls}"),
-        "roles": {role.value: {"placement": "remote"} for role in _ASKED},
+        "roles": {role.value: {"backend": "remote"} for role in _ASKED},
     }
     with _started(prompting_config(*mocks, serving), scratch / "ways", mode=()) as stack:
-        far = contract.load(stack.run_dir / "filter.json").inference
+        far = filter_config.load(stack.run_dir / "filter.json").inference
         if far is None:
             raise BenchError("the gateway asks no model")
         async with open_models(far) as remote, open_models(_straight(far, cloud)) as straight:
@@ -82,7 +82,7 @@ def _straight(far: Inference, cloud: Cloud) -> Inference:
     """The same models without anything between."""
     roles = {
         role: msgspec.structs.replace(
-            each, placements=tuple(msgspec.structs.replace(at, place=Place.LOCAL) for at in each.placements)
+            each, backends=tuple(msgspec.structs.replace(at, place=Place.LOCAL) for at in each.backends)
         )
         for role, each in far.roles.items()
     }
@@ -90,7 +90,7 @@ def _straight(far: Inference, cloud: Cloud) -> Inference:
 
 
 async def _in_turn(
-    straight: PlacedModels, remote: PlacedModels, ask: Callable[[PlacedModels], Awaitable[object]]
+    straight: RoleClients, remote: RoleClients, ask: Callable[[RoleClients], Awaitable[object]]
 ) -> tuple[float, float]:
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(_CALLS):
@@ -105,7 +105,7 @@ def _failures(cloud: Cloud, provider: LlmProvider, scratch: Path) -> Iterator[Fa
     with Relay(cloud.doors.tls) as relay:
         both = {
             "remote": _remote(cloud, f"grpcs://127.0.0.1:{relay.port}"),
-            "roles": {"guard": {"placement": ["remote", "local"], "timeout": f"{_TIMEOUT_MS}ms"}},
+            "roles": {"guard": {"backend": ["remote", "local"], "timeout": f"{_TIMEOUT_MS}ms"}},
         }
         with (
             _started(guarded_config(provider, both), scratch / "both", mode=()) as stack,

@@ -18,10 +18,10 @@ from typing import Final
 from evaluation import bypass, dialogue, functions, grounding, guard, intent, latency
 from evaluation.report import Section, replaced
 from evaluation.serving import EvaluationError, serving
-from extproc.inference.models import PlacedModels
+from extproc.inference.models import RoleClients
 
 _REPORT: Final = Path(__file__).parent.parent / "docs" / "quality.md"
-_SECTIONS: Final[Mapping[str, Callable[[PlacedModels], Awaitable[Section]]]] = {
+_SECTIONS: Final[Mapping[str, Callable[[RoleClients], Awaitable[Section]]]] = {
     "guard": guard.measure,
     "bypass": bypass.measure,
     "intent": intent.measure,

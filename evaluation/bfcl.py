@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
 from typing import Any, Final
 
-from extproc.contract import EndpointCall, HttpMethod, Items, JsonValue, Parameter, ParameterType, Target
+from extproc.shared.filter_config import EndpointCall, HttpMethod, Items, JsonValue, Parameter, ParameterType, Target
 from training import sources
 
 # BFCL names types as Python does.

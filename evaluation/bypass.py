@@ -12,12 +12,12 @@ from typing import Final
 
 from evaluation import hiding
 from evaluation.report import Section, table
-from extproc.apis import chat
-from extproc.contract import Guard, Role
+from extproc.endpoints import chat_completions
 from extproc.errors import InvalidRequest
-from extproc.inference.models import PlacedModels
-from extproc.pipeline import screening
-from extproc.pipeline.guard import Guards
+from extproc.inference.models import RoleClients
+from extproc.pipeline.guard import text_extraction
+from extproc.pipeline.guard.guards import Guards
+from extproc.shared.filter_config import Guard, Role
 
 GUARD: Final = Guard(name="jailbreak", role=Role.GUARD, threshold=0.5, message="No.")
 _AT_ONCE: Final = 4
@@ -32,7 +32,7 @@ class _Way:
     blocked_of_plain: int
 
 
-async def measure(models: PlacedModels) -> Section:
+async def measure(models: RoleClients) -> Section:
     """Raises `RoleUnavailable` where the guard's model does not answer."""
     guards = Guards(models, [GUARD])
     plain = await _held(guards, "plain")
@@ -57,13 +57,15 @@ async def _held(guards: Guards, way: str) -> list[bool]:
 
 async def _stays_outside(guards: Guards, attack: str, way: str) -> bool:
     try:
-        asked = screening.without_refused(chat.as_read(chat.parse(hiding.WAYS[way](attack))), guards.guards)
+        asked = text_extraction.without_refused(
+            chat_completions.as_read(chat_completions.parse(hiding.WAYS[way](attack))), guards.guards
+        )
     except InvalidRequest:
         return True
     if (await guards.judge(asked)).blocked_by is not None:
         return True
     # The gateway may have dropped it: what leaves no longer holds it.
-    leaves = chat.encode(asked, messages=asked.messages, model="", metadata=asked.metadata)
+    leaves = chat_completions.encode(asked, messages=asked.messages, model="", metadata=asked.metadata)
     return way in hiding.DROPPED and attack not in leaves.decode()
 
 

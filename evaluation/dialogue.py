@@ -12,13 +12,22 @@ import yaml
 
 from controlplane.compile.prompting import INTENT_THRESHOLD
 from evaluation.report import Section, table
-from extproc.apis.chat import Message, encode_json
-from extproc.contract import EndpointCall, Grounding, HttpMethod, Intent, Parameter, ParameterType, Prompting, Target
+from extproc.conversation import current_turn
+from extproc.endpoints.chat_completions import Message, encode_json
 from extproc.inference.roles import Models
-from extproc.pipeline import conversation
-from extproc.pipeline.function import Ask, Calls, NoCall
-from extproc.pipeline.intent import TargetIndex
-from extproc.pipeline.understanding import Understanding
+from extproc.pipeline.functions.tool_selection import Calls, Clarification, NoCall
+from extproc.pipeline.intent.resolution import IntentResolver
+from extproc.pipeline.intent.target_index import TargetIndex
+from extproc.shared.filter_config import (
+    EndpointCall,
+    Grounding,
+    HttpMethod,
+    Intent,
+    Parameter,
+    ParameterType,
+    Prompting,
+    Target,
+)
 
 _FILE: Final = Path(__file__).parent / "dialogues.yaml"
 _TODAY: Final = date(2026, 11, 22)
@@ -71,13 +80,13 @@ def _target(row: Mapping[str, Any]) -> Target:
     )
 
 
-def as_wanted(outcome: Calls | Ask | NoCall, wanted: Mapping[str, Any]) -> bool:
+def as_wanted(outcome: Calls | Clarification | NoCall, wanted: Mapping[str, Any]) -> bool:
     """Whether the turn led to what it must."""
     match outcome:
         case Calls((call,)):
             values = wanted.get("call", {}).get(call.target.name)
             return values is not None and all(_same(call.arguments.get(name), value) for name, value in values.items())
-        case Ask(target, missing):
+        case Clarification(target, missing):
             return bool(wanted.get("ask", {}).get(target.name) == list(missing))
         case NoCall():
             return bool(wanted.get("none"))
@@ -91,21 +100,21 @@ def _same(given: object, value: object) -> bool:
     return given == value
 
 
-async def outcomes(models: Models, part: str, intent: Intent) -> list[tuple[Dialogue, Calls | Ask | NoCall]]:
+async def outcomes(models: Models, part: str, intent: Intent) -> list[tuple[Dialogue, Calls | Clarification | NoCall]]:
     """What each dialogue of a part leads to."""
     targets, wanted = dialogues(part)
     index = TargetIndex(models, targets)
     await index.build()
     prompting = Prompting(intent=intent, grounding=Grounding(threshold=0.5), targets=tuple(targets))
-    understanding = Understanding(models, index, prompting, today=lambda: _TODAY)
+    understanding = IntentResolver(models, index, prompting, today=lambda: _TODAY)
     found = []
     for dialogue in wanted:
-        turn = conversation.read(dialogue.messages, targets)
+        turn = current_turn.read(dialogue.messages, targets)
         found.append((dialogue, await understanding.resolve(turn, await understanding.intend(turn))))
     return found
 
 
-def _row(part: str, rows: Sequence[tuple[Dialogue, Calls | Ask | NoCall]]) -> list[object]:
+def _row(part: str, rows: Sequence[tuple[Dialogue, Calls | Clarification | NoCall]]) -> list[object]:
     kinds = {
         kind: [as_wanted(outcome, dialogue.wanted) for dialogue, outcome in rows if kind in dialogue.wanted]
         for kind in ("call", "ask", "none")

@@ -17,12 +17,12 @@ from controlplane.compile.prompting import GROUNDING_THRESHOLD, INTENT_THRESHOLD
 from evaluation import bfcl
 from evaluation.bfcl import Checker, Row
 from evaluation.report import Section, table
-from extproc.contract import Grounding, Intent, Prompting
+from extproc.conversation import current_turn
 from extproc.inference.roles import Models, RoleUnavailable
-from extproc.pipeline import conversation
-from extproc.pipeline.function import Ask, Calls, NoCall
-from extproc.pipeline.intent import TargetIndex
-from extproc.pipeline.understanding import Understanding
+from extproc.pipeline.functions.tool_selection import Calls, Clarification, NoCall
+from extproc.pipeline.intent.resolution import IntentResolver
+from extproc.pipeline.intent.target_index import TargetIndex
+from extproc.shared.filter_config import Grounding, Intent, Prompting
 
 # What the rules and thresholds were chosen on is every second row; the others are the test. Of the first a sample is
 # enough, and of the categories that have no figure to reach: a row costs a second and more.
@@ -62,8 +62,8 @@ async def outcome(models: Models, checker: Checker, row: Row) -> Outcome:
         grounding=Grounding(threshold=GROUNDING_THRESHOLD),
         targets=row.targets,
     )
-    understanding = Understanding(models, index, prompting)
-    turn = conversation.read(row.messages, row.targets)
+    understanding = IntentResolver(models, index, prompting)
+    turn = current_turn.read(row.messages, row.targets)
     started = time.perf_counter()
     try:
         decided = await understanding.resolve(turn, await understanding.intend(turn))
@@ -82,7 +82,7 @@ async def outcome(models: Models, checker: Checker, row: Row) -> Outcome:
 def line(category: str, part: str, outcomes: Sequence[Outcome]) -> list[object]:
     """A row of the table. For irrelevance, exact is that nothing is called."""
     count = len(outcomes)
-    kinds = [sum(each.kind is kind for each in outcomes) / count for kind in (Ask, NoCall, RoleUnavailable)]
+    kinds = [sum(each.kind is kind for each in outcomes) / count for kind in (Clarification, NoCall, RoleUnavailable)]
     called = [each for each in outcomes if each.kind is Calls]
     right = sum(each.exact for each in called) / len(called) if called and "irrelevance" not in category else "-"
     return [

@@ -26,10 +26,10 @@ import yaml
 
 from evaluation import bfcl
 from evaluation.report import Section, table
-from extproc.contract import JsonValue, Parameter, ParameterType
 from extproc.inference.roles import Models
-from extproc.pipeline.grounding import Said, support
-from extproc.pipeline.grounding.arguments import scores
+from extproc.pipeline.functions.grounding import Said, support
+from extproc.pipeline.functions.grounding.supported_arguments import scores
+from extproc.shared.filter_config import JsonValue, Parameter, ParameterType
 
 _CASES: Final = Path(__file__).parent / "grounding_cases.yaml"
 # What the gateway uses where the configuration says nothing.

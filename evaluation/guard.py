@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.report import Section, table
-from extproc.contract import Role
-from extproc.inference.models import PlacedModels
-from extproc.pipeline.readings import readings
+from extproc.inference.models import RoleClients
+from extproc.pipeline.guard.decoded_variants import readings
+from extproc.shared.filter_config import Role
 from training import guard_texts
 from training.guard_split import NORMAL
 from training.sources import PACKAGES, Text
@@ -54,7 +54,7 @@ def _lines(rows: Sequence[Text]) -> list[_Line]:
     ]
 
 
-async def _judged(models: PlacedModels, rows: Sequence[Text]) -> npt.NDArray[np.float64]:
+async def _judged(models: RoleClients, rows: Sequence[Text]) -> npt.NDArray[np.float64]:
     """Each text's probability, as the gateway sees it: that of its worst reading."""
     return np.array([max(await models.attack_probabilities(Role.GUARD, readings(row.text))) for row in rows])
 
@@ -70,7 +70,7 @@ def _report(rows: Sequence[Text], probabilities: npt.NDArray[np.float64]) -> str
     return table([str(each) for each in head], flagged)
 
 
-async def measure(models: PlacedModels) -> Section:
+async def measure(models: RoleClients) -> Section:
     """Every text of guard_texts.reported()."""
     rows = guard_texts.reported()
     packages = ", ".join(f"`{PACKAGES[name].name}=={PACKAGES[name].version}`" for name in _USED)

@@ -20,11 +20,11 @@ from controlplane.compile.prompting import INTENT_THRESHOLD
 from evaluation import bfcl
 from evaluation.report import Section, table
 from evaluation.roc import auc
-from extproc.contract import Target
-from extproc.inference.models import PlacedModels
+from extproc.inference.models import RoleClients
 from extproc.inference.roles import Embeddings, FloatMatrix
-from extproc.pipeline.intent import TargetIndex
-from extproc.pipeline.likeness import views
+from extproc.pipeline.intent.similarity import views
+from extproc.pipeline.intent.target_index import TargetIndex
+from extproc.shared.filter_config import Target
 from training import sources
 
 _TARGETS: Final = 10
@@ -40,7 +40,7 @@ _ALIKE: Final = 0.6
 class Remembering:
     """The embeddings of Triton's model, each text's asked for once."""
 
-    models: PlacedModels
+    models: RoleClients
     known: dict[str, FloatMatrix] = field(default_factory=dict)
 
     @property
@@ -138,7 +138,7 @@ def _shares(taken: Scores, threshold: float) -> str:
     return " / ".join(f"{float(np.mean(np.array(part) >= threshold)):.2f}" for part in parts)
 
 
-async def measure(models: PlacedModels) -> Section:
+async def measure(models: RoleClients) -> Section:
     """Zero-shot and with examples, on the targets that nothing was chosen on."""
     remembering = Remembering(models)
     written, live = meant(_WRITTEN, 1), meant(_LIVE, _EXAMPLES + 1)

@@ -18,11 +18,11 @@ from tokenizers import Tokenizer
 from controlplane.assets import asset
 from controlplane.models.prepare import prepare
 from evaluation.report import Section, table
-from extproc.apis import chat
-from extproc.contract import EndpointCall, Guard, HttpMethod, Role, Target
-from extproc.inference.models import PlacedModels
-from extproc.pipeline.guard import Guards
-from extproc.pipeline.intent import TargetIndex
+from extproc.endpoints import chat_completions
+from extproc.inference.models import RoleClients
+from extproc.pipeline.guard.guards import Guards
+from extproc.pipeline.intent.target_index import TargetIndex
+from extproc.shared.filter_config import EndpointCall, Guard, HttpMethod, Role, Target
 from training import sources
 from triton_models.embed.encoder import Encoder
 from triton_models.guard.detector import Detector
@@ -59,7 +59,7 @@ async def _times(ask: Callable[[str], Awaitable[object]], texts: list[str]) -> t
     return float(p50), float(p95)
 
 
-async def measure(models: PlacedModels) -> Section:
+async def measure(models: RoleClients) -> Section:
     """One caller at a time."""
     folders = prepare(("embed", "guard"))
     encoder = Encoder(folders["minilm"])
@@ -70,7 +70,9 @@ async def measure(models: PlacedModels) -> Section:
 
     async def gateway(text: str) -> None:
         # Guards of its own: nothing is remembered from the text before.
-        request = chat.parse(chat.encode_json({"messages": [{"role": "user", "content": text}]}))
+        request = chat_completions.parse(
+            chat_completions.encode_json({"messages": [{"role": "user", "content": text}]})
+        )
         await asyncio.gather(Guards(models, (guard,)).judge(request), index.rank(text))
 
     async def bare(text: str) -> None:

@@ -13,8 +13,8 @@ import yaml
 
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.ports import free
-from extproc import contract
-from extproc.inference.models import PlacedModels, open_models
+from extproc.inference.models import RoleClients, open_models
+from extproc.shared import filter_config
 
 _UP_S: Final = 300
 
@@ -65,10 +65,10 @@ def _up(work: Path) -> Iterator[RunLayout]:
 
 
 @contextlib.asynccontextmanager
-async def serving(work: Path) -> AsyncIterator[PlacedModels]:
+async def serving(work: Path) -> AsyncIterator[RoleClients]:
     """Its models, as its filter asks them. Raises `EvaluationError` where the gateway does not start."""
     with _up(work) as layout:
-        inference = contract.load(layout.contract).inference
+        inference = filter_config.load(layout.filter_config).inference
         if inference is None:
             raise EvaluationError("the gateway was configured without models")
         async with open_models(inference) as models:

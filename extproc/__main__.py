@@ -1,4 +1,4 @@
-"""`python -m extproc --contract FILE --socket PATH`: one filter worker."""
+"""`python -m extproc --config FILE --socket PATH`: one filter worker."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Final
 
 import uvloop
 
-from extproc import contract, logs, worker_thread
+from extproc import logs, worker_thread
 from extproc.server import serve
+from extproc.shared import filter_config
 
 # A third of a processor that others want too.
 _NICE: Final = 5
@@ -20,16 +21,16 @@ _NICE: Final = 5
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="extproc", description=__doc__)
-    parser.add_argument("--contract", type=Path, required=True, help="what the control plane compiled")
+    parser.add_argument("--config", type=Path, required=True, help="what the control plane compiled")
     parser.add_argument("--socket", type=Path, required=True, help="unix socket to serve on")
     parser.add_argument("--low-priority", action="store_true", help="let other processes go first")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     options = parser.parse_args()
     logs.configure(options.log_level)
     try:
-        loaded = contract.load(options.contract)
+        loaded = filter_config.load(options.filter_config)
     except (OSError, ValueError) as error:
-        logging.getLogger(__name__).error("contract cannot be read: %s", error)
+        logging.getLogger(__name__).error("config cannot be read: %s", error)
         return 1
     worker_thread.set_switch_interval()
     if options.low_priority:

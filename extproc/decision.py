@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from extproc.contract import Wire
+from extproc.shared.filter_config import Schema
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -60,7 +60,7 @@ class ResponseEdit(msgspec.Struct, frozen=True, kw_only=True):
     `tool_chunks`: a stream has the calls as chunks of their own, as in 0.1.
     """
 
-    wire: Wire = Wire.OPENAI
+    schema: Schema = Schema.OPENAI
     calls: tuple[ToolCall, ...] = ()
     tool_chunks: bool = False
 

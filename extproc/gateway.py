@@ -1,4 +1,4 @@
-"""One gateway as the filter serves it: the parts of a contract put together, and who decides on which request."""
+"""One gateway as the filter serves it: the parts of a config put together, and who decides on which request."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from extproc import caller
-from extproc.apis.chat import encode_json
-from extproc.contract import FilterContract, Listener, Role
+from extproc import client_context
 from extproc.decision import Decision, Forward, HttpRequest, Reply, ResponseEdit
+from extproc.endpoints.chat_completions import encode_json
 from extproc.errors import MethodNotAllowed, NotFound, UnsupportedEncoding
-from extproc.inference import budget
-from extproc.inference.models import PlacedModels, open_models
+from extproc.inference import deadline
+from extproc.inference.models import RoleClients, open_models
 from extproc.inference.roles import Models
 from extproc.pipeline.egress import Egress
-from extproc.pipeline.failures import Failures
-from extproc.pipeline.guard import Guards, Limits
+from extproc.pipeline.error_handling import ErrorHandler
+from extproc.pipeline.guard.guards import Guards, Limits
 from extproc.pipeline.ingress import Ingress
-from extproc.pipeline.intent import TargetIndex
-from extproc.pipeline.understanding import Understanding
-from extproc.providers.choice import Providers
-from extproc.targets.http import Endpoints
+from extproc.pipeline.intent.resolution import IntentResolver
+from extproc.pipeline.intent.target_index import TargetIndex
+from extproc.providers.routing import ProviderRouter
+from extproc.shared.filter_config import FilterConfig, Listener, Role
+from extproc.targets.api_client import ApiClient
 
 CHAT: Final = "/v1/chat/completions"
 HEALTH: Final = "/healthz"
@@ -39,7 +39,7 @@ class Gateway:
     egress: Egress
     ingress: Ingress | None
     targets: TargetIndex | None
-    models: PlacedModels
+    models: RoleClients
     budget_ms: int
     timing_header: bool
     watch_answers: bool = False
@@ -50,7 +50,7 @@ class Gateway:
             case (path, "POST") if path == CHAT:
                 _refuse_compressed(request)
                 # Models only: the last of them has answered before any API is called.
-                with budget.spending(self.budget_ms), caller.calling(request.client):
+                with deadline.spending(self.budget_ms), client_context.calling(request.client):
                     decision = await self._decider(request.listener).decide(request)
                 return _watched(decision) if self.watch_answers else decision
             case (path, "GET" | "HEAD") if path == HEALTH:
@@ -88,54 +88,54 @@ def _refuse_compressed(request: HttpRequest) -> None:
 
 
 @asynccontextmanager
-async def open_gateway(contract: FilterContract) -> AsyncIterator[Gateway]:
+async def open_gateway(config: FilterConfig) -> AsyncIterator[Gateway]:
     """The gateway with its connections, and with the tasks that keep watch over its models.
 
     Should one of those fail, the whole does: a worker that no longer knows its models is of less use than a new one.
     """
     async with (
         AsyncExitStack() as connections,
-        open_models(contract.inference) as models,
+        open_models(config.inference) as models,
         asyncio.TaskGroup() as watches,
     ):
-        endpoints = Endpoints(contract.internal_socket, contract.endpoint_timeout_ms)
+        endpoints = ApiClient(config.internal_socket, config.endpoint_timeout_ms)
         connections.push_async_callback(endpoints.close)
-        providers = Providers(contract.providers, contract.unknown_model)
-        failures = Failures(endpoints, contract.error_target)
-        timeout_s = contract.request_timeout_ms / 1000
+        providers = ProviderRouter(config.providers, config.unknown_model)
+        failures = ErrorHandler(endpoints, config.error_target)
+        timeout_s = config.request_timeout_ms / 1000
         ingress: Ingress | None = None
         targets: TargetIndex | None = None
         tasks: list[asyncio.Task[None]] = []
-        if contract.prompting is not None and contract.inference is not None:
-            nli = contract.prompting.intent if Role.NLI in contract.inference.roles else None
-            targets = TargetIndex(models, contract.prompting.targets, nli)
+        if config.prompting is not None and config.inference is not None:
+            nli = config.prompting.intent if Role.NLI in config.inference.roles else None
+            targets = TargetIndex(models, config.prompting.targets, nli)
             tasks.append(watches.create_task(targets.keep()))
             ingress = Ingress(
-                prompting=contract.prompting,
+                prompting=config.prompting,
                 providers=providers,
-                guards=_guards(contract, models, Listener.INGRESS),
-                understanding=Understanding(models, targets, contract.prompting),
+                guards=_guards(config, models, Listener.INGRESS),
+                understanding=IntentResolver(models, targets, config.prompting),
                 endpoints=endpoints,
                 failures=failures,
                 timeout_s=timeout_s,
             )
-        egress = Egress(providers, _guards(contract, models, Listener.EGRESS), failures, timeout_s)
+        egress = Egress(providers, _guards(config, models, Listener.EGRESS), failures, timeout_s)
         yield Gateway(
-            max_request_bytes=contract.max_request_bytes,
-            max_json_values=contract.max_json_values,
+            max_request_bytes=config.max_request_bytes,
+            max_json_values=config.max_json_values,
             egress=egress,
             ingress=ingress,
             targets=targets,
             models=models,
-            budget_ms=contract.inference.budget_ms if contract.inference else 0,
-            timing_header=contract.timing_header,
-            watch_answers=contract.watch_answers,
+            budget_ms=config.inference.budget_ms if config.inference else 0,
+            timing_header=config.timing_header,
+            watch_answers=config.watch_answers,
         )
         for task in tasks:
             task.cancel()
 
 
-def _guards(contract: FilterContract, models: Models, listener: Listener) -> Guards:
-    inference = contract.inference
+def _guards(config: FilterConfig, models: Models, listener: Listener) -> Guards:
+    inference = config.inference
     limits = Limits(inference.reading_ms, inference.whole_bytes, inference.read_share) if inference else None
-    return Guards(models, contract.guards if listener in contract.guarded else (), limits)
+    return Guards(models, config.guards if listener in config.guarded else (), limits)

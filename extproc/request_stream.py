@@ -13,13 +13,13 @@ from typing import Final, Protocol
 
 from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest
 
-from extproc import costs, replies, timing
-from extproc.apis import faults
-from extproc.apis.json_size import JsonCounter
-from extproc.contract import Listener
+from extproc import envoy_responses, request_stats, timing
+from extproc.codecs.json_size import JsonCounter
 from extproc.decision import Decision, HttpRequest, Reply
+from extproc.endpoints import error_responses
 from extproc.envoy_headers import read_headers
 from extproc.errors import GatewayError, InternalError, RequestTooLarge, UpstreamTimeout
+from extproc.shared.filter_config import Listener
 from extproc.transport.service import Stream
 
 log = logging.getLogger(__name__)
@@ -51,26 +51,26 @@ async def answer(stream: Stream, head: ProcessingRequest, decider: Decider) -> N
     try:
         body = await _read_body(stream, head, decider)
     except GatewayError as fault:
-        await stream.send(replies.immediate(faults.reply(fault)))
+        await stream.send(envoy_responses.immediate(error_responses.reply(fault)))
         return
     request = _request(stream, head, body)
-    with costs.counted() as spent:
+    with request_stats.counted() as spent:
         decision = await _decide(request, decider)
     notes = timing.notes(spent, time.perf_counter(), header=decider.timing_header)
     if isinstance(decision, Reply):
-        await stream.send(replies.immediate(decision, notes))
+        await stream.send(envoy_responses.immediate(decision, notes))
         return
     if decision.path is None and request.listener == Listener.INGRESS:
         # Without its query: nothing in an end user's URL is for a provider.
         decision = replace(decision, path=request.path)
-    await stream.send(replies.request_headers(decision, notes))
+    await stream.send(envoy_responses.request_headers(decision, notes))
     # In pieces: a large body in one message would hold up the event loop, and Envoy's.
     for start in range(0, max(1, len(decision.body)), _SENT_AT_ONCE):
         piece = decision.body[start : start + _SENT_AT_ONCE]
         is_last = start + _SENT_AT_ONCE >= len(decision.body)
-        await stream.send(replies.request_body(piece, end=is_last and not body.trailers))
+        await stream.send(envoy_responses.request_body(piece, end=is_last and not body.trailers))
     if body.trailers:
-        await stream.send(replies.request_trailers())
+        await stream.send(envoy_responses.request_trailers())
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +126,9 @@ async def _decide(request: HttpRequest, decider: Decider) -> Decision:
     try:
         return await decider.decide(request)
     except GatewayError as fault:
-        return faults.told(request, fault)
+        return error_responses.told(request, fault)
     except TimeoutError:
-        return faults.reply(UpstreamTimeout("The gateway could not decide on this request in time."))
+        return error_responses.reply(UpstreamTimeout("The gateway could not decide on this request in time."))
     except Exception:  # a bug must cost this request alone, and must not let it pass
         log.exception("request failed", extra={"fields": {"request_id": request.request_id}})
-        return faults.reply(InternalError("The gateway failed on this request; its log has the reason."))
+        return error_responses.reply(InternalError("The gateway failed on this request; its log has the reason."))

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from extproc.apis import chat, sse, state
-from extproc.contract import Wire
+from extproc.codecs import sse
+from extproc.conversation import state
 from extproc.decision import ResponseEdit, ToolCall
+from extproc.endpoints import chat_completions
 from extproc.errors import BadUpstreamAnswer
-from extproc.providers import triton
+from extproc.shared.filter_config import Schema
+from extproc.translators import triton
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class StreamEdit(Protocol):
 
 def edit_whole(edit: ResponseEdit, answer: Whole) -> Whole:
     """A JSON answer; errors pass as they are. Raises `BadUpstreamAnswer`."""
-    if edit.wire is Wire.TRITON:
+    if edit.schema is Schema.TRITON:
         status, body = triton.unwrap(answer.status, answer.body)
         answer = Whole(status, "application/json", body)
     return _add_state(answer, edit.calls) if edit.calls and 200 <= answer.status < 300 else answer
@@ -41,7 +43,7 @@ def edit_whole(edit: ResponseEdit, answer: Whole) -> Whole:
 def stream_edits(edit: ResponseEdit) -> list[StreamEdit]:
     """The edits of an event stream, in the order in which each chunk takes them."""
     edits: list[StreamEdit] = []
-    if edit.wire is Wire.TRITON:
+    if edit.schema is Schema.TRITON:
         edits.append(triton.UnwrapStream())
     if edit.calls:
         edits.append(_Prepend(state.tool_chunks(edit.calls)) if edit.tool_chunks else _AddState(edit.calls))
@@ -50,12 +52,12 @@ def stream_edits(edit: ResponseEdit) -> list[StreamEdit]:
 
 def _add_state(answer: Whole, calls: Sequence[ToolCall]) -> Whole:
     """`answer` with the state in its metadata. Raises `BadUpstreamAnswer` where it is no JSON object."""
-    fields = chat.decode_fields(answer.body)
+    fields = chat_completions.decode_fields(answer.body)
     if fields is None:
         raise BadUpstreamAnswer("The LLM provider's answer is no JSON object.")
-    metadata = chat.decode_object(bytes(fields["metadata"])) if "metadata" in fields else None
+    metadata = chat_completions.decode_object(bytes(fields["metadata"])) if "metadata" in fields else None
     merged = {**(metadata or {}), **state.metadata_of(calls)}
-    return replace(answer, body=chat.encode_json({**fields, "metadata": merged}))
+    return replace(answer, body=chat_completions.encode_json({**fields, "metadata": merged}))
 
 
 # An event that is longer passes as it is: no first chunk of an answer is.
@@ -91,7 +93,7 @@ class _AddState:
     def _passed(self, event: bytes) -> bytes:
         """One event, or the two that take its place."""
         payload = sse.payload(event) if self._waits else None
-        opened = chat.opened(payload, self._metadata) if payload else None
+        opened = chat_completions.opened(payload, self._metadata) if payload else None
         if opened is None:
             return event
         self._waits = False

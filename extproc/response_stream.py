@@ -10,9 +10,10 @@ from typing import Final
 import msgspec
 from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest
 
-from extproc import replies
-from extproc.apis import faults, sse
+from extproc import envoy_responses
+from extproc.codecs import sse
 from extproc.decision import Reply, ResponseEdit
+from extproc.endpoints import error_responses
 from extproc.envoy_headers import read_headers
 from extproc.errors import BadUpstreamAnswer, UpstreamTimeout
 from extproc.response import StreamEdit, Whole, edit_whole, stream_edits
@@ -39,18 +40,18 @@ async def edit(stream: Stream, head: ProcessingRequest) -> None:
     if encoded:
         # None was asked for, so this is an upstream that does not care; its answer is of more use than an error.
         log.warning("encoded response passes unedited")
-        await stream.send(replies.response_headers())
+        await stream.send(envoy_responses.response_headers())
         await _pass(stream, body, [])
     elif content_type.lower().startswith(_EVENT_STREAM) or (not content_type and sse.begins(await body.peek())):
         changed = () if content_type else (("content-type", _EVENT_STREAM),)
-        await stream.send(replies.response_headers(changed, remove=("content-length",)))
+        await stream.send(envoy_responses.response_headers(changed, remove=("content-length",)))
         await _pass_events(stream, body, stream_edits(wanted))
     else:
         await _edit_whole(stream, body, wanted, status, content_type)
 
 
 def _wanted(head: ProcessingRequest) -> ResponseEdit:
-    fields = head.metadata_context.filter_metadata[replies.EDIT].fields
+    fields = head.metadata_context.filter_metadata[envoy_responses.EDIT].fields
     try:
         return msgspec.json.decode(fields["edit"].string_value, type=ResponseEdit)
     except msgspec.DecodeError as error:
@@ -103,9 +104,9 @@ async def _pass_events(stream: Stream, body: _Incoming, edits: list[StreamEdit])
         await _pass(stream, body, edits, silence_s=int(silence_ms) / 1000 if silence_ms else None)
     except TimeoutError:
         log.warning("stream ended for silence", extra={"fields": {"silence_ms": silence_ms}})
-        fault = faults.reply(UpstreamTimeout("The LLM provider fell silent in the middle of its answer."))
+        fault = error_responses.reply(UpstreamTimeout("The LLM provider fell silent in the middle of its answer."))
         # An event that was left half-way must not swallow this one.
-        await stream.send(replies.response_body(b"\n\n" + sse.event(fault.body), end=True))
+        await stream.send(envoy_responses.response_body(b"\n\n" + sse.event(fault.body), end=True))
 
 
 async def _pass(stream: Stream, body: _Incoming, edits: list[StreamEdit], silence_s: float | None = None) -> None:
@@ -116,9 +117,9 @@ async def _pass(stream: Stream, body: _Incoming, edits: list[StreamEdit], silenc
         for each in edits:
             chunk = each.feed(chunk) + (each.flush() if body.ended else b"")
         if chunk or body.ended:
-            await stream.send(replies.response_body(chunk, end=body.ended and not body.trailers))
+            await stream.send(envoy_responses.response_body(chunk, end=body.ended and not body.trailers))
     if body.trailers:
-        await stream.send(replies.response_trailers())
+        await stream.send(envoy_responses.response_trailers())
 
 
 async def _edit_whole(stream: Stream, body: _Incoming, wanted: ResponseEdit, status: int, content_type: str) -> None:
@@ -128,21 +129,21 @@ async def _edit_whole(stream: Stream, body: _Incoming, wanted: ResponseEdit, sta
         held += await body.read()
     if not body.ended:
         log.warning("large response passes unedited", extra={"fields": {"bytes": len(held)}})
-        await stream.send(replies.response_headers())
-        await stream.send(replies.response_body(bytes(held), end=False))
+        await stream.send(envoy_responses.response_headers())
+        await stream.send(envoy_responses.response_body(bytes(held), end=False))
         await _pass(stream, body, [])
         return
     answer = _edited(wanted, Whole(status, content_type, bytes(held)))
     if not held and answer.body:
         # Envoy takes no body for a response that came without one: the client would wait for it for ever.
-        await stream.send(replies.immediate(Reply(answer.status, answer.body, "edited", answer.content_type)))
+        await stream.send(envoy_responses.immediate(Reply(answer.status, answer.body, "edited", answer.content_type)))
         return
     length = str(len(answer.body))
     changed = ((":status", str(answer.status)), ("content-type", answer.content_type), ("content-length", length))
-    await stream.send(replies.response_headers(changed))
-    await stream.send(replies.response_body(answer.body, end=not body.trailers))
+    await stream.send(envoy_responses.response_headers(changed))
+    await stream.send(envoy_responses.response_body(answer.body, end=not body.trailers))
     if body.trailers:
-        await stream.send(replies.response_trailers())
+        await stream.send(envoy_responses.response_trailers())
 
 
 def _edited(wanted: ResponseEdit, answer: Whole) -> Whole:
@@ -152,5 +153,5 @@ def _edited(wanted: ResponseEdit, answer: Whole) -> Whole:
         # Never the answer itself, which may repeat the prompt.
         fields = {"status": answer.status, "content_type": answer.content_type, "bytes": len(answer.body)}
         log.warning("response cannot be edited", extra={"fields": fields})
-        reply = faults.reply(fault)
+        reply = error_responses.reply(fault)
         return Whole(reply.status, reply.content_type, reply.body)

@@ -14,10 +14,10 @@ import grpc
 import msgspec
 
 from extproc import request_stream, response_stream
-from extproc.contract import FilterContract, Transport
 from extproc.gateway import Gateway, open_gateway
 from extproc.request_stream import Decider
-from extproc.status import METHOD
+from extproc.shared.filter_config import FilterConfig, Transport
+from extproc.shared.worker_status import METHOD
 from extproc.transport.grpc_aio import GrpcAioServer
 from extproc.transport.health import CHECK, Health
 from extproc.transport.http2.server import Http2Server
@@ -62,15 +62,15 @@ def open_server(transport: Transport, gateway: Decider, methods: Mapping[str, Me
     return _SERVERS[transport](Service(Processor(gateway).process, methods))
 
 
-async def serve(contract: FilterContract, socket: Path) -> None:
+async def serve(config: FilterConfig, socket: Path) -> None:
     """Serve until SIGTERM or SIGINT, then let running streams finish."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    async with open_gateway(contract) as gateway:
+    async with open_gateway(config) as gateway:
         health = Health()
-        server = open_server(contract.transport, gateway, {CHECK: health.check, METHOD: _status_of(gateway)})
+        server = open_server(config.transport, gateway, {CHECK: health.check, METHOD: _status_of(gateway)})
         socket.unlink(missing_ok=True)  # noqa: ASYNC240 - before anything is served
         await server.start(socket)
         health.serving = True

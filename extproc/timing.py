@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Final, TypeVar
 
-from extproc.contract import Place, Role
-from extproc.costs import ApiCall, Costs, ModelCall
+from extproc.request_stats import ApiCall, ModelCall, RequestStats
+from extproc.shared.filter_config import Place, Role
 
 # Of a header that a client can still read. One more is Envoy's, which adds `upstream`.
 _MOST_ENTRIES: Final = 31
@@ -29,7 +29,7 @@ _ENDED: Final = attrgetter("ended")
 _Call = TypeVar("_Call", bound=ModelCall | ApiCall)
 
 
-def notes(costs: Costs, ended: float, *, header: bool) -> dict[str, str]:
+def notes(costs: RequestStats, ended: float, *, header: bool) -> dict[str, str]:
     """The notes of a decision that was made at `ended`, in `time.perf_counter()`'s seconds.
 
     `header`: with `timing`, which clients read as x-arch-timing.

@@ -1,4 +1,4 @@
-"""The word pieces of bert-base-uncased (Apache-2.0), the most frequent first. Used by words.py and apis/usage.py.
+"""The word pieces of bert-base-uncased (Apache-2.0), the most frequent first. Used by words.py and endpoints/usage.py.
 
 A piece inside a word begins with `##`. The embedding model shipped reads text in the same ones.
 """

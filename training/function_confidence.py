@@ -21,12 +21,13 @@ from controlplane.compile.prompting import INTENT_THRESHOLD
 from controlplane.models.prepare import prepare
 from evaluation import bfcl
 from evaluation.functions import halves, sample
-from extproc.apis.chat import Message
-from extproc.contract import Intent, JsonValue
+from extproc.conversation import current_turn
+from extproc.endpoints.chat_completions import Message
 from extproc.inference.roles import Embeddings, Extraction, FunctionCall, Role, RoleUnavailable
-from extproc.pipeline import conversation, function
-from extproc.pipeline.function import Ask, Calls, NoCall
-from extproc.pipeline.intent import Scored, TargetIndex
+from extproc.pipeline.functions import tool_selection
+from extproc.pipeline.functions.tool_selection import Calls, Clarification, NoCall
+from extproc.pipeline.intent.target_index import Scored, TargetIndex
+from extproc.shared.filter_config import Intent, JsonValue
 from triton_models.embed.encoder import Encoder
 from triton_models.function.caller import Caller
 from triton_models.function.needle import Engines
@@ -91,22 +92,22 @@ async def prompts(category: str, count: int, models: LocalModels) -> list[Prompt
     for row in sample(halves(bfcl.rows(category))[0], count):
         index = TargetIndex(models, row.targets)
         await index.build()
-        turn = conversation.read(row.messages)
+        turn = current_turn.read(row.messages)
         ranked = await index.rank(turn.meant)
         close = [scored for scored in ranked if scored.score >= ranked[0].score - intent.margin][: intent.candidates]
         candidates = close if ranked[0].score >= intent.threshold else []
         messages: list[Message] = [dict(message) for message in row.messages]
-        tools = [function.tool(scored.target) for scored in candidates]
+        tools = [tool_selection.tool(scored.target) for scored in candidates]
         found.append(Prompt(row, candidates, await models.call_functions(messages, tools)))
     return found
 
 
-async def decided(prompt: Prompt, intent: Intent) -> Calls | Ask | NoCall:
+async def decided(prompt: Prompt, intent: Intent) -> Calls | Clarification | NoCall:
     """What the gateway makes of it under these thresholds, before grounding."""
     if not prompt.candidates:
         return NoCall()
-    turn = conversation.read(prompt.row.messages)
-    return await function.choose(Said(prompt.extraction), prompt.candidates, turn, intent)
+    turn = current_turn.read(prompt.row.messages)
+    return await tool_selection.choose(Said(prompt.extraction), prompt.candidates, turn, intent)
 
 
 async def table(count: int) -> None:
@@ -124,7 +125,7 @@ async def table(count: int) -> None:
             made = [
                 await decided(p, Intent(threshold=INTENT_THRESHOLD, confidence=confidence, sure=sure)) for p in rows
             ]
-            shares = [sum(isinstance(each, of) for each in made) / len(made) for of in (Calls, Ask, NoCall)]
+            shares = [sum(isinstance(each, of) for each in made) / len(made) for of in (Calls, Clarification, NoCall)]
             exact = [
                 checker.exact(p.row, [(call.target.name, call.arguments) for call in each.calls])
                 for p, each in zip(rows, made, strict=True)

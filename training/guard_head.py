@@ -22,7 +22,7 @@ import numpy.typing as npt
 import torch
 
 from controlplane.assets import asset
-from extproc.pipeline.readings import readings
+from extproc.pipeline.guard.decoded_variants import readings
 from training import guard_net, guard_split, guard_texts
 from training.guard_features import Features, Place, features
 from training.guard_net import Basis, Batch, Network, Scale

@@ -1,4 +1,4 @@
-"""Trains extproc/pipeline/scan.npz, the first pass over long texts.
+"""Trains extproc/pipeline/guard/suspicion_score.npz, the first pass over long texts.
 
     pip install scikit-learn        # nothing else of archgw needs it
     python -m training.guard_scan --data FOLDER
@@ -29,9 +29,9 @@ from sklearn.linear_model import LogisticRegression
 
 from controlplane.assets import asset
 from controlplane.models.prepare import prepare
-from extproc.pipeline.pieces import pieces
-from extproc.pipeline.readings import readings
-from extproc.pipeline.scan import BITS, Scan, places
+from extproc.pipeline.guard.chunking import pieces
+from extproc.pipeline.guard.decoded_variants import readings
+from extproc.pipeline.guard.suspicion_score import BITS, Scan, places
 from training import sources
 from triton_models.guard.detector import Detector
 
@@ -81,7 +81,7 @@ def main() -> int:
     found = _found(attacks)
     scan = _trained(attacks, harmless, found)
     _report(scan, attacks, harmless, found)
-    target = asset("extproc/pipeline") / "scan.npz"
+    target = asset("extproc/pipeline/guard") / "suspicion_score.npz"
     np.savez_compressed(target, weights=scan.weights)
     print(f"{target}: {target.stat().st_size} bytes")
     return 0

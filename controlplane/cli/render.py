@@ -54,7 +54,7 @@ def render(  # noqa: PLR0913, PLR0917 - one a command line option
         typer.Option("--workers", min=1, metavar="N", help="How many filter workers run. By default one a core."),
     ] = None,
 ) -> None:
-    """Write Envoy's configuration, the filter contract and the model repository; start nothing."""
+    """Write Envoy's configuration, the filter configuration and the model repository; start nothing."""
     if output is None and not inside:
         raise UsageError("render writes to a folder that it is told: archgw render -o DIR")
     if runtime is Runtime.NATIVE and not inside and (workers is not None or images is not None):

@@ -1,1 +1,1 @@
-"""ArchConfig -> filter contract, Envoy plan, model plan. Pure: no file, no socket, no clock."""
+"""ArchConfig -> filter configuration, Envoy plan, model plan. Pure: no file, no socket, no clock."""

@@ -16,7 +16,7 @@ from controlplane.config.arch import ArchConfig
 from controlplane.config.endpoints import Endpoint, Protocol
 from controlplane.config.error_target import ErrorTarget
 from controlplane.config.targets import PromptTarget
-from extproc import contract
+from extproc.shared import filter_config
 
 # No prompt target's upstream: theirs begin with "target_".
 ERROR_TARGET: Final = "error_target"
@@ -32,8 +32,8 @@ class Calls:
     routes: tuple[CallRoute, ...]
 
 
-def target_call(target: PromptTarget) -> contract.EndpointCall:
-    return contract.EndpointCall(
+def target_call(target: PromptTarget) -> filter_config.EndpointCall:
+    return filter_config.EndpointCall(
         endpoint=target.endpoint.name,
         upstream=_upstream(target),
         method=target.endpoint.http_method,
@@ -41,9 +41,9 @@ def target_call(target: PromptTarget) -> contract.EndpointCall:
     )
 
 
-def error_call(target: ErrorTarget) -> contract.EndpointCall:
-    return contract.EndpointCall(
-        endpoint=target.endpoint, upstream=ERROR_TARGET, method=contract.HttpMethod.POST, path=target.path
+def error_call(target: ErrorTarget) -> filter_config.EndpointCall:
+    return filter_config.EndpointCall(
+        endpoint=target.endpoint, upstream=ERROR_TARGET, method=filter_config.HttpMethod.POST, path=target.path
     )
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from controlplane.compile.backends import backends, guarded
 from controlplane.compile.calls import compile_calls, error_call, error_call_ms, longest_call_ms
 from controlplane.compile.hosts import host_pattern, origin_pattern
 from controlplane.compile.inference import compile_inference, role_places
 from controlplane.compile.loopback import loopback_keys, reached_from_containers
 from controlplane.compile.models import compile_models
-from controlplane.compile.placements import guarded, placements
 from controlplane.compile.plans import (
     Address,
     Credential,
@@ -35,7 +35,7 @@ from controlplane.config.addresses import authority, listened_on
 from controlplane.config.arch import ArchConfig
 from controlplane.config.listeners import Egress, Ingress
 from controlplane.config.providers import TRITON, VENDORS, Provider
-from extproc import contract
+from extproc.shared import filter_config
 
 # What the filter waits beyond Envoy's own timeout, so that Envoy's 504 arrives instead of being overtaken.
 _ENDPOINT_GRACE_MS: Final = 1_000
@@ -49,13 +49,13 @@ def compile_gateway(config: ArchConfig, site: Site, own: Sequence[OwnModel] = ()
     The same arguments give an equal result. UsageError where the site's mode needs what the file does not say,
     RuntimeFault where it needs what the site does not have.
     """
-    places = placements(config, site.mode)
-    local = (role for role, its in places.items() if contract.Place.LOCAL in its)
+    places = backends(config, site.mode)
+    local = (role for role, its in places.items() if filter_config.Place.LOCAL in its)
     models = compile_models(config, site, local, own)
     inference = compile_inference(config, site, places, models)
     envoy = _envoy_plan(config, site, inference)
     return Gateway(
-        contract=_contract(config, site, inference),
+        filter_config=_filter_config(config, site, inference),
         envoy=envoy if site.loopback is None else reached_from_containers(envoy, site.loopback),
         models=models,
         logs=LogPlan(config.overrides.log_max_bytes, config.overrides.log_files),
@@ -64,14 +64,16 @@ def compile_gateway(config: ArchConfig, site: Site, own: Sequence[OwnModel] = ()
     )
 
 
-def _contract(config: ArchConfig, site: Site, inference: contract.Inference | None) -> contract.FilterContract:
+def _filter_config(
+    config: ArchConfig, site: Site, inference: filter_config.Inference | None
+) -> filter_config.FilterConfig:
     # The error target is called after a call that failed, each within the longest that any call may take.
     call_ms = max(longest_call_ms(config), error_call_ms(config)) + _ENDPOINT_GRACE_MS
     calls_ms = call_ms + (error_call_ms(config) + _ENDPOINT_GRACE_MS if config.error_target else 0)
     only = len(config.llm_providers) == 1
-    return contract.FilterContract(
-        version=contract.VERSION,
-        providers=tuple(_contract_provider(provider, only=only) for provider in config.llm_providers),
+    return filter_config.FilterConfig(
+        version=filter_config.VERSION,
+        providers=tuple(_filter_provider(provider, only=only) for provider in config.llm_providers),
         unknown_model=config.overrides.unknown_model,
         max_request_bytes=config.overrides.max_request_bytes,
         max_json_values=config.overrides.max_json_values,
@@ -89,12 +91,12 @@ def _contract(config: ArchConfig, site: Site, inference: contract.Inference | No
     )
 
 
-def _contract_provider(provider: Provider, *, only: bool) -> contract.Provider:
+def _filter_provider(provider: Provider, *, only: bool) -> filter_config.Provider:
     vendor = VENDORS.get(provider.provider)
-    return contract.Provider(
+    return filter_config.Provider(
         name=provider.name,
         model=provider.model,
-        wire=contract.Wire.TRITON if provider.provider == TRITON else contract.Wire.OPENAI,
+        schema=filter_config.Schema.TRITON if provider.provider == TRITON else filter_config.Schema.OPENAI,
         cluster=_provider_cluster(provider.name),
         # A single provider needs no mark to be the one that is meant.
         default=provider.default or only,
@@ -103,9 +105,9 @@ def _contract_provider(provider: Provider, *, only: bool) -> contract.Provider:
     )
 
 
-def _envoy_plan(config: ArchConfig, site: Site, inference: contract.Inference | None) -> EnvoyPlan:
+def _envoy_plan(config: ArchConfig, site: Site, inference: filter_config.Inference | None) -> EnvoyPlan:
     remote = config.model_serving.remote
-    is_asked = inference is not None and contract.Place.REMOTE in inference.servers
+    is_asked = inference is not None and filter_config.Place.REMOTE in inference.servers
     doors: dict[str, Ingress | Egress] = {"ingress": config.listeners.ingress, "egress": config.listeners.egress}
     calls = compile_calls(config)
     return EnvoyPlan(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, TypedDict
 
+from controlplane.compile.backends import GUARD_ROLES
 from controlplane.compile.models import artefacts
-from controlplane.compile.placements import GUARD_ROLES
 from controlplane.compile.plans import Device, ModelPlan, RolePlace, Site
 from controlplane.compile.remote import CLUSTER, protocol
 from controlplane.config.arch import ArchConfig
-from extproc import contract
-from extproc.contract import Place, Role
+from extproc.shared import filter_config
+from extproc.shared.filter_config import Place, Role
 
 # Deadlines of one model call. The guards read long prompts in windows, the function model decodes tokens.
 TIMEOUTS_MS: Final[Mapping[Role, int]] = {
@@ -33,14 +33,16 @@ _MOST_TEXTS: Final = 64
 Places = Mapping[Role, tuple[Place, ...]]
 
 
-def compile_inference(config: ArchConfig, site: Site, places: Places, models: ModelPlan) -> contract.Inference | None:
+def compile_inference(
+    config: ArchConfig, site: Site, places: Places, models: ModelPlan
+) -> filter_config.Inference | None:
     """None where nothing asks a model."""
     if not places:
         return None
     roles = {role: _served(role, its, config, models) for role, its in places.items()}
     long_texts = config.overrides.long_texts
     reading_ms = long_texts.timeout
-    return contract.Inference(
+    return filter_config.Inference(
         servers=_servers(config, site, places),
         roles=roles,
         budget_ms=_budget_ms(roles, reading_ms),
@@ -74,40 +76,40 @@ def _local_place(role: Role, site: Site, models: ModelPlan) -> RolePlace:
     return RolePlace(role, Place.LOCAL, name, site.gpu if on_gpu and site.gpu is not None else "CPU")
 
 
-def _servers(config: ArchConfig, site: Site, places: Places) -> dict[Place, contract.Server]:
+def _servers(config: ArchConfig, site: Site, places: Places) -> dict[Place, filter_config.Server]:
     used = {place for its in places.values() for place in its}
     servers = {}
     if Place.LOCAL in used:
-        servers[Place.LOCAL] = contract.Server(address=f"unix:{site.triton.grpc}", repair_lock=site.repair_lock)
+        servers[Place.LOCAL] = filter_config.Server(address=f"unix:{site.triton.grpc}", repair_lock=site.repair_lock)
     if Place.REMOTE in used:
-        servers[Place.REMOTE] = contract.Server(
+        servers[Place.REMOTE] = filter_config.Server(
             address=f"unix:{site.internal_socket}", protocol=protocol(config), upstream=CLUSTER
         )
     return servers
 
 
-def _served(role: Role, places: tuple[Place, ...], config: ArchConfig, models: ModelPlan) -> contract.Served:
+def _served(role: Role, places: tuple[Place, ...], config: ArchConfig, models: ModelPlan) -> filter_config.RoleBackends:
     entry = config.model_serving.of(role)
-    placements = []
+    backends = []
     for place in places:
         if place is Place.LOCAL:
-            placements.append(_placement_here(role, models))
+            backends.append(_local_backend(role, models))
         else:
             most = 1 if role is Role.FUNCTION else _MOST_TEXTS
-            placements.append(contract.Placement(place=place, model=entry.model or str(role), max_batch=most))
-    return contract.Served(placements=tuple(placements), timeout_ms=entry.timeout or TIMEOUTS_MS[role])
+            backends.append(filter_config.Backend(place=place, model=entry.model or str(role), max_batch=most))
+    return filter_config.RoleBackends(backends=tuple(backends), timeout_ms=entry.timeout or TIMEOUTS_MS[role])
 
 
-def _placement_here(role: Role, models: ModelPlan) -> contract.Placement:
+def _local_backend(role: Role, models: ModelPlan) -> filter_config.Backend:
     """Calls of a CPU are small and few: whoever comes next waits for one of them."""
     own = next((model for model in models.own if model.role == role), None)
     if own is not None:
         sizes = _ON_GPU if own.on_gpu else _small(instances=1, background=0)
-        return contract.Placement(place=Place.LOCAL, model=own.name, max_batch=own.max_batch, **sizes)
+        return filter_config.Backend(place=Place.LOCAL, model=own.name, max_batch=own.max_batch, **sizes)
     instance = next(model for model in models.models if model.role == role)
     sizes = _ON_GPU if instance.device is Device.GPU else _small(instance.instances, instance.background)
     most = max(1, instance.max_batch_size)
-    return contract.Placement(place=Place.LOCAL, model=instance.name, max_batch=most, **sizes)
+    return filter_config.Backend(place=Place.LOCAL, model=instance.name, max_batch=most, **sizes)
 
 
 class _Sizes(TypedDict, total=False):
@@ -118,7 +120,7 @@ class _Sizes(TypedDict, total=False):
     background: bool
 
 
-# The contract's own, which are for models that read many texts at once.
+# The filter config's defaults, which are for models that read many texts at once.
 _ON_GPU: Final[_Sizes] = {}
 
 
@@ -132,12 +134,12 @@ def _small(instances: int, background: int) -> _Sizes:
     }
 
 
-def _budget_ms(roles: Mapping[Role, contract.Served], reading_ms: int) -> int:
+def _budget_ms(roles: Mapping[Role, filter_config.RoleBackends], reading_ms: int) -> int:
     """How long the models of one prompt may take, with an attempt at each place.
 
     The guards are asked beside those of the intent, the function model after them.
     """
-    longest = {role: served.timeout_ms * len(served.placements) for role, served in roles.items()}
+    longest = {role: served.timeout_ms * len(served.backends) for role, served in roles.items()}
     guards = max((max(longest[role], reading_ms) for role in GUARD_ROLES.values() if role in longest), default=0)
     intent = longest.get(Role.EMBED, 0) + longest.get(Role.NLI, 0)
     return max(guards, intent) + longest.get(Role.FUNCTION, 0)

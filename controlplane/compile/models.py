@@ -10,7 +10,7 @@ from controlplane.config.arch import ArchConfig
 from controlplane.config.serving import LocalServing, ModelServing
 from controlplane.errors import RuntimeFault, UsageError
 from controlplane.models.catalog import Artefact, catalog
-from extproc.contract import Role
+from extproc.shared.filter_config import Role
 
 # Models that read every prompt: they share the cores, and take many texts in one request. A request's texts are read
 # one after the other, so their number bounds what a request behind it waits for.
@@ -128,5 +128,5 @@ def _way_out(role: Role) -> str:
     choices = ", ".join(catalog().choices(role)) or "none"
     return (
         f"name one as model_serving.roles.{role}.model (the catalogue has: {choices}; or a folder of "
-        f"model_serving.local.repository), or write `placement: remote`"
+        f"model_serving.local.repository), or write `backend: remote`"
     )

@@ -1,6 +1,6 @@
 """What compilation makes of a configuration: plain values that rendering turns into text and the runtime runs.
 
-ArchConfig -> (FilterContract, EnvoyPlan, ModelPlan). No file paths, no secrets' values beyond `Credential.value`.
+ArchConfig -> (FilterConfig, EnvoyPlan, ModelPlan). No file paths, no secrets' values beyond `Credential.value`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from extproc.contract import FilterContract, Place
+from extproc.shared.filter_config import FilterConfig, Place
 
 MIB: Final = 1 << 20
 # Enough for a thousand streams, where nobody knows the machine.
@@ -321,7 +321,7 @@ class Gateway:
     `elsewhere`: the keys whose `localhost` became the machine around the containers, with what they say, for people.
     """
 
-    contract: FilterContract
+    filter_config: FilterConfig
     envoy: EnvoyPlan
     models: ModelPlan
     logs: LogPlan

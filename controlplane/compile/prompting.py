@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from controlplane.compile.backends import GUARD_ROLES
 from controlplane.compile.calls import target_call
-from controlplane.compile.placements import GUARD_ROLES
 from controlplane.config.arch import ArchConfig
 from controlplane.config.guards import Guard
 from controlplane.config.parameters import Items, Parameter, format_of
 from controlplane.config.targets import PromptTarget
-from extproc import contract
+from extproc.shared import filter_config
 
 # Score under which a prompt means no target. On the development half of evaluation/intent.py it keeps .95 of the
 # prompts that mean one (.98 with examples); of requests for other tools it lets .10 through (.23), of questions .02
@@ -27,12 +27,12 @@ _MESSAGES: Final[Mapping[str, str]] = {
 }
 
 
-def compile_prompting(config: ArchConfig) -> contract.Prompting:
+def compile_prompting(config: ArchConfig) -> filter_config.Prompting:
     grounding = config.overrides.grounding
     threshold = GROUNDING_THRESHOLD if grounding.threshold is None else grounding.threshold
-    return contract.Prompting(
+    return filter_config.Prompting(
         intent=_intent(config),
-        grounding=contract.Grounding(threshold=threshold) if grounding.enabled else None,
+        grounding=filter_config.Grounding(threshold=threshold) if grounding.enabled else None,
         targets=tuple(_target(target) for target in config.prompt_targets if not target.default),
         default_target=next((_target(target) for target in config.prompt_targets if target.default), None),
         system_prompt=config.system_prompt,
@@ -40,13 +40,13 @@ def compile_prompting(config: ArchConfig) -> contract.Prompting:
     )
 
 
-def compile_guards(config: ArchConfig) -> Iterator[contract.Guard]:
+def compile_guards(config: ArchConfig) -> Iterator[filter_config.Guard]:
     for name, guard in config.prompt_guards.input_guards.on.items():
         yield _guard(name, guard)
 
 
-def _guard(name: str, guard: Guard) -> contract.Guard:
-    return contract.Guard(
+def _guard(name: str, guard: Guard) -> filter_config.Guard:
+    return filter_config.Guard(
         name=name,
         role=GUARD_ROLES[name],
         threshold=guard.threshold,
@@ -58,18 +58,18 @@ def _guard(name: str, guard: Guard) -> contract.Guard:
     )
 
 
-def _intent(config: ArchConfig) -> contract.Intent:
+def _intent(config: ArchConfig) -> filter_config.Intent:
     override = config.overrides.prompt_target_intent_matching_threshold
     threshold = INTENT_THRESHOLD if override is None else override
     weights = config.overrides.intent_weights
     if weights is None:
-        return contract.Intent(threshold=threshold)
-    return contract.Intent(threshold=threshold, nli_weight=weights.nli, embedding_weight=weights.embedding)
+        return filter_config.Intent(threshold=threshold)
+    return filter_config.Intent(threshold=threshold, nli_weight=weights.nli, embedding_weight=weights.embedding)
 
 
-def _target(target: PromptTarget) -> contract.Target:
+def _target(target: PromptTarget) -> filter_config.Target:
     dispatch = target.auto_llm_dispatch_on_response
-    return contract.Target(
+    return filter_config.Target(
         name=target.name,
         description=target.description,
         call=target_call(target),
@@ -80,8 +80,8 @@ def _target(target: PromptTarget) -> contract.Target:
     )
 
 
-def _parameter(parameter: Parameter) -> contract.Parameter:
-    return contract.Parameter(
+def _parameter(parameter: Parameter) -> filter_config.Parameter:
+    return filter_config.Parameter(
         name=parameter.name,
         type=parameter.type.type,
         description=parameter.description,
@@ -93,5 +93,5 @@ def _parameter(parameter: Parameter) -> contract.Parameter:
     )
 
 
-def _items(items: Items) -> contract.Items:
-    return contract.Items(type=items.type.type, enum=items.enum, format=format_of(items))
+def _items(items: Items) -> filter_config.Items:
+    return filter_config.Items(type=items.type.type, enum=items.enum, format=format_of(items))

@@ -9,7 +9,7 @@ from controlplane.compile.plans import Address, Credential, RemoteTriton, Upstre
 from controlplane.config.addresses import authority
 from controlplane.config.arch import ArchConfig
 from controlplane.config.remote import AUTHORIZATION, Remote
-from extproc.contract import Protocol
+from extproc.shared.filter_config import Protocol
 
 # Envoy's cluster and route, its secret, and the value of `x-arch-upstream`. No provider's or API's name: those begin
 # with "provider_", "endpoint_" or "target_".

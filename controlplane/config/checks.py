@@ -19,7 +19,7 @@ from controlplane.config.providers import TRITON, VENDORS, Provider
 from controlplane.config.report import Report
 from controlplane.config.serving_checks import check_serving
 from controlplane.config.target_checks import check_targets
-from extproc.contract import Listener
+from extproc.shared.filter_config import Listener
 
 # The models that the local Triton can serve as a provider.
 _TRITON_MODELS = ("chat",)

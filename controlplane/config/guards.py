@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from controlplane.config.section import Section
-from extproc.contract import FailMode, GuardMode, Listener
+from extproc.shared.filter_config import FailMode, GuardMode, Listener
 
 
 class OnException(Section):

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from controlplane.config.quantities import KIB, MIB, SECOND, BodySize, LogSize, RoleTimeout
 from controlplane.config.section import Section
-from extproc.contract import Transport, UnknownModel
+from extproc.shared.filter_config import Transport, UnknownModel
 
 
 class Grounding(Section):

@@ -14,7 +14,7 @@ from controlplane.config.quoting import quoted
 from controlplane.config.report import Report
 from controlplane.config.targets import PromptTarget
 from controlplane.config.values import has_format, is_of_type
-from extproc.contract import ParameterType
+from extproc.shared.filter_config import ParameterType
 
 # The key of an API call's body that holds the conversation.
 _RESERVED: Final = "messages"

@@ -11,7 +11,7 @@ from controlplane.config.names import Name
 from controlplane.config.quoting import quoted
 from controlplane.config.section import Section, refusal
 from controlplane.config.values import FORMATS
-from extproc.contract import Choice, ParameterType
+from extproc.shared.filter_config import EnumValue, ParameterType
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def parse_format(value: object) -> str:
     return value
 
 
-def parse_choice(value: object) -> Choice:
+def parse_choice(value: object) -> EnumValue:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise refusal(f"expected text or a number, got {quoted(value)}", "put it in quotes if it is meant as text")
     if isinstance(value, str) and not 1 <= len(value) <= _LONGEST_CHOICE:
@@ -71,7 +71,7 @@ _TYPE_SCHEMA: Final[dict[str, JsonValue]] = {"type": "string", "enum": list(TYPE
 Type = Annotated[Kind, PlainValidator(parse_type), WithJsonSchema(_TYPE_SCHEMA)]
 Format = Annotated[str, PlainValidator(parse_format), WithJsonSchema({"type": "string", "enum": list(FORMATS)})]
 Enum = Annotated[
-    tuple[Annotated[Choice, PlainValidator(parse_choice), WithJsonSchema({"type": ["string", "number"]})], ...],
+    tuple[Annotated[EnumValue, PlainValidator(parse_choice), WithJsonSchema({"type": ["string", "number"]})], ...],
     Field(max_length=256),
 ]
 

@@ -9,7 +9,7 @@ from controlplane.config.document import Loc
 from controlplane.config.guards import Guard
 from controlplane.config.paths import placeholders
 from controlplane.config.report import Report
-from extproc.contract import GuardMode, Listener, Role
+from extproc.shared.filter_config import GuardMode, Listener, Role
 
 
 def check_pipeline(config: ArchConfig, report: Report) -> None:

@@ -13,13 +13,13 @@ from controlplane.config.names import Name
 from controlplane.config.quantities import QueueDelay, RoleTimeout
 from controlplane.config.remote import Remote
 from controlplane.config.section import Section
-from extproc.contract import Place, Role
+from extproc.shared.filter_config import Place, Role
 
 # What plain `archgw up` asks of the remote Triton; the others run here in every mode.
 _ELSEWHERE: Final = frozenset({Role.GUARD, Role.TOXICITY, Role.FUNCTION})
 
 _PLACE: Final = {"enum": [str(place) for place in Place]}
-Placement = Annotated[
+Backend = Annotated[
     tuple[Place, ...],
     Field(max_length=len(Place)),
     WithJsonSchema(
@@ -53,7 +53,7 @@ class LocalServing(Section):
 class RoleServing(Section):
     """One role."""
 
-    placement: Placement | None = None
+    backend: Backend | None = None
     """`local`, `remote`, or both as a list: the first is preferred, the next stands in for it."""
     timeout: RoleTimeout | None = None
     """The deadline of one attempt."""
@@ -106,7 +106,7 @@ class ModelServing(Section):
     def places(self, role: Role, mode: Mode) -> tuple[Place, ...]:
         """Where a role's model is asked: the first is preferred."""
         by_mode = Place.REMOTE if mode is Mode.REMOTE and role in _ELSEWHERE else Place.LOCAL
-        return self.of(role).placement or (by_mode,)
+        return self.of(role).backend or (by_mode,)
 
     def is_ever_local(self, role: Role) -> bool:
         return any(Place.LOCAL in self.places(role, mode) for mode in Mode)

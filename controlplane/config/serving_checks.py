@@ -10,7 +10,7 @@ from controlplane.config.references import STAND_IN_HOST
 from controlplane.config.remote import Remote
 from controlplane.config.report import Report
 from controlplane.config.serving import ModelServing, RoleServing
-from extproc.contract import Place, Role
+from extproc.shared.filter_config import Place, Role
 
 _REMOTE: Final[Loc] = ("model_serving", "remote")
 _ROLES: Final[Loc] = ("model_serving", "roles")
@@ -26,7 +26,7 @@ def check_serving(config: ArchConfig, report: Report) -> None:
         _check_tls(serving.remote, report)
         _check_key(serving.remote, report)
         roles = set(Role) - {Role.CHAT}
-        if all((serving.of(role).placement or (Place.REMOTE,)) == (Place.LOCAL,) for role in roles):
+        if all((serving.of(role).backend or (Place.REMOTE,)) == (Place.LOCAL,) for role in roles):
             report.warning(_REMOTE, "the remote Triton takes no part: every role is placed here", "remove it")
     for role, entry in serving.roles.given.items():
         _check_role(role, entry, serving, report)
@@ -89,24 +89,24 @@ def _check_key(remote: Remote, report: Report) -> None:
 
 def _check_role(role: Role, entry: RoleServing, serving: ModelServing, report: Report) -> None:
     loc: Loc = (*_ROLES, str(role))
-    placement = entry.placement
-    if placement is not None:
-        where: Loc = (*loc, "placement")
-        if not placement:
-            report.fault(where, "placement names no place", "write local, remote, or [remote, local]")
-        if len(set(placement)) < len(placement):
-            report.fault(where, "placement names a place twice", "keep one")
-        if Place.REMOTE in placement and serving.remote is None:
+    backend = entry.backend
+    if backend is not None:
+        where: Loc = (*loc, "backend")
+        if not backend:
+            report.fault(where, "backend names no place", "write local, remote, or [remote, local]")
+        if len(set(backend)) < len(backend):
+            report.fault(where, "backend names a place twice", "keep one")
+        if Place.REMOTE in backend and serving.remote is None:
             report.fault(
-                (*where, placement.index(Place.REMOTE)),
-                "placement remote needs model_serving.remote.url",
+                (*where, backend.index(Place.REMOTE)),
+                "backend remote needs model_serving.remote.url",
                 f"write `{REMOTE_EXAMPLE}` in model_serving",
             )
     if role in _BROUGHT_BY_NOBODY and entry.model is None and serving.is_always_local(role):
         report.fault_at_key(
             loc,
             f"{role} is placed here, where the gateway brings no model for it",
-            "name one as `model`, or write `placement: remote`",
+            "name one as `model`, or write `backend: remote`",
         )
 
 

@@ -8,11 +8,11 @@ from controlplane.config.document import Entry, ListNode, Loc, MapNode, Node, Sc
 
 _ITEMS: Final = ("prompt_targets", "*", "parameters", "*", "items")
 # Lists of which there is mostly one.
-_LISTS: Final = (("model_serving", "remote", "url"), ("model_serving", "roles", "*", "placement"))
+_LISTS: Final = (("model_serving", "remote", "url"), ("model_serving", "roles", "*", "backend"))
 
 
 def spell_out(root: MapNode) -> MapNode:
-    """`items: int` as `items: {type: int}`, `placement: remote` as `placement: [remote]`."""
+    """`items: int` as `items: {type: int}`, `backend: remote` as `backend: [remote]`."""
 
     def change(loc: Loc, node: Node) -> Node:
         if not isinstance(node, Scalar) or node.value is None:

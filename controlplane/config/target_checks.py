@@ -13,7 +13,7 @@ from controlplane.config.paths import placeholders
 from controlplane.config.quoting import quoted
 from controlplane.config.report import Report, did_you_mean
 from controlplane.config.targets import PromptTarget
-from extproc.contract import ParameterType
+from extproc.shared.filter_config import ParameterType
 
 
 def check_targets(config: ArchConfig, report: Report) -> None:

@@ -12,7 +12,7 @@ from controlplane.config.parameters import Parameter
 from controlplane.config.paths import Path
 from controlplane.config.quantities import CallTimeout
 from controlplane.config.section import Section
-from extproc.contract import HttpMethod
+from extproc.shared.filter_config import HttpMethod
 
 
 class TargetEndpoint(Section):

@@ -10,7 +10,7 @@ from datetime import date, datetime, time
 from typing import Final
 from urllib.parse import urlsplit
 
-from extproc.contract import ParameterType
+from extproc.shared.filter_config import ParameterType
 
 
 def _email(text: str) -> None:

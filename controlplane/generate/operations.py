@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from pydantic import JsonValue
 
 from controlplane.config.addresses import Url
-from extproc.contract import HttpMethod, ParameterType
+from extproc.shared.filter_config import HttpMethod, ParameterType
 
 Scalar: TypeAlias = str | int | float | bool
 # What a prompt target can call.

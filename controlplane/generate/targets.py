@@ -26,7 +26,7 @@ from controlplane.generate.operations import (
     Where,
 )
 from controlplane.generate.words import config_name, sentence, unique
-from extproc.contract import ParameterType
+from extproc.shared.filter_config import ParameterType
 
 # The bounds of `prompt_targets` in the configuration.
 MOST_TARGETS: Final = 128

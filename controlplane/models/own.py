@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from controlplane.compile.plans import OwnModel
 from controlplane.config.quoting import quoted
-from extproc.contract import Role
+from extproc.shared.filter_config import Role
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig

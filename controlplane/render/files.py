@@ -19,7 +19,7 @@ from controlplane.render.header_lists import INGRESS_REQUEST, INGRESS_RESPONSE, 
 from controlplane.render.templates import fill, secret_file
 from controlplane.render.trust import ca_file
 from controlplane.runtime.layout import RunLayout
-from extproc.contract import dump
+from extproc.shared.filter_config import dump
 
 READABLE: Final = 0o644
 SECRET: Final = 0o600
@@ -119,9 +119,9 @@ def render(
     `trusted`: bundle of certificate authorities, by default this machine's. `prepared`: the folder of the models that
     come from packages, by default this user's cache.
     """
-    deadline_ms = gateway.contract.request_timeout_ms + _GRACE_MS
+    deadline_ms = gateway.filter_config.request_timeout_ms + _GRACE_MS
     files = render_envoy(gateway.envoy, layout, deadline_ms, trusted or ca_file())
-    files["filter.json"] = File(dump(gateway.contract).decode() + "\n")
+    files["filter.json"] = File(dump(gateway.filter_config).decode() + "\n")
     for name, text in render_repository(gateway.models, prepared).items():
         files[f"models/{name}"] = File(text)
     return Rendered(files, {f"models/{name}": target for name, target in link_own(gateway.models).items()})

@@ -71,7 +71,7 @@ def worker_arguments(plan: EnvoyPlan, layout: RunLayout, index: int) -> tuple[st
     """After `python`. -P: the run directory is no place to import from."""
     return (
         *("-P", "-m", "extproc"),
-        *("--contract", str(layout.contract), "--socket", str(layout.worker_socket(index))),
+        *("--config", str(layout.filter_config), "--socket", str(layout.worker_socket(index))),
         *(("--low-priority",) if index == plan.large_worker else ()),
     )
 

@@ -14,7 +14,7 @@ class RunLayout:
     run_dir/            0700
     ├── envoy/          bootstrap.yaml and the xDS files
     ├── secrets/        0700; one SDS file of mode 0600 a provider key or header; removed by `down`
-    ├── filter.json     the filter contract
+    ├── filter.json     the filter configuration
     ├── models/         Triton's model repository
     ├── backends/       Triton's backend directory
     ├── sockets/        the unix sockets of Envoy, the filter and the supervisor, and the lock of whoever repairs Triton
@@ -40,7 +40,7 @@ class RunLayout:
         return self.root / "secrets"
 
     @property
-    def contract(self) -> Path:
+    def filter_config(self) -> Path:
         return self.root / "filter.json"
 
     @property

@@ -89,7 +89,7 @@ def give(layout: RunLayout, uid: int, gid: int) -> None:
     for folder in _rendered(layout):
         for path in (folder, *folder.rglob("*")):
             os.chown(path, uid, gid, follow_symlinks=False)
-    for file in (layout.contract, layout.catalog):
+    for file in (layout.filter_config, layout.catalog):
         if file.exists():
             os.chown(file, uid, gid)
 
@@ -101,7 +101,7 @@ def _folders(layout: RunLayout) -> tuple[Path, ...]:
 def _files(layout: RunLayout) -> tuple[Path, ...]:
     return (
         layout.state,
-        layout.contract,
+        layout.filter_config,
         layout.supervisor_plan,
         layout.compose,
         layout.catalog,
@@ -128,7 +128,7 @@ def _refuse_another_use(layout: RunLayout) -> None:
 def locked(layout: RunLayout) -> Iterator[None]:
     """One `up` or `down` at a time. RuntimeFault when another is at work, UsageError where the folder is not ours."""
     lock = layout.root / "lock"
-    if not lock.exists() and not layout.contract.exists():
+    if not lock.exists() and not layout.filter_config.exists():
         _refuse_another_use(layout)
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -14,7 +14,7 @@ from controlplane.runtime.commands import ENVOY, TRITON, is_worker, worker_indic
 from controlplane.runtime.roles import STARTING, PlaceState, RoleState, merge, mismatch, why
 from controlplane.runtime.runner import PartState, Runner
 from controlplane.runtime.state import State
-from extproc.contract import Place
+from extproc.shared.filter_config import Place
 
 # A part that has been started so often will not come up by waiting.
 _STARTS: Final = 3

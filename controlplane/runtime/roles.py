@@ -10,8 +10,8 @@ from statistics import median
 from typing import Final
 
 from controlplane.compile.plans import RolePlace
-from extproc.contract import Place, Role
-from extproc.status import PlacementStatus, WorkerStatus
+from extproc.shared.filter_config import Place, Role
+from extproc.shared.worker_status import BackendStatus, WorkerStatus
 
 # Reasons that a worker gives: the server's model is not what the role needs; the worker has not asked it yet.
 MISMATCH: Final = "mismatch"
@@ -89,11 +89,11 @@ def _role(role: str, places: Sequence[RolePlace], workers: Sequence[WorkerStatus
 
 
 def _place(place: RolePlace, workers: Sequence[WorkerStatus]) -> PlaceState:
-    said: list[PlacementStatus] = []
+    said: list[BackendStatus] = []
     skipped: Counter[str] = Counter()
     for worker in workers:
         if (status := worker.roles.get(Role(place.role))) is not None:
-            said += (each for each in status.placements if each.place is place.place)
+            said += (each for each in status.backends if each.place is place.place)
             for skip, count in status.skipped.items():
                 where, _, reason = skip.partition(":")
                 if where == place.place:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from extproc.status import WorkerStatus
+from extproc.shared.worker_status import WorkerStatus
 
 
 class Runtime(StrEnum):

@@ -12,7 +12,7 @@ from controlplane.config.load import Loaded
 from controlplane.runtime import gpu, memory, ports
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native import triton
-from extproc.contract import Place, Role
+from extproc.shared.filter_config import Place, Role
 
 _INTENT: Final = (Role.EMBED, Role.NLI)
 

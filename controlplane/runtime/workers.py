@@ -1,4 +1,4 @@
-"""What the filter's workers say of their models. They are asked on their own unix sockets, by `extproc.ask`."""
+"""Asks the filter workers for the status of their models, each on its own unix socket."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from extproc.status import WorkerStatus
+from extproc.shared.worker_status import WorkerStatus
 
 
 def read(answers: Iterable[bytes | None]) -> tuple[WorkerStatus, ...]:

@@ -1,4 +1,4 @@
-"""Whether each placement really answers, found out by asking it; what does not is repaired where it can be.
+"""Whether each backend really answers, found out by asking it; what does not is repaired where it can be.
 
 Triton reports a model whose process died as ready for ever, so its word is not taken.
 """
@@ -10,11 +10,11 @@ import contextlib
 import logging
 from typing import Final
 
-from extproc.contract import Place
-from extproc.inference import repair
-from extproc.inference.asking import GUARDS, gauge, probe
-from extproc.inference.faults import CallFailed, Fault
-from extproc.inference.placed import PlacedModel
+from extproc.inference import model_reload
+from extproc.inference.backends import BackendClient
+from extproc.inference.call_failures import CallFailed, Fault
+from extproc.inference.model_calls import GUARDS, gauge, probe
+from extproc.shared.filter_config import Place
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +24,8 @@ INTERVAL_S: Final = 1.0
 _CONTACT_S: Final = 2.0
 
 
-async def watch(at: PlacedModel) -> None:
-    """Probes a placement once a second, and as soon as a call opened its breaker. Runs until cancelled."""
+async def watch(at: BackendClient) -> None:
+    """Probes a backend once a second, and as soon as a call opened its breaker. Runs until cancelled."""
     while True:
         at.alarm.clear()
         if at.breaker.probe_due:
@@ -35,7 +35,7 @@ async def watch(at: PlacedModel) -> None:
                 await at.alarm.wait()
 
 
-async def _look(at: PlacedModel) -> None:
+async def _look(at: BackendClient) -> None:
     before = at.breaker.fault
     fault = await _fault(at)
     if fault is None and at.breaker.fault is not before:
@@ -44,11 +44,11 @@ async def _look(at: PlacedModel) -> None:
     at.probed(fault)
     if fault is None and before is not None and at.role in GUARDS:
         await _gauge(at)
-    if fault is not None and fault.reason in repair.LOST:
-        await repair.repair(at)
+    if fault is not None and fault.reason in model_reload.LOST:
+        await model_reload.repair(at)
 
 
-async def _fault(at: PlacedModel) -> Fault | None:
+async def _fault(at: BackendClient) -> Fault | None:
     try:
         if at.breaker.fault is not None:
             # Whatever comes back may be another model.
@@ -59,7 +59,7 @@ async def _fault(at: PlacedModel) -> Fault | None:
     return None
 
 
-async def _gauge(at: PlacedModel) -> None:
+async def _gauge(at: BackendClient) -> None:
     try:
         await gauge(at, at.timeout_s)
     except CallFailed as failed:
@@ -68,6 +68,6 @@ async def _gauge(at: PlacedModel) -> None:
         log.warning("the model's speed is unknown", extra={"fields": fields})
 
 
-def _deadline_s(at: PlacedModel) -> float:
+def _deadline_s(at: BackendClient) -> float:
     """Of a probe: what a call may take, and no eternity to find a network gone."""
     return at.timeout_s if at.place is Place.LOCAL else min(at.timeout_s, _CONTACT_S)

@@ -14,11 +14,9 @@ import aiohttp
 import msgspec
 import numpy as np
 
-from extproc.apis.chat import encode_json
-from extproc.contract import JsonValue, Server
-from extproc.inference.faults import MOST_DETAIL, CallFailed, Reason
-from extproc.inference.signature import COMPUTE_NS
-from extproc.inference.transport import (
+from extproc.endpoints.chat_completions import encode_json
+from extproc.inference.call_failures import MOST_DETAIL, CallFailed, Reason
+from extproc.inference.kserve import (
     DEAD_STUB,
     FULL_QUEUE,
     MOST_BYTES,
@@ -31,6 +29,8 @@ from extproc.inference.transport import (
     keyless,
     unready,
 )
+from extproc.inference.model_signature import COMPUTE_NS
+from extproc.shared.filter_config import JsonValue, Server
 
 _UNIX: Final = "unix:"
 _RELOAD_S: Final = 60

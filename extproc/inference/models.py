@@ -7,22 +7,22 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
-from extproc.apis.chat import Message
-from extproc.contract import Inference, JsonValue, Place, Role
-from extproc.inference import asking, health
-from extproc.inference.links import Link
-from extproc.inference.placed import PlacedRole
+from extproc.endpoints.chat_completions import Message
+from extproc.inference import health, model_calls
+from extproc.inference.backends import RoleClient
+from extproc.inference.connections import Link
 from extproc.inference.roles import Embeddings, Extraction
-from extproc.status import WorkerStatus
+from extproc.shared.filter_config import Inference, JsonValue, Place, Role
+from extproc.shared.worker_status import WorkerStatus
 
 # Of the time that reading may take: the rest is for making the text readable, and for others.
 _SURE: Final = 0.8
 
 
-class PlacedModels:
+class RoleClients:
     """`Models`, and what those who watch over a gateway are told of them."""
 
-    def __init__(self, roles: Mapping[Role, PlacedRole], reading_ms: int = 0) -> None:
+    def __init__(self, roles: Mapping[Role, RoleClient], reading_ms: int = 0) -> None:
         self._roles = roles
         self._reading_s = reading_ms / 1000
 
@@ -33,12 +33,12 @@ class PlacedModels:
 
     async def embed(self, texts: Sequence[str], spaces: Collection[str] | None = None) -> Embeddings:
         place, vectors = await self._roles[Role.EMBED].ask(
-            lambda at, timeout_s: asking.embed(at, texts, timeout_s), spaces
+            lambda at, timeout_s: model_calls.embed(at, texts, timeout_s), spaces
         )
         return Embeddings(vectors, place)
 
     async def attack_probabilities(self, role: Role, texts: Sequence[str]) -> tuple[float, ...]:
-        _, answer = await self._roles[role].ask(lambda at, timeout_s: asking.attacks(at, texts, timeout_s))
+        _, answer = await self._roles[role].ask(lambda at, timeout_s: model_calls.attacks(at, texts, timeout_s))
         return answer
 
     def readable_bytes(self, role: Role) -> float | None:
@@ -47,13 +47,13 @@ class PlacedModels:
 
     async def entailments(self, premise: str, hypotheses: Sequence[str]) -> tuple[float, ...]:
         _, answer = await self._roles[Role.NLI].ask(
-            lambda at, timeout_s: asking.entailments(at, premise, hypotheses, timeout_s)
+            lambda at, timeout_s: model_calls.entailments(at, premise, hypotheses, timeout_s)
         )
         return answer
 
     async def call_functions(self, messages: Sequence[Message], tools: Sequence[JsonValue]) -> Extraction:
         _, answer = await self._roles[Role.FUNCTION].ask(
-            lambda at, timeout_s: asking.functions(at, messages, tools, timeout_s)
+            lambda at, timeout_s: model_calls.functions(at, messages, tools, timeout_s)
         )
         return answer
 
@@ -69,7 +69,7 @@ class PlacedModels:
 
 
 @asynccontextmanager
-async def open_models(inference: Inference | None) -> AsyncIterator[PlacedModels]:
+async def open_models(inference: Inference | None) -> AsyncIterator[RoleClients]:
     """The models with their connections and the tasks that keep watch over them; none where no model is asked.
 
     Should a watch fail, the block does: a worker that no longer knows its models is of less use than a new one.
@@ -80,11 +80,11 @@ async def open_models(inference: Inference | None) -> AsyncIterator[PlacedModels
             links[place] = Link(place, server)
             connections.push_async_callback(links[place].transport.close)
         served = inference.roles if inference else {}
-        roles = {role: PlacedRole(role, each, links) for role, each in served.items()}
+        roles = {role: RoleClient(role, each, links) for role, each in served.items()}
         for at in (at for role in roles.values() for at in role.placed):
             connections.push_async_callback(at.close)
         tasks = [watches.create_task(link.watch()) for link in links.values()]
         tasks += [watches.create_task(health.watch(at)) for role in roles.values() for at in role.placed]
-        yield PlacedModels(roles, inference.reading_ms if inference else 0)
+        yield RoleClients(roles, inference.reading_ms if inference else 0)
         for task in tasks:
             task.cancel()

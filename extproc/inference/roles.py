@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from extproc.apis.chat import Message
-from extproc.contract import JsonValue, Role
+from extproc.endpoints.chat_completions import Message
+from extproc.shared.filter_config import JsonValue, Role
 
 __all__ = ["Embeddings", "Extraction", "FloatMatrix", "FunctionCall", "Models", "Role", "RoleUnavailable"]
 

@@ -7,22 +7,22 @@ import dataclasses
 from dataclasses import dataclass
 
 from extproc import worker_thread
-from extproc.apis import chat
 from extproc.decision import Decision, HttpRequest
-from extproc.pipeline import screening
-from extproc.pipeline.asked import Asked
-from extproc.pipeline.failures import Failures
-from extproc.pipeline.guard import Guards
-from extproc.pipeline.refused_turns import without_refused_turns
-from extproc.providers import wire
-from extproc.providers.choice import Providers
+from extproc.endpoints import chat_completions
+from extproc.pipeline.error_handling import ErrorHandler
+from extproc.pipeline.guard import text_extraction
+from extproc.pipeline.guard.guards import Guards
+from extproc.pipeline.guard.refused_turns import without_refused_turns
+from extproc.pipeline.request_context import RequestContext
+from extproc.providers.routing import ProviderRouter
+from extproc.translators import schema
 
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    providers: Providers
+    providers: ProviderRouter
     guards: Guards
-    failures: Failures
+    failures: ErrorHandler
     timeout_s: float
 
     async def decide(self, request: HttpRequest) -> Decision:
@@ -33,14 +33,14 @@ class Egress:
         async with asyncio.timeout(self.timeout_s):
             return await self._guarded(asked)
 
-    def _parse(self, request: HttpRequest) -> Asked:
+    def _parse(self, request: HttpRequest) -> RequestContext:
         """Raises `InvalidRequest`."""
-        parsed = chat.parse(request.body, is_large=request.is_large)
+        parsed = chat_completions.parse(request.body, is_large=request.is_large)
         if self.guards.guards:
-            parsed = screening.without_refused(chat.as_read(parsed), self.guards.guards)
-        return Asked(parsed, request)
+            parsed = text_extraction.without_refused(chat_completions.as_read(parsed), self.guards.guards)
+        return RequestContext(parsed, request)
 
-    async def _guarded(self, asked: Asked) -> Decision:
+    async def _guarded(self, asked: RequestContext) -> Decision:
         verdict = await self.guards.judge(asked.chat)
         if verdict.blocked_by is not None:
             shorter = await without_refused_turns(self.guards, asked.chat, verdict)
@@ -53,8 +53,8 @@ class Egress:
             decision = await self.failures.blocked(asked, verdict.blocked_by)
         return dataclasses.replace(decision, notes={**decision.notes, **verdict.notes})
 
-    async def _forward(self, asked: Asked) -> Decision:
+    async def _forward(self, asked: RequestContext) -> Decision:
         choice = self.providers.choose(asked.http, asked.chat.model)
         messages = list(asked.chat.messages)
-        forward = await worker_thread.run(asked.chat.is_large, wire.forward, asked.chat, messages, choice.provider)
+        forward = await worker_thread.run(asked.chat.is_large, schema.forward, asked.chat, messages, choice.provider)
         return dataclasses.replace(forward, notes={**forward.notes, **choice.notes})

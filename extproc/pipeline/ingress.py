@@ -11,26 +11,29 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from extproc import costs, worker_thread
-from extproc.apis import chat, state
-from extproc.apis.chat import ChatRequest, Completion
-from extproc.apis.state import State
-from extproc.contract import JsonValue, Prompting, Target
-from extproc.costs import Stage
+from extproc import request_stats, worker_thread
+from extproc.conversation import current_turn, state
+from extproc.conversation.current_turn import Turn
+from extproc.conversation.state import State
 from extproc.decision import Decision, Forward, HttpRequest, Reply
+from extproc.endpoints import chat_completions
+from extproc.endpoints.chat_completions import ChatRequest, Completion
 from extproc.errors import ApiError, ApiTimeout, BadApiAnswer, ModelUnavailable
 from extproc.inference.roles import RoleUnavailable
-from extproc.pipeline import calling, conversation, dispatch, retries, screening
-from extproc.pipeline.asked import Asked
-from extproc.pipeline.conversation import Turn
-from extproc.pipeline.failures import Failures
-from extproc.pipeline.function import Ask, Call, Calls, NoCall
-from extproc.pipeline.guard import Guards, Verdict
-from extproc.pipeline.intent import Scored
-from extproc.pipeline.refused_turns import without_refused_turns
-from extproc.pipeline.understanding import Understanding
-from extproc.providers.choice import Choice, Providers
-from extproc.targets.http import Answer, Endpoints, where
+from extproc.pipeline import client_retries, response_assembly
+from extproc.pipeline.error_handling import ErrorHandler
+from extproc.pipeline.functions import tool_execution
+from extproc.pipeline.functions.tool_selection import Call, Calls, Clarification, NoCall
+from extproc.pipeline.guard import text_extraction
+from extproc.pipeline.guard.guards import Guards, Verdict
+from extproc.pipeline.guard.refused_turns import without_refused_turns
+from extproc.pipeline.intent.resolution import IntentResolver
+from extproc.pipeline.intent.target_index import Scored
+from extproc.pipeline.request_context import RequestContext
+from extproc.providers.routing import ProviderChoice, ProviderRouter
+from extproc.request_stats import Stage
+from extproc.shared.filter_config import JsonValue, Prompting, Target
+from extproc.targets.api_client import Answer, ApiClient, where
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +41,11 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Ingress:
     prompting: Prompting
-    providers: Providers
+    providers: ProviderRouter
     guards: Guards
-    understanding: Understanding
-    endpoints: Endpoints
-    failures: Failures
+    understanding: IntentResolver
+    endpoints: ApiClient
+    failures: ErrorHandler
     # For all that happens before the verdict: models, API calls and the error target.
     timeout_s: float
 
@@ -64,19 +67,21 @@ class Ingress:
             return _noted(await self.failures.blocked(asked, verdict.blocked_by), verdict.notes)
         return _noted(await self._act(asked, turn, candidates, before), verdict.notes)
 
-    def _parse(self, request: HttpRequest) -> tuple[Asked, State, Turn]:
+    def _parse(self, request: HttpRequest) -> tuple[RequestContext, State, Turn]:
         """Raises `InvalidRequest`."""
-        parsed = chat.parse(request.body, is_large=request.is_large)
+        parsed = chat_completions.parse(request.body, is_large=request.is_large)
         before = state.load(parsed.metadata)
-        asked = Asked(screening.without_refused(chat.as_read(parsed), self.guards.guards), request)
+        asked = RequestContext(
+            text_extraction.without_refused(chat_completions.as_read(parsed), self.guards.guards), request
+        )
         return asked, before, self._turn(asked.chat, before)
 
     def _turn(self, request: ChatRequest, before: State) -> Turn:
         """What the user asks now."""
-        _, end = retries.first_try(request, self.guards.guards)
-        return conversation.read(request.messages[:end], self.prompting.targets, before.question)
+        _, end = client_retries.first_try(request, self.guards.guards)
+        return current_turn.read(request.messages[:end], self.prompting.targets, before.question)
 
-    async def _read_prompt(self, asked: Asked, turn: Turn) -> tuple[Verdict, Sequence[Scored]]:
+    async def _read_prompt(self, asked: RequestContext, turn: Turn) -> tuple[Verdict, Sequence[Scored]]:
         """Guards and intent at the same time; a verdict against the prompt does not wait for the intent."""
         intent = asyncio.create_task(self._candidates(turn))
         try:
@@ -94,22 +99,22 @@ class Ingress:
         except RoleUnavailable as error:
             # Without intent the prompt takes the way of one that means no target.
             log.warning("intent is unknown", extra={"fields": {"reason": error.reason}})
-            costs.degraded(Stage.INTENT)
+            request_stats.degraded(Stage.INTENT)
             return ()
 
-    async def _act(self, asked: Asked, turn: Turn, candidates: Sequence[Scored], before: State) -> Decision:
+    async def _act(self, asked: RequestContext, turn: Turn, candidates: Sequence[Scored], before: State) -> Decision:
         if turn.is_empty:
             # Nothing to decide: what the user meant was settled before.
             return await self._to_llm(asked, self._choose(asked), self.prompting.system_prompt)
         match await self._resolve(turn, candidates):
-            case Ask() as ask:
+            case Clarification() as ask:
                 return _targeted(await _question(asked, ask), [ask.target.name], before)
             case Calls(calls):
                 return _targeted(await self._call(asked, calls, before), [call.target.name for call in calls], before)
             case NoCall():
                 return await self._no_target(asked)
 
-    async def _resolve(self, turn: Turn, candidates: Sequence[Scored]) -> Calls | Ask | NoCall:
+    async def _resolve(self, turn: Turn, candidates: Sequence[Scored]) -> Calls | Clarification | NoCall:
         if not candidates:
             return NoCall()
         try:
@@ -118,56 +123,56 @@ class Ingress:
             log.warning("function calling failed", extra={"fields": {"role": error.role, "reason": error.reason}})
             raise ModelUnavailable(f"The model for `{error.role}` does not answer: try again later.") from error
 
-    async def _call(self, asked: Asked, calls: Sequence[Call], before: State) -> Decision:
+    async def _call(self, asked: RequestContext, calls: Sequence[Call], before: State) -> Decision:
         # An answer that one target keeps from the LLM stays from it whatever else was asked in the same prompt.
         to_llm = all(call.target.auto_llm_dispatch for call in calls)
         # Chosen before any API is called: a request for an LLM that does not exist must have no effect there.
         choice = self._choose(asked) if to_llm else None
         try:
-            made = await calling.make(self.endpoints, asked, calls, before.targets)
+            made = await tool_execution.make(self.endpoints, asked, calls, before.targets)
         except (ApiError, ApiTimeout) as fault:
             return await self.failures.api_failed(asked, fault)
         if choice is None:
-            return await dispatch.api_answer(asked.chat, made, tool_chunks=self.prompting.stream_tool_chunks)
+            return await response_assembly.api_answer(asked.chat, made, tool_chunks=self.prompting.stream_tool_chunks)
         prompt = self._system_prompt([call.target for call in calls])
-        forward = await self._to_llm(asked, choice, prompt, dispatch.contexts(made))
-        return dispatch.with_calls(asked.chat, forward, made, tool_chunks=self.prompting.stream_tool_chunks)
+        forward = await self._to_llm(asked, choice, prompt, response_assembly.contexts(made))
+        return response_assembly.with_calls(asked.chat, forward, made, tool_chunks=self.prompting.stream_tool_chunks)
 
-    async def _no_target(self, asked: Asked) -> Decision:
+    async def _no_target(self, asked: RequestContext) -> Decision:
         """No prompt target is meant: the default target, if there is one, else the LLM."""
         target = self.prompting.default_target
         if target is None:
             return await self._to_llm(asked, self._choose(asked), self.prompting.system_prompt)
         return _targeted(await self._default(asked, target), [target.name], State())
 
-    async def _default(self, asked: Asked, target: Target) -> Decision:
+    async def _default(self, asked: RequestContext, target: Target) -> Decision:
         choice = self._choose(asked) if target.auto_llm_dispatch else None
         try:
             answer, completion = await self._default_answer(asked, target)
         except (ApiError, ApiTimeout) as fault:
             return await self.failures.api_failed(asked, fault)
         if choice is None:
-            return await dispatch.from_outside(asked.chat, answer, code="api_answer")
+            return await response_assembly.from_outside(asked.chat, answer, code="api_answer")
         return await self._to_llm(asked, choice, self._system_prompt([target]), [completion.content])
 
     async def _to_llm(
-        self, asked: Asked, choice: Choice, system_prompt: str | None, contexts: Sequence[str] = ()
+        self, asked: RequestContext, choice: ProviderChoice, system_prompt: str | None, contexts: Sequence[str] = ()
     ) -> Forward:
         forward = await worker_thread.run(
-            asked.chat.is_large, dispatch.to_llm, asked.chat, choice.provider, system_prompt, contexts
+            asked.chat.is_large, response_assembly.to_llm, asked.chat, choice.provider, system_prompt, contexts
         )
         return dataclasses.replace(forward, notes={**forward.notes, **choice.notes})
 
-    async def _default_answer(self, asked: Asked, target: Target) -> tuple[Answer, Completion]:
+    async def _default_answer(self, asked: RequestContext, target: Target) -> tuple[Answer, Completion]:
         """What the default target answers, and what it says. Raises `ApiError`, `ApiTimeout`."""
-        headers = calling.headers([target.name], drift=False)
+        headers = tool_execution.headers([target.name], drift=False)
         answer = await self.endpoints.call(target.call, {}, asked.chat.messages, asked.origin, headers)
-        completion = dispatch.read(answer)
+        completion = response_assembly.read(answer)
         if completion is None:
             raise BadApiAnswer(f"{where(target.call)} did not answer with a chat completion.")
         return answer, completion
 
-    def _choose(self, asked: Asked) -> Choice:
+    def _choose(self, asked: RequestContext) -> ProviderChoice:
         return self.providers.choose(asked.http, asked.chat.model)
 
     def _system_prompt(self, targets: Sequence[Target]) -> str | None:
@@ -176,18 +181,18 @@ class Ingress:
         return "\n\n".join(own) or self.prompting.system_prompt
 
 
-async def _question(asked: Asked, ask: Ask) -> Reply:
+async def _question(asked: RequestContext, ask: Clarification) -> Reply:
     """The question, with what it asks for in the state: not every client sends back whose question it was."""
     asks_for: dict[str, JsonValue] = {"target": ask.target.name, "missing": list(ask.missing)}
     metadata = state.metadata_of((), asks_for)
     completion = Completion(state.FUNCTION_MODEL, ask.question, metadata=metadata, is_refusal=asked.chat.is_structured)
-    return await dispatch.answer(asked.chat, completion, code="ask")
+    return await response_assembly.answer(asked.chat, completion, code="ask")
 
 
 def _targeted(decision: Decision, targets: Sequence[str], before: State) -> Decision:
     """The decision with the word which targets it is about: Envoy tells the client of a response that we do not see."""
-    drift = calling.drifts(targets, before.targets)
-    headers = calling.headers(targets, drift=drift)
+    drift = tool_execution.drifts(targets, before.targets)
+    headers = tool_execution.headers(targets, drift=drift)
     notes = {"target": headers[0][1], **({"drift": "true"} if drift else {})}
     if isinstance(decision, Reply):
         decision = dataclasses.replace(decision, headers=(*decision.headers, *headers))

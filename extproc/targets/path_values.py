@@ -1,7 +1,7 @@
 """Values that may stand in a path: those that stay one segment of it, however a server or a proxy decodes them. Pure.
 
 FastAPI and Flask decode `%2F` before they choose a route, others decode twice, and some normalise Unicode: such a value
-would call another route, with the application's rights. Used by pipeline/arguments.py, and by http.py once more.
+would call another route, with the application's rights. Used by argument_validation.py, and by api_client.py once more.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from controlplane.runtime.runner import Runtime
-from extproc import contract
-from extproc.contract import Role
 from extproc.inference.models import open_models
+from extproc.shared import filter_config
+from extproc.shared.filter_config import Role
 from tests.dataplane.stack import Stack, free_ports
 from tests.dataplane.test_ingress import ATTACK, user
 from tests.support.api_server import ApiServer
@@ -157,9 +157,9 @@ def test_what_a_prompt_entails_counts_for_its_intent(own: Stack, provider: LlmPr
 
 @pytest.mark.runtime(Runtime.NATIVE, why="in containers, no model is reached but through the gateway")
 async def test_one_request_may_carry_many_texts(own: Stack) -> None:
-    inference = contract.load(own.run_dir / "filter.json").inference
+    inference = filter_config.load(own.run_dir / "filter.json").inference
     assert inference is not None
-    most = {role: served.placements[0].max_batch for role, served in inference.roles.items()}
+    most = {role: served.backends[0].max_batch for role, served in inference.roles.items()}
     assert most[Role.GUARD] == most[Role.EMBED] == 64
     assert most[Role.TOXICITY] == 16
     texts = [f"How is the weather in city {number}?" for number in range(39)] + [ATTACK]

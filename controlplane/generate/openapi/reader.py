@@ -25,7 +25,7 @@ from controlplane.generate.operations import (
     Reading,
     Where,
 )
-from extproc.contract import ParameterType
+from extproc.shared.filter_config import ParameterType
 
 _METHODS: Final = ("get", "post", "put", "delete", "patch", "head", "options", "trace")
 _VARIABLE: Final = re.compile(r"\{([^{}]+)\}")

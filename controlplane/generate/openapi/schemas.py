@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from controlplane.generate import docstrings
 from controlplane.generate.openapi.document import Node
 from controlplane.generate.operations import ANY, Argument, Default, Shape, Where, common_type, enum_shape, type_of
-from extproc.contract import ParameterType
+from extproc.shared.filter_config import ParameterType
 
 _DEEPEST: Final = 24
 _MOST_PARTS: Final = 64

@@ -11,7 +11,7 @@ from controlplane.generate.operations import ANY, Shape, common_type, enum_shape
 from controlplane.generate.python import classes
 from controlplane.generate.python.literals import Literals
 from controlplane.generate.python.source import Definition, Module, annotation_of
-from extproc.contract import ParameterType
+from extproc.shared.filter_config import ParameterType
 
 _DEEPEST: Final = 16
 _STR, _INT, _FLOAT, _BOOL = ParameterType.STR, ParameterType.INT, ParameterType.FLOAT, ParameterType.BOOL

@@ -23,7 +23,7 @@ from controlplane.generate.python.literals import Literals
 from controlplane.generate.python.models import Said
 from controlplane.generate.python.routes import Function, Route
 from controlplane.generate.python.source import Definition, Module
-from extproc.contract import ParameterType
+from extproc.shared.filter_config import ParameterType
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_]\w*)(?::(\w+))?\}")
 _CONVERTERS: Final = {"int": ParameterType.INT, "float": ParameterType.FLOAT}

@@ -22,7 +22,7 @@ from controlplane.generate.python.keys import Read, Source
 from controlplane.generate.python.literals import Literals
 from controlplane.generate.python.routes import Function, Route
 from controlplane.generate.python.source import Definition, Module
-from extproc.contract import ParameterType
+from extproc.shared.filter_config import ParameterType
 
 _PLACEHOLDER: Final = re.compile(
     r"<(?:(?P<converter>[A-Za-z_]\w*)(?:\((?P<options>[^)]*)\))?:)?(?P<name>[A-Za-z_]\w*)>"

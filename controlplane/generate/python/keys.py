@@ -12,7 +12,7 @@ from controlplane.generate.operations import Default, Shape, type_of
 from controlplane.generate.python.annotations import read as read_annotation
 from controlplane.generate.python.literals import Literals
 from controlplane.generate.python.source import Module
-from extproc.contract import ParameterType
+from extproc.shared.filter_config import ParameterType
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 

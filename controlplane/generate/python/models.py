@@ -14,7 +14,7 @@ from controlplane.generate.python import classes
 from controlplane.generate.python.annotations import Metadata, Typed, read
 from controlplane.generate.python.literals import Literals
 from controlplane.generate.python.source import Definition, Module
-from extproc.contract import ParameterType
+from extproc.shared.filter_config import ParameterType
 
 _Convert: TypeAlias = Callable[[str], str]
 _FIELD_CALLS: Final = frozenset(

@@ -16,7 +16,7 @@ from controlplane.runtime.docker.site import INSIDE, project_name
 from controlplane.runtime.drain import requests
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.runner import LogFault, PartState, Runtime
-from extproc.status import WorkerStatus
+from extproc.shared.worker_status import WorkerStatus
 
 # What fills the volume of models and ends: no part that runs.
 MODELS: Final = "models"
@@ -61,7 +61,7 @@ class DockerRunner:
         for container in self._containers():
             if container.running and container.service in names:
                 with contextlib.suppress(RuntimeFault):
-                    _, said = self.engine.exec(container.id, "python", "-m", "extproc.ask", *sockets)
+                    _, said = self.engine.exec(container.id, "python", "-m", "extproc.shared.status_client", *sockets)
                     return workers.read(line.encode() for line in said.splitlines())
         return ()
 

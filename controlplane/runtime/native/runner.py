@@ -12,8 +12,8 @@ from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native import logs, processes
 from controlplane.runtime.native.supervisor import client as supervisor
 from controlplane.runtime.runner import LogFault, PartState, Runtime
-from extproc.ask import ask
-from extproc.status import WorkerStatus
+from extproc.shared.status_client import ask
+from extproc.shared.worker_status import WorkerStatus
 
 # The sum of what the parts may take one after another, with room.
 _ORDERLY_S: Final = 60.0

@@ -19,10 +19,10 @@ def test_the_configuration_is_valid_and_has_guard_targets_and_two_workers(tmp_pa
     assert loaded.warnings == ()
     assert loaded.config.overrides.filter_workers == 2
     site = Site(TritonSockets(http="h", grpc="g"), workers=2, internal_socket="", repair_lock="")
-    contract = compile_gateway(loaded.config, site).contract
-    assert contract.prompting is not None
-    assert [guard.name for guard in contract.guards] == ["jailbreak"]
-    assert len(contract.prompting.targets) == 2
+    config = compile_gateway(loaded.config, site).filter_config
+    assert config.prompting is not None
+    assert [guard.name for guard in config.guards] == ["jailbreak"]
+    assert len(config.prompting.targets) == 2
 
 
 def test_the_local_models_are_set_as_the_row_asks(tmp_path: Path) -> None:

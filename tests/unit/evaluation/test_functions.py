@@ -5,9 +5,9 @@ from typing import Any
 from evaluation import bfcl
 from evaluation.bfcl import Row
 from evaluation.functions import Outcome, both, halves, line, outcome, sample
-from extproc.contract import Items, ParameterType
 from extproc.inference.roles import FunctionCall
-from extproc.pipeline.function import Ask, Calls, NoCall
+from extproc.pipeline.functions.tool_selection import Calls, Clarification, NoCall
+from extproc.shared.filter_config import Items, ParameterType
 from tests.unit.extproc.fakes import FakeModels
 
 WEATHER: dict[str, Any] = {
@@ -61,7 +61,7 @@ async def test_a_call_is_exact_and_a_question_never_is() -> None:
     made = await outcome(models, FakeChecker(), row(answers))
     assert (made.kind, made.exact, made.right_names) == (Calls, True, True)
     asked = await outcome(FakeModels(calls=(FunctionCall("weather.get", {}),)), FakeChecker(), row(answers))
-    assert (asked.kind, asked.exact) == (Ask, False)
+    assert (asked.kind, asked.exact) == (Clarification, False)
 
 
 async def test_where_nothing_fits_whatever_is_no_call_is_right() -> None:
@@ -82,7 +82,7 @@ def test_a_line_says_shares() -> None:
     outcomes = [
         Outcome(Calls, exact=True, right_names=True, ms=1.0),
         Outcome(Calls, exact=False, right_names=True, ms=2.0),
-        Outcome(Ask, exact=False, right_names=False, ms=3.0),
+        Outcome(Clarification, exact=False, right_names=False, ms=3.0),
         Outcome(NoCall, exact=False, right_names=False, ms=9.0),
     ]
     assert line("simple_python", "test", outcomes) == [

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from extproc.apis.chat import Message
-from extproc.contract import EndpointCall, HttpMethod, JsonValue, Parameter, Target
 from extproc.decision import Headers
+from extproc.endpoints.chat_completions import Message
 from extproc.errors import GatewayError
 from extproc.inference.roles import Embeddings, Extraction, FunctionCall, Role, RoleUnavailable
-from extproc.targets.http import Answer, Origin
+from extproc.shared.filter_config import EndpointCall, HttpMethod, JsonValue, Parameter, Target
+from extproc.targets.api_client import Answer, Origin
 
 
 def target(name: str, *parameters: Parameter, dispatch: bool = True, system_prompt: str | None = None) -> Target:

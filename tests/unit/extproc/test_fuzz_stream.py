@@ -27,20 +27,20 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from extproc import replies
-from extproc.contract import EndpointCall, HttpMethod, Prompting, Transport, Wire
+from extproc import envoy_responses
 from extproc.decision import ResponseEdit, ToolCall
 from extproc.gateway import Gateway
-from extproc.inference.models import PlacedModels
+from extproc.inference.models import RoleClients
 from extproc.inference.roles import FunctionCall
 from extproc.pipeline.egress import Egress
-from extproc.pipeline.failures import Failures
-from extproc.pipeline.guard import Guards
+from extproc.pipeline.error_handling import ErrorHandler
+from extproc.pipeline.guard.guards import Guards
 from extproc.pipeline.ingress import Ingress
-from extproc.pipeline.intent import TargetIndex
-from extproc.pipeline.understanding import Understanding
-from extproc.providers.choice import Providers
+from extproc.pipeline.intent.resolution import IntentResolver
+from extproc.pipeline.intent.target_index import TargetIndex
+from extproc.providers.routing import ProviderRouter
 from extproc.server import open_server
+from extproc.shared.filter_config import EndpointCall, HttpMethod, Prompting, Schema, Transport
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels
 from tests.unit.extproc.pipeline.bench import GUARD, INTENT, OPENAI, WEATHER
 
@@ -112,16 +112,16 @@ async def _serving(transport: Transport, socket: Path) -> AsyncIterator[None]:
     """The service with a guarded gateway behind it, whose models and endpoints are stood in for."""
     models = FakeModels(marker=MARKER, calls=(FunctionCall("weather", {"days": 3}),))
     endpoints: Any = FakeEndpoints()
-    failures = Failures(endpoints, ERRORS)
+    failures = ErrorHandler(endpoints, ERRORS)
     guards = Guards(models, (GUARD,))
     prompting = Prompting(intent=INTENT, targets=(WEATHER,), system_prompt="You are a helper.")
     index = TargetIndex(models, prompting.targets)
     await index.build()
-    understanding = Understanding(models, index, prompting)
-    providers = Providers((OPENAI,))
+    understanding = IntentResolver(models, index, prompting)
+    providers = ProviderRouter((OPENAI,))
     ingress = Ingress(prompting, providers, guards, understanding, endpoints, failures, 5.0)
     egress = Egress(providers, guards, failures, 5.0)
-    gateway = Gateway(LIMIT, 1000, egress, ingress, index, PlacedModels({}), budget_ms=5000, timing_header=True)
+    gateway = Gateway(LIMIT, 1000, egress, ingress, index, RoleClients({}), budget_ms=5000, timing_header=True)
     server = open_server(transport, gateway)
     await server.start(socket)
     yield
@@ -233,9 +233,9 @@ def response_halves(draw: st.DrawFn) -> list[ProcessingRequest]:
         **draw(st.sampled_from([{}, {"content-encoding": "gzip"}])),
     }
     head = _head("response_headers", fields, end=False)
-    edit = ResponseEdit(wire=draw(st.sampled_from(Wire)), calls=draw(st.sampled_from([(), (CALL,), (CALL, CALL)])))
+    edit = ResponseEdit(schema=draw(st.sampled_from(Schema)), calls=draw(st.sampled_from([(), (CALL,), (CALL, CALL)])))
     wanted = draw(st.sampled_from([msgspec.json.encode(edit).decode(), "", "{}", "[]"]))
-    head.metadata_context.filter_metadata[replies.EDIT].update({"edit": wanted})
+    head.metadata_context.filter_metadata[envoy_responses.EDIT].update({"edit": wanted})
     trailers = draw(st.booleans())
     body = _pieces("response_body", draw(BODIES), draw(st.lists(st.integers(0, 10_000), max_size=4)), end=not trailers)
     end = [ProcessingRequest(response_trailers=HttpTrailers())] if trailers else []

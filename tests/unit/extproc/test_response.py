@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from extproc.apis import state
-from extproc.contract import Wire
+from extproc.conversation import state
 from extproc.decision import ResponseEdit, ToolCall
 from extproc.errors import BadUpstreamAnswer
 from extproc.response import Whole, edit_whole, stream_edits
+from extproc.shared.filter_config import Schema
 
 CALL = ToolCall(call_id="call_arch_1", name="weather", arguments='{"days":3}', answer="20 degrees")
 COMPLETION = b'{"id":"1","seed":12345678901234567890123,"choices":[]}'
@@ -39,7 +39,7 @@ def test_an_answer_that_cannot_carry_the_state_is_an_error(body: bytes) -> None:
 
 def test_a_wrapped_answer_is_unwrapped_before_the_state_joins_it() -> None:
     wrapped = json.dumps({"RESPONSE": COMPLETION.decode()}).encode()
-    answer = json.loads(edited(wrapped, ResponseEdit(wire=Wire.TRITON, calls=(CALL,))).body)
+    answer = json.loads(edited(wrapped, ResponseEdit(schema=Schema.TRITON, calls=(CALL,))).body)
     assert answer["choices"] == []
     assert state.KEY in answer["metadata"]
 
@@ -106,7 +106,7 @@ def test_the_last_event_may_lack_its_blank_line() -> None:
 
 def test_a_wrapped_stream_is_unwrapped_before_the_state_joins_it() -> None:
     wrapped = b"data: " + json.dumps({"RESPONSE": FIRST[6:].decode()}).encode() + b"\n\n"
-    opening, first, done, _ = streamed(wrapped, wire=Wire.TRITON).split(b"\n\n")
+    opening, first, done, _ = streamed(wrapped, schema=Schema.TRITON).split(b"\n\n")
     assert {json.loads(event[6:])["model"] for event in (opening, first)} == {"m"}
     assert done == b"data: [DONE]"
 
@@ -126,5 +126,5 @@ def test_the_calls_stand_before_a_stream_of_0_1(size: int) -> None:
 
 
 def test_an_edit_survives_its_way_through_envoy() -> None:
-    edit = ResponseEdit(wire=Wire.TRITON, calls=(CALL,))
+    edit = ResponseEdit(schema=Schema.TRITON, calls=(CALL,))
     assert msgspec.json.decode(msgspec.json.encode(edit), type=ResponseEdit) == edit

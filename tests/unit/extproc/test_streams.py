@@ -22,13 +22,13 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (
     ProcessingResponse,
 )
 
-from extproc import costs, replies
-from extproc.apis import faults
-from extproc.contract import Place, Role, Transport, Wire
-from extproc.costs import ModelCall, Stage
+from extproc import envoy_responses, request_stats
 from extproc.decision import Decision, Forward, HttpRequest, Reply, ResponseEdit, ToolCall
+from extproc.endpoints import error_responses
 from extproc.errors import InvalidRequest, ModelNotFound
+from extproc.request_stats import ModelCall, Stage
 from extproc.server import open_server
+from extproc.shared.filter_config import Place, Role, Schema, Transport
 from extproc.transport.service import Server
 
 LIMIT = 1000
@@ -144,12 +144,12 @@ async def test_a_forward_is_one_answer_to_headers_and_body(exchange: Exchange) -
     notes = head.dynamic_metadata["archgw"]
     assert (notes["decision"], notes["target"]) == ("forward", "weather")
     assert float(notes["filter_ms"]) >= 0
-    assert replies.EDIT not in head.dynamic_metadata
+    assert envoy_responses.EDIT not in head.dynamic_metadata
 
 
 async def test_an_edit_travels_in_metadata_and_no_compressed_answer_is_asked_for(exchange: Exchange) -> None:
     head, _ = await exchange(Decider(lambda _: forward(ResponseEdit(calls=(CALL,)))), [request_head(end=True)])
-    assert json.loads(head.dynamic_metadata[replies.EDIT]["edit"])["calls"][0]["name"] == "weather"
+    assert json.loads(head.dynamic_metadata[envoy_responses.EDIT]["edit"])["calls"][0]["name"] == "weather"
     assert list(head.request_headers.response.header_mutation.remove_headers) == ["content-encoding", "accept-encoding"]
 
 
@@ -178,10 +178,10 @@ def costly(decision: Decision | Exception) -> Callable[[HttpRequest], Awaitable[
     """Decides so after a task of its own has asked a model and found the intent's gone."""
 
     async def ask() -> None:
-        spent = costs.current()
+        spent = request_stats.current()
         assert spent
         spent.models.append(ModelCall(Role.GUARD, Place.LOCAL, spent.began, spent.began + 0.002))
-        costs.degraded(Stage.INTENT)
+        request_stats.degraded(Stage.INTENT)
 
     async def decide(_: HttpRequest) -> Decision:
         await asyncio.create_task(ask())
@@ -264,7 +264,7 @@ async def test_a_body_of_too_many_values_is_refused_before_it_is_complete(exchan
 async def test_only_applications_read_the_names_of_providers(listener: str, names: bool) -> None:
     fault = ModelNotFound("Valid ones: azure.")
     request = HttpRequest(listener, "POST", "/v1/chat/completions", {}, b"", "id-7")
-    told = faults.told(request, fault)
+    told = error_responses.told(request, fault)
     assert (told.status, told.code) == (400, "model_not_found")
     assert (b"azure" in told.body) is names
     assert (b"id-7" in told.body) is not names
@@ -294,7 +294,7 @@ def response_head(
     head = {":status": "200", "content-type": "application/json", "content-length": "9", **(fields or {})}
     message = ProcessingRequest(response_headers=HttpHeaders(headers=headers(head), end_of_stream=end))
     if edit:
-        metadata = message.metadata_context.filter_metadata[replies.EDIT]
+        metadata = message.metadata_context.filter_metadata[envoy_responses.EDIT]
         metadata.update({"edit": msgspec.json.encode(edit).decode()})
     return message
 
@@ -402,7 +402,7 @@ async def test_a_response_without_a_body_ends(exchange: Exchange) -> None:
     assert ends(await exchange(Decider(undecided), [head])) == [True]
 
 
-@pytest.mark.parametrize("edit", [ResponseEdit(calls=(CALL,)), ResponseEdit(wire=Wire.TRITON)])
+@pytest.mark.parametrize("edit", [ResponseEdit(calls=(CALL,)), ResponseEdit(schema=Schema.TRITON)])
 async def test_where_a_body_is_missing_the_error_is_a_reply_of_its_own(exchange: Exchange, edit: ResponseEdit) -> None:
     (answer,) = await exchange(Decider(undecided), [response_head(edit, end=True)])
     assert answer.immediate_response.status.code in {502, 503}

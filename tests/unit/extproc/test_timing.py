@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from extproc import costs, timing
-from extproc.contract import Place, Role
-from extproc.costs import ApiCall, Costs, ModelCall, Stage
+from extproc import request_stats, timing
+from extproc.request_stats import ApiCall, ModelCall, RequestStats, Stage
+from extproc.shared.filter_config import Place, Role
 
 ENTRY = re.compile(r"[a-z]+;dur=\d+\.\d+(;[a-z]+=[a-z0-9.]+)*")
 
@@ -28,7 +28,7 @@ def said(ended: float, *calls: ModelCall | ApiCall, degraded: set[Stage] | None 
     """The notes of a decision that took from 0 to `ended`."""
     models = [call for call in calls if isinstance(call, ModelCall)]
     apis = [call for call in calls if isinstance(call, ApiCall)]
-    return timing.notes(Costs(0.0, models, apis, degraded or set()), ended / 1000, header=True)
+    return timing.notes(RequestStats(0.0, models, apis, degraded or set()), ended / 1000, header=True)
 
 
 def test_a_request_that_asks_nobody_is_all_the_gateways_own_time() -> None:
@@ -110,15 +110,15 @@ def test_the_header_stays_one_that_clients_can_read() -> None:
 
 
 def test_without_the_option_there_is_no_header() -> None:
-    assert "timing" not in timing.notes(Costs(), 1.0, header=False)
+    assert "timing" not in timing.notes(RequestStats(), 1.0, header=False)
 
 
 def test_work_that_belongs_to_no_request_costs_nobody() -> None:
-    costs.degraded(Stage.INTENT)
-    assert costs.current() is None
-    with costs.counted() as outer:
-        with costs.counted() as inner:
-            costs.degraded(Stage.INTENT)
-            assert costs.current() is inner
-        assert costs.current() is outer
+    request_stats.degraded(Stage.INTENT)
+    assert request_stats.current() is None
+    with request_stats.counted() as outer:
+        with request_stats.counted() as inner:
+            request_stats.degraded(Stage.INTENT)
+            assert request_stats.current() is inner
+        assert request_stats.current() is outer
     assert (outer.degraded, inner.degraded) == (set(), {Stage.INTENT})

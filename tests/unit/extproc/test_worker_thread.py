@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from extproc import worker_thread
-from extproc.apis import chat
-from extproc.pipeline import dispatch, screening
+from extproc.endpoints import chat_completions
+from extproc.pipeline import response_assembly
+from extproc.pipeline.guard import text_extraction
 from tests.unit.extproc.pipeline.bench import Bench, forward
 
 
@@ -43,7 +44,12 @@ async def test_a_large_body_is_parsed_screened_and_encoded_beside_the_event_loop
 
         monkeypatch.setattr(module, name, note)
 
-    for module, name in ((chat, "parse"), (chat, "as_read"), (screening, "screen"), (dispatch, "to_llm")):
+    for module, name in (
+        (chat_completions, "parse"),
+        (chat_completions, "as_read"),
+        (text_extraction, "screen"),
+        (response_assembly, "to_llm"),
+    ):
         noted(module, name)
     said = [
         {"role": "user", "content": content},

@@ -15,21 +15,21 @@ from controlplane.runtime.roles import RoleState, merge
 from controlplane.runtime.state import Door, State
 from controlplane.runtime.status import Status
 from controlplane.runtime.wanted import Running, Wanted
-from extproc.contract import Place, Role
-from extproc.status import PlacementStatus, RoleStatus, WorkerStatus
+from extproc.shared.filter_config import Place, Role
+from extproc.shared.worker_status import BackendStatus, RoleStatus, WorkerStatus
 
 URL = "grpcs://triton.example.com:443"
 PLACES = (
     RolePlace("guard", Place.REMOTE, "Arch-Guard", URL),
     RolePlace("guard", Place.LOCAL, "nanoguard", "NVIDIA H200"),
 )
-DOWN = PlacementStatus(
+DOWN = BackendStatus(
     place=Place.REMOTE, model="guard", ready=False, reason="refused", detail="status 401", recent_ms=(20.0,)
 )
-UP = PlacementStatus(
+UP = BackendStatus(
     place=Place.LOCAL, model="guard", ready=True, calls=3, recent_ms=(9.0, 10.5, 30.0), queue_ms=0.25, compute_ms=8.0
 )
-GUARD = RoleStatus(placements=(DOWN, UP), skipped={"remote:refused": 7}, failed={"dead": 2})
+GUARD = RoleStatus(backends=(DOWN, UP), skipped={"remote:refused": 7}, failed={"dead": 2})
 ROLES: tuple[RoleState, ...] = merge(PLACES, (WorkerStatus(roles={Role.GUARD: GUARD}),))
 
 

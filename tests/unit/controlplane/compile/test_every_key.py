@@ -35,7 +35,7 @@ BASE: dict[str, Any] = {
         "remote": {"url": ["grpcs://triton.internal"], "access_key": "sk-0", "tls": {}},
         "local": {"repository": "models"},
         "roles": {
-            "guard": {"placement": ["remote", "local"]},
+            "guard": {"backend": ["remote", "local"]},
             "embed": {},
             "nli": {"model": "entails"},
             "toxicity": {"model": "toxic"},
@@ -125,7 +125,7 @@ CHANGES: dict[str, Any] = {
             "toxicity": "other",
             "function": "Arch-Function-3B",
         }.items()
-        for key, value in {"placement": ["remote"], "timeout": "1s", "model": model}.items()
+        for key, value in {"backend": ["remote"], "timeout": "1s", "model": model}.items()
     },
     "model_serving.local.repository": "other",
     "model_serving.local.instances": 3,

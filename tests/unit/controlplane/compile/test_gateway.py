@@ -30,7 +30,7 @@ from controlplane.compile.prompting import GROUNDING_THRESHOLD, INTENT_THRESHOLD
 from controlplane.config.arch import ArchConfig
 from controlplane.config.load import load
 from controlplane.errors import UsageError
-from extproc import contract
+from extproc.shared import filter_config
 
 SITE = Site(TritonSockets(http="/run/h", grpc="/run/g"), workers=3, internal_socket="/run/i", repair_lock="/run/r")
 LOCAL = {"name": "local", "provider": "triton", "model": "chat"}
@@ -52,12 +52,12 @@ def with_targets(endpoint: dict[str, Any], *calls: dict[str, Any], **sections: A
     return compiled(endpoints={"api": endpoint}, prompt_targets=targets, **sections)
 
 
-def prompting(gateway: Gateway) -> contract.Prompting:
-    assert gateway.contract.prompting is not None
-    return gateway.contract.prompting
+def prompting(gateway: Gateway) -> filter_config.Prompting:
+    assert gateway.filter_config.prompting is not None
+    return gateway.filter_config.prompting
 
 
-def with_target(**keys: Any) -> contract.Prompting:
+def with_target(**keys: Any) -> filter_config.Prompting:
     target = {"name": "t", "description": "d", "endpoint": {"name": "api", "path": "/p"}, **keys}
     return prompting(compiled(endpoints={"api": {"endpoint": "h"}}, prompt_targets=[target]))
 
@@ -77,8 +77,8 @@ def test_the_same_file_and_site_compile_to_the_same_gateway() -> None:
 def test_the_contract_survives_its_way_to_the_filter(tmp_path: Any) -> None:
     gateway = compile_gateway(load(asset("examples/quickstart") / "arch_config.yaml", {}).config, SITE)
     path = tmp_path / "filter.json"
-    path.write_bytes(contract.dump(gateway.contract))
-    assert contract.load(path) == gateway.contract
+    path.write_bytes(filter_config.dump(gateway.filter_config))
+    assert filter_config.load(path) == gateway.filter_config
 
 
 def test_both_listeners_are_on_by_default() -> None:
@@ -92,7 +92,7 @@ def test_both_listeners_are_on_by_default() -> None:
 def test_without_ingress_there_is_nothing_of_prompts_and_no_model_for_them() -> None:
     gateway = compiled(listeners={"ingress": {"enabled": False}}, llm_providers=[HOSTED])
     assert [listener.name for listener in gateway.envoy.listeners] == ["egress"]
-    assert gateway.contract.prompting is None
+    assert gateway.filter_config.prompting is None
     assert gateway.models.models == ()
 
 
@@ -107,11 +107,11 @@ def test_ingress_is_served_the_roles_that_it_asks_and_a_guard_only_where_there_i
 
 def test_the_filter_watches_exactly_the_models_that_are_served() -> None:
     for gateway in (compiled(), compiled(prompt_guards=GUARDED), compiled(listeners={"ingress": {"enabled": False}})):
-        assert gateway.contract.inference
-        asked = {str(role): served.placements[0].model for role, served in gateway.contract.inference.roles.items()}
+        assert gateway.filter_config.inference
+        asked = {str(role): served.backends[0].model for role, served in gateway.filter_config.inference.roles.items()}
         assert asked == {model.role: model.name for model in gateway.models.models}
     silent = compiled(listeners={"ingress": {"enabled": False}}, llm_providers=[HOSTED])
-    assert silent.contract.inference is None
+    assert silent.filter_config.inference is None
 
 
 def test_the_chat_model_is_served_only_for_a_triton_provider() -> None:
@@ -134,9 +134,11 @@ def test_models_that_read_every_prompt_share_the_cores(cores: int, instances: in
 
 
 def test_the_filter_asks_the_triton_of_the_site() -> None:
-    inference = compiled().contract.inference
+    inference = compiled().filter_config.inference
     assert inference
-    assert inference.servers == {contract.Place.LOCAL: contract.Server(address="unix:/run/g", repair_lock="/run/r")}
+    assert inference.servers == {
+        filter_config.Place.LOCAL: filter_config.Server(address="unix:/run/g", repair_lock="/run/r")
+    }
 
 
 def test_the_site_decides_the_workers_unless_the_file_does() -> None:
@@ -146,7 +148,7 @@ def test_the_site_decides_the_workers_unless_the_file_does() -> None:
 
 def test_one_number_bounds_bodies_in_envoy_and_in_the_filter() -> None:
     gateway = compiled(overrides={"max_request_bytes": "2MiB"})
-    assert gateway.contract.max_request_bytes == gateway.envoy.max_request_bytes == 2 * 1024 * 1024
+    assert gateway.filter_config.max_request_bytes == gateway.envoy.max_request_bytes == 2 * 1024 * 1024
 
 
 def test_a_hosted_provider_is_a_cluster_with_its_own_key_path_and_host() -> None:
@@ -175,7 +177,7 @@ def test_the_local_triton_is_reached_on_its_http_socket_and_the_filter_sets_the_
     (route,) = gateway.envoy.providers
     assert route.upstream.addresses == (Pipe("/run/h"),)
     assert (route.path_prefix, route.credential, route.authority) == (None, None, "triton")
-    assert gateway.contract.providers[0].wire is contract.Wire.TRITON
+    assert gateway.filter_config.providers[0].schema is filter_config.Schema.TRITON
 
 
 def test_two_ports_of_one_host_are_two_clusters() -> None:
@@ -192,7 +194,7 @@ def test_two_ports_of_one_host_are_two_clusters() -> None:
 
 def test_filter_and_envoy_name_the_same_clusters() -> None:
     gateway = compile_gateway(load(asset("examples/quickstart") / "arch_config.yaml", {}).config, SITE)
-    assert [provider.cluster for provider in gateway.contract.providers] == [
+    assert [provider.cluster for provider in gateway.filter_config.providers] == [
         route.upstream.cluster for route in gateway.envoy.providers
     ]
     assert [target.call.upstream for target in prompting(gateway).targets] == [
@@ -202,26 +204,26 @@ def test_filter_and_envoy_name_the_same_clusters() -> None:
 
 
 def test_a_single_provider_is_the_default_without_being_marked() -> None:
-    assert compiled().contract.providers[0].default
-    two = compiled(llm_providers=[LOCAL, HOSTED]).contract.providers
+    assert compiled().filter_config.providers[0].default
+    two = compiled(llm_providers=[LOCAL, HOSTED]).filter_config.providers
     assert not any(provider.default for provider in two)
 
 
 @pytest.mark.parametrize(("vendor", "accepts"), [("openai", True), ("mistral", False), ("groq", False)])
 def test_metadata_goes_to_providers_that_take_it(vendor: str, accepts: bool) -> None:
     gateway = compiled(llm_providers=[{**HOSTED, "provider": vendor}])
-    assert gateway.contract.providers[0].accepts_metadata is accepts
+    assert gateway.filter_config.providers[0].accepts_metadata is accepts
 
 
 @pytest.mark.parametrize(("vendor", "accepts"), [("openai", True), ("mistral", False), ("groq", False)])
 def test_developer_messages_go_to_providers_that_know_them(vendor: str, accepts: bool) -> None:
     gateway = compiled(llm_providers=[{**HOSTED, "provider": vendor}])
-    assert gateway.contract.providers[0].accepts_developer is accepts
+    assert gateway.filter_config.providers[0].accepts_developer is accepts
 
 
 def test_no_key_is_in_the_contract_or_in_anything_printed() -> None:
     gateway = compiled(llm_providers=[{**HOSTED, "access_key": SECRET}])
-    assert SECRET.encode() not in contract.dump(gateway.contract)
+    assert SECRET.encode() not in filter_config.dump(gateway.filter_config)
     assert SECRET not in repr(gateway)
 
 
@@ -240,23 +242,23 @@ def test_the_filter_waits_longer_for_an_api_than_envoy_does() -> None:
     gateway = with_targets({"endpoint": "a", "timeout": "1s"}, {}, {"timeout": "2m", "retries": 2})
     slow = max(call.timeout_ms for call in gateway.envoy.calls)
     assert slow > 3 * 120_000
-    assert gateway.contract.endpoint_timeout_ms > slow
-    assert gateway.contract.request_timeout_ms > gateway.contract.endpoint_timeout_ms
+    assert gateway.filter_config.endpoint_timeout_ms > slow
+    assert gateway.filter_config.request_timeout_ms > gateway.filter_config.endpoint_timeout_ms
 
 
 def test_a_request_s_deadline_leaves_time_for_every_stage() -> None:
     gateway = with_targets({"endpoint": "a"}, {}, prompt_guards=GUARDED)
-    assert gateway.contract.inference
-    timeouts = {str(role): served.timeout_ms for role, served in gateway.contract.inference.roles.items()}
+    assert gateway.filter_config.inference
+    timeouts = {str(role): served.timeout_ms for role, served in gateway.filter_config.inference.roles.items()}
     stages = max(timeouts["guard"], timeouts["embed"]) + timeouts["function"]
-    assert gateway.contract.inference.budget_ms == stages
-    assert gateway.contract.request_timeout_ms > stages + gateway.contract.endpoint_timeout_ms
+    assert gateway.filter_config.inference.budget_ms == stages
+    assert gateway.filter_config.request_timeout_ms > stages + gateway.filter_config.endpoint_timeout_ms
 
 
 def test_a_request_s_deadline_leaves_time_for_the_error_target() -> None:
     without = with_targets({"endpoint": "a", "timeout": "7s"}, {})
     forwarded = with_targets({"endpoint": "a", "timeout": "7s"}, {}, error_target={"endpoint": "api"})
-    assert forwarded.contract.request_timeout_ms - without.contract.request_timeout_ms >= 7_000
+    assert forwarded.filter_config.request_timeout_ms - without.filter_config.request_timeout_ms >= 7_000
 
 
 def test_each_target_has_its_own_route_with_its_own_time() -> None:
@@ -268,8 +270,8 @@ def test_each_target_has_its_own_route_with_its_own_time() -> None:
         CallRoute("target_t1", "endpoint_api", "h", attempt_ms=500, timeout_ms=4 * 500 + 3 * 250, retries=3),
         CallRoute("error_target", "endpoint_api", "h", attempt_ms=4_000, timeout_ms=4_000),
     )
-    assert gateway.contract.error_target == contract.EndpointCall(
-        endpoint="api", upstream="error_target", method=contract.HttpMethod.POST, path="/"
+    assert gateway.filter_config.error_target == filter_config.EndpointCall(
+        endpoint="api", upstream="error_target", method=filter_config.HttpMethod.POST, path="/"
     )
 
 
@@ -283,7 +285,7 @@ def test_headers_of_a_target_are_secrets_of_its_own_connections() -> None:
     )
     assert replace(own.upstream, cluster=shared.upstream.cluster) == shared.upstream
     assert [call.cluster for call in gateway.envoy.calls] == ["target_t0", "endpoint_api"]
-    assert SECRET.encode() not in contract.dump(gateway.contract)
+    assert SECRET.encode() not in filter_config.dump(gateway.filter_config)
     assert SECRET not in repr(gateway)
 
 
@@ -341,8 +343,13 @@ def test_a_parameter_keeps_all_that_is_declared() -> None:
     }
     (target,) = with_target(parameters=[declared]).targets
     assert target.parameters == (
-        contract.Parameter(
-            name="p", type=contract.ParameterType.STR, description="d", required=True, enum=("a", "b"), format="date"
+        filter_config.Parameter(
+            name="p",
+            type=filter_config.ParameterType.STR,
+            description="d",
+            required=True,
+            enum=("a", "b"),
+            format="date",
         ),
     )
 
@@ -380,18 +387,18 @@ def test_the_threshold_is_the_measured_one_unless_the_file_says_otherwise() -> N
 
 
 def test_the_guard_is_off_until_the_file_names_it() -> None:
-    assert compiled().contract.guards == ()
-    (jailbreak,) = compiled(prompt_guards=GUARDED).contract.guards
-    assert (jailbreak.name, jailbreak.role) == ("jailbreak", contract.Role.GUARD)
-    assert (jailbreak.threshold, jailbreak.on_error, jailbreak.status) == (0.5, contract.FailMode.BLOCK, None)
-    assert (jailbreak.mode, jailbreak.forward_to_error_target) == (contract.GuardMode.ENFORCE, False)
+    assert compiled().filter_config.guards == ()
+    (jailbreak,) = compiled(prompt_guards=GUARDED).filter_config.guards
+    assert (jailbreak.name, jailbreak.role) == ("jailbreak", filter_config.Role.GUARD)
+    assert (jailbreak.threshold, jailbreak.on_error, jailbreak.status) == (0.5, filter_config.FailMode.BLOCK, None)
+    assert (jailbreak.mode, jailbreak.forward_to_error_target) == (filter_config.GuardMode.ENFORCE, False)
     assert jailbreak.message
 
 
 def test_guards_read_ingress_unless_the_file_says_otherwise() -> None:
-    assert compiled(prompt_guards=GUARDED).contract.guarded == (contract.Listener.INGRESS,)
+    assert compiled(prompt_guards=GUARDED).filter_config.guarded == (filter_config.Listener.INGRESS,)
     both = compiled(prompt_guards={**GUARDED, "apply_to": ["egress", "ingress"]})
-    assert both.contract.guarded == (contract.Listener.INGRESS, contract.Listener.EGRESS)
+    assert both.filter_config.guarded == (filter_config.Listener.INGRESS, filter_config.Listener.EGRESS)
 
 
 def test_an_egress_alone_can_be_guarded() -> None:
@@ -400,10 +407,10 @@ def test_an_egress_alone_can_be_guarded() -> None:
         llm_providers=[HOSTED],
         prompt_guards={**GUARDED, "apply_to": ["ingress", "egress"]},
     )
-    assert gateway.contract.guarded == (contract.Listener.EGRESS,)
-    assert [guard.name for guard in gateway.contract.guards] == ["jailbreak"]
+    assert gateway.filter_config.guarded == (filter_config.Listener.EGRESS,)
+    assert [guard.name for guard in gateway.filter_config.guards] == ["jailbreak"]
     assert gateway.models.names == ("guard",)
-    assert gateway.contract.prompting is None
+    assert gateway.filter_config.prompting is None
 
 
 OWN = (OwnModel("nli", "entails", Path("/m/entails"), 1), OwnModel("toxicity", "toxic", Path("/m/toxic"), 16))
@@ -422,16 +429,16 @@ def test_models_of_the_users_own_are_served_and_asked() -> None:
     gateway = with_own(prompt_guards={"input_guards": {"jailbreak": {}, "toxicity": {"threshold": 0.9}}})
     assert gateway.models.own == OWN
     assert gateway.models.names == ("embed", "guard", "function", "entails", "toxic")
-    assert gateway.contract.inference
-    roles = gateway.contract.inference.roles
-    found = {role: (roles[role].placements[0].model, roles[role].placements[0].max_batch) for role in roles}
-    assert found[contract.Role.NLI] == ("entails", 1)
-    assert found[contract.Role.TOXICITY] == ("toxic", 16)
-    assert [(guard.name, guard.role) for guard in gateway.contract.guards] == [
-        ("jailbreak", contract.Role.GUARD),
-        ("toxicity", contract.Role.TOXICITY),
+    assert gateway.filter_config.inference
+    roles = gateway.filter_config.inference.roles
+    found = {role: (roles[role].backends[0].model, roles[role].backends[0].max_batch) for role in roles}
+    assert found[filter_config.Role.NLI] == ("entails", 1)
+    assert found[filter_config.Role.TOXICITY] == ("toxic", 16)
+    assert [(guard.name, guard.role) for guard in gateway.filter_config.guards] == [
+        ("jailbreak", filter_config.Role.GUARD),
+        ("toxicity", filter_config.Role.TOXICITY),
     ]
-    assert gateway.contract.guards[0].message != gateway.contract.guards[1].message
+    assert gateway.filter_config.guards[0].message != gateway.filter_config.guards[1].message
 
 
 def test_a_model_that_nothing_asks_is_not_loaded() -> None:
@@ -452,15 +459,17 @@ def test_the_parts_of_an_intent_s_score_have_their_weights() -> None:
 
 
 def test_arguments_are_grounded_unless_the_file_says_otherwise() -> None:
-    assert prompting(compiled()).grounding == contract.Grounding(threshold=GROUNDING_THRESHOLD)
-    assert prompting(compiled(overrides={"grounding": {"threshold": 0}})).grounding == contract.Grounding(threshold=0)
+    assert prompting(compiled()).grounding == filter_config.Grounding(threshold=GROUNDING_THRESHOLD)
+    assert prompting(compiled(overrides={"grounding": {"threshold": 0}})).grounding == filter_config.Grounding(
+        threshold=0
+    )
     assert prompting(compiled(overrides={"grounding": {"enabled": False}})).grounding is None
 
 
 def test_models_that_read_every_prompt_take_many_texts_in_one_request() -> None:
     gateway = compiled(prompt_guards=GUARDED)
-    assert gateway.contract.inference
-    most = {str(role): served.placements[0].max_batch for role, served in gateway.contract.inference.roles.items()}
+    assert gateway.filter_config.inference
+    most = {str(role): served.backends[0].max_batch for role, served in gateway.filter_config.inference.roles.items()}
     assert most == {"embed": 64, "guard": 64, "function": 1, "chat": 1}
     assert gateway.models.models[0] == ModelInstance("embed", "embed", instances=1, max_batch_size=64)
 
@@ -481,4 +490,4 @@ def test_a_gateway_elsewhere_differs_only_in_what_the_site_says() -> None:
     )
     elsewhere = replace(SITE, internal_socket="/other")
     assert compile_gateway(config, SITE).envoy == compile_gateway(config, elsewhere).envoy
-    assert compile_gateway(config, elsewhere).contract.internal_socket == "/other"
+    assert compile_gateway(config, elsewhere).filter_config.internal_socket == "/other"

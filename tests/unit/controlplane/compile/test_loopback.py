@@ -10,7 +10,7 @@ import pytest
 from controlplane.compile.gateway import compile_gateway
 from controlplane.compile.plans import Address, Gateway, Loopback, Mode, Pipe, Site, TritonSockets, Upstream
 from controlplane.config.arch import ArchConfig
-from extproc.contract import Place
+from extproc.shared.filter_config import Place
 
 HERE = Site(TritonSockets("h", "g"), workers=1, internal_socket="i", repair_lock="r", mode=Mode.REMOTE)
 INSIDE = replace(
@@ -158,8 +158,8 @@ def test_our_own_triton_is_reached_by_its_sockets_which_are_no_name_to_resolve()
     upstream = gateway.envoy.providers[0].upstream
     assert upstream.addresses == (Pipe("/run/http"),)
     assert not upstream.local_names
-    assert gateway.contract.inference
-    assert gateway.contract.inference.servers[Place.LOCAL].address == "unix:/run/grpc"
+    assert gateway.filter_config.inference
+    assert gateway.filter_config.inference.servers[Place.LOCAL].address == "unix:/run/grpc"
     assert gateway.elsewhere == ()
 
 

@@ -22,8 +22,8 @@ from controlplane.compile.plans import (
 )
 from controlplane.config.arch import ArchConfig
 from controlplane.errors import ArchgwError, RuntimeFault, UsageError
-from extproc import contract
-from extproc.contract import Place, Role
+from extproc.shared import filter_config
+from extproc.shared.filter_config import Place, Role
 
 CPU = Site(TritonSockets(http="/run/h", grpc="/run/g"), workers=4, internal_socket="/run/i", repair_lock="/run/r")
 GPU = replace(CPU, mode=Mode.LOCAL_GPU, gpu="NVIDIA L4", vllm=True)
@@ -42,15 +42,13 @@ def compiled(site: Site, *own: OwnModel, **serving: Any) -> Gateway:
     return compile_gateway(config, site, own)
 
 
-def asked(gateway: Gateway) -> contract.Inference:
-    assert gateway.contract.inference is not None
-    return gateway.contract.inference
+def asked(gateway: Gateway) -> filter_config.Inference:
+    assert gateway.filter_config.inference is not None
+    return gateway.filter_config.inference
 
 
 def places(gateway: Gateway) -> dict[Role, tuple[Place, ...]]:
-    return {
-        role: tuple(placement.place for placement in served.placements) for role, served in asked(gateway).roles.items()
-    }
+    return {role: tuple(backend.place for backend in served.backends) for role, served in asked(gateway).roles.items()}
 
 
 @pytest.mark.parametrize(
@@ -71,10 +69,10 @@ def test_the_command_places_each_role(site: Site, expected: dict[Role, tuple[Pla
 @pytest.mark.parametrize("site", [CPU, GPU, REMOTE])
 def test_what_the_file_says_of_a_role_goes_before_the_command(site: Site) -> None:
     roles = {
-        "guard": {"placement": ["remote", "local"]},
-        "embed": {"placement": ["remote"]},
-        "function": {"placement": ["local"]},
-        "nli": {"placement": ["remote"], "model": "entailment"},
+        "guard": {"backend": ["remote", "local"]},
+        "embed": {"backend": ["remote"]},
+        "function": {"backend": ["local"]},
+        "nli": {"backend": ["remote"], "model": "entailment"},
     }
     gateway = compiled(site, remote=TRITON, roles=roles)
     assert places(gateway) == {
@@ -85,8 +83,8 @@ def test_what_the_file_says_of_a_role_goes_before_the_command(site: Site) -> Non
         Role.CHAT: LOCAL,
     }
     assert gateway.models.names == ("guard", "function", "chat")
-    assert [place.model for place in asked(gateway).roles[Role.NLI].placements] == ["entailment"]
-    assert [place.model for place in asked(gateway).roles[Role.GUARD].placements] == ["guard", "guard"]
+    assert [place.model for place in asked(gateway).roles[Role.NLI].backends] == ["entailment"]
+    assert [place.model for place in asked(gateway).roles[Role.GUARD].backends] == ["guard", "guard"]
 
 
 def test_without_a_url_plain_up_says_what_to_write_and_how_to_do_without() -> None:
@@ -100,7 +98,7 @@ def test_without_a_url_plain_up_says_what_to_write_and_how_to_do_without() -> No
 
 
 def test_without_a_url_plain_up_runs_where_every_role_is_placed_here() -> None:
-    roles = {"guard": {"placement": ["local"]}, "function": {"placement": ["local"]}}
+    roles = {"guard": {"backend": ["local"]}, "function": {"backend": ["local"]}}
     gateway = compiled(REMOTE, roles=roles)
     assert set(places(gateway).values()) == {LOCAL}
     assert gateway.envoy.remote is None
@@ -121,7 +119,9 @@ def test_where_nothing_runs_here_there_is_no_model_and_no_local_server() -> None
     gateway = compile_gateway(config, REMOTE)
     assert gateway.models.names == ()
     assert asked(gateway).servers == {
-        Place.REMOTE: contract.Server(address="unix:/run/i", protocol=contract.Protocol.GRPC, upstream="triton_remote")
+        Place.REMOTE: filter_config.Server(
+            address="unix:/run/i", protocol=filter_config.Protocol.GRPC, upstream="triton_remote"
+        )
     }
     assert places(gateway) == {Role.GUARD: ELSEWHERE, Role.TOXICITY: ELSEWHERE}
     assert asked(gateway).budget_ms == asked(gateway).roles[Role.GUARD].timeout_ms
@@ -135,16 +135,16 @@ def test_a_url_that_nothing_needs_makes_no_way_to_it() -> None:
 
 def test_the_budget_leaves_time_for_an_attempt_at_each_place() -> None:
     roles = {
-        "guard": {"placement": ["remote", "local"], "timeout": "3s"},
+        "guard": {"backend": ["remote", "local"], "timeout": "3s"},
         "embed": {"timeout": "1s"},
-        "function": {"placement": ["remote", "local"], "timeout": "4s"},
+        "function": {"backend": ["remote", "local"], "timeout": "4s"},
     }
     gateway = compiled(CPU, remote=TRITON, roles=roles)
     # The guards may read a long text for ten seconds.
     assert asked(gateway).budget_ms == 10_000 + 2 * 4_000
-    slower = roles | {"guard": {"placement": ["remote", "local"], "timeout": "7s"}}
+    slower = roles | {"guard": {"backend": ["remote", "local"], "timeout": "7s"}}
     assert asked(compiled(CPU, remote=TRITON, roles=slower)).budget_ms == 2 * 7_000 + 2 * 4_000
-    assert gateway.contract.request_timeout_ms > asked(gateway).budget_ms
+    assert gateway.filter_config.request_timeout_ms > asked(gateway).budget_ms
 
 
 def test_a_remote_triton_is_compiled_with_all_that_the_file_says() -> None:
@@ -180,8 +180,8 @@ def test_the_http_form_keeps_its_path_and_the_key_is_a_bearer_s_by_default() -> 
         None,
         Credential("triton_remote", "authorization", "Bearer ", "sk-1"),
     )
-    assert asked(gateway).servers[Place.REMOTE].protocol is contract.Protocol.HTTP
-    assert b"sk-1" not in contract.dump(gateway.contract)
+    assert asked(gateway).servers[Place.REMOTE].protocol is filter_config.Protocol.HTTP
+    assert b"sk-1" not in filter_config.dump(gateway.filter_config)
     assert "sk-1" not in repr(gateway)
 
 
@@ -212,7 +212,7 @@ def test_a_gpu_computes_what_can_run_on_it() -> None:
 def test_a_model_of_the_catalogue_runs_on_what_there_is(
     site: Site, artefact: str, device: Device, behind: str | None
 ) -> None:
-    roles = {"function": {"model": "Arch-Function-3B", "placement": ["local"]}, "guard": {"placement": ["local"]}}
+    roles = {"function": {"model": "Arch-Function-3B", "backend": ["local"]}, "guard": {"backend": ["local"]}}
     (model,) = (each for each in compiled(site, roles=roles).models.models if each.role == "function")
     assert (model.artefact, model.device, model.behind) == (artefact, device, behind)
 
@@ -227,7 +227,7 @@ def test_a_model_of_the_catalogue_runs_on_what_there_is(
             "vLLM backend",
         ),
         (CPU, {"guard": {"model": "their-guard"}}, UsageError, "their-guard is no model of this machine"),
-        (CPU, {"nli": {"placement": ["local"]}}, UsageError, "bart-large-mnli"),
+        (CPU, {"nli": {"backend": ["local"]}}, UsageError, "bart-large-mnli"),
     ],
 )
 def test_a_model_that_cannot_run_here_is_an_error_with_a_way_out(
@@ -257,7 +257,7 @@ def test_numbers_of_the_local_triton_are_for_the_models_that_read_every_prompt()
 
 
 def test_people_are_told_which_model_runs_where() -> None:
-    roles = {"guard": {"placement": ["remote", "local"]}, "embed": {"model": "bge-large-en-v1.5"}}
+    roles = {"guard": {"backend": ["remote", "local"]}, "embed": {"model": "bge-large-en-v1.5"}}
     gateway = compiled(replace(REMOTE, gpu="NVIDIA L4"), remote=TRITON, roles=roles)
     assert [(place.role, place.place, place.model, place.where) for place in gateway.places] == [
         ("embed", "local", "bge-large-en-v1.5", "NVIDIA L4"),

@@ -3,7 +3,7 @@
 import pytest
 
 from controlplane.config.providers import VENDORS
-from extproc.contract import ParameterType
+from extproc.shared.filter_config import ParameterType
 from tests.unit.controlplane.config.files import PROVIDER, Folder
 
 

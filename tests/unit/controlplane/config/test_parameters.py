@@ -6,7 +6,7 @@ import pytest
 
 from controlplane.config.parameters import format_of
 from controlplane.config.values import FORMATS, has_format
-from extproc.pipeline import formats
+from extproc.pipeline.functions import string_formats
 from tests.unit.controlplane.config.files import PROVIDER, Folder
 
 
@@ -138,11 +138,11 @@ def test_the_short_form_of_items_means_the_long_one(folder: Folder) -> None:
 )
 def test_what_is_in_a_format_here_is_so_in_the_filter(name: str, value: str) -> None:
     assert has_format(value, name)
-    assert formats.FORMATS[name](value) == value
+    assert string_formats.FORMATS[name](value) == value
 
 
 def test_every_format_is_one_that_the_filter_checks() -> None:
-    assert set(FORMATS) == set(formats.FORMATS)
+    assert set(FORMATS) == set(string_formats.FORMATS)
 
 
 def test_numbers_keep_their_kind_on_their_way(folder: Folder) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from extproc.contract import GuardMode, Listener
+from extproc.shared.filter_config import GuardMode, Listener
 from tests.unit.controlplane.config.files import PROVIDER, Folder
 
 

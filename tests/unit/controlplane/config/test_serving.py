@@ -8,7 +8,7 @@ import trustme
 
 from controlplane.compile.plans import Mode
 from controlplane.config.addresses import TritonUrl
-from extproc.contract import Place, Role
+from extproc.shared.filter_config import Place, Role
 from tests.unit.controlplane.config.files import PROVIDER, Folder
 
 TARGETS = "endpoints: {api: {endpoint: h}}\nprompt_targets: [{name: t, description: d, endpoint: {name: api}}]\n"
@@ -54,7 +54,7 @@ def test_a_key_and_a_url_come_from_the_environment(folder: Folder) -> None:
 
 def test_a_role_is_placed_by_the_command_until_the_file_says_where(folder: Folder) -> None:
     serving = folder.load(
-        file("{remote: {url: grpc://h}, roles: {embed: {placement: remote}, guard: {placement: [remote, local]}}}")
+        file("{remote: {url: grpc://h}, roles: {embed: {backend: remote}, guard: {backend: [remote, local]}}}")
     ).config.model_serving
     assert serving.places(Role.EMBED, Mode.LOCAL_CPU) == (Place.REMOTE,)
     assert serving.places(Role.GUARD, Mode.REMOTE) == (Place.REMOTE, Place.LOCAL)
@@ -92,15 +92,15 @@ def test_a_role_is_placed_by_the_command_until_the_file_says_where(folder: Folde
             "{remote: {url: grpcs://a, access_key: $KEY, header: Content-Type}}",
             '2:68: header: header "Content-Type" is the gateway\'s own to set',
         ),
-        ("{roles: {guard: {placement: cloud}}}", '2:44: placement: expected local or remote, got "cloud"'),
-        ("{roles: {guard: {placement: []}}}", "2:44: placement names no place"),
-        ("{roles: {guard: {placement: [local, local]}}}", "2:44: placement names a place twice"),
-        ("{roles: {guard: {placement: remote}}}", "2:44: placement remote needs model_serving.remote.url"),
-        ("{roles: {guard: {placement: [local, remote]}}}", "2:52: placement remote needs model_serving.remote.url"),
+        ("{roles: {guard: {backend: cloud}}}", '2:44: backend: expected local or remote, got "cloud"'),
+        ("{roles: {guard: {backend: []}}}", "2:44: backend names no place"),
+        ("{roles: {guard: {backend: [local, local]}}}", "2:44: backend names a place twice"),
+        ("{roles: {guard: {backend: remote}}}", "2:44: backend remote needs model_serving.remote.url"),
+        ("{roles: {guard: {backend: [local, remote]}}}", "2:52: backend remote needs model_serving.remote.url"),
         ("{roles: {guard: {timeout: 5ms}}}", "2:42: timeout: 5ms is out of bounds: 10ms to 10m"),
         ("{roles: {nli: {}}}", "2:25: nli is placed here, where the gateway brings no model for it"),
         (
-            "{remote: {url: grpc://h}, roles: {nli: {placement: [remote, local]}}}",
+            "{remote: {url: grpc://h}, roles: {nli: {backend: [remote, local]}}}",
             "2:50: nli is placed here, where the gateway brings no model for it",
         ),
         (
@@ -108,7 +108,7 @@ def test_a_role_is_placed_by_the_command_until_the_file_says_where(folder: Folde
             "2:40: the catalogue has no model bge for embed, and there is no local.repository",
         ),
         (
-            "{remote: {url: grpc://h}, roles: {guard: {placement: [remote, local], model: theirs}}}",
+            "{remote: {url: grpc://h}, roles: {guard: {backend: [remote, local], model: theirs}}}",
             "2:93: the catalogue has no model theirs for guard, and there is no local.repository",
         ),
         ("{local: {instances: 0}}", "2:36: instances: 0 is out of bounds: it must be at least 1"),
@@ -125,7 +125,7 @@ def test_what_cannot_be_is_refused_where_it_stands(folder: Folder, line: str, pr
 def test_a_model_is_told_apart_by_where_it_runs(folder: Folder) -> None:
     # On the remote Triton, any name will do; here only one that there is.
     folder.load(file("{remote: {url: grpc://h}, roles: {guard: {model: theirs}}}"))
-    folder.load(file("{remote: {url: grpc://h}, roles: {embed: {placement: remote, model: theirs}}}"))
+    folder.load(file("{remote: {url: grpc://h}, roles: {embed: {backend: remote, model: theirs}}}"))
     folder.load(file("{roles: {embed: {model: bge-large-en-v1.5}, function: {model: Arch-Function-3B}}}"))
     text = file("{roles: {guard: {model: theirs}}}")
     assert folder.problems(text) == [
@@ -137,7 +137,7 @@ def test_a_model_is_told_apart_by_where_it_runs(folder: Folder) -> None:
 def test_the_guard_toxicity_may_have_its_model_on_the_remote_triton(folder: Folder) -> None:
     toxicity = "prompt_guards: {input_guards: {toxicity: {}}}\n"
     folder.load(file("{remote: {url: grpc://h}}", toxicity))
-    folder.load(file("{remote: {url: grpc://h}, roles: {toxicity: {placement: remote}}}", toxicity))
+    folder.load(file("{remote: {url: grpc://h}, roles: {toxicity: {backend: remote}}}", toxicity))
     assert folder.problems(file("{}", toxicity)) == [
         "5:32: the guard toxicity needs a model of your own: the gateway brings none for it"
     ]
@@ -153,12 +153,12 @@ def test_the_guard_toxicity_may_have_its_model_on_the_remote_triton(folder: Fold
         ),
         ("{remote: {url: grpcs://h, access_key: sk-1}}", "2:54: a key in plain text"),
         (
-            "{roles: {toxicity: {model: t, placement: remote}}, remote: {url: grpc://h}}",
+            "{roles: {toxicity: {model: t, backend: remote}}, remote: {url: grpc://h}}",
             "2:25: no guard asks this model",
         ),
         (
-            "{remote: {url: grpc://h}, roles: {guard: &here {placement: local}, embed: *here, function: *here, "
-            "toxicity: {placement: local, model: m}, nli: {placement: local, model: m}}}",
+            "{remote: {url: grpc://h}, roles: {guard: &here {backend: local}, embed: *here, function: *here, "
+            "toxicity: {backend: local, model: m}, nli: {backend: local, model: m}}}",
             "2:17: the remote Triton takes no part: every role is placed here",
         ),
     ],

@@ -15,7 +15,7 @@ from controlplane.generate import document
 from controlplane.generate.operations import Argument, Default, Operation, Shape, Where
 from controlplane.generate.targets import targets
 from controlplane.generate.words import config_name
-from extproc.contract import ParameterType
+from extproc.shared.filter_config import ParameterType
 from tests.unit.controlplane.generate.sources import FOLDER, Project
 
 BRIEF = settings(

@@ -25,8 +25,8 @@ from controlplane.runtime.native.supervisor import client
 from controlplane.runtime.native.supervisor.plan import LogSizes
 from controlplane.runtime.readiness import Started, wait_ready
 from controlplane.runtime.state import Door, State
-from extproc.contract import Place, Role
-from extproc.status import METHOD, PlacementStatus, RoleStatus, WorkerStatus
+from extproc.shared.filter_config import Place, Role
+from extproc.shared.worker_status import METHOD, BackendStatus, RoleStatus, WorkerStatus
 
 URL = "grpcs://triton.example.com:443"
 REMOTE = RolePlace("guard", Place.REMOTE, "guard", URL)
@@ -34,27 +34,27 @@ LOCAL = RolePlace("guard", Place.LOCAL, "guard", "CPU")
 Says = Callable[..., None]
 
 
-def ready(place: Place) -> PlacementStatus:
-    return PlacementStatus(place=place, model="guard", ready=True)
+def ready(place: Place) -> BackendStatus:
+    return BackendStatus(place=place, model="guard", ready=True)
 
 
-def down(place: Place, reason: str, detail: str = "") -> PlacementStatus:
-    return PlacementStatus(place=place, model="guard", ready=False, reason=reason, detail=detail)
+def down(place: Place, reason: str, detail: str = "") -> BackendStatus:
+    return BackendStatus(place=place, model="guard", ready=False, reason=reason, detail=detail)
 
 
 @pytest.fixture
 def worker(layout: RunLayout) -> Iterator[Says]:
     """A filter worker's socket; each answer of its is the next of what it was told to say, then the last again."""
-    answers: list[tuple[PlacementStatus, ...] | bytes] = []
+    answers: list[tuple[BackendStatus, ...] | bytes] = []
 
-    def say(*said: tuple[PlacementStatus, ...] | bytes) -> None:
+    def say(*said: tuple[BackendStatus, ...] | bytes) -> None:
         answers.extend(said)
 
     def read(_: bytes, __: grpc.ServicerContext) -> bytes:
         said = answers.pop(0) if len(answers) > 1 else answers[0]
         if isinstance(said, bytes):
             return said
-        return msgspec.json.encode(WorkerStatus(roles={Role.GUARD: RoleStatus(placements=said)}))
+        return msgspec.json.encode(WorkerStatus(roles={Role.GUARD: RoleStatus(backends=said)}))
 
     _, service, method = METHOD.split("/")
     server = grpc.server(ThreadPoolExecutor(1))

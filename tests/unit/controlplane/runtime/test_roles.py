@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from controlplane.compile.plans import RolePlace
 from controlplane.runtime.roles import merge, mismatch, why
-from extproc.contract import Place, Role
-from extproc.status import PlacementStatus, RoleStatus, WorkerStatus
+from extproc.shared.filter_config import Place, Role
+from extproc.shared.worker_status import BackendStatus, RoleStatus, WorkerStatus
 
 URL = "grpcs://triton.example.com:443"
 PLACES = (RolePlace("guard", Place.REMOTE, "guard", URL), RolePlace("guard", Place.LOCAL, "guard", "CPU"))
 
 
-def worker(remote: PlacementStatus, local: PlacementStatus, **counts: dict[str, int]) -> WorkerStatus:
-    return WorkerStatus(roles={Role.GUARD: RoleStatus(placements=(remote, local), **counts)})
+def worker(remote: BackendStatus, local: BackendStatus, **counts: dict[str, int]) -> WorkerStatus:
+    return WorkerStatus(roles={Role.GUARD: RoleStatus(backends=(remote, local), **counts)})
 
 
-def remote(*, ready: bool = True, reason: str = "", detail: str = "", **values: float) -> PlacementStatus:
-    return PlacementStatus(place=Place.REMOTE, model="guard", ready=ready, reason=reason, detail=detail, **values)  # type: ignore[arg-type]
+def remote(*, ready: bool = True, reason: str = "", detail: str = "", **values: float) -> BackendStatus:
+    return BackendStatus(place=Place.REMOTE, model="guard", ready=ready, reason=reason, detail=detail, **values)  # type: ignore[arg-type]
 
 
-def local(*recent_ms: float, calls: int = 0) -> PlacementStatus:
-    return PlacementStatus(place=Place.LOCAL, model="guard", ready=True, recent_ms=recent_ms, calls=calls)
+def local(*recent_ms: float, calls: int = 0) -> BackendStatus:
+    return BackendStatus(place=Place.LOCAL, model="guard", ready=True, recent_ms=recent_ms, calls=calls)
 
 
 def test_durations_and_counts_of_all_workers_are_one() -> None:

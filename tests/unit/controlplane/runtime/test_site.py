@@ -83,9 +83,9 @@ def test_remote_with_intent_here(tmp_path: Path, has_gpu: bool) -> None:
 def test_a_roles_own_placement_goes_before_the_modes(tmp_path: Path, has_gpu: bool) -> None:
     serving = """\
   roles:
-    guard: {placement: [remote, local]}
-    embed: {placement: remote}
-    function: {placement: local}
+    guard: {backend: [remote, local]}
+    embed: {backend: remote}
+    function: {backend: local}
 """
     found, said = places(tmp_path, Mode.REMOTE, serving)
     assert found["guard"] == [URL, H200 if has_gpu else "CPU"]

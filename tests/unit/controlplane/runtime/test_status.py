@@ -10,7 +10,7 @@ from controlplane.runtime import status
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.runner import LogFault, PartState, Runtime
 from controlplane.runtime.state import State, save
-from extproc.status import WorkerStatus
+from extproc.shared.worker_status import WorkerStatus
 
 STATE = State(
     mode="local-cpu",

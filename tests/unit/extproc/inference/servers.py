@@ -12,12 +12,12 @@ from typing import Any
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from extproc.contract import Inference, Place, Placement, Role, Served, Server
-from extproc.inference.links import Link
-from extproc.inference.models import PlacedModels
-from extproc.inference.placed import PlacedModel, PlacedRole
-from extproc.inference.signature import COMPUTE_NS, SIGNATURES
-from extproc.inference.transport import Tensor
+from extproc.inference.backends import BackendClient, RoleClient
+from extproc.inference.connections import Link
+from extproc.inference.kserve import Tensor
+from extproc.inference.model_signature import COMPUTE_NS, SIGNATURES
+from extproc.inference.models import RoleClients
+from extproc.shared.filter_config import Backend, Inference, Place, Role, RoleBackends, Server
 
 TIMEOUT_MS = 300
 
@@ -198,9 +198,9 @@ def inference(
             place: server if isinstance(server, Server) else Server(address=server) for place, server in servers.items()
         },
         roles={
-            role: Served(
-                placements=tuple(
-                    Placement(place=place, model=f"my-{role}", max_batch=max_batch, calls=calls, bulk_bytes=bulk_bytes)
+            role: RoleBackends(
+                backends=tuple(
+                    Backend(place=place, model=f"my-{role}", max_batch=max_batch, calls=calls, bulk_bytes=bulk_bytes)
                     for place in servers
                 ),
                 timeout_ms=timeout_ms,
@@ -213,25 +213,25 @@ def inference(
 
 @dataclass
 class Unwatched:
-    """Models whose placements were all found well, and that nobody watches: what is asked, a test asked."""
+    """Models whose backends were all found well, and that nobody watches: what is asked, a test asked."""
 
-    models: PlacedModels
-    roles: dict[Role, PlacedRole]
+    models: RoleClients
+    roles: dict[Role, RoleClient]
 
-    def at(self, role: Role, place: Place = Place.LOCAL) -> PlacedModel:
+    def at(self, role: Role, place: Place = Place.LOCAL) -> BackendClient:
         return next(each for each in self.roles[role].placed if each.place is place)
 
 
 @asynccontextmanager
-async def unwatched(contract: Inference) -> AsyncIterator[Unwatched]:
+async def unwatched(config: Inference) -> AsyncIterator[Unwatched]:
     async with AsyncExitStack() as connections:
         links = {}
-        for place, server in contract.servers.items():
+        for place, server in config.servers.items():
             links[place] = Link(place, server)
             connections.push_async_callback(links[place].transport.close)
-        roles = {role: PlacedRole(role, served, links) for role, served in contract.roles.items()}
+        roles = {role: RoleClient(role, served, links) for role, served in config.roles.items()}
         for role in roles.values():
             for at in role.placed:
                 at.probed(None)
                 connections.push_async_callback(at.close)
-        yield Unwatched(PlacedModels(roles), roles)
+        yield Unwatched(RoleClients(roles), roles)

@@ -1,4 +1,4 @@
-"""Whether a placement comes to be passed over, and back, by itself: the watch over real gRPC servers."""
+"""Whether a backend comes to be passed over, and back, by itself: the watch over real gRPC servers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any
 import grpc
 import pytest
 
-from extproc.contract import Place, Role, Server
-from extproc.inference import budget
-from extproc.inference.breaker import Breaker
-from extproc.inference.models import PlacedModels, open_models
+from extproc.inference import deadline
+from extproc.inference.circuit_breaker import Breaker
+from extproc.inference.kserve import Tensor
+from extproc.inference.models import RoleClients, open_models
 from extproc.inference.roles import RoleUnavailable
-from extproc.inference.transport import Tensor
-from extproc.status import PlacementStatus
+from extproc.shared.filter_config import Place, Role, Server
+from extproc.shared.worker_status import BackendStatus
 from tests.unit.extproc.inference.servers import (
     TIMEOUT_MS,
     FakeTriton,
@@ -49,8 +49,8 @@ async def until(holds: Callable[[], bool], within_s: float = PROMISED_S) -> None
             await asyncio.sleep(0.01)
 
 
-async def placement(models: PlacedModels, role: Role = Role.GUARD, index: int = 0) -> PlacementStatus:
-    return (await models.status()).roles[role].placements[index]
+async def backend(models: RoleClients, role: Role = Role.GUARD, index: int = 0) -> BackendStatus:
+    return (await models.status()).roles[role].backends[index]
 
 
 async def test_all_roles_are_ready_once_each_model_has_answered() -> None:
@@ -80,8 +80,8 @@ async def test_where_the_first_contact_hangs_one_request_waits_for_it_and_no_oth
     silent: str,
 ) -> None:
     async with serving(FakeTriton()) as local:
-        contract = inference({Place.REMOTE: silent, Place.LOCAL: local.address}, Role.GUARD)
-        async with open_models(contract) as models:
+        config = inference({Place.REMOTE: silent, Place.LOCAL: local.address}, Role.GUARD)
+        async with open_models(config) as models:
             began = time.perf_counter()
             assert await models.attack_probabilities(Role.GUARD, ["x"]) == (0.25,)
             first, began = time.perf_counter() - began, time.perf_counter()
@@ -102,22 +102,22 @@ async def test_a_call_has_what_the_first_contact_left_of_the_budget() -> None:
         budget_s = 1.0
         asyncio.get_running_loop().call_later(budget_s / 2, at.probed, None)
         began = time.perf_counter()
-        with budget.spending(int(budget_s * 1000)), pytest.raises(RoleUnavailable, match="budget"):
+        with deadline.spending(int(budget_s * 1000)), pytest.raises(RoleUnavailable, match="budget"):
             await open_.models.attack_probabilities(Role.GUARD, ["x"])
         assert time.perf_counter() - began < budget_s * 1.4
 
 
 async def test_a_remote_that_hangs_is_known_long_before_a_patient_role_gives_up() -> None:
     async with serving(FakeTriton(infer=never)) as fake:
-        contract = inference({Place.REMOTE: fake.address}, Role.FUNCTION, timeout_ms=60_000)
-        async with open_models(contract) as models:
+        config = inference({Place.REMOTE: fake.address}, Role.FUNCTION, timeout_ms=60_000)
+        async with open_models(config) as models:
             await until(lambda: models.faults == {Role.FUNCTION: "timeout"})
 
 
 async def test_a_server_that_comes_back_is_asked_again_without_a_restart(tmp_path: Path) -> None:
     address = f"unix:{tmp_path}/s"
-    contract = inference({Place.REMOTE: address}, Role.GUARD)
-    async with open_models(contract) as models:
+    config = inference({Place.REMOTE: address}, Role.GUARD)
+    async with open_models(config) as models:
         await until(lambda: models.faults == {Role.GUARD: "unreachable"})
         async with serving(FakeTriton(), address):
             await until(lambda: not models.faults)
@@ -130,8 +130,8 @@ async def test_a_server_that_comes_back_is_asked_again_without_a_restart(tmp_pat
 async def test_an_open_place_is_asked_only_by_its_probe(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     async with serving(FakeTriton()) as remote, serving(FakeTriton(raw=[floats(0.75)])) as local:
-        contract = inference({Place.REMOTE: remote.address, Place.LOCAL: local.address}, Role.GUARD)
-        async with open_models(contract) as models:
+        config = inference({Place.REMOTE: remote.address, Place.LOCAL: local.address}, Role.GUARD)
+        async with open_models(config) as models:
             assert await models.attack_probabilities(Role.GUARD, ["x"]) == (0.25,)
             remote.infer = failing(grpc.StatusCode.UNAVAILABLE, "gone")
             assert await models.attack_probabilities(Role.GUARD, ["x"]) == (0.75,)
@@ -157,7 +157,7 @@ async def test_a_model_of_another_signature_is_never_asked() -> None:
         with pytest.raises(RoleUnavailable, match="mismatch"):
             await models.attack_probabilities(Role.GUARD, ["x"])
         assert wrong.asked == []
-        found = await placement(models)
+        found = await backend(models)
         assert (found.ready, found.reason) == (False, "mismatch")
         assert found.detail == (
             "model my-guard: expected inputs TEXT BYTES [-1, 1], outputs PROB FP32 [-1, 1]; "
@@ -212,11 +212,11 @@ async def test_a_dead_process_is_started_again_by_one_worker_at_a_time(tmp_path:
     lock = tmp_path / "repair.lock"
     dead = FakeTriton(infer=failing(grpc.StatusCode.INTERNAL, "Stub process 'guard_0_0' is not healthy."))
     async with serving(dead):
-        contract = inference({Place.LOCAL: Server(address=dead.address, repair_lock=str(lock))}, Role.GUARD)
+        config = inference({Place.LOCAL: Server(address=dead.address, repair_lock=str(lock))}, Role.GUARD)
         with lock.open("a") as file:
             if held:
                 fcntl.flock(file, fcntl.LOCK_EX)
-            async with open_models(contract) as models:
+            async with open_models(config) as models:
                 await until(lambda: models.faults == {Role.GUARD: "dead"})
                 if held:
                     asked = len(dead.asked)

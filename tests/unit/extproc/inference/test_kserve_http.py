@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from extproc.contract import Inference, Place, Placement, Protocol, Role, Served, Server
-from extproc.inference.faults import CallFailed, Reason
+from extproc.inference.call_failures import CallFailed, Reason
+from extproc.inference.kserve import MOST_BYTES, Question, Statistics, Tensor
 from extproc.inference.kserve_http import HttpTransport
+from extproc.inference.model_signature import COMPUTE_NS
 from extproc.inference.models import open_models
 from extproc.inference.roles import FunctionCall
-from extproc.inference.signature import COMPUTE_NS
-from extproc.inference.transport import MOST_BYTES, Question, Statistics, Tensor
+from extproc.shared.filter_config import Backend, Inference, Place, Protocol, Role, RoleBackends, Server
 from tests.unit.extproc.inference.servers import element, floats
 
 QUESTION = Question("guard", {"TEXT": ["é".encode(), b"y"]}, "PROB")
@@ -271,8 +271,8 @@ async def test_a_role_is_served_from_first_contact_to_answer(fake: FakeServer, s
         "GET /v2/models/f": (200, {"inputs": [request], "outputs": [response]}),
         "POST /v2/models/f/infer": outputs(RESPONSE=[calls]),
     }
-    served = Served(placements=(Placement(place=Place.REMOTE, model="f"),), timeout_ms=1000)
-    contract = Inference(servers={Place.REMOTE: server}, roles={Role.FUNCTION: served}, budget_ms=1000)
-    async with open_models(contract) as models:
+    served = RoleBackends(backends=(Backend(place=Place.REMOTE, model="f"),), timeout_ms=1000)
+    config = Inference(servers={Place.REMOTE: server}, roles={Role.FUNCTION: served}, budget_ms=1000)
+    async with open_models(config) as models:
         assert (await models.call_functions([], [])).calls == (FunctionCall("f", {"a": 1}),)
         assert models.faults == {}

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from extproc.contract import Server
-from extproc.inference.faults import CallFailed
-from extproc.inference.triton import GrpcTransport
+from extproc.inference.call_failures import CallFailed
+from extproc.inference.kserve_grpc import GrpcTransport
+from extproc.shared.filter_config import Server
 from tests.unit.extproc.inference.servers import FakeTriton, serving
 
 # Longer than this may be valid whatever the network says: what Docker's own DNS says of its containers.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from extproc.contract import Place, Role
+from extproc.shared.filter_config import Place, Role
 from tests.unit.extproc.inference.servers import FakeTriton, inference, serving, unwatched
 
 SPENT = {"count": 2, "ns": 3_000_000}
@@ -12,11 +12,11 @@ async def test_a_worker_says_of_every_placement_how_it_does() -> None:
     statistics = [{"inference_stats": {"success": {"count": 2}, "queue": SPENT, "compute_infer": SPENT}}]
     async with serving(FakeTriton(statistics=statistics)) as fake:
         # Nothing listens on the port of the other place: it is privileged, and reserved.
-        contract = inference({Place.REMOTE: "127.0.0.1:1", Place.LOCAL: fake.address}, Role.GUARD)
-        async with unwatched(contract) as open_:
+        config = inference({Place.REMOTE: "127.0.0.1:1", Place.LOCAL: fake.address}, Role.GUARD)
+        async with unwatched(config) as open_:
             await open_.models.attack_probabilities(Role.GUARD, ["x"])
             found = await open_.models.status()
-    remote, local = found.roles[Role.GUARD].placements
+    remote, local = found.roles[Role.GUARD].backends
     assert (remote.place, remote.model, remote.ready, remote.reason) == (Place.REMOTE, "my-guard", False, "unreachable")
     assert "127.0.0.1:1" in remote.detail
     assert (remote.queue_ms, remote.compute_ms) == (None, None)

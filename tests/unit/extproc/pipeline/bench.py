@@ -6,22 +6,32 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from extproc.contract import EndpointCall, Guard, Intent, Parameter, ParameterType, Prompting, Provider, Target, Wire
 from extproc.decision import Decision, Forward, HttpRequest, Reply
 from extproc.inference.roles import FunctionCall, Role
-from extproc.pipeline.failures import Failures
-from extproc.pipeline.guard import Guards
+from extproc.pipeline.error_handling import ErrorHandler
+from extproc.pipeline.guard.guards import Guards
 from extproc.pipeline.ingress import Ingress
-from extproc.pipeline.intent import TargetIndex
-from extproc.pipeline.understanding import Understanding
-from extproc.providers.choice import Providers
+from extproc.pipeline.intent.resolution import IntentResolver
+from extproc.pipeline.intent.target_index import TargetIndex
+from extproc.providers.routing import ProviderRouter
+from extproc.shared.filter_config import (
+    EndpointCall,
+    Guard,
+    Intent,
+    Parameter,
+    ParameterType,
+    Prompting,
+    Provider,
+    Schema,
+    Target,
+)
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels, target
 
 DAYS = Parameter(name="days", type=ParameterType.INT, description="how many", required=True)
 WEATHER = target("weather", DAYS, system_prompt="You are a forecaster.")
 GUARD = Guard(name="jailbreak", role=Role.GUARD, threshold=0.5, message="Not this.")
 INTENT = Intent(threshold=0.45, sure=0.6)
-OPENAI = Provider(name="openai", model="gpt-4o", wire=Wire.OPENAI, cluster="provider_openai", default=True)
+OPENAI = Provider(name="openai", model="gpt-4o", schema=Schema.OPENAI, cluster="provider_openai", default=True)
 
 
 @dataclass
@@ -62,11 +72,11 @@ class Bench:
         )
         ingress = Ingress(
             prompting=prompting,
-            providers=Providers((self.provider,)),
+            providers=ProviderRouter((self.provider,)),
             guards=Guards(self.models, self.guards),
-            understanding=Understanding(self.models, index, prompting),
+            understanding=IntentResolver(self.models, index, prompting),
             endpoints=self.endpoints,  # type: ignore[arg-type]
-            failures=Failures(self.endpoints, self.error_target),  # type: ignore[arg-type]
+            failures=ErrorHandler(self.endpoints, self.error_target),  # type: ignore[arg-type]
             timeout_s=self.timeout_s,
         )
         return await ingress.decide(request)

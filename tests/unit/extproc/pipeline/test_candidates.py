@@ -1,9 +1,9 @@
 """Which targets the function model is shown, where a prompt holds several wishes."""
 
-from extproc.contract import Intent, Prompting, Role
-from extproc.pipeline import conversation
-from extproc.pipeline.intent import TargetIndex
-from extproc.pipeline.understanding import Understanding
+from extproc.conversation import current_turn
+from extproc.pipeline.intent.resolution import IntentResolver
+from extproc.pipeline.intent.target_index import TargetIndex
+from extproc.shared.filter_config import Intent, Prompting, Role
 from tests.unit.extproc.fakes import FakeModels, target
 
 TARGETS = (target("weather"), target("money"), target("card"))
@@ -15,8 +15,8 @@ async def candidates(text: str, models: FakeModels | None = None) -> list[str]:
     await index.build()
     # No second candidate by closeness alone: what is left are the wishes.
     intent = Intent(threshold=0.22, margin=0.0, candidates=1, sure=0.4)
-    understanding = Understanding(models, index, Prompting(intent=intent, targets=TARGETS))
-    turn = conversation.read([{"role": "user", "content": text}], TARGETS)
+    understanding = IntentResolver(models, index, Prompting(intent=intent, targets=TARGETS))
+    turn = current_turn.read([{"role": "user", "content": text}], TARGETS)
     return sorted(scored.target.name for scored in await understanding.intend(turn))
 
 

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from extproc.contract import EndpointCall, Guard, HttpMethod, Provider
 from extproc.decision import Decision, Forward, HttpRequest, Reply
 from extproc.errors import GuardUnavailable
 from extproc.inference.roles import Role
 from extproc.pipeline.egress import Egress
-from extproc.pipeline.failures import Failures
-from extproc.pipeline.guard import Guards
-from extproc.providers.choice import Providers
-from extproc.targets.http import Answer
+from extproc.pipeline.error_handling import ErrorHandler
+from extproc.pipeline.guard.guards import Guards
+from extproc.providers.routing import ProviderRouter
+from extproc.shared.filter_config import EndpointCall, Guard, HttpMethod, Provider
+from extproc.targets.api_client import Answer
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels
 from tests.unit.extproc.pipeline.bench import GUARD, OPENAI
 
@@ -28,8 +28,8 @@ async def decide(
 ) -> Decision:
     body = json.dumps({"messages": [{"role": "user", "content": "attack"}], **fields}).encode()
     request = HttpRequest("egress", "POST", "/v1/chat/completions", {}, body, "id")
-    failures = Failures(endpoints, ERRORS)  # type: ignore[arg-type]
-    return await Egress(Providers((provider,)), Guards(models, guards), failures, 5.0).decide(request)
+    failures = ErrorHandler(endpoints, ERRORS)  # type: ignore[arg-type]
+    return await Egress(ProviderRouter((provider,)), Guards(models, guards), failures, 5.0).decide(request)
 
 
 async def test_without_guards_no_model_is_asked() -> None:

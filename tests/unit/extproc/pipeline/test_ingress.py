@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from extproc import costs
-from extproc.apis import state
-from extproc.apis.chat import Message
-from extproc.apis.usage import usage
-from extproc.contract import FailMode, JsonValue
-from extproc.costs import Stage
+from extproc import request_stats
+from extproc.conversation import state
+from extproc.endpoints.chat_completions import Message
+from extproc.endpoints.usage import usage
 from extproc.errors import ApiError, GuardUnavailable, InvalidRequest, ModelNotFound, ModelUnavailable
 from extproc.inference.roles import Extraction, FunctionCall, Role
+from extproc.request_stats import Stage
+from extproc.shared.filter_config import FailMode, JsonValue
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels, target
 from tests.unit.extproc.pipeline.bench import DAYS, GUARD, Bench, called, forward, reply, sent
 
@@ -223,10 +223,10 @@ async def test_a_default_target_that_answers_with_something_else_is_a_502() -> N
 
 async def test_without_intent_a_prompt_goes_the_way_of_one_without_a_target() -> None:
     bench = Bench(models=FakeModels(down={Role.EMBED: "unreachable"}))
-    with costs.counted() as spent:
+    with request_stats.counted() as spent:
         assert forward(await bench.decide("weather")).cluster == "provider_openai"
     assert spent.degraded == {Stage.INTENT}
-    with costs.counted() as spent:
+    with request_stats.counted() as spent:
         await Bench().decide("hello")
     assert spent.degraded == set()
 
@@ -349,6 +349,6 @@ async def test_a_long_text_is_counted_beside_the_event_loop(words: int, monkeypa
         threads.append(threading.current_thread().name)
         return {}
 
-    monkeypatch.setattr("extproc.pipeline.dispatch.usage", counted)
+    monkeypatch.setattr("extproc.pipeline.response_assembly.usage", counted)
     reply(await Bench(models=FakeModels(attack=1.0)).decide("weather " * words))
     assert (threads[0] == threading.main_thread().name) is (words == 1)

@@ -15,10 +15,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from werkzeug.serving import make_server
 
-from extproc.contract import EndpointCall, HttpMethod
 from extproc.errors import ApiError
+from extproc.shared.filter_config import EndpointCall, HttpMethod
 from extproc.targets import path_values
-from extproc.targets.http import Endpoints, Origin
+from extproc.targets.api_client import ApiClient, Origin
 
 CALL = EndpointCall(endpoint="api", upstream="endpoint_api", method=HttpMethod.GET, path="/orders/{id}")
 
@@ -132,7 +132,7 @@ def socket(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 async def dispatched(socket: str, value: str) -> dict[str, str]:
-    endpoints = Endpoints(socket, 5000)
+    endpoints = ApiClient(socket, 5000)
     try:
         answer = await endpoints.call(CALL, {"id": value}, [], Origin("id", None))
         return msgspec.json.decode(answer.body, type=dict[str, str])

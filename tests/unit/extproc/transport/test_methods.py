@@ -11,10 +11,10 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from extproc import ask
-from extproc.contract import Transport
 from extproc.server import open_server
-from extproc.status import METHOD
+from extproc.shared import status_client
+from extproc.shared.filter_config import Transport
+from extproc.shared.worker_status import METHOD
 from extproc.transport.health import CHECK, NAME, Health
 from extproc.transport.service import MethodError
 from tests.unit.extproc.test_streams import Decider, forward
@@ -91,6 +91,6 @@ async def test_the_command_reads_a_worker_over_its_socket(tmp_path: Path) -> Non
         server = open_server(transport, Decider(lambda _: forward()), {METHOD: echo})
         socket = tmp_path / transport
         await server.start(socket)
-        answers = await asyncio.to_thread(ask.ask, [str(socket), str(tmp_path / "nobody")])
+        answers = await asyncio.to_thread(status_client.ask, [str(socket), str(tmp_path / "nobody")])
         assert answers == (b"", None)
         await server.stop(0)

@@ -58,7 +58,7 @@ prompt_targets:
   endpoint: {name: crm, path: /customers, http_headers: {X-Api-Key: $API, x-tenant: blue}}
 model_serving:
   remote: {url: "grpcs://triton.example.com:443", access_key: $TRITON, tls: {ca: ca.pem, cert: cert.pem, key: key.pem}}
-  roles: {embed: {placement: remote}}
+  roles: {embed: {backend: remote}}
 """
 
 

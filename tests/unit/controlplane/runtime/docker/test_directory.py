@@ -40,7 +40,7 @@ def test_files_are_the_users_of_the_containers_and_nobody_elses(tmp_path: Path) 
     directory.write(gateway(REMOTE, tmp_path, Mode.REMOTE), layout, "p", IMAGES)
     owner = 10_001 if os.getuid() == 0 else os.getuid()
     files = [path for path in (layout.envoy, layout.secrets, layout.tls) for path in path.rglob("*")]
-    assert {path.stat().st_uid for path in [*files, layout.contract]} == {owner}
+    assert {path.stat().st_uid for path in [*files, layout.filter_config]} == {owner}
     assert {path.stat().st_mode & 0o777 for path in layout.secrets.iterdir()} == {0o600}
     assert layout.root.stat().st_mode & 0o777 == 0o700
 

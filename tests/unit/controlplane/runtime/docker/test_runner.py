@@ -13,9 +13,9 @@ from controlplane.runtime.docker.runner import DockerRunner
 from controlplane.runtime.docker.site import project_name
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.runner import PartState
-from extproc.contract import Place, Role
+from extproc.shared.filter_config import Place, Role
 
-ANSWER = '{"roles": {"guard": {"placements": [{"place": "local", "model": "guard", "ready": true}]}}}\n'
+ANSWER = '{"roles": {"guard": {"backends": [{"place": "local", "model": "guard", "ready": true}]}}}\n'
 
 
 def container(service: str, state: str = "running", exit_code: int = 0, error: str = "") -> Container:
@@ -97,9 +97,11 @@ def test_one_worker_is_asked_for_all_and_the_next_where_it_cannot(tmp_path: Path
     workers = (container("extproc-0", "exited"), container("extproc-1"), container("extproc-2"))
     engine = Said(*workers, answers={"id-extproc-2": ANSWER + "no answer of ours\n"})
     (found,) = runner(tmp_path, engine).workers((0, 1, 2))
-    assert found.roles[Role.GUARD].placements[0].place is Place.LOCAL
+    assert found.roles[Role.GUARD].backends[0].place is Place.LOCAL
     sockets = tuple(f"/run/archgw/sockets/extproc-{index}.sock" for index in range(3))
-    assert engine.asked == [(f"id-extproc-{index}", "python", "-m", "extproc.ask", *sockets) for index in (1, 2)]
+    assert engine.asked == [
+        (f"id-extproc-{index}", "python", "-m", "extproc.shared.status_client", *sockets) for index in (1, 2)
+    ]
 
 
 def test_the_access_log_is_what_envoy_writes_to_stdout(tmp_path: Path) -> None:

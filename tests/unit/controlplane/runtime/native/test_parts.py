@@ -10,12 +10,12 @@ from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native import environment
 from controlplane.runtime.native.parts import gateway_parts
 from controlplane.runtime.native.triton import build_backend, find_triton
-from extproc.contract import VERSION, FilterContract
+from extproc.shared.filter_config import VERSION, FilterConfig
 from tests.unit.controlplane.render.plans import KEY, plan
 
 LAYOUT = RunLayout(Path("/r"))
 GATEWAY = Gateway(
-    contract=FilterContract(version=VERSION, providers=(), max_request_bytes=1, internal_socket="/i"),
+    filter_config=FilterConfig(version=VERSION, providers=(), max_request_bytes=1, internal_socket="/i"),
     envoy=plan(),
     models=ModelPlan((ModelInstance("guard", "guard", 1, 8),)),
     logs=LogPlan(max_bytes=1 << 20, files=3),

@@ -27,7 +27,7 @@ from controlplane.runtime.readiness import Started, wait_ready
 from controlplane.runtime.runner import PartState
 from controlplane.runtime.state import Door, State, load, save
 from controlplane.runtime.stop import stop
-from extproc.contract import Place
+from extproc.shared.filter_config import Place
 
 SIZES = LogSizes(max_bytes=1 << 20, files=2)
 SLEEPER = "import time, sys; print('up', flush=True); print('err', file=sys.stderr, flush=True); time.sleep(600)"

@@ -1,0 +1,167 @@
+"""Which part of a conversation a decision is about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extproc.conversation.current_turn import Exchange, Turn, read
+from extproc.shared.filter_config import Parameter, ParameterType
+from tests.unit.extproc.fakes import target
+
+
+def _parameter(name: str) -> Parameter:
+    return Parameter(name=name, type=ParameterType.STR, description=name, required=True)
+
+
+WEATHER = target("weather", _parameter("city"), _parameter("days"))
+MONEY = target("money", _parameter("currency"))
+TARGETS = (WEATHER, MONEY)
+
+
+def user(text: object) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def asks(names: str, **fields: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": f"Could you provide the following details {names} ?", **fields}
+
+
+CHAT = {"role": "assistant", "content": "Hello!", "model": "gpt-4o"}
+
+
+def test_a_turn_is_every_user_message_after_the_last_assistant_one() -> None:
+    turn = read([user("old"), CHAT, user("weather in Seattle"), user([{"type": "text", "text": "now"}])], TARGETS)
+    assert (turn.opening, turn.is_answer) == ("weather in Seattle\nnow", False)
+    assert turn.meant == turn.answer == turn.opening
+
+
+@pytest.mark.parametrize("fields", [{}, {"model": "Arch-Function"}, {"model": "gpt-4o"}])
+def test_a_question_is_known_by_its_own_text_with_or_without_model(fields: dict[str, str]) -> None:
+    turn = read([user("hi"), CHAT, user("weather in Seattle"), asks("days", **fields), user("five")], TARGETS)
+    assert turn.opening == "weather in Seattle"
+    assert turn.exchanges == (Exchange(("days",), "five"),)
+    assert turn.pending == ("weather",)
+    assert turn.meant == "weather in Seattle\nfive"
+    assert [message["role"] for message in turn.dialogue] == ["user", "assistant", "user"]
+
+
+def test_a_dialogue_goes_back_to_the_prompt_that_began_it() -> None:
+    messages = [user("weather"), asks("city, days"), user("Seattle"), asks("days"), user("five")]
+    turn = read([user("hi"), CHAT, *messages], TARGETS)
+    assert turn.exchanges == (Exchange(("city", "days"), "Seattle"), Exchange(("days",), "five"))
+    assert turn.answer == "five"
+
+
+def test_a_dialogue_begins_where_the_user_changed_to_another_target() -> None:
+    messages = [user("weather"), asks("days"), user("no, exchange money"), asks("currency"), user("yen")]
+    turn = read(messages, TARGETS)
+    assert (turn.opening, turn.pending) == ("no, exchange money", ("money",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Could you provide the following details size ?",
+        "Could you provide the following details days, currency ?",
+        "Could you provide the following details days?",
+        "Sure. Could you provide the following details days ?",
+        "Could you provide the following details  ?",
+    ],
+)
+def test_another_text_is_no_question(text: str) -> None:
+    turn = read([user("weather"), {"role": "assistant", "content": text}, user("five")], TARGETS)
+    assert not turn.is_answer
+    assert turn.opening == "five"
+
+
+def test_a_question_about_several_calls_is_known_by_its_model() -> None:
+    turn = read([user("x"), asks("days, currency", model="Arch-Function"), user("five")], TARGETS)
+    assert turn.pending == ("weather", "money")
+
+
+def test_an_api_answer_by_our_model_is_no_question() -> None:
+    answer = {"role": "assistant", "model": "Arch-Function", "content": "20 degrees ?"}
+    assert not read([user("weather"), answer, user("and tomorrow")], TARGETS).is_answer
+
+
+def test_a_question_is_known_by_the_state_when_its_text_was_changed() -> None:
+    state: dict[str, Any] = {"target": "weather", "missing": ["days"]}
+    changed = {"role": "assistant", "content": "Bitte noch: days"}
+    turn = read([user("weather"), changed, user("five")], TARGETS, state)
+    assert (turn.pending, turn.exchanges) == (("weather",), (Exchange(("days",), "five"),))
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"target": "weather"},
+        {"target": 1, "missing": ["days"]},
+        {"target": "gone", "missing": ["days"]},
+        {"target": "weather", "missing": "days"},
+        {"target": "weather", "missing": [{}, None]},
+        {"target": "weather", "missing": ["currency"]},
+    ],
+)
+def test_a_state_that_says_nothing_of_use_is_ignored(state: dict[str, Any]) -> None:
+    assert not read([user("weather"), CHAT, user("five")], TARGETS, state).is_answer
+
+
+def test_an_old_state_beside_a_newer_answer_is_no_question() -> None:
+    state: dict[str, Any] = {"target": "weather", "missing": ["days"]}
+    assert not read([user("weather"), CHAT, user("five")], TARGETS, state).is_answer
+
+
+def test_tool_and_system_messages_do_not_break_a_turn() -> None:
+    turn = read([{"role": "system", "content": "s"}, CHAT, {"role": "tool", "content": "t"}, user("now")], TARGETS)
+    assert turn.opening == "now"
+
+
+def test_a_question_that_the_client_sends_back_as_a_refusal_is_one() -> None:
+    question = {"role": "assistant", "content": None, "refusal": asks("days")["content"]}
+    assert read([user("weather"), question, user("five")], TARGETS).answer == "five"
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [CHAT],
+        [user("x"), CHAT],
+        [user("x"), CHAT, {"role": "system", "content": "s"}],
+        [{"role": "system", "content": "s"}],
+        [{"role": "developer", "content": "s"}],
+        [{"role": "tool", "content": "t"}],
+        [user("x"), CHAT, {"role": "tool", "content": "42"}],
+        [user("x"), CHAT, {"role": "function", "name": "f", "content": "42"}],
+    ],
+)
+def test_there_is_no_turn_where_no_user_speaks_last(messages: list[dict[str, Any]]) -> None:
+    assert read(messages, TARGETS) == Turn()
+
+
+MESSAGES = st.lists(
+    st.one_of(
+        st.sampled_from(["five", "", "weather"]).map(user),
+        st.sampled_from(["days", "city, days", "currency", "size"]).map(asks),
+        st.just(asks("days", model="Arch-Function")),
+        st.just(CHAT),
+        st.just({"role": "tool", "content": "t"}),
+        st.just({"role": "system", "content": "s"}),
+    ),
+    max_size=8,
+)
+
+
+@given(MESSAGES)
+def test_what_is_read_is_what_users_said_last(messages: list[dict[str, Any]]) -> None:
+    turn = read(messages, TARGETS)
+    if turn.is_empty:
+        return
+    said = [message["content"] for message in messages if message["role"] == "user"]
+    assert "\n".join(said).endswith(turn.meant)
+    assert bool(turn.pending) == turn.is_answer
+    assert turn.dialogue[0]["role"] == "user"

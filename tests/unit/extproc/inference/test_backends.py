@@ -1,0 +1,275 @@
+"""Which place answers: the first that can. Against real gRPC servers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+
+from extproc import request_stats
+from extproc.client_context import calling
+from extproc.inference import deadline
+from extproc.inference.call_failures import Reason
+from extproc.inference.circuit_breaker import TIMEOUTS_TOLERATED
+from extproc.inference.kserve import Description, Tensor
+from extproc.inference.roles import RoleUnavailable
+from extproc.shared.filter_config import Place, Role
+from extproc.shared.worker_status import RoleStatus
+from tests.unit.extproc.inference.servers import (
+    TIMEOUT_MS,
+    FakeTriton,
+    Unwatched,
+    failing,
+    floats,
+    inference,
+    never,
+    serving,
+    unwatched,
+)
+
+
+@pytest.fixture
+async def remote() -> AsyncIterator[FakeTriton]:
+    async with serving(FakeTriton()) as fake:
+        yield fake
+
+
+@pytest.fixture
+async def local() -> AsyncIterator[FakeTriton]:
+    async with serving(FakeTriton(raw=[floats(0.75)])) as fake:
+        yield fake
+
+
+@pytest.fixture
+async def both(remote: FakeTriton, local: FakeTriton) -> AsyncIterator[Unwatched]:
+    """The remote place first, which answers 0.25; the local one answers 0.75."""
+    config = inference({Place.REMOTE: remote.address, Place.LOCAL: local.address}, Role.GUARD)
+    async with unwatched(config) as unwatched_:
+        yield unwatched_
+
+
+@pytest.fixture
+async def alone(local: FakeTriton) -> AsyncIterator[Unwatched]:
+    async with unwatched(inference({Place.LOCAL: local.address}, Role.GUARD)) as unwatched_:
+        yield unwatched_
+
+
+async def ask(open_: Unwatched) -> float:
+    (probability,) = await open_.models.attack_probabilities(Role.GUARD, ["x"])
+    return probability
+
+
+async def status(open_: Unwatched) -> RoleStatus:
+    return (await open_.models.status()).roles[Role.GUARD]
+
+
+async def test_the_preferred_place_answers_while_it_can(both: Unwatched, local: FakeTriton) -> None:
+    assert await ask(both) == 0.25
+    assert local.asked == []
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, "unreachable"),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "overloaded"),
+        (grpc.StatusCode.UNAUTHENTICATED, "refused"),
+    ],
+)
+async def test_where_it_fails_the_next_one_answers_and_from_then_on_at_once(
+    both: Unwatched, remote: FakeTriton, code: grpc.StatusCode, reason: str
+) -> None:
+    remote.infer = failing(code, "no")
+    with request_stats.counted():
+        assert [await ask(both) for _ in range(3)] == [0.75] * 3
+    assert len(remote.asked) == 1
+    assert (await status(both)).skipped == {f"remote:{reason}": 3}
+    assert (await status(both)).failed == {}
+
+
+async def test_a_place_that_is_late_costs_the_first_request_its_deadline_and_the_next_nothing(
+    both: Unwatched, remote: FakeTriton
+) -> None:
+    remote.infer = never
+    began = time.perf_counter()
+    assert await ask(both) == 0.75
+    assert time.perf_counter() - began >= TIMEOUT_MS / 1000
+    began = time.perf_counter()
+    assert await ask(both) == 0.75
+    assert time.perf_counter() - began < TIMEOUT_MS / 1000 / 2
+    assert len(remote.asked) == 1
+
+
+async def test_an_answer_of_another_form_falls_through_too(both: Unwatched, remote: FakeTriton) -> None:
+    remote.raw = [floats(1.5)]
+    with request_stats.counted() as spent:
+        assert await ask(both) == 0.75
+    assert [(call.place, call.reason) for call in spent.models] == [("remote", "malformed"), ("local", "")]
+
+
+async def test_a_question_that_is_refused_falls_through_and_says_nothing_of_the_place(
+    both: Unwatched, remote: FakeTriton
+) -> None:
+    remote.infer = failing(grpc.StatusCode.INVALID_ARGUMENT, "too long")
+    assert await ask(both) == 0.75
+    remote.infer = None
+    assert await ask(both) == 0.25
+
+
+async def test_where_no_place_is_left_the_last_reason_is_told_and_counted(
+    both: Unwatched, remote: FakeTriton, local: FakeTriton
+) -> None:
+    remote.infer = failing(grpc.StatusCode.RESOURCE_EXHAUSTED)
+    local.infer = failing(grpc.StatusCode.UNAVAILABLE)
+    with request_stats.counted():
+        for _ in range(2):
+            with pytest.raises(RoleUnavailable) as caught:
+                await ask(both)
+            assert caught.value.reason == "unreachable"
+    assert (len(remote.asked), len(local.asked)) == (1, 1)
+    found = await status(both)
+    assert (found.skipped, found.failed) == ({"remote:overloaded": 2}, {"unreachable": 2})
+    assert [each.reason for each in found.backends] == ["overloaded", "unreachable"]
+    assert both.models.faults == {Role.GUARD: "unreachable"}
+
+
+async def test_a_role_is_ready_while_one_of_its_places_is(both: Unwatched, remote: FakeTriton) -> None:
+    remote.infer = failing(grpc.StatusCode.UNAVAILABLE)
+    await ask(both)
+    assert both.models.faults == {}
+    assert [each.ready for each in (await status(both)).backends] == [False, True]
+
+
+async def test_the_last_place_may_be_late_now_and_then(alone: Unwatched, local: FakeTriton) -> None:
+    local.infer = never
+    for asked in range(1, TIMEOUTS_TOLERATED + 2):
+        with pytest.raises(RoleUnavailable, match="timeout"):
+            await ask(alone)
+        assert len(local.asked) == asked
+    with pytest.raises(RoleUnavailable, match="timeout"):
+        await ask(alone)
+    assert len(local.asked) == TIMEOUTS_TOLERATED + 1
+
+
+async def test_all_attempts_share_one_budget(both: Unwatched, remote: FakeTriton, local: FakeTriton) -> None:
+    remote.infer = local.infer = never
+    began = time.perf_counter()
+    with deadline.spending(TIMEOUT_MS + 100), pytest.raises(RoleUnavailable) as caught:
+        await ask(both)
+    assert TIMEOUT_MS + 90 <= (time.perf_counter() - began) * 1000 < 2 * TIMEOUT_MS
+    assert caught.value.reason == "budget"
+    assert len(local.asked) == 1
+
+
+async def test_a_place_that_was_given_less_time_than_it_may_take_is_not_blamed(
+    both: Unwatched, remote: FakeTriton, local: FakeTriton
+) -> None:
+    remote.infer = never
+    with deadline.spending(50), pytest.raises(RoleUnavailable, match="budget"):
+        await ask(both)
+    assert local.asked == []
+    assert both.at(Role.GUARD, Place.REMOTE).breaker.fault is None
+
+
+async def test_a_budget_of_just_one_attempt_does_not_excuse_a_place(alone: Unwatched, local: FakeTriton) -> None:
+    local.infer = never
+    for _ in range(TIMEOUTS_TOLERATED + 1):
+        with deadline.spending(TIMEOUT_MS), pytest.raises(RoleUnavailable, match="timeout"):
+            await ask(alone)
+    assert alone.models.faults == {Role.GUARD: "timeout"}
+
+
+async def test_with_nothing_left_nobody_is_asked(both: Unwatched, remote: FakeTriton) -> None:
+    with deadline.spending(0), pytest.raises(RoleUnavailable, match="budget"):
+        await ask(both)
+    assert remote.asked == []
+
+
+async def test_a_request_is_told_what_each_attempt_cost(both: Unwatched, remote: FakeTriton, local: FakeTriton) -> None:
+    local.compute_ns = (2_000_000,)
+    at = both.at(Role.GUARD)
+    at.learn(await at.link.transport.describe(at.model, 1.0))
+    at.link.network_ms = 0.5
+    remote.infer = failing(grpc.StatusCode.UNAVAILABLE)
+    for _ in range(2):
+        with request_stats.counted() as spent:
+            await ask(both)
+        failed, answered = spent.models
+        assert (failed.role, failed.place, failed.reason) == (Role.GUARD, Place.REMOTE, "unreachable")
+        assert (answered.place, answered.reason) == (Place.LOCAL, "")
+        assert (answered.compute_ms, answered.network_ms) == (2.0, 0.5)
+        assert answered.total_ms > 0
+    # The second time the place was passed over, which took no time.
+    assert failed.total_ms == 0
+
+
+async def test_durations_of_answered_calls_are_kept(both: Unwatched) -> None:
+    for _ in range(3):
+        await ask(both)
+    remote, local = (await status(both)).backends
+    assert (remote.calls, len(remote.recent_ms), local.calls) == (3, 3, 0)
+    assert all(0 < each < TIMEOUT_MS for each in remote.recent_ms)
+
+
+async def test_one_batch_that_fails_takes_the_whole_call_to_the_next_place(
+    both: Unwatched, remote: FakeTriton, local: FakeTriton
+) -> None:
+    local.raw = None
+
+    async def second_fails(request: Any, context: Any) -> Any:
+        if len(remote.asked) == 2:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+        return remote.answer(request, [floats(0.5, 0.5)])
+
+    remote.infer = second_fails
+    assert await both.models.attack_probabilities(Role.GUARD, ["x"] * 4) == (0.25,) * 4
+
+
+async def test_a_request_of_many_texts_leaves_room_for_others_and_has_one_deadline(
+    alone: Unwatched, local: FakeTriton
+) -> None:
+    running: list[int] = [0]
+
+    async def slow(request: Any, _: Any) -> Any:
+        running.append(running[-1] + 1)
+        await asyncio.sleep(TIMEOUT_MS / 1000 / 4)
+        running.append(running[-1] - 1)
+        return local.answer(request, [floats(0.25, 0.25)])
+
+    local.infer = slow
+    texts = [str(number) for number in range(32)]
+    with calling("10.0.0.1"):
+        assert await alone.models.attack_probabilities(Role.GUARD, texts) == (0.25,) * len(texts)
+        assert max(running) == 8
+        began = time.perf_counter()
+        with pytest.raises(RoleUnavailable, match=r"overloaded|budget"):
+            await alone.models.attack_probabilities(Role.GUARD, texts * 4)
+    assert time.perf_counter() - began < 2 * TIMEOUT_MS / 1000
+
+
+async def test_a_server_whose_model_takes_fewer_texts_is_asked_for_fewer(alone: Unwatched, local: FakeTriton) -> None:
+    local.raw = None
+    tensors = (Tensor("TEXT", "BYTES", (-1, 1)),), (Tensor("PROB", "FP32", (-1, 1)),)
+    at = alone.at(Role.GUARD)
+    at.learn(Description(*tensors, max_batch_size=1))
+    await alone.models.attack_probabilities(Role.GUARD, ["x", "y"])
+    assert len(local.asked) == 2
+    at.learn(Description(*tensors, max_batch_size=64))
+    await alone.models.attack_probabilities(Role.GUARD, ["x", "y"])
+    assert len(local.asked) == 3
+
+
+async def test_embeddings_are_asked_of_the_spaces_that_are_wanted(remote: FakeTriton, local: FakeTriton) -> None:
+    local.raw = None
+    config = inference({Place.REMOTE: remote.address, Place.LOCAL: local.address}, Role.EMBED)
+    async with unwatched(config) as both:
+        assert list(both.models.spaces) == ["remote", "local"]
+        assert (await both.models.embed(["x"])).space == "remote"
+        assert (await both.models.embed(["x"], ["local"])).space == "local"
+        local.infer = failing(grpc.StatusCode.UNAVAILABLE)
+        with pytest.raises(RoleUnavailable, match=Reason.UNREACHABLE):
+            await both.models.embed(["x"], ["local"])

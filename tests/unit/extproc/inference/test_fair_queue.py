@@ -1,0 +1,120 @@
+"""Whose call goes next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from extproc.client_context import Caller
+from extproc.inference.fair_queue import FairQueue, QueueFull
+
+
+@dataclass
+class Line:
+    """Calls that wait behind one that holds the only turn, which nobody waits for."""
+
+    now: float = 0.0
+    order: list[str] = field(default_factory=list)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.turns = FairQueue(slots=1, most_waiting=3, clock=lambda: self.now)
+
+    async def hold(self, client: str = "holder", cost: float = 1) -> None:
+        await self.turns.take(Caller(client), cost)
+
+    async def wait(self, name: str, caller: Caller, costs: Sequence[float]) -> None:
+        async def call(cost: float) -> None:
+            await self.turns.take(caller, cost)
+            self.order.append(name)
+            self.turns.release()
+
+        self.tasks += [asyncio.create_task(call(cost)) for cost in costs]
+        await asyncio.sleep(0)
+
+    async def go(self) -> str:
+        self.turns.release()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        return "".join(self.order)
+
+
+async def test_nobody_waits_where_a_turn_is_free() -> None:
+    turns = FairQueue(slots=2, most_waiting=0)
+    await turns.take(Caller("a"), 1)
+    await turns.take(Caller("a"), 1)
+    with pytest.raises(QueueFull):
+        await turns.take(Caller("a"), 1)
+    turns.release()
+    await turns.take(Caller("a"), 1)
+
+
+async def test_clients_have_equal_shares_however_much_each_asks() -> None:
+    line = Line()
+    await line.hold()
+    await line.wait("h", Caller("heavy"), [600] * 6)
+    await line.wait("s", Caller("small"), [100])
+    assert await line.go() == "hshhhhh"
+
+
+async def test_a_client_that_paused_has_no_credit_for_it() -> None:
+    line = Line()
+    await line.hold()
+    await line.wait("h", Caller("heavy"), [100] * 4)
+    await line.go()
+    await line.hold("heavy")
+    line.order.clear()
+    await line.wait("h", Caller("heavy"), [100] * 2)
+    await line.wait("l", Caller("late"), [100] * 4)
+    assert await line.go() == "llhlhl"
+
+
+async def test_of_one_client_the_request_with_the_least_left_goes_first() -> None:
+    line = Line()
+    await line.hold()
+    await line.wait("l", Caller("a"), [600] * 3)
+    await line.wait("s", Caller("a"), [100])
+    assert await line.go() == "slll"
+
+
+async def test_waiting_makes_up_for_size() -> None:
+    line = Line()
+    await line.hold()
+    await line.wait("l", Caller("a"), [600] * 2)
+    line.now = 1.0
+    await line.wait("s", Caller("a"), [100])
+    assert await line.go() == "lls"
+
+
+async def test_the_work_of_a_caller_who_has_gone_is_dropped_before_it_starts() -> None:
+    line = Line()
+    await line.hold()
+    await line.wait("g", Caller("gone"), [100] * 3)
+    for task in line.tasks:
+        task.cancel()
+    await line.wait("s", Caller("stays"), [100])
+    assert await line.go() == "s"
+
+
+async def test_a_turn_that_comes_as_its_caller_goes_is_handed_on() -> None:
+    line = Line()
+    await line.hold()
+    await line.wait("g", Caller("gone"), [100])
+    await line.wait("s", Caller("stays"), [100])
+    line.turns.release()
+    line.tasks[0].cancel()
+    await asyncio.gather(*line.tasks, return_exceptions=True)
+    assert line.order == ["s"]
+    await asyncio.wait_for(line.turns.take(Caller("next"), 1), 1)
+
+
+async def test_the_queue_is_bounded_by_requests() -> None:
+    line = Line()
+    await line.hold()
+    for number in range(3):
+        await line.wait(str(number), Caller("a"), [1, 1])
+    with pytest.raises(QueueFull):
+        await line.turns.take(Caller("b"), 1)
+    assert await line.go() == "001122"

@@ -1,0 +1,285 @@
+"""Is a value supported by what was said? One line a way to say it, and beside it what is nearly the same."""
+
+from __future__ import annotations
+
+import string
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extproc.pipeline.functions.grounding import support
+from extproc.shared.filter_config import Items, JsonValue, Parameter, ParameterType
+
+TODAY = date(2026, 11, 22)  # a Sunday
+T = ParameterType
+
+
+def parameter(name: str, kind: ParameterType = T.STR, description: str = "", **more: object) -> Parameter:
+    return Parameter(name=name, type=kind, description=description, **more)  # type: ignore[arg-type]
+
+
+def supported(of: Parameter, value: JsonValue, said: str) -> bool:
+    return support(of, value, said, TODAY) >= 0.5
+
+
+@pytest.mark.parametrize(
+    ("said", "value", "nearly"),
+    [
+        ("15 seats", 15, 50),
+        ("fifteen seats", 15, 50),
+        ("two hundred and five seats", 205, 250),
+        ("twenty-one seats", 21, 20),
+        ("a couple of seats", 2, 3),
+        ("two dozen seats", 24, 12),
+        ("half a million seats", 500_000, 5_000_000),
+        ("1,250 seats", 1250, 125),
+        ("1.5k seats", 1500, 1.5),
+        ("the 3rd seat", 3, 13),
+        ("seats 4, 8 and 9", 8, 48),
+        ("between five and six thousand", 5000, 500),
+        ("minus seven", -7, 7),
+        ("5-7 seats", 7, -7),
+    ],
+)
+def test_a_number_is_what_was_said_however_it_was_said(said: str, value: float, nearly: float) -> None:
+    of = parameter("value", T.FLOAT, "A number")
+    assert supported(of, value, said)
+    assert not supported(of, nearly, said)
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "value", "nearly"),
+    [
+        ("minutes", "for 2 hours", 120, 2),
+        ("minutes", "an hour and a half", 90, 60),
+        ("minutes", "1 hour 20", 80, 120),
+        ("seconds", "three quarters of a minute", 45, 34),
+        ("days", "for the next two weeks", 14, 2),
+        ("distance_m", "1.5 km", 1500, 1.5),
+        ("height_cm", "1m82", 182, 128),
+        ("months", "two and a half years", 30, 24),
+        ("rate", "4.25 percent", 0.0425, 0.425),
+        ("rate", "4.25%", 4.25, 42.5),
+        ("rooms", "a room with a view", 1, 2),
+        ("children", "no children", 0, 1),
+        ("guests", "just me", 1, 2),
+        ("year", "on 3 May 2031", 2031, 2030),
+    ],
+)
+def test_a_number_is_read_in_the_unit_of_its_parameter(name: str, said: str, value: float, nearly: float) -> None:
+    of = parameter(name, T.FLOAT, name)
+    assert supported(of, value, said)
+    assert not supported(of, nearly, said)
+
+
+@pytest.mark.parametrize(
+    ("said", "value", "nearly"),
+    [
+        ("today", "2026-11-22", "2026-11-23"),
+        ("tomorrow", "2026-11-23", "2026-11-22"),
+        ("the day after tomorrow", "2026-11-24", "2026-11-23"),
+        ("next Friday", "2026-11-27", "2026-11-26"),
+        ("last Friday", "2026-11-20", "2026-11-27"),
+        ("a week from Tuesday", "2026-12-01", "2026-11-25"),
+        ("in three days", "2026-11-25", "2026-11-26"),
+        ("two weeks ago", "2026-11-08", "2026-12-06"),
+        ("in a month", "2026-12-22", "2026-11-22"),
+        ("end of next month", "2026-12-31", "2026-11-30"),
+        ("the 3rd of May", "2027-05-03", "2027-05-04"),
+        ("May 3rd, 2025", "2025-05-03", "2027-05-03"),
+        ("twenty-first of June", "2027-06-21", "2027-06-20"),
+        ("05/03/2027", "2027-05-03", "2027-05-05"),
+        ("from Dec 12 till the 15th", "2026-12-15", "2026-11-15"),
+        ("Christmas Eve", "2026-12-24", "2026-12-25"),
+        ("February 29", "2028-02-29", "2027-03-01"),
+        ("in 2024", "2024-01-01", "2024-06-01"),
+        ("June 2031", "2031-06", "2031-07"),
+    ],
+)
+def test_a_date_is_relative_to_today(said: str, value: str, nearly: str) -> None:
+    of = parameter("date", description="Which day", format="date")
+    assert supported(of, value, said)
+    assert not supported(of, nearly, said)
+
+
+@pytest.mark.parametrize(
+    ("said", "value", "nearly"),
+    [
+        ("at 6pm", "18:00", "06:00"),
+        ("at 6:30 a.m.", "06:30", "18:30"),
+        ("noon", "12:00", "00:00"),
+        ("half past three", "15:30", "14:30"),
+        ("quarter to nine in the evening", "20:45", "08:45"),
+        ("17:20", "17:20", "17:02"),
+        ("3 o'clock", "15:00", "13:00"),
+    ],
+)
+def test_a_time_of_day_may_be_said_in_words(said: str, value: str, nearly: str) -> None:
+    assert supported(parameter("time"), value, said)
+    assert not supported(parameter("time"), nearly, said)
+
+
+def test_a_moment_needs_its_day_and_its_time() -> None:
+    of = parameter("start", format="date-time")
+    assert supported(of, "2026-11-23T09:00:00", "tomorrow at 9am")
+    assert not supported(of, "2026-11-23T10:00:00", "tomorrow at 9am")
+    assert not supported(of, "2026-11-24T09:00:00", "tomorrow at 9am")
+    assert supported(of, "2026-11-23T00:00:00", "tomorrow")
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "value"),
+    [
+        ("breakfast", "a room with breakfast", True),
+        ("breakfast", "a room without breakfast", False),
+        ("breakfast", "I don't need any breakfast", False),
+        ("send_receipt", "Please send me the receipt", True),
+        ("notifications", "turn notifications off", False),
+        ("smoking", "smoking: no", False),
+        ("gift_wrap", "yes please", True),
+        ("sugar", "make it sugar-free", False),
+        ("breakfast", "without breakfast. No, with breakfast after all", True),
+    ],
+)
+def test_a_truth_value_is_said_by_its_name_and_a_negation(name: str, said: str, value: bool) -> None:
+    of = parameter(name, T.BOOL, "")
+    assert supported(of, value, said)
+    assert not supported(of, not value, said)
+
+
+def test_a_truth_value_that_nobody_spoke_of_is_not_supported_either_way() -> None:
+    of = parameter("pets", T.BOOL, "Whether pets come along")
+    assert not supported(of, True, "a hotel in Bonn for two nights")
+    assert not supported(of, False, "a hotel in Bonn for two nights")
+
+
+@pytest.mark.parametrize(
+    ("enum", "description", "said", "value"),
+    [
+        (("celsius", "fahrenheit"), "", "in °C please", "celsius"),
+        (("celsius", "fahrenheit"), "", "In Fahrenheit!", "fahrenheit"),
+        (("S", "M", "L"), "", "a large one", "L"),
+        (("km", "mi"), "", "how many miles", "mi"),
+        (("USD", "EUR", "GBP"), "", "in pounds sterling", "GBP"),
+        (("en", "de", "fr"), "", "answer in German", "de"),
+        (("es-ES", "zh-CN"), "", "I speak Spanish", "es-ES"),
+        (("asc", "desc"), "", "in ascending order", "asc"),
+        (("x", "y"), "Way to go: 'x' for walking, 'y' for cycling", "I am walking", "x"),
+        (("economy", "premium_economy", "business"), "", "business, I think", "business"),
+        (("1", "2", "3"), "", "two bedrooms", "2"),
+        (("True", "False", "dontcare"), "Whether parking is free", "I need no parking", "False"),
+    ],
+)
+def test_a_member_of_an_enum_has_other_names(enum: tuple[str, ...], description: str, said: str, value: str) -> None:
+    of = parameter("parking" if "True" in enum else "choice", description=description, enum=enum)
+    assert supported(of, value, said)
+    assert not any(supported(of, other, said) for other in enum if other != value)
+
+
+@pytest.mark.parametrize(
+    ("said", "value", "nearly"),
+    [
+        ("a train to paris", "Paris", "Parma"),
+        ("weather in são paulo", "Sao Paulo", "San Pablo"),
+        ("what is on in NYC", "New York City", "New Orleans"),
+        ("flights to new york city", "New York City", "York City Hall"),
+        ("in the UK", "United Kingdom", "Ukraine"),
+        ("holidays in Germany", "DE", "DK"),
+        ("into yen", "JPY", "CNY"),
+        ("Canadian dollars", "CAD", "USD"),
+        ("weather in Seattle", "Seattle, WA", "Portland, WA"),
+        ("tomatoes", "tomato", "potato"),
+        ("write to anna@example.org", "anna@example.org", "ann@example.org"),
+        ("see https://docs.acme.io/start", "docs.acme.io/start", "https://docs.acme.com/start"),
+        ("order ab-1207 x", "AB-1207-X", "AB-1270-X"),
+        ("call +49 170 555 0199", "+491705550199", "+491705550198"),
+        ("the Museum of Art", "Museum of Art", "Museum of Modern Art"),
+        ("Tokyo time", "Asia/Tokyo", "Asia/Seoul"),
+        ("我想在肯德基买汉堡", "肯德基", "麦当劳"),
+    ],
+)
+def test_a_text_is_the_same_in_another_spelling(said: str, value: str, nearly: str) -> None:
+    assert supported(parameter("text"), value, said)
+    assert not supported(parameter("text"), nearly, said)
+
+
+def test_every_element_and_every_leaf_must_be_said() -> None:
+    cities = parameter("cities", T.LIST, items=Items(type=T.STR))
+    assert supported(cities, ["Tokyo", "Osaka"], "compare tokyo and osaka")
+    assert not supported(cities, ["Tokyo", "Kyoto"], "compare tokyo and osaka")
+    place = parameter("place", T.DICT)
+    assert supported(place, {"street": "12 Rose Street", "city": "Leeds"}, "12 Rose Street in Leeds")
+    assert not supported(place, {"street": "12 Rose Street", "city": "London"}, "12 Rose Street in Leeds")
+
+
+def test_a_default_needs_nobody_to_say_it() -> None:
+    of = parameter("unit", default_json='"celsius"', enum=("celsius", "fahrenheit"))
+    assert support(of, "celsius", "hello", TODAY) == 1.0
+    assert support(of, "fahrenheit", "hello", TODAY) < 0.5
+
+
+@given(st.integers(min_value=-(10**9), max_value=10**9))
+def test_a_number_in_digits_supports_itself_and_not_its_neighbour(number: int) -> None:
+    of = parameter("value", T.INT)
+    assert supported(of, number, f"make it {number} please")
+    assert not supported(of, number + 1, f"make it {number} please")
+
+
+@given(st.dates(min_value=date(1900, 1, 1), max_value=date(2100, 1, 1)), st.integers(min_value=1, max_value=300))
+def test_a_date_that_was_written_out_supports_itself_and_no_other(day: date, off: int) -> None:
+    of = parameter("date", format="date")
+    for said in (f"on {day:%d %B %Y}", f"on {day:%B %d, %Y}", f"on {day.isoformat()}"):
+        assert supported(of, day.isoformat(), said)
+        assert not supported(of, (day + timedelta(days=off)).isoformat(), said)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+# Texts of the characters that the readers look for.
+TEXTS = st.text(max_size=60) | st.text(string.digits + " .,:/-+%$kKmMeE^*apd°½'", max_size=60)
+
+
+@given(st.sampled_from(list(ParameterType)), VALUES, TEXTS, st.dates())
+def test_any_value_and_any_text_have_a_score(kind: ParameterType, value: JsonValue, said: str, today: date) -> None:
+    for enum in ((), ("a", "b"), ("1", "2"), ("True", "False")):
+        score = support(parameter("number_of_days", kind, "Number of days", enum=enum), value, said, today)
+        assert 0.0 <= score <= 1.0
+
+
+WORDS = [
+    "in",
+    "two",
+    "weeks",
+    "ago",
+    "next",
+    "last",
+    "friday",
+    "may",
+    "3rd",
+    "of",
+    "the",
+    "end",
+    "month",
+    "year",
+    "half",
+    "past",
+    "9",
+    "pm",
+    "noon",
+    "a",
+    "dozen",
+    "minus",
+    "hundred",
+    "and",
+]
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join), st.dates())
+def test_any_order_of_the_words_that_are_understood_has_a_score(said: str, today: date) -> None:
+    for value in ("2026-11-22", "10:30", "2026-11-22T10:30:00", 7, "May 3"):
+        assert 0.0 <= support(parameter("when", T.STR, "When"), value, said, today) <= 1.0

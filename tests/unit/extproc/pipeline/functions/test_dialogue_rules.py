@@ -1,0 +1,105 @@
+"""The rules of a dialogue in which a value was asked for."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from extproc.pipeline.functions.dialogue_rules import corrects, given_up, is_question, is_request, read_off
+from extproc.shared.filter_config import JsonValue, Parameter, ParameterType
+
+TODAY = date(2026, 11, 22)
+T = ParameterType
+
+
+def parameter(name: str, kind: ParameterType = T.STR, **more: object) -> Parameter:
+    return Parameter(name=name, type=kind, description=f"The {name}", required=True, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("answer", "instead"),
+    [
+        ("never mind", ""),
+        ("Nevermind, thanks.", ""),
+        ("cancel", ""),
+        ("ok, cancel that please", ""),
+        ("oh, forget it", ""),
+        ("I changed my mind", ""),
+        ("no thanks", ""),
+        ("forget it, tell me a joke", "tell me a joke"),
+        ("never mind. What's the time?", "What's the time?"),
+        ("Forget the weather and convert 5 dollars", "convert 5 dollars"),
+    ],
+)
+def test_a_dialogue_is_given_up_for_something_else_or_for_nothing(answer: str, instead: str) -> None:
+    assert given_up(answer) == instead
+
+
+@pytest.mark.parametrize(
+    "answer", ["5", "Seattle", "no, Portland", "cancel my card", "stop at Paris", "no", "Nothing Hill"]
+)
+def test_an_answer_gives_nothing_up(answer: str) -> None:
+    assert given_up(answer) is None
+
+
+@pytest.mark.parametrize("answer", ["no, make it Portland", "actually 5 days", "Sorry, I meant Rome", "London instead"])
+def test_a_correction_says_so(answer: str) -> None:
+    assert corrects(answer)
+
+
+@pytest.mark.parametrize("answer", ["Portland", "no", "not on the terrace", "no onions please", "5 days"])
+def test_another_answer_corrects_nothing(answer: str) -> None:
+    assert not corrects(answer)
+
+
+def test_a_question_back_is_told_from_an_answer_in_its_form() -> None:
+    assert is_question("what is the difference between medium and large?")
+    assert is_question("Why do you need that?")
+    assert not is_question("what about Portland?")
+    assert not is_question("which one is up to you")
+    assert is_request("tell me a joke")
+    assert not is_request("Tellico Plains")
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "values"),
+    [
+        ([parameter("days", T.INT)], "five", {"days": 5}),
+        ([parameter("days", T.INT)], "for a week", {"days": 7}),
+        ([parameter("days", T.INT)], "5 or 6", {}),
+        ([parameter("city")], "it's Portland, please.", {"city": "Portland"}),
+        ([parameter("city")], "I don't know", {}),
+        ([parameter("city")], "why?", {}),
+        ([parameter("city")], "tell me a joke", {}),
+        ([parameter("city"), parameter("days", T.INT)], "Seattle for 5 days", {"days": 5}),
+        ([parameter("adults", T.INT), parameter("children", T.INT)], "2", {}),
+        ([parameter("size", enum=("small", "large"))], "a large one", {"size": "large"}),
+        ([parameter("size", enum=("small", "large"))], "small or large", {}),
+        ([parameter("breakfast", T.BOOL)], "yes please", {"breakfast": True}),
+        ([parameter("breakfast", T.BOOL)], "no, I don't need one", {"breakfast": False}),
+        ([parameter("time", format="time")], "at half past six in the evening", {"time": "18:30"}),
+        ([parameter("time", format="time")], "at six", {}),
+        ([parameter("day", format="date")], "tomorrow", {"day": "2026-11-23"}),
+        ([parameter("guests", T.INT), parameter("time", format="time")], "at 7pm", {"time": "19:00"}),
+        ([parameter("tags", T.LIST)], "a, b", {}),
+    ],
+)
+def test_an_answer_is_read_off_where_it_can_mean_one_thing_only(
+    asked: list[Parameter], answer: str, values: dict[str, JsonValue]
+) -> None:
+    assert read_off(asked, answer, TODAY) == values
+
+
+@given(st.text(max_size=80))
+@example("፩")  # a digit that is no decimal
+def test_any_answer_can_be_read(answer: str) -> None:
+    given_up(answer)
+    corrects(answer)
+    is_question(answer)
+    is_request(answer)
+    for kind in T:
+        for form in (None, "date", "time", "date-time"):
+            read_off([parameter("value", kind, format=form), parameter("other", kind)], answer, TODAY)

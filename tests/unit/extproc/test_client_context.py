@@ -1,0 +1,33 @@
+"""Who shares turns with whom."""
+
+from __future__ import annotations
+
+import pytest
+
+from extproc import client_context
+from extproc.client_context import calling, client_of
+
+
+@pytest.mark.parametrize(
+    ("address", "client"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("/run/archgw/sockets/x", "/run/archgw/sockets/x"),
+        ("", ""),
+    ],
+)
+def test_an_ipv6_client_is_its_network(address: str, client: str) -> None:
+    assert client_of(address) == client
+
+
+def test_each_request_is_a_caller_of_its_own() -> None:
+    assert client_context.current() is None
+    with calling("192.0.2.7"):
+        first = client_context.current()
+    with calling("192.0.2.7"):
+        second = client_context.current()
+    assert first is not None and second is not None
+    assert first.client == second.client
+    assert first != second

@@ -1,0 +1,35 @@
+"""What leaves in a provider's own form."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from extproc.endpoints import chat_completions
+from extproc.shared.filter_config import Provider, Schema
+from extproc.translators import schema
+
+PROVIDER = Provider(name="p", model="m", schema=Schema.OPENAI, cluster="provider_p")
+
+
+def leaves(provider: Provider, *messages: dict[str, Any]) -> Any:
+    request = chat_completions.parse(json.dumps({"messages": messages}).encode())
+    body = json.loads(schema.forward(request, list(request.messages), provider).body)
+    return (json.loads(body["REQUEST"]) if "REQUEST" in body else body)["messages"]
+
+
+@pytest.mark.parametrize("wanted", [Schema.OPENAI, Schema.TRITON])
+@pytest.mark.parametrize(("accepts", "role"), [(True, "developer"), (False, "system")])
+def test_developer_messages_are_system_ones_where_the_provider_knows_no_other(
+    wanted: Schema, accepts: bool, role: str
+) -> None:
+    said = [{"role": name, "content": "hi", "name": "n"} for name in ("developer", "system", "user", "developer")]
+    got = leaves(replace(PROVIDER, schema=wanted, accepts_developer=accepts), *said)
+    assert got == [{"role": name, "content": "hi", "name": "n"} for name in (role, "system", "user", role)]
+
+
+def test_the_model_of_a_message_stays_here() -> None:
+    assert leaves(PROVIDER, {"role": "user", "content": "hi", "model": "x"}) == [{"role": "user", "content": "hi"}]
