@@ -40,7 +40,7 @@ def test_every_file_that_travels_is_in_the_wheel(wheel: Path) -> None:
     ).stdout.split()
     assert len(tracked) > 20
     assert [name for name in tracked if f"controlplane/_assets/{name}" not in packed] == []
-    assert {"controlplane/cli/app.py", "extproc/__main__.py", "extproc/vocabulary.txt"} <= packed
+    assert {"controlplane/cli/app.py", "extproc/__main__.py", "extproc/vocabulary.txt.gz"} <= packed
 
 
 def test_an_installed_wheel_builds_images_from_the_same_files_as_the_checkout(wheel: Path, tmp_path: Path) -> None:

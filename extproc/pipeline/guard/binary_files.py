@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Final
 
-from extproc.pipeline.guard.english_words import LETTERS, is_word, segment
+from extproc.pipeline.guard.english_words import LETTER_RUN, is_word, segment
 
 # The first bytes of each kind (https://www.garykessler.net/library/file_sigs.html), longer where a text has them too.
 _MAGIC: Final = re.compile(
@@ -88,7 +88,7 @@ def apart(text: str) -> tuple[str, list[str]]:
 
 def says_something(line: str) -> bool:
     """Whether words stand among the letters of a file, and not by chance."""
-    return len(_long({word for word in LETTERS.findall(line) if is_word(word)}, _CHANCE + 1)) >= _NO_CHANCE - 1
+    return len(_long({word for word in LETTER_RUN.findall(line) if is_word(word)}, _CHANCE + 1)) >= _NO_CHANCE - 1
 
 
 def _spelled(letters: str) -> Iterator[str]:

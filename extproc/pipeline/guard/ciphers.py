@@ -15,7 +15,7 @@ from string import ascii_lowercase, ascii_uppercase
 from typing import Final
 
 from extproc.pipeline.guard.encodings import Decoded, Decoder
-from extproc.pipeline.guard.english_words import LETTERS, WORDS, is_word, segment
+from extproc.pipeline.guard.english_words import LETTER_RUN, WORDS, is_word, segment
 
 BACKWARDS: Final = "backwards"
 
@@ -81,7 +81,7 @@ def cipher_texts(text: str) -> list[Decoded]:
         coded = text[stretch.start : stretch.end]
         if stretch.cipher == BACKWARDS:
             # Either the whole is backwards or each word is: a reader tries both.
-            plain = f"{coded[::-1]}\n{LETTERS.sub(lambda word: word.group()[::-1], coded)}"
+            plain = f"{coded[::-1]}\n{LETTER_RUN.sub(lambda word: word.group()[::-1], coded)}"
         else:
             plain = coded.translate(_ALPHABETS[stretch.cipher])
         found.append(Decoded(stretch.start, stretch.end, plain))
@@ -90,7 +90,7 @@ def cipher_texts(text: str) -> list[Decoded]:
 
 def _stretches(text: str) -> list[_Stretch]:
     """From the first to the last telling word of one cipher, with the unknown words around; in order of their start."""
-    words = [word.lower() for word in LETTERS.findall(text)]
+    words = [word.lower() for word in LETTER_RUN.findall(text)]
     groups: dict[str, _Group] = {}
     done: list[tuple[str, int, int]] = []
     for index, word in enumerate(words):
@@ -105,7 +105,7 @@ def _stretches(text: str) -> list[_Stretch]:
     done += [(cipher, group.first, group.last) for cipher, group in groups.items() if len(group.words) >= _FEWEST]
     if not done:
         return []
-    places = [word.span() for word in LETTERS.finditer(text)]
+    places = [word.span() for word in LETTER_RUN.finditer(text)]
     stretches = []
     for cipher, first, previous in done:
         start, end = first, previous

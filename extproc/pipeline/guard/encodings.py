@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from extproc.pipeline.guard.english_words import is_word, likeness, segment
+from extproc.pipeline.guard.english_words import english_share, is_word, segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def _text(raw: bytes) -> str | None:
         return None
     if len(visible) >= _NO_ACCIDENT:
         return text
-    return text if len(visible) >= 3 and likeness(visible) >= 0.75 and _lettered(visible) else None
+    return text if len(visible) >= 3 and english_share(visible) >= 0.75 and _lettered(visible) else None
 
 
 def _lettered(text: str) -> bool:
@@ -58,7 +58,7 @@ def _lettered(text: str) -> bool:
 def text_between(raw: bytes) -> str | None:
     """The English between bytes that are no text."""
     found = (run.strip() for run in _printable(raw))
-    return "\n".join(run for run in found if likeness(run) >= 0.6 and _lettered(run)) or None
+    return "\n".join(run for run in found if english_share(run) >= 0.6 and _lettered(run)) or None
 
 
 def _printable(raw: bytes) -> Iterator[str]:
@@ -155,7 +155,7 @@ def base32_texts(text: str) -> list[Decoded]:
     found: list[Decoded] = []
     for run in _BASE32.finditer(text):
         letters = re.sub(r"[\s=]", "", run.group()).upper()
-        if len(letters) < 16 or (letters.isalpha() and likeness(run.group()) > 0.5):
+        if len(letters) < 16 or (letters.isalpha() and english_share(run.group()) > 0.5):
             continue
         # A rest of 1, 3 or 6 letters holds no whole byte.
         letters = letters[: len(letters) - {1: 1, 3: 1, 6: 1}.get(len(letters) % 8, 0)]
@@ -261,7 +261,7 @@ def braille_texts(text: str) -> list[Decoded]:
 
 
 def _says_words(text: str) -> bool:
-    return text.isprintable() and _lettered(text) and likeness(text) >= 0.6
+    return text.isprintable() and _lettered(text) and english_share(text) >= 0.6
 
 
 DECODERS: Final[tuple[Decoder, ...]] = (

@@ -21,7 +21,7 @@ from extproc.endpoints.chat_completions import ChatRequest, Message
 from extproc.errors import InvalidRequest, RequestTooLarge
 from extproc.pipeline import client_retries, system_message
 from extproc.pipeline.guard import binary_files, encodings
-from extproc.pipeline.guard.english_words import LETTERS, likeness, segment
+from extproc.pipeline.guard.english_words import LETTER_RUN, english_share, segment
 from extproc.shared.filter_config import Guard, JsonValue
 
 # Roles that do not answer an assistant.
@@ -236,8 +236,8 @@ def _says_something(identifier: str) -> bool:
     """Whether an identifier is a sentence in disguise rather than letters and digits at random."""
     if not _IDENTIFIER.fullmatch(identifier):
         return True
-    words = segment("".join(LETTERS.findall(identifier)))
-    return sum(len(word) > 2 for word in words) >= 4 and likeness(" ".join(words)) > 0.8
+    words = segment("".join(LETTER_RUN.findall(identifier)))
+    return sum(len(word) > 2 for word in words) >= 4 and english_share(" ".join(words)) > 0.8
 
 
 def _base64(text: str) -> bytes | None:
