@@ -1,5 +1,5 @@
 """Does anything hide an attack from the guard? Each attack of attacks.txt in each way of hiding.py, through the
-filter's own parser, readings and guards, judged by the running model.
+filter's own parser, decoders and guards, judged by the running model.
 
 tests/dataplane/test_bypass.py sends the same through the whole gateway.
 """
@@ -15,8 +15,8 @@ from evaluation.report import Section, table
 from extproc.endpoints import chat_completions
 from extproc.errors import InvalidRequest
 from extproc.inference.models import RoleClients
-from extproc.pipeline.guard import text_extraction
-from extproc.pipeline.guard.guards import Guards
+from extproc.pipeline.guard import refused_turns
+from extproc.pipeline.guard.evaluator import GuardEvaluator
 from extproc.shared.filter_config import Guard, Role
 
 GUARD: Final = Guard(name="jailbreak", role=Role.GUARD, threshold=0.5, message="No.")
@@ -34,7 +34,7 @@ class _Way:
 
 async def measure(models: RoleClients) -> Section:
     """Raises `RoleUnavailable` where the guard's model does not answer."""
-    guards = Guards(models, [GUARD])
+    guards = GuardEvaluator(models, [GUARD])
     plain = await _held(guards, "plain")
     ways = [_way(name, await _held(guards, name), plain) for name in hiding.WAYS]
     return Section("bypass", "Ways around the guard", _body(ways, sum(plain)))
@@ -44,7 +44,7 @@ def _way(name: str, held: list[bool], plain: list[bool]) -> _Way:
     return _Way(name, sum(held), sum(here and there for here, there in zip(held, plain, strict=True)))
 
 
-async def _held(guards: Guards, way: str) -> list[bool]:
+async def _held(guards: GuardEvaluator, way: str) -> list[bool]:
     """For each attack whether it stays outside, hidden so."""
     at_once = asyncio.Semaphore(_AT_ONCE)
 
@@ -55,14 +55,14 @@ async def _held(guards: Guards, way: str) -> list[bool]:
     return list(await asyncio.gather(*map(one, hiding.ATTACKS)))
 
 
-async def _stays_outside(guards: Guards, attack: str, way: str) -> bool:
+async def _stays_outside(guards: GuardEvaluator, attack: str, way: str) -> bool:
     try:
-        asked = text_extraction.without_refused(
+        asked = refused_turns.drop_turns_with_refusal(
             chat_completions.as_read(chat_completions.parse(hiding.WAYS[way](attack))), guards.guards
         )
     except InvalidRequest:
         return True
-    if (await guards.judge(asked)).blocked_by is not None:
+    if (await guards.evaluate(asked)).blocked_by is not None:
         return True
     # The gateway may have dropped it: what leaves no longer holds it.
     leaves = chat_completions.encode(asked, messages=asked.messages, model="", metadata=asked.metadata)
@@ -87,7 +87,7 @@ def _body(ways: list[_Way], plain: int) -> str:
     return "\n\n".join(
         (
             f"{total} attacks, written for this measurement and used in no training, are sent in {len(ways)} ways. The "
-            "readings were improved by looking at which of these passed, so of other attacks some more may. "
+            "decoders were improved by looking at which of these passed, so of other attacks some more may. "
             f"Said plainly, {plain} of them are blocked. The last column counts those alone: it is what hiding gains.",
             table(("attacks", "ways", "blocked", "share", "share of those blocked plainly"), rows),
             "Ways in which an attack passed:" if leaky else "No attack passed in any way.",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from evaluation.report import Section, table
 from extproc.inference.models import RoleClients
-from extproc.pipeline.guard.decoded_variants import readings
+from extproc.pipeline.guard.decoded_variants import decoded_variants
 from extproc.shared.filter_config import Role
 from training import guard_texts
 from training.guard_split import NORMAL
@@ -55,8 +55,8 @@ def _lines(rows: Sequence[Text]) -> list[_Line]:
 
 
 async def _judged(models: RoleClients, rows: Sequence[Text]) -> npt.NDArray[np.float64]:
-    """Each text's probability, as the gateway sees it: that of its worst reading."""
-    return np.array([max(await models.attack_probabilities(Role.GUARD, readings(row.text))) for row in rows])
+    """Each text's probability, as the gateway sees it: that of its worst variant."""
+    return np.array([max(await models.attack_probabilities(Role.GUARD, decoded_variants(row.text))) for row in rows])
 
 
 def _report(rows: Sequence[Text], probabilities: npt.NDArray[np.float64]) -> str:
@@ -78,7 +78,7 @@ async def measure(models: RoleClients) -> Section:
     return Section("guard", "Guard", _TEXT.format(packages=packages, table=_report(rows, probabilities)))
 
 
-_TEXT: Final = """Share of texts that the guard flags, through Triton and in all readings, as the gateway asks. Data:
+_TEXT: Final = """Share of texts that the guard flags, through Triton and in all variants, as the gateway asks. Data:
 {packages}.
 
 {table}

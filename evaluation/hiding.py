@@ -417,7 +417,7 @@ SURROUNDED: Final = frozenset(
         "inside a long document",
     }
 )
-# An assistant's own words: a guard must be surer of them, see pipeline/guard/guards.py.
+# An assistant's own words: a guard must be surer of them, see pipeline/guard/evaluator.py.
 ECHOED: Final = frozenset({"earlier assistant message"})
 # In an earlier turn, or in an earlier message of the last turn: the gateway may leave that out and go on.
 EARLIER: Final = frozenset(

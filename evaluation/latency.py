@@ -20,7 +20,7 @@ from controlplane.models.prepare import prepare
 from evaluation.report import Section, table
 from extproc.endpoints import chat_completions
 from extproc.inference.models import RoleClients
-from extproc.pipeline.guard.guards import Guards
+from extproc.pipeline.guard.evaluator import GuardEvaluator
 from extproc.pipeline.intent.target_index import TargetIndex
 from extproc.shared.filter_config import EndpointCall, Guard, HttpMethod, Role, Target
 from training import sources
@@ -73,7 +73,7 @@ async def measure(models: RoleClients) -> Section:
         request = chat_completions.parse(
             chat_completions.encode_json({"messages": [{"role": "user", "content": text}]})
         )
-        await asyncio.gather(Guards(models, (guard,)).judge(request), index.rank(text))
+        await asyncio.gather(GuardEvaluator(models, (guard,)).evaluate(request), index.rank(text))
 
     async def bare(text: str) -> None:
         detector.probability(text)

@@ -18,7 +18,7 @@ from extproc.inference.models import RoleClients, open_models
 from extproc.inference.roles import Models
 from extproc.pipeline.egress import Egress
 from extproc.pipeline.error_handling import ErrorHandler
-from extproc.pipeline.guard.guards import Guards, Limits
+from extproc.pipeline.guard.evaluator import GuardEvaluator, GuardLimits
 from extproc.pipeline.ingress import Ingress
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import TargetIndex
@@ -135,7 +135,7 @@ async def open_gateway(config: FilterConfig) -> AsyncIterator[Gateway]:
             task.cancel()
 
 
-def _guards(config: FilterConfig, models: Models, listener: Listener) -> Guards:
+def _guards(config: FilterConfig, models: Models, listener: Listener) -> GuardEvaluator:
     inference = config.inference
-    limits = Limits(inference.reading_ms, inference.whole_bytes, inference.read_share) if inference else None
-    return Guards(models, config.guards if listener in config.guarded else (), limits)
+    limits = GuardLimits(inference.reading_ms, inference.whole_bytes, inference.read_share) if inference else None
+    return GuardEvaluator(models, config.guards if listener in config.guarded else (), limits)

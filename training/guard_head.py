@@ -3,7 +3,7 @@
     pip install torch==2.13.0        # on a CPU; nothing else of archgw needs it
     python -m training.guard_head
 
-Features are what the guard itself computes (the same readings and int8 models), over longer windows. Everything is
+Features are what the guard itself computes (the same variants and int8 models), over longer windows. Everything is
 pinned or seeded. bastioncorpus is never learnt from. It was scored nine times on the way, though, and token pooling was
 kept after one of those looks, so that its figures are somewhat better than those of attacks never seen.
 """
@@ -22,7 +22,7 @@ import numpy.typing as npt
 import torch
 
 from controlplane.assets import asset
-from extproc.pipeline.guard.decoded_variants import readings
+from extproc.pipeline.guard.decoded_variants import decoded_variants
 from training import guard_net, guard_split, guard_texts
 from training.guard_features import Features, Place, features
 from training.guard_net import Basis, Batch, Network, Scale
@@ -79,7 +79,7 @@ class Trained:
 
 def prepared(rows: Sequence[Text]) -> Prepared:
     """Every window of every reading of every text."""
-    read = [readings(row.text) for row in rows]
+    read = [decoded_variants(row.text) for row in rows]
     found = features([reading for of_text in read for reading in of_text])
     windows = [
         (number, place) for number, of_text in enumerate(read) for reading in of_text for place in found.of(reading)

@@ -29,9 +29,9 @@ from sklearn.linear_model import LogisticRegression
 
 from controlplane.assets import asset
 from controlplane.models.prepare import prepare
-from extproc.pipeline.guard.chunking import pieces
-from extproc.pipeline.guard.decoded_variants import readings
-from extproc.pipeline.guard.suspicion_score import BITS, Scan, places
+from extproc.pipeline.guard.chunking import chunks
+from extproc.pipeline.guard.decoded_variants import decoded_variants
+from extproc.pipeline.guard.suspicion_score import TABLE_BITS, SuspicionScorer, feature_indices
 from training import sources
 from triton_models.guard.detector import Detector
 
@@ -94,8 +94,8 @@ def _rows(path: Path, most: int) -> list[Row]:
     return rows[:most]
 
 
-def _pieces(text: str) -> Iterator[str]:
-    return (piece for reading in readings(text) for piece in pieces(reading))
+def _chunks(text: str) -> Iterator[str]:
+    return (piece for reading in decoded_variants(text) for piece in chunks(reading))
 
 
 def _found(attacks: Sequence[Row]) -> dict[str, bool]:
@@ -104,31 +104,31 @@ def _found(attacks: Sequence[Row]) -> dict[str, bool]:
     head = asset("triton_models/guard/head.json")
     cache = sources.cached(f"scan-{hashlib.sha256(head.read_bytes()).hexdigest()[:12]}.json")
     known: dict[str, bool] = json.loads(cache.read_text()) if cache.exists() else {}
-    wanted = [piece for row in attacks for piece in _pieces(row.text) if _key(piece) not in known]
+    wanted = [piece for row in attacks for piece in _chunks(row.text) if _key(piece) not in known]
     detector = Detector.load(folders["minilm"], folders["nanoguard"], head)
     for count, piece in enumerate(dict.fromkeys(wanted)):
         known[_key(piece)] = detector.probability(piece) >= 0.5
         if count % 500 == 0:
             print(f"\rguard: {count} of {len(wanted)} pieces", end="", file=sys.stderr)
     cache.write_text(json.dumps(known))
-    return {piece: known[_key(piece)] for row in attacks for piece in _pieces(row.text)}
+    return {piece: known[_key(piece)] for row in attacks for piece in _chunks(row.text)}
 
 
 def _key(text: str) -> str:
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:24]
 
 
-def _trained(attacks: Sequence[Row], harmless: Sequence[Row], found: dict[str, bool]) -> Scan:
+def _trained(attacks: Sequence[Row], harmless: Sequence[Row], found: dict[str, bool]) -> SuspicionScorer:
     positive = [
         window
         for row in attacks
         if not row.is_judged
-        for piece in _pieces(row.text)
+        for piece in _chunks(row.text)
         if found[piece]
         for window in _windows(piece)
     ]
     negative = [
-        window for row in harmless if not row.is_judged for piece in _pieces(row.text) for window in _windows(piece)
+        window for row in harmless if not row.is_judged for piece in _chunks(row.text) for window in _windows(piece)
     ]
     labels = np.repeat([1, 0], [len(positive), len(negative)])
     model = LogisticRegression(C=100.0, solver="liblinear", random_state=0, tol=1e-3)
@@ -136,12 +136,12 @@ def _trained(attacks: Sequence[Row], harmless: Sequence[Row], found: dict[str, b
     exact: npt.NDArray[np.float64] = model.coef_[0]
     exact[0] = 0  # the empty feature
     scale = float(np.quantile(np.abs(exact[exact != 0]), 0.999)) / 127
-    return Scan(np.clip(np.round(exact / scale), -127, 127).astype(np.int8))
+    return SuspicionScorer(np.clip(np.round(exact / scale), -127, 127).astype(np.int8))
 
 
 def _windows(piece: str) -> list[npt.NDArray[np.int64]]:
     """The places of each _WINDOW words."""
-    every = places(piece)
+    every = feature_indices(piece)
     starts = range(0, max(1, len(every) - _WINDOW + _STRIDE), _STRIDE)
     return [every[start : start + _WINDOW].ravel() for start in starts]
 
@@ -149,30 +149,30 @@ def _windows(piece: str) -> list[npt.NDArray[np.int64]]:
 def _matrix(windows: Sequence[npt.NDArray[np.int64]]) -> Any:
     ends = np.cumsum([0, *map(len, windows)])
     values = np.full(ends[-1], 1 / _WINDOW, dtype=np.float32)
-    return csr_matrix((values, np.concatenate(windows), ends), shape=(len(windows), 1 << BITS))
+    return csr_matrix((values, np.concatenate(windows), ends), shape=(len(windows), 1 << TABLE_BITS))
 
 
-def _report(scan: Scan, attacks: Sequence[Row], harmless: Sequence[Row], found: dict[str, bool]) -> None:
+def _report(scan: SuspicionScorer, attacks: Sequence[Row], harmless: Sequence[Row], found: dict[str, bool]) -> None:
     planted = [
         row
         for row in attacks
-        if row.is_judged and len(row.text) <= _SHORT and any(found[piece] for piece in _pieces(row.text))
+        if row.is_judged and len(row.text) <= _SHORT and any(found[piece] for piece in _chunks(row.text))
     ]
     print(f"of {len(planted)} short attacks in long documents, among the most suspicious pieces:")
     for source in (*sorted({row.source for row in harmless if row.source in _UNSEEN}), None):
         rows = [row.text for row in harmless if row.is_judged and (source is None or row.source == source)]
-        host = [piece for reading in readings("\n\n".join(rows)[:_DOCUMENT]) for piece in pieces(reading)]
+        host = [piece for reading in decoded_variants("\n\n".join(rows)[:_DOCUMENT]) for piece in chunks(reading)]
         _shares(source or "every source", scan, host, planted)
 
 
-def _shares(name: str, scan: Scan, host: Sequence[str], planted: Sequence[Row]) -> None:
+def _shares(name: str, scan: SuspicionScorer, host: Sequence[str], planted: Sequence[Row]) -> None:
     draw = random.Random(5)  # noqa: S311 - as above
     scores = np.sort([scan.score(piece) for piece in host])
     above = []
     for row in planted:
         around = draw.choice(host)
         cut = max(0, around.find(" ", draw.randrange(len(around) + 1)))
-        best = max(scan.score(piece) for piece in _pieces(f"{around[:cut]} {row.text} {around[cut:]}"))
+        best = max(scan.score(piece) for piece in _chunks(f"{around[:cut]} {row.text} {around[cut:]}"))
         above.append(1 - np.searchsorted(scores, best, side="right") / len(scores))
     found = ", ".join(f"{share:.0%}: {np.mean(np.array(above) <= share):.3f}" for share in _SHARES)
     print(f"  {name:40} {len(host):5} pieces   {found}")

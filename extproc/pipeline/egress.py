@@ -10,9 +10,8 @@ from extproc import worker_thread
 from extproc.decision import Decision, HttpRequest
 from extproc.endpoints import chat_completions
 from extproc.pipeline.error_handling import ErrorHandler
-from extproc.pipeline.guard import text_extraction
-from extproc.pipeline.guard.guards import Guards
-from extproc.pipeline.guard.refused_turns import without_refused_turns
+from extproc.pipeline.guard import refused_turns
+from extproc.pipeline.guard.evaluator import GuardEvaluator
 from extproc.pipeline.request_context import RequestContext
 from extproc.providers.routing import ProviderRouter
 from extproc.translators import schema
@@ -21,7 +20,7 @@ from extproc.translators import schema
 @dataclass(frozen=True, slots=True)
 class Egress:
     providers: ProviderRouter
-    guards: Guards
+    guards: GuardEvaluator
     failures: ErrorHandler
     timeout_s: float
 
@@ -37,21 +36,21 @@ class Egress:
         """Raises `InvalidRequest`."""
         parsed = chat_completions.parse(request.body, is_large=request.is_large)
         if self.guards.guards:
-            parsed = text_extraction.without_refused(chat_completions.as_read(parsed), self.guards.guards)
+            parsed = refused_turns.drop_turns_with_refusal(chat_completions.as_read(parsed), self.guards.guards)
         return RequestContext(parsed, request)
 
     async def _guarded(self, asked: RequestContext) -> Decision:
-        verdict = await self.guards.judge(asked.chat)
+        verdict = await self.guards.evaluate(asked.chat)
         if verdict.blocked_by is not None:
-            shorter = await without_refused_turns(self.guards, asked.chat, verdict)
+            shorter = await refused_turns.drop_blocked_turns(self.guards, asked.chat, verdict)
             if shorter is not None:
                 asked = dataclasses.replace(asked, chat=shorter)
-                verdict = await self.guards.judge(shorter)
+                verdict = await self.guards.evaluate(shorter)
         if verdict.blocked_by is None:
             decision: Decision = await self._forward(asked)
         else:
             decision = await self.failures.blocked(asked, verdict.blocked_by)
-        return dataclasses.replace(decision, notes={**decision.notes, **verdict.notes})
+        return dataclasses.replace(decision, notes={**decision.notes, **verdict.dynamic_metadata})
 
     async def _forward(self, asked: RequestContext) -> Decision:
         choice = self.providers.choose(asked.http, asked.chat.model)

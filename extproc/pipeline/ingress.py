@@ -24,9 +24,8 @@ from extproc.pipeline import client_retries, response_assembly
 from extproc.pipeline.error_handling import ErrorHandler
 from extproc.pipeline.functions import tool_execution
 from extproc.pipeline.functions.tool_selection import Call, Calls, Clarification, NoCall
-from extproc.pipeline.guard import text_extraction
-from extproc.pipeline.guard.guards import Guards, Verdict
-from extproc.pipeline.guard.refused_turns import without_refused_turns
+from extproc.pipeline.guard import refused_turns
+from extproc.pipeline.guard.evaluator import GuardEvaluator, Verdict
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import Scored
 from extproc.pipeline.request_context import RequestContext
@@ -42,7 +41,7 @@ log = logging.getLogger(__name__)
 class Ingress:
     prompting: Prompting
     providers: ProviderRouter
-    guards: Guards
+    guards: GuardEvaluator
     understanding: IntentResolver
     endpoints: ApiClient
     failures: ErrorHandler
@@ -58,21 +57,21 @@ class Ingress:
         asked, before, turn = await worker_thread.run(request.is_large, self._parse, request)
         verdict, candidates = await self._read_prompt(asked, turn)
         if verdict.blocked_by is not None:
-            shorter = await without_refused_turns(self.guards, asked.chat, verdict)
+            shorter = await refused_turns.drop_blocked_turns(self.guards, asked.chat, verdict)
             if shorter is not None:
                 asked = dataclasses.replace(asked, chat=shorter)
                 turn = self._turn(shorter, before)
                 verdict, candidates = await self._read_prompt(asked, turn)
         if verdict.blocked_by is not None:
-            return _noted(await self.failures.blocked(asked, verdict.blocked_by), verdict.notes)
-        return _noted(await self._act(asked, turn, candidates, before), verdict.notes)
+            return _noted(await self.failures.blocked(asked, verdict.blocked_by), verdict.dynamic_metadata)
+        return _noted(await self._act(asked, turn, candidates, before), verdict.dynamic_metadata)
 
     def _parse(self, request: HttpRequest) -> tuple[RequestContext, State, Turn]:
         """Raises `InvalidRequest`."""
         parsed = chat_completions.parse(request.body, is_large=request.is_large)
         before = state.load(parsed.metadata)
         asked = RequestContext(
-            text_extraction.without_refused(chat_completions.as_read(parsed), self.guards.guards), request
+            refused_turns.drop_turns_with_refusal(chat_completions.as_read(parsed), self.guards.guards), request
         )
         return asked, before, self._turn(asked.chat, before)
 
@@ -85,7 +84,7 @@ class Ingress:
         """Guards and intent at the same time; a verdict against the prompt does not wait for the intent."""
         intent = asyncio.create_task(self._candidates(turn))
         try:
-            verdict = await self.guards.judge(asked.chat)
+            verdict = await self.guards.evaluate(asked.chat)
             return verdict, () if verdict.blocked_by else await intent
         finally:
             intent.cancel()

@@ -34,7 +34,7 @@ from extproc.inference.models import RoleClients
 from extproc.inference.roles import FunctionCall
 from extproc.pipeline.egress import Egress
 from extproc.pipeline.error_handling import ErrorHandler
-from extproc.pipeline.guard.guards import Guards
+from extproc.pipeline.guard.evaluator import GuardEvaluator
 from extproc.pipeline.ingress import Ingress
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import TargetIndex
@@ -113,7 +113,7 @@ async def _serving(transport: Transport, socket: Path) -> AsyncIterator[None]:
     models = FakeModels(marker=MARKER, calls=(FunctionCall("weather", {"days": 3}),))
     endpoints: Any = FakeEndpoints()
     failures = ErrorHandler(endpoints, ERRORS)
-    guards = Guards(models, (GUARD,))
+    guards = GuardEvaluator(models, (GUARD,))
     prompting = Prompting(intent=INTENT, targets=(WEATHER,), system_prompt="You are a helper.")
     index = TargetIndex(models, prompting.targets)
     await index.build()

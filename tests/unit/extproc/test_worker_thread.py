@@ -47,7 +47,7 @@ async def test_a_large_body_is_parsed_screened_and_encoded_beside_the_event_loop
     for module, name in (
         (chat_completions, "parse"),
         (chat_completions, "as_read"),
-        (text_extraction, "screen"),
+        (text_extraction, "extract"),
         (response_assembly, "to_llm"),
     ):
         noted(module, name)
@@ -58,5 +58,5 @@ async def test_a_large_body_is_parsed_screened_and_encoded_beside_the_event_loop
     values = json.dumps(said).count(":") * 2
     sent = await Bench(json_values=values).decide(said)
     forward(sent)
-    assert set(threads) == {"parse", "as_read", "screen", "to_llm"}
+    assert set(threads) == {"parse", "as_read", "extract", "to_llm"}
     assert {thread != threading.get_ident() for thread in threads.values()} == {large}

@@ -9,7 +9,7 @@ from typing import Any
 from extproc.decision import Decision, Forward, HttpRequest, Reply
 from extproc.inference.roles import FunctionCall, Role
 from extproc.pipeline.error_handling import ErrorHandler
-from extproc.pipeline.guard.guards import Guards
+from extproc.pipeline.guard.evaluator import GuardEvaluator
 from extproc.pipeline.ingress import Ingress
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import TargetIndex
@@ -73,7 +73,7 @@ class Bench:
         ingress = Ingress(
             prompting=prompting,
             providers=ProviderRouter((self.provider,)),
-            guards=Guards(self.models, self.guards),
+            guards=GuardEvaluator(self.models, self.guards),
             understanding=IntentResolver(self.models, index, prompting),
             endpoints=self.endpoints,  # type: ignore[arg-type]
             failures=ErrorHandler(self.endpoints, self.error_target),  # type: ignore[arg-type]

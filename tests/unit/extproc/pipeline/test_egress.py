@@ -13,7 +13,7 @@ from extproc.errors import GuardUnavailable
 from extproc.inference.roles import Role
 from extproc.pipeline.egress import Egress
 from extproc.pipeline.error_handling import ErrorHandler
-from extproc.pipeline.guard.guards import Guards
+from extproc.pipeline.guard.evaluator import GuardEvaluator
 from extproc.providers.routing import ProviderRouter
 from extproc.shared.filter_config import EndpointCall, Guard, HttpMethod, Provider
 from extproc.targets.api_client import Answer
@@ -29,7 +29,7 @@ async def decide(
     body = json.dumps({"messages": [{"role": "user", "content": "attack"}], **fields}).encode()
     request = HttpRequest("egress", "POST", "/v1/chat/completions", {}, body, "id")
     failures = ErrorHandler(endpoints, ERRORS)  # type: ignore[arg-type]
-    return await Egress(ProviderRouter((provider,)), Guards(models, guards), failures, 5.0).decide(request)
+    return await Egress(ProviderRouter((provider,)), GuardEvaluator(models, guards), failures, 5.0).decide(request)
 
 
 async def test_without_guards_no_model_is_asked() -> None:
