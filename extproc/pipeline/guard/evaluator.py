@@ -65,7 +65,7 @@ class GuardLimits:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`blocked_by`: the first guard in configuration order that blocks the request. `refused`: the texts it blocks for.
+    """`blocked_by`: the first guard in configuration order that blocks. `refused`: the texts to block.
 
     `dynamic_metadata`: fields of the access log. `guard`: allowed, blocked or failed_open; for guards in shadow mode,
     shadow_blocked or shadow_unavailable. `guard_by`: the names of the guards with this outcome.
