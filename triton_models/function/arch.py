@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from triton_models.function.arguments import conform
-from triton_models.function.conversation import Turn, shorten
+from triton_models.function.argument_conversion import conform
+from triton_models.function.needle_prompt import Turn, shorten
 from triton_models.function.request import parse
 
 END: Final = "<|im_end|>"

@@ -29,8 +29,8 @@ class TritonPythonModel:
 
 
 def _needle(parameters: Parameters) -> Reply:
-    from triton_models.function.caller import Caller  # noqa: PLC0415
     from triton_models.function.needle import Engines  # noqa: PLC0415
+    from triton_models.function.needle_caller import Caller  # noqa: PLC0415
 
     engines = Engines(parameters.directory("model"), parameters.integer("engines", 3))
     caller = Caller(engines, parameters.integer("max_new_tokens", 512))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from triton_models.errors import RequestError
-from triton_models.function.conversation import Turn
+from triton_models.function.needle_prompt import Turn
 
 
 def parse(request: str) -> tuple[list[dict[str, Any]], list[Turn]]:

@@ -13,8 +13,8 @@ from triton_models.chat.completions import parse
 from triton_models.chat.llama import Llama
 from triton_models.embed.encoder import Encoder
 from triton_models.errors import Cancelled, RequestError
-from triton_models.function.caller import Caller
 from triton_models.function.needle import Engines
+from triton_models.function.needle_caller import Caller
 from triton_models.guard.detector import Detector
 
 

@@ -1,4 +1,4 @@
-"""The dates that a text says, and with relative.py the relative ones."""
+"""The dates that a text says, and with relative_days.py the relative ones."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 from datetime import date
 from typing import Final
 
-from extproc.pipeline.functions.grounding import relative
+from extproc.pipeline.functions.grounding import relative_days
 from extproc.pipeline.functions.grounding.calendar_days import Days, moved, valid
-from extproc.pipeline.functions.grounding.number_words import ORDINALS
 from extproc.pipeline.functions.grounding.word_forms import fold, normal
+from extproc.pipeline.functions.number_words import ORDINALS
 
 _MONTHS: Final = {
     name: index
@@ -84,7 +84,7 @@ def days(text: str, today: date) -> Days:
     _with_month(plain, today, years, found)
     _wholes(_without_days(plain), today, years, found)
     _holidays(plain, today, years, found)
-    relative.find(plain, today, found)
+    relative_days.find(plain, today, found)
     _days_alone(plain, today, found)
     return found
 

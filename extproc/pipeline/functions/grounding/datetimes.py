@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
 
-from extproc.pipeline.functions.grounding import names
+from extproc.pipeline.functions.grounding import locale_names
 from extproc.pipeline.functions.grounding.booleans import truth
 from extproc.pipeline.functions.grounding.enums import named
 from extproc.pipeline.functions.grounding.scoring import Said, values_in
@@ -78,15 +78,15 @@ def _one(parameter: Parameter, taken: Mapping[str, JsonValue], said: Said, *, al
 def _code(parameter: Parameter, taken: Mapping[str, JsonValue], said: Said) -> str | None:
     """The one currency, country or language that was said and is no other argument's."""
     left = _left(parameter, taken, said)
-    return names.code(left[0]) if len(left) == 1 else None
+    return locale_names.code(left[0]) if len(left) == 1 else None
 
 
-def _left(parameter: Parameter, taken: Mapping[str, JsonValue], said: Said) -> list[names.Meaning]:
+def _left(parameter: Parameter, taken: Mapping[str, JsonValue], said: Said) -> list[locale_names.Meaning]:
     spoken_of = {*name_words(parameter.name), *(word.text for word in words(parameter.description))}
-    used = {each for value in taken.values() if isinstance(value, str) for each in names.meanings(value)}
+    used = {each for value in taken.values() if isinstance(value, str) for each in locale_names.meanings(value)}
     for kind, noun in (("currencies", "currency"), ("countries", "country"), ("languages", "language")):
         if noun in spoken_of:
-            return [meaning for meaning in names.said(said.text) if meaning[0] == kind and meaning not in used]
+            return [meaning for meaning in locale_names.said(said.text) if meaning[0] == kind and meaning not in used]
     return []
 
 
@@ -100,8 +100,8 @@ def _from_to(missing: Sequence[Parameter], taken: Mapping[str, JsonValue], said:
     after = [part for mark in (" into ", " to ", " in ") for part in text.split(mark)[1:2]]
     if len(left) != 2 or not after:
         return {}
-    goals = [meaning for meaning in left if meaning in names.said(after[0])]
+    goals = [meaning for meaning in left if meaning in locale_names.said(after[0])]
     if len(goals) != 1:
         return {}
     (source,) = [meaning for meaning in left if meaning != goals[0]]
-    return {pairs["from"].name: names.code(source), pairs["to"].name: names.code(goals[0])}
+    return {pairs["from"].name: locale_names.code(source), pairs["to"].name: locale_names.code(goals[0])}

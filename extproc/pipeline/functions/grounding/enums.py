@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from extproc.pipeline.functions.grounding import names
+from extproc.pipeline.functions.grounding import locale_names
 from extproc.pipeline.functions.grounding.units import SAME
 from extproc.pipeline.functions.grounding.word_forms import STOP, Word, fold, kin, name_words, normal, stem
 from extproc.shared.filter_config import Parameter
@@ -98,11 +98,11 @@ def _is(word: Word, wanted: str, single: bool) -> bool:
 
 def named(parameter: Parameter, said: str, spoken: Sequence[Word]) -> dict[str, int]:
     """For each member that the text names, where it does so for the last time."""
-    meant = names.said(said)
+    meant = locale_names.said(said)
     found: dict[str, int] = {}
     for member in map(str, parameter.enum):
         places = [says(each, spoken, single=len(spoken) <= 3) for each in spellings(member, parameter)]
-        if (names.meanings(member) | names.language(member)) & meant:
+        if (locale_names.meanings(member) | locale_names.language(member)) & meant:
             places.append(0)
         if fold(member) in fold(normal(said)).split():
             places.append(len(spoken))

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from extproc.pipeline.functions.grounding.number_words import CARDINALS, ORDINALS, SCALES, spelled
 from extproc.pipeline.functions.grounding.units import KELVIN, NEXT, UNITS
 from extproc.pipeline.functions.grounding.word_forms import fold, listed, normal
+from extproc.pipeline.functions.number_words import CARDINALS, ORDINALS, SCALES, spelled
 
 Unit = tuple[str, float]
 # The values that a number may have, and where it ends.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from extproc.pipeline.functions.grounding import names
+from extproc.pipeline.functions.grounding import locale_names
 from extproc.pipeline.functions.grounding.word_forms import STOP, Word, alike, fold, listed, name_words, normal, words
 
 # What companies and places are called besides their names.
@@ -29,7 +29,7 @@ def coverage(value: str, said: str, spoken: Sequence[Word], numbers: frozenset[f
     wanted = _value_words(value)
     if not wanted or _UNSPACED.search(value):
         return float(value != "" and value.casefold() in normal(said).casefold())
-    if (names.meanings(value) | names.language(value)) & names.said(said):
+    if (locale_names.meanings(value) | locale_names.language(value)) & locale_names.said(said):
         return 1.0
     if _joined(wanted, spoken) or _initials(wanted, spoken) or _spelled_out(value, spoken):
         return 1.0
@@ -125,9 +125,9 @@ def _without_region(value: str, said: str, spoken: Sequence[Word], numbers: froz
     if re.fullmatch(r"[A-Z][a-z]+(/[A-Z]\w+)+", value):
         return coverage(value.rpartition("/")[2].replace("_", " "), said, spoken, numbers)
     head, comma, tail = value.rpartition(",")
-    if not comma or not any(kind in _REGIONS for kind, _ in names.meanings(tail)):
+    if not comma or not any(kind in _REGIONS for kind, _ in locale_names.meanings(tail)):
         return 0.0
-    others = {meaning for meaning in names.said(said) if meaning[0] in _REGIONS}
-    if others and not others & names.meanings(tail):
+    others = {meaning for meaning in locale_names.said(said) if meaning[0] in _REGIONS}
+    if others and not others & locale_names.meanings(tail):
         return 0.0
     return coverage(head, said, spoken, numbers) * 0.95

@@ -13,7 +13,7 @@ import numpy as np
 from extproc import request_stats
 from extproc.inference.roles import FloatMatrix, Models, RoleUnavailable
 from extproc.pipeline.functions.grounding.enums import named
-from extproc.pipeline.functions.grounding.names import meanings
+from extproc.pipeline.functions.grounding.locale_names import meanings
 from extproc.pipeline.functions.grounding.scoring import Said, supported
 from extproc.pipeline.functions.grounding.word_forms import STOP, fold, name_words, normal, stem, words
 from extproc.request_stats import Stage

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from triton_models.function.evidence import Evidence
-from triton_models.function.numbers import Number
+from triton_models.function.number_spans import Number
 
 _ISO_DATE = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})")
 # "MM-DD-YYYY" and its like, as descriptions and formats spell them.

@@ -1,4 +1,4 @@
-from triton_models.function.conversation import MAX_CHARACTERS, Turn, compose, parameter_names
+from triton_models.function.needle_prompt import MAX_CHARACTERS, Turn, compose, parameter_names
 
 QUESTION = "Could you provide the following details days ?"
 

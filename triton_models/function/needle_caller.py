@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from triton_models.function.arguments import conform, without, without_unsaid_dates
-from triton_models.function.conversation import compose, parameter_names
+from triton_models.function.argument_conversion import conform, without, without_unsaid_dates
+from triton_models.function.argument_repair import repaired
+from triton_models.function.call_expansion import Call, expanded
 from triton_models.function.evidence import Evidence
-from triton_models.function.lists import Call, expanded
 from triton_models.function.needle import Answer
-from triton_models.function.parts import sentences, unused
-from triton_models.function.repair import repaired
+from triton_models.function.needle_prompt import compose, parameter_names
 from triton_models.function.request import parse
+from triton_models.function.sentences import sentences, unused
 
 # From this confidence on, in its least certain part, an answer sentence by sentence is taken for the better one.
 _CERTAIN = 0.15

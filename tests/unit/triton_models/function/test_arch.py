@@ -9,7 +9,7 @@ import pytest
 
 from triton_models.errors import RequestError
 from triton_models.function.arch import ArchCaller, Completion, calls, prompt
-from triton_models.function.conversation import Turn
+from triton_models.function.needle_prompt import Turn
 
 WEATHER: dict[str, Any] = {
     "name": "get_weather",

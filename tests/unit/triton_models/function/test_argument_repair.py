@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from triton_models.function.argument_repair import repaired
 from triton_models.function.evidence import Evidence
-from triton_models.function.repair import repaired
 
 
 def one(text: str, value: Any, **declared: Any) -> Any:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from triton_models.function.call_expansion import expanded
 from triton_models.function.evidence import Evidence
-from triton_models.function.lists import expanded
 
 SCHEMAS: dict[str, Any] = {
     "f": {

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from triton_models.function.evidence import Evidence, leaves
-from triton_models.function.numbers import Number
+from triton_models.function.number_spans import Number
 
 Call = tuple[str, dict[str, Any]]
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triton_models.function.evidence import Evidence, leaves
-from triton_models.function.numbers import numbers
-from triton_models.function.parts import sentences, unused
+from triton_models.function.number_spans import numbers
+from triton_models.function.sentences import sentences, unused
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from triton_models.errors import RequestError
-from triton_models.function.caller import Caller
 from triton_models.function.needle import Answer, Proposal
+from triton_models.function.needle_caller import Caller
 
 WEATHER: dict[str, Any] = {
     "type": "function",

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from triton_models.function.arguments import conform, without, without_unsaid_dates
+from triton_models.function.argument_conversion import conform, without, without_unsaid_dates
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Countries, currencies, languages and states by any of their names and codes.
 
-names.json: from the Unicode CLDR (English names, Unicode-3.0 licence; ISO 3166, 4217 and 639 codes), and words in
+locale_names.json: from the Unicode CLDR (English names, Unicode-3.0 licence; ISO 3166, 4217 and 639 codes), and words in
 common use for currencies and nationalities.
 """
 
@@ -30,7 +30,9 @@ Meaning = tuple[str, int]
 
 @cache
 def _groups() -> dict[str, list[list[str]]]:
-    return msgspec.json.decode((Path(__file__).parent / "names.json").read_bytes(), type=dict[str, list[list[str]]])
+    return msgspec.json.decode(
+        (Path(__file__).parent / "locale_names.json").read_bytes(), type=dict[str, list[list[str]]]
+    )
 
 
 @cache
