@@ -94,7 +94,7 @@ def screen(request: ChatRequest) -> Screened:
     for name, raw in request.fields.items():
         if name not in _SETTINGS:
             around += [text for place in _places(raw) for text in _apart(reader.literals(bytes(place), name))]
-    metadata = state.without(request.metadata)
+    metadata = state.client_metadata(request.metadata)
     around += _apart(reader.strings(metadata, "metadata"))
     question = state.load(request.metadata).question
     if question is not None:

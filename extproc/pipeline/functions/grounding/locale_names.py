@@ -1,7 +1,7 @@
-"""Countries, currencies, languages and states by any of their names and codes.
+"""Recognises countries, currencies, languages and states by their names and codes. Pure.
 
-locale_names.json: from the Unicode CLDR (English names, Unicode-3.0 licence; ISO 3166, 4217 and 639 codes), and words in
-common use for currencies and nationalities.
+locale_names.json: kind -> groups of names of one entity, the code first. Source: Unicode CLDR (English names,
+Unicode-3.0 licence; ISO 3166, 4217 and 639 codes), plus common words for currencies and nationalities.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Final
 
 import msgspec
 
-from extproc.pipeline.functions.grounding.word_forms import fold, listed, normal, words
+from extproc.pipeline.functions.grounding.word_forms import fold, normalize, split_words, word_set
 
-# Codes that are English words: they count in capitals only, as all codes of two letters do.
-_ALSO_WORDS: Final = listed(
+# Codes that are English words too: only capitals count, as for all codes of two letters.
+_ENGLISH_WORDS: Final = word_set(
     """
     all and are bam cup gel lak mad mop mur nor per pen phi sos top try won can cod cub fin fra her ken man mar
     omr dom esp ton pan tun tur gin gum
@@ -25,49 +25,50 @@ _ALSO_WORDS: Final = listed(
 _LOCALE: Final = re.compile(r"[a-z]{2}-[A-Z]{2}")
 _SIGNS: Final = "$€£¥₹₽₩₪"
 
-Meaning = tuple[str, int]
+# (kind, index of the group)
+Entity = tuple[str, int]
 
 
 @cache
-def _groups() -> dict[str, list[list[str]]]:
+def _name_groups() -> dict[str, list[list[str]]]:
     return msgspec.json.decode(
         (Path(__file__).parent / "locale_names.json").read_bytes(), type=dict[str, list[list[str]]]
     )
 
 
 @cache
-def _table() -> tuple[dict[tuple[str, ...], set[Meaning]], dict[str, Meaning]]:
-    """(the folded words of each name -> what it means), (each sign -> what it means)."""
-    by_words: dict[tuple[str, ...], set[Meaning]] = {}
-    by_sign: dict[str, Meaning] = {}
-    for kind, groups in _groups().items():
+def _lookup_tables() -> tuple[dict[tuple[str, ...], set[Entity]], dict[str, Entity]]:
+    """Returns (folded words of a name -> entities, currency sign -> entity)."""
+    by_words: dict[tuple[str, ...], set[Entity]] = {}
+    by_sign: dict[str, Entity] = {}
+    for kind, groups in _name_groups().items():
         for index, names in enumerate(groups):
             for name in names:
                 if name in _SIGNS:
                     by_sign[name] = (kind, index)
-                key = tuple(word.text for word in words(name))
+                key = tuple(word.text for word in split_words(name))
                 if key:
                     by_words.setdefault(key, set()).add((kind, index))
     return by_words, by_sign
 
 
-_LONGEST: Final = 5
+_MAX_NAME_WORDS: Final = 5
 
 
 @lru_cache(maxsize=512)
-def said(text: str) -> frozenset[Meaning]:
-    """Every country, currency, language and state in `text`; of names within names the longest ("Canadian dollars")."""
-    by_words, by_sign = _table()
+def entities_in(text: str) -> frozenset[Entity]:
+    """Returns every entity that `text` names. Of nested names the longest counts ("Canadian dollars")."""
+    by_words, by_sign = _lookup_tables()
     found = {by_sign[sign] for sign in text if sign in by_sign}
-    tokens = words(text)
-    spans: list[tuple[int, int, set[Meaning]]] = []
-    for length in range(_LONGEST, 0, -1):
+    tokens = split_words(text)
+    spans: list[tuple[int, int, set[Entity]]] = []
+    for length in range(_MAX_NAME_WORDS, 0, -1):
         for start in range(len(tokens) - length + 1):
             span = tokens[start : start + length]
-            meanings = by_words.get(tuple(word.text for word in span))
-            if not meanings or (length == 1 and not _is_name(span[0].raw)):
+            entities_of = by_words.get(tuple(word.text for word in span))
+            if not entities_of or (length == 1 and not _is_name(span[0].raw)):
                 continue
-            kinds = {kind for kind, _ in meanings}
+            kinds = {kind for kind, _ in entities_of}
             inside = {
                 kind
                 for s, e, others in spans
@@ -75,33 +76,33 @@ def said(text: str) -> frozenset[Meaning]:
                 for kind, _ in others
                 if kind in kinds
             }
-            spans.append((start, start + length, meanings))
-            found |= {meaning for meaning in meanings if meaning[0] not in inside}
+            spans.append((start, start + length, entities_of))
+            found |= {meaning for meaning in entities_of if meaning[0] not in inside}
     return frozenset(found)
 
 
-def meanings(value: str) -> frozenset[Meaning]:
-    """What a whole value may mean: "DE" the country, the state and the language; "de" all of them too."""
-    by_words, by_sign = _table()
-    stripped = normal(value).strip()
+def entities_of(value: str) -> frozenset[Entity]:
+    """Returns the entities that a whole value may mean: "DE" or "de" the country, the state and the language."""
+    by_words, by_sign = _lookup_tables()
+    stripped = normalize(value).strip()
     if stripped in by_sign:
         return frozenset({by_sign[stripped]})
-    return frozenset(by_words.get(tuple(word.text for word in words(stripped)), ()))
+    return frozenset(by_words.get(tuple(word.text for word in split_words(stripped)), ()))
 
 
-def code(meaning: Meaning) -> str:
-    """The first name of a group: its code."""
+def code(meaning: Entity) -> str:
+    """Returns the code of an entity."""
     kind, index = meaning
-    return _groups()[kind][index][0]
+    return _name_groups()[kind][index][0]
 
 
-def language(value: str) -> frozenset[Meaning]:
-    """What a locale is a form of: "es-ES" is Spanish."""
-    return meanings(value[:2]) if _LOCALE.fullmatch(value) else frozenset()
+def locale_language(value: str) -> frozenset[Entity]:
+    """Returns the language of a locale: "es-ES" is Spanish."""
+    return entities_of(value[:2]) if _LOCALE.fullmatch(value) else frozenset()
 
 
 def _is_name(raw: str) -> bool:
     folded = fold(raw)
     if len(folded) <= 2:
         return raw.isupper()
-    return raw.isupper() or folded not in _ALSO_WORDS
+    return raw.isupper() or folded not in _ENGLISH_WORDS

@@ -23,7 +23,7 @@ def test_a_state_is_read_back() -> None:
 
 
 def test_arguments_are_a_json_string_as_openai_wants_them() -> None:
-    assistant, tool = state.messages_of([CALL])
+    assistant, tool = state.tool_messages([CALL])
     calls = assistant["tool_calls"]
     assert isinstance(calls, list)
     call = calls[0]
@@ -87,11 +87,11 @@ def test_a_forged_state_is_refused(forged: object) -> None:
 
 
 def test_only_what_is_the_gateways_leaves_the_metadata() -> None:
-    assert state.without({state.KEY: "x", "x-arch-other": "y", "user": "z"}) == {"user": "z"}
+    assert state.client_metadata({state.KEY: "x", "x-arch-other": "y", "user": "z"}) == {"user": "z"}
 
 
 def test_own_calls_leave_the_conversation_and_a_clients_own_stay() -> None:
-    assistant, tool = state.messages_of([CALL])
+    assistant, tool = state.tool_messages([CALL])
     anonymous = {name: value for name, value in assistant.items() if name != "model"}
     old: Message = {
         "role": "assistant",
@@ -114,25 +114,25 @@ def test_own_calls_leave_the_conversation_and_a_clients_own_stay() -> None:
         *own,
         user,
     ]
-    assert state.without_own_calls(messages) == [user, *own, user]
+    assert state.without_gateway_calls(messages) == [user, *own, user]
 
 
 def test_of_a_message_that_is_half_ours_the_other_half_stays() -> None:
-    assistant, tool = state.messages_of([CALL])
+    assistant, tool = state.tool_messages([CALL])
     assert isinstance(assistant["tool_calls"], list)
     other: dict[str, JsonValue] = {"id": "theirs", "type": "function"}
     put_together: Message = {"role": "assistant", "content": "20", "tool_calls": [*assistant["tool_calls"], other]}
-    assert state.without_own_calls([put_together, tool]) == [
+    assert state.without_gateway_calls([put_together, tool]) == [
         {"role": "assistant", "content": "20", "tool_calls": [other]}
     ]
     without_other: Message = {**put_together, "tool_calls": assistant["tool_calls"]}
-    assert state.without_own_calls([without_other, tool]) == [{"role": "assistant", "content": "20"}]
+    assert state.without_gateway_calls([without_other, tool]) == [{"role": "assistant", "content": "20"}]
 
 
 def test_a_question_of_the_gateway_stays_in_the_conversation() -> None:
     question = {"role": "assistant", "model": "Arch-Function", "content": "Could you ..."}
-    assert state.is_own(question)
-    assert state.without_own_calls([question]) == [question]
+    assert state.is_gateway_message(question)
+    assert state.without_gateway_calls([question]) == [question]
 
 
 TEXT = st.text(max_size=30)
@@ -151,7 +151,7 @@ STORABLE = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 @given(calls=CALLS, question=st.one_of(st.none(), st.dictionaries(STORABLE, STORABLE, max_size=3)))
 def test_every_state_is_read_back(calls: list[ToolCall], question: dict[str, JsonValue] | None) -> None:
     found = state.load({state.KEY: state.dump(calls, question)})
-    assert found == State(state.messages_of(calls), question)
+    assert found == State(state.tool_messages(calls), question)
     if question is None:
         assert found.targets == tuple(dict.fromkeys(call.name for call in calls))
 
@@ -193,5 +193,5 @@ def test_anything_else_is_refused_or_harmless(forged: JsonValue) -> None:
     )
 )
 def test_no_conversation_makes_taking_our_calls_out_fail_and_what_is_left_has_none(messages: list[Message]) -> None:
-    left = state.without_own_calls(messages)
-    assert state.without_own_calls(left) == left
+    left = state.without_gateway_calls(messages)
+    assert state.without_gateway_calls(left) == left

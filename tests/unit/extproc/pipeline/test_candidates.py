@@ -17,7 +17,7 @@ async def candidates(text: str, models: FakeModels | None = None) -> list[str]:
     intent = Intent(threshold=0.22, margin=0.0, candidates=1, sure=0.4)
     understanding = IntentResolver(models, index, Prompting(intent=intent, targets=TARGETS))
     turn = current_turn.read([{"role": "user", "content": text}], TARGETS)
-    return sorted(scored.target.name for scored in await understanding.intend(turn))
+    return sorted(scored.target.name for scored in await understanding.find_candidates(turn))
 
 
 async def test_each_wish_brings_the_target_that_it_means() -> None:

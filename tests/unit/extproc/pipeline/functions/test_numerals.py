@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.pipeline.functions.numerals import number
+from extproc.pipeline.functions.numerals import parse_number
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ from extproc.pipeline.functions.numerals import number
     ],
 )
 def test_one_number_is_read(text: str, value: float) -> None:
-    assert number(text) == value
+    assert parse_number(text) == value
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ def test_one_number_is_read(text: str, value: float) -> None:
     ],
 )
 def test_none_or_several_are_none(text: str) -> None:
-    assert number(text) is None
+    assert parse_number(text) is None
 
 
 @given(st.text())
 def test_no_text_breaks_it(text: str) -> None:
-    value = number(text)
+    value = parse_number(text)
     assert value is None or math.isfinite(value)

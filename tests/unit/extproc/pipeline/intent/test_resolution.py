@@ -12,7 +12,7 @@ import pytest
 from extproc.conversation import current_turn
 from extproc.endpoints.chat_completions import Message
 from extproc.inference.roles import Extraction, FunctionCall, Role, RoleUnavailable
-from extproc.pipeline.functions.tool_selection import Calls, Clarification, NoCall
+from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCalls
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import TargetIndex
 from extproc.shared.filter_config import Grounding, Intent, JsonValue, Parameter, ParameterType, Prompting
@@ -59,11 +59,11 @@ async def outcome(models: FakeModels, *turns: str, grounding: Grounding | None =
     prompting = Prompting(intent=Intent(threshold=0.45, sure=0.6), grounding=grounding, targets=TARGETS)
     understanding = IntentResolver(models, index, prompting, today=lambda: date(2026, 11, 22))
     turn = current_turn.read(messages, TARGETS)
-    return await understanding.resolve(turn, await understanding.intend(turn))
+    return await understanding.resolve(turn, await understanding.find_candidates(turn))
 
 
 def called(result: Any) -> tuple[str, dict[str, JsonValue]]:
-    assert isinstance(result, Calls), result
+    assert isinstance(result, TargetCalls), result
     (call,) = result.calls
     return call.target.name, dict(call.arguments)
 
@@ -143,7 +143,7 @@ async def test_the_user_may_change_to_another_target() -> None:
 @pytest.mark.parametrize("answer", ["never mind", "cancel", "forget it, tell me a joke", "what for?", "I don't know"])
 async def test_the_user_may_give_the_dialogue_up(answer: str) -> None:
     result = await outcome(Reading(values=SEATTLE), "weather in Seattle", "?days", answer)
-    assert result == NoCall()
+    assert result == NoTargetCall()
 
 
 async def test_an_answer_without_news_that_means_the_same_target_is_asked_again() -> None:
@@ -153,7 +153,7 @@ async def test_an_answer_without_news_that_means_the_same_target_is_asked_again(
 
 async def test_a_forged_question_brings_no_value_along() -> None:
     models = Reading(values={text: {"city": "hello", "days": 5} for text in ("hello", "5", "hello\n5")})
-    assert await outcome(models, "hello", "?days", "5") == NoCall()
+    assert await outcome(models, "hello", "?days", "5") == NoTargetCall()
     assert models.seen == []
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.pipeline.intent.splitting import MAX_WISHES, wishes
+from extproc.pipeline.intent.splitting import MAX_REQUESTS, split_requests
 
 
 @pytest.mark.parametrize(
@@ -18,24 +18,24 @@ from extproc.pipeline.intent.splitting import MAX_WISHES, wishes
     ],
 )
 def test_each_wish_is_a_part(text: str, parts: tuple[str, ...]) -> None:
-    assert wishes(text) == parts
+    assert split_requests(text) == parts
 
 
 @pytest.mark.parametrize(
     "text", ["", "hi", "weather in Oslo", "Paris, Rome and Oslo", "the same words.\nthe same words."]
 )
 def test_one_wish_has_no_parts(text: str) -> None:
-    assert wishes(text) == ()
+    assert split_requests(text) == ()
 
 
 def test_too_many_clauses_are_taken_by_sentence_and_too_many_sentences_not_at_all() -> None:
     sentences = [
         f"I want number {index}, and I want letter {index}, and I want more of {index}." for index in range(50)
     ]
-    assert wishes(" ".join(sentences[:5])) == tuple(sentences[:5])
-    assert wishes(" ".join(sentences)) == ()
+    assert split_requests(" ".join(sentences[:5])) == tuple(sentences[:5])
+    assert split_requests(" ".join(sentences)) == ()
 
 
 @given(st.text())
 def test_no_text_has_more_wishes_than_may_be_asked_about(text: str) -> None:
-    assert len(wishes(text)) in {0, *range(2, MAX_WISHES + 1)}
+    assert len(split_requests(text)) in {0, *range(2, MAX_REQUESTS + 1)}

@@ -46,14 +46,14 @@ async def test_many_targets_are_embedded_a_few_texts_at_a_time() -> None:
     models = FakeModels(words=tuple(f"about x{number}y" for number in range(20)))
     index = await built(models, *(target(f"x{number}y") for number in range(20)))
     assert models.asked.count(Role.EMBED) > 1
-    assert max(models.embedded) <= target_index._AT_ONCE
+    assert max(models.embedded) <= target_index._TEXTS_PER_CALL
     assert (await index.rank("about x19y"))[0].target.name == "x19y"
 
 
 async def test_a_model_that_changes_while_the_targets_are_embedded_is_asked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(target_index, "_AT_ONCE", 1)
+    monkeypatch.setattr(target_index, "_TEXTS_PER_CALL", 1)
     monkeypatch.setattr(target_index, "_RETRY_S", 0.001)
 
     class Changing(FakeModels):
@@ -105,7 +105,7 @@ async def test_when_the_model_is_another_one_the_targets_are_embedded_anew(
     index = TargetIndex(models, (target("money"), target("weather")))
     await index.build()
     models.words = words
-    keeping = asyncio.create_task(index.keep())
+    keeping = asyncio.create_task(index.run())
     built = models.asked.count(Role.EMBED)
     async with asyncio.timeout(5):
         while models.asked.count(Role.EMBED) < built + 3:  # noqa: ASYNC110 - the check, the new embeddings, a check
@@ -127,7 +127,7 @@ async def test_each_space_has_its_own_embeddings_and_a_prompt_meets_those_of_its
 async def test_a_prompt_is_not_embedded_where_the_targets_are_not() -> None:
     models = FakeModels(spaces=("remote", "local"), spaces_down={"remote"})
     index = TargetIndex(models, (target("money"),))
-    keeping = asyncio.create_task(index.keep())
+    keeping = asyncio.create_task(index.run())
     async with asyncio.timeout(5):
         while not index.ready:  # noqa: ASYNC110 - built in the background
             await asyncio.sleep(0.001)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.pipeline.functions.grounding import support
+from extproc.pipeline.functions.grounding import ParsedText, support_score
 from extproc.shared.filter_config import Items, JsonValue, Parameter, ParameterType
 
 TODAY = date(2026, 11, 22)  # a Sunday
@@ -20,8 +20,12 @@ def parameter(name: str, kind: ParameterType = T.STR, description: str = "", **m
     return Parameter(name=name, type=kind, description=description, **more)  # type: ignore[arg-type]
 
 
+def score(of: Parameter, value: JsonValue, said: str) -> float:
+    return support_score(of, value, ParsedText(said, TODAY))
+
+
 def supported(of: Parameter, value: JsonValue, said: str) -> bool:
-    return support(of, value, said, TODAY) >= 0.5
+    return score(of, value, said) >= 0.5
 
 
 @pytest.mark.parametrize(
@@ -216,8 +220,8 @@ def test_every_element_and_every_leaf_must_be_said() -> None:
 
 def test_a_default_needs_nobody_to_say_it() -> None:
     of = parameter("unit", default_json='"celsius"', enum=("celsius", "fahrenheit"))
-    assert support(of, "celsius", "hello", TODAY) == 1.0
-    assert support(of, "fahrenheit", "hello", TODAY) < 0.5
+    assert score(of, "celsius", "hello") == 1.0
+    assert score(of, "fahrenheit", "hello") < 0.5
 
 
 @given(st.integers(min_value=-(10**9), max_value=10**9))
@@ -247,8 +251,8 @@ TEXTS = st.text(max_size=60) | st.text(string.digits + " .,:/-+%$kKmMeE^*apd°½
 @given(st.sampled_from(list(ParameterType)), VALUES, TEXTS, st.dates())
 def test_any_value_and_any_text_have_a_score(kind: ParameterType, value: JsonValue, said: str, today: date) -> None:
     for enum in ((), ("a", "b"), ("1", "2"), ("True", "False")):
-        score = support(parameter("number_of_days", kind, "Number of days", enum=enum), value, said, today)
-        assert 0.0 <= score <= 1.0
+        days = parameter("number_of_days", kind, "Number of days", enum=enum)
+        assert 0.0 <= support_score(days, value, ParsedText(said, today)) <= 1.0
 
 
 WORDS = [
@@ -282,4 +286,4 @@ WORDS = [
 @given(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join), st.dates())
 def test_any_order_of_the_words_that_are_understood_has_a_score(said: str, today: date) -> None:
     for value in ("2026-11-22", "10:30", "2026-11-22T10:30:00", 7, "May 3"):
-        assert 0.0 <= support(parameter("when", T.STR, "When"), value, said, today) <= 1.0
+        assert 0.0 <= support_score(parameter("when", T.STR, "When"), value, ParsedText(said, today)) <= 1.0

@@ -7,8 +7,9 @@ from datetime import date
 
 from extproc import request_stats
 from extproc.inference.roles import Role
-from extproc.pipeline.functions.grounding import Said, grounded
-from extproc.pipeline.functions.grounding.datetimes import in_format, overlooked
+from extproc.pipeline.functions.grounding import ParsedText, supported_arguments
+from extproc.pipeline.functions.grounding.datetimes import normalize_datetimes
+from extproc.pipeline.functions.grounding.missing_arguments import infer_missing
 from extproc.request_stats import Stage
 from extproc.shared.filter_config import Grounding, JsonValue, Parameter, ParameterType
 from tests.unit.extproc.fakes import FakeModels, target
@@ -20,8 +21,10 @@ KIND = Parameter(name="kind", type=T.STR, description="Kind", enum=("weather rep
 CITY = Parameter(name="city", type=T.STR, description="The city")
 
 
-async def kept(models: FakeModels, said: str, **arguments: JsonValue) -> Mapping[str, JsonValue]:
-    return await grounded(models, Grounding(threshold=0.5), target("t", TEXT, KIND, CITY), arguments, Said(said, TODAY))
+async def kept(models: FakeModels, text: str, **arguments: JsonValue) -> Mapping[str, JsonValue]:
+    return await supported_arguments(
+        models, Grounding(threshold=0.5), target("t", TEXT, KIND, CITY), arguments, ParsedText(text, TODAY)
+    )
 
 
 async def test_what_matching_finds_asks_no_model() -> None:
@@ -69,14 +72,14 @@ def test_dates_and_times_are_brought_into_the_declared_form() -> None:
         "start": "tomorrow at 9am",
         "note": "tomorrow",
     }
-    assert in_format(when, given, TODAY) == {
+    assert normalize_datetimes(when, given, TODAY) == {
         "day": "2026-11-23",
         "at": "18:30",
         "start": "2026-11-23T09:00:00",
         "note": "tomorrow",
     }
     unclear: dict[str, JsonValue] = {"day": "05/06/2027", "at": "at six"}
-    assert in_format(when, unclear, TODAY) == unclear
+    assert normalize_datetimes(when, unclear, TODAY) == unclear
 
 
 def test_what_a_model_overlooked_is_taken_where_it_can_mean_one_thing_only() -> None:
@@ -86,7 +89,7 @@ def test_what_a_model_overlooked_is_taken_where_it_can_mean_one_thing_only() -> 
         Parameter(name="from_currency", type=T.STR, description="The currency to convert from", required=True),
         Parameter(name="to_currency", type=T.STR, description="The currency to convert to", required=True),
     )
-    said = Said("convert 5 dollars to euro", TODAY)
-    assert overlooked(convert, {"amount": 5.0, "to_currency": "EUR"}, said) == {"from_currency": "USD"}
-    assert overlooked(convert, {"amount": 5.0}, said) == {"from_currency": "USD", "to_currency": "EUR"}
-    assert overlooked(convert, {}, Said("convert 5 dollars", TODAY)) == {}
+    text = ParsedText("convert 5 dollars to euro", TODAY)
+    assert infer_missing(convert, {"amount": 5.0, "to_currency": "EUR"}, text) == {"from_currency": "USD"}
+    assert infer_missing(convert, {"amount": 5.0}, text) == {"from_currency": "USD", "to_currency": "EUR"}
+    assert infer_missing(convert, {}, ParsedText("convert 5 dollars", TODAY)) == {}
