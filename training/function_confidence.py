@@ -29,8 +29,8 @@ from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCal
 from extproc.pipeline.intent.target_index import ScoredTarget, TargetIndex
 from extproc.shared.filter_config import Intent, JsonValue
 from triton_models.embed.encoder import Encoder
-from triton_models.function.needle import Engines
-from triton_models.function.needle_caller import Caller
+from triton_models.function.needle import NeedleEngines
+from triton_models.function.needle_caller import NeedleCaller
 
 # (confidence, sure); over 1 in `sure`: no target is ever surely meant.
 _RULES = ((0.0, 0.0), (0.1, 2.0), (0.1, 0.0), (0.05, 0.4), (0.1, 0.4), (0.2, 0.4), (0.1, 0.5), (0.1, 0.3))
@@ -41,7 +41,7 @@ class LocalModels:
 
     def __init__(self) -> None:
         paths = prepare(("embed", "function"))
-        self._encoder, self._caller = Encoder(paths["minilm"]), Caller(Engines(paths["needle"], 1), 512)
+        self._encoder, self._caller = Encoder(paths["minilm"]), NeedleCaller(NeedleEngines(paths["needle"], 1), 512)
 
     @property
     def spaces(self) -> Sequence[str]:

@@ -1,45 +1,33 @@
-"""What Needle reads of a conversation: one short text. Pure; used by caller.py.
+"""Composes the one short text that Needle reads of a conversation. Pure; used by needle_caller.py.
 
-Needle takes one request, not a dialogue. When the assistant asked for arguments by name ("Could you provide the
-following details days ?") and the user answered "5", the text is the first request, and the answer under the names that
-were asked for: "days: 5".
+Needle takes one request, not a dialogue. If the assistant asked for arguments by name ("Could you provide the following
+details days ?") and the user answered "5", the text is the first request, then the answer with the names: "days: 5".
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
-# About 1,000 tokens, 2 s of reading. What is asked for stands at the beginning or the end of a long text.
-MAX_CHARACTERS = 2000
-_GAP = "\n...\n"
+from triton_models.function.request import Message, shorten
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One message with text. `role` as in OpenAI's format."""
-
-    role: str
-    text: str
-
-
-def compose(turns: Sequence[Turn], parameters: Iterable[str]) -> str:
-    """The last request of the user, with the answers to every question that was asked about it since."""
+def compose_prompt(messages: Sequence[Message], parameters: Iterable[str]) -> str:
+    """Returns the user's last request with the answers to all later questions about it."""
     names = tuple(parameters)
-    spoken = [turn for turn in turns if turn.role in {"user", "assistant"} and turn.text.strip()]
+    spoken = [message for message in messages if message.role in {"user", "assistant"} and message.text.strip()]
     while spoken and spoken[-1].role != "user":
         spoken.pop()
     lines: list[str] = []
-    open_names = set(names)
+    unanswered = set(names)
     while spoken:
-        turn = spoken.pop()
-        asked = _asked(spoken[-1], names) if spoken else ()
-        # A name that was asked for again was not answered here.
-        labels = [name for name in asked if name in open_names]
-        open_names -= set(asked)
-        lines.append(f"{', '.join(labels)}: {turn.text}" if labels else turn.text)
-        if not asked:
+        message = spoken.pop()
+        requested = _requested_names(spoken[-1], names) if spoken else ()
+        # Only the answer to the last question for a name counts.
+        labels = [name for name in requested if name in unanswered]
+        unanswered -= set(requested)
+        lines.append(f"{', '.join(labels)}: {message.text}" if labels else message.text)
+        if not requested:
             break
         spoken.pop()
         while spoken and spoken[-1].role != "user":
@@ -47,28 +35,20 @@ def compose(turns: Sequence[Turn], parameters: Iterable[str]) -> str:
     return shorten("\n".join(reversed(lines)))
 
 
-def _asked(turn: Turn, names: Sequence[str]) -> tuple[str, ...]:
-    """The parameters that an assistant's question names."""
-    if turn.role != "assistant" or "?" not in turn.text:
+def _requested_names(message: Message, names: Sequence[str]) -> tuple[str, ...]:
+    """Returns the parameters that a question of the assistant names."""
+    if message.role != "assistant" or "?" not in message.text:
         return ()
-    return tuple(name for name in names if _names(turn.text, name))
+    return tuple(name for name in names if _contains_name(message.text, name))
 
 
-def _names(text: str, name: str) -> bool:
-    spelled = re.escape(name).replace("_", "[_ -]")
-    return re.search(rf"(?<!\w){spelled}(?!\w)", text, re.IGNORECASE) is not None
-
-
-def shorten(text: str) -> str:
-    """`text`, or its two ends where it is over the limit."""
-    if len(text) <= MAX_CHARACTERS:
-        return text
-    half = (MAX_CHARACTERS - len(_GAP)) // 2
-    return text[:half] + _GAP + text[-half:]
+def _contains_name(text: str, name: str) -> bool:
+    pattern = re.escape(name).replace("_", "[_ -]")
+    return re.search(rf"(?<!\w){pattern}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def parameter_names(schemas: Iterable[Mapping[str, object]]) -> list[str]:
-    """The property names of several parameter schemas, each once, in order."""
+    """Returns the property names of several parameter schemas, without duplicates, in order."""
     names: dict[str, None] = {}
     for schema in schemas:
         properties = schema.get("properties")

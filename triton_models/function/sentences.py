@@ -1,7 +1,6 @@
-"""What a text still says beside the calls that were made of it, and its sentences. Pure; used by caller.py.
+"""Splits a text into sentences with values, and counts the values that no call used. Pure; used by needle_caller.py.
 
-Needle now and then stops after the first of several calls, or mixes their values. Asked for each sentence by itself, it
-makes them all.
+Needle sometimes stops after the first of several calls, or mixes their values. Sentence by sentence it makes them all.
 """
 
 from __future__ import annotations
@@ -10,39 +9,35 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from triton_models.function.evidence import Evidence, leaves
+from triton_models.function.evidence import Evidence, is_number, leaves
 
-MAX_PARTS = 5
+MAX_SENTENCES = 5
 _SENTENCE = re.compile(r"(?<=[.?!;])[\"']?\s+(?=[\"'A-Z0-9])|\n+|,?\s+(?:and\s+)?(?:then|finally|followed by|also)\b")
-# What a value of an argument looks like before any schema is known: a number, a quotation, a name.
-_SALIENT = re.compile(
+# The form of an argument value, before any schema is known: a number, a quotation, a name.
+_VALUE = re.compile(
     r"(?<!\w)'[^'\n]{2,80}'(?!\w)|\"[^\"\n]{2,80}\"|(?<![\w.])[$€£]?\d[\w.,:/-]*|"
     r"(?<=[^.?!\s\"]\s)(?!I\b|I')[A-Z][\w-]*(?:\s+[A-Z][\w-]*)*"
 )
 _WORD = re.compile(r"[^\W_]+")
 
 
-def unused(evidence: Evidence, calls: Sequence[Mapping[str, Any]]) -> int:
-    """How many values the text seems to name that no call took."""
-    taken = {float(leaf) for call in calls for leaf in leaves(call) if _is_number(leaf)}
-    words = {word for call in calls for leaf in leaves(call) for word in _WORD.findall(str(leaf).casefold())}
+def count_unused_values(evidence: Evidence, calls: Sequence[Mapping[str, Any]]) -> int:
+    """Counts the values that the text seems to name and that no call has as an argument."""
+    used_numbers = {float(leaf) for call in calls for leaf in leaves(call) if is_number(leaf)}
+    used_words = {word for call in calls for leaf in leaves(call) for word in _WORD.findall(str(leaf).casefold())}
     numbers = [
         number
         for number in evidence.numbers
-        if not {number.value, number.value / 100} & taken
-        and f"{number.value:g}" not in words
+        if not {number.value, number.value / 100} & used_numbers
+        and f"{number.value:g}" not in used_words
         and evidence.text[number.start : number.end].casefold() != "one"  # "the first one"
     ]
-    texts = [match[0] for match in _SALIENT.finditer(evidence.text) if not re.match(r"[$€£]?\d", match[0])]
-    return len(numbers) + sum(not words & set(_WORD.findall(text.casefold())) for text in texts)
+    texts = [match[0] for match in _VALUE.finditer(evidence.text) if not re.match(r"[$€£]?\d", match[0])]
+    return len(numbers) + sum(not used_words & set(_WORD.findall(text.casefold())) for text in texts)
 
 
-def sentences(text: str) -> list[str]:
-    """The sentences, and clauses that go on to something else, that name values; none where fewer than two do."""
-    said = [each.strip() for each in _SENTENCE.split(text)]
-    naming = [each for each in said if _SALIENT.search(each)]
-    return naming if 2 <= len(naming) <= MAX_PARTS else []
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def sentences_with_values(text: str) -> list[str]:
+    """Returns the sentences, and clauses after "then" and the like, that name values; none for fewer than two."""
+    sentences = [each.strip() for each in _SENTENCE.split(text)]
+    with_values = [each for each in sentences if _VALUE.search(each)]
+    return with_values if 2 <= len(with_values) <= MAX_SENTENCES else []

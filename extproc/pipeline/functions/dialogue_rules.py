@@ -68,7 +68,7 @@ _MAX_CHARACTERS: Final = 1000
 
 
 def cancellation(answer: str) -> str | None:
-    """Returns the new request of an answer that cancels the dialogue, "" if it has none; None if nothing is cancelled."""
+    """Returns the new request of an answer that cancels the dialogue, "" if it has none; None for other answers."""
     plain = normalize(answer).strip()
     if len(plain) > _MAX_CHARACTERS:
         return None

@@ -199,8 +199,8 @@ def _combine(
 ) -> dict[str, JsonValue]:
     """Combines the values that rules found in an answer with those of the function model.
 
-    The model does not know the question. If a requested parameter has no value, and exactly one other parameter of the same
-    kind got one, the value moves to the requested one: "a hundred dollars" to the requested currency.
+    The model does not know the question. If a requested parameter has no value, and exactly one other parameter of the
+    same kind got one, the value moves to the requested one: "a hundred dollars" to the requested currency.
     """
     values = {**by_model, **by_rules}
     kinds = {parameter.name: (parameter.type, parameter.format, parameter.enum) for parameter in target.parameters}

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from triton_models.function.argument_conversion import conform, without, without_unsaid_dates
+from triton_models.function.argument_conversion import conform, without_paths, without_unsupported_dates
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_objects_and_lists_are_conformed_inside_and_unknown_properties_left_out(
 
 def test_ungrounded_paths_are_left_out() -> None:
     arguments = {"location": "Oslo", "days": 3, "guest": {"name": "Ann", "age": 9}, "list": [1, 2]}
-    assert without(arguments, ["days", "guest.age", "list[1]", "absent"]) == {
+    assert without_paths(arguments, ["days", "guest.age", "list[1]", "absent"]) == {
         "location": "Oslo",
         "guest": {"name": "Ann"},
     }
@@ -51,6 +51,6 @@ def test_ungrounded_paths_are_left_out() -> None:
 
 def test_todays_date_needs_a_word_about_time() -> None:
     arguments = {"id": "E1", "start": "2026-11-22"}
-    assert without_unsaid_dates(arguments, "onboard the new employee") == {"id": "E1"}
-    assert without_unsaid_dates(arguments, "onboard her today") == arguments
-    assert without_unsaid_dates(arguments, "onboard her on the 1st") == arguments
+    assert without_unsupported_dates(arguments, "onboard the new employee") == {"id": "E1"}
+    assert without_unsupported_dates(arguments, "onboard her today") == arguments
+    assert without_unsupported_dates(arguments, "onboard her on the 1st") == arguments

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from triton_models.function.argument_repair import repaired
+from triton_models.function.argument_repair import repair_arguments
 from triton_models.function.evidence import Evidence
 
 
 def one(text: str, value: Any, **declared: Any) -> Any:
     schema = {"properties": {"x": declared}, "required": ["x"]}
-    return repaired({"x": value}, schema, Evidence(text))["x"]
+    return repair_arguments({"x": value}, schema, Evidence(text))["x"]
 
 
 def test_a_percentage_is_a_share_for_a_rate_and_a_number_where_the_description_speaks_of_percent() -> None:
@@ -59,22 +59,22 @@ def test_a_date_takes_the_pattern_that_the_description_names(pattern: str, expec
 
 def test_an_optional_number_that_repeats_another_one_is_left_out() -> None:
     schema = {"properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}, "required": ["a"]}
-    assert repaired({"a": 440, "b": 440}, schema, Evidence("at 440 Hz")) == {"a": 440}
-    assert repaired({"a": 5, "b": 5}, schema, Evidence("5 by 5")) == {"a": 5, "b": 5}
+    assert repair_arguments({"a": 440, "b": 440}, schema, Evidence("at 440 Hz")) == {"a": 440}
+    assert repair_arguments({"a": 5, "b": 5}, schema, Evidence("5 by 5")) == {"a": 5, "b": 5}
 
 
 def test_a_switch_that_the_text_names_and_does_not_deny_is_on() -> None:
     schema = {"properties": {"include_history": {"type": "boolean"}}}
-    assert repaired({}, schema, Evidence("with its history")) == {"include_history": True}
-    assert repaired({}, schema, Evidence("without any history")) == {}
-    assert repaired({}, schema, Evidence("with prehistory")) == {}
+    assert repair_arguments({}, schema, Evidence("with its history")) == {"include_history": True}
+    assert repair_arguments({}, schema, Evidence("without any history")) == {}
+    assert repair_arguments({}, schema, Evidence("with prehistory")) == {}
 
 
 def test_the_only_open_count_takes_the_only_number_that_is_left() -> None:
     schema = {"properties": {"topic": {"type": "string"}, "limit": {"type": "integer"}, "year": {"type": "integer"}}}
     given = {"topic": "jogging", "year": 2020}
-    assert repaired(given, schema, Evidence("three facts on jogging in 2020")) == {**given, "limit": 3}
-    assert repaired(given, schema, Evidence("3 or 4 facts on jogging in 2020")) == given
+    assert repair_arguments(given, schema, Evidence("three facts on jogging in 2020")) == {**given, "limit": 3}
+    assert repair_arguments(given, schema, Evidence("3 or 4 facts on jogging in 2020")) == given
 
 
 def test_of_the_choices_those_count_that_the_text_says() -> None:
@@ -96,8 +96,8 @@ def test_articles_and_the_noun_of_the_parameter_are_no_part_of_a_value() -> None
     }
     given = {"energy_type": "renewable energy", "city": "New York City", "topic": "the theory of evolution"}
     kept = {"energy_type": "renewable", "city": "New York City", "topic": "theory of evolution"}
-    assert repaired(given, schema, Evidence("anything")) == kept
-    assert repaired({"city": "The Hague", "energy_type": "energy"}, schema, Evidence("")) == {
+    assert repair_arguments(given, schema, Evidence("anything")) == kept
+    assert repair_arguments({"city": "The Hague", "energy_type": "energy"}, schema, Evidence("")) == {
         "city": "The Hague",
         "energy_type": "energy",
     }

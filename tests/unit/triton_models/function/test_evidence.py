@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from triton_models.function.evidence import Evidence, leaves
-from triton_models.function.number_spans import numbers
-from triton_models.function.sentences import sentences, unused
+from triton_models.function.number_spans import find_numbers
+from triton_models.function.sentences import count_unused_values, sentences_with_values
 
 
 @pytest.mark.parametrize(
@@ -26,16 +26,16 @@ from triton_models.function.sentences import sentences, unused
     ],
 )
 def test_numbers_are_found_in_digits_and_words(text: str, values: list[float]) -> None:
-    assert [number.value for number in numbers(text)] == values
+    assert [number.value for number in find_numbers(text)] == values
 
 
 def test_percentages_are_marked() -> None:
-    assert [number.percent for number in numbers("5% and 7 percent of 9")] == [True, True, False]
+    assert [number.is_percent for number in find_numbers("5% and 7 percent of 9")] == [True, True, False]
 
 
 @given(st.text())
 def test_numbers_lie_in_the_text_in_order(text: str) -> None:
-    found = numbers(text)
+    found = find_numbers(text)
     assert all(0 <= number.start < number.end <= len(text) for number in found)
     assert all(a.end <= b.start for a, b in pairwise(found))
 
@@ -48,16 +48,16 @@ TEXT = "Book two rooms in San Francisco from July 10, 2022 for $1,500 at 8%, wit
     [2, 1500, 1500.0, 8, 0.08, "San Francisco", "san francisco", "sea views", "2022-07-10", ["sea view", 2], {"a": 8}],
 )
 def test_what_the_text_says_in_other_forms_is_said(value: Any) -> None:
-    assert Evidence(TEXT).says(value)
+    assert Evidence(TEXT).contains(value)
 
 
 @pytest.mark.parametrize("value", [3, 15, "Francisco San", "Fran", "2022-08-10", "", None, True, [], ["sea", "land"]])
 def test_what_it_does_not_say_is_not(value: Any) -> None:
-    assert not Evidence(TEXT).says(value)
+    assert not Evidence(TEXT).contains(value)
 
 
 def test_any_date_may_follow_from_a_word_about_time() -> None:
-    assert Evidence("next Friday").says("2026-11-27")
+    assert Evidence("next Friday").contains("2026-11-27")
 
 
 def test_leaves_are_the_values_within() -> None:
@@ -66,12 +66,12 @@ def test_leaves_are_the_values_within() -> None:
 
 def test_values_that_no_call_took_are_counted() -> None:
     evidence = Evidence("Find case 12 in Oslo and 'case 13' in Rome")
-    assert unused(evidence, []) == 5
-    assert unused(evidence, [{"n": 12, "place": "Oslo"}]) == 3
-    assert unused(evidence, [{"n": 12, "place": "Oslo"}, {"n": 13, "place": "Rome", "q": "case"}]) == 0
+    assert count_unused_values(evidence, []) == 5
+    assert count_unused_values(evidence, [{"n": 12, "place": "Oslo"}]) == 3
+    assert count_unused_values(evidence, [{"n": 12, "place": "Oslo"}, {"n": 13, "place": "Rome", "q": "case"}]) == 0
 
 
 def test_sentences_are_those_that_name_values() -> None:
     text = "Hello there. The first has 5 apples. The second has 7 pears. Thanks!"
-    assert sentences(text) == ["The first has 5 apples.", "The second has 7 pears."]
-    assert sentences("only 5 here. Nothing there.") == []
+    assert sentences_with_values(text) == ["The first has 5 apples.", "The second has 7 pears."]
+    assert sentences_with_values("only 5 here. Nothing there.") == []
