@@ -136,7 +136,7 @@ def _expand_number_groups(
 
 
 def _bracketed_groups(evidence: Evidence, arguments: Mapping[str, Any], numeric: Sequence[str]) -> list[list[float]]:
-    """Returns the groups of "(45, 60) and (81, 63)" if their size fits the call and they hold its numbers, else none."""
+    """Returns groups of "(45, 60) and (81, 63)" if their size fits the call and they hold its numbers; else none."""
     spans = [match.span() for match in re.finditer(r"\([^()]*\)", evidence.text)]
     inside = [[n.value for n in evidence.numbers if start < n.start < end] for start, end in spans]
     groups = [values for values in inside if values]

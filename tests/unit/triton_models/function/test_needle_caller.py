@@ -1,3 +1,5 @@
+"""Needle's replies to requests, with a fake engine."""
+
 import datetime
 import json
 from typing import Any
@@ -23,7 +25,7 @@ WEATHER: dict[str, Any] = {
 
 
 class FakePool:
-    """Stands for Needle: remembers what it was asked, answers what it was given."""
+    """Fake Needle: records the prompts, returns the given answers."""
 
     def __init__(self, answer: NeedleAnswer, parts: dict[str, NeedleAnswer] | None = None) -> None:
         self.answer = answer
@@ -47,7 +49,7 @@ def call(pool: FakePool, *texts: str, tools: object = (WEATHER,)) -> Any:
     return json.loads(caller.reply(json.dumps({"messages": messages, "tools": tools})))
 
 
-def test_ungrounded_arguments_are_left_for_the_gateway_to_ask() -> None:
+def test_ungrounded_arguments_are_removed() -> None:
     proposal = Proposal("get_weather", {"location": "Seattle", "days": 3}, ("days",))
     assert call(FakePool(NeedleAnswer((proposal,), 0.3)), "weather in Seattle") == {
         "tool_calls": [{"name": "get_weather", "arguments": {"location": "Seattle"}}],
@@ -55,23 +57,23 @@ def test_ungrounded_arguments_are_left_for_the_gateway_to_ask() -> None:
     }
 
 
-def test_arguments_take_the_type_of_the_schema() -> None:
+def test_arguments_are_converted_to_the_schema() -> None:
     proposal = Proposal("get_weather", {"location": "Oslo", "days": 5.0, "mood": "good"}, ())
     reply = call(FakePool(NeedleAnswer((proposal, proposal), 0.9)), "weather in Oslo for 5 days")
     assert reply["tool_calls"] == [{"name": "get_weather", "arguments": {"location": "Oslo", "days": 5}}]
 
 
-def test_no_tools_answer_at_once() -> None:
+def test_request_without_tools_needs_no_engine() -> None:
     pool = FakePool(NeedleAnswer((), 0.0))
     assert call(pool, "hello", tools=[]) == {"tool_calls": []}
     assert not pool.prepared
 
 
-def test_a_function_that_was_not_offered_is_never_called() -> None:
+def test_unoffered_function_is_never_called() -> None:
     assert call(FakePool(NeedleAnswer((Proposal("rm", {}, ()),), 0.9)), "hi")["tool_calls"] == []
 
 
-def test_the_model_reads_the_day_the_tools_and_the_answers() -> None:
+def test_model_reads_date_tools_and_labelled_answers() -> None:
     pool = FakePool(NeedleAnswer((), 0.5))
     call(pool, "weather in Oslo", "Could you provide the following details days ?", "5")
     assert pool.prompts == ["weather in Oslo\ndays: 5"]
@@ -83,7 +85,7 @@ def test_the_model_reads_the_day_the_tools_and_the_answers() -> None:
     "request_text",
     ["{", "[]", "{}", '{"messages": {}, "tools": []}', '{"tools": [{}]}', '{"messages": [1], "tools": []}'],
 )
-def test_a_malformed_request_is_refused_in_words(request_text: str) -> None:
+def test_malformed_request_raises_request_error(request_text: str) -> None:
     with pytest.raises(RequestError):
         NeedleCaller(FakePool(NeedleAnswer((), 0.0)), 64).reply(request_text)
 
@@ -92,14 +94,14 @@ def weather(location: str, days: int | None = None) -> Proposal:
     return Proposal("get_weather", {"location": location, **({} if days is None else {"days": days})}, ())
 
 
-def test_the_other_elements_of_a_list_are_calls_too() -> None:
+def test_list_elements_become_calls() -> None:
     reply = call(FakePool(NeedleAnswer((weather("Oslo", 5),), 0.9)), "weather in Oslo, Rome and Paris for 5 days")
     assert [made["arguments"] for made in reply["tool_calls"]] == [
         {"location": place, "days": 5} for place in ("Oslo", "Rome", "Paris")
     ]
 
 
-def test_an_argument_that_is_marked_as_invented_stays_where_the_text_says_it() -> None:
+def test_ungrounded_argument_in_the_text_is_kept() -> None:
     proposal = Proposal("get_weather", {"location": "Oslo", "days": -3}, ("location", "days"))
     reply = call(FakePool(NeedleAnswer((proposal,), 0.5)), "weather in Oslo, days=-3")
     assert reply["tool_calls"][0]["arguments"] == {"location": "Oslo", "days": -3}
@@ -108,7 +110,7 @@ def test_an_argument_that_is_marked_as_invented_stays_where_the_text_says_it() -
 FIRST, SECOND = "For the first trip I need 5 days of Oslo.", "For the second one 7 days of Rome."
 
 
-def test_sentences_are_asked_one_by_one_where_the_whole_left_something_out() -> None:
+def test_reads_sentence_by_sentence_if_values_are_unused() -> None:
     parts = {FIRST: NeedleAnswer((weather("Oslo", 5),), 0.8), SECOND: NeedleAnswer((weather("Rome", 7),), 0.6)}
     pool = FakePool(NeedleAnswer((weather("Oslo", 7),), 0.4), parts)
     reply = call(pool, f"{FIRST} {SECOND}")
@@ -120,25 +122,25 @@ def test_sentences_are_asked_one_by_one_where_the_whole_left_something_out() -> 
     assert pool.prompts == [f"{FIRST} {SECOND}", FIRST, SECOND]
 
 
-def test_a_sentence_that_does_not_repeat_a_value_has_it_from_the_one_before() -> None:
+def test_sentence_inherits_required_values_of_the_previous_one() -> None:
     parts = {FIRST: NeedleAnswer((weather("Oslo", 5),), 0.8), SECOND: NeedleAnswer((weather("Rome"),), 0.6)}
     reply = call(FakePool(NeedleAnswer((weather("Oslo"),), 0.4), parts), f"{FIRST} {SECOND}")
     assert reply["tool_calls"][1]["arguments"] == {"location": "Rome", "days": 5}
 
 
-def test_an_uncertain_answer_by_sentences_is_not_taken() -> None:
+def test_uncertain_answer_by_sentence_is_discarded() -> None:
     parts = {FIRST: NeedleAnswer((weather("Oslo", 5),), 0.8), SECOND: NeedleAnswer((weather("Rome", 7),), 0.1)}
     reply = call(FakePool(NeedleAnswer((weather("Oslo", 5),), 0.4), parts), f"{FIRST} {SECOND}")
     assert [made["arguments"] for made in reply["tool_calls"]] == [{"location": "Oslo", "days": 5}]
 
 
-def test_a_text_whose_values_were_all_taken_is_asked_once() -> None:
+def test_text_without_unused_values_is_read_once() -> None:
     pool = FakePool(NeedleAnswer((weather("Oslo", 5), weather("Rome", 7)), 0.9))
     call(pool, f"{FIRST} {SECOND}")
     assert len(pool.prompts) == 1
 
 
-def test_the_confidence_of_several_calls_is_that_of_each() -> None:
+def test_confidence_of_several_calls_is_per_call() -> None:
     reply = call(
         FakePool(NeedleAnswer((weather("Oslo", 5), weather("Rome", 7)), 0.25)), "5 days of Oslo, 7 days of Rome"
     )

@@ -1,3 +1,5 @@
+"""The text that Needle reads of a conversation."""
+
 from triton_models.function.needle_prompt import compose_prompt, parameter_names
 from triton_models.function.request import MAX_CHARACTERS, Message
 
@@ -8,49 +10,49 @@ def messages(*texts: str) -> list[Message]:
     return [Message(("user", "assistant")[index % 2], text) for index, text in enumerate(texts)]
 
 
-def test_a_single_request_is_taken_as_it_is() -> None:
+def test_single_request_is_unchanged() -> None:
     assert compose_prompt(messages("weather in Seattle"), ["location", "days"]) == "weather in Seattle"
 
 
-def test_an_answer_stands_under_the_name_that_was_asked_for() -> None:
+def test_answer_is_labelled_with_the_requested_name() -> None:
     text = compose_prompt(messages("weather in Seattle", QUESTION, "5"), ["location", "days"])
     assert text == "weather in Seattle\ndays: 5"
 
 
-def test_a_name_asked_for_twice_labels_only_its_last_answer() -> None:
+def test_name_requested_twice_labels_its_last_answer() -> None:
     asked = messages("weather", "Could you provide the following details location, days ?", "Oslo", QUESTION, "two")
     assert compose_prompt(asked, ["location", "days"]) == "weather\nlocation: Oslo\ndays: two"
 
 
-def test_what_was_said_before_another_answer_is_not_part_of_the_request() -> None:
+def test_messages_before_another_answer_are_dropped() -> None:
     assert (
         compose_prompt(messages("weather in Rome for 2 days", "It is sunny.", "and in Oslo?"), ["days"])
         == "and in Oslo?"
     )
 
 
-def test_a_name_of_several_words_is_found_in_prose() -> None:
+def test_finds_a_name_of_several_words() -> None:
     asked = messages("onboard Ann", "What is the start date?", "Monday")
     assert compose_prompt(asked, ["start_date"]) == "onboard Ann\nstart_date: Monday"
 
 
-def test_a_name_inside_a_word_was_not_asked_for() -> None:
+def test_name_inside_a_word_is_not_requested() -> None:
     assert compose_prompt(messages("hi", "How are your holidays?", "good"), ["days"]) == "good"
 
 
-def test_other_roles_and_trailing_answers_are_passed_over() -> None:
+def test_ignores_other_roles_and_trailing_answers() -> None:
     said = [Message("system", "days?"), *messages("weather in Oslo", "one moment")]
     assert compose_prompt(said, ["days"]) == "weather in Oslo"
     assert compose_prompt([], ["days"]) == ""
 
 
-def test_a_long_text_keeps_both_ends() -> None:
+def test_long_text_keeps_both_ends() -> None:
     text = compose_prompt(messages("begin " + "x" * 5000 + " end"), [])
     assert len(text) <= MAX_CHARACTERS
     assert text.startswith("begin ")
     assert text.endswith(" end")
 
 
-def test_parameter_names_are_listed_once() -> None:
+def test_parameter_names_have_no_duplicates() -> None:
     schemas: list[dict[str, object]] = [{"properties": {"a": {}, "b": {}}}, {"properties": {"b": {}}}, {}]
     assert parameter_names(schemas) == ["a", "b"]

@@ -1,4 +1,4 @@
-"""From what the function model proposes to calls, a question or nothing."""
+"""From the function model's proposals to calls, a clarification or no call."""
 
 import pytest
 
@@ -40,7 +40,7 @@ async def select(
     return await select_calls(models, [ScoredTarget(each, score) for each in targets], TURN, INTENT)
 
 
-async def test_several_calls_of_one_and_of_several_targets_keep_their_order() -> None:
+async def test_calls_of_several_targets_keep_their_order() -> None:
     outcome = await select(
         ("weather", {"city": "Oslo", "days": 3}),
         ("money", {"amount": "1,500", "days": 1}),
@@ -55,19 +55,19 @@ async def test_several_calls_of_one_and_of_several_targets_keep_their_order() ->
     )
 
 
-async def test_calls_that_are_equal_once_typed_are_made_once() -> None:
+async def test_calls_equal_after_typing_are_made_once() -> None:
     outcome = await select(("weather", {"city": "Oslo", "days": 3}), ("weather", {"city": "Oslo ", "days": "three"}))
     assert outcome == TargetCalls((TargetCall(WEATHER, {"city": "Oslo", "days": 3}),))
 
 
-async def test_more_calls_than_a_prompt_can_mean_are_cut() -> None:
+async def test_calls_over_the_maximum_are_dropped() -> None:
     cities: list[dict[str, JsonValue]] = [{"city": f"C{index}", "days": 1} for index in range(MAX_CALLS + 5)]
     outcome = await select(*(("weather", city) for city in cities))
     assert isinstance(outcome, TargetCalls)
     assert len(outcome.calls) == MAX_CALLS
 
 
-async def test_nothing_is_called_while_one_call_lacks_a_value_and_the_question_names_exactly_what_is_missing() -> None:
+async def test_one_incomplete_call_asks_for_exactly_the_missing_values() -> None:
     outcome = await select(
         ("weather", {"city": "Oslo", "days": 3}),
         ("weather", {"city": "Rome"}),
@@ -78,7 +78,7 @@ async def test_nothing_is_called_while_one_call_lacks_a_value_and_the_question_n
     assert outcome.question == "Could you provide the following details days, amount ?"
 
 
-async def test_a_target_that_was_no_candidate_is_not_called() -> None:
+async def test_target_outside_the_candidates_is_not_called() -> None:
     assert await select(("money", {"amount": 1, "days": 1}), targets=(WEATHER,)) == NoTargetCall()
     assert await select() == NoTargetCall()
 
@@ -95,16 +95,16 @@ async def test_a_target_that_was_no_candidate_is_not_called() -> None:
         (0.09, 0.39, NoTargetCall()),
     ],
 )
-async def test_a_guess_is_asked_about_or_left(confidence: float, score: float, expected: object) -> None:
+async def test_low_confidence_asks_or_calls_nothing(confidence: float, score: float, expected: object) -> None:
     assert await select(("weather", {"city": "Oslo", "days": 3}), confidence=confidence, score=score) == expected
 
 
-async def test_a_guess_at_a_target_without_required_values_calls_nothing() -> None:
+async def test_guess_without_required_parameters_calls_nothing() -> None:
     assert await select(("status", {}), confidence=0.05) == NoTargetCall()
     assert await select(("status", {})) == TargetCalls((TargetCall(STATUS, {}),))
 
 
-def test_a_target_as_a_tool_tells_types_enums_and_what_a_list_holds() -> None:
+def test_openai_tool_has_types_enums_and_list_items() -> None:
     declared = target(
         "t",
         Parameter(name="a", type=ParameterType.STR, description="A", required=True, enum=("x", "y")),

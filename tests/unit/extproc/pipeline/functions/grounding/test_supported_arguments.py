@@ -1,4 +1,4 @@
-"""Which arguments are kept: matching, then one call of the embedding model."""
+"""Supported arguments: matching, then one call of the embedding model."""
 
 from __future__ import annotations
 
@@ -27,38 +27,38 @@ async def kept(models: FakeModels, text: str, **arguments: JsonValue) -> Mapping
     )
 
 
-async def test_what_matching_finds_asks_no_model() -> None:
+async def test_matched_value_needs_no_model() -> None:
     models = FakeModels()
     assert await kept(models, "in Paris it is raining", city="Paris") == {"city": "Paris"}
     assert models.asked == []
 
 
-async def test_free_text_in_other_words_is_near_in_meaning() -> None:
+async def test_paraphrased_text_is_supported_by_embeddings() -> None:
     models = FakeModels(words=("storm",))
     assert await kept(models, "a stormy night", issue="storm all over") == {"issue": "storm all over"}
     assert models.asked == [Role.EMBED]
 
 
-async def test_a_name_is_said_as_it_is() -> None:
+async def test_name_is_not_compared_by_embeddings() -> None:
     models = FakeModels(words=("a",))
     assert await kept(models, "in Parma it is raining", city="Paris") == {}
     assert models.asked == []
 
 
-async def test_a_member_of_an_enum_must_be_nearer_than_the_others() -> None:
+async def test_enum_member_must_be_nearest() -> None:
     models = FakeModels(words=("weather", "money"))
     assert await kept(models, "the weatherman", kind="weather report") == {"kind": "weather report"}
     assert await kept(models, "the weatherman", kind="money transfer") == {}
 
 
-async def test_without_embeddings_only_matching_counts() -> None:
+async def test_unavailable_embeddings_leave_matching_only() -> None:
     models = FakeModels(down={Role.EMBED: "unreachable"})
     with request_stats.counted() as spent:
         assert await kept(models, "raining in Paris", city="Paris", issue="wet all over") == {"city": "Paris"}
     assert spent.degraded == {Stage.GROUNDING}
 
 
-def test_dates_and_times_are_brought_into_the_declared_form() -> None:
+def test_dates_and_times_are_converted_to_iso() -> None:
     when = target(
         "t",
         Parameter(name="day", type=T.STR, description="", format="date"),
@@ -82,7 +82,7 @@ def test_dates_and_times_are_brought_into_the_declared_form() -> None:
     assert normalize_datetimes(when, unclear, TODAY) == unclear
 
 
-def test_what_a_model_overlooked_is_taken_where_it_can_mean_one_thing_only() -> None:
+def test_unambiguous_missing_values_are_inferred() -> None:
     convert = target(
         "convert",
         Parameter(name="amount", type=T.FLOAT, description="The amount", required=True),
