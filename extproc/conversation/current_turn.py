@@ -34,7 +34,7 @@ class AnsweredClarification:
 
 @dataclass(frozen=True, slots=True)
 class CurrentTurn:
-    """What the user says now. Texts are bounded: a long one loses its middle.
+    """The user's current turn. Texts are bounded: a long one loses its middle.
 
     `dialogue`: role and text of the user messages after the last assistant message. If they answer questions of the
     gateway, these questions and all messages back to the prompt that began the dialogue come first.

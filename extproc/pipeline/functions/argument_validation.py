@@ -193,9 +193,9 @@ _READERS: Final[Mapping[ParameterType, Callable[[JsonValue], JsonValue]]] = {
 
 def _member(enum: tuple[EnumValue, ...], raw: JsonValue) -> JsonValue:
     """Returns the member equal to `raw`, or the only member with the same spelling."""
-    wanted = _number_or_text(raw)
+    value = _number_or_text(raw)
     for member in enum:
-        if _number_or_text(member) == wanted:
+        if _number_or_text(member) == value:
             return member
     alike = [member for member in enum if _spelling(str(member)) == _spelling(str(raw))]
     if len(alike) == 1:

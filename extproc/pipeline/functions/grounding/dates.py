@@ -77,15 +77,15 @@ _AMBIGUOUS: Final = frozenset({"may", "mar", "dec"})
 def parse_dates(text: str, today: date) -> CalendarDays:
     """Returns every date of `text`, in each possible reading. A day without a year is the next or the last one."""
     plain = _with_digits(fold(normalize(text)))
-    found = CalendarDays()
+    result = CalendarDays()
     years = {int(match["year"]) for match in _YEAR_ALONE.finditer(plain)}
-    _numeric(plain, today, found)
-    _with_month(plain, today, years, found)
-    _wholes(_without_days(plain), today, years, found)
-    _holidays(plain, today, years, found)
-    relative_days.add_relative_days(plain, today, found)
-    _days_alone(plain, today, found)
-    return found
+    _add_numeric(plain, today, result)
+    _add_with_month_name(plain, today, years, result)
+    _add_months_and_years(_without_days(plain), today, years, result)
+    _add_holidays(plain, today, years, result)
+    relative_days.add_relative_days(plain, today, result)
+    _add_days_without_month(plain, today, result)
+    return result
 
 
 def _with_digits(plain: str) -> str:
@@ -99,10 +99,10 @@ def _with_digits(plain: str) -> str:
     return plain
 
 
-def _numeric(plain: str, today: date, found: CalendarDays) -> None:
+def _add_numeric(plain: str, today: date, result: CalendarDays) -> None:
     for pattern in (_ISO, _COMPACT):
         for match in pattern.finditer(plain):
-            found.add(int(match["year"]), int(match["month"]), int(match["day"]))
+            result.add(int(match["year"]), int(match["month"]), int(match["day"]))
     for match in _NUMERIC.finditer(plain):
         one, two, year = int(match["one"]), int(match["two"]), match["year"]
         if year is None and "." in match.group():
@@ -110,12 +110,12 @@ def _numeric(plain: str, today: date, found: CalendarDays) -> None:
         # Day first or month first: both orders are in use.
         for month, day in ((one, two), (two, one)):
             if year:
-                found.add(_full_year(year), month, day)
+                result.add(_full_year(year), month, day)
             else:
-                found.add_nearest(month, day, today)
+                result.add_nearest(month, day, today)
     for pattern in (_ISO_MONTH, _MONTH_YEAR_NUMERIC):
         for match in pattern.finditer(plain):
-            found.add_month(int(match["year"]), int(match["month"]))
+            result.add_month(int(match["year"]), int(match["month"]))
 
 
 def _full_year(text: str) -> int:
@@ -125,27 +125,27 @@ def _full_year(text: str) -> int:
     return year + (2000 if year < 70 else 1900)
 
 
-def _with_month(plain: str, today: date, years: set[int], found: CalendarDays) -> None:
+def _add_with_month_name(plain: str, today: date, years: set[int], result: CalendarDays) -> None:
     """Adds days with the name of a month. A year in the text may belong to each of them."""
     for pattern in (_DAY_MONTH, _MONTH_DAY):
         for match in pattern.finditer(plain):
             month, day = _MONTHS[match["month"]], int(match["day"])
             if match["year"]:
-                found.add(int(match["year"]), month, day)
+                result.add(int(match["year"]), month, day)
             else:
-                _in_years(month, day, today, years, found)
-                found.add_nearest(month, day, today)
+                _add_in_years(month, day, today, years, result)
+                result.add_nearest(month, day, today)
     for pattern in (_RANGE, _RANGE_BEFORE):
         for match in pattern.finditer(plain):
             for day in (int(match["from"]), int(match["to"])):
-                _in_years(_MONTHS[match["month"]], day, today, years, found)
+                _add_in_years(_MONTHS[match["month"]], day, today, years, result)
 
 
-def _in_years(month: int, day: int, today: date, years: set[int], found: CalendarDays) -> None:
+def _add_in_years(month: int, day: int, today: date, years: set[int], result: CalendarDays) -> None:
     for year in years:
-        found.add(year, month, day)
+        result.add(year, month, day)
     if not years:
-        found.add_nearest(month, day, today)
+        result.add_nearest(month, day, today)
 
 
 def _without_days(plain: str) -> str:
@@ -155,12 +155,12 @@ def _without_days(plain: str) -> str:
     return plain
 
 
-def _wholes(plain: str, today: date, years: set[int], found: CalendarDays) -> None:
+def _add_months_and_years(plain: str, today: date, years: set[int], result: CalendarDays) -> None:
     """Adds whole months and years."""
     for match in _YEAR_ALONE.finditer(plain):
-        found.add_year(int(match["year"]))
+        result.add_year(int(match["year"]))
     for match in _MONTH_YEAR.finditer(plain):
-        found.add_month(int(match["year"]), _MONTHS[match["month"]])
+        result.add_month(int(match["year"]), _MONTHS[match["month"]])
     for match in _MONTH_ALONE.finditer(plain):
         name = match["month"]
         before = rf"(in|of|by|this|next|last|during|for|since|until|till)\s+{name}"
@@ -168,27 +168,27 @@ def _wholes(plain: str, today: date, years: set[int], found: CalendarDays) -> No
             continue
         month = _MONTHS[name]
         for year in years or {today.year - (month > today.month), today.year + (month < today.month)}:
-            found.add_month(year, month)
+            result.add_month(year, month)
 
 
-def _holidays(plain: str, today: date, years: set[int], found: CalendarDays) -> None:
+def _add_holidays(plain: str, today: date, years: set[int], result: CalendarDays) -> None:
     for name, (month, day) in _HOLIDAYS.items():
         if not re.search(rf"(?<!\w){name}(?!\w)", plain):
             continue
         if name in {"christmas", "new year"} and re.search(rf"(?<!\w){name}('s)?\s+(eve|day)", plain):
             continue
-        _in_years(month, day, today, years, found)
+        _add_in_years(month, day, today, years, result)
 
 
-def _days_alone(plain: str, today: date, found: CalendarDays) -> None:
+def _add_days_without_month(plain: str, today: date, result: CalendarDays) -> None:
     """Adds "the 15th": of the months in the text, else the last and the next one."""
-    months = set(found.months)
+    months = set(result.months)
     for match in _DAY_ALONE.finditer(plain):
         day = int(match["day"] or match["other"])
         if re.match(rf"\s+(?:of\s+)?{_A_MONTH}", plain[match.end() :]):
             continue
         for year, month in months or _near_months(today, day):
-            found.add(year, month, day)
+            result.add(year, month, day)
 
 
 def _near_months(today: date, day: int) -> set[tuple[int, int]]:

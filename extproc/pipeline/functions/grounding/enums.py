@@ -60,18 +60,18 @@ _SYNONYMS: Final = (
 def spellings(member: str, parameter: Parameter) -> list[str]:
     """Returns all spellings of `member`: itself, short and long forms, and its name in the parameter's description."""
     folded = " ".join(identifier_words(member.replace("-", " "))) or fold(member)
-    members = [folded]
+    names = [folded]
     for group in _SYNONYMS:
         if folded in group:
-            members += [fold(each) for each in group]
-    return [*members, *_described(member, parameter.description)]
+            names += [fold(each) for each in group]
+    return [*names, *_described(member, parameter.description)]
 
 
 def _described(member: str, description: str) -> list[str]:
     """Finds names such as "'K' for Kelvin", "K (Kelvin)", "Kelvin (K)", "K: Kelvin", "K = Kelvin"."""
     name = re.escape(member)
     before = rf"(?<!\w)['\"`]?{name}['\"`]?(?!\w)\s*(?:\(|for\s|:|=|means|is\s|-\s)\s*['\"`]?"
-    members = []
+    names = []
     for pattern in (
         rf"{before}(?P<other>[A-Za-z][\w -]{{1,30}}?)(?:['\"`,;.()]|$|\sor\s|\sand\s)",
         rf"(?P<other>[A-Za-z][\w-]{{2,30}})\s*\(\s*['\"`]?{name}['\"`]?\s*\)",
@@ -79,8 +79,8 @@ def _described(member: str, description: str) -> list[str]:
         for match in re.finditer(pattern, normalize(description)):
             other = fold(match["other"]).strip()
             if other and other not in STOP_WORDS:
-                members.append(other)
-    return members
+                names.append(other)
+    return names
 
 
 def phrase_end(phrase: str, words: Sequence[Word], *, single: bool = False) -> int:
@@ -98,10 +98,10 @@ def phrase_end(phrase: str, words: Sequence[Word], *, single: bool = False) -> i
     return -1
 
 
-def _is(word: Word, phrase_words: str, single: bool) -> bool:
-    if len(phrase_words) == 1 and not phrase_words.isdigit():
-        return word.text == phrase_words and (single or word.raw.isupper())
-    return related(word.text, phrase_words)
+def _is(word: Word, other: str, single: bool) -> bool:
+    if len(other) == 1 and not other.isdigit():
+        return word.text == other and (single or word.raw.isupper())
+    return related(word.text, other)
 
 
 def named_members(parameter: Parameter, text: str, words: Sequence[Word]) -> dict[str, int]:

@@ -59,26 +59,26 @@ _MAX_NAME_WORDS: Final = 5
 def entities_in(text: str) -> frozenset[Entity]:
     """Returns every entity that `text` names. Of nested names the longest counts ("Canadian dollars")."""
     by_words, by_sign = _lookup_tables()
-    found = {by_sign[sign] for sign in text if sign in by_sign}
-    tokens = split_words(text)
+    entities = {by_sign[sign] for sign in text if sign in by_sign}
+    words = split_words(text)
     spans: list[tuple[int, int, set[Entity]]] = []
     for length in range(_MAX_NAME_WORDS, 0, -1):
-        for start in range(len(tokens) - length + 1):
-            span = tokens[start : start + length]
-            entities_of = by_words.get(tuple(word.text for word in span))
-            if not entities_of or (length == 1 and not _is_name(span[0].raw)):
+        for start in range(len(words) - length + 1):
+            span = words[start : start + length]
+            matches = by_words.get(tuple(word.text for word in span))
+            if not matches or (length == 1 and not _is_name(span[0].raw)):
                 continue
-            kinds = {kind for kind, _ in entities_of}
-            inside = {
+            kinds = {kind for kind, _ in matches}
+            outer_kinds = {
                 kind
-                for s, e, others in spans
-                if s <= start and start + length <= e
+                for outer_start, outer_end, others in spans
+                if outer_start <= start and start + length <= outer_end
                 for kind, _ in others
                 if kind in kinds
             }
-            spans.append((start, start + length, entities_of))
-            found |= {meaning for meaning in entities_of if meaning[0] not in inside}
-    return frozenset(found)
+            spans.append((start, start + length, matches))
+            entities |= {entity for entity in matches if entity[0] not in outer_kinds}
+    return frozenset(entities)
 
 
 def entities_of(value: str) -> frozenset[Entity]:
@@ -90,9 +90,9 @@ def entities_of(value: str) -> frozenset[Entity]:
     return frozenset(by_words.get(tuple(word.text for word in split_words(stripped)), ()))
 
 
-def code(meaning: Entity) -> str:
+def code(entity: Entity) -> str:
     """Returns the code of an entity."""
-    kind, index = meaning
+    kind, index = entity
     return _name_groups()[kind][index][0]
 
 

@@ -89,18 +89,18 @@ _SUPERSCRIPTS: Final = ("\u00bd", 0.5), ("\u00bc", 0.25), ("\u00be", 0.75)
 def parse_quantities(text: str) -> list[Quantity]:
     """Returns every number of `text`, in each possible reading."""
     # Before NFKC, which turns one character into "1/2".
-    found = [Quantity(value) for sign, value in _SUPERSCRIPTS if sign in text]
+    quantities = [Quantity(value) for sign, value in _SUPERSCRIPTS if sign in text]
     plain = fold(normalize(text))
-    found += _QuantityParser(plain).read()
-    found += [Quantity(int(match[1]) + int(match[2]) / 100, UNITS["m"]) for match in _METRES.finditer(plain)]
-    found += [Quantity(float(match[1]) * _PREFIXES[match[2]]) for match in _PREFIXED.finditer(normalize(text))]
-    found += [Quantity(float(match[1]) * 10.0 ** int(match[2])) for match in _POWER.finditer(plain)]
-    found += [Quantity(float(f"{match[1]}.{match[2]}")) for match in _DECIMAL_COMMA.finditer(plain)]
-    found += [
+    quantities += _QuantityParser(plain).read()
+    quantities += [Quantity(int(match[1]) + int(match[2]) / 100, UNITS["m"]) for match in _METRES.finditer(plain)]
+    quantities += [Quantity(float(match[1]) * _PREFIXES[match[2]]) for match in _PREFIXED.finditer(normalize(text))]
+    quantities += [Quantity(float(match[1]) * 10.0 ** int(match[2])) for match in _POWER.finditer(plain)]
+    quantities += [Quantity(float(f"{match[1]}.{match[2]}")) for match in _DECIMAL_COMMA.finditer(plain)]
+    quantities += [
         Quantity(float(match[1].replace(".", "") + "." + (match[2] or "0")))
         for match in _GROUPED_POINTS.finditer(plain)
     ]
-    return found
+    return quantities
 
 
 class _QuantityParser:
@@ -118,14 +118,14 @@ class _QuantityParser:
         return self._tokens[index] if 0 <= index < len(self._tokens) else ""
 
     def read(self) -> list[Quantity]:
-        found: list[Quantity] = []
+        quantities: list[Quantity] = []
         index = 0
         # The last quantity with a unit, and its end: "1 hour" waits for "30 minutes".
         open_end, open_quantity = -1, Quantity(0.0)
         while index < len(self._tokens):
             numbers, end = self._number(index)
             if not numbers:
-                found += self._implied(index)
+                quantities += self._implied(index)
                 index += 1
                 continue
             negative = self._negative(index, end)
@@ -141,14 +141,16 @@ class _QuantityParser:
                 bare = False
             for number in numbers:
                 value = -number if negative else number
-                found += self._readings(value, unit, end, bare)
+                quantities += self._readings(value, unit, end, bare)
             # "2x - 4": the sign before a coefficient counts.
             if not negative and self._at(index - 1) == "-" and self._at(index)[:1].isdecimal():
-                found += [Quantity(-number) for number in numbers if self._plain[self._starts[index] - 1].isspace()]
+                quantities += [
+                    Quantity(-number) for number in numbers if self._plain[self._starts[index] - 1].isspace()
+                ]
             if unit is None:
-                found += self._compared(index, numbers)
+                quantities += self._compared(index, numbers)
             if "." in self._at(index) and self._at(end) in {"w", "s", "west", "south"}:  # a coordinate
-                found += [Quantity(-number) for number in numbers]
+                quantities += [Quantity(-number) for number in numbers]
             if (
                 index == open_end
                 and unit
@@ -157,13 +159,13 @@ class _QuantityParser:
                 and unit[1] < open_quantity.unit[1]
             ):
                 total = open_quantity.value + numbers[0] * unit[1] / open_quantity.unit[1]
-                found.append(Quantity(total, open_quantity.unit, is_implied=True))
+                quantities.append(Quantity(total, open_quantity.unit, is_implied=True))
                 open_quantity = Quantity(total, open_quantity.unit)
             elif unit:
                 open_quantity = Quantity(numbers[0], unit)
             open_end = (after + 1 if self._at(after) in {"and", ","} else after) if unit else -1
             index = max(after, index + 1)
-        return found + [Quantity(kelvins, KELVIN) for kelvins in self.kelvins]
+        return quantities + [Quantity(kelvins, KELVIN) for kelvins in self.kelvins]
 
     def _readings(self, value: float, unit: Unit | None, end: int, bare: bool) -> Iterator[Quantity]:
         yield Quantity(value, None if bare else unit)

@@ -64,29 +64,29 @@ _AHEAD: Final = frozenset({"in", "within", "next", "coming", "for", "following"}
 _AMBIGUOUS: Final = frozenset({"sun", "sat", "mon", "wed"})
 
 
-def add_relative_days(plain: str, today: date, found: CalendarDays) -> None:
-    """Adds the relative days of `plain`, a folded text, to `found`."""
-    _named(plain, today, found)
+def add_relative_days(plain: str, today: date, result: CalendarDays) -> None:
+    """Adds the relative days of `plain`, a folded text, to `result`."""
+    _add_named(plain, today, result)
     for match in _IN.finditer(plain):
         for count in _counts(match["count"]):
-            _add_shifted(match, plain, today, count, found)
+            _add_shifted(match, plain, today, count, result)
     for match in _PERIOD.finditer(plain):
-        _period(today, match["which"], match["unit"], found)
+        _add_period(today, match["which"], match["unit"], result)
     if re.search(r"(?<!\w)weekend(?!\w)", plain) and not re.search(r"(next|last|past|this)\s+weekend", plain):
-        _period(today, "this", "weekend", found)
+        _add_period(today, "this", "weekend", result)
     for match in _EDGE.finditer(plain):
-        _edge(today, match, found)
-    _weekdays(plain, today, found)
+        _add_edge(today, match, result)
+    _add_weekdays(plain, today, result)
 
 
-def _named(plain: str, today: date, found: CalendarDays) -> None:
+def _add_named(plain: str, today: date, result: CalendarDays) -> None:
     for word, offset in _NAMED.items():
         for match in re.finditer(rf"(?<!\w){word}(?!\w)", plain):
             if plain[: match.start()].rstrip().endswith(("day after", "day before")):
                 continue
-            found.add_day(shift(today, "day", offset))
+            result.add_day(shift(today, "day", offset))
             if offset >= 0 and re.match(r"\s+week(?!\w)", plain[match.end() :]):  # "today week"
-                found.add_day(shift(today, "day", offset + 7))
+                result.add_day(shift(today, "day", offset + 7))
 
 
 def _counts(text: str) -> set[int]:
@@ -97,79 +97,79 @@ def _counts(text: str) -> set[int]:
     return {int(value) for value in values if value.is_integer() and 0 < value < 1000}
 
 
-def _add_shifted(match: re.Match[str], plain: str, today: date, count: int, found: CalendarDays) -> None:
+def _add_shifted(match: re.Match[str], plain: str, today: date, count: int, result: CalendarDays) -> None:
     """Adds "in three days" and "two weeks ago", and "three days later" than a day in the text."""
     after, unit = (match["after"] or "").strip(), match["unit"]
     before = plain[: match.start()].split()[-1:]
     backwards, forwards = after in _BACKWARDS, after in _FORWARDS
-    anchors = {today, *found.days} if backwards or forwards or before == ["for"] else {today}
+    anchors = {today, *result.days} if backwards or forwards or before == ["for"] else {today}
     for anchor in anchors:
         if backwards or _PAST & set(before):
-            found.add_day(shift(anchor, unit, -count))
+            result.add_day(shift(anchor, unit, -count))
         if forwards or _AHEAD & set(before):
-            found.add_day(shift(anchor, unit, count))
+            result.add_day(shift(anchor, unit, count))
 
 
-def _period(today: date, which: str, unit: str, found: CalendarDays) -> None:
+def _add_period(today: date, which: str, unit: str, result: CalendarDays) -> None:
     step = {"this": 0, "current": 0, "next": 1, "coming": 1, "following": 1}.get(which, -1)
     if unit == "weekend":
         # On a Sunday "this weekend" is the current or the coming one.
         weeks = {step, step + 1} if today.weekday() == 6 and step >= 0 else {step}
         for week in weeks | ({0} if which == "coming" else set()):
             for offset in (5, 6):
-                found.add_day(shift(monday(today), "day", 7 * week + offset))
+                result.add_day(shift(monday(today), "day", 7 * week + offset))
     elif unit == "week":
         start = shift(monday(today), "week", step)
         # Weeks from Sunday or Monday, the working week, and seven days from today.
-        found.edges |= {start + timedelta(days=offset) for offset in (-1, 0, 4, 5, 6)} | {shift(today, "week", step)}
+        result.edges |= {start + timedelta(days=offset) for offset in (-1, 0, 4, 5, 6)} | {shift(today, "week", step)}
         if which == "coming":
-            found.edges |= {today, monday(today)}
+            result.edges |= {today, monday(today)}
     elif unit == "year":
-        found.add_year(today.year + step)
-        found.edges.add(shift(today, "year", step))
+        result.add_year(today.year + step)
+        result.edges.add(shift(today, "year", step))
     else:
         month = shift(today.replace(day=1), "month", step)
-        found.add_month(month.year, month.month)
-        found.edges.add(shift(today, "month", step))
+        result.add_month(month.year, month.month)
+        result.edges.add(shift(today, "month", step))
 
 
-def _edge(today: date, match: re.Match[str], found: CalendarDays) -> None:
+def _add_edge(today: date, match: re.Match[str], result: CalendarDays) -> None:
     edge, unit = match["edge"], match["unit"]
     step = {"next": 1, "last": -1}.get((match["next"] or "").strip(), 0)
     if unit == "week":
         start = shift(monday(today), "week", step)
         for offset in (4, 6) if "end" in edge or "last" in edge else (0,):
-            found.add_day(start + timedelta(days=offset))
+            result.add_day(start + timedelta(days=offset))
         return
     first = shift(today.replace(day=1) if unit == "month" else today.replace(month=1, day=1), unit, step)
     if "end" in edge or "last" in edge:
-        found.add_day(shift(shift(first, unit, 1), "day", -1))
+        result.add_day(shift(shift(first, unit, 1), "day", -1))
     elif edge == "middle":
-        found.add_day(first.replace(day=15) if unit == "month" else first.replace(month=7))
+        result.add_day(first.replace(day=15) if unit == "month" else first.replace(month=7))
     else:
-        found.add_day(first)
+        result.add_day(first)
 
 
-def _weekdays(plain: str, today: date, found: CalendarDays) -> None:
+def _add_weekdays(plain: str, today: date, result: CalendarDays) -> None:
     for match in _WEEKDAYS.finditer(plain):
         how, name = (match["how"] or "").split(), match["weekday"]
-        if name in _AMBIGUOUS and not how and not _dated(plain, match):
+        if name in _AMBIGUOUS and not how and not _is_weekday(plain, match):
             continue
         ahead = (_DAYS[name] - today.weekday()) % 7
         day = shift(today, "day", ahead)
         if _PAST & set(how[:1]):
-            found.add_day(shift(today, "day", ahead - 7))
+            result.add_day(shift(today, "day", ahead - 7))
         elif "week" in how or match["week"]:
-            found.add_day(shift(day, "day", 7))
+            result.add_day(shift(day, "day", 7))
         else:
             if ahead or how[:1] not in (["next"], ["following"]):
-                found.add_day(day)
+                result.add_day(day)
             # "Next Friday" is the coming one or the one after it; on a Friday, "Friday" is today or the next one.
             if how[:1] in (["next"], ["following"]) or not ahead:
-                found.add_day(shift(day, "day", 7))
+                result.add_day(shift(day, "day", 7))
 
 
-def _dated(plain: str, match: re.Match[str]) -> bool:
+def _is_weekday(plain: str, match: re.Match[str]) -> bool:
     """Returns True if the short name stands in the place of a weekday."""
     before = re.search(r"(on|by|this|next|last|to|till|until|from|every|and|-)\s*$", plain[: match.start()])
     return before is not None or re.match(r"\s*(,|-|to|till|at|\d)", plain[match.end() :]) is not None

@@ -210,10 +210,10 @@ def _day(iso: str, text: ParsedText) -> float:
     if not day:
         return float((year, month) in text.days.months)
     try:
-        wanted = date(year, month, day)
+        value = date(year, month, day)
     except ValueError:
         return 0.0
-    return 1.0 if wanted in text.days.days else 0.9 if wanted in text.days.edges else 0.0
+    return 1.0 if value in text.days.days else 0.9 if value in text.days.edges else 0.0
 
 
 def _parts(iso: str) -> tuple[int, int, int]:
@@ -239,11 +239,11 @@ def _time(value: str, text: ParsedText, *, beside_day: bool = False) -> float:
 
 def _written_date(value: str, text: ParsedText) -> float:
     """Scores a date in words: "May 3rd, 2027" for "3 May"."""
-    wanted = parse_dates(value, text.today)
-    if not wanted.days or not text.days.days:
+    dates = parse_dates(value, text.today)
+    if not dates.days or not text.days.days:
         return 0.0
     words = [word.text for word in split_words(value) if not any(each.isdigit() for each in word.text)]
-    return float(bool(wanted.days & text.days.days) and len(words) <= 3)
+    return float(bool(dates.days & text.days.days) and len(words) <= 3)
 
 
 def _written_number(parameter: Parameter, value: str, text: ParsedText) -> float:

@@ -100,8 +100,8 @@ def _spelled_out(value: str, words: Sequence[Word]) -> bool:
 def _covered(
     value_words: Sequence[Word], value: str, text: str, words: Sequence[Word], numbers: frozenset[float]
 ) -> float:
-    spoken_words = [word.text for word in words]
-    total = found = 0.0
+    text_words = [word.text for word in words]
+    total = covered = 0.0
     count = 0
     for word in value_words:
         if word.text in STOP_WORDS and len(value_words) > 1:
@@ -109,16 +109,16 @@ def _covered(
         weight = 0.2 if word.text in _TITLES else 1.0
         if any(each.isdigit() for each in word.text):
             # One wrong digit makes the value wrong, however many words match.
-            if not (word.text in spoken_words or _number(word.text) in numbers):
+            if not (word.text in text_words or _number(word.text) in numbers):
                 return 0.0
-            found += weight
-        elif any(same_word(word.text, each) for each in spoken_words):
-            found += weight
+            covered += weight
+        elif any(same_word(word.text, each) for each in text_words):
+            covered += weight
         total += weight
         count += 1
     if not total:
         return 0.0  # only stop words: "there"
-    share = found / total
+    share = covered / total
     if share < 1.0:
         # One extra word makes a different name ("Museum of Modern Art"); a sentence may use other words.
         share = max(share ** (1 + 3 / count), _without_region(value, text, words, numbers))

@@ -55,13 +55,13 @@ def fold(text: str) -> str:
 
 def split_words(text: str) -> list[Word]:
     """Returns the words of `normalize(text)`. A possessive loses its ending."""
-    found = []
+    words = []
     for match in _WORD.finditer(normalize(text)):
         folded = fold(match.group())
         if folded.endswith("'s") and folded not in {"it's", "that's", "there's", "he's", "she's", "what's", "let's"}:
             folded = folded[:-2]
-        found.append(Word(match.group(), folded, match.start(), match.end()))
-    return found
+        words.append(Word(match.group(), folded, match.start(), match.end()))
+    return words
 
 
 def identifier_words(name: str) -> list[str]:
