@@ -108,11 +108,11 @@ async def outcomes(
     index = TargetIndex(models, targets)
     await index.build()
     prompting = Prompting(intent=intent, grounding=Grounding(threshold=0.5), targets=tuple(targets))
-    understanding = IntentResolver(models, index, prompting, today=lambda: _TODAY)
+    intent_resolver = IntentResolver(models, index, prompting, today=lambda: _TODAY)
     found = []
     for dialogue in wanted:
         turn = current_turn.read(dialogue.messages, targets)
-        found.append((dialogue, await understanding.resolve(turn, await understanding.find_candidates(turn))))
+        found.append((dialogue, await intent_resolver.resolve(turn, await intent_resolver.find_candidates(turn))))
     return found
 
 

@@ -62,11 +62,11 @@ async def outcome(models: Models, checker: Checker, row: Row) -> Outcome:
         grounding=Grounding(threshold=GROUNDING_THRESHOLD),
         targets=row.targets,
     )
-    understanding = IntentResolver(models, index, prompting)
+    intent_resolver = IntentResolver(models, index, prompting)
     turn = current_turn.read(row.messages, row.targets)
     started = time.perf_counter()
     try:
-        decided = await understanding.resolve(turn, await understanding.find_candidates(turn))
+        decided = await intent_resolver.resolve(turn, await intent_resolver.find_candidates(turn))
     except RoleUnavailable as failure:
         return Outcome(kind=type(failure), exact=False, right_names=False, ms=(time.perf_counter() - started) * 1000)
     ms = (time.perf_counter() - started) * 1000

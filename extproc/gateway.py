@@ -114,7 +114,7 @@ async def open_gateway(config: FilterConfig) -> AsyncIterator[Gateway]:
                 prompting=config.prompting,
                 providers=providers,
                 guards=_guards(config, models, Listener.INGRESS),
-                understanding=IntentResolver(models, targets, config.prompting),
+                intent_resolver=IntentResolver(models, targets, config.prompting),
                 endpoints=endpoints,
                 failures=failures,
                 timeout_s=timeout_s,

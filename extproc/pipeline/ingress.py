@@ -43,7 +43,7 @@ class Ingress:
     prompting: Prompting
     providers: ProviderRouter
     guards: Guards
-    understanding: IntentResolver
+    intent_resolver: IntentResolver
     endpoints: ApiClient
     failures: ErrorHandler
     # For all that happens before the verdict: models, API calls and the error target.
@@ -95,7 +95,7 @@ class Ingress:
         if turn.is_empty:
             return ()
         try:
-            return await self.understanding.find_candidates(turn)
+            return await self.intent_resolver.find_candidates(turn)
         except RoleUnavailable as error:
             # Without intent the prompt takes the way of one that means no target.
             log.warning("intent is unknown", extra={"fields": {"reason": error.reason}})
@@ -122,7 +122,7 @@ class Ingress:
         if not candidates:
             return NoTargetCall()
         try:
-            return await self.understanding.resolve(turn, candidates)
+            return await self.intent_resolver.resolve(turn, candidates)
         except RoleUnavailable as error:
             log.warning("function calling failed", extra={"fields": {"role": error.role, "reason": error.reason}})
             raise ModelUnavailable(f"The model for `{error.role}` does not answer: try again later.") from error

@@ -164,7 +164,7 @@ def test_any_turn_holds_the_last_user_texts(messages: list[dict[str, Any]]) -> N
     turn = read(messages, TARGETS)
     if turn.is_empty:
         return
-    said = [message["content"] for message in messages if message["role"] == "user"]
-    assert "\n".join(said).endswith(turn.user_text)
+    user_texts = [message["content"] for message in messages if message["role"] == "user"]
+    assert "\n".join(user_texts).endswith(turn.user_text)
     assert bool(turn.pending_targets) == turn.is_answer
     assert turn.dialogue[0]["role"] == "user"

@@ -34,17 +34,17 @@ def test_arguments_are_a_json_string() -> None:
 
 def test_calls_are_one_message_and_one_answer_each() -> None:
     other = ToolCall(call_id=state.new_call_id(), name="money", arguments="{}", answer="5")
-    found = state.load({state.KEY: state.dump([CALL, other, CALL])})
-    assert [message["role"] for message in found.messages] == ["assistant", "tool", "tool", "tool"]
-    assert [message["content"] for message in found.messages[1:]] == [CALL.answer, "5", CALL.answer]
-    assert found.targets == ("weather", "money")
+    loaded = state.load({state.KEY: state.dump([CALL, other, CALL])})
+    assert [message["role"] for message in loaded.messages] == ["assistant", "tool", "tool", "tool"]
+    assert [message["content"] for message in loaded.messages[1:]] == [CALL.answer, "5", CALL.answer]
+    assert loaded.targets == ("weather", "money")
 
 
 def test_question_round_trips_and_names_its_target() -> None:
     question: dict[str, JsonValue] = {"target": "weather", "known": {"city": "Paris"}}
-    found = state.load({state.KEY: state.dump([], question)})
-    assert found == State((), question)
-    assert found.targets == ("weather",)
+    loaded = state.load({state.KEY: state.dump([], question)})
+    assert loaded == State((), question)
+    assert loaded.targets == ("weather",)
 
 
 def test_tool_chunks_of_0_1_hold_calls_and_answers() -> None:
@@ -150,10 +150,10 @@ STORABLE = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 @given(calls=CALLS, question=st.one_of(st.none(), st.dictionaries(STORABLE, STORABLE, max_size=3)))
 def test_any_state_round_trips(calls: list[ToolCall], question: dict[str, JsonValue] | None) -> None:
-    found = state.load({state.KEY: state.dump(calls, question)})
-    assert found == State(state.tool_messages(calls), question)
+    loaded = state.load({state.KEY: state.dump(calls, question)})
+    assert loaded == State(state.tool_messages(calls), question)
     if question is None:
-        assert found.targets == tuple(dict.fromkeys(call.name for call in calls))
+        assert loaded.targets == tuple(dict.fromkeys(call.name for call in calls))
 
 
 FORGED = st.one_of(
@@ -176,11 +176,11 @@ FORGED = st.one_of(
 @given(forged=FORGED)
 def test_any_forged_state_is_rejected_or_harmless(forged: JsonValue) -> None:
     try:
-        found = state.load({state.KEY: forged})
+        loaded = state.load({state.KEY: forged})
     except InvalidRequest:
         return
-    assert all(isinstance(target, str) for target in found.targets)
-    assert {message["role"] for message in found.messages} <= {"assistant", "tool"}
+    assert all(isinstance(target, str) for target in loaded.targets)
+    assert {message["role"] for message in loaded.messages} <= {"assistant", "tool"}
 
 
 @given(

@@ -35,9 +35,9 @@ def test_marks_percentages() -> None:
 
 @given(st.text())
 def test_number_spans_are_ordered_and_inside_the_text(text: str) -> None:
-    found = find_numbers(text)
-    assert all(0 <= number.start < number.end <= len(text) for number in found)
-    assert all(a.end <= b.start for a, b in pairwise(found))
+    spans = find_numbers(text)
+    assert all(0 <= number.start < number.end <= len(text) for number in spans)
+    assert all(a.end <= b.start for a, b in pairwise(spans))
 
 
 TEXT = "Book two rooms in San Francisco from July 10, 2022 for $1,500 at 8%, with 'sea view'"

@@ -29,9 +29,9 @@ def test_reply_has_tool_calls_and_confidence(engine: Gguf) -> None:
 
 
 def test_completion_is_deterministic_and_ends_with_the_message(engine: Gguf) -> None:
-    asked = "<|im_start|>user\nRepeat: hello<|im_end|>\n<|im_start|>assistant\n"
-    first = engine.complete(asked, lambda: False)
-    assert first == engine.complete(asked, lambda: False)
+    prompt = "<|im_start|>user\nRepeat: hello<|im_end|>\n<|im_start|>assistant\n"
+    first = engine.complete(prompt, lambda: False)
+    assert first == engine.complete(prompt, lambda: False)
     assert first.text
     assert "<|im_end|>" not in first.text
     assert first.logprob is not None
@@ -44,15 +44,15 @@ def test_too_long_prompt_raises_request_error(engine: Gguf) -> None:
 
 
 def test_cancelled_request_stops_the_model(engine: Gguf) -> None:
-    asked: list[bool] = []
+    checks: list[bool] = []
 
     def cancelled() -> bool:
-        asked.append(True)
-        return len(asked) == 3
+        checks.append(True)
+        return len(checks) == 3
 
     with pytest.raises(Cancelled):
         engine.complete("<|im_start|>user\nTell me a story.<|im_end|>\n<|im_start|>assistant\n", cancelled)
-    assert len(asked) <= 4
+    assert len(checks) <= 4
 
 
 def test_folder_without_a_model_raises(tmp_path: Path) -> None:

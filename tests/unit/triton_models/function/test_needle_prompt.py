@@ -20,8 +20,8 @@ def test_answer_is_labelled_with_the_requested_name() -> None:
 
 
 def test_name_requested_twice_labels_its_last_answer() -> None:
-    asked = messages("weather", "Could you provide the following details location, days ?", "Oslo", QUESTION, "two")
-    assert compose_prompt(asked, ["location", "days"]) == "weather\nlocation: Oslo\ndays: two"
+    dialogue = messages("weather", "Could you provide the following details location, days ?", "Oslo", QUESTION, "two")
+    assert compose_prompt(dialogue, ["location", "days"]) == "weather\nlocation: Oslo\ndays: two"
 
 
 def test_messages_before_another_answer_are_dropped() -> None:
@@ -32,8 +32,8 @@ def test_messages_before_another_answer_are_dropped() -> None:
 
 
 def test_finds_a_name_of_several_words() -> None:
-    asked = messages("onboard Ann", "What is the start date?", "Monday")
-    assert compose_prompt(asked, ["start_date"]) == "onboard Ann\nstart_date: Monday"
+    dialogue = messages("onboard Ann", "What is the start date?", "Monday")
+    assert compose_prompt(dialogue, ["start_date"]) == "onboard Ann\nstart_date: Monday"
 
 
 def test_name_inside_a_word_is_not_requested() -> None:
@@ -41,8 +41,8 @@ def test_name_inside_a_word_is_not_requested() -> None:
 
 
 def test_ignores_other_roles_and_trailing_answers() -> None:
-    said = [Message("system", "days?"), *messages("weather in Oslo", "one moment")]
-    assert compose_prompt(said, ["days"]) == "weather in Oslo"
+    dialogue = [Message("system", "days?"), *messages("weather in Oslo", "one moment")]
+    assert compose_prompt(dialogue, ["days"]) == "weather in Oslo"
     assert compose_prompt([], ["days"]) == ""
 
 

@@ -25,10 +25,10 @@ def orders(*, default: str | None = None) -> Target:
     return replace(target("weather", order, by), call=CALL)
 
 
-async def decided(value: str, said: Any = None, default: str | None = None) -> Any:
+async def decided(value: str, prompt: Any = None, default: str | None = None) -> Any:
     models = FakeModels(calls=(FunctionCall("weather", {"order": value, "by": "a/b"}),))
     bench = Bench(models=models, targets=(orders(default=default), target("money")))
-    return bench, await bench.decide(said or f"weather of {value} by a/b")
+    return bench, await bench.decide(prompt or f"weather of {value} by a/b")
 
 
 @pytest.mark.parametrize("default", [None, '"all"'])

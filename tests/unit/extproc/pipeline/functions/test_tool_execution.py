@@ -133,8 +133,8 @@ async def test_target_new_since_last_turn_is_a_drift(metadata: dict[str, str], d
 
 
 async def test_clarification_carries_the_target_header() -> None:
-    asked = reply(await Bench(models=FakeModels(calls=(FunctionCall("weather", {}),))).decide("weather"))
-    assert ("x-arch-prompt-target", "weather") in asked.headers
+    clarification = reply(await Bench(models=FakeModels(calls=(FunctionCall("weather", {}),))).decide("weather"))
+    assert ("x-arch-prompt-target", "weather") in clarification.headers
     plain = forward(await Bench().decide("hello"))
     assert plain.notes.keys().isdisjoint({"target", "drift"})
 

@@ -87,7 +87,7 @@ async def test_target_outside_the_candidates_is_not_called() -> None:
     ("confidence", "score", "expected"),
     [
         (0.1, 0.4, TargetCalls((TargetCall(WEATHER, {"city": "Oslo", "days": 3}),))),
-        # A guess at a target that is surely meant: asked for, whatever the model made up.
+        # A guess at a target with a sure score: ask for all values, whatever the model invented.
         (0.09, 0.4, Clarification(WEATHER, ("city", "days"))),
         # A prompt that is only just like its target needs three times the confidence.
         (0.31, 0.39, TargetCalls((TargetCall(WEATHER, {"city": "Oslo", "days": 3}),))),

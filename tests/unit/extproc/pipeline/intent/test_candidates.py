@@ -15,9 +15,9 @@ async def candidates(text: str, models: FakeModels | None = None) -> list[str]:
     await index.build()
     # A margin of 0 allows one candidate for the whole text; the others come from split requests.
     intent = Intent(threshold=0.22, margin=0.0, candidates=1, sure=0.4)
-    understanding = IntentResolver(models, index, Prompting(intent=intent, targets=TARGETS))
+    intent_resolver = IntentResolver(models, index, Prompting(intent=intent, targets=TARGETS))
     turn = current_turn.read([{"role": "user", "content": text}], TARGETS)
-    return sorted(scored.target.name for scored in await understanding.find_candidates(turn))
+    return sorted(scored.target.name for scored in await intent_resolver.find_candidates(turn))
 
 
 async def test_each_request_adds_its_target() -> None:

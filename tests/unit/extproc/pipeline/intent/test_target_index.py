@@ -58,9 +58,9 @@ async def test_model_change_during_build_restarts_the_build(
 
     class Changing(FakeModels):
         async def embed(self, texts: Sequence[str], spaces: Collection[str] | None = None) -> Embeddings:
-            found = await super().embed(texts, spaces)
+            embeddings = await super().embed(texts, spaces)
             self.words = ("money", "weather", "another")
-            return found
+            return embeddings
 
     index = await built(Changing(), target("money"), target("weather"))
     assert (await index.rank("money"))[0].target.name == "money"
