@@ -8,8 +8,6 @@ from datetime import date
 from extproc import request_stats
 from extproc.inference.roles import Role
 from extproc.pipeline.functions.grounding import ParsedText, supported_arguments
-from extproc.pipeline.functions.grounding.datetimes import normalize_datetimes
-from extproc.pipeline.functions.grounding.missing_arguments import infer_missing
 from extproc.request_stats import Stage
 from extproc.shared.filter_config import Grounding, JsonValue, Parameter, ParameterType
 from tests.unit.extproc.fakes import FakeModels, target
@@ -56,40 +54,3 @@ async def test_unavailable_embeddings_leave_matching_only() -> None:
     with request_stats.counted() as spent:
         assert await kept(models, "raining in Paris", city="Paris", issue="wet all over") == {"city": "Paris"}
     assert spent.degraded == {Stage.GROUNDING}
-
-
-def test_dates_and_times_are_converted_to_iso() -> None:
-    when = target(
-        "t",
-        Parameter(name="day", type=T.STR, description="", format="date"),
-        Parameter(name="at", type=T.STR, description="", format="time"),
-        Parameter(name="start", type=T.STR, description="", format="date-time"),
-        Parameter(name="note", type=T.STR, description=""),
-    )
-    given: dict[str, JsonValue] = {
-        "day": "tomorrow",
-        "at": "half past 6 pm",
-        "start": "tomorrow at 9am",
-        "note": "tomorrow",
-    }
-    assert normalize_datetimes(when, given, TODAY) == {
-        "day": "2026-11-23",
-        "at": "18:30",
-        "start": "2026-11-23T09:00:00",
-        "note": "tomorrow",
-    }
-    unclear: dict[str, JsonValue] = {"day": "05/06/2027", "at": "at six"}
-    assert normalize_datetimes(when, unclear, TODAY) == unclear
-
-
-def test_unambiguous_missing_values_are_inferred() -> None:
-    convert = target(
-        "convert",
-        Parameter(name="amount", type=T.FLOAT, description="The amount", required=True),
-        Parameter(name="from_currency", type=T.STR, description="The currency to convert from", required=True),
-        Parameter(name="to_currency", type=T.STR, description="The currency to convert to", required=True),
-    )
-    text = ParsedText("convert 5 dollars to euro", TODAY)
-    assert infer_missing(convert, {"amount": 5.0, "to_currency": "EUR"}, text) == {"from_currency": "USD"}
-    assert infer_missing(convert, {"amount": 5.0}, text) == {"from_currency": "USD", "to_currency": "EUR"}
-    assert infer_missing(convert, {}, ParsedText("convert 5 dollars", TODAY)) == {}
