@@ -15,7 +15,7 @@ from evaluation.report import Section, table
 from extproc.conversation import current_turn
 from extproc.endpoints.chat_completions import Message, encode_json
 from extproc.inference.roles import Models
-from extproc.pipeline.functions.tool_selection import Calls, Clarification, NoCall
+from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCalls
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import TargetIndex
 from extproc.shared.filter_config import (
@@ -80,15 +80,15 @@ def _target(row: Mapping[str, Any]) -> Target:
     )
 
 
-def as_wanted(outcome: Calls | Clarification | NoCall, wanted: Mapping[str, Any]) -> bool:
+def as_wanted(outcome: TargetCalls | Clarification | NoTargetCall, wanted: Mapping[str, Any]) -> bool:
     """Whether the turn led to what it must."""
     match outcome:
-        case Calls((call,)):
+        case TargetCalls((call,)):
             values = wanted.get("call", {}).get(call.target.name)
             return values is not None and all(_same(call.arguments.get(name), value) for name, value in values.items())
         case Clarification(target, missing):
             return bool(wanted.get("ask", {}).get(target.name) == list(missing))
-        case NoCall():
+        case NoTargetCall():
             return bool(wanted.get("none"))
     return False
 
@@ -100,21 +100,23 @@ def _same(given: object, value: object) -> bool:
     return given == value
 
 
-async def outcomes(models: Models, part: str, intent: Intent) -> list[tuple[Dialogue, Calls | Clarification | NoCall]]:
+async def outcomes(
+    models: Models, part: str, intent: Intent
+) -> list[tuple[Dialogue, TargetCalls | Clarification | NoTargetCall]]:
     """What each dialogue of a part leads to."""
     targets, wanted = dialogues(part)
     index = TargetIndex(models, targets)
     await index.build()
     prompting = Prompting(intent=intent, grounding=Grounding(threshold=0.5), targets=tuple(targets))
-    understanding = IntentResolver(models, index, prompting, today=lambda: _TODAY)
+    intent_resolver = IntentResolver(models, index, prompting, today=lambda: _TODAY)
     found = []
     for dialogue in wanted:
         turn = current_turn.read(dialogue.messages, targets)
-        found.append((dialogue, await understanding.resolve(turn, await understanding.intend(turn))))
+        found.append((dialogue, await intent_resolver.resolve(turn, await intent_resolver.find_candidates(turn))))
     return found
 
 
-def _row(part: str, rows: Sequence[tuple[Dialogue, Calls | Clarification | NoCall]]) -> list[object]:
+def _row(part: str, rows: Sequence[tuple[Dialogue, TargetCalls | Clarification | NoTargetCall]]) -> list[object]:
     kinds = {
         kind: [as_wanted(outcome, dialogue.wanted) for dialogue, outcome in rows if kind in dialogue.wanted]
         for kind in ("call", "ask", "none")

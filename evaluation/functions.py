@@ -19,7 +19,7 @@ from evaluation.bfcl import Checker, Row
 from evaluation.report import Section, table
 from extproc.conversation import current_turn
 from extproc.inference.roles import Models, RoleUnavailable
-from extproc.pipeline.functions.tool_selection import Calls, Clarification, NoCall
+from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCalls
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import TargetIndex
 from extproc.shared.filter_config import Grounding, Intent, Prompting
@@ -62,15 +62,15 @@ async def outcome(models: Models, checker: Checker, row: Row) -> Outcome:
         grounding=Grounding(threshold=GROUNDING_THRESHOLD),
         targets=row.targets,
     )
-    understanding = IntentResolver(models, index, prompting)
+    intent_resolver = IntentResolver(models, index, prompting)
     turn = current_turn.read(row.messages, row.targets)
     started = time.perf_counter()
     try:
-        decided = await understanding.resolve(turn, await understanding.intend(turn))
+        decided = await intent_resolver.resolve(turn, await intent_resolver.find_candidates(turn))
     except RoleUnavailable as failure:
         return Outcome(kind=type(failure), exact=False, right_names=False, ms=(time.perf_counter() - started) * 1000)
     ms = (time.perf_counter() - started) * 1000
-    calls = [(call.target.name, call.arguments) for call in decided.calls] if isinstance(decided, Calls) else []
+    calls = [(call.target.name, call.arguments) for call in decided.calls] if isinstance(decided, TargetCalls) else []
     return Outcome(
         kind=type(decided),
         exact=not calls if row.answers is None else bool(calls) and checker.exact(row, calls),
@@ -82,8 +82,10 @@ async def outcome(models: Models, checker: Checker, row: Row) -> Outcome:
 def line(category: str, part: str, outcomes: Sequence[Outcome]) -> list[object]:
     """A row of the table. For irrelevance, exact is that nothing is called."""
     count = len(outcomes)
-    kinds = [sum(each.kind is kind for each in outcomes) / count for kind in (Clarification, NoCall, RoleUnavailable)]
-    called = [each for each in outcomes if each.kind is Calls]
+    kinds = [
+        sum(each.kind is kind for each in outcomes) / count for kind in (Clarification, NoTargetCall, RoleUnavailable)
+    ]
+    called = [each for each in outcomes if each.kind is TargetCalls]
     right = sum(each.exact for each in called) / len(called) if called and "irrelevance" not in category else "-"
     return [
         category,

@@ -27,8 +27,8 @@ import yaml
 from evaluation import bfcl
 from evaluation.report import Section, table
 from extproc.inference.roles import Models
-from extproc.pipeline.functions.grounding import Said, support
-from extproc.pipeline.functions.grounding.supported_arguments import scores
+from extproc.pipeline.functions.grounding import ParsedText, support_score
+from extproc.pipeline.functions.grounding.supported_arguments import argument_scores
 from extproc.shared.filter_config import JsonValue, Parameter, ParameterType
 
 _CASES: Final = Path(__file__).parent / "grounding_cases.yaml"
@@ -171,11 +171,10 @@ async def judged(models: Models, cases: Sequence[Case], today: date) -> list[Jud
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def one(case: Case) -> Judged:
-        matched = support(case.parameter, case.value, case.said, today)
+        text = ParsedText(case.said, today)
+        matched = support_score(case.parameter, case.value, text)
         async with gate:
-            found = await scores(
-                models, THRESHOLD, [case.parameter], {case.parameter.name: case.value}, Said(case.said, today)
-            )
+            found = await argument_scores(models, THRESHOLD, [case.parameter], {case.parameter.name: case.value}, text)
         return Judged(case, matched, found[case.parameter.name])
 
     return list(await asyncio.gather(*map(one, cases)))

@@ -22,7 +22,7 @@ from evaluation.report import Section, table
 from evaluation.roc import auc
 from extproc.inference.models import RoleClients
 from extproc.inference.roles import Embeddings, FloatMatrix
-from extproc.pipeline.intent.similarity import views
+from extproc.pipeline.intent.similarity import target_texts
 from extproc.pipeline.intent.target_index import TargetIndex
 from extproc.shared.filter_config import Target
 from training import sources
@@ -124,7 +124,7 @@ async def scores(
 async def _unlike(models: Remembering, targets: Sequence[Target]) -> list[Target]:
     """The first ten of which no two are alike."""
     chosen: list[Target] = []
-    vectors = (await models.embed([views(target)[0] for target in targets])).vectors
+    vectors = (await models.embed([target_texts(target)[0] for target in targets])).vectors
     rows: list[int] = []
     for row, target in enumerate(targets):
         if len(chosen) < _TARGETS and all(float(vectors[row] @ vectors[other]) < _ALIKE for other in rows):

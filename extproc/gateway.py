@@ -109,12 +109,12 @@ async def open_gateway(config: FilterConfig) -> AsyncIterator[Gateway]:
         if config.prompting is not None and config.inference is not None:
             nli = config.prompting.intent if Role.NLI in config.inference.roles else None
             targets = TargetIndex(models, config.prompting.targets, nli)
-            tasks.append(watches.create_task(targets.keep()))
+            tasks.append(watches.create_task(targets.run()))
             ingress = Ingress(
                 prompting=config.prompting,
                 providers=providers,
                 guards=_guards(config, models, Listener.INGRESS),
-                understanding=IntentResolver(models, targets, config.prompting),
+                intent_resolver=IntentResolver(models, targets, config.prompting),
                 endpoints=endpoints,
                 failures=failures,
                 timeout_s=timeout_s,

@@ -56,7 +56,7 @@ def _add_state(answer: Whole, calls: Sequence[ToolCall]) -> Whole:
     if fields is None:
         raise BadUpstreamAnswer("The LLM provider's answer is no JSON object.")
     metadata = chat_completions.decode_object(bytes(fields["metadata"])) if "metadata" in fields else None
-    merged = {**(metadata or {}), **state.metadata_of(calls)}
+    merged = {**(metadata or {}), **state.response_metadata(calls)}
     return replace(answer, body=chat_completions.encode_json({**fields, "metadata": merged}))
 
 
@@ -72,7 +72,7 @@ class _AddState:
     """
 
     def __init__(self, calls: Sequence[ToolCall]) -> None:
-        self._metadata = state.metadata_of(calls)
+        self._metadata = state.response_metadata(calls)
         self._held = b""
         self._waits = True
 

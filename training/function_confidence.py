@@ -25,12 +25,12 @@ from extproc.conversation import current_turn
 from extproc.endpoints.chat_completions import Message
 from extproc.inference.roles import Embeddings, Extraction, FunctionCall, Role, RoleUnavailable
 from extproc.pipeline.functions import tool_selection
-from extproc.pipeline.functions.tool_selection import Calls, Clarification, NoCall
-from extproc.pipeline.intent.target_index import Scored, TargetIndex
+from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCalls
+from extproc.pipeline.intent.target_index import ScoredTarget, TargetIndex
 from extproc.shared.filter_config import Intent, JsonValue
 from triton_models.embed.encoder import Encoder
-from triton_models.function.caller import Caller
-from triton_models.function.needle import Engines
+from triton_models.function.needle import NeedleEngines
+from triton_models.function.needle_caller import NeedleCaller
 
 # (confidence, sure); over 1 in `sure`: no target is ever surely meant.
 _RULES = ((0.0, 0.0), (0.1, 2.0), (0.1, 0.0), (0.05, 0.4), (0.1, 0.4), (0.2, 0.4), (0.1, 0.5), (0.1, 0.3))
@@ -41,7 +41,7 @@ class LocalModels:
 
     def __init__(self) -> None:
         paths = prepare(("embed", "function"))
-        self._encoder, self._caller = Encoder(paths["minilm"]), Caller(Engines(paths["needle"], 1), 512)
+        self._encoder, self._caller = Encoder(paths["minilm"]), NeedleCaller(NeedleEngines(paths["needle"], 1), 512)
 
     @property
     def spaces(self) -> Sequence[str]:
@@ -81,7 +81,7 @@ class Prompt:
     """One prompt with its candidates and what the function model made of them."""
 
     row: bfcl.Row
-    candidates: Sequence[Scored]
+    candidates: Sequence[ScoredTarget]
     extraction: Extraction
 
 
@@ -93,21 +93,21 @@ async def prompts(category: str, count: int, models: LocalModels) -> list[Prompt
         index = TargetIndex(models, row.targets)
         await index.build()
         turn = current_turn.read(row.messages)
-        ranked = await index.rank(turn.meant)
+        ranked = await index.rank(turn.user_text)
         close = [scored for scored in ranked if scored.score >= ranked[0].score - intent.margin][: intent.candidates]
         candidates = close if ranked[0].score >= intent.threshold else []
         messages: list[Message] = [dict(message) for message in row.messages]
-        tools = [tool_selection.tool(scored.target) for scored in candidates]
+        tools = [tool_selection.openai_tool(scored.target) for scored in candidates]
         found.append(Prompt(row, candidates, await models.call_functions(messages, tools)))
     return found
 
 
-async def decided(prompt: Prompt, intent: Intent) -> Calls | Clarification | NoCall:
+async def decided(prompt: Prompt, intent: Intent) -> TargetCalls | Clarification | NoTargetCall:
     """What the gateway makes of it under these thresholds, before grounding."""
     if not prompt.candidates:
-        return NoCall()
+        return NoTargetCall()
     turn = current_turn.read(prompt.row.messages)
-    return await tool_selection.choose(Said(prompt.extraction), prompt.candidates, turn, intent)
+    return await tool_selection.select_calls(Said(prompt.extraction), prompt.candidates, turn, intent)
 
 
 async def table(count: int) -> None:
@@ -125,11 +125,14 @@ async def table(count: int) -> None:
             made = [
                 await decided(p, Intent(threshold=INTENT_THRESHOLD, confidence=confidence, sure=sure)) for p in rows
             ]
-            shares = [sum(isinstance(each, of) for each in made) / len(made) for of in (Calls, Clarification, NoCall)]
+            shares = [
+                sum(isinstance(each, of) for each in made) / len(made)
+                for of in (TargetCalls, Clarification, NoTargetCall)
+            ]
             exact = [
                 checker.exact(p.row, [(call.target.name, call.arguments) for call in each.calls])
                 for p, each in zip(rows, made, strict=True)
-                if isinstance(each, Calls) and p.row.answers is not None
+                if isinstance(each, TargetCalls) and p.row.answers is not None
             ]
             called, asked, nothing = (f"{share:.2f}" for share in shares)
             right = f"{sum(exact) / len(made):.2f}" if exact else "-"

@@ -68,7 +68,7 @@ def _is_quoted(answer: Message, turn: Sequence[Message], guards: Sequence[Guard]
     Not at the beginning of a line: a user may answer below what was asked.
     """
     beginning = "\n".join(chat_completions.texts(answer)).strip()[:_QUOTED]
-    if len(beginning) < _QUOTED or not (is_refusal(answer, guards) or current_turn.asks(answer)):
+    if len(beginning) < _QUOTED or not (is_refusal(answer, guards) or current_turn.is_clarification(answer)):
         return False
     lines = (line for message in turn for text in chat_completions.texts(message) for line in text.split("\n"))
     before = (line[: max(0, line.find(beginning))] for line in lines)

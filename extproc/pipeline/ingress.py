@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from extproc import request_stats, worker_thread
 from extproc.conversation import current_turn, state
-from extproc.conversation.current_turn import Turn
+from extproc.conversation.current_turn import CurrentTurn
 from extproc.conversation.state import State
 from extproc.decision import Decision, Forward, HttpRequest, Reply
 from extproc.endpoints import chat_completions
@@ -23,11 +23,11 @@ from extproc.inference.roles import RoleUnavailable
 from extproc.pipeline import client_retries, response_assembly
 from extproc.pipeline.error_handling import ErrorHandler
 from extproc.pipeline.functions import tool_execution
-from extproc.pipeline.functions.tool_selection import Call, Calls, Clarification, NoCall
+from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCall, TargetCalls
 from extproc.pipeline.guard import refused_turns
 from extproc.pipeline.guard.evaluator import GuardEvaluator, Verdict
 from extproc.pipeline.intent.resolution import IntentResolver
-from extproc.pipeline.intent.target_index import Scored
+from extproc.pipeline.intent.target_index import ScoredTarget
 from extproc.pipeline.request_context import RequestContext
 from extproc.providers.routing import ProviderChoice, ProviderRouter
 from extproc.request_stats import Stage
@@ -42,7 +42,7 @@ class Ingress:
     prompting: Prompting
     providers: ProviderRouter
     guards: GuardEvaluator
-    understanding: IntentResolver
+    intent_resolver: IntentResolver
     endpoints: ApiClient
     failures: ErrorHandler
     # For all that happens before the verdict: models, API calls and the error target.
@@ -66,7 +66,7 @@ class Ingress:
             return _noted(await self.failures.blocked(asked, verdict.blocked_by), verdict.dynamic_metadata)
         return _noted(await self._act(asked, turn, candidates, before), verdict.dynamic_metadata)
 
-    def _parse(self, request: HttpRequest) -> tuple[RequestContext, State, Turn]:
+    def _parse(self, request: HttpRequest) -> tuple[RequestContext, State, CurrentTurn]:
         """Raises `InvalidRequest`."""
         parsed = chat_completions.parse(request.body, is_large=request.is_large)
         before = state.load(parsed.metadata)
@@ -75,12 +75,12 @@ class Ingress:
         )
         return asked, before, self._turn(asked.chat, before)
 
-    def _turn(self, request: ChatRequest, before: State) -> Turn:
+    def _turn(self, request: ChatRequest, before: State) -> CurrentTurn:
         """What the user asks now."""
         _, end = client_retries.first_try(request, self.guards.guards)
         return current_turn.read(request.messages[:end], self.prompting.targets, before.question)
 
-    async def _read_prompt(self, asked: RequestContext, turn: Turn) -> tuple[Verdict, Sequence[Scored]]:
+    async def _read_prompt(self, asked: RequestContext, turn: CurrentTurn) -> tuple[Verdict, Sequence[ScoredTarget]]:
         """Guards and intent at the same time; a verdict against the prompt does not wait for the intent."""
         intent = asyncio.create_task(self._candidates(turn))
         try:
@@ -89,46 +89,50 @@ class Ingress:
         finally:
             intent.cancel()
 
-    async def _candidates(self, turn: Turn) -> Sequence[Scored]:
+    async def _candidates(self, turn: CurrentTurn) -> Sequence[ScoredTarget]:
         """The targets that the function model shall see, best first; none where the prompt means none of them."""
         if turn.is_empty:
             return ()
         try:
-            return await self.understanding.intend(turn)
+            return await self.intent_resolver.find_candidates(turn)
         except RoleUnavailable as error:
             # Without intent the prompt takes the way of one that means no target.
             log.warning("intent is unknown", extra={"fields": {"reason": error.reason}})
             request_stats.degraded(Stage.INTENT)
             return ()
 
-    async def _act(self, asked: RequestContext, turn: Turn, candidates: Sequence[Scored], before: State) -> Decision:
+    async def _act(
+        self, asked: RequestContext, turn: CurrentTurn, candidates: Sequence[ScoredTarget], before: State
+    ) -> Decision:
         if turn.is_empty:
             # Nothing to decide: what the user meant was settled before.
             return await self._to_llm(asked, self._choose(asked), self.prompting.system_prompt)
         match await self._resolve(turn, candidates):
             case Clarification() as ask:
                 return _targeted(await _question(asked, ask), [ask.target.name], before)
-            case Calls(calls):
+            case TargetCalls(calls):
                 return _targeted(await self._call(asked, calls, before), [call.target.name for call in calls], before)
-            case NoCall():
+            case NoTargetCall():
                 return await self._no_target(asked)
 
-    async def _resolve(self, turn: Turn, candidates: Sequence[Scored]) -> Calls | Clarification | NoCall:
+    async def _resolve(
+        self, turn: CurrentTurn, candidates: Sequence[ScoredTarget]
+    ) -> TargetCalls | Clarification | NoTargetCall:
         if not candidates:
-            return NoCall()
+            return NoTargetCall()
         try:
-            return await self.understanding.resolve(turn, candidates)
+            return await self.intent_resolver.resolve(turn, candidates)
         except RoleUnavailable as error:
             log.warning("function calling failed", extra={"fields": {"role": error.role, "reason": error.reason}})
             raise ModelUnavailable(f"The model for `{error.role}` does not answer: try again later.") from error
 
-    async def _call(self, asked: RequestContext, calls: Sequence[Call], before: State) -> Decision:
+    async def _call(self, asked: RequestContext, calls: Sequence[TargetCall], before: State) -> Decision:
         # An answer that one target keeps from the LLM stays from it whatever else was asked in the same prompt.
         to_llm = all(call.target.auto_llm_dispatch for call in calls)
         # Chosen before any API is called: a request for an LLM that does not exist must have no effect there.
         choice = self._choose(asked) if to_llm else None
         try:
-            made = await tool_execution.make(self.endpoints, asked, calls, before.targets)
+            made = await tool_execution.execute(self.endpoints, asked, calls, before.targets)
         except (ApiError, ApiTimeout) as fault:
             return await self.failures.api_failed(asked, fault)
         if choice is None:
@@ -164,7 +168,7 @@ class Ingress:
 
     async def _default_answer(self, asked: RequestContext, target: Target) -> tuple[Answer, Completion]:
         """What the default target answers, and what it says. Raises `ApiError`, `ApiTimeout`."""
-        headers = tool_execution.headers([target.name], drift=False)
+        headers = tool_execution.target_headers([target.name], drift=False)
         answer = await self.endpoints.call(target.call, {}, asked.chat.messages, asked.origin, headers)
         completion = response_assembly.read(answer)
         if completion is None:
@@ -183,15 +187,15 @@ class Ingress:
 async def _question(asked: RequestContext, ask: Clarification) -> Reply:
     """The question, with what it asks for in the state: not every client sends back whose question it was."""
     asks_for: dict[str, JsonValue] = {"target": ask.target.name, "missing": list(ask.missing)}
-    metadata = state.metadata_of((), asks_for)
+    metadata = state.response_metadata((), asks_for)
     completion = Completion(state.FUNCTION_MODEL, ask.question, metadata=metadata, is_refusal=asked.chat.is_structured)
     return await response_assembly.answer(asked.chat, completion, code="ask")
 
 
 def _targeted(decision: Decision, targets: Sequence[str], before: State) -> Decision:
     """The decision with the word which targets it is about: Envoy tells the client of a response that we do not see."""
-    drift = tool_execution.drifts(targets, before.targets)
-    headers = tool_execution.headers(targets, drift=drift)
+    drift = tool_execution.has_drifted(targets, before.targets)
+    headers = tool_execution.target_headers(targets, drift=drift)
     notes = {"target": headers[0][1], **({"drift": "true"} if drift else {})}
     if isinstance(decision, Reply):
         decision = dataclasses.replace(decision, headers=(*decision.headers, *headers))

@@ -27,7 +27,7 @@ def to_llm(
     request: ChatRequest, provider: Provider, system_prompt: str | None, contexts: Sequence[str] = ()
 ) -> Forward:
     """The conversation for the LLM: the system prompt first, our own calls out, the APIs' answers at the end."""
-    messages = [_in_words(message) for message in state.without_own_calls(request.messages)]
+    messages = [_in_words(message) for message in state.without_gateway_calls(request.messages)]
     if contexts:
         last = max(index for index, message in enumerate(messages) if message["role"] == "user")
         messages[last] = chat_completions.append_text(
@@ -85,7 +85,7 @@ async def api_answer(request: ChatRequest, calls: Sequence[ToolCall], *, tool_ch
     completion = Completion(
         state.FUNCTION_MODEL,
         "\n".join(call.answer for call in calls),
-        metadata=None if shown else state.metadata_of(calls),
+        metadata=None if shown else state.response_metadata(calls),
     )
     return await answer(request, completion, code="api_answer", before=state.tool_chunks(calls) if shown else ())
 

@@ -11,6 +11,6 @@ from extproc.shared.filter_config import Provider
 
 def forward(request: ChatRequest, messages: list[Message], provider: Provider) -> Forward:
     """The request under the provider's model name. Its answer passes back untouched."""
-    metadata = state.without(request.metadata) if provider.accepts_metadata else {}
+    metadata = state.client_metadata(request.metadata) if provider.accepts_metadata else {}
     body = chat_completions.encode(request, messages=messages, model=provider.model, metadata=metadata)
     return Forward(cluster=provider.cluster, body=body)

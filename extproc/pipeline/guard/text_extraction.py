@@ -58,7 +58,7 @@ def extract(request: ChatRequest) -> RequestTexts:
         if name not in _SETTINGS:
             for item in _array_items(raw):
                 other += _split_sentences(extractor.from_json(bytes(item), name))
-    other += _split_sentences(extractor.from_value(state.without(request.metadata), "metadata"))
+    other += _split_sentences(extractor.from_value(state.client_metadata(request.metadata), "metadata"))
     question = state.load(request.metadata).question
     if question is not None:
         other += _split_sentences(extractor.from_value(dict(question), "metadata"))

@@ -6,7 +6,7 @@ from evaluation import bfcl
 from evaluation.bfcl import Row
 from evaluation.functions import Outcome, both, halves, line, outcome, sample
 from extproc.inference.roles import FunctionCall
-from extproc.pipeline.functions.tool_selection import Calls, Clarification, NoCall
+from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCalls
 from extproc.shared.filter_config import Items, ParameterType
 from tests.unit.extproc.fakes import FakeModels
 
@@ -59,7 +59,7 @@ async def test_a_call_is_exact_and_a_question_never_is() -> None:
     answers = [{"weather.get": {"city": "Oslo", "unit": "C"}}]
     models = FakeModels(calls=(FunctionCall("weather.get", {"city": "Oslo"}),))
     made = await outcome(models, FakeChecker(), row(answers))
-    assert (made.kind, made.exact, made.right_names) == (Calls, True, True)
+    assert (made.kind, made.exact, made.right_names) == (TargetCalls, True, True)
     asked = await outcome(FakeModels(calls=(FunctionCall("weather.get", {}),)), FakeChecker(), row(answers))
     assert (asked.kind, asked.exact) == (Clarification, False)
 
@@ -80,10 +80,10 @@ def test_the_halves_and_the_samples_are_always_the_same() -> None:
 
 def test_a_line_says_shares() -> None:
     outcomes = [
-        Outcome(Calls, exact=True, right_names=True, ms=1.0),
-        Outcome(Calls, exact=False, right_names=True, ms=2.0),
+        Outcome(TargetCalls, exact=True, right_names=True, ms=1.0),
+        Outcome(TargetCalls, exact=False, right_names=True, ms=2.0),
         Outcome(Clarification, exact=False, right_names=False, ms=3.0),
-        Outcome(NoCall, exact=False, right_names=False, ms=9.0),
+        Outcome(NoTargetCall, exact=False, right_names=False, ms=9.0),
     ]
     assert line("simple_python", "test", outcomes) == [
         "simple_python", "test", 4, 0.25, 0.5, 0.5, 0.25, 0.25, 0.0, "2",

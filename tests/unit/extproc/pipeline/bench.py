@@ -74,7 +74,7 @@ class Bench:
             prompting=prompting,
             providers=ProviderRouter((self.provider,)),
             guards=GuardEvaluator(self.models, self.guards),
-            understanding=IntentResolver(self.models, index, prompting),
+            intent_resolver=IntentResolver(self.models, index, prompting),
             endpoints=self.endpoints,  # type: ignore[arg-type]
             failures=ErrorHandler(self.endpoints, self.error_target),  # type: ignore[arg-type]
             timeout_s=self.timeout_s,

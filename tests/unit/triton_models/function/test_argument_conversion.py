@@ -1,8 +1,10 @@
+"""Conversion of arguments to the types of the schema."""
+
 from typing import Any
 
 import pytest
 
-from triton_models.function.arguments import conform, without, without_unsaid_dates
+from triton_models.function.argument_conversion import conform, without_paths, without_unsupported_dates
 
 
 @pytest.mark.parametrize(
@@ -22,18 +24,18 @@ from triton_models.function.arguments import conform, without, without_unsaid_da
         ([1.0, "2"], "array", [1.0, "2"]),
     ],
 )
-def test_only_lossless_conversions(value: object, kind: str, expected: object) -> None:
+def test_converts_only_without_loss(value: object, kind: str, expected: object) -> None:
     result = conform(value, {"type": kind})
     assert result == expected
     assert type(result) is type(expected)
 
 
-def test_an_enum_takes_its_own_spelling() -> None:
+def test_enum_value_gets_the_spelling_of_its_member() -> None:
     assert conform("CELSIUS", {"type": "string", "enum": ["celsius", "fahrenheit"]}) == "celsius"
     assert conform("kelvin", {"type": "string", "enum": ["celsius"]}) == "kelvin"
 
 
-def test_objects_and_lists_are_conformed_inside_and_unknown_properties_left_out() -> None:
+def test_converts_inside_objects_and_lists_and_drops_unknown_properties() -> None:
     schema: dict[str, Any] = {
         "type": "object",
         "properties": {"guests": {"type": "array", "items": {"type": "integer"}}, "at": {"type": "object"}},
@@ -41,16 +43,16 @@ def test_objects_and_lists_are_conformed_inside_and_unknown_properties_left_out(
     assert conform({"guests": [2.0], "at": {"x": 1}, "invented": 1}, schema) == {"guests": [2], "at": {"x": 1}}
 
 
-def test_ungrounded_paths_are_left_out() -> None:
+def test_removes_ungrounded_paths() -> None:
     arguments = {"location": "Oslo", "days": 3, "guest": {"name": "Ann", "age": 9}, "list": [1, 2]}
-    assert without(arguments, ["days", "guest.age", "list[1]", "absent"]) == {
+    assert without_paths(arguments, ["days", "guest.age", "list[1]", "absent"]) == {
         "location": "Oslo",
         "guest": {"name": "Ann"},
     }
 
 
-def test_todays_date_needs_a_word_about_time() -> None:
+def test_removes_dates_without_a_word_about_time() -> None:
     arguments = {"id": "E1", "start": "2026-11-22"}
-    assert without_unsaid_dates(arguments, "onboard the new employee") == {"id": "E1"}
-    assert without_unsaid_dates(arguments, "onboard her today") == arguments
-    assert without_unsaid_dates(arguments, "onboard her on the 1st") == arguments
+    assert without_unsupported_dates(arguments, "onboard the new employee") == {"id": "E1"}
+    assert without_unsupported_dates(arguments, "onboard her today") == arguments
+    assert without_unsupported_dates(arguments, "onboard her on the 1st") == arguments

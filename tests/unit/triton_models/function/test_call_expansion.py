@@ -1,11 +1,11 @@
-"""Calls that a list in the text adds, and those that it must not."""
+"""Calls that a list of the text adds, and texts that must add none."""
 
 from typing import Any
 
 import pytest
 
+from triton_models.function.call_expansion import expand_calls
 from triton_models.function.evidence import Evidence
-from triton_models.function.lists import expanded
 
 SCHEMAS: dict[str, Any] = {
     "f": {
@@ -22,9 +22,9 @@ SCHEMAS: dict[str, Any] = {
 }
 
 
-def grown(text: str, *arguments: dict[str, Any], schemas: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+def expanded(text: str, *arguments: dict[str, Any], schemas: dict[str, Any] | None = None) -> list[dict[str, Any]]:
     schemas = schemas or {"f": {**SCHEMAS["f"], "required": []}}
-    return [made for _, made in expanded([("f", each) for each in arguments], schemas, Evidence(text))]
+    return [made for _, made in expand_calls([("f", each) for each in arguments], schemas, Evidence(text))]
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,8 @@ def grown(text: str, *arguments: dict[str, Any], schemas: dict[str, Any] | None 
         ("a list: alpha; beta; gamma.", "beta", ["alpha", "beta", "gamma"]),
     ],
 )
-def test_every_element_of_a_list_is_a_call_in_the_order_of_the_text(text: str, made: str, expected: list[str]) -> None:
-    assert grown(text, {"place": made}) == [{"place": element} for element in expected]
+def test_makes_a_call_per_list_element_in_text_order(text: str, made: str, expected: list[str]) -> None:
+    assert expanded(text, {"place": made}) == [{"place": element} for element in expected]
 
 
 @pytest.mark.parametrize(
@@ -62,63 +62,63 @@ def test_every_element_of_a_list_is_a_call_in_the_order_of_the_text(text: str, m
         ("not in the text at all", {"place": "Paris"}),
     ],
 )
-def test_what_is_no_list_of_alternatives_adds_nothing(text: str, made: dict[str, Any]) -> None:
-    assert grown(text, made) == [made]
+def test_other_texts_add_no_call(text: str, made: dict[str, Any]) -> None:
+    assert expanded(text, made) == [made]
 
 
-def test_two_elements_in_one_value_are_parted() -> None:
+def test_splits_two_elements_in_one_value() -> None:
     made = [{"place": "Paris, Rome", "n": 3}, {"place": "Rome", "n": 3}]
-    assert grown("Paris, Rome and Oslo for 3 days", *made) == [
+    assert expanded("Paris, Rome and Oslo for 3 days", *made) == [
         {"place": place, "n": 3} for place in ("Paris", "Rome", "Oslo")
     ]
 
 
-def test_numbers_are_listed_with_their_units_and_as_shares() -> None:
-    assert grown("for 10, 20 and 30 years", {"n": 10}) == [{"n": 10}, {"n": 20}, {"n": 30}]
-    assert grown("at 5% and 7%", {"rate": 0.05}) == [{"rate": 0.05}, {"rate": 0.07}]
+def test_expands_numbers_with_units_and_as_shares() -> None:
+    assert expanded("for 10, 20 and 30 years", {"n": 10}) == [{"n": 10}, {"n": 20}, {"n": 30}]
+    assert expanded("at 5% and 7%", {"rate": 0.05}) == [{"rate": 0.05}, {"rate": 0.07}]
 
 
-def test_pairs_of_numbers_stay_together() -> None:
+def test_expands_pairs_of_numbers() -> None:
     expected = [{"n": 3, "m": 4}, {"n": 5, "m": 12}]
-    assert grown("sides 3 and 4, 5 and 12", {"n": 3, "m": 4}) == expected
-    assert grown("(3, 4) and (5, 12)", {"n": 3, "m": 4}) == expected
+    assert expanded("sides 3 and 4, 5 and 12", {"n": 3, "m": 4}) == expected
+    assert expanded("(3, 4) and (5, 12)", {"n": 3, "m": 4}) == expected
 
 
-def test_two_lists_are_combined_and_elements_with_companions_of_their_own_are_not() -> None:
-    both = grown("Lakers and Bulls in 2018 and 2020", {"place": "Lakers", "n": 2018}, {"place": "Bulls", "n": 2018})
+def test_combines_two_lists_but_not_matched_elements() -> None:
+    both = expanded("Lakers and Bulls in 2018 and 2020", {"place": "Lakers", "n": 2018}, {"place": "Bulls", "n": 2018})
     assert both == [{"place": place, "n": year} for place in ("Lakers", "Bulls") for year in (2018, 2020)]
     matched = [{"place": "Paris", "n": 1}, {"place": "Rome", "n": 2}]
-    assert grown("Paris, Rome and Oslo, 1 and 2", *matched) == matched
+    assert expanded("Paris, Rome and Oslo, 1 and 2", *matched) == matched
 
 
-def test_a_call_that_lacks_a_required_value_is_not_multiplied() -> None:
-    assert grown("between Paris and Rome for 2 and 3 days", {"n": 2}, schemas=SCHEMAS) == [{"n": 2}]
+def test_incomplete_call_is_not_expanded() -> None:
+    assert expanded("between Paris and Rome for 2 and 3 days", {"n": 2}, schemas=SCHEMAS) == [{"n": 2}]
 
 
-def test_a_list_too_long_to_be_meant_is_left_alone() -> None:
+def test_too_long_list_is_not_expanded() -> None:
     text = ", ".join(str(number) for number in range(10, 40)) + " and 40"
-    assert grown(text, {"n": 10}) == [{"n": 10}]
+    assert expanded(text, {"n": 10}) == [{"n": 10}]
 
 
-def test_a_series_that_stopped_early_goes_on() -> None:
+def test_continues_an_incomplete_series() -> None:
     text = (
         "the first weighs 85 kg and has 175 cm, the second 60 kg and 160 cm, the third 90 kg and 185 cm, within 2 days"
     )
     made = [{"n": 85, "m": 175}, {"n": 60, "m": 160}]
-    assert grown(text, *made) == [*made, {"n": 90, "m": 185}]
-    assert grown(text, {"n": 85, "m": 160}, {"n": 60, "m": 175}) == [{"n": 85, "m": 160}, {"n": 60, "m": 175}]
+    assert expanded(text, *made) == [*made, {"n": 90, "m": 185}]
+    assert expanded(text, {"n": 85, "m": 160}, {"n": 60, "m": 175}) == [{"n": 85, "m": 160}, {"n": 60, "m": 175}]
 
 
-def test_groups_in_brackets_are_calls_even_where_the_model_mixed_them() -> None:
+def test_bracketed_groups_are_calls_even_if_mixed() -> None:
     expected = [{"n": 45, "m": 60}, {"n": 81, "m": 63}]
-    assert grown("the pairs (45, 60) and (81, 63)", {"n": 45, "m": 63}) == expected
+    assert expanded("the pairs (45, 60) and (81, 63)", {"n": 45, "m": 63}) == expected
 
 
-def test_respectively_puts_the_elements_side_by_side() -> None:
+def test_respectively_combines_lists_element_by_element() -> None:
     text = "Drama and Comedy of 2010 and 2012 respectively"
     expected = [{"place": "Drama", "n": 2010}, {"place": "Comedy", "n": 2012}]
-    assert grown(text, {"place": "Drama", "n": 2010}) == expected
+    assert expanded(text, {"place": "Drama", "n": 2010}) == expected
 
 
-def test_an_or_is_no_list() -> None:
-    assert grown("roots, real or complex", {"place": "real"}) == [{"place": "real"}]
+def test_or_does_not_expand() -> None:
+    assert expanded("roots, real or complex", {"place": "real"}) == [{"place": "real"}]

@@ -1,4 +1,8 @@
-"""The numbers that a text states, in digits or in English words. Pure; used by evidence.py, repair.py and lists.py."""
+"""Finds the numbers of a text, in digits or in English words, with their spans. Pure; used by evidence.py.
+
+extproc/pipeline/functions/number_words.py parses number words too. It cannot serve here: Triton runs this package in
+its own Python without `extproc`, and the corrections of Needle's calls need spans and one reading per number.
+"""
 
 from __future__ import annotations
 
@@ -33,37 +37,37 @@ _WORDS = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
-    """A number in a text, at [start, end). `percent`: it is written as a percentage."""
+class NumberSpan:
+    """A number of a text, at [start, end). `is_percent`: written as a percentage."""
 
     value: float
     start: int
     end: int
-    percent: bool = False
+    is_percent: bool = False
 
 
-def numbers(text: str) -> list[Number]:
-    """In the order of the text. "100 million" is one number, "3rd" is 3."""
+def find_numbers(text: str) -> list[NumberSpan]:
+    """Returns the numbers in the order of the text. "100 million" is one number, "3rd" is 3."""
     found = [_from_digits(match) for match in _DIGITS.finditer(text)]
     taken = [(number.start, number.end) for number in found]
     for match in _WORDS.finditer(text):
         if not any(start < match.end() and match.start() < end for start, end in taken):
-            value = _spoken(re.findall(r"[a-z]+", match[0].casefold()))
-            found.append(Number(value, match.start(), match.end(), match["percent"] is not None))
+            value = _value_of_words(re.findall(r"[a-z]+", match[0].casefold()))
+            found.append(NumberSpan(value, match.start(), match.end(), match["percent"] is not None))
     return sorted(found, key=lambda number: number.start)
 
 
-def _from_digits(match: re.Match[str]) -> Number:
+def _from_digits(match: re.Match[str]) -> NumberSpan:
     value = float(match["digits"].replace(",", ""))
     if match["exponent"]:
         value *= 10.0 ** int(match["exponent"])
     if match["scale"]:
         value *= _SCALES.get(match["scale"].casefold(), 1000)
     start = match.start("sign") if match["sign"] else match.start("digits")
-    return Number(-value if match["sign"] else value, start, match.end(), match["percent"] is not None)
+    return NumberSpan(-value if match["sign"] else value, start, match.end(), match["percent"] is not None)
 
 
-def _spoken(words: Sequence[str]) -> float:
+def _value_of_words(words: Sequence[str]) -> float:
     total = group = 0
     for word in words:
         if word in _SCALES:

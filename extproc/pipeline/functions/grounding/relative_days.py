@@ -1,4 +1,4 @@
-"""Days that a text says relative to today: tomorrow, next Friday, in two weeks, the end of the month. For dates.py."""
+"""Parses days relative to today: tomorrow, next Friday, in two weeks, the end of the month. Pure; used by dates.py."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from datetime import date, timedelta
 from typing import Final
 
-from extproc.pipeline.functions.grounding.calendar_days import Days, monday, moved
-from extproc.pipeline.functions.grounding.numbers import quantities
+from extproc.pipeline.functions.grounding.calendar_days import CalendarDays, monday, shift
+from extproc.pipeline.functions.grounding.numbers import parse_quantities
 
 _DAYS: Final = {
     name: index
@@ -24,7 +24,6 @@ _DAYS: Final = {
     )
     for name in spellings.split()
 }
-# Days that have a name and the same date every year: month, day.
 _WEEKDAY: Final = "(?P<weekday>" + "|".join(sorted(_DAYS, key=len, reverse=True)) + ")"
 _WEEKDAYS: Final = re.compile(
     rf"(?<!\w)(?P<how>(?:a\s+week\s+from|week\s+from|next|last|past|this|coming|following|previous)\s+(?:coming\s+|next\s+)?)?"
@@ -61,116 +60,116 @@ _BACKWARDS: Final = ("ago", "before", "earlier", "back", "prior")
 _FORWARDS: Final = ("time", "from", "later", "hence", "after")
 _PAST: Final = frozenset({"last", "past", "previous"})
 _AHEAD: Final = frozenset({"in", "within", "next", "coming", "for", "following"})
-# Also other words: weekdays where a weekday may stand.
+# Also other words: they count as weekdays only in the place of one.
 _AMBIGUOUS: Final = frozenset({"sun", "sat", "mon", "wed"})
 
 
-def find(plain: str, today: date, found: Days) -> None:
-    """Adds to `found`. `plain` is folded."""
-    _named(plain, today, found)
+def add_relative_days(plain: str, today: date, result: CalendarDays) -> None:
+    """Adds the relative days of `plain`, a folded text, to `result`."""
+    _add_named(plain, today, result)
     for match in _IN.finditer(plain):
         for count in _counts(match["count"]):
-            _shift(match, plain, today, count, found)
+            _add_shifted(match, plain, today, count, result)
     for match in _PERIOD.finditer(plain):
-        _period(today, match["which"], match["unit"], found)
+        _add_period(today, match["which"], match["unit"], result)
     if re.search(r"(?<!\w)weekend(?!\w)", plain) and not re.search(r"(next|last|past|this)\s+weekend", plain):
-        _period(today, "this", "weekend", found)
+        _add_period(today, "this", "weekend", result)
     for match in _EDGE.finditer(plain):
-        _edge(today, match, found)
-    _weekdays(plain, today, found)
+        _add_edge(today, match, result)
+    _add_weekdays(plain, today, result)
 
 
-def _named(plain: str, today: date, found: Days) -> None:
+def _add_named(plain: str, today: date, result: CalendarDays) -> None:
     for word, offset in _NAMED.items():
         for match in re.finditer(rf"(?<!\w){word}(?!\w)", plain):
             if plain[: match.start()].rstrip().endswith(("day after", "day before")):
                 continue
-            found.add_day(moved(today, "day", offset))
+            result.add_day(shift(today, "day", offset))
             if offset >= 0 and re.match(r"\s+week(?!\w)", plain[match.end() :]):  # "today week"
-                found.add_day(moved(today, "day", offset + 7))
+                result.add_day(shift(today, "day", offset + 7))
 
 
 def _counts(text: str) -> set[int]:
     words = text.replace(" of", "").split()
     if words and words[-1] in {"a", "an", "one"}:
         return {1}
-    values = {each.value for each in quantities(" ".join(words))}
+    values = {each.value for each in parse_quantities(" ".join(words))}
     return {int(value) for value in values if value.is_integer() and 0 < value < 1000}
 
 
-def _shift(match: re.Match[str], plain: str, today: date, count: int, found: Days) -> None:
-    """ "In three days", "two weeks ago", "three days later" than a day that was said."""
+def _add_shifted(match: re.Match[str], plain: str, today: date, count: int, result: CalendarDays) -> None:
+    """Adds "in three days" and "two weeks ago", and "three days later" than a day in the text."""
     after, unit = (match["after"] or "").strip(), match["unit"]
     before = plain[: match.start()].split()[-1:]
     backwards, forwards = after in _BACKWARDS, after in _FORWARDS
-    anchors = {today, *found.days} if backwards or forwards or before == ["for"] else {today}
+    anchors = {today, *result.days} if backwards or forwards or before == ["for"] else {today}
     for anchor in anchors:
         if backwards or _PAST & set(before):
-            found.add_day(moved(anchor, unit, -count))
+            result.add_day(shift(anchor, unit, -count))
         if forwards or _AHEAD & set(before):
-            found.add_day(moved(anchor, unit, count))
+            result.add_day(shift(anchor, unit, count))
 
 
-def _period(today: date, which: str, unit: str, found: Days) -> None:
+def _add_period(today: date, which: str, unit: str, result: CalendarDays) -> None:
     step = {"this": 0, "current": 0, "next": 1, "coming": 1, "following": 1}.get(which, -1)
     if unit == "weekend":
-        # On a Sunday "this weekend" is the one that ends or the one that comes.
+        # On a Sunday "this weekend" is the current or the coming one.
         weeks = {step, step + 1} if today.weekday() == 6 and step >= 0 else {step}
         for week in weeks | ({0} if which == "coming" else set()):
             for offset in (5, 6):
-                found.add_day(moved(monday(today), "day", 7 * week + offset))
+                result.add_day(shift(monday(today), "day", 7 * week + offset))
     elif unit == "week":
-        start = moved(monday(today), "week", step)
-        # Sunday to Saturday or Monday to Sunday, the working week, and seven days from today.
-        found.edges |= {start + timedelta(days=offset) for offset in (-1, 0, 4, 5, 6)} | {moved(today, "week", step)}
+        start = shift(monday(today), "week", step)
+        # Weeks from Sunday or Monday, the working week, and seven days from today.
+        result.edges |= {start + timedelta(days=offset) for offset in (-1, 0, 4, 5, 6)} | {shift(today, "week", step)}
         if which == "coming":
-            found.edges |= {today, monday(today)}
+            result.edges |= {today, monday(today)}
     elif unit == "year":
-        found.add_year(today.year + step)
-        found.edges.add(moved(today, "year", step))
+        result.add_year(today.year + step)
+        result.edges.add(shift(today, "year", step))
     else:
-        month = moved(today.replace(day=1), "month", step)
-        found.add_month(month.year, month.month)
-        found.edges.add(moved(today, "month", step))
+        month = shift(today.replace(day=1), "month", step)
+        result.add_month(month.year, month.month)
+        result.edges.add(shift(today, "month", step))
 
 
-def _edge(today: date, match: re.Match[str], found: Days) -> None:
+def _add_edge(today: date, match: re.Match[str], result: CalendarDays) -> None:
     edge, unit = match["edge"], match["unit"]
     step = {"next": 1, "last": -1}.get((match["next"] or "").strip(), 0)
     if unit == "week":
-        start = moved(monday(today), "week", step)
+        start = shift(monday(today), "week", step)
         for offset in (4, 6) if "end" in edge or "last" in edge else (0,):
-            found.add_day(start + timedelta(days=offset))
+            result.add_day(start + timedelta(days=offset))
         return
-    first = moved(today.replace(day=1) if unit == "month" else today.replace(month=1, day=1), unit, step)
+    first = shift(today.replace(day=1) if unit == "month" else today.replace(month=1, day=1), unit, step)
     if "end" in edge or "last" in edge:
-        found.add_day(moved(moved(first, unit, 1), "day", -1))
+        result.add_day(shift(shift(first, unit, 1), "day", -1))
     elif edge == "middle":
-        found.add_day(first.replace(day=15) if unit == "month" else first.replace(month=7))
+        result.add_day(first.replace(day=15) if unit == "month" else first.replace(month=7))
     else:
-        found.add_day(first)
+        result.add_day(first)
 
 
-def _weekdays(plain: str, today: date, found: Days) -> None:
+def _add_weekdays(plain: str, today: date, result: CalendarDays) -> None:
     for match in _WEEKDAYS.finditer(plain):
         how, name = (match["how"] or "").split(), match["weekday"]
-        if name in _AMBIGUOUS and not how and not _dated(plain, match):
+        if name in _AMBIGUOUS and not how and not _is_weekday(plain, match):
             continue
         ahead = (_DAYS[name] - today.weekday()) % 7
-        day = moved(today, "day", ahead)
+        day = shift(today, "day", ahead)
         if _PAST & set(how[:1]):
-            found.add_day(moved(today, "day", ahead - 7))
+            result.add_day(shift(today, "day", ahead - 7))
         elif "week" in how or match["week"]:
-            found.add_day(moved(day, "day", 7))
+            result.add_day(shift(day, "day", 7))
         else:
             if ahead or how[:1] not in (["next"], ["following"]):
-                found.add_day(day)
-            # "Next Friday" is the coming one to some, the one after it to others; on a Friday, "Friday" may be either.
+                result.add_day(day)
+            # "Next Friday" is the coming one or the one after it; on a Friday, "Friday" is today or the next one.
             if how[:1] in (["next"], ["following"]) or not ahead:
-                found.add_day(moved(day, "day", 7))
+                result.add_day(shift(day, "day", 7))
 
 
-def _dated(plain: str, match: re.Match[str]) -> bool:
-    """Whether the short name of a weekday stands where a weekday does."""
+def _is_weekday(plain: str, match: re.Match[str]) -> bool:
+    """Returns True if the short name stands in the place of a weekday."""
     before = re.search(r"(on|by|this|next|last|to|till|until|from|every|and|-)\s*$", plain[: match.start()])
     return before is not None or re.match(r"\s*(,|-|to|till|at|\d)", plain[match.end() :]) is not None

@@ -1,4 +1,4 @@
-"""Which targets the function model is shown, where a prompt holds several wishes."""
+"""Candidates for the function model if a prompt holds several requests."""
 
 from extproc.conversation import current_turn
 from extproc.pipeline.intent.resolution import IntentResolver
@@ -13,28 +13,28 @@ async def candidates(text: str, models: FakeModels | None = None) -> list[str]:
     models = models or FakeModels(words=("weather", "money", "card"))
     index = TargetIndex(models, TARGETS)
     await index.build()
-    # No second candidate by closeness alone: what is left are the wishes.
+    # A margin of 0 allows one candidate for the whole text; the others come from split requests.
     intent = Intent(threshold=0.22, margin=0.0, candidates=1, sure=0.4)
-    understanding = IntentResolver(models, index, Prompting(intent=intent, targets=TARGETS))
+    intent_resolver = IntentResolver(models, index, Prompting(intent=intent, targets=TARGETS))
     turn = current_turn.read([{"role": "user", "content": text}], TARGETS)
-    return sorted(scored.target.name for scored in await understanding.intend(turn))
+    return sorted(scored.target.name for scored in await intent_resolver.find_candidates(turn))
 
 
-async def test_each_wish_brings_the_target_that_it_means() -> None:
+async def test_each_request_adds_its_target() -> None:
     text = "tell me the weather there, and send some money home, and block the card now"
     assert await candidates(text) == ["card", "money", "weather"]
 
 
-async def test_one_wish_brings_one_target() -> None:
+async def test_one_request_gives_one_target() -> None:
     assert await candidates("tell me the weather there") == ["weather"]
 
 
-async def test_a_part_that_means_no_target_brings_none() -> None:
+async def test_part_without_a_target_adds_none() -> None:
     assert await candidates("tell me the weather there, and then sing me a song") == ["weather"]
 
 
-async def test_the_parts_of_a_prompt_that_means_no_target_are_not_embedded() -> None:
+async def test_parts_are_not_embedded_if_the_prompt_means_no_target() -> None:
     models = FakeModels(words=("weather", "money", "card"))
     assert await candidates("tell me about the leaves, and then about the autumn", models) == []
-    # The targets, and the prompt.
+    # One call for the targets, one for the prompt.
     assert models.asked == [Role.EMBED] * 2

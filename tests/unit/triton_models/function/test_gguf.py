@@ -1,4 +1,4 @@
-"""A GGUF file as the function model, with the small one of the quick start: it answers in form, not well."""
+"""A GGUF file as the function model. The quick start's small model gives valid answers, not good ones."""
 
 import json
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ def engine(weights: Mapping[str, Path]) -> Gguf:
     return Gguf(weights["smollm2"], threads=1, context=1024, max_new_tokens=24)
 
 
-def test_the_answer_has_the_form_of_the_contract(engine: Gguf) -> None:
+def test_reply_has_tool_calls_and_confidence(engine: Gguf) -> None:
     messages = [{"role": "user", "content": "What is the weather in Seattle?"}]
     request = json.dumps({"messages": messages, "tools": [{"type": "function", "function": TOOL}]})
     reply = json.loads(ArchCaller(engine.complete).reply(request, lambda: False))
@@ -28,33 +28,33 @@ def test_the_answer_has_the_form_of_the_contract(engine: Gguf) -> None:
     assert all(call["name"] == "get_weather" for call in reply["tool_calls"])
 
 
-def test_the_most_likely_continuation_ends_with_the_message(engine: Gguf) -> None:
-    asked = "<|im_start|>user\nRepeat: hello<|im_end|>\n<|im_start|>assistant\n"
-    first = engine.complete(asked, lambda: False)
-    assert first == engine.complete(asked, lambda: False)
+def test_completion_is_deterministic_and_ends_with_the_message(engine: Gguf) -> None:
+    prompt = "<|im_start|>user\nRepeat: hello<|im_end|>\n<|im_start|>assistant\n"
+    first = engine.complete(prompt, lambda: False)
+    assert first == engine.complete(prompt, lambda: False)
     assert first.text
     assert "<|im_end|>" not in first.text
     assert first.logprob is not None
     assert first.logprob < 0
 
 
-def test_a_prompt_over_the_context_is_refused_in_words(engine: Gguf) -> None:
+def test_too_long_prompt_raises_request_error(engine: Gguf) -> None:
     with pytest.raises(RequestError, match="context size"):
         engine.complete("word " * 4000, lambda: False)
 
 
-def test_a_caller_who_left_stops_the_model(engine: Gguf) -> None:
-    asked: list[bool] = []
+def test_cancelled_request_stops_the_model(engine: Gguf) -> None:
+    checks: list[bool] = []
 
     def cancelled() -> bool:
-        asked.append(True)
-        return len(asked) == 3
+        checks.append(True)
+        return len(checks) == 3
 
     with pytest.raises(Cancelled):
         engine.complete("<|im_start|>user\nTell me a story.<|im_end|>\n<|im_start|>assistant\n", cancelled)
-    assert len(asked) <= 4
+    assert len(checks) <= 4
 
 
-def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+def test_folder_without_a_model_raises(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no GGUF file"):
         Gguf(tmp_path, threads=1, context=64, max_new_tokens=1)

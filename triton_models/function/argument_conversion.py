@@ -1,7 +1,8 @@
-"""From the arguments that Needle writes to those that are handed on. Pure; used by caller.py.
+"""Converts Needle's arguments to the types of the schema, and removes those that the text does not support. Pure.
 
-Two rules. What the conversation does not hold is left out: the gateway asks for it. What has the wrong type is
-converted only when nothing is lost: 250.0 is 250, "5" is 5, "five" stays as it is and the gateway's check refuses it.
+Used by needle_caller.py, `conform` also by arch.py. An argument without support in the conversation is removed: the
+gateway asks for it. A value of another type is converted only without loss: 250.0 is 250, "5" is 5; "five" stays, and
+the gateway validates it.
 """
 
 from __future__ import annotations
@@ -18,34 +19,32 @@ _TIME_WORDS = re.compile(
 )
 
 
-def without(arguments: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:
-    """`arguments` less the values at `paths` ("days", "guest.age"); a path into a list takes the whole argument."""
+def without_paths(arguments: Mapping[str, Any], paths: Iterable[str]) -> dict[str, Any]:
+    """Removes the values at `paths` ("days", "guest.age"). A path into a list removes the whole argument."""
     kept = dict(arguments)
     for path in paths:
         name, _, rest = path.partition(".")
         name, bracket, _ = name.partition("[")
         inner = kept.get(name)
         if rest and not bracket and isinstance(inner, Mapping):
-            kept[name] = without(inner, [rest])
+            kept[name] = without_paths(inner, [rest])
         else:
             kept.pop(name, None)
     return kept
 
 
-def without_unsaid_dates(arguments: Mapping[str, Any], text: str) -> dict[str, Any]:
-    """Needle knows today's date, and gives it as an argument when none was said: dates need a word about time in
-    `text`.
-    """
+def without_unsupported_dates(arguments: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """Removes dates if `text` has no word about time: Needle knows today's date, and invents it as an argument."""
     if _TIME_WORDS.search(text):
         return dict(arguments)
     return {name: value for name, value in arguments.items() if not (isinstance(value, str) and _ISO_DATE.match(value))}
 
 
 def conform(value: Any, schema: Mapping[str, Any]) -> Any:
-    """`value` as `schema` types it, where that loses nothing; properties that the schema does not know are left out."""
-    choices = schema.get("enum")
-    if isinstance(choices, list) and isinstance(value, str) and value not in choices:
-        same = [choice for choice in choices if isinstance(choice, str) and choice.casefold() == value.casefold()]
+    """Converts `value` to the type of `schema` if nothing is lost. Removes properties that the schema does not have."""
+    members = schema.get("enum")
+    if isinstance(members, list) and isinstance(value, str) and value not in members:
+        same = [member for member in members if isinstance(member, str) and member.casefold() == value.casefold()]
         return same[0] if len(same) == 1 else value
     match schema.get("type"):
         case "object" if isinstance(value, Mapping):

@@ -1,27 +1,31 @@
-"""Numbers in words: "two thousand four hundred and sixty", "twenty-first", "nineteen eighty-four"."""
+"""Parses English number words: "two thousand four hundred and sixty", "twenty-first", "nineteen eighty-four". Pure.
+
+Used by numerals.py (one number in a value) and grounding/numbers.py (all numbers of a text). triton_models/function has
+a parser of its own: it runs in Triton's Python without this package, and needs spans and one reading per number.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
-_ONES: Final = """
+_CARDINAL_WORDS: Final = """
     zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
     eighteen nineteen
     """
 _TENS: Final = "twenty thirty forty fifty sixty seventy eighty ninety"
-_NTH: Final = """
+_ORDINAL_WORDS: Final = """
     first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth
     sixteenth seventeenth eighteenth nineteenth
     """
 CARDINALS: Final = {
-    **{word: number for number, word in enumerate(_ONES.split())},
+    **{word: number for number, word in enumerate(_CARDINAL_WORDS.split())},
     **{word: 20 + 10 * number for number, word in enumerate(_TENS.split())},
     "fourty": 40,
     "nil": 0,
 }
 ORDINALS: Final = {
-    **{word: number for number, word in enumerate(_NTH.split(), start=1)},
+    **{word: number for number, word in enumerate(_ORDINAL_WORDS.split(), start=1)},
     "twentieth": 20,
     "thirtieth": 30,
     "fortieth": 40,
@@ -45,19 +49,22 @@ SCALES: Final = {
     "lakh": 1e5,
     "crore": 1e7,
 }
-# "wait a second" is not the second of anything; "the second" may be.
+# "wait a second" holds no ordinal; after these words "second" is one.
 _BEFORE_SECOND: Final = frozenset({"the", "my", "your", "on", "every"})
 
 
-def spelled(tokens: Sequence[str], start: int) -> tuple[list[float], int]:
-    """The readings of the number that begins at `start`, the likeliest first, and where it ends; none, `start`."""
+def parse_number_words(tokens: Sequence[str], start: int) -> tuple[list[float], int]:
+    """Returns the possible values of the number at `start`, the likeliest first, and its end; ([], start) without one.
+
+    `tokens`: lower-case words and signs.
+    """
     total, current, index = 0.0, None, start
     while index < len(tokens):
         token = tokens[index]
-        number, end, ordinal = _below_hundred(tokens, index)
+        number, end, is_ordinal = _below_hundred(tokens, index)
         if number is not None and (current is None or current % 100 == 0):
             current, index = (current or 0.0) + number, end
-            if ordinal:
+            if is_ordinal:
                 break
         elif number is not None and total == 0 and number >= 10 and current is not None and 10 <= current <= 99:
             return [current * 100 + number, current, number], end
@@ -75,7 +82,7 @@ def spelled(tokens: Sequence[str], start: int) -> tuple[list[float], int]:
 
 
 def _below_hundred(tokens: Sequence[str], index: int) -> tuple[float | None, int, bool]:
-    """A number under 100, where it ends, whether it is an ordinal."""
+    """Returns a number under 100, its end, and whether it is an ordinal."""
     token = tokens[index] if index < len(tokens) else ""
     if token == "second" and not (index and tokens[index - 1] in _BEFORE_SECOND):  # noqa: S105
         return None, index, False
