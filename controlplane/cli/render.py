@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from controlplane.cli.options import Cpu, Images, Local, mode
-from controlplane.compile.plans import Gateway, Mode
+from controlplane.compile.plans import Gateway
 from controlplane.config.load import DEFAULT_PATH, Loaded, load
+from controlplane.config.model_serving import Mode
 from controlplane.errors import UsageError
 from controlplane.render.envoy import check_with_envoy, find_envoy
 from controlplane.render.files import Rendered

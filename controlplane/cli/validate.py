@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Mode, Site, TritonSockets
+from controlplane.compile.plans import Site, TritonSockets
 from controlplane.config.addresses import host_and_port
-from controlplane.config.arch import ArchConfig
+from controlplane.config.arch_config import ArchConfig
 from controlplane.config.load import DEFAULT_PATH, load
+from controlplane.config.model_serving import Mode
 from controlplane.errors import Problem
 
 ConfigArgument = Annotated[Path, typer.Argument(metavar="[CONFIG]", help="The configuration file.", show_default=True)]

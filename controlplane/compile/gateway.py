@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from controlplane.compile.backends import backends, guarded
-from controlplane.compile.calls import compile_calls, error_call, error_call_ms, longest_call_ms
-from controlplane.compile.hosts import host_pattern, origin_pattern
+from controlplane.compile.allowed_hosts import host_pattern, origin_pattern
+from controlplane.compile.api_calls import compile_calls, error_call, error_call_ms, longest_call_ms
 from controlplane.compile.inference import compile_inference, role_places
 from controlplane.compile.loopback import loopback_keys, reached_from_containers
-from controlplane.compile.models import compile_models
+from controlplane.compile.model_plan import compile_models
 from controlplane.compile.plans import (
     Address,
     Credential,
@@ -22,7 +21,6 @@ from controlplane.compile.plans import (
     Gateway,
     Listener,
     LogPlan,
-    OwnModel,
     Pipe,
     ProviderRoute,
     Site,
@@ -30,11 +28,13 @@ from controlplane.compile.plans import (
     Upstream,
 )
 from controlplane.compile.prompting import compile_guards, compile_prompting
-from controlplane.compile.remote import compile_remote
+from controlplane.compile.remote_triton import compile_remote
+from controlplane.compile.role_backends import backends, guarded
 from controlplane.config.addresses import authority, listened_on
-from controlplane.config.arch import ArchConfig
+from controlplane.config.arch_config import ArchConfig
 from controlplane.config.listeners import Egress, Ingress
 from controlplane.config.providers import TRITON, VENDORS, Provider
+from controlplane.models.custom_model import CustomModel
 from extproc.shared import filter_config
 
 # What the filter waits beyond Envoy's own timeout, so that Envoy's 504 arrives instead of being overtaken.
@@ -43,7 +43,7 @@ _ENDPOINT_GRACE_MS: Final = 1_000
 _REQUEST_GRACE_MS: Final = 10_000
 
 
-def compile_gateway(config: ArchConfig, site: Site, own: Sequence[OwnModel] = ()) -> Gateway:
+def compile_gateway(config: ArchConfig, site: Site, own: Sequence[CustomModel] = ()) -> Gateway:
     """Compile a valid configuration for one site, with the models of the user's own that it names.
 
     The same arguments give an equal result. UsageError where the site's mode needs what the file does not say,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, TypedDict
 
-from controlplane.compile.backends import GUARD_ROLES
-from controlplane.compile.models import artefacts
+from controlplane.compile.model_plan import artefacts
 from controlplane.compile.plans import Device, ModelPlan, RolePlace, Site
-from controlplane.compile.remote import CLUSTER, protocol
-from controlplane.config.arch import ArchConfig
+from controlplane.compile.remote_triton import CLUSTER, protocol
+from controlplane.compile.role_backends import GUARD_ROLES
+from controlplane.config.arch_config import ArchConfig
 from extproc.shared import filter_config
 from extproc.shared.filter_config import Place, Role
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from controlplane.compile.calls import addresses
+from controlplane.compile.api_calls import addresses
 from controlplane.compile.plans import Address, EnvoyPlan, Loopback, Pipe, Upstream
 from controlplane.config.addresses import host_and_port, is_ip, is_this_machine
-from controlplane.config.arch import ArchConfig
+from controlplane.config.arch_config import ArchConfig
 
 
 def reached_from_containers(plan: EnvoyPlan, loopback: Loopback) -> EnvoyPlan:

@@ -11,9 +11,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from controlplane.config.model_serving import Mode
+from controlplane.config.quantities import MIB
+from controlplane.models.custom_model import CustomModel
 from extproc.shared.filter_config import FilterConfig, Place
 
-MIB: Final = 1 << 20
 # Enough for a thousand streams, where nobody knows the machine.
 DEFAULT_HEAP: Final = 512 * MIB
 
@@ -224,42 +226,17 @@ class ModelInstance:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnModel:
-    """A model of the user's own, served as it lies in `folder`. `max_batch`: how many texts one request may carry.
-
-    `entries` are the paths in the folder, down to what lies in each version; `entry_points` those of them that Triton
-    imports. `on_gpu`: it asks for one.
-    """
-
-    role: str
-    name: str
-    folder: Path
-    max_batch: int
-    entries: tuple[str, ...] = ()
-    entry_points: tuple[str, ...] = ()
-    on_gpu: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class ModelPlan:
     """What the gateway's own Triton serves. Without a model it is not started."""
 
     models: tuple[ModelInstance, ...]
-    own: tuple[OwnModel, ...] = ()
+    own: tuple[CustomModel, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """What Triton serves."""
         behind = (model.behind for model in self.models if model.behind is not None)
         return (*behind, *(model.name for model in self.models), *(model.name for model in self.own))
-
-
-class Mode(StrEnum):
-    """What the command line says of where models run; `model_serving.roles` may say otherwise of one role."""
-
-    LOCAL_CPU = "local-cpu"
-    LOCAL_GPU = "local-gpu"
-    REMOTE = "remote"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from controlplane.compile.backends import GUARD_ROLES
-from controlplane.compile.calls import target_call
-from controlplane.config.arch import ArchConfig
-from controlplane.config.guards import Guard
+from controlplane.compile.api_calls import target_call
+from controlplane.compile.role_backends import GUARD_ROLES
+from controlplane.config.arch_config import ArchConfig
 from controlplane.config.parameters import Items, Parameter, format_of
-from controlplane.config.targets import PromptTarget
+from controlplane.config.prompt_guards import Guard
+from controlplane.config.prompt_targets import PromptTarget
 from extproc.shared import filter_config
 
 # Score under which a prompt means no target. On the development half of evaluation/intent.py it keeps .95 of the

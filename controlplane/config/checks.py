@@ -10,15 +10,15 @@ import re
 from dataclasses import dataclass, field
 
 from controlplane.config.addresses import is_this_machine, listened_on
-from controlplane.config.arch import ArchConfig
-from controlplane.config.document import Finding, ListNode, Loc, MapNode, node_at
+from controlplane.config.arch_config import ArchConfig
+from controlplane.config.check_report import Report
 from controlplane.config.endpoints import Endpoint, Protocol
+from controlplane.config.model_serving_checks import check_serving
 from controlplane.config.pipeline_checks import check_pipeline
-from controlplane.config.problems import suggestion
+from controlplane.config.prompt_target_checks import check_targets
 from controlplane.config.providers import TRITON, VENDORS, Provider
-from controlplane.config.report import Report
-from controlplane.config.serving_checks import check_serving
-from controlplane.config.target_checks import check_targets
+from controlplane.config.validation_errors import suggestion
+from controlplane.config.yaml_tree import Finding, ListNode, Loc, MapNode, node_at
 from extproc.shared.filter_config import Listener
 
 # The models that the local Triton can serve as a provider.

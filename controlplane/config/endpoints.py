@@ -7,8 +7,8 @@ from enum import StrEnum
 from pydantic import Field
 
 from controlplane.config.addresses import Hosts
+from controlplane.config.base_model import Section
 from controlplane.config.quantities import SECOND, CallTimeout, ConnectTimeout
-from controlplane.config.section import Section
 
 
 class Protocol(StrEnum):

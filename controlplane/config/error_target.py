@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from controlplane.config.base_model import Section
 from controlplane.config.names import Name
-from controlplane.config.paths import Path
-from controlplane.config.section import Section
+from controlplane.config.url_paths import Path
 
 
 class ErrorTarget(Section):

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from controlplane.config.addresses import AllowedHost, BindAddress
-from controlplane.config.section import Section
+from controlplane.config.base_model import Section
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 

@@ -12,12 +12,21 @@ from typing import Final
 from dotenv import dotenv_values
 from pydantic import ValidationError
 
-from controlplane.compile.plans import OwnModel
-from controlplane.config import checks, deferred, dialect, files, own_models, references, short_forms, tls_files
-from controlplane.config.arch import ArchConfig
-from controlplane.config.document import MAX_BYTES, Finding, Mark, decode, is_unicode, parse, plain
-from controlplane.config.problems import explain, salvage
+from controlplane.config import (
+    checks,
+    env_references,
+    file_paths,
+    local_models,
+    shorthand,
+    tls_files,
+    unsupported_keys,
+    v01_migration,
+)
+from controlplane.config.arch_config import ArchConfig
+from controlplane.config.validation_errors import explain, salvage
+from controlplane.config.yaml_tree import MAX_BYTES, Finding, Mark, decode, is_unicode, parse, plain
 from controlplane.errors import ConfigError, Problem
+from controlplane.models.custom_model import CustomModel
 
 DEFAULT_PATH: Final = Path("arch_config.yaml")
 
@@ -27,7 +36,7 @@ class Loaded:
     """A valid configuration, the models of the user's own that it names, and what its author should know."""
 
     config: ArchConfig
-    own: tuple[OwnModel, ...]
+    own: tuple[CustomModel, ...]
     warnings: tuple[Problem, ...]
 
 
@@ -42,29 +51,29 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     if root is None:
         raise _error(path, findings)
     faults = list(findings)
-    root, found, warnings = dialect.translate(root)
+    root, found, warnings = v01_migration.translate(root)
     faults += found
-    root, found = deferred.take_out(root)
+    root, found = unsupported_keys.take_out(root)
     faults += found
-    root = short_forms.spell_out(root)
-    warnings += references.literal_keys(root)
-    root, found = references.resolve(root, _environment(path, environ))
+    root = shorthand.spell_out(root)
+    warnings += env_references.literal_keys(root)
+    root, found = env_references.resolve(root, _environment(path, environ))
     faults += found
-    root = files.anchor(root, path.parent)
-    own: tuple[OwnModel, ...] = ()
+    root = file_paths.anchor(root, path.parent)
+    own: tuple[CustomModel, ...] = ()
     try:
         config = ArchConfig.model_validate_json(json.dumps(plain(root)))
         checked = checks.check(config, root, root)
         faults += checked.faults
         warnings += checked.warnings
-        own, found = own_models.find(config.model_serving, root, path.parent)
+        own, found = local_models.find(config.model_serving, root, path.parent)
         faults += [*found, *tls_files.check(config.model_serving.remote, root)]
     except ValidationError as error:
         faults += explain(error, root)
         rest = salvage(error, root)
         if rest is not None:
             faults += checks.check(rest.config, rest.root, root).faults
-            faults += own_models.find(rest.config.model_serving, rest.root, path.parent)[1]
+            faults += local_models.find(rest.config.model_serving, rest.root, path.parent)[1]
             faults += tls_files.check(rest.config.model_serving.remote, rest.root)
     if faults:
         # `from None` everywhere: a validation error in the chain could print what it was given.
@@ -84,7 +93,7 @@ def _read(path: Path) -> bytes:
         raise _error(path, (Finding(Mark(1, 1), f"the file cannot be read: {reason}"),)) from None
 
 
-def _environment(path: Path, environ: Mapping[str, str]) -> references.Environment:
+def _environment(path: Path, environ: Mapping[str, str]) -> env_references.Environment:
     dotenv_path = path.parent / ".env"
     values: Mapping[str, str | None] = {}
     if dotenv_path.is_file():
@@ -93,7 +102,7 @@ def _environment(path: Path, environ: Mapping[str, str]) -> references.Environme
             raise _error(dotenv_path, (finding,))
         # No interpolation: a `$` inside a key is part of the key.
         values = dotenv_values(stream=StringIO(text), interpolate=False)
-    return references.Environment(environ, values, str(dotenv_path))
+    return env_references.Environment(environ, values, str(dotenv_path))
 
 
 def _error(path: Path, findings: tuple[Finding, ...]) -> ConfigError:

@@ -7,8 +7,8 @@ from typing import Annotated, Final
 
 from pydantic import PlainValidator, WithJsonSchema
 
-from controlplane.config.quoting import quoted
-from controlplane.config.section import refusal
+from controlplane.config.base_model import refusal
+from controlplane.quoting import quoted
 
 PATTERN: Final = "^[A-Za-z0-9_.-]{1,64}$"
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")

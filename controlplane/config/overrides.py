@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from controlplane.config.base_model import Section
 from controlplane.config.quantities import KIB, MIB, SECOND, BodySize, LogSize, RoleTimeout
-from controlplane.config.section import Section
 from extproc.shared.filter_config import Transport, UnknownModel
 
 

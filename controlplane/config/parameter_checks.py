@@ -8,13 +8,14 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from controlplane.config.document import Loc
+from controlplane.config.check_report import Report
+from controlplane.config.parameter_types import is_of_type
 from controlplane.config.parameters import Items, Parameter, format_of
-from controlplane.config.quoting import quoted
-from controlplane.config.report import Report
-from controlplane.config.targets import PromptTarget
-from controlplane.config.values import has_format, is_of_type
+from controlplane.config.prompt_targets import PromptTarget
+from controlplane.config.yaml_tree import Loc
+from controlplane.quoting import quoted
 from extproc.shared.filter_config import ParameterType
+from extproc.shared.string_formats import has_format
 
 # The key of an API call's body that holds the conversation.
 _RESERVED: Final = "messages"

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, JsonValue, PlainValidator, WithJsonSchema
 
+from controlplane.config.base_model import Section, refusal
 from controlplane.config.names import Name
-from controlplane.config.quoting import quoted
-from controlplane.config.section import Section, refusal
-from controlplane.config.values import FORMATS
+from controlplane.quoting import quoted
 from extproc.shared.filter_config import EnumValue, ParameterType
+from extproc.shared.string_formats import FORMATS
 
 
 @dataclass(frozen=True, slots=True)

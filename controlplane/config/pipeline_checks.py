@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from controlplane.config.arch import ArchConfig
-from controlplane.config.document import Loc
-from controlplane.config.guards import Guard
-from controlplane.config.paths import placeholders
-from controlplane.config.report import Report
+from controlplane.config.arch_config import ArchConfig
+from controlplane.config.check_report import Report
+from controlplane.config.prompt_guards import Guard
+from controlplane.config.url_paths import placeholders
+from controlplane.config.yaml_tree import Loc
 from extproc.shared.filter_config import GuardMode, Listener, Role
 
 

@@ -9,8 +9,8 @@ from typing import Annotated, Final
 
 from pydantic import PlainValidator, WithJsonSchema
 
-from controlplane.config.quoting import quoted
-from controlplane.config.section import refusal
+from controlplane.config.base_model import refusal
+from controlplane.quoting import quoted
 
 SECOND: Final = 1_000
 MINUTE: Final = 60 * SECOND

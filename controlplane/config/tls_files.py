@@ -6,8 +6,8 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
-from controlplane.config.document import Finding, Loc, MapNode, value_mark
-from controlplane.config.remote import Remote
+from controlplane.config.remote_triton import Remote
+from controlplane.config.yaml_tree import Finding, Loc, MapNode, value_mark
 
 _PLACE: Loc = ("model_serving", "remote", "tls")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from controlplane.config.addresses import Collector, parse_collector
-from controlplane.config.section import Section
+from controlplane.config.base_model import Section
 
 
 class Tracing(Section):

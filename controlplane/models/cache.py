@@ -19,7 +19,7 @@ from pathlib import Path
 import platformdirs
 
 from controlplane.errors import ModelError
-from controlplane.models import record
+from controlplane.models import pull_record
 from controlplane.models.catalog import Artefact
 
 _BLOCK = 1 << 20
@@ -67,7 +67,7 @@ def damage(directory: Path, artefact: Artefact, *, hashed: bool = True) -> list[
     wanted = {made.file: made.sha256 for made in artefact.make} | {file.path: file.sha256 for file in artefact.files}
     sizes: dict[str, int] = {}
     if artefact.hub is not None:
-        pulled = record.read(directory)
+        pulled = pull_record.read(directory)
         if pulled is None:
             return [f"{directory} holds no complete pull"]
         # The catalogue's hashes come first: a record cannot vouch for what they refuse.

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from controlplane.errors import ModelError
-from controlplane.models import record
+from controlplane.models import pull_record
 from controlplane.models.catalog import Hub, Listed
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _understood(endpoint: str) -> Iterator[None]:
 
 def _is_plain(path: object) -> bool:
     """Whether a hub's name for a file is one below the model's folder, and not that of our own record."""
-    if not isinstance(path, str) or not path.isprintable() or path == record.NAME:
+    if not isinstance(path, str) or not path.isprintable() or path == pull_record.NAME:
         return False
     return all(part not in {"", ".", ".."} for part in path.split("/"))
 

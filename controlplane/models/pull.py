@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controlplane.errors import ModelError
-from controlplane.models import cache, hub, record
+from controlplane.models import cache, hub, pull_record
 from controlplane.models.catalog import Artefact, Hub, catalog
 
 _BLOCK = 1 << 20
@@ -88,9 +88,11 @@ def _pull(name: str, artefact: Artefact, source: Hub, target: Path, progress: Ca
             (fresh / file.path).parent.mkdir(parents=True, exist_ok=True)
             part.replace(fresh / file.path)
         commit = repository.commit
-    pulled = [record.Pulled(path=file.path, size=file.size, sha256=cache.sha256(fresh / file.path)) for file in files]
-    record.write(
-        fresh, record.Record(repository=source.repository, revision=source.revision, commit=commit, files=pulled)
+    pulled = [
+        pull_record.Pulled(path=file.path, size=file.size, sha256=cache.sha256(fresh / file.path)) for file in files
+    ]
+    pull_record.write(
+        fresh, pull_record.Record(repository=source.repository, revision=source.revision, commit=commit, files=pulled)
     )
     # A damaged folder may be in use: files that a running Triton has open stay readable to it.
     shutil.rmtree(target, ignore_errors=True)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Final
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Gateway, Mode, Site, TritonSockets
+from controlplane.compile.plans import Gateway, Site, TritonSockets
 from controlplane.config.load import Loaded
+from controlplane.config.model_serving import Mode
 from controlplane.runtime import gpu, memory, ports
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native import triton

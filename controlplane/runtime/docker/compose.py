@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from controlplane.compile.models import artefacts
+from controlplane.compile.model_plan import artefacts
 from controlplane.compile.plans import Device, Gateway, ModelPlan, Pipe, RemoteTriton
 from controlplane.errors import RenderError
 from controlplane.models import cache
 from controlplane.models.catalog import ADDED, added, catalog
-from controlplane.models.repository import FRONTS
 from controlplane.render.files import READABLE, SECRET, File, Rendered, render
+from controlplane.render.model_repository import FRONTS
 from controlplane.render.templates import fill
 from controlplane.runtime.commands import (
     TRITON,

@@ -6,7 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from controlplane.compile.plans import Address, Gateway, Loopback, Mode, Site
+from controlplane.compile.plans import Address, Gateway, Loopback, Site
+from controlplane.config.model_serving import Mode
 from controlplane.runtime.commands import SAMPLE_API
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.site import triton_sockets

@@ -11,9 +11,10 @@ from typing import Final
 
 import msgspec
 
-from controlplane.compile.models import artefacts
-from controlplane.compile.plans import Gateway, Mode
+from controlplane.compile.model_plan import artefacts
+from controlplane.compile.plans import Gateway
 from controlplane.config.load import Loaded
+from controlplane.config.model_serving import Mode
 from controlplane.errors import RuntimeFault
 from controlplane.models.catalog import catalog
 from controlplane.models.prepare import prepare

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from controlplane.assets import asset
-from controlplane.compile.models import artefacts
+from controlplane.compile.model_plan import artefacts
 from controlplane.compile.plans import Gateway
 from controlplane.config.load import Loaded
 from controlplane.errors import RuntimeFault

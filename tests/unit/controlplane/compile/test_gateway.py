@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from controlplane.assets import asset
+from controlplane.compile.allowed_hosts import host_pattern
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.hosts import host_pattern
 from controlplane.compile.plans import (
     Address,
     ApiCluster,
@@ -18,7 +18,6 @@ from controlplane.compile.plans import (
     Gateway,
     Listener,
     ModelInstance,
-    OwnModel,
     Pipe,
     ProviderRoute,
     Site,
@@ -27,9 +26,10 @@ from controlplane.compile.plans import (
     Upstream,
 )
 from controlplane.compile.prompting import GROUNDING_THRESHOLD, INTENT_THRESHOLD
-from controlplane.config.arch import ArchConfig
+from controlplane.config.arch_config import ArchConfig
 from controlplane.config.load import load
 from controlplane.errors import UsageError
+from controlplane.models.custom_model import CustomModel
 from extproc.shared import filter_config
 
 SITE = Site(TritonSockets(http="/run/h", grpc="/run/g"), workers=3, internal_socket="/run/i", repair_lock="/run/r")
@@ -413,7 +413,7 @@ def test_an_egress_alone_can_be_guarded() -> None:
     assert gateway.filter_config.prompting is None
 
 
-OWN = (OwnModel("nli", "entails", Path("/m/entails"), 1), OwnModel("toxicity", "toxic", Path("/m/toxic"), 16))
+OWN = (CustomModel("nli", "entails", Path("/m/entails"), 1), CustomModel("toxicity", "toxic", Path("/m/toxic"), 16))
 SERVING = {
     "local": {"repository": "m"},
     "roles": {"nli": {"model": "entails"}, "toxicity": {"model": "toxic"}},

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Address, Gateway, Loopback, Mode, Pipe, Site, TritonSockets, Upstream
-from controlplane.config.arch import ArchConfig
+from controlplane.compile.plans import Address, Gateway, Loopback, Pipe, Site, TritonSockets, Upstream
+from controlplane.config.arch_config import ArchConfig
+from controlplane.config.model_serving import Mode
 from extproc.shared.filter_config import Place
 
 HERE = Site(TritonSockets("h", "g"), workers=1, internal_socket="i", repair_lock="r", mode=Mode.REMOTE)

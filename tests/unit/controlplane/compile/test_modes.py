@@ -8,20 +8,11 @@ from typing import Any
 import pytest
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import (
-    Address,
-    Credential,
-    Device,
-    Gateway,
-    Mode,
-    OwnModel,
-    RemoteTriton,
-    Site,
-    TritonSockets,
-    Upstream,
-)
-from controlplane.config.arch import ArchConfig
+from controlplane.compile.plans import Address, Credential, Device, Gateway, RemoteTriton, Site, TritonSockets, Upstream
+from controlplane.config.arch_config import ArchConfig
+from controlplane.config.model_serving import Mode
 from controlplane.errors import ArchgwError, RuntimeFault, UsageError
+from controlplane.models.custom_model import CustomModel
 from extproc.shared import filter_config
 from extproc.shared.filter_config import Place, Role
 
@@ -37,7 +28,7 @@ BARE: dict[str, Any] = {
 }
 
 
-def compiled(site: Site, *own: OwnModel, **serving: Any) -> Gateway:
+def compiled(site: Site, *own: CustomModel, **serving: Any) -> Gateway:
     config = ArchConfig.model_validate_json(json.dumps({**BARE, "model_serving": serving}))
     return compile_gateway(config, site, own)
 
@@ -69,10 +60,10 @@ def test_the_command_places_each_role(site: Site, expected: dict[Role, tuple[Pla
 @pytest.mark.parametrize("site", [CPU, GPU, REMOTE])
 def test_what_the_file_says_of_a_role_goes_before_the_command(site: Site) -> None:
     roles = {
-        "guard": {"backend": ["remote", "local"]},
-        "embed": {"backend": ["remote"]},
-        "function": {"backend": ["local"]},
-        "nli": {"backend": ["remote"], "model": "entailment"},
+        "guard": {"placement": ["remote", "local"]},
+        "embed": {"placement": ["remote"]},
+        "function": {"placement": ["local"]},
+        "nli": {"placement": ["remote"], "model": "entailment"},
     }
     gateway = compiled(site, remote=TRITON, roles=roles)
     assert places(gateway) == {
@@ -98,7 +89,7 @@ def test_without_a_url_plain_up_says_what_to_write_and_how_to_do_without() -> No
 
 
 def test_without_a_url_plain_up_runs_where_every_role_is_placed_here() -> None:
-    roles = {"guard": {"backend": ["local"]}, "function": {"backend": ["local"]}}
+    roles = {"guard": {"placement": ["local"]}, "function": {"placement": ["local"]}}
     gateway = compiled(REMOTE, roles=roles)
     assert set(places(gateway).values()) == {LOCAL}
     assert gateway.envoy.remote is None
@@ -135,14 +126,14 @@ def test_a_url_that_nothing_needs_makes_no_way_to_it() -> None:
 
 def test_the_budget_leaves_time_for_an_attempt_at_each_place() -> None:
     roles = {
-        "guard": {"backend": ["remote", "local"], "timeout": "3s"},
+        "guard": {"placement": ["remote", "local"], "timeout": "3s"},
         "embed": {"timeout": "1s"},
-        "function": {"backend": ["remote", "local"], "timeout": "4s"},
+        "function": {"placement": ["remote", "local"], "timeout": "4s"},
     }
     gateway = compiled(CPU, remote=TRITON, roles=roles)
     # The guards may read a long text for ten seconds.
     assert asked(gateway).budget_ms == 10_000 + 2 * 4_000
-    slower = roles | {"guard": {"backend": ["remote", "local"], "timeout": "7s"}}
+    slower = roles | {"guard": {"placement": ["remote", "local"], "timeout": "7s"}}
     assert asked(compiled(CPU, remote=TRITON, roles=slower)).budget_ms == 2 * 7_000 + 2 * 4_000
     assert gateway.filter_config.request_timeout_ms > asked(gateway).budget_ms
 
@@ -212,7 +203,7 @@ def test_a_gpu_computes_what_can_run_on_it() -> None:
 def test_a_model_of_the_catalogue_runs_on_what_there_is(
     site: Site, artefact: str, device: Device, behind: str | None
 ) -> None:
-    roles = {"function": {"model": "Arch-Function-3B", "backend": ["local"]}, "guard": {"backend": ["local"]}}
+    roles = {"function": {"model": "Arch-Function-3B", "placement": ["local"]}, "guard": {"placement": ["local"]}}
     (model,) = (each for each in compiled(site, roles=roles).models.models if each.role == "function")
     assert (model.artefact, model.device, model.behind) == (artefact, device, behind)
 
@@ -227,7 +218,7 @@ def test_a_model_of_the_catalogue_runs_on_what_there_is(
             "vLLM backend",
         ),
         (CPU, {"guard": {"model": "their-guard"}}, UsageError, "their-guard is no model of this machine"),
-        (CPU, {"nli": {"backend": ["local"]}}, UsageError, "bart-large-mnli"),
+        (CPU, {"nli": {"placement": ["local"]}}, UsageError, "bart-large-mnli"),
     ],
 )
 def test_a_model_that_cannot_run_here_is_an_error_with_a_way_out(
@@ -240,7 +231,7 @@ def test_a_model_that_cannot_run_here_is_an_error_with_a_way_out(
 
 @pytest.mark.parametrize(("site", "is_error"), [(GPU, False), (CPU, True), (REMOTE, True)])
 def test_a_model_of_ones_own_that_asks_for_a_gpu_is_not_put_on_the_cpu(site: Site, is_error: bool) -> None:
-    own = OwnModel("embed", "theirs", Path("/m/theirs"), 8, on_gpu=True)
+    own = CustomModel("embed", "theirs", Path("/m/theirs"), 8, on_gpu=True)
     roles = {"embed": {"model": "theirs"}}
     if is_error:
         with pytest.raises(RuntimeFault, match="KIND_GPU"):
@@ -257,7 +248,7 @@ def test_numbers_of_the_local_triton_are_for_the_models_that_read_every_prompt()
 
 
 def test_people_are_told_which_model_runs_where() -> None:
-    roles = {"guard": {"backend": ["remote", "local"]}, "embed": {"model": "bge-large-en-v1.5"}}
+    roles = {"guard": {"placement": ["remote", "local"]}, "embed": {"model": "bge-large-en-v1.5"}}
     gateway = compiled(replace(REMOTE, gpu="NVIDIA L4"), remote=TRITON, roles=roles)
     assert [(place.role, place.place, place.model, place.where) for place in gateway.places] == [
         ("embed", "local", "bge-large-en-v1.5", "NVIDIA L4"),

@@ -9,8 +9,8 @@ from controlplane.assets import asset
 from controlplane.config.load import load
 from controlplane.errors import ConfigError
 from tests.unit.controlplane.config.files import Folder
-from tests.unit.controlplane.config.test_dialect import CANONICAL, OLD
-from tests.unit.controlplane.config.test_problems import FAULTY
+from tests.unit.controlplane.config.test_v01_migration import CANONICAL, OLD
+from tests.unit.controlplane.config.test_validation_errors import FAULTY
 
 QUICK_START = (asset("examples/quickstart") / "arch_config.yaml").read_text(encoding="utf-8")
 FRAGMENTS = (

@@ -9,8 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from controlplane.assets import asset
-from controlplane.config.document import parse, plain
-from controlplane.config.schema import json_schema
+from controlplane.config.json_schema import json_schema
+from controlplane.config.yaml_tree import parse, plain
 from tests.unit.controlplane.config.files import PROVIDER, Folder
 
 
@@ -129,8 +129,8 @@ model_serving:
     tls: {ca: a.pem, cert: c.pem, key: k.pem, server_name: t}
     connect_timeout: 2s
   roles:
-    guard: {backend: [remote, local], timeout: 200ms}
-    function: {backend: remote, model: Arch-Function-3B}
+    guard: {placement: [remote, local], timeout: 200ms}
+    function: {placement: remote, model: Arch-Function-3B}
     nli: {model: n}
     toxicity: {model: t}
   local: {repository: m, instances: 1, threads: 2, max_batch_size: 16, max_queue_delay: 500us}
@@ -159,8 +159,8 @@ def test_an_editor_accepts_every_key_in_every_form() -> None:
         "model_serving: {remote: {}}",
         "model_serving: {remote: {url: []}}",
         "model_serving: {remote: {url: ftp://h}}",
-        "model_serving: {roles: {guard: {backend: cloud}}}",
-        "model_serving: {roles: {guard: {backend: []}}}",
+        "model_serving: {roles: {guard: {placement: cloud}}}",
+        "model_serving: {roles: {guard: {placement: []}}}",
         "model_serving: {local: {max_queue_delay: 1s}}",
     ],
 )

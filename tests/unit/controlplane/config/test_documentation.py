@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from controlplane.config.json_schema import json_schema
 from controlplane.config.providers import PROVIDERS, VENDORS
-from controlplane.config.schema import json_schema
 
 DOCUMENT = (Path(__file__).parents[4] / "docs" / "configuration.md").read_text(encoding="utf-8")
 # Where the page explains each model of the schema, and what its rows put before the key.

@@ -5,8 +5,6 @@ import json
 import pytest
 
 from controlplane.config.parameters import format_of
-from controlplane.config.values import FORMATS, has_format
-from extproc.pipeline.functions import string_formats
 from tests.unit.controlplane.config.files import PROVIDER, Folder
 
 
@@ -121,28 +119,6 @@ def test_the_short_form_of_items_means_the_long_one(folder: Folder) -> None:
         folder.load(file(f"type: list, items: {items}")).config.prompt_targets for items in ("int", "{type: int}")
     )
     assert short == long
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("date", "2026-01-31"),
-        ("time", "14:30:00"),
-        ("date-time", "2026-01-31T14:30:00"),
-        ("email", "a@example.com"),
-        ("uri", "https://example.com/x"),
-        ("uuid", "123e4567-e89b-12d3-a456-426614174000"),
-        ("ipv4", "127.0.0.1"),
-        ("ipv6", "::1"),
-    ],
-)
-def test_what_is_in_a_format_here_is_so_in_the_filter(name: str, value: str) -> None:
-    assert has_format(value, name)
-    assert string_formats.FORMATS[name](value) == value
-
-
-def test_every_format_is_one_that_the_filter_checks() -> None:
-    assert set(FORMATS) == set(string_formats.FORMATS)
 
 
 def test_numbers_keep_their_kind_on_their_way(folder: Folder) -> None:

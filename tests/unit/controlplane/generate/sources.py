@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from controlplane.config.document import parse, plain
 from controlplane.config.load import load
+from controlplane.config.yaml_tree import parse, plain
 from controlplane.errors import SourceError
 from controlplane.generate.generate import Generated, Wishes, generate
 

@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import constants
 
 from controlplane.errors import ModelError
-from controlplane.models import cache, prepare, pull, record
+from controlplane.models import cache, prepare, pull, pull_record
 from controlplane.models import hub as hub_module
 from controlplane.models.catalog import Artefact, Catalog, Hub, Listed
 from controlplane.models.pull import Advance
@@ -76,7 +76,7 @@ def test_what_is_listed_comes_under_its_own_path_and_is_recorded(hub: HubServer,
     folder = pull.pull("m", seen.append)
 
     there = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    said = json.loads(there.pop(record.NAME))
+    said = json.loads(there.pop(pull_record.NAME))
     assert there == {path: files[path] for path in files if path not in ("README.md", "onnx/notes.json")}
     assert (said["repository"], said["revision"], said["commit"]) == ("o/r", "main", repository.commit)
     assert {file["path"]: file["sha256"] for file in said["files"]} == {
@@ -328,7 +328,7 @@ def test_a_proxy_or_authorities_that_are_none_are_named(  # noqa: PLR0917
         ("../out.json", "*/out.json"),
         ("a/../out.json", "a/*/out.json"),
         ("a//out.json", "a/*/out.json"),
-        (record.NAME, "*archgw.json"),
+        (pull_record.NAME, "*archgw.json"),
         ("\x1b[31m.json", "*31m.json"),
     ],
 )
@@ -343,7 +343,7 @@ def test_names_that_lead_elsewhere_are_not_taken(
         pull.pull("m")
     catalogued()
     there = {file.name for file in pull.pull("m").iterdir()}
-    assert there == {"config.json", "tokenizer.json", "model.safetensors", record.NAME}
+    assert there == {"config.json", "tokenizer.json", "model.safetensors", pull_record.NAME}
 
 
 def test_a_server_that_sends_more_than_it_declared_is_not_listened_to(hub: HubServer, catalogued: Catalogued) -> None:
@@ -404,7 +404,7 @@ def test_damage_is_found_and_only_that_file_comes_again(hub: HubServer, catalogu
     [
         (lambda folder: (folder / "config.json").unlink(), "config.json is missing"),
         (lambda folder: os.truncate(folder / "config.json", 3), "config.json has 3 bytes, not the 13"),
-        (lambda folder: (folder / record.NAME).unlink(), "no complete pull"),
+        (lambda folder: (folder / pull_record.NAME).unlink(), "no complete pull"),
     ],
 )
 def test_starting_sees_what_is_missing_or_cut_without_reading_it_all(

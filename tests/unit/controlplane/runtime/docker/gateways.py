@@ -13,8 +13,9 @@ import trustme
 import yaml
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Gateway, Mode
+from controlplane.compile.plans import Gateway
 from controlplane.config.load import load
+from controlplane.config.model_serving import Mode
 from controlplane.render.files import Rendered
 from controlplane.runtime.docker import compose
 from controlplane.runtime.docker.compose import Inside
@@ -58,7 +59,7 @@ prompt_targets:
   endpoint: {name: crm, path: /customers, http_headers: {X-Api-Key: $API, x-tenant: blue}}
 model_serving:
   remote: {url: "grpcs://triton.example.com:443", access_key: $TRITON, tls: {ca: ca.pem, cert: cert.pem, key: key.pem}}
-  roles: {embed: {backend: remote}}
+  roles: {embed: {placement: remote}}
 """
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from controlplane.assets import asset
-from controlplane.compile.plans import Mode
+from controlplane.config.model_serving import Mode
 from controlplane.errors import RenderError
 from controlplane.models.catalog import ADDED
 from controlplane.render.envoy import check_with_envoy, find_envoy

@@ -1,0 +1,41 @@
+"""Files and folders that the configuration names. They are relative to it, wherever archgw is started."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import PlainValidator, WithJsonSchema
+
+from controlplane.config.base_model import refusal
+from controlplane.config.yaml_tree import Loc, MapNode, Node, Scalar, matches, rewrite
+
+_LONGEST: Final = 4096
+_FILES: Final = tuple(("model_serving", "remote", "tls", key) for key in ("ca", "cert", "key"))
+
+
+def parse_path(value: object) -> str:
+    """A path as it is; messages quote it, so it holds nothing that a terminal would obey."""
+    if not isinstance(value, str):
+        raise refusal("expected a path, relative to this file", "put it in quotes if it is meant as text")
+    if not 1 <= len(value) <= _LONGEST or not value.isprintable():
+        raise refusal("the path is empty, too long, or holds control characters")
+    return value
+
+
+FilePath = Annotated[str, PlainValidator(parse_path), WithJsonSchema({"type": "string", "minLength": 1})]
+
+
+def anchor(root: MapNode, folder: Path) -> MapNode:
+    """The tree with the path of each file made absolute: what is relative lies in `folder`."""
+
+    def change(loc: Loc, node: Node) -> Node:
+        is_file = any(matches(pattern, loc) for pattern in _FILES)
+        if not is_file or not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value:
+            return node
+        return replace(node, value=str(folder.absolute() / node.value))
+
+    anchored = rewrite(root, change)
+    assert isinstance(anchored, MapNode)  # noqa: S101  `change` never takes the root out
+    return anchored

@@ -1,0 +1,215 @@
+"""pydantic's validation errors, in words for the author of the file and with the place in it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import UnionType
+from typing import Any, Final, Union, cast, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from controlplane.config.arch_config import ArchConfig
+from controlplane.config.yaml_tree import (
+    Finding,
+    Loc,
+    MapNode,
+    Node,
+    Scalar,
+    key_mark,
+    node_at,
+    plain,
+    rewrite,
+    value_mark,
+)
+from controlplane.quoting import quoted
+
+# What other versions of the format call a key of ours; too far from it for a comparison of letters.
+_OTHER_NAMES: Final = {
+    "model_providers": "llm_providers",
+    "providers": "llm_providers",
+    "ingress_traffic": "ingress",
+    "egress_traffic": "egress",
+    "provider_interface": "provider",
+    "api_key": "access_key",
+    "key": "access_key",
+    "url": "base_url",
+    "method": "http_method",
+    "sampling_rate": "random_sampling",
+    "listen": "listeners",
+    "guards": "prompt_guards",
+    "targets": "prompt_targets",
+}
+# By pydantic's type of error.
+_MESSAGES: Final = {
+    "string_type": "expected text, got {given}",
+    "bool_type": "expected true or false, got {given}",
+    "int_type": "expected a whole number, got {given}",
+    "int_from_float": "expected a whole number, got {given}",
+    "float_type": "expected a number, got {given}",
+    "tuple_type": "expected a list, got {kind}",
+    "dict_type": "expected a mapping of keys, got {kind}",
+    "model_type": "expected a mapping of keys, got {kind}",
+    "greater_than": "{given} is out of bounds: it must be more than {gt}",
+    "less_than": "{given} is out of bounds: it must be less than {lt}",
+    "greater_than_equal": "{given} is out of bounds: it must be at least {ge}",
+    "less_than_equal": "{given} is out of bounds: it must be at most {le}",
+    "string_too_short": "the text is empty",
+    "string_too_long": "the text is longer than {max_length} characters",
+    "too_long": "more than {max_length} items",
+}
+_QUOTE: Final = "put it in quotes if it is meant as text"
+# By type of error and type of the value given; None: any.
+_HINTS: Final[dict[tuple[str, type | None], str]] = {
+    ("string_type", bool): _QUOTE,
+    ("string_type", int): _QUOTE,
+    ("string_type", float): _QUOTE,
+    ("tuple_type", None): "begin each item with `- `",
+}
+# Sections whose items stand alone: a fault in one says nothing about the others.
+_ITEMS: Final = frozenset({"llm_providers", "prompt_targets", "endpoints", "listeners"})
+
+
+def suggestion(word: str, known: Iterable[str]) -> str | None:
+    """The known word that `word` was probably meant to be."""
+    choices = {choice.lower(): choice for choice in known}
+    other = _OTHER_NAMES.get(word.lower())
+    if other in choices.values():
+        return other
+    close = difflib.get_close_matches(word.lower(), choices, n=1, cutoff=0.6)
+    return choices[close[0]] if close else None
+
+
+def explain(error: ValidationError, root: MapNode) -> tuple[Finding, ...]:
+    """One finding for each error, except for those that another finding explains already.
+
+    A key without a value has been reported where it stands, and a misspelt key is not missing as well.
+    """
+    errors = error.errors(include_url=False)
+    misspelt = {_meant(details["loc"]) for details in errors if details["type"] == "extra_forbidden"}
+    return tuple(
+        _finding(details, root)
+        for details in errors
+        if not _has_no_value(root, details["loc"])
+        if details["type"] != "missing" or details["loc"] not in misspelt
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """The valid part of a file. Indices of `config` are those of `root`, not of the file."""
+
+    config: ArchConfig
+    root: MapNode
+
+
+def salvage(error: ValidationError, root: MapNode) -> Salvaged | None:
+    """What is left without the faulty items, so that the checks between sections can report in the same run."""
+    doomed = {_doomed(details) for details in error.errors(include_url=False, include_input=False)}
+    rest = rewrite(root, lambda loc, node: None if loc in doomed else node)
+    assert isinstance(rest, MapNode)  # noqa: S101  the root is never doomed
+    rest = rest.with_value("version", Scalar("v1", root.mark))
+    try:
+        return Salvaged(ArchConfig.model_validate_json(json.dumps(plain(rest))), rest)
+    except ValidationError:
+        return None
+
+
+def _doomed(details: ErrorDetails) -> Loc:
+    loc = details["loc"]
+    if details["type"] == "extra_forbidden":
+        return loc
+    return loc[: 2 if loc[0] in _ITEMS else 1]
+
+
+def _meant(loc: Loc) -> Loc:
+    """The place that an unknown key was probably meant for."""
+    meant = suggestion(str(loc[-1]), model_at(loc[:-1]).model_fields)
+    return (*loc[:-1], meant) if meant else loc
+
+
+def _has_no_value(root: Node, loc: Loc) -> bool:
+    node = node_at(root, loc)
+    return isinstance(node, Scalar) and node.value is None and isinstance(loc[-1], str)
+
+
+def _finding(details: ErrorDetails, root: MapNode) -> Finding:
+    loc = details["loc"]
+    if details["type"] == "extra_forbidden":
+        return Finding(key_mark(root, loc), *_unknown_key(loc))
+    if details["type"] == "missing":
+        hint = "write `version: v1`" if loc == ("version",) else None
+        return Finding(value_mark(root, loc), f"{quoted(loc[-1])} is missing", hint)
+    message, hint = _wrong_value(details)
+    subject = next((f"{step}: " for step in reversed(loc) if isinstance(step, str)), "")
+    # A key of a mapping of names is its own subject.
+    return Finding(value_mark(root, loc), message if loc[-1] == "[key]" else subject + message, hint)
+
+
+def _unknown_key(loc: Loc) -> tuple[str, str]:
+    known = tuple(model_at(loc[:-1]).model_fields)
+    meant = suggestion(str(loc[-1]), known)
+    hint = f"did you mean {meant}?" if meant else f"keys that are known here: {', '.join(known)}"
+    return f"unknown key {quoted(loc[-1])}", hint
+
+
+def _wrong_value(details: ErrorDetails) -> tuple[str, str | None]:
+    ctx: dict[str, Any] = details.get("ctx", {})
+    given = details["input"]
+    if details["type"] == "archgw":
+        return ctx["message"], ctx["hint"] or None
+    if details["type"] in {"literal_error", "enum"}:
+        return _not_one_of(str(ctx["expected"]), given)
+    template = _MESSAGES.get(details["type"])
+    if template is None:
+        return details["msg"], None
+    bounds = {name: f"{value:g}" for name, value in ctx.items() if isinstance(value, int | float)}
+    hint = _HINTS.get((details["type"], type(given))) or _HINTS.get((details["type"], None))
+    return template.format(given=_shown(given), kind=_kind(given), **bounds), hint
+
+
+def _not_one_of(expected: str, given: object) -> tuple[str, str | None]:
+    expected = expected.replace("'", "")
+    meant = suggestion(given, expected.replace(" or ", ", ").split(", ")) if isinstance(given, str) else None
+    return f"expected {expected}, got {_shown(given)}", f"did you mean {meant}?" if meant else None
+
+
+def _kind(value: object) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case list():
+            return "a list"
+        case _:
+            return "a mapping of keys"
+
+
+def _shown(value: object) -> str:
+    return _kind(value) if isinstance(value, list | dict) or value is None else quoted(value)
+
+
+def model_at(loc: Loc) -> type[BaseModel]:
+    """The model that checks the mapping at `loc`."""
+    annotation: Any = ArchConfig
+    for step in loc:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            annotation = _required(annotation.model_fields[str(step)].annotation)
+        else:
+            # tuple[Item, ...] or dict[Name, Item]
+            annotation = get_args(annotation)[1 if get_origin(annotation) is dict else 0]
+    return cast(type[BaseModel], annotation)
+
+
+def _required(annotation: object) -> object:
+    """`X` of `X | None`."""
+    options = [option for option in get_args(annotation) if option is not type(None)]
+    return options[0] if get_origin(annotation) in {Union, UnionType} else annotation
