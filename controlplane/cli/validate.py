@@ -35,7 +35,7 @@ def validate(config: ConfigArgument = DEFAULT_PATH) -> None:
     loaded = load(config, os.environ)
     # A role without a model of this machine may still have one on the remote Triton, where the file names it.
     mode = Mode.REMOTE if loaded.config.model_serving.remote else Mode.LOCAL_GPU
-    compile_gateway(loaded.config, replace(_SITE, mode=mode), loaded.own)
+    compile_gateway(loaded.config, replace(_SITE, mode=mode), loaded.custom_models)
     for warning in loaded.warnings:
         typer.echo(str(as_warning(warning)), err=True)
     typer.echo(f"{config}: {summary(loaded.config, len(loaded.warnings))}")

@@ -11,8 +11,8 @@ from typing import Final
 
 from controlplane.compile.allowed_hosts import host_pattern, origin_pattern
 from controlplane.compile.api_calls import compile_calls, error_call, error_call_ms, longest_call_ms
-from controlplane.compile.inference import compile_inference, role_places
-from controlplane.compile.loopback import loopback_keys, reached_from_containers
+from controlplane.compile.inference import compile_inference, role_locations
+from controlplane.compile.loopback import loopback_keys, rewrite_loopback
 from controlplane.compile.model_plan import compile_models
 from controlplane.compile.plans import (
     Address,
@@ -29,7 +29,7 @@ from controlplane.compile.plans import (
 )
 from controlplane.compile.prompting import compile_guards, compile_prompting
 from controlplane.compile.remote_triton import compile_remote
-from controlplane.compile.role_backends import backends, guarded
+from controlplane.compile.role_backends import guarded_listeners, role_backends
 from controlplane.config.addresses import authority, listened_on
 from controlplane.config.arch_config import ArchConfig
 from controlplane.config.listeners import Egress, Ingress
@@ -43,24 +43,24 @@ _ENDPOINT_GRACE_MS: Final = 1_000
 _REQUEST_GRACE_MS: Final = 10_000
 
 
-def compile_gateway(config: ArchConfig, site: Site, own: Sequence[CustomModel] = ()) -> Gateway:
+def compile_gateway(config: ArchConfig, site: Site, custom: Sequence[CustomModel] = ()) -> Gateway:
     """Compile a valid configuration for one site, with the models of the user's own that it names.
 
     The same arguments give an equal result. UsageError where the site's mode needs what the file does not say,
     RuntimeFault where it needs what the site does not have.
     """
-    places = backends(config, site.mode)
+    places = role_backends(config, site.mode)
     local = (role for role, its in places.items() if filter_config.Place.LOCAL in its)
-    models = compile_models(config, site, local, own)
+    models = compile_models(config, site, local, custom)
     inference = compile_inference(config, site, places, models)
     envoy = _envoy_plan(config, site, inference)
     return Gateway(
         filter_config=_filter_config(config, site, inference),
-        envoy=envoy if site.loopback is None else reached_from_containers(envoy, site.loopback),
+        envoy=envoy if site.loopback is None else rewrite_loopback(envoy, site.loopback),
         models=models,
         logs=LogPlan(config.overrides.log_max_bytes, config.overrides.log_files),
-        places=role_places(config, site, places, models),
-        elsewhere=() if site.loopback is None else loopback_keys(config, envoy, site.loopback),
+        places=role_locations(config, site, places, models),
+        loopback_keys=() if site.loopback is None else loopback_keys(config, envoy, site.loopback),
     )
 
 
@@ -81,8 +81,8 @@ def _filter_config(
         endpoint_timeout_ms=call_ms,
         request_timeout_ms=calls_ms + (inference.budget_ms if inference else 0) + _REQUEST_GRACE_MS,
         inference=inference,
-        guards=tuple(compile_guards(config)) if guarded(config) else (),
-        guarded=guarded(config),
+        guards=tuple(compile_guards(config)) if guarded_listeners(config) else (),
+        guarded=guarded_listeners(config),
         error_target=error_call(config.error_target) if config.error_target else None,
         prompting=compile_prompting(config) if config.listeners.ingress.enabled else None,
         timing_header=config.overrides.timing_header,

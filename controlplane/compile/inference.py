@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, TypedDict
 
 from controlplane.compile.model_plan import artefacts
-from controlplane.compile.plans import Device, ModelPlan, RolePlace, Site
+from controlplane.compile.plans import Device, ModelPlan, RoleLocation, Site
 from controlplane.compile.remote_triton import CLUSTER, protocol
 from controlplane.compile.role_backends import GUARD_ROLES
 from controlplane.config.arch_config import ArchConfig
@@ -52,7 +52,7 @@ def compile_inference(
     )
 
 
-def role_places(config: ArchConfig, site: Site, places: Places, models: ModelPlan) -> tuple[RolePlace, ...]:
+def role_locations(config: ArchConfig, site: Site, places: Places, models: ModelPlan) -> tuple[RoleLocation, ...]:
     """The same for people: which model, and where it runs."""
     found = []
     for role, its in places.items():
@@ -62,18 +62,18 @@ def role_places(config: ArchConfig, site: Site, places: Places, models: ModelPla
             else:
                 assert config.model_serving.remote is not None  # noqa: S101  without one, no place is remote
                 urls = ", ".join(str(url) for url in config.model_serving.remote.url)
-                found.append(RolePlace(role, place, config.model_serving.of(role).model or role, urls))
+                found.append(RoleLocation(role, place, config.model_serving.of(role).model or role, urls))
     return tuple(found)
 
 
-def _local_place(role: Role, site: Site, models: ModelPlan) -> RolePlace:
-    own = next((model for model in models.own if model.role == role), None)
-    if own is not None:
-        name, on_gpu = own.name, own.on_gpu
+def _local_place(role: Role, site: Site, models: ModelPlan) -> RoleLocation:
+    custom = next((model for model in models.custom if model.role == role), None)
+    if custom is not None:
+        name, on_gpu = custom.name, custom.on_gpu
     else:
         instance = next(model for model in models.models if model.role == role)
         name, on_gpu = " + ".join(artefacts(instance)), instance.device is Device.GPU
-    return RolePlace(role, Place.LOCAL, name, site.gpu if on_gpu and site.gpu is not None else "CPU")
+    return RoleLocation(role, Place.LOCAL, name, site.gpu if on_gpu and site.gpu is not None else "CPU")
 
 
 def _servers(config: ArchConfig, site: Site, places: Places) -> dict[Place, filter_config.Server]:
@@ -102,10 +102,10 @@ def _served(role: Role, places: tuple[Place, ...], config: ArchConfig, models: M
 
 def _local_backend(role: Role, models: ModelPlan) -> filter_config.Backend:
     """Calls of a CPU are small and few: whoever comes next waits for one of them."""
-    own = next((model for model in models.own if model.role == role), None)
-    if own is not None:
-        sizes = _ON_GPU if own.on_gpu else _small(instances=1, background=0)
-        return filter_config.Backend(place=Place.LOCAL, model=own.name, max_batch=own.max_batch, **sizes)
+    custom = next((model for model in models.custom if model.role == role), None)
+    if custom is not None:
+        sizes = _ON_GPU if custom.on_gpu else _small(instances=1, background=0)
+        return filter_config.Backend(place=Place.LOCAL, model=custom.name, max_batch=custom.max_batch, **sizes)
     instance = next(model for model in models.models if model.role == role)
     sizes = _ON_GPU if instance.device is Device.GPU else _small(instance.instances, instance.background)
     most = max(1, instance.max_batch_size)

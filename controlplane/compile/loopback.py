@@ -14,7 +14,7 @@ from controlplane.config.addresses import host_and_port, is_ip, is_this_machine
 from controlplane.config.arch_config import ArchConfig
 
 
-def reached_from_containers(plan: EnvoyPlan, loopback: Loopback) -> EnvoyPlan:
+def rewrite_loopback(plan: EnvoyPlan, loopback: Loopback) -> EnvoyPlan:
     """`plan` with every upstream at an address that leads there from inside a container."""
     return replace(
         plan,

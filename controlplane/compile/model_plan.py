@@ -22,15 +22,17 @@ _VLLM: Final = "vllm"
 _LLAMA: Final = "llama.cpp"
 
 
-def compile_models(config: ArchConfig, site: Site, local: Iterable[Role], own: Sequence[CustomModel] = ()) -> ModelPlan:
+def compile_models(
+    config: ArchConfig, site: Site, local: Iterable[Role], custom: Sequence[CustomModel] = ()
+) -> ModelPlan:
     """`local`: the roles that have a place here; `own`: the models of the user's own that the file names, one a role.
 
     UsageError where the file names no model for a role that the gateway brings none for, RuntimeFault where the model
     that it names cannot run here.
     """
-    given = {model.role: model for model in own}
+    given = {model.role: model for model in custom}
     roles = tuple(local)
-    for model in own:
+    for model in custom:
         if model.role in roles and model.on_gpu and (site.gpu is None or site.mode is Mode.LOCAL_CPU):
             raise RuntimeFault(
                 f"{model.folder / 'config.pbtxt'} asks for KIND_GPU, and the models run on the CPU here: write "
@@ -38,7 +40,7 @@ def compile_models(config: ArchConfig, site: Site, local: Iterable[Role], own: S
             )
     return ModelPlan(
         models=tuple(_instance(role, config.model_serving, site) for role in roles if role not in given),
-        own=tuple(given[role] for role in roles if role in given),
+        custom=tuple(given[role] for role in roles if role in given),
     )
 
 

@@ -230,13 +230,13 @@ class ModelPlan:
     """What the gateway's own Triton serves. Without a model it is not started."""
 
     models: tuple[ModelInstance, ...]
-    own: tuple[CustomModel, ...] = ()
+    custom: tuple[CustomModel, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """What Triton serves."""
         behind = (model.behind for model in self.models if model.behind is not None)
-        return (*behind, *(model.name for model in self.models), *(model.name for model in self.own))
+        return (*behind, *(model.name for model in self.models), *(model.name for model in self.custom))
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +274,7 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class RolePlace:
+class RoleLocation:
     """Where a role's model runs, for people: `where` is "CPU", the GPU's name, or the remote URL."""
 
     role: str
@@ -295,12 +295,12 @@ class LogPlan:
 class Gateway:
     """One compiled gateway: what the filter reads, what Envoy is configured with, what Triton serves.
 
-    `elsewhere`: the keys whose `localhost` became the machine around the containers, with what they say, for people.
+    `loopback_keys`: the keys whose `localhost` became the machine around the containers, with what they say, for people.
     """
 
     filter_config: FilterConfig
     envoy: EnvoyPlan
     models: ModelPlan
     logs: LogPlan
-    places: tuple[RolePlace, ...] = ()
-    elsewhere: tuple[str, ...] = ()
+    places: tuple[RoleLocation, ...] = ()
+    loopback_keys: tuple[str, ...] = ()

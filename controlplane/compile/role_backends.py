@@ -17,7 +17,7 @@ from extproc.shared.filter_config import Place, Role
 GUARD_ROLES: Final[Mapping[str, Role]] = {"jailbreak": Role.GUARD, "toxicity": Role.TOXICITY}
 
 
-def guarded(config: ArchConfig) -> tuple[filter_config.Listener, ...]:
+def guarded_listeners(config: ArchConfig) -> tuple[filter_config.Listener, ...]:
     """The listeners that are on and whose requests the guards read."""
     listeners = {
         filter_config.Listener.INGRESS: config.listeners.ingress.enabled,
@@ -26,13 +26,13 @@ def guarded(config: ArchConfig) -> tuple[filter_config.Listener, ...]:
     return tuple(name for name, on in listeners.items() if on and name in config.prompt_guards.apply_to)
 
 
-def backends(config: ArchConfig, mode: Mode) -> Mapping[Role, tuple[Place, ...]]:
+def role_backends(config: ArchConfig, mode: Mode) -> Mapping[Role, tuple[Place, ...]]:
     """Where each role that something asks has its places, the preferred one first.
 
     UsageError where a place is the remote Triton, and the file names none.
     """
     serving = config.model_serving
-    places = {role: serving.places(role, mode) for role in _asked(config)}
+    places = {role: serving.places(role, mode) for role in _used_roles(config)}
     remote = [str(role) for role, its in places.items() if Place.REMOTE in its]
     if remote and serving.remote is None:
         raise UsageError(
@@ -43,9 +43,11 @@ def backends(config: ArchConfig, mode: Mode) -> Mapping[Role, tuple[Place, ...]]
     return places
 
 
-def _asked(config: ArchConfig) -> Iterator[Role]:
+def _used_roles(config: ArchConfig) -> Iterator[Role]:
     ingress = config.listeners.ingress.enabled
-    guards = {GUARD_ROLES[name] for name in config.prompt_guards.input_guards.on} if guarded(config) else set()
+    guards = (
+        {GUARD_ROLES[name] for name in config.prompt_guards.input_guards.on} if guarded_listeners(config) else set()
+    )
     if ingress:
         yield Role.EMBED
     if ingress and Role.NLI in config.model_serving.roles.given:

@@ -1,4 +1,4 @@
-"""`ArchConfig`: the whole of `arch_config.yaml`, checked section by section."""
+"""`ArchConfig`: the model of the whole `arch_config.yaml`."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ class ArchConfig(Section):
     version: Literal["v1"]
     """The version of this format."""
     listeners: Listeners = Listeners()
-    """The doors of the gateway."""
+    """The ports that clients connect to."""
     endpoints: dict[Name, Endpoint] = Field(default={}, max_length=256)
     """The APIs that prompt targets call, by name."""
-    # At least one: `checks` says so, since a file whose only provider is malformed must not be told that it has none.
+    # `checks` demands at least one. Not pydantic: a file whose only provider is malformed has no empty list.
     llm_providers: tuple[Provider, ...] = Field(default=(), max_length=128, json_schema_extra={"minItems": 1})
     """The LLMs behind the gateway."""
     prompt_guards: PromptGuards = PromptGuards()
-    """What is refused before anything else reads a prompt."""
+    """Guards that read each prompt first and may block it."""
     prompt_targets: tuple[PromptTarget, ...] = Field(default=(), max_length=128)
-    """What a prompt may mean, and the API calls that answer it."""
+    """Tasks that a prompt may ask for, and the API calls that do them."""
     error_target: ErrorTarget | None = None
-    """The API that failures are sent on to."""
+    """The API that receives failed requests."""
     system_prompt: str | None = Field(default=None, min_length=1, max_length=65536)
     """The system prompt of every LLM call from the prompt listener."""
     model_serving: ModelServing = ModelServing()
-    """Where the models run, and which they are."""
+    """The models, and the Triton servers that run them."""
     overrides: Overrides = Overrides()
-    """Numbers that most gateways leave alone."""
+    """Settings that most gateways do not need."""
     tracing: Tracing | None = None
     """Spans to an OpenTelemetry collector."""

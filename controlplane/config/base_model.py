@@ -1,4 +1,4 @@
-"""What every section of `arch_config.yaml` has in common: closed, frozen, strict."""
+"""Base model of the sections of `arch_config.yaml`: no unknown keys, frozen, strict types."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pydantic_core import PydanticCustomError
 
 
 class Section(BaseModel):
-    """A mapping of the file. An unknown key is an error, and no value is converted behind the reader's back."""
+    """A mapping of the file. Unknown keys are errors, and values are not converted between types."""
 
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
         strict=True,
-        # A validation error would otherwise quote its input, which may be a key.
+        # The input may be a provider's key.
         hide_input_in_errors=True,
         use_attribute_docstrings=True,
         allow_inf_nan=False,
@@ -21,5 +21,5 @@ class Section(BaseModel):
 
 
 def refusal(message: str, hint: str | None = None) -> PydanticCustomError:
-    """An error that already reads as it is to be shown; never put a secret into it."""
+    """Returns a validation error with a final message. Never put a secret into it."""
     return PydanticCustomError("archgw", "{message}", {"message": message, "hint": hint or ""})

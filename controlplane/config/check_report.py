@@ -1,4 +1,4 @@
-"""Where the checks between sections put what they find."""
+"""Collects the findings of the checks between sections."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from controlplane.config.yaml_tree import Finding, Loc, MapNode, Mark, key_mark,
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Collects findings at places of `root`, the tree that the checked configuration was made from.
+    """Findings at positions of `root`, the tree of the checked configuration.
 
-    `whole` is the tree of the whole file: a faulty item of it is declared all the same.
+    `whole` is the tree of the whole file: it also declares the items that are faulty and missing from `root`.
     """
 
     root: MapNode
@@ -34,11 +34,11 @@ class Report:
         self.warnings.append(Finding(key_mark(self.root, loc), message, hint))
 
     def is_faulty(self, section: str) -> bool:
-        """Whether the file has the section, but with a fault for which it was left out: it says more than we know."""
+        """Returns whether the section was left out of the checked configuration because of its own errors."""
         return self.whole.entry(section) is not None and self.root.entry(section) is None
 
     def check_unique(self, names: Sequence[str], loc: Loc, what: str) -> None:
-        """A fault for each name of the list at `loc` that an earlier item has."""
+        """Reports each name of the list at `loc` that an earlier item has."""
         for index, name in enumerate(names):
             first = names.index(name)
             if first < index:
@@ -50,16 +50,16 @@ class Report:
                 )
 
     def check_endpoint(self, name: str, loc: Loc) -> None:
-        """A fault at `loc` unless the file declares the endpoint `name`."""
+        """Reports an error at `loc` unless the file declares the endpoint `name`."""
         declared = self.whole.get("endpoints")
         endpoints = declared.keys() if isinstance(declared, MapNode) else ()
         if name in endpoints:
             return
-        known = f"endpoints has: {', '.join(endpoints)}" if endpoints else "endpoints has none: add it there"
-        self.fault(loc, f"there is no endpoint {name}", did_you_mean(name, endpoints) or known)
+        names = f"endpoints has: {', '.join(endpoints)}" if endpoints else "endpoints has none: add it there"
+        self.fault(loc, f"there is no endpoint {name}", did_you_mean(name, endpoints) or names)
 
 
 def did_you_mean(word: str, known: Iterable[str], form: str = "{}") -> str | None:
-    """The hint that names the known word nearest to `word`, written in `form`."""
-    meant = suggestion(word, known)
-    return f"did you mean {form.format(meant)}?" if meant else None
+    """Returns a hint with the known word nearest to `word`, formatted as `form`, or None."""
+    nearest = suggestion(word, known)
+    return f"did you mean {form.format(nearest)}?" if nearest else None

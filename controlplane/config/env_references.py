@@ -1,7 +1,6 @@
-"""`$NAME` and `${NAME}`: values that come from the environment.
+"""Replaces `$NAME` and `${NAME}` by values of the environment. Used by `load`.
 
-Replaced only in the fields that hold secrets or URLs; elsewhere `$` is a character like any other. In those fields
-`$$` is a literal `$`.
+Only fields that hold secrets or URLs are changed. In those fields `$$` is a literal `$`.
 """
 
 from __future__ import annotations
@@ -11,16 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from controlplane.config.yaml_tree import Finding, Loc, MapNode, Node, Scalar, is_unicode, matches, rewrite, walk
+from controlplane.config.yaml_parser import is_unicode
+from controlplane.config.yaml_tree import Finding, Loc, MapNode, Node, Scalar, matches, rewrite, walk
 
 _ACCESS_KEY: Final = ("llm_providers", "*", "access_key")
 _REMOTE_KEY: Final = ("model_serving", "remote", "access_key")
 _HEADER: Final = ("prompt_targets", "*", "endpoint", "http_headers", "*")
-# The host of a URL whose variable is missing: what is wrong with such a URL beside others, nobody knows.
-STAND_IN_HOST: Final = "missing.invalid"
-# Headers whose value is a key, by what they are called.
+# The host of a URL whose variable is missing. Checks of URLs skip it.
+PLACEHOLDER_HOST: Final = "missing.invalid"
+# Names of headers whose value is a key.
 _KEYS: Final = frozenset({"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"})
-# Each with a stand-in that passes the field's own checks, so that checking goes on while a variable is missing.
+# Each field with a placeholder that passes the field's own checks, so that checking goes on without the variable.
 _FIELDS: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
     (_ACCESS_KEY, "missing"),
     (("llm_providers", "*", "base_url"), "https://missing.invalid/v1"),
@@ -28,7 +28,7 @@ _FIELDS: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
     (("endpoints", "*", "endpoint"), "missing.invalid"),
     (("endpoints", "*", "endpoint", "*"), "missing.invalid"),
     (_REMOTE_KEY, "missing"),
-    (("model_serving", "remote", "url", "*"), f"grpcs://{STAND_IN_HOST}"),
+    (("model_serving", "remote", "url", "*"), f"grpcs://{PLACEHOLDER_HOST}"),
     (("tracing", "collector"), "http://missing.invalid:4317"),
 )
 _REFERENCE: Final = re.compile(r"\$(?:(\$)|([A-Za-z_][A-Za-z0-9_]*)|\{([^}]*)\})")
@@ -37,7 +37,7 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Where names are looked up: the process environment, then `.env`. `dotenv_path` is only for messages."""
+    """Looks up names in the process environment, then in `.env`. `dotenv_path` is only for messages."""
 
     process: Mapping[str, str]
     dotenv: Mapping[str, str | None]
@@ -47,8 +47,8 @@ class Environment:
         return self.process[name] if name in self.process else self.dotenv.get(name)
 
 
-def literal_keys(root: MapNode) -> tuple[Finding, ...]:
-    """A warning for each key that is written into the file itself."""
+def plain_text_keys(root: MapNode) -> tuple[Finding, ...]:
+    """Returns a warning for each key that the file holds in plain text."""
     return tuple(
         Finding(node.mark, "a key in plain text", "write $NAME here, and set NAME in the environment or in .env")
         for loc, node in walk(root)
@@ -63,12 +63,12 @@ def _is_key(loc: Loc) -> bool:
 
 
 def resolve(root: MapNode, environment: Environment) -> tuple[MapNode, tuple[Finding, ...]]:
-    """The tree with every reference replaced, and a finding for each that cannot be."""
+    """Returns the tree with all references replaced, and a finding for each that has no usable value."""
     findings: list[Finding] = []
 
     def change(loc: Loc, node: Node) -> Node:
-        stand_in = _stand_in(loc)
-        if stand_in is None or not isinstance(node, Scalar) or not isinstance(node.value, str):
+        placeholder = _placeholder(loc)
+        if placeholder is None or not isinstance(node, Scalar) or not isinstance(node.value, str):
             return node
         faults: list[Finding] = []
 
@@ -91,15 +91,15 @@ def resolve(root: MapNode, environment: Environment) -> tuple[MapNode, tuple[Fin
 
         text = _REFERENCE.sub(replacement, node.value)
         findings.extend(dict.fromkeys(faults))
-        return replace(node, value=stand_in if faults else text)
+        return replace(node, value=placeholder if faults else text)
 
     resolved = rewrite(root, change)
     assert isinstance(resolved, MapNode)  # noqa: S101  `change` never takes the root out
     return resolved, tuple(findings)
 
 
-def _stand_in(loc: Loc) -> str | None:
-    return next((stand_in for pattern, stand_in in _FIELDS if matches(pattern, loc)), None)
+def _placeholder(loc: Loc) -> str | None:
+    return next((placeholder for pattern, placeholder in _FIELDS if matches(pattern, loc)), None)
 
 
 def _way_out(name: str, environment: Environment) -> str:

@@ -1,4 +1,4 @@
-"""`error_target`: the API that failures are sent on to."""
+"""`error_target`: the API that receives failed requests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from controlplane.config.url_paths import Path
 
 
 class ErrorTarget(Section):
-    """The API that failures are sent on to; the client gets its answer."""
+    """The API that receives failed requests. The client gets its response."""
 
     endpoint: Name
     """A key of `endpoints`."""

@@ -1,4 +1,4 @@
-"""Files and folders that the configuration names. They are relative to it, wherever archgw is started."""
+"""Paths of files and folders in the configuration. They are relative to the configuration file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FILES: Final = tuple(("model_serving", "remote", "tls", key) for key in ("ca", 
 
 
 def parse_path(value: object) -> str:
-    """A path as it is; messages quote it, so it holds nothing that a terminal would obey."""
+    """Parses a path. It has no control characters: messages quote it, and a terminal would obey them."""
     if not isinstance(value, str):
         raise refusal("expected a path, relative to this file", "put it in quotes if it is meant as text")
     if not 1 <= len(value) <= _LONGEST or not value.isprintable():
@@ -27,8 +27,8 @@ def parse_path(value: object) -> str:
 FilePath = Annotated[str, PlainValidator(parse_path), WithJsonSchema({"type": "string", "minLength": 1})]
 
 
-def anchor(root: MapNode, folder: Path) -> MapNode:
-    """The tree with the path of each file made absolute: what is relative lies in `folder`."""
+def make_absolute(root: MapNode, folder: Path) -> MapNode:
+    """Returns the tree with absolute paths of files. Relative paths start at `folder`."""
 
     def change(loc: Loc, node: Node) -> Node:
         is_file = any(matches(pattern, loc) for pattern in _FILES)
@@ -36,6 +36,6 @@ def anchor(root: MapNode, folder: Path) -> MapNode:
             return node
         return replace(node, value=str(folder.absolute() / node.value))
 
-    anchored = rewrite(root, change)
-    assert isinstance(anchored, MapNode)  # noqa: S101  `change` never takes the root out
-    return anchored
+    absolute = rewrite(root, change)
+    assert isinstance(absolute, MapNode)  # noqa: S101  `change` never takes the root out
+    return absolute

@@ -1,4 +1,4 @@
-"""Request headers of API calls. Every value counts as a secret: it reaches Envoy's secret files and nothing else."""
+"""Request headers of API calls. All values are secrets: only Envoy's secret files hold them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from controlplane.quoting import quoted
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _LONGEST_VALUE: Final = 4096
 
-# What the gateway, or the protocol itself, says in each call.
+# Headers that the gateway or the protocol itself sets in each call.
 _OURS: Final = frozenset(
     {
         "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host",
@@ -33,7 +33,7 @@ def parse_header_name(value: object) -> str:
 
 
 def parse_header_value(value: object) -> SecretStr:
-    """A value that can travel in a header. The message never holds it."""
+    """Parses a header's value. Error messages never hold it."""
     if not isinstance(value, str):
         raise refusal("expected the header's value as text", "put it in quotes")
     printable = all(0x20 <= ord(character) <= 0x7E for character in value)

@@ -1,4 +1,4 @@
-"""The JSON Schema of `arch_config.yaml`, for editors: completion, descriptions, errors as one types."""
+"""The JSON Schema of `arch_config.yaml`, for completion and errors in editors. Used by `archgw schema`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pydantic import JsonValue
 
 from controlplane.config.arch_config import ArchConfig
 
-_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema() -> dict[str, JsonValue]:
-    """The schema of today's form, draft 2020-12. The 0.1 dialect is accepted too, but nobody should write it anew."""
-    return {"$schema": _DIALECT, "title": "arch_config.yaml", **_tidy(ArchConfig.model_json_schema())}
+    """Returns the schema of the v1 format, draft 2020-12. The 0.1 dialect is left out: new files should not use it."""
+    return {"$schema": _DRAFT, "title": "arch_config.yaml", **_tidy(ArchConfig.model_json_schema())}
 
 
 def _tidy(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """One schema as an editor should show it.
+    """Simplifies one schema for editors.
 
-    Optional keys may be left out, but not be null: `key:` with nothing behind it is refused. Defaults of whole sections
-    are said by the keys in them, and titles only repeat the keys.
+    Null is removed: optional keys may be left out, but `key:` without a value is refused. Defaults of whole sections
+    are removed, since their keys have defaults. Titles are removed, since they repeat the keys.
     """
     tidy = {key: _tidy_keyword(key, value) for key, value in schema.items() if key != "title"}
     options = tidy.get("anyOf")
@@ -36,7 +36,7 @@ def _tidy(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 def _tidy_keyword(key: str, value: JsonValue) -> JsonValue:
     if key in {"properties", "$defs"} and isinstance(value, dict):
-        # Here names are the file's keys, not keywords of JSON Schema.
+        # These names are the file's keys, not keywords of JSON Schema.
         return {name: _tidy(schema) if isinstance(schema, dict) else schema for name, schema in value.items()}
     if isinstance(value, list):
         return [_tidy(item) if isinstance(item, dict) else item for item in value]

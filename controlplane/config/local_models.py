@@ -1,4 +1,4 @@
-"""`model_serving.roles`: the models that a file names for this machine, found in the catalogue or in its repository."""
+"""Looks up the local models that `model_serving.roles` names: in the catalogue, or in the user's own repository."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from controlplane.models.catalog import catalog
 from controlplane.models.custom_model import CustomModel
 
 
-def find(serving: ModelServing, root: MapNode, beside: Path) -> tuple[tuple[CustomModel, ...], tuple[Finding, ...]]:
-    """The models of the repository, and a finding for each name that cannot serve its role here.
+def resolve(serving: ModelServing, root: MapNode, folder: Path) -> tuple[tuple[CustomModel, ...], tuple[Finding, ...]]:
+    """Returns the custom models, and a finding for each name that cannot serve its role on this machine.
 
-    The repository is relative to `beside`.
+    `folder`: the repository's path is relative to it.
     """
-    repository = beside.absolute() / serving.local.repository if serving.local.repository is not None else None
+    repository = folder.absolute() / serving.local.repository if serving.local.repository is not None else None
     mark = value_mark(root, ("model_serving", "local", "repository"))
     try:
         if repository is not None and not repository.is_dir():
             return (), (Finding(mark, f"there is no folder {repository}", "the path is relative to this file"),)
-        return _find(serving, root, repository)
+        return _resolve(serving, root, repository)
     except OSError as error:
         return (), (Finding(mark, f"the repository cannot be read: {error.strerror}"),)
 
 
-def _find(
+def _resolve(
     serving: ModelServing, root: MapNode, repository: Path | None
 ) -> tuple[tuple[CustomModel, ...], tuple[Finding, ...]]:
     models: list[CustomModel] = []
@@ -35,7 +35,7 @@ def _find(
         if entry.model is None or not serving.is_ever_local(role):
             continue
         loc: Loc = ("model_serving", "roles", str(role), "model")
-        # A folder of the user's own goes before an entry of the catalogue that has the same name. `..` is none of them.
+        # A folder of the repository wins over a catalogue entry of the same name. `..` is no such folder.
         if repository is not None and entry.model.strip(".") and (repository / entry.model).is_dir():
             model = custom_model.inspect(role, entry.model, repository)
             if isinstance(model, CustomModel):
@@ -43,8 +43,8 @@ def _find(
             else:
                 findings.append(Finding(value_mark(root, loc), model.message, model.hint))
         elif serving.is_always_local(role) and entry.model not in catalog().choices(role):
-            there = f"is none in {repository}" if repository else "is no local.repository"
-            message = f"the catalogue has no model {entry.model} for {role}, and there {there}"
+            where = f"is none in {repository}" if repository else "is no local.repository"
+            message = f"the catalogue has no model {entry.model} for {role}, and there {where}"
             findings.append(Finding(value_mark(root, loc), message, _choices(role, repository)))
     return tuple(models), tuple(findings)
 

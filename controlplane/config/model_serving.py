@@ -1,4 +1,4 @@
-"""`model_serving`: where the models run, and which they are."""
+"""`model_serving`: the models, and the Triton servers that run them."""
 
 from __future__ import annotations
 
@@ -43,51 +43,51 @@ Placement = Annotated[
 
 
 class LocalServing(Section):
-    """The gateway's own Triton. All but `repository` is for the models that read every prompt: embed, guard,
+    """The gateway's own Triton. All keys but `repository` are for the models that read every prompt: embed, guard,
     toxicity, nli."""
 
     repository: FilePath | None = None
     """A Triton model repository of your own: a folder with `NAME/config.pbtxt` for each model."""
     instances: int | None = Field(default=None, ge=1, le=32)
-    """How many processes compute each model. By default one for two cores, at most 4; on a GPU one."""
+    """Number of processes of each model. By default one for two cores, at most 4; on a GPU one."""
     threads: int = Field(default=1, ge=1, le=64)
-    """How many threads each of them computes with."""
+    """Number of threads of each process."""
     max_batch_size: int = Field(default=64, ge=1, le=256)
-    """How many texts one request may carry."""
+    """Maximum number of texts in one request."""
     max_queue_delay: QueueDelay | None = None
-    """How long a request may be held back for others to be computed with it, such as `500us`. Without it: not at all,
-    and each by itself."""
+    """Maximum time that a request waits for others to be computed with it, such as `500us`. Without it, requests do not
+    wait, and each is computed by itself."""
 
 
 class RoleServing(Section):
     """One role."""
 
     placement: Placement | None = None
-    """`local`, `remote`, or both as a list: the first is preferred, the next stands in for it."""
+    """`local`, `remote`, or both as a list: the first is preferred, the next is the fallback."""
     timeout: RoleTimeout | None = None
-    """The deadline of one attempt."""
+    """Deadline of one attempt."""
     model: Name | None = None
-    """Which model: remotely the name that the server knows it by, by default that of the role; locally an entry of the
-    catalogue, or a folder of `local.repository`."""
+    """Name of the model. Remote: its name on the server, by default that of the role. Local: an entry of the catalogue,
+    or a folder of `local.repository`."""
 
 
 class Roles(Section):
-    """What the gateway asks of models. The command line places each; what stands here goes first."""
+    """Tasks that need a model. The command line decides where each runs; settings here take precedence."""
 
     guard: RoleServing | None = None
-    """How likely a text is an attack: what the guard `jailbreak` asks."""
+    """Probability that a text is an attack, for the guard `jailbreak`."""
     embed: RoleServing | None = None
-    """What a text means, as a vector: what intents and arguments are compared by."""
+    """Embedding of a text, to compare intents and arguments."""
     nli: RoleServing | None = None
-    """How likely a prompt entails what a target is for: it joins the score of intents."""
+    """Probability that a prompt entails a target's description: a part of the intent score."""
     toxicity: RoleServing | None = None
-    """How likely a text is abusive: what the guard `toxicity` asks."""
+    """Probability that a text is abusive, for the guard `toxicity`."""
     function: RoleServing | None = None
-    """Which target a conversation means, and with which arguments."""
+    """The target that a conversation asks for, and its arguments."""
 
     @property
     def given(self) -> Mapping[Role, RoleServing]:
-        """The roles that the file names."""
+        """The configured roles."""
         entries: dict[Role, RoleServing | None] = {
             Role.GUARD: self.guard,
             Role.EMBED: self.embed,
@@ -99,21 +99,21 @@ class Roles(Section):
 
 
 class ModelServing(Section):
-    """Where the models run, and which they are."""
+    """The models, and the Triton servers that run them."""
 
     remote: Remote | None = None
-    """A Triton that is somebody else's, reached through Envoy."""
+    """A Triton server that archgw does not run, reached through Envoy."""
     roles: Roles = Roles()
-    """What the gateway asks of models. The command line places each; what stands here goes first."""
+    """Tasks that need a model. The command line decides where each runs; settings here take precedence."""
     local: LocalServing = LocalServing()
     """The gateway's own Triton."""
 
     def of(self, role: Role) -> RoleServing:
-        """What the file says of a role, which may be nothing."""
+        """Returns the settings of a role; empty ones where the file has none."""
         return self.roles.given.get(role, RoleServing())
 
     def places(self, role: Role, mode: Mode) -> tuple[Place, ...]:
-        """Where a role's model is asked: the first is preferred."""
+        """Returns the places that run a role's model, the preferred one first."""
         by_mode = Place.REMOTE if mode is Mode.REMOTE and role in _ELSEWHERE else Place.LOCAL
         return self.of(role).placement or (by_mode,)
 
@@ -121,6 +121,6 @@ class ModelServing(Section):
         return any(Place.LOCAL in self.places(role, mode) for mode in Mode)
 
     def is_always_local(self, role: Role) -> bool:
-        """Whether a model here is needed, whatever the command says. Without a remote Triton, everything is local."""
+        """Returns whether the role needs a local model in every mode. Without a remote Triton, all roles do."""
         modes = [mode for mode in Mode if mode is not Mode.REMOTE or self.remote is not None]
         return all(Place.LOCAL in self.places(role, mode) for mode in modes)

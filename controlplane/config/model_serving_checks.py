@@ -1,4 +1,4 @@
-"""`model_serving`: what its parts need of each other, and of the sections that ask the models."""
+"""Checks `model_serving`: its keys against each other, and against the sections that use the models."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from controlplane.config.arch_config import ArchConfig
 from controlplane.config.check_report import Report
-from controlplane.config.env_references import STAND_IN_HOST
+from controlplane.config.env_references import PLACEHOLDER_HOST
 from controlplane.config.model_serving import ModelServing, RoleServing
 from controlplane.config.remote_triton import Remote
 from controlplane.config.yaml_tree import Loc
@@ -27,10 +27,10 @@ def check_serving(config: ArchConfig, report: Report) -> None:
         _check_key(serving.remote, report)
         roles = set(Role) - {Role.CHAT}
         if all((serving.of(role).placement or (Place.REMOTE,)) == (Place.LOCAL,) for role in roles):
-            report.warning(_REMOTE, "the remote Triton takes no part: every role is placed here", "remove it")
+            report.warning(_REMOTE, "the remote Triton is ignored: every role runs on this machine", "remove it")
     for role, entry in serving.roles.given.items():
         _check_role(role, entry, serving, report)
-    _check_askers(config, report)
+    _check_uses(config, report)
     if serving.local.repository is not None and not any(
         entry.model and serving.is_ever_local(role) for role, entry in serving.roles.given.items()
     ):
@@ -43,7 +43,7 @@ def _check_urls(remote: Remote, report: Report) -> None:
     loc: Loc = (*_REMOTE, "url")
     if not remote.url:
         report.fault(loc, "url names no server", "such as grpcs://triton.example.com:443")
-    known = [(index, url) for index, url in enumerate(remote.url) if url.host != STAND_IN_HOST]
+    known = [(index, url) for index, url in enumerate(remote.url) if url.host != PLACEHOLDER_HOST]
     _, first = known[0] if known else (0, None)
     for position, (index, url) in enumerate(known):
         assert first is not None  # noqa: S101  there is one: `url` is of the same list
@@ -52,7 +52,7 @@ def _check_urls(remote: Remote, report: Report) -> None:
         elif url.scheme != first.scheme:
             report.fault(
                 (*loc, index),
-                f"{url.scheme} beside {first.scheme}: all URLs are spoken to in one way",
+                f"{url.scheme} beside {first.scheme}: all URLs must have one scheme",
                 f"write {first.scheme}://, or keep the servers of one scheme",
             )
         elif url.path != first.path:
@@ -60,7 +60,7 @@ def _check_urls(remote: Remote, report: Report) -> None:
         elif url.secure and url.host != first.host and remote.tls.server_name is None:
             report.fault(
                 (*loc, index),
-                "TLS servers of one list must have one name: it is the name that their certificates are checked for",
+                "TLS servers of one list must have one name: their certificates are checked for it",
                 "write it as `tls: {server_name: NAME}`",
             )
 
@@ -78,12 +78,12 @@ def _check_tls(remote: Remote, report: Report) -> None:
 
 def _check_key(remote: Remote, report: Report) -> None:
     if "header" in remote.model_fields_set and remote.access_key is None:
-        report.warning((*_REMOTE, "header"), "header takes no part: there is no access_key", "remove it")
+        report.warning((*_REMOTE, "header"), "header is ignored: there is no access_key", "remove it")
     if remote.access_key is not None and any(not url.secure for url in remote.url):
         report.warning(
             (*_REMOTE, "access_key"),
             "the key travels in plain text: the URL is not grpcs:// or https://",
-            "keep it for a network that nobody else is on",
+            "use it only in a private network",
         )
 
 
@@ -93,7 +93,7 @@ def _check_role(role: Role, entry: RoleServing, serving: ModelServing, report: R
     if placement is not None:
         where: Loc = (*loc, "placement")
         if not placement:
-            report.fault(where, "placement names no place", "write local, remote, or [remote, local]")
+            report.fault(where, "placement is empty", "write local, remote, or [remote, local]")
         if len(set(placement)) < len(placement):
             report.fault(where, "placement names a place twice", "keep one")
         if Place.REMOTE in placement and serving.remote is None:
@@ -105,13 +105,13 @@ def _check_role(role: Role, entry: RoleServing, serving: ModelServing, report: R
     if role in _BROUGHT_BY_NOBODY and entry.model is None and serving.is_always_local(role):
         report.fault_at_key(
             loc,
-            f"{role} is placed here, where the gateway brings no model for it",
+            f"{role} runs on this machine, and the gateway brings no model for it",
             "name one as `model`, or write `placement: remote`",
         )
 
 
-def _check_askers(config: ArchConfig, report: Report) -> None:
-    """A warning for each role that the file says something of, and that nothing asks."""
+def _check_uses(config: ArchConfig, report: Report) -> None:
+    """Warns of each configured role that nothing uses."""
     guards = config.prompt_guards.input_guards
     given = config.model_serving.roles.given
     for role, guard in ((Role.GUARD, "jailbreak"), (Role.TOXICITY, "toxicity")):

@@ -19,7 +19,7 @@ def is_name(text: str) -> bool:
 
 
 def parse_name(value: object) -> str:
-    """The name as it is. Names become Envoy cluster names, file names and header values, hence the narrow alphabet."""
+    """Parses a name. Names become Envoy cluster names, file names and header values: hence the narrow alphabet."""
     if not isinstance(value, str):
         raise refusal(f"expected a name, got {quoted(value)}", "put it in quotes if it is meant as text")
     if not is_name(value):

@@ -1,4 +1,4 @@
-"""`prompt_guards`: what is refused before anything else reads a prompt."""
+"""`prompt_guards`: guards that read each prompt first and may block it."""
 
 from __future__ import annotations
 
@@ -11,51 +11,51 @@ from extproc.shared.filter_config import FailMode, GuardMode, Listener
 
 
 class OnException(Section):
-    """What a client gets for a blocked prompt."""
+    """The response to a blocked prompt."""
 
     message: str | None = Field(default=None, min_length=1, max_length=4096)
-    """The text of the answer. By default a sentence that names the guard's reason."""
+    """The response's text. By default a sentence that names the guard's reason."""
     status: int | None = Field(default=None, ge=400, le=499)
-    """An HTTP status, 400 to 499, with an error body. Without it: 200, and a completion that says `message`."""
+    """An HTTP status, 400 to 499, with an error body. Without it: 200 and a completion with `message`."""
     forward_to_error_target: bool = False
-    """Sends the request on to `error_target`, whose answer the client gets."""
+    """Sends the request to `error_target`. The client gets that API's response."""
 
 
 class Guard(Section):
-    """One guard over what users send."""
+    """One guard over user messages."""
 
     threshold: float = Field(default=0.5, gt=0, lt=1)
-    """Probability from which a prompt is blocked."""
+    """Probability at or above which a prompt is blocked."""
     on_error: FailMode = FailMode.BLOCK
-    """What happens to a prompt when the guard model gives no verdict: `block` (503) or `allow`. Both are counted."""
+    """Decision when the guard model gives no verdict: `block` (503) or `allow`. Both are counted."""
     mode: GuardMode = GuardMode.ENFORCE
-    """`shadow`: the verdict is logged and counted, and changes nothing."""
+    """`shadow`: verdicts are logged and counted, but nothing is blocked."""
     on_exception: OnException = OnException()
-    """What a client gets for a blocked prompt."""
+    """The response to a blocked prompt."""
 
 
 class InputGuards(Section):
-    """Guards over what users send."""
+    """Guards over user messages."""
 
     jailbreak: Guard | None = None
-    """The guard against jailbreaks and prompt injection. `{}` switches it on with its defaults."""
+    """The guard against jailbreaks and prompt injection. `{}` enables it with its defaults."""
     toxicity: Guard | None = None
-    """The guard against abuse, by a model of your own: `model_serving.roles.toxicity`."""
+    """The guard against abuse. It needs a model of your own: `model_serving.roles.toxicity`."""
 
     @property
     def on(self) -> Mapping[str, Guard]:
-        """The guards that the file names."""
+        """The configured guards, by name."""
         named = {"jailbreak": self.jailbreak, "toxicity": self.toxicity}
         return {name: guard for name, guard in named.items() if guard is not None}
 
 
 class PromptGuards(Section):
-    """What is refused before anything else reads a prompt."""
+    """Guards that read each prompt first and may block it."""
 
-    # At least one: `pipeline_checks` says so, since a list whose only item is misspelt must not be called empty.
+    # `pipeline_checks` demands at least one. Not pydantic: a list whose only item is misspelt is not empty.
     apply_to: tuple[Listener, ...] = Field(
         default=(Listener.INGRESS,), max_length=2, json_schema_extra={"default": ["ingress"], "minItems": 1}
     )
-    """The listeners whose requests the guards read: `ingress`, `egress` or both."""
+    """Listeners whose requests the guards read: `ingress`, `egress` or both."""
     input_guards: InputGuards = InputGuards()
-    """Guards over what users send."""
+    """Guards over user messages."""

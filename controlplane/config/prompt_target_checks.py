@@ -1,4 +1,4 @@
-"""What prompt targets say against each other, against themselves, and against the endpoints that they name."""
+"""Checks prompt targets: each by itself, against each other, and against the endpoints that they name."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def check_targets(config: ArchConfig, report: Report) -> None:
         if target.system_prompt is not None and not _dispatches(target):
             report.warning(
                 (*loc, "system_prompt"),
-                "this system_prompt takes no part: the API's own answer goes to the client",
+                "this system_prompt is ignored: the API's own answer goes to the client",
                 "remove it, or set auto_llm_dispatch_on_response: true",
             )
 
@@ -51,7 +51,7 @@ def _dispatches(target: PromptTarget) -> bool:
 
 
 def _check_examples(config: ArchConfig, report: Report) -> None:
-    """An example that is there twice says nothing more; one of two targets contradicts itself."""
+    """Refuses an example that is there twice: in one target it is useless, in two targets it is ambiguous."""
     seen: dict[str, Loc] = {}
     for index, target in enumerate(config.prompt_targets):
         for number, example in enumerate(target.examples):
@@ -59,7 +59,7 @@ def _check_examples(config: ArchConfig, report: Report) -> None:
             first = seen.setdefault(" ".join(example.split()).casefold(), loc)
             if first != loc:
                 line = report.mark(first).line
-                report.fault(loc, f"this example is there already, at line {line}", "keep one: it can mean one target")
+                report.fault(loc, f"this example exists already, at line {line}", "keep one: it can mean one target")
 
 
 def _check_headers(target: PromptTarget, loc: Loc, report: Report) -> None:
@@ -120,16 +120,16 @@ def _check_path(target: PromptTarget, loc: Loc, report: Report) -> None:
 
 
 def _check_path_values(parameter: Parameter, loc: Loc, report: Report) -> None:
-    """Refuses enum values and defaults of path parameters that are not one segment, as a user's value is refused."""
-    given: list[tuple[Loc, object, str]] = [
+    """Refuses enum values and defaults of path parameters that are not one segment. The filter refuses such values."""
+    values: list[tuple[Loc, object, str]] = [
         (("enum", index), choice, f"{quoted(choice)} of enum") for index, choice in enumerate(parameter.enum)
     ]
     if parameter.has_default:
-        given.append((("default",), parameter.default, "the default"))
-    for at, value, what in given:
+        values.append((("default",), parameter.default, "the default"))
+    for path, value, what in values:
         if isinstance(value, str) and not _is_segment(value):
             report.fault(
-                (*loc, *at),
+                (*loc, *path),
                 f"{what} cannot stand in the path: it would call another one",
                 "use values without / and \\, or pass the parameter in the query",
             )

@@ -1,4 +1,4 @@
-"""`prompt_targets`: what a prompt may mean, and the API call that answers it."""
+"""`prompt_targets`: tasks that a prompt may ask for, and the API calls that do them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from extproc.shared.filter_config import HttpMethod
 
 
 class TargetEndpoint(Section):
-    """Which API answers a target, and how it is called."""
+    """The API call of a target."""
 
     name: Name
     """A key of `endpoints`."""
@@ -27,29 +27,29 @@ class TargetEndpoint(Section):
     http_headers: dict[HeaderName, HeaderValue] = Field(default={}, max_length=32)
     """Headers of the call. `$NAME` is replaced from the environment. No value appears in a log or an admin page."""
     timeout: CallTimeout | None = None
-    """How long one attempt may take, instead of the endpoint's own `timeout`."""
+    """Timeout of one attempt, instead of the endpoint's `timeout`."""
     retries: int = Field(default=0, ge=0, le=5)
-    """How often the call is repeated when the API breaks off, is silent for `timeout`, or answers 502, 503 or 504."""
+    """Maximum number of retries when the API breaks off, is silent for `timeout`, or answers 502, 503 or 504."""
 
 
 class PromptTarget(Section):
-    """What a prompt may mean, and the API call that answers it."""
+    """A task that a prompt may ask for, and the API call that does it."""
 
     name: Name
     """The function name that the function-calling model sees."""
     description: str = Field(min_length=1, max_length=4096)
-    """What the target is for, in the users' words: prompts are matched against it."""
+    """Purpose of the target, in the users' words. Prompts are compared with it."""
     examples: tuple[Annotated[str, Field(min_length=1, max_length=1024)], ...] = Field(default=(), max_length=64)
-    """Prompts that mean this target: they are matched as the description is."""
+    """Prompts for this target. Prompts are compared with them, too."""
     default: bool = False
-    """Takes the prompts that mean no other target; its API gets the messages as they are."""
+    """Takes the prompts that match no other target. Its API gets the unchanged messages."""
     endpoint: TargetEndpoint
-    """Which API answers."""
+    """The API call."""
     parameters: tuple[Parameter, ...] = Field(default=(), max_length=64)
     """The arguments of the call."""
     system_prompt: str | None = Field(default=None, min_length=1, max_length=65536)
-    """The system prompt of the LLM that words the API's answer, instead of the global one."""
+    """System prompt of the LLM that rewrites the API's response, instead of the global one."""
     auto_llm_dispatch_on_response: bool | None = None
-    """`true`: an LLM words the API's answer; `false`: the client gets the API's own.
+    """`true`: an LLM answers from the API's response; `false`: the client gets the API's response itself.
 
     True by default, but false for the default target."""

@@ -1,4 +1,4 @@
-"""`model_serving.remote`: a Triton that is somebody else's."""
+"""`model_serving.remote`: a Triton server that archgw does not run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AUTHORIZATION: Final = "authorization"
 
 
 def parse_key_header(value: object) -> str:
-    """The name in lower case, as HTTP/2 wants it."""
+    """Parses a header name. Returns it in lower case, as HTTP/2 requires."""
     name = parse_header_name(value).lower()
     if name.startswith("grpc-"):
         raise refusal(f"header {quoted(name)} is gRPC's own to set")
@@ -38,28 +38,28 @@ ServerName = Annotated[str, PlainValidator(parse_server_name), WithJsonSchema({"
 
 
 class Tls(Section):
-    """What `grpcs` and `https` need beyond the public authorities."""
+    """TLS settings for `grpcs` and `https`."""
 
     ca: FilePath | None = None
-    """The authorities, in PEM, that the server's certificate is checked with, instead of the public ones."""
+    """CA certificates, in PEM, that verify the server's certificate, instead of the public ones."""
     cert: FilePath | None = None
-    """The gateway's own certificate, in PEM, for a server that asks for one."""
+    """The gateway's client certificate, in PEM, for a server that asks for one."""
     key: FilePath | None = None
     """The private key of `cert`, in PEM, without a password."""
     server_name: ServerName | None = None
-    """The name that the server's certificate is checked for. By default the host of the URL."""
+    """Expected name in the server's certificate. By default the host of the URL."""
 
 
 class Remote(Section):
-    """A Triton that is somebody else's, reached through Envoy."""
+    """A Triton server that archgw does not run, reached through Envoy."""
 
     url: TritonUrls
-    """`grpc://`, `grpcs://`, `http://` or `https://`, one URL or a list of them, which is balanced."""
+    """`grpc://`, `grpcs://`, `http://` or `https://`: one URL, or a load-balanced list of them."""
     access_key: AccessKey | None = None
     """The server's key, written as `$NAME`. It never appears in a rendered file, a log or a trace."""
     header: KeyHeader = AUTHORIZATION
-    """The header that the key travels in: `authorization` says `Bearer KEY`, any other the key alone."""
+    """Header for the key. `authorization` gets `Bearer KEY`, any other header the key alone."""
     tls: Tls = Tls()
-    """What `grpcs` and `https` need beyond the public authorities."""
+    """TLS settings for `grpcs` and `https`."""
     connect_timeout: ConnectTimeout = Field(default=SECOND, json_schema_extra={"default": "1s"})
-    """How long a connection may take to open, TLS included."""
+    """Timeout for opening a connection, TLS included."""

@@ -1,4 +1,4 @@
-"""Values that may be written short, spelt out: a pure step from tree to tree, in front of the check of sections."""
+"""Expands shorthand values into their full form. A pure step from tree to tree, before the sections are checked."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Final
 from controlplane.config.yaml_tree import Entry, ListNode, Loc, MapNode, Node, Scalar, matches, rewrite
 
 _ITEMS: Final = ("prompt_targets", "*", "parameters", "*", "items")
-# Lists of which there is mostly one.
+# Keys whose value may be one item instead of a list.
 _LISTS: Final = (("model_serving", "remote", "url"), ("model_serving", "roles", "*", "placement"))
 
 
-def spell_out(root: MapNode) -> MapNode:
-    """`items: int` as `items: {type: int}`, `placement: remote` as `placement: [remote]`."""
+def expand(root: MapNode) -> MapNode:
+    """Expands `items: int` to `items: {type: int}`, and `placement: remote` to `placement: [remote]`."""
 
     def change(loc: Loc, node: Node) -> Node:
         if not isinstance(node, Scalar) or node.value is None:
@@ -23,6 +23,6 @@ def spell_out(root: MapNode) -> MapNode:
             return ListNode((node,), node.mark)
         return node
 
-    spelt_out = rewrite(root, change)
-    assert isinstance(spelt_out, MapNode)  # noqa: S101  `change` never takes the root out
-    return spelt_out
+    expanded = rewrite(root, change)
+    assert isinstance(expanded, MapNode)  # noqa: S101  `change` never takes the root out
+    return expanded

@@ -1,4 +1,4 @@
-"""`tracing`: spans to an OpenTelemetry collector."""
+"""`tracing`: spans for an OpenTelemetry collector."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from controlplane.config.base_model import Section
 
 
 class Tracing(Section):
-    """Spans to an OpenTelemetry collector. Without this section there are none."""
+    """Sends spans to an OpenTelemetry collector. Without this section there are none."""
 
     random_sampling: float = Field(default=100, ge=0, le=100)
     """Percentage of requests that are traced, 0 to 100."""
     collector: Collector = Field(
         default=parse_collector("http://127.0.0.1:4317"), json_schema_extra={"default": "http://127.0.0.1:4317"}
     )
-    """Where spans go: OTLP over gRPC."""
+    """URL of the collector: OTLP over gRPC."""

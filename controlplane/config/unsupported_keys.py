@@ -1,7 +1,4 @@
-"""Keys whose feature comes in a later release: refused by name, so that nobody believes that they work.
-
-Also values that are simply not there: `key:` with nothing behind it.
-"""
+"""Refuses keys of features that come in a later release, and keys without a value. Used by `load`."""
 
 from __future__ import annotations
 
@@ -12,18 +9,18 @@ from controlplane.config.yaml_tree import Finding, ListNode, Loc, MapNode, Mark,
 from controlplane.quoting import quoted
 
 _UPSTREAM_TLS: Final = "certificates of `https` servers are verified against the public authorities"
-_MODE: Final = "the command says it: `archgw up --local -cpu`, `archgw up --local`, `archgw up`"
+_MODE: Final = "choose it on the command line: `archgw up --local -cpu`, `archgw up --local`, `archgw up`"
 
-# Where, and what to do until then. `*` stands for any name or index.
-LATER: Final[tuple[tuple[str, str], ...]] = (
+# Path of the key, and the alternative until then. `*` matches any name or index.
+UNSUPPORTED: Final[tuple[tuple[str, str], ...]] = (
     ("model_serving.mode", _MODE),
     ("model_serving.device", _MODE),
     ("model_serving.roles.chat", "the model `chat` runs on the local Triton; another server is an LLM provider"),
     ("ratelimits", "token limits come later; limit requests in front of the gateway"),
     ("rate_limits", "token limits come later; limit requests in front of the gateway"),
-    ("routing", "a request names its provider or model itself, or gets the one with `default: true`"),
-    ("routing_preferences", "a request names its provider or model itself, or gets the one with `default: true`"),
-    ("model_aliases", "a request names a provider by `name`, which can be any word"),
+    ("routing", "requests name their provider or model, or go to the provider with `default: true`"),
+    ("routing_preferences", "requests name their provider or model, or go to the provider with `default: true`"),
+    ("model_aliases", "requests name a provider by its `name`, which can be any word"),
     ("agents", "describe APIs as `prompt_targets`"),
     ("filters", "describe APIs as `prompt_targets`"),
     ("mcp_servers", "describe APIs as `prompt_targets`"),
@@ -38,12 +35,12 @@ LATER: Final[tuple[tuple[str, str], ...]] = (
     ("listeners.*.client_keys", "clients are not authenticated yet; keep the listeners on a private address"),
     ("endpoints.*.retries", "each prompt target has its own: `endpoint.retries`"),
     ("endpoints.*.http_headers", "each prompt target has its own: `endpoint.http_headers`"),
-    ("endpoints.*.http_host", "the first host of `endpoint` is the name that it is called by"),
+    ("endpoints.*.http_host", "the Host header is the first host of `endpoint`"),
     ("endpoints.*.tls", _UPSTREAM_TLS),
-    ("endpoints.*.health_check", "a host that fails is seen by its failing calls"),
-    ("llm_providers.*.routing_preferences", "a request names its provider or model itself"),
-    ("llm_providers.*.usage", "a request names its provider or model itself"),
-    ("llm_providers.*.http_host", "the host of `base_url` is the name that the provider is called by"),
+    ("endpoints.*.health_check", "failing calls show that a host is down"),
+    ("llm_providers.*.routing_preferences", "requests name their provider or model"),
+    ("llm_providers.*.usage", "requests name their provider or model"),
+    ("llm_providers.*.http_host", "the Host header is the host of `base_url`"),
     ("llm_providers.*.weight", "traffic is not split between providers"),
     ("llm_providers.*.priority", "there is no failover between providers"),
     ("llm_providers.*.fallback", "there is no failover between providers"),
@@ -60,46 +57,46 @@ LATER: Final[tuple[tuple[str, str], ...]] = (
     ("tracing.span_attributes", "spans carry the attributes that Envoy gives them"),
     ("tracing.opentracing_grpc_endpoint", "the collector is `tracing.collector`, such as http://127.0.0.1:4317"),
 )
-_PATTERNS: Final = tuple((tuple(path.split(".")), instead) for path, instead in LATER)
-# Places where null is a value.
+_PATTERNS: Final = tuple((tuple(path.split(".")), alternative) for path, alternative in UNSUPPORTED)
+# Keys that may be null.
 _NULLS: Final = ("prompt_targets", "*", "parameters", "*", "default")
 
 
-def take_out(root: MapNode) -> tuple[MapNode, tuple[Finding, ...]]:
-    """The tree without the keys that come later, and a finding for each, and for each key without a value.
+def remove(root: MapNode) -> tuple[MapNode, tuple[Finding, ...]]:
+    """Returns the tree without unsupported keys, and a finding for each of them and for each key without a value.
 
-    A key without a value stays where it is: the check of its section must still see that it is there.
+    A key without a value stays in the tree, so that the check of its section does not call it missing.
     """
     findings: list[Finding] = []
-    taken = _take_out(root, (), findings)
-    assert isinstance(taken, MapNode)  # noqa: S101  only entries are taken out, never the root
-    return taken, tuple(findings)
+    remaining = _remove(root, (), findings)
+    assert isinstance(remaining, MapNode)  # noqa: S101  only entries are removed, never the root
+    return remaining, tuple(findings)
 
 
-def _take_out(node: Node, loc: Loc, findings: list[Finding]) -> Node:
+def _remove(node: Node, loc: Loc, findings: list[Finding]) -> Node:
     if isinstance(node, ListNode):
         return replace(
-            node, items=tuple(_take_out(item, (*loc, index), findings) for index, item in enumerate(node.items))
+            node, items=tuple(_remove(item, (*loc, index), findings) for index, item in enumerate(node.items))
         )
     if not isinstance(node, MapNode):
         return node
     kept = []
     for entry in node.entries:
-        where = (*loc, entry.key)
-        later = _later(where, entry.mark)
-        if later is not None:
-            findings.append(later)
+        key_loc = (*loc, entry.key)
+        unsupported = _unsupported(key_loc, entry.mark)
+        if unsupported is not None:
+            findings.append(unsupported)
             continue
-        if isinstance(entry.value, Scalar) and entry.value.value is None and not _may_be_null(where):
+        if isinstance(entry.value, Scalar) and entry.value.value is None and not _may_be_null(key_loc):
             findings.append(Finding(entry.mark, f"{quoted(entry.key)} has no value", "give it one, or remove the line"))
-        kept.append(replace(entry, value=_take_out(entry.value, where, findings)))
+        kept.append(replace(entry, value=_remove(entry.value, key_loc, findings)))
     return replace(node, entries=tuple(kept))
 
 
-def _later(loc: Loc, mark: Mark) -> Finding | None:
-    for pattern, instead in _PATTERNS:
+def _unsupported(loc: Loc, mark: Mark) -> Finding | None:
+    for pattern, alternative in _PATTERNS:
         if matches(pattern, loc):
-            return Finding(mark, f"{quoted(loc[-1])} is not supported yet", instead)
+            return Finding(mark, f"{quoted(loc[-1])} is not supported yet", alternative)
     return None
 
 

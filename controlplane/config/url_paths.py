@@ -1,4 +1,4 @@
-"""Paths of API calls, and the placeholders in them."""
+"""URL paths of API calls, with placeholders for parameters."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def parse_path(value: object) -> str:
 
 
 def placeholders(path: str) -> tuple[str, ...]:
-    """The parameter names that a path is filled with, in order, once each."""
+    """Returns the parameter names in a path's placeholders, in order, without repetitions."""
     return tuple(dict.fromkeys(_PLACEHOLDER.findall(path)))
 
 

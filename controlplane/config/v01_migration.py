@@ -1,7 +1,7 @@
-"""The 0.1 dialect: files of the original system, rewritten as this version writes them.
+"""Migrates files of version 0.1, the original system, to the v1 format. Used by `load`.
 
-A pure step from tree to tree. Marks stay those of the file, so that later problems point at what the author wrote.
-Each key that reads differently today gets one warning that names its form of today.
+A pure step from tree to tree. Positions stay those of the file, so that problems point at the author's text. Each key
+that changed gets one warning with its v1 form.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from typing import Final
 from controlplane.config.yaml_tree import Entry, Finding, ListNode, MapNode, Mark, Node, Scalar
 
 VERSIONS: Final = frozenset({"v0.1", "v0.1.0", "0.1-beta"})
-# The only thing that a version says by itself, and no key of the file.
-_TODAY: Final = "write `version: v1`, with `overrides: {stream_tool_chunks: true}` where clients read calls in streams"
+# Hint of the warning about `version`.
+_V1: Final = "write `version: v1`, with `overrides: {stream_tool_chunks: true}` where clients read calls in streams"
 _MESSAGE_FORMATS: Final = frozenset({"openai", "huggingface"})
 
 
-def translate(root: MapNode) -> tuple[MapNode, tuple[Finding, ...], tuple[Finding, ...]]:
-    """The tree in today's form, faults, warnings. A file of today comes back as it is."""
+def migrate(root: MapNode) -> tuple[MapNode, tuple[Finding, ...], tuple[Finding, ...]]:
+    """Returns the tree in v1 form, errors, warnings. A v1 file is returned unchanged."""
     version = root.entry("version")
     if version is None or not isinstance(version.value, Scalar) or version.value.value not in VERSIONS:
         return root, (), ()
-    translation = _Translation()
-    translation.warn(version.mark, f"version {version.value.value} is the 0.1 dialect", _TODAY)
-    return translation.file(root), tuple(translation.faults), tuple(translation.warnings)
+    migration = _Migration()
+    migration.warn(version.mark, f"version {version.value.value} is the 0.1 dialect", _V1)
+    return migration.file(root), tuple(migration.faults), tuple(migration.warnings)
 
 
-class _Translation:
-    """One file's way into today's form, section by section."""
+class _Migration:
+    """The migration of one file, section by section."""
 
     def __init__(self) -> None:
         self.faults: list[Finding] = []
@@ -65,7 +65,7 @@ class _Translation:
         self.warn(entry.mark, "`listener` is the 0.1 dialect", "write it as `listeners: {ingress: ...}`")
         value = self._without_message_format(entry.value)
         if isinstance(value, MapNode) and (timeout := value.entry("connect_timeout")) is not None:
-            # The original's own samples run with 5 ms here against servers on the internet: it was never in force.
+            # The original's samples have 5 ms here for servers on the internet: 0.1 never applied it.
             self.warn(
                 timeout.mark,
                 "`listener.connect_timeout` never had an effect, and has none here",
@@ -126,7 +126,7 @@ class _Translation:
         return self._provider_endpoint(provider, endpoint, endpoints)
 
     def _provider_endpoint(self, provider: MapNode, endpoint: Entry, endpoints: Node | None) -> MapNode:
-        """`endpoint` is a host, a host:port, or the name of one of `endpoints`; today it is the URL in `base_url`."""
+        """Converts `endpoint` into the URL `base_url`. It is a host, a host:port, or the name of one of `endpoints`."""
         if provider.entry("base_url") is not None:
             self.fault(endpoint.mark, "both `endpoint` and `base_url` are here", "keep base_url")
             return provider.without("endpoint", "protocol")
@@ -175,7 +175,7 @@ class _Translation:
             in_path |= self._is_in_path(item, entry, endpoint)
             items.append(item.without("in_path"))
         target = target.with_value("parameters", replace(parameters, items=tuple(items)))
-        # The releases that had in_path called with GET where the file did not say.
+        # The 0.1 releases with in_path defaulted to GET.
         if in_path and isinstance(endpoint, MapNode) and endpoint.entry("http_method") is None:
             target = target.with_value("endpoint", endpoint.with_value("http_method", Scalar("GET", endpoint.mark)))
         return target
@@ -192,7 +192,7 @@ class _Translation:
         return entry.value.value
 
     def _error_target(self, root: MapNode) -> MapNode:
-        """`{endpoint: {name, path}}`; today both stand side by side."""
+        """Converts `{endpoint: {name, path}}` to `{endpoint: NAME, path: PATH}`."""
         target = root.get("error_target")
         entry = target.entry("endpoint") if isinstance(target, MapNode) else None
         if not isinstance(target, MapNode) or entry is None or not isinstance(entry.value, MapNode):
@@ -244,7 +244,7 @@ def _with_ingress(root: MapNode, mark: Mark, ingress: Node) -> MapNode:
 
 
 def _with_tool_chunks(root: MapNode) -> MapNode:
-    """Clients of 0.1 read the calls in a stream's first chunks; a file that says otherwise itself is left alone."""
+    """Enables `stream_tool_chunks`, which clients of 0.1 need, unless the file sets it."""
     name, overrides = "stream_tool_chunks", root.get("overrides")
     base = overrides if isinstance(overrides, MapNode) else MapNode((), root.mark)
     if base.entry(name) is not None or not isinstance(overrides, MapNode | None):
@@ -253,7 +253,7 @@ def _with_tool_chunks(root: MapNode) -> MapNode:
 
 
 def _each(root: MapNode, section: str, change: Callable[[MapNode], MapNode]) -> MapNode:
-    """The tree with each mapping of a list changed."""
+    """Returns the tree with each mapping of the list `section` replaced by the result of `change`."""
     node = root.get(section)
     if not isinstance(node, ListNode):
         return root

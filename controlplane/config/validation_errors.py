@@ -1,4 +1,4 @@
-"""pydantic's validation errors, in words for the author of the file and with the place in it."""
+"""Converts pydantic's validation errors into messages with positions, for the author of the file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from controlplane.config.yaml_tree import (
 )
 from controlplane.quoting import quoted
 
-# What other versions of the format call a key of ours; too far from it for a comparison of letters.
+# Names of our keys in other versions of the format. They are too different for a comparison of letters.
 _OTHER_NAMES: Final = {
     "model_providers": "llm_providers",
     "providers": "llm_providers",
@@ -69,12 +69,12 @@ _HINTS: Final[dict[tuple[str, type | None], str]] = {
     ("string_type", float): _QUOTE,
     ("tuple_type", None): "begin each item with `- `",
 }
-# Sections whose items stand alone: a fault in one says nothing about the others.
+# Sections whose items are independent: an error in one does not affect the others.
 _ITEMS: Final = frozenset({"llm_providers", "prompt_targets", "endpoints", "listeners"})
 
 
 def suggestion(word: str, known: Iterable[str]) -> str | None:
-    """The known word that `word` was probably meant to be."""
+    """Returns the known word that `word` probably stands for, or None."""
     choices = {choice.lower(): choice for choice in known}
     other = _OTHER_NAMES.get(word.lower())
     if other in choices.values():
@@ -84,12 +84,12 @@ def suggestion(word: str, known: Iterable[str]) -> str | None:
 
 
 def explain(error: ValidationError, root: MapNode) -> tuple[Finding, ...]:
-    """One finding for each error, except for those that another finding explains already.
+    """Returns one finding for each error that no other finding explains.
 
-    A key without a value has been reported where it stands, and a misspelt key is not missing as well.
+    A key without a value has been reported already. A misspelt key is not reported as missing, too.
     """
     errors = error.errors(include_url=False)
-    misspelt = {_meant(details["loc"]) for details in errors if details["type"] == "extra_forbidden"}
+    misspelt = {_intended_loc(details["loc"]) for details in errors if details["type"] == "extra_forbidden"}
     return tuple(
         _finding(details, root)
         for details in errors
@@ -100,17 +100,17 @@ def explain(error: ValidationError, root: MapNode) -> tuple[Finding, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Salvaged:
-    """The valid part of a file. Indices of `config` are those of `root`, not of the file."""
+    """The valid part of a file. Indices of lists in `config` are those of `root`, not of the file."""
 
     config: ArchConfig
     root: MapNode
 
 
 def salvage(error: ValidationError, root: MapNode) -> Salvaged | None:
-    """What is left without the faulty items, so that the checks between sections can report in the same run."""
-    doomed = {_doomed(details) for details in error.errors(include_url=False, include_input=False)}
-    rest = rewrite(root, lambda loc, node: None if loc in doomed else node)
-    assert isinstance(rest, MapNode)  # noqa: S101  the root is never doomed
+    """Returns the file without its faulty items, so that the checks between sections can report in the same run."""
+    faulty = {_faulty_loc(details) for details in error.errors(include_url=False, include_input=False)}
+    rest = rewrite(root, lambda loc, node: None if loc in faulty else node)
+    assert isinstance(rest, MapNode)  # noqa: S101  the root is never removed
     rest = rest.with_value("version", Scalar("v1", root.mark))
     try:
         return Salvaged(ArchConfig.model_validate_json(json.dumps(plain(rest))), rest)
@@ -118,17 +118,17 @@ def salvage(error: ValidationError, root: MapNode) -> Salvaged | None:
         return None
 
 
-def _doomed(details: ErrorDetails) -> Loc:
+def _faulty_loc(details: ErrorDetails) -> Loc:
     loc = details["loc"]
     if details["type"] == "extra_forbidden":
         return loc
     return loc[: 2 if loc[0] in _ITEMS else 1]
 
 
-def _meant(loc: Loc) -> Loc:
-    """The place that an unknown key was probably meant for."""
-    meant = suggestion(str(loc[-1]), model_at(loc[:-1]).model_fields)
-    return (*loc[:-1], meant) if meant else loc
+def _intended_loc(loc: Loc) -> Loc:
+    """Returns the location of the key that an unknown key probably stands for."""
+    nearest = suggestion(str(loc[-1]), model_at(loc[:-1]).model_fields)
+    return (*loc[:-1], nearest) if nearest else loc
 
 
 def _has_no_value(root: Node, loc: Loc) -> bool:
@@ -145,14 +145,14 @@ def _finding(details: ErrorDetails, root: MapNode) -> Finding:
         return Finding(value_mark(root, loc), f"{quoted(loc[-1])} is missing", hint)
     message, hint = _wrong_value(details)
     subject = next((f"{step}: " for step in reversed(loc) if isinstance(step, str)), "")
-    # A key of a mapping of names is its own subject.
+    # An invalid name as a key: the message quotes it already.
     return Finding(value_mark(root, loc), message if loc[-1] == "[key]" else subject + message, hint)
 
 
 def _unknown_key(loc: Loc) -> tuple[str, str]:
     known = tuple(model_at(loc[:-1]).model_fields)
-    meant = suggestion(str(loc[-1]), known)
-    hint = f"did you mean {meant}?" if meant else f"keys that are known here: {', '.join(known)}"
+    nearest = suggestion(str(loc[-1]), known)
+    hint = f"did you mean {nearest}?" if nearest else f"keys that are known here: {', '.join(known)}"
     return f"unknown key {quoted(loc[-1])}", hint
 
 
@@ -173,8 +173,8 @@ def _wrong_value(details: ErrorDetails) -> tuple[str, str | None]:
 
 def _not_one_of(expected: str, given: object) -> tuple[str, str | None]:
     expected = expected.replace("'", "")
-    meant = suggestion(given, expected.replace(" or ", ", ").split(", ")) if isinstance(given, str) else None
-    return f"expected {expected}, got {_shown(given)}", f"did you mean {meant}?" if meant else None
+    nearest = suggestion(given, expected.replace(" or ", ", ").split(", ")) if isinstance(given, str) else None
+    return f"expected {expected}, got {_shown(given)}", f"did you mean {nearest}?" if nearest else None
 
 
 def _kind(value: object) -> str:
@@ -198,7 +198,7 @@ def _shown(value: object) -> str:
 
 
 def model_at(loc: Loc) -> type[BaseModel]:
-    """The model that checks the mapping at `loc`."""
+    """Returns the model of the mapping at `loc`."""
     annotation: Any = ArchConfig
     for step in loc:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -210,6 +210,6 @@ def model_at(loc: Loc) -> type[BaseModel]:
 
 
 def _required(annotation: object) -> object:
-    """`X` of `X | None`."""
+    """Returns `X` for `X | None`."""
     options = [option for option in get_args(annotation) if option is not type(None)]
     return options[0] if get_origin(annotation) in {Union, UnionType} else annotation

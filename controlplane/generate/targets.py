@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from controlplane.config.names import is_name
 from controlplane.config.parameter_types import is_of_type
-from controlplane.config.yaml_tree import is_unicode
+from controlplane.config.yaml_parser import is_unicode
 from controlplane.generate.operations import (
     CONVERSATION,
     MOST_ENUM_VALUES,

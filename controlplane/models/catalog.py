@@ -23,7 +23,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Converter = Literal["copy", "minilm", "minilm-fp16", "nanoguard", "nanoguard-fp16", "nanoguard-tokenizer"]
 Engine = Literal["onnxruntime", "libneedle3", "llama.cpp", "vllm", "transformers"]
 # Names the file with what a user adds to the catalogue.
-ADDED = "ARCHGW_CATALOG"
+CATALOG_VARIABLE = "ARCHGW_CATALOG"
 Served = Literal["embed", "nli", "guard", "toxicity", "function", "chat"]
 # A name becomes a folder, and is what the configuration may say.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
@@ -51,14 +51,14 @@ class Package(_Strict):
     sha256: Sha256
 
 
-class Taken(_Strict):
+class WheelFile(_Strict):
     """A file inside the wheel."""
 
     path: str
     sha256: Sha256
 
 
-class Made(_Strict):
+class ConvertedFile(_Strict):
     """A file of the cache: `by` names the converter, `of` the taken file that it reads."""
 
     file: str
@@ -80,7 +80,7 @@ class Hub(_Strict):
     revision: str
 
 
-class Listed(_Strict):
+class SourceFile(_Strict):
     """A file of a repository or a folder, under the same path in the cache.
 
     `path` may be a pattern (`*.safetensors`) where the repository decides how many files there are. Without `sha256`,
@@ -129,11 +129,11 @@ class Artefact(_Strict):
     max_tokens: Annotated[int, Field(gt=0)] | None = None
     settings: dict[str, str] = {}
     package: Package | None = None
-    take: list[Taken] = []
-    make: list[Made] = []
+    take: list[WheelFile] = []
+    make: list[ConvertedFile] = []
     hub: Hub | None = None
     path: str | None = None
-    files: list[Listed] = []
+    files: list[SourceFile] = []
     notes: str = ""
 
     @model_validator(mode="after")
@@ -182,7 +182,7 @@ class Artefact(_Strict):
         return str(self.path)
 
 
-class _More(_Strict):
+class _UserCatalog(_Strict):
     """What a user adds to the catalogue."""
 
     artefacts: dict[Name, Artefact]
@@ -250,7 +250,7 @@ def parse(text: str, more: str | None = None) -> Catalog:
     try:
         document = yaml.safe_load(text)
         if more is not None:
-            added = _More.model_validate(yaml.safe_load(more)).artefacts
+            added = _UserCatalog.model_validate(yaml.safe_load(more)).artefacts
             if taken := sorted(added.keys() & {*document["artefacts"], *get_args(Served)}):
                 raise ModelError(f"names that are in the catalogue already: {', '.join(taken)}")
             document["artefacts"].update({name: artefact.model_dump() for name, artefact in added.items()})
@@ -268,12 +268,12 @@ def parse(text: str, more: str | None = None) -> Catalog:
 
 def catalog() -> Catalog:
     """The catalogue that travels with this version, and the user's own entries: the file that $ARCHGW_CATALOG names."""
-    return _read(os.environ.get(ADDED) or None)
+    return _read(os.environ.get(CATALOG_VARIABLE) or None)
 
 
-def added() -> Path | None:
+def user_catalog() -> Path | None:
     """The file that $ARCHGW_CATALOG names; None where it names none."""
-    name = os.environ.get(ADDED)
+    name = os.environ.get(CATALOG_VARIABLE)
     return Path(name).expanduser() if name else None
 
 
@@ -285,8 +285,8 @@ def _read(more: str | None) -> Catalog:
     try:
         added = Path(more).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError, RuntimeError) as error:
-        raise ModelError(f"{ADDED}={more} cannot be read: {error}") from error
+        raise ModelError(f"{CATALOG_VARIABLE}={more} cannot be read: {error}") from error
     try:
         return parse(text, added)
     except ModelError as error:
-        raise ModelError(f"{ADDED}={more}: {error}") from error
+        raise ModelError(f"{CATALOG_VARIABLE}={more}: {error}") from error

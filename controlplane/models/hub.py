@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from controlplane.errors import ModelError
 from controlplane.models import pull_record
-from controlplane.models.catalog import Hub, Listed
+from controlplane.models.catalog import Hub, SourceFile
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -50,7 +50,7 @@ class RemoteFile:
 
 
 class Repository:
-    """One repository at one commit. Made by `opened`, and good while that lasts."""
+    """One repository at one commit. ConvertedFile by `opened`, and good while that lasts."""
 
     def __init__(self, endpoint: str, token: str | None, hub: Hub) -> None:
         from huggingface_hub import HfApi  # noqa: PLC0415
@@ -74,7 +74,7 @@ class Repository:
         self.commit = info.sha
         self._paths = [sibling.rfilename for sibling in info.siblings or () if _is_plain(sibling.rfilename)]
 
-    def files(self, listed: list[Listed]) -> list[RemoteFile]:
+    def files(self, listed: list[SourceFile]) -> list[RemoteFile]:
         """The files that `listed` means. ModelError where an entry means none, or the hub declares no hash."""
         wanted = []
         for entry in listed:

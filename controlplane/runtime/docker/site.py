@@ -47,8 +47,8 @@ def container_site(mode: Mode, workers: int, gpu: str | None, *, quick_start: bo
 
 
 def elsewhere_note(gateway: Gateway) -> str:
-    """What people must know of the keys in `gateway.elsewhere`."""
-    return f"note: {', '.join(gateway.elsewhere)}: {_REACH}"
+    """What people must know of the keys in `gateway.loopback_keys`."""
+    return f"note: {', '.join(gateway.loopback_keys)}: {_REACH}"
 
 
 def project_name(layout: RunLayout) -> str:

@@ -413,7 +413,7 @@ def test_an_egress_alone_can_be_guarded() -> None:
     assert gateway.filter_config.prompting is None
 
 
-OWN = (CustomModel("nli", "entails", Path("/m/entails"), 1), CustomModel("toxicity", "toxic", Path("/m/toxic"), 16))
+CUSTOM = (CustomModel("nli", "entails", Path("/m/entails"), 1), CustomModel("toxicity", "toxic", Path("/m/toxic"), 16))
 SERVING = {
     "local": {"repository": "m"},
     "roles": {"nli": {"model": "entails"}, "toxicity": {"model": "toxic"}},
@@ -422,12 +422,12 @@ SERVING = {
 
 def with_own(**sections: Any) -> Gateway:
     document = {"version": "v1", "llm_providers": [HOSTED], "model_serving": SERVING, **sections}
-    return compile_gateway(ArchConfig.model_validate_json(json.dumps(document)), SITE, OWN)
+    return compile_gateway(ArchConfig.model_validate_json(json.dumps(document)), SITE, CUSTOM)
 
 
 def test_models_of_the_users_own_are_served_and_asked() -> None:
     gateway = with_own(prompt_guards={"input_guards": {"jailbreak": {}, "toxicity": {"threshold": 0.9}}})
-    assert gateway.models.own == OWN
+    assert gateway.models.custom == CUSTOM
     assert gateway.models.names == ("embed", "guard", "function", "entails", "toxic")
     assert gateway.filter_config.inference
     roles = gateway.filter_config.inference.roles

@@ -91,7 +91,7 @@ def test_each_key_that_says_localhost_means_the_engines_machine(host: str) -> No
 @pytest.mark.parametrize("host", LOOPBACKS)
 def test_people_are_told_each_of_the_keys_and_what_it_says(host: str) -> None:
     shown = host.lower() if host == "LocalHost" else host
-    assert [line.lower() for line in compiled(document(host), INSIDE).elsewhere] == [
+    assert [line.lower() for line in compiled(document(host), INSIDE).loopback_keys] == [
         f"endpoints.plain.endpoint {shown}:81",
         f"endpoints.secure.endpoint {shown}:8443",
         f"llm_providers.plain.base_url {shown}:83",
@@ -116,13 +116,13 @@ def test_what_the_servers_are_called_stays_as_written(host: str) -> None:
 def test_every_other_address_stays_and_is_nobodys_business(host: str) -> None:
     here, inside = compiled(document(host), HERE), compiled(document(host), INSIDE)
     assert [each.addresses for each in upstreams(inside)] == [each.addresses for each in upstreams(here)]
-    assert inside.elsewhere == ()
+    assert inside.loopback_keys == ()
 
 
 @pytest.mark.parametrize("host", LOOPBACKS)
 def test_on_the_machine_itself_localhost_is_localhost(host: str) -> None:
     gateway = compiled(document(host), HERE)
-    assert gateway.elsewhere == ()
+    assert gateway.loopback_keys == ()
     assert not any(each.local_names for each in upstreams(gateway))
     assert all("engine" not in repr(address) for each in upstreams(gateway) for address in each.addresses)
 
@@ -142,7 +142,7 @@ def test_a_port_that_a_service_has_leads_to_it_and_needs_no_word() -> None:
     found = {each.cluster: each.addresses for each in upstreams(gateway)}
     assert found["endpoint_plain"] == (Address("weather-api", 18083),)
     assert found["endpoint_secure"] == (Address("api.example.com", 18083),)
-    assert not any("endpoints" in line for line in gateway.elsewhere)
+    assert not any("endpoints" in line for line in gateway.loopback_keys)
 
 
 def test_a_vendors_own_localhost_is_the_engines_machine_too() -> None:
@@ -150,7 +150,7 @@ def test_a_vendors_own_localhost_is_the_engines_machine_too() -> None:
     gateway = compiled(written, replace(INSIDE, mode=Mode.LOCAL_CPU))
     assert gateway.envoy.providers[0].upstream.addresses == (Address("engine", 11434),)
     assert gateway.envoy.providers[0].authority == "127.0.0.1:11434"
-    assert gateway.elsewhere == ("llm_providers.llama.provider 127.0.0.1:11434",)
+    assert gateway.loopback_keys == ("llm_providers.llama.provider 127.0.0.1:11434",)
 
 
 def test_our_own_triton_is_reached_by_its_sockets_which_are_no_name_to_resolve() -> None:
@@ -161,7 +161,7 @@ def test_our_own_triton_is_reached_by_its_sockets_which_are_no_name_to_resolve()
     assert not upstream.local_names
     assert gateway.filter_config.inference
     assert gateway.filter_config.inference.servers[Place.LOCAL].address == "unix:/run/grpc"
-    assert gateway.elsewhere == ()
+    assert gateway.loopback_keys == ()
 
 
 def test_envoy_listens_at_its_doors_and_people_go_where_the_file_says() -> None:

@@ -137,9 +137,9 @@ def test_a_name_that_only_containers_know_gets_a_warning(folder: Folder) -> None
     url = "base_url: 'http://host.docker.internal:1/v1'"
     text = providers(f"name: a, provider: ollama, model: m, {url}")
     (warning,) = folder.warnings(text)
-    assert warning.endswith("host.docker.internal is known inside containers only")
+    assert warning.endswith("host.docker.internal exists in containers only")
     (warning,) = folder.warnings(target("").replace("endpoint: h", "endpoint: host.docker.internal"))
-    assert warning.endswith("host.docker.internal is known inside containers only")
+    assert warning.endswith("host.docker.internal exists in containers only")
 
 
 @pytest.mark.parametrize(
@@ -171,11 +171,11 @@ def test_a_gateway_has_a_listener(folder: Folder) -> None:
 def test_what_an_ingress_that_is_off_would_need_gets_a_warning(folder: Folder) -> None:
     text = f"version: v1\nlisteners: {{ingress: {{enabled: false}}}}\nsystem_prompt: x\nprompt_guards: {{}}\n{PROVIDER}"
     assert folder.warnings(text) == [
-        "3:1: system_prompt takes no part: the ingress listener is off",
-        "4:1: prompt_guards takes no part: the ingress listener is off",
+        "3:1: system_prompt is ignored: the ingress listener is off",
+        "4:1: prompt_guards is ignored: the ingress listener is off",
     ]
     guarded = text.replace("prompt_guards: {}", "prompt_guards: {apply_to: [egress], input_guards: {jailbreak: {}}}")
-    assert folder.warnings(guarded) == ["3:1: system_prompt takes no part: the ingress listener is off"]
+    assert folder.warnings(guarded) == ["3:1: system_prompt is ignored: the ingress listener is off"]
 
 
 def test_an_endpoint_that_no_target_calls_gets_a_warning(folder: Folder) -> None:
@@ -248,7 +248,7 @@ def test_a_default_target_takes_messages_and_nothing_else(
 def test_a_system_prompt_that_no_llm_reads_gets_a_warning(folder: Folder, text: str) -> None:
     file = target(text).replace(",\n     parameters: []", "")
     (warning,) = folder.warnings(file)
-    assert "this system_prompt takes no part" in warning
+    assert "this system_prompt is ignored" in warning
     dispatching = file.replace("system_prompt", "auto_llm_dispatch_on_response: true, system_prompt", 1)
     if "false" not in text:
         assert folder.warnings(dispatching) == []

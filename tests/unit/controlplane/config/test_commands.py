@@ -10,7 +10,8 @@ from jsonschema import Draft202012Validator
 
 from controlplane.assets import asset
 from controlplane.config.json_schema import json_schema
-from controlplane.config.yaml_tree import parse, plain
+from controlplane.config.yaml_parser import parse
+from controlplane.config.yaml_tree import plain
 from tests.unit.controlplane.config.files import PROVIDER, Folder
 
 

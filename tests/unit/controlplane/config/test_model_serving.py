@@ -74,12 +74,12 @@ def test_a_role_is_placed_by_the_command_until_the_file_says_where(folder: Folde
         ("{remote: {url: grpc://h/x}}", "2:31: url: a gRPC server has no path"),
         ("{remote: {url: 'grpc://u:p@h'}}", "2:31: url: the URL holds a user name or password"),
         ("{remote: {url: 'grpc://h:0'}}", "2:31: url: not a URL: its host or port is malformed"),
-        ("{remote: {url: [grpc://a, grpcs://b]}}", "2:42: grpcs beside grpc: all URLs are spoken to in one way"),
+        ("{remote: {url: [grpc://a, grpcs://b]}}", "2:42: grpcs beside grpc: all URLs must have one scheme"),
         ("{remote: {url: [http://a/x, http://b]}}", "2:44: another path than the first URL's"),
         ("{remote: {url: [grpc://a, 'grpc://a:8001']}}", "2:42: this server is in the list already"),
         (
             "{remote: {url: [grpcs://a, grpcs://b]}}",
-            "2:43: TLS servers of one list must have one name: it is the name that their certificates are checked for",
+            "2:43: TLS servers of one list must have one name: their certificates are checked for it",
         ),
         ("{remote: {url: grpc://a, tls: {}}}", "2:41: tls has no meaning for grpc://"),
         ("{remote: {url: grpcs://a, tls: {server_name: 'a b'}}}", "2:61: server_name: expected a host name"),
@@ -93,15 +93,15 @@ def test_a_role_is_placed_by_the_command_until_the_file_says_where(folder: Folde
             '2:68: header: header "Content-Type" is the gateway\'s own to set',
         ),
         ("{roles: {guard: {placement: cloud}}}", '2:44: placement: expected local or remote, got "cloud"'),
-        ("{roles: {guard: {placement: []}}}", "2:44: placement names no place"),
+        ("{roles: {guard: {placement: []}}}", "2:44: placement is empty"),
         ("{roles: {guard: {placement: [local, local]}}}", "2:44: placement names a place twice"),
         ("{roles: {guard: {placement: remote}}}", "2:44: placement remote needs model_serving.remote.url"),
         ("{roles: {guard: {placement: [local, remote]}}}", "2:52: placement remote needs model_serving.remote.url"),
         ("{roles: {guard: {timeout: 5ms}}}", "2:42: timeout: 5ms is out of bounds: 10ms to 10m"),
-        ("{roles: {nli: {}}}", "2:25: nli is placed here, where the gateway brings no model for it"),
+        ("{roles: {nli: {}}}", "2:25: nli runs on this machine, and the gateway brings no model for it"),
         (
             "{remote: {url: grpc://h}, roles: {nli: {placement: [remote, local]}}}",
-            "2:50: nli is placed here, where the gateway brings no model for it",
+            "2:50: nli runs on this machine, and the gateway brings no model for it",
         ),
         (
             "{roles: {embed: {model: bge}}}",
@@ -146,7 +146,7 @@ def test_the_guard_toxicity_may_have_its_model_on_the_remote_triton(folder: Fold
 @pytest.mark.parametrize(
     ("line", "warning"),
     [
-        ("{remote: {url: grpcs://h, header: x-api-key}}", "2:42: header takes no part: there is no access_key"),
+        ("{remote: {url: grpcs://h, header: x-api-key}}", "2:42: header is ignored: there is no access_key"),
         (
             "{remote: {url: grpc://h, access_key: $KEY}}",
             "2:41: the key travels in plain text: the URL is not grpcs:// or https://",
@@ -159,14 +159,14 @@ def test_the_guard_toxicity_may_have_its_model_on_the_remote_triton(folder: Fold
         (
             "{remote: {url: grpc://h}, roles: {guard: &here {placement: local}, embed: *here, function: *here, "
             "toxicity: {placement: local, model: m}, nli: {placement: local, model: m}}}",
-            "2:17: the remote Triton takes no part: every role is placed here",
+            "2:17: the remote Triton is ignored: every role runs on this machine",
         ),
     ],
 )
 def test_what_takes_no_part_or_is_a_risk_gets_a_warning(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, line: str, warning: str
 ) -> None:
-    monkeypatch.setattr("controlplane.config.local_models.find", lambda *_: ((), ()))
+    monkeypatch.setattr("controlplane.config.local_models.resolve", lambda *_: ((), ()))
     assert warning in [found[: len(warning)] for found in folder.warnings(file(line), {"KEY": "k"})]
 
 

@@ -80,17 +80,17 @@ def test_an_error_target_s_endpoint_is_called(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("lines", "warning"),
     [
-        ("error_target: {endpoint: api}", "3:1: error_target takes no part: there is no prompt target"),
-        ("prompt_guards: {apply_to: [egress]}", "3:17: apply_to takes no part: there is no guard"),
+        ("error_target: {endpoint: api}", "3:1: error_target is ignored: there is no prompt target"),
+        ("prompt_guards: {apply_to: [egress]}", "3:17: apply_to is ignored: there is no guard"),
         (
             "prompt_guards: {input_guards: {jailbreak: {mode: shadow, on_error: block}}}",
-            "3:58: on_error takes no part: the guard only watches",
+            "3:58: on_error is ignored: the guard only watches",
         ),
-        ("overrides: {grounding: {enabled: false, threshold: 0.1}}", "3:41: threshold takes no part: grounding is off"),
+        ("overrides: {grounding: {enabled: false, threshold: 0.1}}", "3:41: threshold is ignored: grounding is off"),
         (
             "listeners: {egress: {enabled: false}}\n"
             "prompt_guards: {apply_to: [ingress, egress], input_guards: {jailbreak: {}}}",
-            "4:37: egress takes no part: that listener is off",
+            "4:37: egress is ignored: that listener is off",
         ),
     ],
 )
@@ -128,7 +128,7 @@ def test_models_of_ones_own_are_found_beside_the_file(folder: Folder) -> None:
         )
     )
     assert loaded.warnings == ()
-    found = [(model.role, model.name, model.folder, model.max_batch) for model in loaded.own]
+    found = [(model.role, model.name, model.folder, model.max_batch) for model in loaded.custom_models]
     assert found == [
         ("nli", "entails", folder.path / "mine" / "entails", 8),
         ("toxicity", "toxic", folder.path / "mine" / "toxic", 8),

@@ -77,7 +77,7 @@ def test_examples_are_bounded_text(folder: Folder) -> None:
 def test_an_example_can_mean_one_target_only(folder: Folder) -> None:
     other = "  - {name: u, description: d, endpoint: {name: api}, examples: [c, 'Will it  Rain?']}"
     text = file(target=f"    examples: ['Will it rain?']\n{other}")
-    assert folder.problems(text) == ["8:68: this example is there already, at line 7"]
+    assert folder.problems(text) == ["8:68: this example exists already, at line 7"]
 
 
 def test_a_default_target_has_no_examples(folder: Folder) -> None:

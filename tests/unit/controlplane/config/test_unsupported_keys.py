@@ -3,7 +3,7 @@
 import pytest
 
 from controlplane.config.arch_config import ArchConfig
-from controlplane.config.unsupported_keys import LATER
+from controlplane.config.unsupported_keys import UNSUPPORTED
 from controlplane.config.validation_errors import model_at
 from tests.unit.controlplane.config.files import PROVIDER, Folder
 
@@ -58,7 +58,7 @@ def with_key(path: str) -> str:
     return lines.replace(opening[parent], places[parent], 1)
 
 
-@pytest.mark.parametrize("path", [path for path, _ in LATER])
+@pytest.mark.parametrize("path", [path for path, _ in UNSUPPORTED])
 def test_a_key_of_a_later_release_is_refused_by_name_with_what_to_do_instead(folder: Folder, path: str) -> None:
     text = with_key(path)
     (problem,) = folder.problems(text)
@@ -66,7 +66,7 @@ def test_a_key_of_a_later_release_is_refused_by_name_with_what_to_do_instead(fol
     assert all(folder.hints(text))
 
 
-@pytest.mark.parametrize("path", [path for path, _ in LATER])
+@pytest.mark.parametrize("path", [path for path, _ in UNSUPPORTED])
 def test_no_key_is_both_supported_and_not(path: str) -> None:
     first = {"listeners": "ingress", "prompt_guards": "jailbreak"}
     section, *_ = path.split(".")
@@ -79,7 +79,7 @@ def test_no_key_is_both_supported_and_not(path: str) -> None:
     ["ratelimits", "routing", "model_aliases", "agents"],
 )
 def test_the_sections_that_the_format_names_for_later_are_known(key: str) -> None:
-    assert key in {path for path, _ in LATER}
+    assert key in {path for path, _ in UNSUPPORTED}
     assert key not in ArchConfig.model_fields
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from controlplane.config.load import load
-from controlplane.config.yaml_tree import parse, plain
+from controlplane.config.yaml_parser import parse
+from controlplane.config.yaml_tree import plain
 from controlplane.errors import SourceError
 from controlplane.generate.generate import Generated, Wishes, generate
 

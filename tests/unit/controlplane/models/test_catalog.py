@@ -6,7 +6,7 @@ import yaml
 from controlplane.assets import asset
 from controlplane.errors import ModelError
 from controlplane.models import cache
-from controlplane.models.catalog import Listed, catalog, parse
+from controlplane.models.catalog import SourceFile, catalog, parse
 from triton_models.function import needle
 
 TEXT = (asset("triton_models") / "catalog.yaml").read_text()
@@ -48,7 +48,7 @@ def test_the_function_model_refuses_all_but_the_catalogues_files() -> None:
 
 
 def test_a_star_does_not_reach_into_folders() -> None:
-    weights = Listed(path="*.safetensors")
+    weights = SourceFile(path="*.safetensors")
     assert weights.names("model-00001-of-00002.safetensors")
     assert not weights.names("onnx/model.safetensors")
 

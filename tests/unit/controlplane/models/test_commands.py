@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from controlplane.cli import models
 from controlplane.cli.app import main
 from controlplane.cli.download_progress import shown
-from controlplane.models.pull import Advance
+from controlplane.models.pull import DownloadProgress
 from tests.support.hub_server import HubRepository, HubServer
 
 GUARD = {"config.json": b"{}", "tokenizer.json": b"{ }", "model.safetensors": b"weights", "README.md": b"# Arch-Guard"}
@@ -164,7 +164,7 @@ def test_who_stops_a_download_is_told_that_it_goes_on(monkeypatch: pytest.Monkey
 def _show(console: Console) -> None:
     with shown(console) as progress:
         for done in (0, 5_000_000, 10_000_000):
-            progress(Advance("model.safetensors", done, 10_000_000, 1, 2))
+            progress(DownloadProgress("model.safetensors", done, 10_000_000, 1, 2))
 
 
 def test_a_terminal_gets_a_bar() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from controlplane.errors import ModelError
 from controlplane.models import cache, prepare, wheels
-from controlplane.models.catalog import Artefact, Catalog, Made, Package, Taken
+from controlplane.models.catalog import Artefact, Catalog, ConvertedFile, Package, WheelFile
 from controlplane.models.prepare import Progress, Stage
 
 CONTENT = b"weights"
@@ -25,8 +25,8 @@ def _artefact(made_sha256: str = SHA, taken_sha256: str = SHA) -> Artefact:
         licence="l",
         devices=["cpu"],
         package=Package(name="p", version="1", sha256="0" * 64),
-        take=[Taken(path="p/w.bin", sha256=taken_sha256)],
-        make=[Made(file="w.bin", by="copy", of="p/w.bin", sha256=made_sha256)],
+        take=[WheelFile(path="p/w.bin", sha256=taken_sha256)],
+        make=[ConvertedFile(file="w.bin", by="copy", of="p/w.bin", sha256=made_sha256)],
         notes="n",
     )
 

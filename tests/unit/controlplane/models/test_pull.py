@@ -14,8 +14,8 @@ from huggingface_hub import constants
 from controlplane.errors import ModelError
 from controlplane.models import cache, prepare, pull, pull_record
 from controlplane.models import hub as hub_module
-from controlplane.models.catalog import Artefact, Catalog, Hub, Listed
-from controlplane.models.pull import Advance
+from controlplane.models.catalog import Artefact, Catalog, Hub, SourceFile
+from controlplane.models.pull import DownloadProgress
 from tests.support.hub_server import HubRepository, HubServer
 
 CHUNK = 64 * 1024  # what the library is to read at a time
@@ -24,7 +24,7 @@ CONFIG = b'{"labels": 3}'
 FILES = {"config.json": CONFIG, "tokenizer.json": b"{}", "model.safetensors": b"weights", "README.md": b"# hi"}
 LFS = frozenset({"model.safetensors"})
 TOKEN = "hf_a_token_of_ours"
-EVERYTHING = [Listed(path="*.json"), Listed(path="model.safetensors")]
+EVERYTHING = [SourceFile(path="*.json"), SourceFile(path="model.safetensors")]
 
 Catalogued = Callable[..., Artefact]
 
@@ -45,7 +45,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 def catalogued(monkeypatch: pytest.MonkeyPatch) -> Catalogued:
     """Puts the model `m`, of the repository `o/r`, into the catalogue."""
 
-    def use(files: list[Listed] = EVERYTHING, revision: str = "main") -> Artefact:
+    def use(files: list[SourceFile] = EVERYTHING, revision: str = "main") -> Artefact:
         artefact = Artefact(
             description="d",
             engine="transformers",
@@ -71,8 +71,10 @@ def _left() -> set[str]:
 def test_what_is_listed_comes_under_its_own_path_and_is_recorded(hub: HubServer, catalogued: Catalogued) -> None:
     files = {**FILES, "onnx/model.onnx": b"graph", "onnx/notes.json": b"[]"}
     repository = hub.add(HubRepository("o/r", files, LFS | {"onnx/model.onnx"}))
-    artefact = catalogued([*EVERYTHING, Listed(path="onnx/model.onnx", sha256=hashlib.sha256(b"graph").hexdigest())])
-    seen: list[Advance] = []
+    artefact = catalogued(
+        [*EVERYTHING, SourceFile(path="onnx/model.onnx", sha256=hashlib.sha256(b"graph").hexdigest())]
+    )
+    seen: list[DownloadProgress] = []
     folder = pull.pull("m", seen.append)
 
     there = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -93,7 +95,7 @@ def test_what_is_listed_comes_under_its_own_path_and_is_recorded(hub: HubServer,
 def test_nothing_but_the_files_is_asked_for(hub: HubServer, catalogued: Catalogued) -> None:
     """No telemetry, no list of agents, no other protocol."""
     repository = hub.add(HubRepository("o/r", FILES, LFS))
-    catalogued([Listed(path="model.safetensors")])
+    catalogued([SourceFile(path="model.safetensors")])
     pull.pull("m")
     resolved = f"/o/r/resolve/{repository.commit}/model.safetensors"
     assert [(request.method, request.path) for request in hub.requests] == [
@@ -116,7 +118,7 @@ def test_a_second_pull_asks_nothing(hub: HubServer, catalogued: Catalogued) -> N
 def test_a_connection_that_breaks_is_taken_up_where_it_broke(hub: HubServer, catalogued: Catalogued) -> None:
     hub.add(HubRepository("o/r", {"model.safetensors": WEIGHTS}, LFS))
     hub.storage.cuts = [CHUNK + 5]
-    catalogued([Listed(path="model.safetensors")])
+    catalogued([SourceFile(path="model.safetensors")])
     assert (pull.pull("m") / "model.safetensors").read_bytes() == WEIGHTS
     assert [request.headers.get("range") for request in hub.storage.requests] == [None, f"bytes={CHUNK}-"]
 
@@ -124,7 +126,7 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(hub: HubServer, cat
 def test_a_server_that_fails_for_a_moment_is_asked_again(hub: HubServer, catalogued: Catalogued) -> None:
     hub.add(HubRepository("o/r", FILES, LFS))
     hub.storage.failures = [503]
-    catalogued([Listed(path="model.safetensors")])
+    catalogued([SourceFile(path="model.safetensors")])
     assert (pull.pull("m") / "model.safetensors").read_bytes() == b"weights"
     assert len(hub.storage.requests) == 2
 
@@ -146,7 +148,7 @@ def test_a_pull_that_was_stopped_goes_on_inside_the_file(hub: HubServer, catalog
     hub.add(HubRepository("o/r", {"config.json": CONFIG, "model.safetensors": WEIGHTS}, LFS))
     artefact = catalogued()
 
-    def stop(advance: Advance) -> None:
+    def stop(advance: DownloadProgress) -> None:
         if advance.path == "model.safetensors" and advance.done:
             raise KeyboardInterrupt
 
@@ -162,9 +164,9 @@ def test_a_pull_that_was_stopped_goes_on_inside_the_file(hub: HubServer, catalog
 
 def test_what_was_half_there_of_another_version_is_not_continued(hub: HubServer, catalogued: Catalogued) -> None:
     hub.add(HubRepository("o/r", {"model.safetensors": WEIGHTS}, LFS))
-    catalogued([Listed(path="model.safetensors")])
+    catalogued([SourceFile(path="model.safetensors")])
 
-    def stop(advance: Advance) -> None:
+    def stop(advance: DownloadProgress) -> None:
         if advance.done:
             raise KeyboardInterrupt
 
@@ -189,7 +191,7 @@ def test_bytes_of_another_hash_are_refused_and_nothing_is_kept(
 @pytest.mark.parametrize("path", ["config.json", "model.safetensors"])
 def test_the_catalogues_hash_comes_before_the_hubs(hub: HubServer, catalogued: Catalogued, path: str) -> None:
     hub.add(HubRepository("o/r", FILES, LFS))
-    catalogued([Listed(path=path, sha256="0" * 64)])
+    catalogued([SourceFile(path=path, sha256="0" * 64)])
     with pytest.raises(ModelError, match=path):
         pull.pull("m")
     assert not [name for name in _left() if not name.startswith(".pulling-")]
@@ -244,7 +246,7 @@ def test_a_revision_that_is_not_there_is_named(hub: HubServer, catalogued: Catal
 
 def test_a_file_that_is_not_there_is_named(hub: HubServer, catalogued: Catalogued) -> None:
     hub.add(HubRepository("o/r", FILES, LFS))
-    catalogued([Listed(path="*.gguf")])
+    catalogued([SourceFile(path="*.gguf")])
     with pytest.raises(ModelError, match=r"o/r at main \(commit [0-9a-f]{40}\) holds no \*\.gguf"):
         pull.pull("m")
 
@@ -337,8 +339,8 @@ def test_names_that_lead_elsewhere_are_not_taken(
 ) -> None:
     """What a hub calls its files is the hub's to say, where they are written is not."""
     hub.add(HubRepository("o/r", {**FILES, path: b"{}"}, LFS))
-    assert Listed(path=pattern).names(path)
-    catalogued([Listed(path="*.json"), Listed(path=pattern)])
+    assert SourceFile(path=pattern).names(path)
+    catalogued([SourceFile(path="*.json"), SourceFile(path=pattern)])
     with pytest.raises(ModelError, match="holds no"):
         pull.pull("m")
     catalogued()
@@ -348,7 +350,7 @@ def test_names_that_lead_elsewhere_are_not_taken(
 
 def test_a_server_that_sends_more_than_it_declared_is_not_listened_to(hub: HubServer, catalogued: Catalogued) -> None:
     hub.add(HubRepository("o/r", {"model.safetensors": b"weights"}, LFS, served={"model.safetensors": WEIGHTS}))
-    catalogued([Listed(path="model.safetensors")])
+    catalogued([SourceFile(path="model.safetensors")])
     with pytest.raises(ModelError, match="has not the size that was declared"):
         pull.pull("m")
     assert all(part.stat().st_size <= len(b"weights") for part in cache.cache_dir().rglob("*.part"))

@@ -14,7 +14,7 @@ from controlplane.errors import ModelError
 from controlplane.models import cache
 from controlplane.models.catalog import catalog
 from controlplane.models.custom_model import CustomModel
-from controlplane.render.model_repository import link_own, render_repository
+from controlplane.render.model_repository import link_custom_models, render_repository
 
 GOLDEN = Path(__file__).with_name("golden")
 CPU, GPU = Device.CPU, Device.GPU
@@ -144,7 +144,7 @@ def test_a_model_of_the_users_own_is_linked_and_imported_behind_an_entry_of_ours
     folder = tmp_path / "it's own"
     own = CustomModel("nli", "mine", folder, 1, entries=("1/words.txt", "config.pbtxt"), entry_points=("1/model.py",))
     plan = ModelPlan((), (own,))
-    assert link_own(plan) == {
+    assert link_custom_models(plan) == {
         "mine/1/words.txt": folder / "1/words.txt",
         "mine/config.pbtxt": folder / "config.pbtxt",
     }

@@ -83,7 +83,7 @@ def gateway(text: str, folder: Path, mode: Mode, *, quick_start: bool = False) -
     path.write_text(text)
     loaded = load(path, KEYS)
     gpu = "NVIDIA H200" if mode is Mode.LOCAL_GPU else None
-    return compile_gateway(loaded.config, container_site(mode, 2, gpu, quick_start=quick_start), loaded.own)
+    return compile_gateway(loaded.config, container_site(mode, 2, gpu, quick_start=quick_start), loaded.custom_models)
 
 
 def inside(folder: Path, **changes: Any) -> Inside:

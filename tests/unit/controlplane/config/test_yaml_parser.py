@@ -2,7 +2,8 @@
 
 import pytest
 
-from controlplane.config.yaml_tree import MAX_BYTES, MapNode, Mark, key_mark, parse, plain, value_mark
+from controlplane.config.yaml_parser import MAX_BYTES, parse
+from controlplane.config.yaml_tree import MapNode, Mark, key_mark, plain, value_mark
 
 
 def tree(text: str) -> MapNode:
