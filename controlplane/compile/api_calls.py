@@ -1,7 +1,7 @@
-"""How the APIs behind prompt targets are called: what the filter is told, and Envoy's clusters and routes for it.
+"""Compiles the API calls of prompt targets: calls for the filter configuration, clusters and routes for Envoy.
 
-Each target, the default one and the error target have a route of their own on the internal listener, since each may
-have its own timeout, retries and headers.
+Each target, the default target and the error target have their own route on the internal listener, since each may have
+its own timeout, retries and headers.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from controlplane.config.error_target import ErrorTarget
 from controlplane.config.prompt_targets import PromptTarget
 from extproc.shared import filter_config
 
-# No prompt target's upstream: theirs begin with "target_".
+# Upstreams of prompt targets begin with "target_": no name clash.
 ERROR_TARGET: Final = "error_target"
-# The longest that Envoy waits before it repeats a call; its routes say the same.
+# Maximum time that Envoy waits before a retry. Its routes set the same value.
 BACKOFF_MS: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """Every call that a gateway may make."""
+    """Clusters and routes of all API calls."""
 
     apis: tuple[ApiCluster, ...]
     routes: tuple[CallRoute, ...]
@@ -48,7 +48,7 @@ def error_call(target: ErrorTarget) -> filter_config.EndpointCall:
 
 
 def compile_calls(config: ArchConfig) -> Calls:
-    """The clusters of all endpoints, of the targets that send headers, and a route for each call."""
+    """Returns a cluster for each endpoint and for each target with headers, and a route for each call."""
     shared = {name: _upstream_of(endpoint, f"endpoint_{name}") for name, endpoint in config.endpoints.items()}
     return Calls(
         apis=(*(ApiCluster(upstream) for upstream in shared.values()), *_own_clusters(config)),
@@ -57,12 +57,12 @@ def compile_calls(config: ArchConfig) -> Calls:
 
 
 def longest_call_ms(config: ArchConfig) -> int:
-    """How long the slowest call of a prompt target may take in all."""
+    """Returns the longest timeout of a prompt target's call, retries included, in milliseconds."""
     return max((route.timeout_ms for route in _routes(config) if route.name != ERROR_TARGET), default=0)
 
 
 def error_call_ms(config: ArchConfig) -> int:
-    """How long the call of the error target may take."""
+    """Returns the timeout of the error target's call, in milliseconds."""
     return next((route.timeout_ms for route in _routes(config) if route.name == ERROR_TARGET), 0)
 
 
@@ -71,12 +71,12 @@ def _upstream(target: PromptTarget) -> str:
 
 
 def _own_clusters(config: ArchConfig) -> Iterator[ApiCluster]:
-    """Headers go in where a connection's requests are written, so a target with headers has connections of its own."""
+    """Yields a cluster for each target with headers: Envoy adds them per cluster."""
     for target in config.prompt_targets:
         if target.endpoint.http_headers:
             name = _upstream(target)
             headers = tuple(
-                # No name of a target holds a colon, so no two secrets share a name.
+                # Names of targets hold no colon, so secrets have unique names.
                 Credential(f"{name}:{header.lower()}", header.lower(), prefix="", value=value.get_secret_value())
                 for header, value in target.endpoint.http_headers.items()
             )
@@ -114,7 +114,7 @@ def _template(path: str) -> str:
 
 
 def addresses(endpoint: Endpoint) -> tuple[Address, ...]:
-    """Its hosts as the file writes them, each with its port."""
+    """Returns the endpoint's hosts in the file's order, each with its port."""
     default = 443 if endpoint.protocol is Protocol.HTTPS else 80
     return tuple(Address(host.host, host.port or default) for host in endpoint.endpoint)
 
@@ -130,6 +130,6 @@ def _upstream_of(endpoint: Endpoint, cluster: str) -> Upstream:
 
 
 def _authority(endpoint: Endpoint) -> str:
-    """Hosts of one list serve the same API: they are all called by the first one's name."""
+    """Returns the Host header: the first host's name, for all hosts of the list."""
     first = addresses(endpoint)[0]
     return authority(first.host, first.port, secure=endpoint.protocol is Protocol.HTTPS)

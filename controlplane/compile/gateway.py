@@ -1,7 +1,6 @@
-"""`compile_gateway`: one ArchConfig into everything that the filter, Envoy and Triton are told.
+"""Compiles one ArchConfig into the plans for the filter, Envoy and Triton. Used by `archgw up`, `render`, `validate`.
 
-Called by `archgw up`, `render` and `validate`. It decides nothing that the file or the site has decided already; what
-neither says, the constants of this package say.
+The file and the site decide; constants of this package are the defaults.
 """
 
 from __future__ import annotations
@@ -37,20 +36,20 @@ from controlplane.config.providers import TRITON, VENDORS, Provider
 from controlplane.models.custom_model import CustomModel
 from extproc.shared import filter_config
 
-# What the filter waits beyond Envoy's own timeout, so that Envoy's 504 arrives instead of being overtaken.
+# Time that the filter waits longer than Envoy's own timeout, so that Envoy's 504 arrives first.
 _ENDPOINT_GRACE_MS: Final = 1_000
-# Reading a body and everything else that is neither a model nor an API.
+# Time for a body and for all work that is neither a model nor an API call.
 _REQUEST_GRACE_MS: Final = 10_000
 
 
 def compile_gateway(config: ArchConfig, site: Site, custom: Sequence[CustomModel] = ()) -> Gateway:
-    """Compile a valid configuration for one site, with the models of the user's own that it names.
+    """Compiles a valid configuration for one site. `custom`: the user's own models that the file names.
 
-    The same arguments give an equal result. UsageError where the site's mode needs what the file does not say,
-    RuntimeFault where it needs what the site does not have.
+    Equal arguments give equal results. Raises UsageError where the file lacks settings for the site's mode, and
+    RuntimeFault where the site lacks hardware or software for it.
     """
     places = role_backends(config, site.mode)
-    local = (role for role, its in places.items() if filter_config.Place.LOCAL in its)
+    local = (role for role, role_places in places.items() if filter_config.Place.LOCAL in role_places)
     models = compile_models(config, site, local, custom)
     inference = compile_inference(config, site, places, models)
     envoy = _envoy_plan(config, site, inference)
@@ -67,7 +66,7 @@ def compile_gateway(config: ArchConfig, site: Site, custom: Sequence[CustomModel
 def _filter_config(
     config: ArchConfig, site: Site, inference: filter_config.Inference | None
 ) -> filter_config.FilterConfig:
-    # The error target is called after a call that failed, each within the longest that any call may take.
+    # A request may make an API call and, when that fails, a call of the error target.
     call_ms = max(longest_call_ms(config), error_call_ms(config)) + _ENDPOINT_GRACE_MS
     calls_ms = call_ms + (error_call_ms(config) + _ENDPOINT_GRACE_MS if config.error_target else 0)
     only = len(config.llm_providers) == 1
@@ -107,33 +106,33 @@ def _filter_provider(provider: Provider, *, only: bool) -> filter_config.Provide
 
 def _envoy_plan(config: ArchConfig, site: Site, inference: filter_config.Inference | None) -> EnvoyPlan:
     remote = config.model_serving.remote
-    is_asked = inference is not None and filter_config.Place.REMOTE in inference.servers
-    doors: dict[str, Ingress | Egress] = {"ingress": config.listeners.ingress, "egress": config.listeners.egress}
+    is_used = inference is not None and filter_config.Place.REMOTE in inference.servers
+    listeners: dict[str, Ingress | Egress] = {"ingress": config.listeners.ingress, "egress": config.listeners.egress}
     calls = compile_calls(config)
     return EnvoyPlan(
-        listeners=tuple(_listener(name, door, site) for name, door in doors.items() if door.enabled),
+        listeners=tuple(_listener(name, section, site) for name, section in listeners.items() if section.enabled),
         providers=tuple(_provider_route(provider, site) for provider in config.llm_providers),
         apis=calls.apis,
         calls=calls.routes,
         workers=config.overrides.filter_workers or site.workers,
         max_request_bytes=config.overrides.max_request_bytes,
         tracing=_tracing(config),
-        remote=compile_remote(remote) if remote is not None and is_asked else None,
+        remote=compile_remote(remote) if remote is not None and is_used else None,
         timing_header=config.overrides.timing_header,
         max_heap_bytes=site.max_heap_bytes,
     )
 
 
-def _listener(name: str, door: Ingress | Egress, site: Site) -> Listener:
-    at = tuple(Address(host, door.port) for host in listened_on(door.address, ipv6=site.ipv6))
+def _listener(name: str, section: Ingress | Egress, site: Site) -> Listener:
+    addresses = tuple(Address(host, section.port) for host in listened_on(section.address, ipv6=site.ipv6))
     return Listener(
         name,
-        Address(door.address, door.port),
-        bind=at if site.doors is None else (site.doors[name],),
-        published=() if site.doors is None else at,
-        hosts=host_pattern(door.address, door.allowed_hosts, in_containers=site.doors is not None),
-        # The applications of the team are no browsers.
-        origins=origin_pattern(door.allowed_hosts) if isinstance(door, Ingress) else None,
+        Address(section.address, section.port),
+        bind=addresses if site.doors is None else (site.doors[name],),
+        published=() if site.doors is None else addresses,
+        hosts=host_pattern(section.address, section.allowed_hosts, in_containers=site.doors is not None),
+        # Egress clients are the team's applications, not browsers.
+        origins=origin_pattern(section.allowed_hosts) if isinstance(section, Ingress) else None,
     )
 
 

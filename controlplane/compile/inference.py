@@ -1,4 +1,4 @@
-"""What the filter is told of the models: who serves them, at which places, and how long each may take."""
+"""Compiles the filter configuration's models: their servers, backends and deadlines."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ TIMEOUTS_MS: Final[Mapping[Role, int]] = {
     Role.FUNCTION: 20_000,
     Role.CHAT: 30_000,
 }
-# Of a CPU: bytes of text that one call carries, a piece of a long text; calls that one worker has running, enough that
-# none of a model's processes waits for the next; and from how many bytes on a request counts as a long one.
+# Limits of a model on a CPU: bytes of text in one call (a chunk of a long text); calls of one worker at a time for each
+# of the model's processes, so that none of them is idle; bytes of text from which a request is a long one.
 _CALL_BYTES: Final = 700
 _CALLS: Final = 4
 _BULK_BYTES: Final = 900
-# How many texts one request to a remote model may carry, where the model itself takes as many.
+# Maximum number of texts in one request to a remote model. The model's own limit may be lower.
 _MOST_TEXTS: Final = 64
 
 Places = Mapping[Role, tuple[Place, ...]]
@@ -36,7 +36,7 @@ Places = Mapping[Role, tuple[Place, ...]]
 def compile_inference(
     config: ArchConfig, site: Site, places: Places, models: ModelPlan
 ) -> filter_config.Inference | None:
-    """None where nothing asks a model."""
+    """Returns None where no role is used."""
     if not places:
         return None
     roles = {role: _served(role, its, config, models) for role, its in places.items()}
@@ -53,20 +53,20 @@ def compile_inference(
 
 
 def role_locations(config: ArchConfig, site: Site, places: Places, models: ModelPlan) -> tuple[RoleLocation, ...]:
-    """The same for people: which model, and where it runs."""
-    found = []
-    for role, its in places.items():
-        for place in its:
+    """Returns the model and the location of each role and place, for people."""
+    locations = []
+    for role, role_places in places.items():
+        for place in role_places:
             if place is Place.LOCAL:
-                found.append(_local_place(role, site, models))
+                locations.append(_local_location(role, site, models))
             else:
                 assert config.model_serving.remote is not None  # noqa: S101  without one, no place is remote
                 urls = ", ".join(str(url) for url in config.model_serving.remote.url)
-                found.append(RoleLocation(role, place, config.model_serving.of(role).model or role, urls))
-    return tuple(found)
+                locations.append(RoleLocation(role, place, config.model_serving.of(role).model or role, urls))
+    return tuple(locations)
 
 
-def _local_place(role: Role, site: Site, models: ModelPlan) -> RoleLocation:
+def _local_location(role: Role, site: Site, models: ModelPlan) -> RoleLocation:
     custom = next((model for model in models.custom if model.role == role), None)
     if custom is not None:
         name, on_gpu = custom.name, custom.on_gpu
@@ -77,7 +77,7 @@ def _local_place(role: Role, site: Site, models: ModelPlan) -> RoleLocation:
 
 
 def _servers(config: ArchConfig, site: Site, places: Places) -> dict[Place, filter_config.Server]:
-    used = {place for its in places.values() for place in its}
+    used = {place for role_places in places.values() for place in role_places}
     servers = {}
     if Place.LOCAL in used:
         servers[Place.LOCAL] = filter_config.Server(address=f"unix:{site.triton.grpc}", repair_lock=site.repair_lock)
@@ -101,7 +101,7 @@ def _served(role: Role, places: tuple[Place, ...], config: ArchConfig, models: M
 
 
 def _local_backend(role: Role, models: ModelPlan) -> filter_config.Backend:
-    """Calls of a CPU are small and few: whoever comes next waits for one of them."""
+    """Returns the backend of a local model. On a CPU, calls are small and few: the next request waits for one."""
     custom = next((model for model in models.custom if model.role == role), None)
     if custom is not None:
         sizes = _ON_GPU if custom.on_gpu else _small(instances=1, background=0)
@@ -120,7 +120,7 @@ class _Sizes(TypedDict, total=False):
     background: bool
 
 
-# The filter config's defaults, which are for models that read many texts at once.
+# Empty: the filter configuration's defaults are for models that read many texts at once.
 _ON_GPU: Final[_Sizes] = {}
 
 
@@ -135,9 +135,9 @@ def _small(instances: int, background: int) -> _Sizes:
 
 
 def _budget_ms(roles: Mapping[Role, filter_config.RoleBackends], reading_ms: int) -> int:
-    """How long the models of one prompt may take, with an attempt at each place.
+    """Returns the maximum time of all model calls for one prompt, with one attempt at each place.
 
-    The guards are asked beside those of the intent, the function model after them.
+    Guards and intent models run at the same time, then the function model.
     """
     longest = {role: served.timeout_ms * len(served.backends) for role, served in roles.items()}
     guards = max((max(longest[role], reading_ms) for role in GUARD_ROLES.values() if role in longest), default=0)

@@ -1,4 +1,7 @@
-"""Which models the gateway's own Triton serves, on what, and how many of each. What nothing asks is not loaded."""
+"""Decides which models the gateway's own Triton serves, on which device, and with how many instances.
+
+Models of unused roles are not loaded.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from extproc.shared.filter_config import Role
 # Models that read every prompt: they share the cores, and take many texts in one request. A request's texts are read
 # one after the other, so their number bounds what a request behind it waits for.
 _READERS: Final = frozenset({Role.EMBED, Role.GUARD, Role.TOXICITY, Role.NLI})
-# Processes of one of them on the CPU, some 100 MB each.
+# Maximum number of processes of one such model on a CPU, some 100 MB each.
 _MOST_INSTANCES: Final = 4
 _VLLM: Final = "vllm"
 _LLAMA: Final = "llama.cpp"
@@ -25,17 +28,17 @@ _LLAMA: Final = "llama.cpp"
 def compile_models(
     config: ArchConfig, site: Site, local: Iterable[Role], custom: Sequence[CustomModel] = ()
 ) -> ModelPlan:
-    """`local`: the roles that have a place here; `own`: the models of the user's own that the file names, one a role.
+    """Returns the plan. `local`: roles that run on this machine. `custom`: the user's own models, at most one a role.
 
-    UsageError where the file names no model for a role that the gateway brings none for, RuntimeFault where the model
-    that it names cannot run here.
+    Raises UsageError where a role has no default model and the file names none, and RuntimeFault where the named model
+    cannot run on this machine.
     """
     given = {model.role: model for model in custom}
     roles = tuple(local)
     for model in custom:
         if model.role in roles and model.on_gpu and (site.gpu is None or site.mode is Mode.LOCAL_CPU):
             raise RuntimeFault(
-                f"{model.folder / 'config.pbtxt'} asks for KIND_GPU, and the models run on the CPU here: write "
+                f"{model.folder / 'config.pbtxt'} has KIND_GPU, but models run on the CPU here: write "
                 "KIND_CPU there, or run archgw up --local on a machine with a GPU"
             )
     return ModelPlan(
@@ -45,7 +48,7 @@ def compile_models(
 
 
 def artefacts(instance: ModelInstance) -> tuple[str, ...]:
-    """The catalogue's entries that a model is made of."""
+    """Returns the catalogue entries that a model is made of."""
     return catalog().made_of(instance.role, instance.artefact, gpu=instance.device is Device.GPU)
 
 
@@ -63,7 +66,7 @@ def _instance(role: Role, serving: ModelServing, site: Site) -> ModelInstance:
             max_batch_size=1,
             artefact=artefact,
             device=device,
-            # It writes when the models that read the prompt have done so.
+            # It runs after the models that read the prompt: all cores are free.
             threads=site.workers if engine == _LLAMA else 1,
             behind=f"{role}_vllm" if engine == _VLLM else None,
         )
@@ -87,40 +90,38 @@ def _instance(role: Role, serving: ModelServing, site: Site) -> ModelInstance:
 def _instances(local: LocalServing, device: Device, site: Site) -> int:
     if local.instances is not None:
         return local.instances
-    # One GPU computes one thing at a time, and a second process would need the model's memory once more.
+    # A GPU runs one batch at a time, and a second process would need the model's memory again.
     return 1 if device is Device.GPU else min(_MOST_INSTANCES, max(1, site.workers // 2))
 
 
 def _choice(role: Role, model: str | None, site: Site) -> tuple[str | None, Device]:
-    """The catalogue's entry, None for the role's own ones, and what it computes on."""
-    known = catalog()
+    """Returns the catalogue entry (None: the role's default ones) and the device."""
+    entries = catalog()
     gpu = site.gpu is not None and site.mode is not Mode.LOCAL_CPU
     if model is None:
-        if not (names := known.default(role)):
-            raise UsageError(
-                f"{role} is placed on this machine, where the gateway brings no model for it; {_way_out(role)}"
-            )
-        on_gpu = gpu and all(_runs_on(Device.GPU, known.artefacts[name]) for name in names)
+        if not (names := entries.default(role)):
+            raise UsageError(f"{role} runs on this machine, and the gateway brings no model for it; {_way_out(role)}")
+        on_gpu = gpu and all(_runs_on(Device.GPU, entries.artefacts[name]) for name in names)
         return None, Device.GPU if on_gpu else Device.CPU
-    if model not in known.choices(role):
+    if model not in entries.choices(role):
         raise UsageError(
-            f"model_serving.roles.{role}.model: {model} is no model of this machine, where {role} is placed; "
+            f"model_serving.roles.{role}.model: {role} runs on this machine, which has no model {model}; "
             f"{_way_out(role)}"
         )
-    artefact = known.artefacts[model]
+    artefact = entries.artefacts[model]
     if gpu and _runs_on(Device.GPU, artefact):
         if artefact.engine != _VLLM or site.vllm:
             return model, Device.GPU
         if site.mode is Mode.LOCAL_GPU:
             raise RuntimeFault(
-                f"{model} runs on a GPU by Triton's vLLM backend, which the Triton here does not have: add it as "
+                f"{model} runs on a GPU by Triton's vLLM backend, which this Triton does not have: add it as "
                 f"docs/operations.md says, or name another model in model_serving.roles.{role}.model"
             )
     if _runs_on(Device.CPU, artefact):
         return model, Device.CPU
     if artefact.cpu is not None:
         return artefact.cpu, Device.CPU
-    raise UsageError(f"model_serving.roles.{role}.model: {model} runs on a GPU alone; {_way_out(role)}")
+    raise UsageError(f"model_serving.roles.{role}.model: {model} runs only on a GPU; {_way_out(role)}")
 
 
 def _runs_on(device: Device, artefact: Artefact) -> bool:

@@ -1,4 +1,4 @@
-"""What the filter is told of prompts: targets, intent, grounding, guards."""
+"""Compiles the filter configuration's prompting: targets, intent, grounding, guards."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from controlplane.config.prompt_guards import Guard
 from controlplane.config.prompt_targets import PromptTarget
 from extproc.shared import filter_config
 
-# Score under which a prompt means no target. On the development half of evaluation/intent.py it keeps .95 of the
-# prompts that mean one (.98 with examples); of requests for other tools it lets .10 through (.23), of questions .02
-# (.08). The trade-off is for recall: the function model has the last word on what passes.
+# Score under which a prompt matches no target. On the development half of evaluation/intent.py it keeps .95 of the
+# prompts for a target (.98 with examples). It lets .10 of the requests for other tools pass (.23), and .02 of the
+# questions (.08). Recall counts more: the function model decides about the rest.
 INTENT_THRESHOLD: Final = 0.22
 # Score under which the conversation does not support an argument (docs/quality.md).
 GROUNDING_THRESHOLD: Final = 0.5

@@ -1,4 +1,4 @@
-"""How Envoy reaches the Triton that is somebody else's."""
+"""Compiles Envoy's upstream for the remote Triton."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from controlplane.config.arch_config import ArchConfig
 from controlplane.config.remote_triton import AUTHORIZATION, Remote
 from extproc.shared.filter_config import Protocol
 
-# Envoy's cluster and route, its secret, and the value of `x-arch-upstream`. No provider's or API's name: those begin
-# with "provider_", "endpoint_" or "target_".
+# Name of Envoy's cluster, route and secret, and value of `x-arch-upstream`. Names of providers and APIs begin with
+# "provider_", "endpoint_" or "target_": no clash.
 CLUSTER: Final = "triton_remote"
 
 
@@ -22,7 +22,7 @@ def protocol(config: ArchConfig) -> Protocol:
 
 
 def compile_remote(remote: Remote) -> RemoteTriton:
-    """All servers of the list are called by one name: that of the certificate, else the first one's."""
+    """Returns the upstream. All servers have one name: that of the certificate, else the first one's host."""
     first, tls = remote.url[0], remote.tls
     name = tls.server_name or first.host
     return RemoteTriton(

@@ -1,4 +1,4 @@
-"""Which roles a gateway asks, and where: the command's mode, and what the file says of a role before that."""
+"""Decides which roles a gateway uses, and where each runs: as the file says, else by the command's mode."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GUARD_ROLES: Final[Mapping[str, Role]] = {"jailbreak": Role.GUARD, "toxicity": R
 
 
 def guarded_listeners(config: ArchConfig) -> tuple[filter_config.Listener, ...]:
-    """The listeners that are on and whose requests the guards read."""
+    """Returns the enabled listeners whose requests the guards read."""
     listeners = {
         filter_config.Listener.INGRESS: config.listeners.ingress.enabled,
         filter_config.Listener.EGRESS: config.listeners.egress.enabled,
@@ -27,16 +27,16 @@ def guarded_listeners(config: ArchConfig) -> tuple[filter_config.Listener, ...]:
 
 
 def role_backends(config: ArchConfig, mode: Mode) -> Mapping[Role, tuple[Place, ...]]:
-    """Where each role that something asks has its places, the preferred one first.
+    """Returns the places of each used role, the preferred one first.
 
-    UsageError where a place is the remote Triton, and the file names none.
+    Raises UsageError where a place is the remote Triton, and the file names none.
     """
     serving = config.model_serving
     places = {role: serving.places(role, mode) for role in _used_roles(config)}
-    remote = [str(role) for role, its in places.items() if Place.REMOTE in its]
+    remote = [str(role) for role, role_places in places.items() if Place.REMOTE in role_places]
     if remote and serving.remote is None:
         raise UsageError(
-            f"`archgw up` asks a remote Triton for {' and '.join(remote)}, and the configuration names none: it has no "
+            f"`archgw up` needs a remote Triton for {' and '.join(remote)}; the configuration names none: it has no "
             f"model_serving.remote.url. For example:\n\n    model_serving:\n      {REMOTE_EXAMPLE}\n\n"
             "To run all models on this machine: archgw up --local -cpu"
         )

@@ -1,7 +1,7 @@
-"""Models of the user's own: whether a folder of a Triton repository can serve a role. Called by the configuration.
+"""Inspects the user's custom models: can a folder of a Triton repository serve a role? Used by the configuration.
 
 DIR/NAME/config.pbtxt      read here
-DIR/NAME/<version>/...     whatever its backend needs
+DIR/NAME/<version>/...     files for its backend
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from extproc.shared.filter_config import Role
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-# What the gateway's own models are served as. A model of the user's own may have the name of the role that it serves.
+# Names of the gateway's own models in Triton. A custom model may have the name of the role that it serves.
 _TAKEN: Final = frozenset({*Role, "function_vllm"})
 # The only backend of the Triton that is installed with `archgw[local]`.
 _BACKEND: Final = "python"
@@ -26,10 +26,10 @@ _KINDS: Final = ("KIND_CPU", "KIND_GPU", "KIND_AUTO")
 
 @dataclass(frozen=True, slots=True)
 class CustomModel:
-    """A model of the user's own, served as it lies in `folder`. `max_batch`: how many texts one request may carry.
+    """A custom model, served from `folder`. `max_batch`: maximum number of texts in one request.
 
-    `entries` are the paths in the folder, down to what lies in each version; `entry_points` those of them that Triton
-    imports. `on_gpu`: it asks for one.
+    `entries`: paths in the folder and in its versions, without `entry_points`, the files that Triton imports.
+    `on_gpu`: it needs a GPU.
     """
 
     role: str
@@ -43,7 +43,7 @@ class CustomModel:
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """Why a folder cannot serve a role."""
+    """The reason why a folder cannot serve a role."""
 
     message: str
     hint: str | None = None
@@ -69,7 +69,7 @@ SIGNATURES: Final[Mapping[str, _Signature]] = {
 
 
 def inspect(role: str, name: str, repository: Path) -> CustomModel | Unfit:
-    """The model `name` of `repository` for `role`, or what is wrong with it."""
+    """Returns the model `name` of `repository` for `role`, or the reason why it cannot serve the role."""
     folder = repository / name
     path = folder / "config.pbtxt"
     if name in _TAKEN - {role}:
@@ -102,11 +102,11 @@ def _versions(folder: Path) -> list[Path]:
 
 
 def _entries(folder: Path) -> list[str]:
-    """What lies in the folder, and in each of its versions, but for what Python itself keeps there."""
+    """Returns the entries of the folder and of each version, without Python's caches."""
     versions = _versions(folder)
-    found = [each for each in folder.iterdir() if each not in versions]
-    found += [each for version in versions for each in version.iterdir()]
-    return sorted(str(each.relative_to(folder)) for each in found if each.name != "__pycache__")
+    paths = [each for each in folder.iterdir() if each not in versions]
+    paths += [each for version in versions for each in version.iterdir()]
+    return sorted(str(each.relative_to(folder)) for each in paths if each.name != "__pycache__")
 
 
 def _entry_points(config: ModelConfig, folder: Path) -> tuple[str, ...]:
@@ -115,8 +115,8 @@ def _entry_points(config: ModelConfig, folder: Path) -> tuple[str, ...]:
 
 
 def _parse(text: str) -> ModelConfig | str:
-    """The configuration, or what keeps it from being one."""
-    # Imported late: Triton's client takes a fifth of a second, and few files name models of their own.
+    """Returns the model's configuration, or the parser's error."""
+    # Imported late: Triton's client takes a fifth of a second, and few configurations name custom models.
     from google.protobuf import text_format  # noqa: PLC0415
     from tritonclient.grpc.model_config_pb2 import ModelConfig  # noqa: PLC0415
 

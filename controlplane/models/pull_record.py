@@ -1,7 +1,4 @@
-"""What a pull from a hub brought: written beside the files, and what `verify` holds them to.
-
-Written by hub.py, read by cache.py.
-"""
+"""The record of a pull: sizes and hashes of the downloaded files. Written by pull.py, checked by cache.py."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ class _Strict(BaseModel):
 
 
 class Pulled(_Strict):
-    """A file, its size in bytes, and its hash as it was checked when it came."""
+    """A downloaded file: its size in bytes and its verified hash."""
 
     path: str
     size: int
@@ -27,7 +24,7 @@ class Pulled(_Strict):
 
 
 class Record(_Strict):
-    """`revision` is what the catalogue asked for, `commit` what that was at the time."""
+    """One pull. `revision`: that of the catalogue. `commit`: the commit of that revision at the time."""
 
     repository: str
     revision: str
@@ -36,7 +33,7 @@ class Record(_Strict):
 
 
 def read(directory: Path) -> Record | None:
-    """The record in `directory`; None where there is none, or none that can be read."""
+    """Returns the record in `directory`; None where it is missing or unreadable."""
     try:
         return Record.model_validate_json((directory / NAME).read_bytes())
     except (OSError, ValidationError):
@@ -44,5 +41,5 @@ def read(directory: Path) -> Record | None:
 
 
 def write(directory: Path, record: Record) -> None:
-    """Put `record` beside the files it is of."""
+    """Writes `record` into `directory`, beside its files."""
     (directory / NAME).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")

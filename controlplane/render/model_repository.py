@@ -1,17 +1,15 @@
-"""Triton's model repository as texts: config.pbtxt and all the Python that a model needs. Called by the renderer.
+"""Renders Triton's model repository: config.pbtxt and Python code of each model. Used by `files`.
 
 <name>/config.pbtxt
-<name>/1/model.py                  what Triton imports: entry.py.j2, which imports the role's own model.py
-<name>/1/triton_models/...         all that it needs, under the same names as in the source tree; Triton puts "1" on the
-path
+<name>/1/model.py                  entry.py.j2: Triton imports it, and it imports the role's own model.py
+<name>/1/triton_models/...         all modules that it needs, named as in the source tree; Triton has "1" on the path
 
-The weights stay in the model cache; config.pbtxt names their folders. A model that asks vLLM has one behind it:
+The weights stay in the model cache; config.pbtxt has their folders. A model that uses vLLM has another one behind it:
 
 <behind>/config.pbtxt
-<behind>/1/model.json              what Triton's vLLM backend gives vLLM
+<behind>/1/model.json              the arguments that Triton's vLLM backend gives vLLM
 
-A model of the user's own is linked, entry by entry, but for the file that Triton imports: own_entry.py.j2 stands for
-that one.
+A custom model of the user's is linked, entry by entry. Only the file that Triton imports is ours: own_entry.py.j2.
 """
 
 from __future__ import annotations
@@ -46,19 +44,19 @@ _TRAVELLING = {".py", ".json"}
 _PARTS: Mapping[int, tuple[str, ...]] = {1: ("model",), 2: ("encoder", "classifier")}
 # Roles whose models cut a text at the tokens that their artefact reads.
 _READERS = frozenset({"embed", "guard", "toxicity", "nli"})
-# Each waits for one answer at a time, and vLLM answers all that are asked at once.
+# Instances of a model in front of vLLM. Each has one request at a time; vLLM serves many at once.
 FRONTS = 8
-# Of the default encoder.
+# Width of the default encoder's embeddings.
 _WIDTH = 384
-# Short texts that a CPU reads one after the other and answers together: the processes around a model wake less often
-# for them. More save nothing more, and the first would wait longer.
+# Short texts that a CPU model computes one by one and answers together: other processes wake up less often. More texts
+# save nothing more, and the first one would wait longer.
 _TOGETHER = 8
 
 
 def render_repository(plan: ModelPlan, prepared: Path | None = None) -> Mapping[str, str]:
-    """Path below the repository -> text, for every model of the plan.
+    """Returns path below the repository -> text, for all models of the plan.
 
-    `prepared`: the folder of the models that come from packages, as Triton sees it; None: this user's cache. ModelError
+    `prepared`: the folder of models from packages, as Triton sees it; None: this user's cache. Raises ModelError
     when the plan names an unknown role.
     """
     files: dict[str, str] = {}
@@ -71,12 +69,12 @@ def render_repository(plan: ModelPlan, prepared: Path | None = None) -> Mapping[
 
 
 def entry_point(path: Path) -> str:
-    """What Triton imports in place of the Python file at `path`, which then finds the installed packages."""
+    """Returns code that Triton imports instead of the file at `path`. It makes installed packages importable."""
     return _template("own_entry.py.j2").render(path=str(path))
 
 
 def link_custom_models(plan: ModelPlan) -> Mapping[str, Path]:
-    """Path below the repository -> where it leads, for what the user's custom models are made of."""
+    """Returns path below the repository -> target of the link, for the files of custom models."""
     return {f"{custom.name}/{path}": custom.folder / path for custom in plan.custom for path in custom.entries}
 
 
@@ -116,7 +114,7 @@ def _config(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders:
     if instance.max_batch_size < 2:
         delay = None
     elif delay is None and (on_gpu or in_turn):
-        delay = 0  # what came in while the model was busy goes together; nothing waits for more
+        delay = 0  # requests that arrived while the model was busy are batched; none waits for others
     return _template(f"{_code(instance.role)}/config.pbtxt.j2").render(
         name=instance.name,
         kind="KIND_GPU" if on_gpu else "KIND_CPU",
@@ -141,13 +139,13 @@ def _computes(instance: ModelInstance, folders: Sequence[str]) -> list[tuple[str
 
 def _settings(instance: ModelInstance, artefact: Artefact) -> Mapping[str, str]:
     if instance.behind is not None:
-        return {}  # they are vLLM's
+        return {}  # they are arguments of vLLM
     most = {"max_tokens": str(artefact.max_tokens)} if instance.role in _READERS and artefact.max_tokens else {}
     return {**most, **artefact.settings}
 
 
 def _behind(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders: Sequence[str]) -> dict[str, str]:
-    """The model of Triton's vLLM backend that `instance` asks: what it is told is the catalogue's."""
+    """Returns the files of the vLLM model behind `instance`. Its arguments are the catalogue's settings."""
     if instance.behind is None:
         return {}
     ((artefact, folder),) = zip(artefacts.values(), folders, strict=True)
@@ -167,7 +165,7 @@ def _behind(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders:
 
 
 def _typed(value: str) -> object:
-    """`0.5` is a number and `true` a truth value to vLLM; the catalogue's settings are texts."""
+    """Returns a setting as JSON: the catalogue's settings are strings, but vLLM expects numbers and booleans."""
     try:
         return json.loads(value)
     except json.JSONDecodeError:
@@ -178,11 +176,11 @@ def _template(name: str) -> Template:
     environment = Environment(
         loader=FileSystemLoader(asset("triton_models")),
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - not HTML; every text goes through `quoted`
+        autoescape=False,  # noqa: S701 - not HTML; templates quote strings with `quoted`
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    # A protobuf text string is escaped as a JSON string is.
+    # Protobuf's text format escapes strings like JSON.
     environment.filters["quoted"] = lambda value: json.dumps(str(value), ensure_ascii=False)
     return environment.get_template(name)

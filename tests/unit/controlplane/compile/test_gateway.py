@@ -447,7 +447,9 @@ def test_a_model_that_nothing_asks_is_not_loaded() -> None:
 
 
 def test_a_model_of_ones_own_that_was_not_looked_up_is_not_left_out_in_silence() -> None:
-    with pytest.raises(UsageError, match=r"model_serving\.roles\.nli\.model: entails is no model of this machine"):
+    with pytest.raises(
+        UsageError, match=r"model_serving\.roles\.nli\.model: nli runs on this machine, which has no model entails"
+    ):
         compiled(model_serving=SERVING)
 
 

@@ -217,7 +217,12 @@ def test_a_model_of_the_catalogue_runs_on_what_there_is(
             RuntimeFault,
             "vLLM backend",
         ),
-        (CPU, {"guard": {"model": "their-guard"}}, UsageError, "their-guard is no model of this machine"),
+        (
+            CPU,
+            {"guard": {"model": "their-guard"}},
+            UsageError,
+            "guard runs on this machine, which has no model their-guard",
+        ),
         (CPU, {"nli": {"placement": ["local"]}}, UsageError, "bart-large-mnli"),
     ],
 )

@@ -139,7 +139,7 @@ def test_prepare_says_how_a_model_of_a_hub_comes(shell: Shell, hub: HubServer) -
     [
         ("list", "/" + "x" * 300, "File name too long"),
         ("verify", "/" + "x" * 300, "File name too long"),
-        ("verify", "~nobody-of-that-name/cache", "is in the home of nobody here"),
+        ("verify", "~nobody-of-that-name/cache", "no such user on this machine"),
         ("prepare", "/dev/null", "cannot write to the model cache /dev/null/models: "),
     ],
 )

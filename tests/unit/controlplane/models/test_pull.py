@@ -138,7 +138,7 @@ def test_a_server_that_fails_is_given_up_and_what_came_is_kept(
     hub.storage.failures = [503] * 3
     catalogued()
     monkeypatch.setattr(hub_module, "_PAUSE_SECONDS", 0)
-    with pytest.raises(ModelError, match=r"what came so far is kept \(HTTP 503\)"):
+    with pytest.raises(ModelError, match=r"the partial download is kept \(HTTP 503\)"):
         pull.pull("m")
     pull.pull("m")
     assert hub.downloads("config.json") == 1
