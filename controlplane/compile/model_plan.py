@@ -33,7 +33,7 @@ def compile_models(
     Raises UsageError where a role has no default model and the file names none, and RuntimeFault where the named model
     cannot run on this machine.
     """
-    given = {model.role: model for model in custom}
+    by_role = {model.role: model for model in custom}
     roles = tuple(local)
     for model in custom:
         if model.role in roles and model.on_gpu and (site.gpu is None or site.mode is Mode.LOCAL_CPU):
@@ -42,8 +42,8 @@ def compile_models(
                 "KIND_CPU there, or run archgw up --local on a machine with a GPU"
             )
     return ModelPlan(
-        models=tuple(_instance(role, config.model_serving, site) for role in roles if role not in given),
-        custom=tuple(given[role] for role in roles if role in given),
+        models=tuple(_instance(role, config.model_serving, site) for role in roles if role not in by_role),
+        custom=tuple(by_role[role] for role in roles if role in by_role),
     )
 
 

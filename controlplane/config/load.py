@@ -52,14 +52,14 @@ def load(path: Path, environ: Mapping[str, str]) -> LoadedConfig:
     if root is None:
         raise _error(path, findings)
     faults = list(findings)
-    root, found, warnings = v01_migration.migrate(root)
-    faults += found
-    root, found = unsupported_keys.remove(root)
-    faults += found
+    root, new_faults, warnings = v01_migration.migrate(root)
+    faults += new_faults
+    root, new_faults = unsupported_keys.remove(root)
+    faults += new_faults
     root = shorthand.expand(root)
     warnings += env_references.plain_text_keys(root)
-    root, found = env_references.resolve(root, _environment(path, environ))
-    faults += found
+    root, new_faults = env_references.resolve(root, _environment(path, environ))
+    faults += new_faults
     root = file_paths.make_absolute(root, path.parent)
     custom: tuple[CustomModel, ...] = ()
     try:
@@ -67,8 +67,8 @@ def load(path: Path, environ: Mapping[str, str]) -> LoadedConfig:
         checked = checks.check(config, root, root)
         faults += checked.faults
         warnings += checked.warnings
-        custom, found = local_models.resolve(config.model_serving, root, path.parent)
-        faults += [*found, *tls_files.check(config.model_serving.remote, root)]
+        custom, new_faults = local_models.resolve(config.model_serving, root, path.parent)
+        faults += [*new_faults, *tls_files.check(config.model_serving.remote, root)]
     except ValidationError as error:
         faults += explain(error, root)
         rest = salvage(error, root)

@@ -17,7 +17,7 @@ from extproc.shared.filter_config import Place, Role
 
 
 class Mode(StrEnum):
-    """Where models run by default, as the command line says. `model_serving.roles` may say otherwise for a role."""
+    """Default location of models, chosen on the command line. `model_serving.roles` may override it for a role."""
 
     LOCAL_CPU = "local-cpu"
     LOCAL_GPU = "local-gpu"

@@ -178,7 +178,7 @@ def _serves(config: ModelConfig, signature: _Signature, texts: list[int], wanted
     )
 
 
-def _fits(found: list[int], wanted: list[int]) -> bool:
-    return len(found) == len(wanted) and all(
-        -1 in {each, want} or each == want for each, want in zip(found, wanted, strict=True)
+def _fits(dims: list[int], expected: list[int]) -> bool:
+    return len(dims) == len(expected) and all(
+        -1 in {each, other} or each == other for each, other in zip(dims, expected, strict=True)
     )

@@ -94,8 +94,8 @@ class Graph:
     def table(self, name: str, table: FloatArray, indices: str) -> str:
         """Rows of `table` [rows, width], stored as int8 with one scale a row, or as FP16."""
         if self._half:
-            found = self.node("Gather", [self.constant(f"{name}.table", table.astype(np.float16)), indices])
-            return self.node("Cast", [found], to=TensorProto.FLOAT)
+            rows = self.node("Gather", [self.constant(f"{name}.table", table.astype(np.float16)), indices])
+            return self.node("Cast", [rows], to=TensorProto.FLOAT)
         scale = np.abs(table).max(axis=1, keepdims=True) / np.float32(_TABLE_MAX)
         scale[scale == 0] = np.float32(1)
         quantised = np.rint(table / scale).astype(np.int8)

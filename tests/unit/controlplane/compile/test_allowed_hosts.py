@@ -1,4 +1,4 @@
-"""The hosts that a listener answers to, by where it listens and what its file allows."""
+"""Hosts that a listener accepts, by its address and its allowed hosts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def answers(host: str, address: str, *allowed: str, in_containers: bool = False)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.1"])
-def test_on_a_loopback_address_only_loopback_names_are_known(address: str) -> None:
+def test_loopback_listener_accepts_only_loopback_names(address: str) -> None:
     assert answers("localhost:12000", address)
     assert answers("127.0.0.2:12000", address)
     assert not answers("evil.example:12000", address)
@@ -25,7 +25,7 @@ def test_on_a_loopback_address_only_loopback_names_are_known(address: str) -> No
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.168.1.5"])  # noqa: S104
-def test_on_another_address_all_are_unless_some_are_named(address: str) -> None:
+def test_other_listeners_accept_all_names_unless_some_are_allowed(address: str) -> None:
     assert answers("evil.example", address)
     assert not answers("evil.example", address, "gateway.example")
     assert answers("GATEWAY.example:80", address, "gateway.example")

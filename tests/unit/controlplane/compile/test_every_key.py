@@ -1,4 +1,4 @@
-"""Nothing is accepted and ignored: each key of the schema changes the gateway that is compiled."""
+"""Each key of the schema changes the compiled gateway: no key is accepted and ignored."""
 
 import copy
 import json
@@ -201,5 +201,5 @@ def test_every_key_of_the_schema_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(CHANGES))
-def test_the_key_changes_the_gateway(path: str) -> None:
+def test_each_key_changes_the_compiled_gateway(path: str) -> None:
     assert compiled(changed(path, CHANGES[path])) != compiled(BASE)

@@ -1,4 +1,4 @@
-"""`$NAME`: where it is replaced, from where, and what happens when it cannot be."""
+"""`$NAME`: the fields where it is replaced, its sources, and errors."""
 
 import pytest
 
@@ -39,24 +39,24 @@ def test_the_process_environment_wins_over_dotenv(folder: Folder) -> None:
     assert key(folder, "$OPENAI_KEY", {"OPENAI_KEY": "from-process"}) == "from-process"
 
 
-def test_dotenv_values_are_taken_as_they_are_written(folder: Folder) -> None:
+def test_dotenv_values_are_literal(folder: Folder) -> None:
     (folder.path / ".env").write_text("OPENAI_KEY=a${HOME}b$c\n")
     assert key(folder, "$OPENAI_KEY", {"HOME": "/root"}) == "a${HOME}b$c"
 
 
-def test_a_value_from_the_environment_is_not_read_for_names_again(folder: Folder) -> None:
+def test_environment_values_are_not_expanded_again(folder: Folder) -> None:
     assert key(folder, "$A", {"A": "$B", "B": "other"}) == "$B"
 
 
-def test_two_dollars_are_one_literal_dollar(folder: Folder) -> None:
+def test_two_dollars_are_a_literal_dollar(folder: Folder) -> None:
     assert key(folder, "a$$b", {}) == "a$b"
 
 
-def test_a_dollar_without_a_name_is_literal(folder: Folder) -> None:
+def test_dollar_without_name_is_literal(folder: Folder) -> None:
     assert key(folder, "a$-b$", {}) == "a$-b$"
 
 
-def test_urls_and_hosts_take_names_too(folder: Folder) -> None:
+def test_urls_and_hosts_accept_references(folder: Folder) -> None:
     text = """\
     version: v1
     endpoints:
@@ -79,12 +79,12 @@ def test_urls_and_hosts_take_names_too(folder: Folder) -> None:
     assert config.tracing.collector.host == "otel"
 
 
-def test_a_dollar_elsewhere_is_text(folder: Folder) -> None:
+def test_dollar_in_other_fields_is_text(folder: Folder) -> None:
     text = f"version: v1\nsystem_prompt: It costs $HOME or ${{PRICE}}, $$.\n{PROVIDER}"
     assert folder.load(text, {"HOME": "/root"}).config.system_prompt == "It costs $HOME or ${PRICE}, $$."
 
 
-def test_a_missing_name_is_reported_with_both_places_to_set_it(folder: Folder) -> None:
+def test_missing_variable_hint_names_environment_and_dotenv(folder: Folder) -> None:
     text = HOSTED.replace("KEY", "$OPENAI_KEY")
     assert folder.problems(text) == ["3:57: environment variable OPENAI_KEY is not set"]
     (hint,) = folder.hints(text)
@@ -93,14 +93,14 @@ def test_a_missing_name_is_reported_with_both_places_to_set_it(folder: Folder) -
     assert str(folder.path / ".env") in hint
 
 
-def test_an_empty_value_is_no_value(folder: Folder) -> None:
+def test_refuses_empty_variable(folder: Folder) -> None:
     (folder.path / ".env").write_text("OPENAI_KEY=from-dotenv\n")
     text = HOSTED.replace("KEY", "$OPENAI_KEY")
     assert folder.problems(text, {"OPENAI_KEY": ""}) == ["3:57: environment variable OPENAI_KEY is empty"]
 
 
 @pytest.mark.parametrize("written", ["${}", "${a b}", "${1A}", "${A:-default}"])
-def test_braces_without_a_name_are_refused(folder: Folder, written: str) -> None:
+def test_refuses_braces_without_name(folder: Folder, written: str) -> None:
     text = HOSTED.replace("KEY", f'"{written}"')
     assert folder.problems(text) == ["3:57: `${...}` holds no name of a variable"]
 
@@ -108,14 +108,14 @@ def test_braces_without_a_name_are_refused(folder: Folder, written: str) -> None
 @pytest.mark.parametrize(
     "value", [f"{SECRET}\n", f" {SECRET}", f"{SECRET}\x00", f"{SECRET} x", "schlüssel", SECRET * 999]
 )
-def test_a_key_that_cannot_travel_in_a_header_is_refused_unseen(folder: Folder, value: str) -> None:
+def test_refuses_key_that_no_header_can_carry_without_quoting_it(folder: Folder, value: str) -> None:
     text = HOSTED.replace("KEY", "$OPENAI_KEY")
     (problem,) = folder.problems(text, {"OPENAI_KEY": value})
     assert problem.startswith("3:57: access_key: the key cannot travel in a header")
     assert SECRET not in problem
 
 
-def test_a_value_that_is_not_text_is_refused(folder: Folder) -> None:
+def test_refuses_environment_value_that_is_not_utf8(folder: Folder) -> None:
     text = HOSTED.replace("KEY", "$OPENAI_KEY")
     assert folder.problems(text, {"OPENAI_KEY": "\udcff"}) == ["3:57: environment variable OPENAI_KEY is not text"]
 
@@ -123,7 +123,7 @@ def test_a_value_that_is_not_text_is_refused(folder: Folder) -> None:
 @pytest.mark.parametrize(
     "fault", ["model: m", "provider: mistake", "passthrough_auth: 3", "zzz: 1", f"base_url: 'https://u:{SECRET}@h/v1'"]
 )
-def test_no_message_holds_a_key_whatever_else_is_wrong(folder: Folder, fault: str) -> None:
+def test_no_error_message_holds_a_secret(folder: Folder, fault: str) -> None:
     text = f"""\
     version: v1
     llm_providers:
@@ -137,18 +137,18 @@ def test_no_message_holds_a_key_whatever_else_is_wrong(folder: Folder, fault: st
     assert SECRET not in problems
 
 
-def test_a_key_in_the_wrong_shape_is_not_quoted(folder: Folder) -> None:
+def test_invalid_key_is_not_quoted(folder: Folder) -> None:
     (problem,) = folder.problems(HOSTED.replace("KEY", f"[{SECRET}]"))
     assert problem == "3:57: access_key: expected the key as text"
 
 
-def test_a_loaded_configuration_does_not_show_its_keys(folder: Folder) -> None:
+def test_repr_of_configuration_hides_keys(folder: Folder) -> None:
     loaded = folder.load(HOSTED.replace("KEY", "$OPENAI_KEY"), {"OPENAI_KEY": SECRET})
     assert SECRET not in repr(loaded)
     assert SECRET not in str(loaded.config.model_dump())
 
 
-def test_a_key_written_into_the_file_is_accepted_with_a_warning_that_does_not_show_it(folder: Folder) -> None:
+def test_warns_of_plain_text_key_without_showing_it(folder: Folder) -> None:
     loaded = folder.load(HOSTED.replace("KEY", SECRET))
     (warning,) = loaded.warnings
     assert (warning.line, warning.column, warning.message) == (3, 57, "a key in plain text")
@@ -164,14 +164,14 @@ def test_a_key_written_into_the_file_is_accepted_with_a_warning_that_does_not_sh
         (b"A=1\nB=x\0y\n", "2:4: a NUL character"),
     ],
 )
-def test_a_dotenv_that_is_not_text_is_named_with_its_line(folder: Folder, content: bytes, named: str) -> None:
+def test_binary_dotenv_is_reported_with_its_line(folder: Folder, content: bytes, named: str) -> None:
     (folder.path / ".env").write_bytes(content)
     folder.write(HOSTED.replace("KEY", "$OPENAI_KEY"))
     with pytest.raises(ConfigError, match=rf"\.env:{named}"):
         folder.load(HOSTED)
 
 
-def test_a_dotenv_may_begin_with_a_byte_order_mark(folder: Folder) -> None:
+def test_dotenv_may_have_byte_order_mark(folder: Folder) -> None:
     (folder.path / ".env").write_bytes(b"\xef\xbb\xbfOPENAI_KEY=sk-1\n")
     key = folder.load(HOSTED.replace("KEY", "$OPENAI_KEY")).config.llm_providers[0].access_key
     assert key is not None

@@ -1,4 +1,4 @@
-"""`model_serving`: what is understood, what is refused, and where the file is told so."""
+"""`model_serving`: accepted settings, refusals, and their positions."""
 
 import os
 from pathlib import Path
@@ -31,7 +31,7 @@ def file(serving: str, more: str = GUARDS) -> str:
         ("'grpc://[::1]:9'", TritonUrl("grpc", "::1", 9)),
     ],
 )
-def test_a_url_says_which_form_of_kserve_and_where(folder: Folder, written: str, url: TritonUrl) -> None:
+def test_triton_url_has_scheme_host_and_port(folder: Folder, written: str, url: TritonUrl) -> None:
     remote = folder.load(file(f"{{remote: {{url: {written}}}}}")).config.model_serving.remote
     assert remote is not None
     assert remote.url == (url,)
@@ -52,7 +52,7 @@ def test_a_key_and_a_url_come_from_the_environment(folder: Folder) -> None:
     ]
 
 
-def test_a_role_is_placed_by_the_command_until_the_file_says_where(folder: Folder) -> None:
+def test_mode_places_roles_unless_the_file_does(folder: Folder) -> None:
     serving = folder.load(
         file("{remote: {url: grpc://h}, roles: {embed: {placement: remote}, guard: {placement: [remote, local]}}}")
     ).config.model_serving
@@ -117,12 +117,12 @@ def test_a_role_is_placed_by_the_command_until_the_file_says_where(folder: Folde
         ("{roles: {chat: {}}}", '2:25: "chat" is not supported yet'),
     ],
 )
-def test_what_cannot_be_is_refused_where_it_stands(folder: Folder, line: str, problem: str) -> None:
+def test_refuses_invalid_model_serving_at_its_position(folder: Folder, line: str, problem: str) -> None:
     (found,) = folder.problems(file(line), {"KEY": "k"})
     assert found.startswith(problem)
 
 
-def test_a_model_is_told_apart_by_where_it_runs(folder: Folder) -> None:
+def test_remote_model_names_are_free_but_local_ones_must_exist(folder: Folder) -> None:
     # On the remote Triton, any name will do; here only one that there is.
     folder.load(file("{remote: {url: grpc://h}, roles: {guard: {model: theirs}}}"))
     folder.load(file("{remote: {url: grpc://h}, roles: {embed: {placement: remote, model: theirs}}}"))
@@ -163,14 +163,14 @@ def test_the_guard_toxicity_may_have_its_model_on_the_remote_triton(folder: Fold
         ),
     ],
 )
-def test_what_takes_no_part_or_is_a_risk_gets_a_warning(
+def test_warns_of_ignored_or_risky_settings(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, line: str, warning: str
 ) -> None:
     monkeypatch.setattr("controlplane.config.local_models.resolve", lambda *_: ((), ()))
     assert warning in [found[: len(warning)] for found in folder.warnings(file(line), {"KEY": "k"})]
 
 
-def test_a_role_of_a_listener_that_is_off_gets_a_warning(folder: Folder) -> None:
+def test_warns_of_role_of_a_disabled_listener(folder: Folder) -> None:
     text = "version: v1\nmodel_serving: {roles: {embed: {}}}\nlisteners: {ingress: {enabled: false}}\n"
     assert folder.warnings(text + PROVIDER) == ["2:25: nothing asks this model: the ingress listener is off"]
 

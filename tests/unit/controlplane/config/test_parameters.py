@@ -1,4 +1,4 @@
-"""Types of arguments: what enum, format, items and default say against each other."""
+"""Parameters: enum, format, items and default must fit the type."""
 
 import json
 
@@ -44,7 +44,7 @@ prompt_targets:
         "type: list, default: [1, a]",
     ],
 )
-def test_what_agrees_with_itself_is_accepted(folder: Folder, parameter: str) -> None:
+def test_accepts_consistent_parameter(folder: Folder, parameter: str) -> None:
     folder.load(file(parameter))
 
 
@@ -100,7 +100,7 @@ def test_what_agrees_with_itself_is_accepted(folder: Folder, parameter: str) -> 
         ),
     ],
 )
-def test_what_contradicts_itself_is_refused_at_its_place(
+def test_refuses_contradictions_at_their_position(
     folder: Folder, parameter: str, problem: str, hint: str | None
 ) -> None:
     assert folder.problems(file(parameter)) == [problem]
@@ -114,13 +114,13 @@ def test_dates_and_times_are_text_in_a_format(folder: Folder, written: str, form
     assert (parameter.type.type.value, format_of(parameter)) == ("str", form)
 
 
-def test_the_short_form_of_items_means_the_long_one(folder: Folder) -> None:
+def test_items_shorthand_equals_its_full_form(folder: Folder) -> None:
     short, long = (
         folder.load(file(f"type: list, items: {items}")).config.prompt_targets for items in ("int", "{type: int}")
     )
     assert short == long
 
 
-def test_numbers_keep_their_kind_on_their_way(folder: Folder) -> None:
+def test_numbers_keep_their_json_type(folder: Folder) -> None:
     (parameter,) = folder.load(file("type: float, enum: [1, 0.5]")).config.prompt_targets[0].parameters
     assert json.dumps(parameter.enum) == "[1, 0.5]"

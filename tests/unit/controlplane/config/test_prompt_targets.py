@@ -1,4 +1,4 @@
-"""How prompt targets are called, and what they are recognised by."""
+"""Prompt targets: their API calls and their examples."""
 
 import pytest
 
@@ -19,7 +19,7 @@ prompt_targets:
 {PROVIDER}"""
 
 
-def test_a_call_may_have_headers_a_time_and_retries(folder: Folder) -> None:
+def test_call_accepts_headers_timeout_and_retries(folder: Folder) -> None:
     text = file(", timeout: 2s, retries: 3, http_headers: {Authorization: 'Bearer $TOKEN', x-team: blue}")
     call = folder.load(text, {"TOKEN": "sk-1"}).config.prompt_targets[0].endpoint
     assert (call.timeout, call.retries) == (2_000, 3)
@@ -27,7 +27,7 @@ def test_a_call_may_have_headers_a_time_and_retries(folder: Folder) -> None:
     assert headers == {"Authorization": "Bearer sk-1", "x-team": "blue"}
 
 
-def test_a_header_is_never_shown(folder: Folder) -> None:
+def test_header_values_are_never_shown(folder: Folder) -> None:
     loaded = folder.load(file(", http_headers: {authorization: $TOKEN}"), {"TOKEN": SECRET})
     assert SECRET not in repr(loaded)
     for value in (f"{SECRET}\r\nx: y", f" {SECRET}", SECRET * 1000, f"{SECRET}é"):
@@ -37,7 +37,7 @@ def test_a_header_is_never_shown(folder: Folder) -> None:
         assert "very-secret" not in problems[0]
 
 
-def test_a_key_written_into_the_file_gets_a_warning_and_another_header_does_not(folder: Folder) -> None:
+def test_warns_of_plain_text_key_headers_only(folder: Folder) -> None:
     text = file(f", http_headers: {{authorization: '{SECRET}', x-team: blue}}")
     assert folder.warnings(text) == ["6:57: a key in plain text"]
 
@@ -61,7 +61,7 @@ def test_a_key_written_into_the_file_gets_a_warning_and_another_header_does_not(
         ("retries: -1", "6:36: retries: -1 is out of bounds: it must be at least 0"),
     ],
 )
-def test_what_no_call_can_have_is_refused(folder: Folder, endpoint: str, problem: str) -> None:
+def test_refuses_invalid_target_endpoint(folder: Folder, endpoint: str, problem: str) -> None:
     assert folder.problems(file(f", {endpoint}")) == [problem]
 
 
@@ -74,12 +74,12 @@ def test_examples_are_bounded_text(folder: Folder) -> None:
     assert folder.problems(file(target=f"    examples: [{many}]")) == ["7:15: examples: more than 64 items"]
 
 
-def test_an_example_can_mean_one_target_only(folder: Folder) -> None:
+def test_refuses_example_of_two_targets(folder: Folder) -> None:
     other = "  - {name: u, description: d, endpoint: {name: api}, examples: [c, 'Will it  Rain?']}"
     text = file(target=f"    examples: ['Will it rain?']\n{other}")
     assert folder.problems(text) == ["8:68: this example exists already, at line 7"]
 
 
-def test_a_default_target_has_no_examples(folder: Folder) -> None:
+def test_refuses_examples_of_default_target(folder: Folder) -> None:
     text = file(target="    default: true\n    examples: [a]")
     assert folder.problems(text) == ["8:5: a default target has no examples: it takes what means no other target"]

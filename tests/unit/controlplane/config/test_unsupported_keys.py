@@ -1,4 +1,4 @@
-"""Keys of later releases: refused by name, never accepted and ignored."""
+"""Keys of later releases are refused by name, not ignored."""
 
 import pytest
 
@@ -59,7 +59,7 @@ def with_key(path: str) -> str:
 
 
 @pytest.mark.parametrize("path", [path for path, _ in UNSUPPORTED])
-def test_a_key_of_a_later_release_is_refused_by_name_with_what_to_do_instead(folder: Folder, path: str) -> None:
+def test_unsupported_key_is_refused_with_an_alternative(folder: Folder, path: str) -> None:
     text = with_key(path)
     (problem,) = folder.problems(text)
     assert problem.endswith(f'"{path.rpartition(".")[2]}" is not supported yet')
@@ -78,12 +78,12 @@ def test_no_key_is_both_supported_and_not(path: str) -> None:
     "key",
     ["ratelimits", "routing", "model_aliases", "agents"],
 )
-def test_the_sections_that_the_format_names_for_later_are_known(key: str) -> None:
+def test_planned_sections_are_unsupported_keys(key: str) -> None:
     assert key in {path for path, _ in UNSUPPORTED}
     assert key not in ArchConfig.model_fields
 
 
-def test_a_key_without_a_value_is_refused(folder: Folder) -> None:
+def test_refuses_key_without_value(folder: Folder) -> None:
     text = f"version: v1\nprompt_targets:\n#  - name: x\nsystem_prompt: ~\n{PROVIDER}"
     assert folder.problems(text) == ['2:1: "prompt_targets" has no value', '4:1: "system_prompt" has no value']
 

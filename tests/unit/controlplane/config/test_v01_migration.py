@@ -1,4 +1,4 @@
-"""Files of the 0.1 system: accepted, with one warning a key, meaning the same."""
+"""Files of version 0.1 are accepted with one warning a key, and keep their meaning."""
 
 import pytest
 
@@ -47,14 +47,14 @@ error_target: {endpoint: {name: api, path: /error}}
 """
 
 
-def test_an_old_file_means_the_same_as_its_form_of_today(folder: Folder) -> None:
+def test_v01_file_loads_like_its_v1_form(folder: Folder) -> None:
     today = folder.load(CANONICAL, {"KEY": "k"})
     old = folder.load(OLD, {"KEY": "k"})
     assert today.warnings == ()
     assert old.config == today.config
 
 
-def test_an_old_file_gets_one_warning_a_key_at_the_key(folder: Folder) -> None:
+def test_v01_file_gets_one_warning_a_key(folder: Folder) -> None:
     assert folder.warnings(OLD, {"KEY": "k"}) == [
         "1:1: version v0.1 is the 0.1 dialect",
         "2:1: `listener` is the 0.1 dialect",
@@ -80,22 +80,22 @@ def test_an_old_file_gets_one_warning_a_key_at_the_key(folder: Folder) -> None:
         ("v0.1", "overrides: {stream_tool_chunks: false}\n", False),
     ],
 )
-def test_old_clients_read_the_calls_in_streams(folder: Folder, version: str, overrides: str, wanted: bool) -> None:
+def test_v01_file_enables_stream_tool_chunks(folder: Folder, version: str, overrides: str, wanted: bool) -> None:
     config = folder.load(f"version: {version}\n{PROVIDER}{overrides}").config
     assert config.overrides.stream_tool_chunks is wanted
 
 
-def test_every_warning_says_the_form_of_today(folder: Folder) -> None:
+def test_every_v01_warning_names_the_v1_form(folder: Folder) -> None:
     assert all(warning.hint for warning in folder.load(OLD, {"KEY": "k"}).warnings)
 
 
 @pytest.mark.parametrize("version", ["v0.1", "v0.1.0", "0.1-beta", '"0.1-beta"'])
-def test_each_old_version_is_known(folder: Folder, version: str) -> None:
+def test_accepts_each_v01_version_name(folder: Folder, version: str) -> None:
     assert len(folder.warnings(f"version: {version}\n{PROVIDER}")) == 1
 
 
 @pytest.mark.parametrize("key", ["listener: {port: 1}", "mode: llm"])
-def test_old_keys_are_unknown_in_a_file_of_today(folder: Folder, key: str) -> None:
+def test_v1_file_refuses_v01_keys(folder: Folder, key: str) -> None:
     (problem,) = folder.problems(f"version: v1\n{key}\n{PROVIDER}")
     assert "unknown key" in problem
 
@@ -148,7 +148,7 @@ def test_a_provider_s_endpoint_may_come_from_the_environment(folder: Folder) -> 
         ),
     ],
 )
-def test_faults_in_old_keys_are_placed_in_the_file_as_written(folder: Folder, lines: str, problem: str) -> None:
+def test_v01_key_errors_point_into_the_file(folder: Folder, lines: str, problem: str) -> None:
     assert folder.problems(f"version: v0.1\n{lines}\n{PROVIDER}") == [problem]
 
 
@@ -162,7 +162,7 @@ def test_faults_in_old_keys_are_placed_in_the_file_as_written(folder: Folder, li
         ("provider: openai, endpoint: a, protocol: ftp", "protocol: expected http or https"),
     ],
 )
-def test_faults_in_old_provider_keys_are_reported(folder: Folder, rest: str, problem: str) -> None:
+def test_reports_errors_in_v01_provider_keys(folder: Folder, rest: str, problem: str) -> None:
     problems = folder.problems(f"version: v0.1\nllm_providers: [{{name: a, model: chat, {rest}}}]\n")
     assert any(found.endswith(problem) for found in problems)
 
@@ -177,23 +177,23 @@ def test_faults_in_old_provider_keys_are_reported(folder: Folder, rest: str, pro
         ("{endpoint: {name: api, pth: /e}}", '3:38: unknown key "pth"'),
     ],
 )
-def test_faults_in_an_old_error_target_keep_their_place(folder: Folder, target: str, problem: str) -> None:
+def test_v01_error_target_errors_keep_their_position(folder: Folder, target: str, problem: str) -> None:
     text = f"version: v0.1\nendpoints: {{api: {{endpoint: h}}}}\nerror_target: {target}\n{PROVIDER}"
     assert folder.problems(text) == [problem]
 
 
-def test_today_s_error_target_is_known_in_an_old_file_too(folder: Folder) -> None:
+def test_v01_file_may_use_the_v1_error_target(folder: Folder) -> None:
     text = f"version: v0.1\nendpoints: {{api: {{endpoint: h}}}}\nerror_target: {{endpoint: api, path: /e}}\n{PROVIDER}"
     target = folder.load(text).config.error_target
     assert target is not None
     assert (target.endpoint, target.path) == ("api", "/e")
 
 
-def test_in_path_must_be_true_of_the_path(folder: Folder) -> None:
+def test_in_path_must_match_the_path(folder: Folder) -> None:
     text = OLD.replace("{symbol}", "EUR")
     assert folder.problems(text, {"KEY": "k"}) == ["16:85: in_path: the path does not hold {symbol}"]
 
 
-def test_problems_of_sections_that_were_moved_keep_their_place(folder: Folder) -> None:
+def test_errors_in_migrated_sections_keep_their_position(folder: Folder) -> None:
     text = f"version: v0.1\nlistener:\n  prt: 80\n{PROVIDER}"
     assert folder.problems(text) == ['3:3: unknown key "prt"']

@@ -1,4 +1,4 @@
-"""What the author of a faulty file reads: every problem at once, each with its place and its way out."""
+"""Messages for the author of a faulty file: all problems at once, each with a position and a hint."""
 
 import pytest
 
@@ -105,7 +105,7 @@ boolean, string, array, object)
 """
 
 
-def test_all_problems_come_in_one_run_in_file_order_with_place_and_hint(folder: Folder) -> None:
+def test_reports_all_problems_in_file_order_with_position_and_hint(folder: Folder) -> None:
     found = zip(folder.problems(FAULTY), folder.hints(FAULTY), strict=True)
     lines = [f"{problem} | {hint}" if hint else problem for problem, hint in found]
     assert lines == EXPECTED.replace("DOTENV", str(folder.path / ".env")).splitlines()
@@ -154,32 +154,32 @@ def test_all_problems_come_in_one_run_in_file_order_with_place_and_hint(folder: 
         ("version: v1\nprompt_guards: {input_guards: {jailbreak: }}", '2:32: "jailbreak" has no value'),
     ],
 )
-def test_a_wrong_value_is_named_where_it_stands(folder: Folder, lines: str, problem: str) -> None:
+def test_wrong_value_is_reported_at_its_position(folder: Folder, lines: str, problem: str) -> None:
     provider = PROVIDER if lines else "llm_providers: [{name: local, provider: triton, model: chat}]\n"
     assert folder.problems(f"{lines}\n{provider}".lstrip("\n")) == [problem]
 
 
-def test_an_unknown_key_that_resembles_none_gets_the_list_of_keys(folder: Folder) -> None:
+def test_unknown_key_without_suggestion_gets_the_list_of_keys(folder: Folder) -> None:
     hints = folder.hints(f"version: v1\nlisteners: {{ingress: {{zzz: 1}}}}\n{PROVIDER}")
     assert hints == ["keys that are known here: enabled, address, port, allowed_hosts"]
 
 
 @pytest.mark.parametrize(("written", "meant"), [("model_providers", "llm_providers"), ("guards", "prompt_guards")])
-def test_a_key_of_another_version_is_answered_with_ours(folder: Folder, written: str, meant: str) -> None:
+def test_suggests_our_key_for_another_versions_key(folder: Folder, written: str, meant: str) -> None:
     assert folder.hints(f"version: v1\n{written}: []\n{PROVIDER}") == [f"did you mean {meant}?"]
 
 
-def test_a_misspelt_key_is_not_reported_as_missing_too(folder: Folder) -> None:
+def test_misspelt_key_is_not_reported_as_missing(folder: Folder) -> None:
     text = "version: v1\nllm_providers:\n  - {nam: local, provider: triton, model: chat}\n"
     assert folder.problems(text) == ['3:6: unknown key "nam"']
 
 
-def test_a_key_without_a_value_is_reported_once(folder: Folder) -> None:
+def test_reports_key_without_value_once(folder: Folder) -> None:
     text = "version: v1\nllm_providers:\n  - name:\n    provider: triton\n    model: chat\n"
     assert folder.problems(text) == ['3:5: "name" has no value']
 
 
-def test_a_faulty_item_still_counts_as_declared(folder: Folder) -> None:
+def test_faulty_item_counts_as_declared(folder: Folder) -> None:
     text = """\
     version: v1
     endpoints:
@@ -195,7 +195,7 @@ def test_a_faulty_item_still_counts_as_declared(folder: Folder) -> None:
     ]
 
 
-def test_values_in_messages_are_short_and_hold_nothing_that_a_terminal_obeys(folder: Folder) -> None:
+def test_quoted_values_are_short_without_control_characters(folder: Folder) -> None:
     text = f'version: v1\nendpoints: {{"\\e[31m{"x" * 500}": {{endpoint: h}}}}\n{PROVIDER}'
     (problem,) = folder.problems(text)
     assert "\x1b" not in problem

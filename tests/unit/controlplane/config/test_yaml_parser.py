@@ -1,4 +1,4 @@
-"""YAML as text: what is refused before any key is looked at, and where the places are."""
+"""YAML syntax: refused files, scalars, and positions."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def faults(content: str | bytes) -> list[str]:
     return [f"{finding.mark.line}:{finding.mark.column}: {finding.message}" for finding in findings]
 
 
-def test_places_are_counted_from_one_and_found_by_their_path() -> None:
+def test_positions_count_from_one() -> None:
     root = tree("a: 1\nlist:\n  - x: 2\n    y: 3\n")
     assert value_mark(root, ("a",)) == Mark(1, 4)
     assert key_mark(root, ("a",)) == Mark(1, 1)
@@ -26,13 +26,13 @@ def test_places_are_counted_from_one_and_found_by_their_path() -> None:
     assert key_mark(root, ("list", 0)) == Mark(3, 5)
 
 
-def test_a_missing_key_is_placed_at_the_key_above_it() -> None:
+def test_missing_key_has_the_position_of_its_parent() -> None:
     root = tree("outer:\n  inner: {a: 1}\n")
     assert value_mark(root, ("outer", "inner", "gone")) == Mark(2, 3)
 
 
 @pytest.mark.parametrize("text", ["yes", "on", "No", "1:30", "2024-01-01", "0x10", "1_000", ".inf", ".nan", "9" * 5000])
-def test_what_yaml_1_1_would_convert_stays_text(text: str) -> None:
+def test_yaml_1_1_scalars_stay_text(text: str) -> None:
     assert plain(tree(f"key: {text}")) == {"key": text}
 
 
@@ -48,7 +48,7 @@ def test_quoted_scalars_are_text() -> None:
     assert plain(tree("a: \"true\"\nb: '12'\nc: ''\n")) == {"a": "true", "b": "12", "c": ""}
 
 
-def test_keys_are_text_whatever_they_look_like() -> None:
+def test_keys_are_always_text() -> None:
     assert plain(tree("on: a\n1: b\ntrue: c\n")) == {"on": "a", "1": "b", "true": "c"}
 
 
@@ -57,7 +57,7 @@ def test_aliases_and_merges_work() -> None:
     assert plain(root) == {"base": {"x": 1, "y": 2}, "used": {"x": 1, "y": 2}, "merged": {"x": 1, "y": 3}}
 
 
-def test_a_billion_laughs_are_refused_quickly() -> None:
+def test_refuses_billion_laughs() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
     (fault,) = faults("\n".join(lines))
@@ -80,7 +80,7 @@ def test_deep_nesting_by_way_of_aliases_is_refused() -> None:
     assert fault.endswith("nested more than 32 levels deep, by way of aliases")
 
 
-def test_every_key_that_is_there_twice_is_reported() -> None:
+def test_reports_every_duplicate_key() -> None:
     assert faults("a: 1\nb: 2\na: 3\nc: {d: 1, d: 2}\n") == [
         '3:1: key "a" is here twice',
         '4:11: key "d" is here twice',
@@ -110,12 +110,12 @@ def test_every_key_that_is_there_twice_is_reported() -> None:
         (b"x" * (MAX_BYTES + 1), f"1:1: the file is too large: {MAX_BYTES + 1} bytes, at most {MAX_BYTES}"),
     ],
 )
-def test_each_way_of_not_being_a_configuration_has_its_own_sentence(content: bytes, fault: str | None) -> None:
+def test_each_kind_of_invalid_file_has_its_own_message(content: bytes, fault: str | None) -> None:
     (found,) = faults(content)
     assert found == fault if fault else "has no meaning here" in found
 
 
-def test_a_byte_order_mark_is_no_fault() -> None:
+def test_accepts_byte_order_mark() -> None:
     root, findings = parse(b"\xef\xbb\xbfa: 1\n")
     assert root is not None
     assert (plain(root), findings) == ({"a": 1}, ())

@@ -1,4 +1,4 @@
-"""Whether a folder of a Triton repository can serve a role."""
+"""Custom models: folders of a Triton repository that can or cannot serve a role."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def judged(repository: Path, text: str) -> CustomModel | Unfit:
         (GOOD + "instance_group [ { kind: KIND_CPU count: 2 } ]\ndynamic_batching { }\n", 16),
     ],
 )
-def test_a_model_with_the_tensors_of_its_role_serves_it(write: Path, text: str, max_batch: int) -> None:
+def test_accepts_model_with_the_tensors_of_its_role(write: Path, text: str, max_batch: int) -> None:
     entries = ("1/words.txt", "config.pbtxt")
     assert judged(write, text) == CustomModel(
         "toxicity", "toxic", write / "toxic", max_batch, entries=entries, entry_points=("1/model.py",)
@@ -76,7 +76,7 @@ def test_a_model_with_the_tensors_of_its_role_serves_it(write: Path, text: str, 
         ),
     ],
 )
-def test_any_other_is_refused_with_what_was_expected_and_found(write: Path, old: str, new: str, words: str) -> None:
+def test_unfit_model_error_has_expected_and_found(write: Path, old: str, new: str, words: str) -> None:
     unfit = judged(write, GOOD.replace(old, new))
     assert isinstance(unfit, Unfit)
     assert words in unfit.message
@@ -92,9 +92,7 @@ def test_any_other_is_refused_with_what_was_expected_and_found(write: Path, old:
         ("function", "RESPONSE", "TYPE_STRING", "[ 1 ]"),
     ],
 )
-def test_a_model_of_ones_own_may_take_the_place_of_the_gateways(
-    write: Path, role: str, name: str, kind: str, dims: str
-) -> None:
+def test_custom_model_may_replace_the_gateways_model(write: Path, role: str, name: str, kind: str, dims: str) -> None:
     text = GOOD.replace('"PROB" data_type: TYPE_FP32 dims: [ 1 ]', f'"{name}" data_type: {kind} dims: {dims}')
     text = text.replace('"TEXT"', '"REQUEST"') if role == "function" else text
     (write / "toxic" / "config.pbtxt").write_text(text)
@@ -104,27 +102,27 @@ def test_a_model_of_ones_own_may_take_the_place_of_the_gateways(
 
 
 @pytest.mark.parametrize("name", ["guard", "embed", "nli", "chat", "function_vllm"])
-def test_a_model_of_ones_own_cannot_have_the_name_of_one_of_the_gateways(write: Path, name: str) -> None:
+def test_custom_model_cannot_have_a_reserved_name(write: Path, name: str) -> None:
     unfit = inspect("toxicity", name, write)
     assert isinstance(unfit, Unfit)
     assert "another name" in str(unfit.hint)
 
 
 @pytest.mark.parametrize("kind", ["KIND_CPU", "KIND_GPU"])
-def test_a_model_may_ask_for_a_gpu_and_that_is_known(write: Path, kind: str) -> None:
+def test_detects_model_that_needs_a_gpu(write: Path, kind: str) -> None:
     model = judged(write, GOOD + f"instance_group [ {{ kind: {kind} }} ]\n")
     assert isinstance(model, CustomModel)
     assert model.on_gpu == (kind == "KIND_GPU")
 
 
-def test_a_model_has_a_version(write: Path) -> None:
+def test_refuses_model_without_a_version(write: Path) -> None:
     (write / "toxic" / "1" / "model.py").unlink()
     unfit = judged(write, GOOD)
     assert isinstance(unfit, Unfit)
     assert "no version" in unfit.message
 
 
-def test_a_file_that_cannot_be_read_is_no_traceback(write: Path) -> None:
+def test_unreadable_file_gives_no_traceback(write: Path) -> None:
     (write / "toxic" / "config.pbtxt").write_bytes(b"\xff")
     unfit = inspect("toxicity", "toxic", write)
     assert isinstance(unfit, Unfit)

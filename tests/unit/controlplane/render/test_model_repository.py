@@ -51,7 +51,7 @@ def _plan(*models: ModelInstance) -> ModelPlan:
 
 @pytest.mark.usefixtures("folders")
 @pytest.mark.parametrize("name", INSTANCES)
-def test_what_triton_is_told_of_each_model(name: str) -> None:
+def test_config_pbtxt_of_each_model(name: str) -> None:
     files = render_repository(_plan(INSTANCES[name]))
     told = {path: text for path, text in files.items() if not path.endswith(".py") and "triton_models" not in path}
     text = "".join(f"# {path}\n{text}" for path, text in sorted(told.items()))
@@ -62,7 +62,7 @@ def test_what_triton_is_told_of_each_model(name: str) -> None:
 
 
 @pytest.mark.usefixtures("folders")
-def test_every_configuration_is_one_that_triton_reads() -> None:
+def test_triton_parses_every_config_pbtxt() -> None:
     for instance in INSTANCES.values():
         for path, text in render_repository(_plan(instance)).items():
             if path.endswith("config.pbtxt"):
@@ -109,7 +109,7 @@ def test_the_chat_model_is_decoupled() -> None:
 
 
 @pytest.mark.parametrize("role", ["embed", "guard"])
-def test_on_a_cpu_what_waits_goes_together_eight_at_most_and_is_not_held_back(role: str) -> None:
+def test_cpu_batches_at_most_eight_waiting_texts_without_delay(role: str) -> None:
     text = render_repository(_plan(ModelInstance(role, "m", 1, 64)))["m/config.pbtxt"]
     assert "dynamic_batching { max_queue_delay_microseconds: 0 preferred_batch_size: [ 8 ] }" in text
     text = render_repository(_plan(ModelInstance(role, "m", 1, 4, max_queue_delay_us=250)))["m/config.pbtxt"]
@@ -120,7 +120,7 @@ def test_on_a_cpu_what_waits_goes_together_eight_at_most_and_is_not_held_back(ro
 @pytest.mark.parametrize(
     ("role", "artefact"), [("guard", "Arch-Guard"), ("nli", "bart-large-mnli"), ("function", None)]
 )
-def test_what_reads_a_batch_whole_gets_one_on_a_cpu_only_where_asked_for(role: str, artefact: str | None) -> None:
+def test_cpu_models_batch_only_when_configured(role: str, artefact: str | None) -> None:
     # A short text would wait for the long one of somebody else.
     text = render_repository(_plan(ModelInstance(role, "m", 1, 64, artefact)))["m/config.pbtxt"]
     assert "dynamic_batching" not in text
@@ -128,19 +128,19 @@ def test_what_reads_a_batch_whole_gets_one_on_a_cpu_only_where_asked_for(role: s
     assert "max_queue_delay_microseconds: 250 }" in render_repository(_plan(held))["m/config.pbtxt"]
 
 
-def test_a_model_on_a_gpu_reads_the_form_that_is_made_for_it() -> None:
+def test_gpu_model_reads_its_gpu_files() -> None:
     forms = catalog().made_of("guard", None, gpu=True)
     text = render_repository(_plan(ModelInstance("guard", "m", 1, 64, device=GPU)))["m/config.pbtxt"]
     assert forms != catalog().made_of("guard", None, gpu=False)
     assert all(f"/{name}-" in text for name in forms)
 
 
-def test_a_role_that_no_model_serves_is_refused() -> None:
+def test_refuses_role_without_model() -> None:
     with pytest.raises(ModelError, match="'nli'"):
         render_repository(_plan(ModelInstance("nli", "nli", 1, 1)))
 
 
-def test_a_model_of_the_users_own_is_linked_and_imported_behind_an_entry_of_ours(tmp_path: Path) -> None:
+def test_custom_model_is_linked_with_our_entry_point(tmp_path: Path) -> None:
     folder = tmp_path / "it's own"
     own = CustomModel("nli", "mine", folder, 1, entries=("1/words.txt", "config.pbtxt"), entry_points=("1/model.py",))
     plan = ModelPlan((), (own,))
@@ -158,9 +158,7 @@ def test_a_model_of_the_users_own_is_linked_and_imported_behind_an_entry_of_ours
     assert done.stdout.strip() == str(folder / "1" / "model.py")
 
 
-def test_models_of_packages_lie_where_the_reader_has_them_and_others_where_this_machine_has(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_prepared_folder_applies_only_to_package_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ARCHGW_CACHE_DIR", str(tmp_path))
     prepared = Path("/elsewhere")
     ours, hubs = ModelInstance("embed", "embed", 1, 8), ModelInstance("nli", "nli", 1, 8, "bart-large-mnli")
