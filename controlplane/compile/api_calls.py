@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from controlplane.compile.plans import Address, ApiCluster, CallRoute, Credential, Upstream
-from controlplane.config.addresses import authority
+from controlplane.config.addresses import authority, default_port
 from controlplane.config.arch_config import ArchConfig
 from controlplane.config.endpoints import Endpoint, Protocol
 from controlplane.config.error_target import ErrorTarget
@@ -115,7 +115,7 @@ def _template(path: str) -> str:
 
 def addresses(endpoint: Endpoint) -> tuple[Address, ...]:
     """Returns the endpoint's hosts in the file's order, each with its port."""
-    default = 443 if endpoint.protocol is Protocol.HTTPS else 80
+    default = default_port(secure=endpoint.protocol is Protocol.HTTPS)
     return tuple(Address(host.host, host.port or default) for host in endpoint.endpoint)
 
 

@@ -68,7 +68,6 @@ def _intent(config: ArchConfig) -> filter_config.Intent:
 
 
 def _target(target: PromptTarget) -> filter_config.Target:
-    dispatch = target.auto_llm_dispatch_on_response
     return filter_config.Target(
         name=target.name,
         description=target.description,
@@ -76,7 +75,7 @@ def _target(target: PromptTarget) -> filter_config.Target:
         examples=target.examples,
         parameters=tuple(_parameter(parameter) for parameter in target.parameters),
         system_prompt=target.system_prompt,
-        auto_llm_dispatch=(not target.default) if dispatch is None else dispatch,
+        auto_llm_dispatch=target.dispatches_to_llm,
     )
 
 

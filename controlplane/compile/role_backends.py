@@ -19,11 +19,8 @@ GUARD_ROLES: Final[Mapping[str, Role]] = {"jailbreak": Role.GUARD, "toxicity": R
 
 def guarded_listeners(config: ArchConfig) -> tuple[filter_config.Listener, ...]:
     """Returns the enabled listeners whose requests the guards read."""
-    listeners = {
-        filter_config.Listener.INGRESS: config.listeners.ingress.enabled,
-        filter_config.Listener.EGRESS: config.listeners.egress.enabled,
-    }
-    return tuple(name for name, on in listeners.items() if on and name in config.prompt_guards.apply_to)
+    guarded = config.prompt_guards.apply_to
+    return tuple(each for each in filter_config.Listener if each in guarded and config.listeners.is_enabled(each))
 
 
 def role_backends(config: ArchConfig, mode: Mode) -> Mapping[Role, tuple[Place, ...]]:

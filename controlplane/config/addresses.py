@@ -96,10 +96,14 @@ def is_this_machine(host: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
+def default_port(*, secure: bool) -> int:
+    return 443 if secure else 80
+
+
 def authority(host: str, port: int, *, secure: bool) -> str:
     """Returns the value of a `Host` header. The protocol's default port is left out."""
     shown = _bracketed(host)
-    return shown if port == (443 if secure else 80) else f"{shown}:{port}"
+    return shown if port == default_port(secure=secure) else f"{shown}:{port}"
 
 
 def host_and_port(host: str, port: int) -> str:
@@ -186,7 +190,7 @@ def parse_url(value: object) -> Url:
     return Url(
         secure=secure,
         host=parts.hostname or "",
-        port=parts.port or (443 if secure else 80),
+        port=parts.port or default_port(secure=secure),
         path=parts.path.rstrip("/"),
         path_given=parts.path != "",
     )

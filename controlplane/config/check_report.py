@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from controlplane.config.validation_errors import suggestion
+from controlplane.config.suggestions import did_you_mean
 from controlplane.config.yaml_tree import Finding, Loc, MapNode, Mark, key_mark, value_mark
 
 
@@ -57,9 +57,3 @@ class Report:
             return
         names = f"endpoints has: {', '.join(endpoints)}" if endpoints else "endpoints has none: add it there"
         self.fault(loc, f"there is no endpoint {name}", did_you_mean(name, endpoints) or names)
-
-
-def did_you_mean(word: str, known: Iterable[str], form: str = "{}") -> str | None:
-    """Returns a hint with the known word nearest to `word`, formatted as `form`, or None."""
-    nearest = suggestion(word, known)
-    return f"did you mean {form.format(nearest)}?" if nearest else None

@@ -36,6 +36,4 @@ def make_absolute(root: MapNode, folder: Path) -> MapNode:
             return node
         return replace(node, value=str(folder.absolute() / node.value))
 
-    absolute = rewrite(root, change)
-    assert isinstance(absolute, MapNode)  # noqa: S101  `change` never takes the root out
-    return absolute
+    return rewrite(root, change)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from controlplane.config.addresses import AllowedHost, BindAddress
 from controlplane.config.base_model import Section
+from extproc.shared.filter_config import Listener
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -45,3 +46,7 @@ class Listeners(Section):
     """The prompt listener."""
     egress: Egress = Egress()
     """The LLM listener."""
+
+    def is_enabled(self, listener: Listener) -> bool:
+        section = self.ingress if listener is Listener.INGRESS else self.egress
+        return section.enabled

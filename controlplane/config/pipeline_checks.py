@@ -9,7 +9,7 @@ from controlplane.config.check_report import Report
 from controlplane.config.prompt_guards import Guard
 from controlplane.config.url_paths import placeholders
 from controlplane.config.yaml_tree import Loc
-from extproc.shared.filter_config import GuardMode, Listener, Role
+from extproc.shared.filter_config import GuardMode, Role
 
 
 def check_pipeline(config: ArchConfig, report: Report) -> None:
@@ -24,13 +24,9 @@ def _check_guards(config: ArchConfig, report: Report) -> None:
         report.fault(("prompt_guards", "apply_to"), "apply_to names no listener", "write [ingress, egress], or one")
     if len(set(section.apply_to)) < len(section.apply_to):
         report.fault(("prompt_guards", "apply_to"), "apply_to names a listener twice", "keep one")
-    enabled = {
-        Listener.INGRESS: config.listeners.ingress.enabled,
-        Listener.EGRESS: config.listeners.egress.enabled,
-    }
     if "apply_to" in section.model_fields_set:
         for index, listener in enumerate(section.apply_to):
-            if not enabled[listener]:
+            if not config.listeners.is_enabled(listener):
                 report.warning(
                     ("prompt_guards", "apply_to", index), f"{listener} is ignored: that listener is off", "remove it"
                 )

@@ -6,10 +6,11 @@ import unicodedata
 from urllib.parse import parse_qs, unquote
 
 from controlplane.config.arch_config import ArchConfig
-from controlplane.config.check_report import Report, did_you_mean
+from controlplane.config.check_report import Report
 from controlplane.config.parameter_checks import check_parameters
 from controlplane.config.parameters import Parameter
 from controlplane.config.prompt_targets import PromptTarget
+from controlplane.config.suggestions import did_you_mean
 from controlplane.config.url_paths import placeholders
 from controlplane.config.yaml_tree import Loc
 from controlplane.quoting import quoted
@@ -37,17 +38,12 @@ def check_targets(config: ArchConfig, report: Report) -> None:
         else:
             _check_path(target, loc, report)
         check_parameters(target, loc, report)
-        if target.system_prompt is not None and not _dispatches(target):
+        if target.system_prompt is not None and not target.dispatches_to_llm:
             report.warning(
                 (*loc, "system_prompt"),
                 "this system_prompt is ignored: the API's own answer goes to the client",
                 "remove it, or set auto_llm_dispatch_on_response: true",
             )
-
-
-def _dispatches(target: PromptTarget) -> bool:
-    dispatch = target.auto_llm_dispatch_on_response
-    return not target.default if dispatch is None else dispatch
 
 
 def _check_examples(config: ArchConfig, report: Report) -> None:

@@ -53,3 +53,9 @@ class PromptTarget(Section):
     """`true`: an LLM answers from the API's response; `false`: the client gets the API's response itself.
 
     True by default, but false for the default target."""
+
+    @property
+    def dispatches_to_llm(self) -> bool:
+        """`auto_llm_dispatch_on_response` with its default."""
+        dispatch = self.auto_llm_dispatch_on_response
+        return not self.default if dispatch is None else dispatch

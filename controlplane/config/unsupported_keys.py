@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
-from controlplane.config.yaml_tree import Finding, ListNode, Loc, MapNode, Mark, Node, Scalar, matches
+from controlplane.config.yaml_tree import Finding, Loc, MapNode, Node, Scalar, key_mark, matches, rewrite
 from controlplane.quoting import quoted
 
 _UPSTREAM_TLS: Final = "certificates of `https` servers are verified against the public authorities"
@@ -68,37 +67,22 @@ def remove(root: MapNode) -> tuple[MapNode, tuple[Finding, ...]]:
     A key without a value stays in the tree, so that the check of its section does not call it missing.
     """
     findings: list[Finding] = []
-    remaining = _remove(root, (), findings)
-    assert isinstance(remaining, MapNode)  # noqa: S101  only entries are removed, never the root
+
+    def change(loc: Loc, node: Node) -> Node | None:
+        alternative = next((alternative for pattern, alternative in _PATTERNS if matches(pattern, loc)), None)
+        if alternative is not None:
+            findings.append(Finding(key_mark(root, loc), f"{quoted(loc[-1])} is not supported yet", alternative))
+            return None
+        if _lacks_value(loc, node):
+            findings.append(
+                Finding(key_mark(root, loc), f"{quoted(loc[-1])} has no value", "give it one, or remove the line")
+            )
+        return node
+
+    remaining = rewrite(root, change)
     return remaining, tuple(findings)
 
 
-def _remove(node: Node, loc: Loc, findings: list[Finding]) -> Node:
-    if isinstance(node, ListNode):
-        return replace(
-            node, items=tuple(_remove(item, (*loc, index), findings) for index, item in enumerate(node.items))
-        )
-    if not isinstance(node, MapNode):
-        return node
-    kept = []
-    for entry in node.entries:
-        key_loc = (*loc, entry.key)
-        unsupported = _unsupported(key_loc, entry.mark)
-        if unsupported is not None:
-            findings.append(unsupported)
-            continue
-        if isinstance(entry.value, Scalar) and entry.value.value is None and not _may_be_null(key_loc):
-            findings.append(Finding(entry.mark, f"{quoted(entry.key)} has no value", "give it one, or remove the line"))
-        kept.append(replace(entry, value=_remove(entry.value, key_loc, findings)))
-    return replace(node, entries=tuple(kept))
-
-
-def _unsupported(loc: Loc, mark: Mark) -> Finding | None:
-    for pattern, alternative in _PATTERNS:
-        if matches(pattern, loc):
-            return Finding(mark, f"{quoted(loc[-1])} is not supported yet", alternative)
-    return None
-
-
-def _may_be_null(loc: Loc) -> bool:
-    return matches(_NULLS, loc[: len(_NULLS)])
+def _lacks_value(loc: Loc, node: Node) -> bool:
+    is_null = isinstance(node, Scalar) and node.value is None
+    return is_null and isinstance(loc[-1], str) and not matches(_NULLS, loc[: len(_NULLS)])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from types import UnionType
 from typing import Any, Final, Union, cast, get_args, get_origin
@@ -13,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from controlplane.config.arch_config import ArchConfig
+from controlplane.config.suggestions import did_you_mean, suggestion
 from controlplane.config.yaml_tree import (
     Finding,
     Loc,
@@ -27,22 +26,6 @@ from controlplane.config.yaml_tree import (
 )
 from controlplane.quoting import quoted
 
-# Names of our keys in other versions of the format. They are too different for a comparison of letters.
-_OTHER_NAMES: Final = {
-    "model_providers": "llm_providers",
-    "providers": "llm_providers",
-    "ingress_traffic": "ingress",
-    "egress_traffic": "egress",
-    "provider_interface": "provider",
-    "api_key": "access_key",
-    "key": "access_key",
-    "url": "base_url",
-    "method": "http_method",
-    "sampling_rate": "random_sampling",
-    "listen": "listeners",
-    "guards": "prompt_guards",
-    "targets": "prompt_targets",
-}
 # By pydantic's type of error.
 _MESSAGES: Final = {
     "string_type": "expected text, got {given}",
@@ -73,16 +56,6 @@ _HINTS: Final[dict[tuple[str, type | None], str]] = {
 _ITEMS: Final = frozenset({"llm_providers", "prompt_targets", "endpoints", "listeners"})
 
 
-def suggestion(word: str, known: Iterable[str]) -> str | None:
-    """Returns the known word that `word` probably stands for, or None."""
-    choices = {choice.lower(): choice for choice in known}
-    other = _OTHER_NAMES.get(word.lower())
-    if other in choices.values():
-        return other
-    close = difflib.get_close_matches(word.lower(), choices, n=1, cutoff=0.6)
-    return choices[close[0]] if close else None
-
-
 def explain(error: ValidationError, root: MapNode) -> tuple[Finding, ...]:
     """Returns one finding for each error that no other finding explains.
 
@@ -109,9 +82,9 @@ class Salvaged:
 def salvage(error: ValidationError, root: MapNode) -> Salvaged | None:
     """Returns the file without its faulty items, so that the checks between sections can report in the same run."""
     faulty = {_faulty_loc(details) for details in error.errors(include_url=False, include_input=False)}
-    rest = rewrite(root, lambda loc, node: None if loc in faulty else node)
-    assert isinstance(rest, MapNode)  # noqa: S101  the root is never removed
-    rest = rest.with_value("version", Scalar("v1", root.mark))
+    rest = rewrite(root, lambda loc, node: None if loc in faulty else node).with_value(
+        "version", Scalar("v1", root.mark)
+    )
     try:
         return Salvaged(ArchConfig.model_validate_json(json.dumps(plain(rest))), rest)
     except ValidationError:
@@ -151,8 +124,7 @@ def _finding(details: ErrorDetails, root: MapNode) -> Finding:
 
 def _unknown_key(loc: Loc) -> tuple[str, str]:
     known = tuple(model_at(loc[:-1]).model_fields)
-    nearest = suggestion(str(loc[-1]), known)
-    hint = f"did you mean {nearest}?" if nearest else f"keys that are known here: {', '.join(known)}"
+    hint = did_you_mean(str(loc[-1]), known) or f"keys that are known here: {', '.join(known)}"
     return f"unknown key {quoted(loc[-1])}", hint
 
 
@@ -173,8 +145,8 @@ def _wrong_value(details: ErrorDetails) -> tuple[str, str | None]:
 
 def _not_one_of(expected: str, given: object) -> tuple[str, str | None]:
     expected = expected.replace("'", "")
-    nearest = suggestion(given, expected.replace(" or ", ", ").split(", ")) if isinstance(given, str) else None
-    return f"expected {expected}, got {_shown(given)}", f"did you mean {nearest}?" if nearest else None
+    hint = did_you_mean(given, expected.replace(" or ", ", ").split(", ")) if isinstance(given, str) else None
+    return f"expected {expected}, got {_shown(given)}", hint
 
 
 def _kind(value: object) -> str:

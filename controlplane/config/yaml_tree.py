@@ -138,16 +138,25 @@ def walk(node: Node, loc: Loc = ()) -> Iterator[tuple[Loc, Node]]:
             yield from walk(item, (*loc, index))
 
 
-def rewrite(node: Node, change: Callable[[Loc, Node], Node | None], loc: Loc = ()) -> Node | None:
-    """Returns the tree with each node replaced by the result of `change`, parents first. None removes a node."""
+def rewrite(root: MapNode, change: Callable[[Loc, Node], Node | None]) -> MapNode:
+    """Returns the tree with each node replaced by the result of `change`, parents first. None removes a node.
+
+    `change` must return a mapping for the root, whose location is `()`.
+    """
+    changed = _rewrite(root, change, ())
+    assert isinstance(changed, MapNode)  # noqa: S101  see above
+    return changed
+
+
+def _rewrite(node: Node, change: Callable[[Loc, Node], Node | None], loc: Loc) -> Node | None:
     changed = change(loc, node)
     if isinstance(changed, MapNode):
-        values = ((entry, rewrite(entry.value, change, (*loc, entry.key))) for entry in changed.entries)
+        values = ((entry, _rewrite(entry.value, change, (*loc, entry.key))) for entry in changed.entries)
         return replace(
             changed, entries=tuple(replace(entry, value=value) for entry, value in values if value is not None)
         )
     if isinstance(changed, ListNode):
-        items = (rewrite(item, change, (*loc, index)) for index, item in enumerate(changed.items))
+        items = (_rewrite(item, change, (*loc, index)) for index, item in enumerate(changed.items))
         return replace(changed, items=tuple(item for item in items if item is not None))
     return changed
 

