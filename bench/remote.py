@@ -68,7 +68,7 @@ async def _ways(cloud: Cloud, mocks: tuple[LlmProvider, ApiServer], scratch: Pat
     """Call by call in turn, so that whatever else the machine does falls on both."""
     serving = {
         "remote": _remote(cloud, f"grpcs://127.0.0.1:{cloud.doors.tls}"),
-        "roles": {role.value: {"backend": "remote"} for role in _ASKED},
+        "roles": {role.value: {"placement": "remote"} for role in _ASKED},
     }
     with _started(prompting_config(*mocks, serving), scratch / "ways", mode=()) as stack:
         far = filter_config.load(stack.run_dir / "filter.json").inference
@@ -105,7 +105,7 @@ def _failures(cloud: Cloud, provider: LlmProvider, scratch: Path) -> Iterator[Fa
     with Relay(cloud.doors.tls) as relay:
         both = {
             "remote": _remote(cloud, f"grpcs://127.0.0.1:{relay.port}"),
-            "roles": {"guard": {"backend": ["remote", "local"], "timeout": f"{_TIMEOUT_MS}ms"}},
+            "roles": {"guard": {"placement": ["remote", "local"], "timeout": f"{_TIMEOUT_MS}ms"}},
         }
         with (
             _started(guarded_config(provider, both), scratch / "both", mode=()) as stack,

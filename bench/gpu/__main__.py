@@ -19,7 +19,7 @@ from bench.gpu import reference, server
 from bench.gpu.figures import Cell, Comparison, compared_embeddings, compared_probabilities, table
 from bench.gpu.texts import mixed, request
 from bench.load import BenchError
-from controlplane.compile.models import artefacts
+from controlplane.compile.model_plan import artefacts
 from controlplane.compile.plans import Device, ModelInstance
 from controlplane.errors import ArchgwError
 from controlplane.runtime import gpu

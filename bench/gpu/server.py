@@ -18,11 +18,11 @@ from tritonclient.utils import InferenceServerException
 from bench.gpu.figures import Cell, FloatArray
 from bench.gpu.texts import request, texts
 from bench.processes import running
-from controlplane.compile.models import artefacts
+from controlplane.compile.model_plan import artefacts
 from controlplane.compile.plans import Device, ModelInstance, ModelPlan
 from controlplane.models.catalog import catalog
 from controlplane.models.prepare import prepare
-from controlplane.models.repository import render_repository
+from controlplane.render.model_repository import render_repository
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native import environment, triton
 

@@ -17,11 +17,11 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from controlplane.models.pull import Advance
+from controlplane.models.pull import DownloadProgress
 
 
 @contextmanager
-def shown(console: Console) -> Iterator[Callable[[Advance], None]]:
+def shown(console: Console) -> Iterator[Callable[[DownloadProgress], None]]:
     """What a pull is to tell of its progress, while the block lasts."""
     if not console.is_terminal:
         yield lambda advance: _line(console, advance)
@@ -36,7 +36,7 @@ def shown(console: Console) -> Iterator[Callable[[Advance], None]]:
     with Progress(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def move(advance: Advance) -> None:
+        def move(advance: DownloadProgress) -> None:
             if advance.path not in tasks:
                 said = f"[{advance.index}/{advance.total}] {advance.path}"
                 tasks[advance.path] = bars.add_task(said, total=advance.size)
@@ -45,7 +45,7 @@ def shown(console: Console) -> Iterator[Callable[[Advance], None]]:
         yield move
 
 
-def _line(console: Console, advance: Advance) -> None:
+def _line(console: Console, advance: DownloadProgress) -> None:
     if advance.done == advance.size:
         said = f"[{advance.index}/{advance.total}] {advance.path}: {decimal(advance.size)}"
         console.print(said, markup=False, highlight=False, soft_wrap=True)

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from controlplane.config.addresses import HostPort, Url, parse_hosts, parse_url
 from controlplane.config.load import load
 from controlplane.config.names import is_name
-from controlplane.config.paths import parse_path
+from controlplane.config.url_paths import parse_path
 from controlplane.errors import ConfigError, SourceError, UsageError
 from controlplane.generate.generate import Generated, Wishes, generate
 

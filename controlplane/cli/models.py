@@ -10,7 +10,7 @@ from rich.console import Console
 
 from controlplane.cli.download_progress import shown
 from controlplane.errors import ModelError
-from controlplane.models import cache, record
+from controlplane.models import cache, pull_record
 from controlplane.models.catalog import Artefact, Catalog, catalog
 from controlplane.models.prepare import Progress, Stage
 from controlplane.models.prepare import prepare as prepare_models
@@ -130,7 +130,7 @@ def _purpose(known: Catalog, name: str) -> str:
 def _described(known: Catalog, name: str) -> dict[str, object]:
     artefact = known.artefacts[name]
     directory = cache.folder(name, artefact)
-    pulled = record.read(directory)
+    pulled = pull_record.read(directory)
     return {
         "name": name,
         "description": artefact.description,

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 from pydantic_core import PydanticCustomError
 
-from controlplane.compile.plans import Mode
+from controlplane.config.model_serving import Mode
 from controlplane.config.quantities import MINUTE, SECOND, duration_between
 from controlplane.errors import UsageError
 from controlplane.runtime.runner import Runtime

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from controlplane.cli.options import Cpu, Images, Local, mode
-from controlplane.compile.plans import Gateway, Mode
-from controlplane.config.load import DEFAULT_PATH, Loaded, load
+from controlplane.compile.plans import Gateway
+from controlplane.config.load import DEFAULT_PATH, LoadedConfig, load
+from controlplane.config.model_serving import Mode
 from controlplane.errors import UsageError
 from controlplane.render.envoy import check_with_envoy, find_envoy
 from controlplane.render.files import Rendered
@@ -94,7 +95,7 @@ def _native(gateway: Gateway, layout: RunLayout) -> Rendered:
     return rendered
 
 
-def _for_containers(loaded: Loaded, wanted: Mode, workers: int | None) -> Gateway:
+def _for_containers(loaded: LoadedConfig, wanted: Mode, workers: int | None) -> Gateway:
     """UsageError where the file wants another number of workers than the command line."""
     cores = len(os.sched_getaffinity(0))
     site = container_site(wanted, workers or cores, _GPU if wanted is Mode.LOCAL_GPU else None)
@@ -103,7 +104,7 @@ def _for_containers(loaded: Loaded, wanted: Mode, workers: int | None) -> Gatewa
         raise UsageError(
             f"overrides.filter_workers says {gateway.envoy.workers}, and --workers {workers}; leave out either of them"
         )
-    if gateway.elsewhere:
+    if gateway.loopback_keys:
         _say(elsewhere_note(gateway))
     return gateway
 

@@ -6,7 +6,7 @@ import json
 
 import typer
 
-from controlplane.config.schema import json_schema
+from controlplane.config.json_schema import json_schema
 
 
 def schema() -> None:

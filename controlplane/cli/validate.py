@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Mode, Site, TritonSockets
+from controlplane.compile.plans import Site, TritonSockets
 from controlplane.config.addresses import host_and_port
-from controlplane.config.arch import ArchConfig
+from controlplane.config.arch_config import ArchConfig
 from controlplane.config.load import DEFAULT_PATH, load
+from controlplane.config.model_serving import Mode
 from controlplane.errors import Problem
 
 ConfigArgument = Annotated[Path, typer.Argument(metavar="[CONFIG]", help="The configuration file.", show_default=True)]
@@ -34,7 +35,7 @@ def validate(config: ConfigArgument = DEFAULT_PATH) -> None:
     loaded = load(config, os.environ)
     # A role without a model of this machine may still have one on the remote Triton, where the file names it.
     mode = Mode.REMOTE if loaded.config.model_serving.remote else Mode.LOCAL_GPU
-    compile_gateway(loaded.config, replace(_SITE, mode=mode), loaded.own)
+    compile_gateway(loaded.config, replace(_SITE, mode=mode), loaded.custom_models)
     for warning in loaded.warnings:
         typer.echo(str(as_warning(warning)), err=True)
     typer.echo(f"{config}: {summary(loaded.config, len(loaded.warnings))}")

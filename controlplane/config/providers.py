@@ -9,10 +9,10 @@ from typing import Annotated, Final
 from pydantic import Field, PlainValidator, SecretStr, WithJsonSchema
 
 from controlplane.config.addresses import BaseUrl, Url, parse_url
+from controlplane.config.base_model import Section, refusal
 from controlplane.config.names import Name
 from controlplane.config.quantities import MINUTE, SECOND, ConnectTimeout, SilenceTimeout
-from controlplane.config.quoting import quoted
-from controlplane.config.section import Section, refusal
+from controlplane.quoting import quoted
 
 TRITON: Final = "triton"
 _LONGEST_KEY: Final = 4096

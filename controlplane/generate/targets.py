@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from pydantic import JsonValue
 
-from controlplane.config.document import is_unicode
 from controlplane.config.names import is_name
-from controlplane.config.values import FORMATS, has_format, is_of_type
+from controlplane.config.parameter_types import is_of_type
+from controlplane.config.yaml_parser import is_unicode
 from controlplane.generate.operations import (
     CONVERSATION,
     MOST_ENUM_VALUES,
@@ -27,6 +27,7 @@ from controlplane.generate.operations import (
 )
 from controlplane.generate.words import config_name, sentence, unique
 from extproc.shared.filter_config import ParameterType
+from extproc.shared.string_formats import FORMATS, has_format
 
 # The bounds of `prompt_targets` in the configuration.
 MOST_TARGETS: Final = 128

@@ -57,9 +57,9 @@ def _far(
                 "tls": {"ca": str(cloud.authority), "cert": str(cloud.client), "key": str(cloud.client)},
             },
             "roles": {
-                "guard": {"backend": ["remote", "local"], "timeout": timeout},
-                "embed": {"backend": "remote", "timeout": timeout},
-                "function": {"backend": "remote", "timeout": timeout},
+                "guard": {"placement": ["remote", "local"], "timeout": timeout},
+                "embed": {"placement": "remote", "timeout": timeout},
+                "function": {"placement": "remote", "timeout": timeout},
             },
         }
         config = prompting_config(_providers[0], _api, serving)

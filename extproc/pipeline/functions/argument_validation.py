@@ -18,8 +18,8 @@ from typing import Final
 import msgspec
 
 from extproc.pipeline.functions.numerals import parse_number
-from extproc.pipeline.functions.string_formats import FORMATS
 from extproc.shared.filter_config import EnumValue, Items, JsonValue, Parameter, ParameterType, Target
+from extproc.shared.string_formats import normalize
 from extproc.targets import path_values
 
 _TRUE: Final = frozenset({"true", "yes", "y", "on", "enabled"})
@@ -75,9 +75,9 @@ def _value(declared: Parameter | Items, raw: JsonValue) -> JsonValue:
     if declared.enum:
         return _member(declared.enum, raw)
     value = _READERS[declared.type](raw)
-    if declared.format in FORMATS and isinstance(value, str):
+    if isinstance(value, str):
         try:
-            return FORMATS[declared.format](value)
+            return normalize(value, declared.format)
         except ValueError as error:
             raise _InvalidValue from error
     return value

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from controlplane.compile.plans import Mode
+from controlplane.config.model_serving import Mode
 from controlplane.runtime.commands import envoy_arguments, worker_arguments
 from controlplane.runtime.docker.images import Variant, wanted
 from controlplane.runtime.docker.site import INSIDE

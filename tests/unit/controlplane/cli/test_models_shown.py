@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from controlplane.cli import status as status_command
 from controlplane.cli import up as up_command
 from controlplane.cli.app import app
-from controlplane.compile.plans import RolePlace
+from controlplane.compile.plans import RoleLocation
 from controlplane.runtime.roles import RoleState, merge
 from controlplane.runtime.state import Door, State
 from controlplane.runtime.status import Status
@@ -20,8 +20,8 @@ from extproc.shared.worker_status import BackendStatus, RoleStatus, WorkerStatus
 
 URL = "grpcs://triton.example.com:443"
 PLACES = (
-    RolePlace("guard", Place.REMOTE, "Arch-Guard", URL),
-    RolePlace("guard", Place.LOCAL, "nanoguard", "NVIDIA H200"),
+    RoleLocation("guard", Place.REMOTE, "Arch-Guard", URL),
+    RoleLocation("guard", Place.LOCAL, "nanoguard", "NVIDIA H200"),
 )
 DOWN = BackendStatus(
     place=Place.REMOTE, model="guard", ready=False, reason="refused", detail="status 401", recent_ms=(20.0,)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from controlplane.config.document import parse, plain
 from controlplane.config.load import load
+from controlplane.config.yaml_parser import parse
+from controlplane.config.yaml_tree import plain
 from controlplane.errors import SourceError
 from controlplane.generate.generate import Generated, Wishes, generate
 
