@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from bench import envoys, gateway, heavy, litellm, load, machine, memory, models, needs, report, serving
+from bench import envoys, gateway, heavy, litellm, load, machine, memory, model_latency, report, requirements, serving
 from bench.load import CONCURRENCIES, BenchError, Load
 from bench.processes import descendants, free_ports, resident, running
 from bench.report import Row
@@ -160,7 +160,7 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> None:
     direct = None
     if "models" in arguments.rows:
         _progress("models, called directly")
-        direct = models.measure(load.PROMPT)
+        direct = model_latency.measure(load.PROMPT)
     rows = list(bench.rows(arguments.rows))
     print("\n".join(about))
     if rows:
@@ -183,12 +183,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="archgw-bench-") as scratch:
         try:
-            needs.check(arguments.rows, _WORK)
+            requirements.check(arguments.rows, _WORK)
             if not arguments.check:
                 _run(arguments, Path(scratch))
         except BenchError as error:
             print(f"bench: {error}", file=sys.stderr)
-            return 2 if isinstance(error, needs.Missing) else 1
+            return 2 if isinstance(error, requirements.Missing) else 1
     return 0
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from bench import alone, gateway, load, machine
+from bench import gateway, load, machine, model_throughput
 from bench.gateway import Gateway
 from bench.load import CONCURRENCIES
 from bench.processes import processor_seconds
@@ -36,7 +36,7 @@ class Upstream:
 def compare(scratch: Path, upstream: Upstream, seconds: float, rounds: int, say: Say) -> list[Serving]:
     """Both in turn, so that what others do on the machine falls on both; each idles while the other is measured."""
     found = []
-    with alone.readers(machine.cores()) as readers, _started(scratch, upstream, {}) as running:
+    with model_throughput.readers(machine.cores()) as readers, _started(scratch, upstream, {}) as running:
         for number in range(rounds):
             say(f"serving, round {number + 1} of {rounds}")
             found.append(Serving(readers.read(seconds), _served(running, upstream, seconds, scratch)))

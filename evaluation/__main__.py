@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from evaluation import bypass, dialogue, functions, grounding, guard, intent, latency
+from evaluation.gateway import EvaluationError, serving
 from evaluation.report import Section, replaced
-from evaluation.serving import EvaluationError, serving
 from extproc.inference.models import RoleClients
 
 _REPORT: Final = Path(__file__).parent.parent / "docs" / "quality.md"

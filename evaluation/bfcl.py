@@ -14,7 +14,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, Final
 
 from extproc.shared.filter_config import EndpointCall, HttpMethod, Items, JsonValue, Parameter, ParameterType, Target
-from training import sources
+from training import datasets
 
 # BFCL names types as Python does.
 _TYPES: Final[Mapping[str, ParameterType]] = {
@@ -51,7 +51,7 @@ def rows(category: str) -> list[Row]:
     """All rows of "simple_python", "irrelevance" and so on, in order."""
     answers = {}
     if "irrelevance" not in category:
-        answers = {row["id"]: row["ground_truth"] for row in sources.bfcl_answers(category)}
+        answers = {row["id"]: row["ground_truth"] for row in datasets.bfcl_answers(category)}
     return [
         Row(
             id=row["id"],
@@ -61,7 +61,7 @@ def rows(category: str) -> list[Row]:
             functions=row["function"],
             answers=answers.get(row["id"]),
         )
-        for row in sources.bfcl(category)
+        for row in datasets.bfcl(category)
     ]
 
 
@@ -107,7 +107,7 @@ class Checker:
     """The official AST checker of BFCL, for Python functions."""
 
     def __init__(self) -> None:
-        wheel = str(sources.wheel("bfcl-eval"))
+        wheel = str(datasets.wheel("bfcl-eval"))
         if wheel not in sys.path:
             sys.path.append(wheel)
         # The checker asks this table for one flag of one model; the real one imports the client of every vendor.

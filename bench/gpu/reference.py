@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.gpu.figures import FloatArray
+from bench.gpu.report import FloatArray
 from controlplane.assets import asset
 from controlplane.compile.plans import Device
 from controlplane.models import cache

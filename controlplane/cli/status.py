@@ -9,8 +9,8 @@ import msgspec
 import typer
 
 from controlplane.cli.columns import columns
+from controlplane.cli.model_status_text import milliseconds, readiness
 from controlplane.cli.options import RunDir
-from controlplane.cli.wording import milliseconds, readiness
 from controlplane.runtime.place import run_layout
 from controlplane.runtime.roles import PlaceState, RoleState, why
 from controlplane.runtime.status import PartStatus, Status

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from controlplane.assets import asset
 from controlplane.cli.columns import columns
+from controlplane.cli.model_status_text import milliseconds, readiness
 from controlplane.cli.options import (
     DEFAULT_GRACE,
     BuildNetwork,
@@ -26,7 +27,6 @@ from controlplane.cli.options import (
     RuntimeName,
     mode,
 )
-from controlplane.cli.wording import milliseconds, readiness
 from controlplane.config.load import DEFAULT_PATH
 from controlplane.errors import RuntimeFault, UsageError
 from controlplane.runtime.layout import RunLayout

@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 from controlplane.config.addresses import Url
 from controlplane.errors import Problem, SourceError
-from controlplane.generate import document
-from controlplane.generate.openapi import reader as openapi
-from controlplane.generate.openapi.document import is_url
+from controlplane.generate import config_yaml
+from controlplane.generate.naming import config_name
+from controlplane.generate.openapi import openapi_reader as openapi
+from controlplane.generate.openapi.document_loader import is_url
 from controlplane.generate.operations import Note
-from controlplane.generate.python import reader as python
-from controlplane.generate.targets import targets
-from controlplane.generate.words import config_name
+from controlplane.generate.prompt_targets import targets
+from controlplane.generate.python import python_reader as python
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ def generate(source: str, wishes: Wishes, *, is_openapi: bool) -> Generated:
     if not made:
         lines = "\n    ".join(map(str, said))
         raise SourceError((Problem(source, 1, 1, "no route of this source can be a prompt target", lines or None),))
-    endpoint = document.Endpoint(name, wishes.endpoint or reading.server)
+    endpoint = config_yaml.Endpoint(name, wishes.endpoint or reading.server)
     if endpoint.address is None:
         said += (
             Note(source, "endpoints", "the address is a placeholder; --endpoint HOST:PORT says where the API answers"),
         )
-    return Generated(document.text(made, endpoint, source), len(made), said)
+    return Generated(config_yaml.text(made, endpoint, source), len(made), said)
 
 
 def _stem(source: str) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from controlplane.generate import docstrings
-from controlplane.generate.openapi.document import Node
+from controlplane.generate.openapi.document_loader import Node
 from controlplane.generate.operations import ANY, Argument, Default, Shape, Where, common_type, enum_shape, type_of
 from extproc.shared.filter_config import ParameterType
 

@@ -10,7 +10,7 @@ from typing import Final
 from controlplane.generate.operations import ANY, Shape, common_type, enum_shape
 from controlplane.generate.python import classes
 from controlplane.generate.python.literals import Literals
-from controlplane.generate.python.source import Definition, Module, annotation_of
+from controlplane.generate.python.project import Definition, Module, annotation_of
 from extproc.shared.filter_config import ParameterType
 
 _DEEPEST: Final = 16

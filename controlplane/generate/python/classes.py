@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import Final, TypeGuard
 
-from controlplane.generate.python.source import Definition
+from controlplane.generate.python.project import Definition
 
 _ENUMS: Final = frozenset({"Enum", "StrEnum", "IntEnum", "Flag", "IntFlag"})
 _MODELS: Final = frozenset(

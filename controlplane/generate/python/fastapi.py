@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from controlplane.generate import docstrings, remarks
+from controlplane.generate import docstrings, limitations
 from controlplane.generate.operations import (
     Argument,
     InexpressibleError,
@@ -17,12 +17,12 @@ from controlplane.generate.operations import (
     Where,
     type_of,
 )
-from controlplane.generate.python import classes, keys, models
+from controlplane.generate.python import classes, model_fields, request_keys
 from controlplane.generate.python.annotations import Typed, read
 from controlplane.generate.python.literals import Literals
-from controlplane.generate.python.models import Said
+from controlplane.generate.python.model_fields import Said
+from controlplane.generate.python.project import Definition, Module
 from controlplane.generate.python.routes import Function, Route
-from controlplane.generate.python.source import Definition, Module
 from extproc.shared.filter_config import ParameterType
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_]\w*)(?::(\w+))?\}")
@@ -54,7 +54,7 @@ class _Parameter:
         return self.said.module.last(self.said.call.func) if self.said else ""
 
     def argument(self, where: Where) -> Argument:
-        required, default = models.default_of(self.said or _with_default(self.sayings), self.plain, self.module)
+        required, default = model_fields.default_of(self.said or _with_default(self.sayings), self.plain, self.module)
         description = next((text for said in self.sayings if (text := said.text("description"))), None)
         title = next((text for said in self.sayings if (text := said.text("title"))), None)
         alias = next((text for said in self.sayings if (text := said.text("validation_alias", "alias"))), None)
@@ -102,7 +102,7 @@ def operation(route: Route, method: str) -> Operation:
         for argument in (*call.path.values(), *call.query, *body)
     )
     if method == "GET" and body:
-        raise InexpressibleError(remarks.BODY_OF_GET)
+        raise InexpressibleError(limitations.BODY_OF_GET)
     return Operation(
         name=literals.text(route.keywords.get("operation_id")) or function.name,
         method=method,
@@ -150,7 +150,7 @@ def _parameter(
     name: str, annotation: ast.expr | None, default: ast.expr | None, module: Module, documented: docstrings.Docstring
 ) -> _Parameter:
     typed = read(annotation, module)
-    sayings = list(models.calls_in(typed.metadata))
+    sayings = list(model_fields.calls_in(typed.metadata))
     plain = default
     if isinstance(default, ast.Call) and module.last(default.func) in _MARKERS | {"Field"}:
         sayings.insert(0, Said(module, default))
@@ -179,7 +179,7 @@ def _place(parameter: _Parameter, call: _Call, depth: int) -> None:
         assert parameter.said is not None  # noqa: S101  a marker is the name of what is said
         _depend(parameter.said, typed, parameter.module, call, depth)
     elif typed.words & _FILES or marker == "File":
-        raise InexpressibleError(remarks.UPLOAD)
+        raise InexpressibleError(limitations.UPLOAD)
     elif typed.words & _GIVEN:
         if "Request" in typed.words:
             call.requests.append(parameter.name)
@@ -193,7 +193,7 @@ def _place(parameter: _Parameter, call: _Call, depth: int) -> None:
     elif marker == "Body" or (marker != "Query" and _is_body(parameter, call)):
         call.body.append(parameter)
     elif typed.models and typed.shape.type is ParameterType.DICT:
-        call.query += (item.argument for item in models.fields_of_any(typed.models, Where.QUERY))
+        call.query += (item.argument for item in model_fields.fields_of_any(typed.models, Where.QUERY))
     else:
         call.query.append(parameter.argument(Where.QUERY))
 
@@ -213,7 +213,7 @@ def _outside(parameter: _Parameter, marker: str, call: _Call) -> None:
     argument = parameter.argument(Where.QUERY)
     if argument.required:
         name = argument.name if argument.name != parameter.name else parameter.name.replace("_", "-")
-        call.remarks.append(remarks.demands(marker.lower(), name))
+        call.remarks.append(limitations.demands(marker.lower(), name))
 
 
 def _depend(said: Said, typed: Typed, module: Module, call: _Call, depth: int) -> None:
@@ -227,7 +227,7 @@ def _depend(said: Said, typed: Typed, module: Module, call: _Call, depth: int) -
     if isinstance(node, ast.Call):
         word = (definition.module if definition else said.module).last(node.func)
     if _CREDENTIALS.search(word):
-        call.remarks.append(remarks.credentials([word]))
+        call.remarks.append(limitations.credentials([word]))
     elif word.startswith("OAuth2PasswordRequestForm"):
         raise InexpressibleError("it takes a form of user name and password, which no prompt should hold")
     if definition is None:
@@ -253,7 +253,7 @@ def _depend_on_class(definition: Definition, call: _Call, depth: int) -> None:
                 _take(statement, item.module, call, documented, depth + 1)
                 return
     if classes.is_model(definition):
-        call.query += (item.argument for item in models.fields(definition, Where.QUERY))
+        call.query += (item.argument for item in model_fields.fields(definition, Where.QUERY))
 
 
 def _listed(node: ast.expr | None) -> list[ast.expr]:
@@ -263,7 +263,7 @@ def _listed(node: ast.expr | None) -> list[ast.expr]:
 def _body(call: _Call, function: Function, module: Module, documented: docstrings.Docstring) -> list[Argument]:
     """The keys of the JSON body: the fields of the one model, or one key for each of several parameters."""
     if call.form:
-        call.remarks.append(remarks.FORM)
+        call.remarks.append(limitations.FORM)
         return [argument for parameter in call.form for argument in _flattened(parameter, call)]
     if not call.body:
         return _read_from_request(call, function, module, documented)
@@ -272,7 +272,7 @@ def _body(call: _Call, function: Function, module: Module, documented: docstring
         return [_whole(parameter) for parameter in call.body]
     parameter = call.body[0]
     if parameter.typed.shape.type is not ParameterType.DICT:
-        raise InexpressibleError(remarks.bare_body(parameter.typed.shape.type))
+        raise InexpressibleError(limitations.bare_body(parameter.typed.shape.type))
     if not parameter.typed.models:
         return _read_from(parameter.name, call, function, module, documented)
     return _flattened(parameter, call)
@@ -284,17 +284,17 @@ def _is_embedded(parameter: _Parameter) -> bool:
 
 def _whole(parameter: _Parameter) -> Argument:
     argument = parameter.argument(Where.BODY)
-    return replace(argument, description=argument.description or models.summary(parameter.typed))
+    return replace(argument, description=argument.description or model_fields.summary(parameter.typed))
 
 
 def _flattened(parameter: _Parameter, call: _Call) -> list[Argument]:
     found = parameter.typed.models
     if not found or parameter.typed.shape.type is not ParameterType.DICT:
         return [parameter.argument(Where.BODY)]
-    call.remarks += (remarks.forbids(model.name) for model in found if models.is_closed(model))
-    fields = models.fields_of_any(found, Where.BODY)
+    call.remarks += (limitations.forbids(model.name) for model in found if model_fields.is_closed(model))
+    fields = model_fields.fields_of_any(found, Where.BODY)
     if any(item.typed.words & _FILES for item in fields):
-        raise InexpressibleError(remarks.UPLOAD)
+        raise InexpressibleError(limitations.UPLOAD)
     return [item.argument for item in fields]
 
 
@@ -303,12 +303,12 @@ def _read_from(
 ) -> list[Argument]:
     """The keys that the function reads from a parameter that is any object."""
 
-    def source(node: ast.expr) -> keys.Source | None:
-        return keys.Source.JSON if isinstance(node, ast.Name) and node.id == name else None
+    def source(node: ast.expr) -> request_keys.Source | None:
+        return request_keys.Source.JSON if isinstance(node, ast.Name) and node.id == name else None
 
-    found = [_key_argument(item, documented) for item in keys.reads(function, module, source)]
+    found = [_key_argument(item, documented) for item in request_keys.reads(function, module, source)]
     if not found:
-        call.remarks.append(remarks.any_object(f"its body `{name}`"))
+        call.remarks.append(limitations.any_object(f"its body `{name}`"))
     return found
 
 
@@ -317,25 +317,25 @@ def _read_from_request(
 ) -> list[Argument]:
     """The keys that the function reads from `await request.json()`, and from `request.query_params`."""
 
-    def source(node: ast.expr) -> keys.Source | None:
+    def source(node: ast.expr) -> request_keys.Source | None:
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="json"), args=[]) if name in call.requests:
-                return keys.Source.JSON
+                return request_keys.Source.JSON
             case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="form")) if name in call.requests:
-                return keys.Source.FORM
+                return request_keys.Source.FORM
             case ast.Attribute(value=ast.Name(id=name), attr="query_params") if name in call.requests:
-                return keys.Source.QUERY
+                return request_keys.Source.QUERY
         return None
 
     if not call.requests:
         return []
-    found = keys.reads(function, module, source)
-    if any(item.source is keys.Source.FORM for item in found):
-        call.remarks.append(remarks.FORM)
-    call.query += (_key_argument(item, documented) for item in found if item.source is keys.Source.QUERY)
-    return [_key_argument(item, documented) for item in found if item.source is not keys.Source.QUERY]
+    found = request_keys.reads(function, module, source)
+    if any(item.source is request_keys.Source.FORM for item in found):
+        call.remarks.append(limitations.FORM)
+    call.query += (_key_argument(item, documented) for item in found if item.source is request_keys.Source.QUERY)
+    return [_key_argument(item, documented) for item in found if item.source is not request_keys.Source.QUERY]
 
 
-def _key_argument(item: keys.Read, documented: docstrings.Docstring) -> Argument:
-    where = Where.QUERY if item.source is keys.Source.QUERY else Where.BODY
+def _key_argument(item: request_keys.Read, documented: docstrings.Docstring) -> Argument:
+    where = Where.QUERY if item.source is request_keys.Source.QUERY else Where.BODY
     return Argument(item.name, where, item.shape, documented.parameters.get(item.name), item.required, item.default)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from controlplane.generate import docstrings, remarks
+from controlplane.generate import docstrings, limitations
 from controlplane.generate.operations import (
     Argument,
     InexpressibleError,
@@ -16,12 +16,12 @@ from controlplane.generate.operations import (
     Where,
     enum_shape,
 )
-from controlplane.generate.python import classes, keys, models
+from controlplane.generate.python import classes, model_fields, request_keys
 from controlplane.generate.python.annotations import read
-from controlplane.generate.python.keys import Read, Source
 from controlplane.generate.python.literals import Literals
+from controlplane.generate.python.project import Definition, Module
+from controlplane.generate.python.request_keys import Read, Source
 from controlplane.generate.python.routes import Function, Route
-from controlplane.generate.python.source import Definition, Module
 from extproc.shared.filter_config import ParameterType
 
 _PLACEHOLDER: Final = re.compile(
@@ -49,9 +49,9 @@ def operation(route: Route, method: str) -> Operation:
     function, module = route.function, route.module
     documented = docstrings.read(ast.get_docstring(function))
     said = list(route.remarks)
-    found = [item for item in keys.reads(function, module, _Request(module).source) if item.is_read_by(method)]
+    found = [item for item in request_keys.reads(function, module, _Request(module).source) if item.is_read_by(method)]
     if any(item.source is Source.FILES for item in found):
-        raise InexpressibleError(remarks.UPLOAD)
+        raise InexpressibleError(limitations.UPLOAD)
     modelled = list(_models(function, module))
     arguments: list[Argument] = []
     for item in found:
@@ -59,17 +59,17 @@ def operation(route: Route, method: str) -> Operation:
         if where is Where.BODY and method == "GET":
             # The branch of another method; only a route of GET alone needs it.
             if route.methods == ("GET",) and item.source is Source.JSON:
-                raise InexpressibleError(remarks.BODY_OF_GET)
+                raise InexpressibleError(limitations.BODY_OF_GET)
             continue
         if item.source is Source.FORM:
-            said.append(remarks.FORM)
+            said.append(limitations.FORM)
         arguments.append(Argument(item.name, where, item.shape, None, item.required, item.default))
     for definition, where in modelled:
         if where is Where.BODY and method == "GET":
             continue
-        if where is Where.BODY and models.is_closed(definition):
-            said.append(remarks.forbids(definition.name))
-        arguments += (item.argument for item in models.fields(definition, where))
+        if where is Where.BODY and model_fields.is_closed(definition):
+            said.append(limitations.forbids(definition.name))
+        arguments += (item.argument for item in model_fields.fields(definition, where))
     named = [
         argument if argument.description else _described(argument, documented)
         for argument in (*_path_arguments(route.path, function, module), *_distinct(arguments))
@@ -148,7 +148,7 @@ def _models(function: Function, module: Module) -> Iterator[tuple[Definition, Wh
         if argument.arg in _FILLED:
             for model in read(argument.annotation, module).models[:1]:
                 yield model, _FILLED[argument.arg]
-    sources = keys.sources(function, module, _Request(module).source)
+    sources = request_keys.sources(function, module, _Request(module).source)
     for node in ast.walk(function):
         match node:
             case ast.Call(func=made, args=[], keywords=[ast.keyword(arg=None, value=given)]):

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from controlplane.generate.operations import Default
 from controlplane.generate.python import classes
-from controlplane.generate.python.source import Module
+from controlplane.generate.python.project import Module
 
 _DEEPEST: Final = 8
 _LARGEST_INT: Final = 10**18

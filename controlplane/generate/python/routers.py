@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from controlplane.generate.operations import Note
 from controlplane.generate.python.literals import Literals
-from controlplane.generate.python.source import Module
+from controlplane.generate.python.project import Module
 
 
 class Framework(StrEnum):

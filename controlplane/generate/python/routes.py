@@ -9,8 +9,8 @@ from typing import Final, TypeAlias
 
 from controlplane.generate.operations import Note
 from controlplane.generate.python.literals import Literals
+from controlplane.generate.python.project import Module
 from controlplane.generate.python.routers import Framework, Routers
-from controlplane.generate.python.source import Module
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 _METHODS: Final = ("get", "post", "put", "delete", "patch", "head", "options", "trace")

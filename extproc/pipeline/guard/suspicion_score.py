@@ -1,8 +1,8 @@
 """The first pass over a long text: which of its pieces are most like an attack, so that the guard's models read those.
 
 A linear score over the words of a piece and their pairs and triples, hashed into one table (Weinberger et al. 2009).
-It costs a thousandth of what the models cost, and decides nothing but their order. Written by training/guard_scan.py,
-used by reading.py. Pure.
+It costs a thousandth of what the models cost, and decides nothing but their order. Written by
+training/guard_suspicion_score.py, used by reading.py. Pure.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ import pytest
 from tokenizers import Tokenizer
 
 from bench.gpu import __main__ as command
-from bench.gpu.figures import Cell, compared_embeddings, compared_probabilities, table
-from bench.gpu.server import instances
-from bench.gpu.texts import mixed, request, texts
+from bench.gpu.prompts import mixed, request, texts
+from bench.gpu.report import Cell, compared_embeddings, compared_probabilities, table
+from bench.gpu.triton_server import instances
 from controlplane.compile.plans import Device
 from controlplane.models.prepare import prepare
 from controlplane.runtime import gpu

@@ -13,7 +13,7 @@ import pytest
 from controlplane.cli.app import main
 from controlplane.errors import SourceError
 from controlplane.generate.generate import Wishes, generate
-from controlplane.generate.openapi import document
+from controlplane.generate.openapi import document_loader
 from tests.unit.controlplane.generate.sources import FOLDER, Project
 
 API = "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/weather/{city}')\ndef act(city: str): 'The weather.'\n"
@@ -184,8 +184,8 @@ def test_a_redirect_is_followed(project: Project) -> None:
 def test_a_server_that_gives_no_document_is_an_error_with_its_url(
     monkeypatch: pytest.MonkeyPatch, status: int, pieces: list[bytes], message: str
 ) -> None:
-    monkeypatch.setattr(document, "MAX_BYTES", 1000)
-    monkeypatch.setattr(document, "FETCH_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(document_loader, "MAX_BYTES", 1000)
+    monkeypatch.setattr(document_loader, "FETCH_TIMEOUT_S", 0.5)
     with serving(status, pieces) as url, pytest.raises(SourceError) as caught:
         generate(url, Wishes(), is_openapi=True)
     assert str(caught.value).startswith(f"{url}:1:1: {message}")

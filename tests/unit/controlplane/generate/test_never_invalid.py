@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controlplane.errors import SourceError
-from controlplane.generate import document
+from controlplane.generate import config_yaml
+from controlplane.generate.naming import config_name
 from controlplane.generate.operations import Argument, Default, Operation, Shape, Where
-from controlplane.generate.targets import targets
-from controlplane.generate.words import config_name
+from controlplane.generate.prompt_targets import targets
 from extproc.shared.filter_config import ParameterType
 from tests.unit.controlplane.generate.sources import FOLDER, Project
 
@@ -66,12 +66,12 @@ OPERATION = st.builds(
 def test_every_operation_becomes_a_valid_target_that_holds_its_values_or_a_note(
     operations: list[Operation], title: str
 ) -> None:
-    endpoint = document.Endpoint(config_name(title), None)
+    endpoint = config_yaml.Endpoint(config_name(title), None)
     made, notes = targets(operations, endpoint.name)
     assert len(made) + len([note for note in notes if note.message.startswith("skipped")]) == len(operations)
     if made:
         with tempfile.TemporaryDirectory() as folder:
-            config = Project(Path(folder)).validate_text(document.text(made, endpoint, title))
+            config = Project(Path(folder)).validate_text(config_yaml.text(made, endpoint, title))
         assert config["prompt_targets"] == [target.value for target in made]
 
 

@@ -231,7 +231,7 @@ def test_yaml_is_read_with_the_types_of_json(project: Project) -> None:
 
 
 def test_a_document_too_large_is_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controlplane.generate.openapi.document.MAX_BYTES", 10)
+    monkeypatch.setattr("controlplane.generate.openapi.document_loader.MAX_BYTES", 10)
     assert (
         project.refusal(document({"/x": {"get": {}}}), NAME)
         == "api.json:1:1: the document is too large: at most 10 bytes"
