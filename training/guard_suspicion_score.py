@@ -68,7 +68,7 @@ class Row:
 
     @property
     def is_test(self) -> bool:
-        """Is it a test text, which is never trained on?"""
+        """Test texts are never trained on."""
         return self.source in _TEST_SOURCES or hashlib.sha256(self.text.encode()).digest()[0] % 10 == 0
 
 

@@ -1,4 +1,4 @@
-"""Prompt targets as the text of a complete arch_config.yaml. Comments stand where the author has to decide."""
+"""Renders prompt targets as a complete arch_config.yaml, with comments where the author has to decide."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _PLACEHOLDER: Final = Url(secure=False, host="127.0.0.1", port=8000, path="", pa
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the API answers, as the configuration names it. `address` None: nobody has said yet."""
+    """The API in `endpoints`. `address` is None when it is unknown."""
 
     name: str
     address: Url | None
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what YAML 1.1 or YAML 1.2 would take for a number; the reader of configurations speaks the latter."""
+    """Quotes strings that YAML 1.1 or YAML 1.2 would read as numbers. The configuration is read as YAML 1.2."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        """Lists stand deeper than their key, as they do in the documentation."""
+        """Indents lists below their key, as in the documentation."""
         super().increase_indent(flow, False)
 
     def ignore_aliases(self, data: object) -> bool:
-        """Values that are equal are written out each time."""
+        """Writes equal values out each time, without YAML anchors."""
         return True
 
 
@@ -43,12 +43,12 @@ _Dumper.add_implicit_resolver(
 )
 
 
-def text(targets: Sequence[Target], endpoint: Endpoint, source: str) -> str:
-    """The whole file. `source` is what it was made from, as the user named it."""
+def render(targets: Sequence[Target], endpoint: Endpoint, source: str) -> str:
+    """Returns the text of the file. `source` is the API's description, as the user named it."""
     return "\n".join(
         [
             *_comment(f"Prompt targets made by `archgw generate-prompt-targets` from {source}."),
-            *_comment("Prompts are matched against the descriptions: put them in the words of those who will ask."),
+            *_comment("Prompts are matched against the descriptions: write them in the words of your users."),
             "version: v1",
             "",
             *_endpoint(endpoint),
@@ -97,7 +97,7 @@ def _indented(block: str, spaces: int) -> list[str]:
 
 
 def _comment(sentence: str, indent: int = 0) -> list[str]:
-    """A comment in lines of bounded length; what could end the comment early is shown as an escape."""
+    """Returns a comment as lines of bounded length; characters that could end it early are escaped."""
     shown = sentence if sentence.isprintable() else json.dumps(sentence)[1:-1]
     return textwrap.wrap(
         shown, _WIDTH - indent, initial_indent=f"{' ' * indent}# ", subsequent_indent=f"{' ' * indent}# "

@@ -1,4 +1,4 @@
-"""What several readers have to say of an operation, in the same words."""
+"""The texts about operations that a prompt target cannot express fully. Shared by the readers."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ UPLOAD: Final = "it takes an uploaded file"
 BODY_OF_GET: Final = "it reads a body, which a call with GET does not have"
 
 
-def unsupported(method: str) -> str:
-    """Why an operation of this method is left out."""
+def unsupported_method(method: str) -> str:
+    """The note on an operation whose method a prompt target cannot call."""
     return f"skipped: a prompt target calls with {' or '.join(METHODS)}, not {method}"
 
 
-def forbids(subject: str) -> str:
+def forbids_extra_keys(subject: str) -> str:
     return f"{subject} forbids keys that it does not declare, and the gateway also sends `{CONVERSATION}`"
 
 
-def any_object(body: str) -> str:
+def free_form_object(body: str) -> str:
     return f"{body} is any object: say in parameters what it may hold"
 
 
-def bare_body(kind: str) -> str:
+def body_is_no_object(kind: str) -> str:
     return f"its body is a bare {kind}, and the gateway sends an object"
 
 
@@ -33,7 +33,7 @@ def credentials(names: Iterable[str]) -> str:
     return f"it needs credentials ({', '.join(names)}): add their header to endpoint.http_headers"
 
 
-def demands(place: str, name: str) -> str:
-    """A header or a cookie that is required; the gateway sends headers that the configuration names, and no cookies."""
-    way_out = f"add it to endpoint.http_headers: {{{name}: ...}}" if place == "header" else "a call carries none"
-    return f"it needs the {place} {name}: {way_out}"
+def required_header_or_cookie(location: str, name: str) -> str:
+    """The remark on a required header or cookie. The gateway sends configured headers, and no cookies."""
+    way_out = f"add it to endpoint.http_headers: {{{name}: ...}}" if location == "header" else "a call carries none"
+    return f"it needs the {location} {name}: {way_out}"

@@ -1,4 +1,4 @@
-"""The text of an OpenAPI document, from a file or over HTTP, as plain data."""
+"""Loads an OpenAPI document from a file or over HTTP, as plain data. Used by openapi_reader.py."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from controlplane.errors import Problem, SourceError
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 FETCH_TIMEOUT_S: Final = 20.0
-_MOST_REDIRECTS: Final = 5
-# Data as JSON has it. Nothing is known of it before it is looked at, hence Any: readers ask isinstance at each step.
+_MAX_REDIRECTS: Final = 5
+# Untrusted JSON data, hence Any: readers check isinstance at each step.
 Node: TypeAlias = Any
 
 
@@ -24,7 +24,7 @@ def is_url(source: str) -> bool:
 
 
 def load(source: str) -> dict[str, Node]:
-    """The document at a path or an http(s) URL. Raises `SourceError` where it is no OpenAPI 3 document."""
+    """Returns the document at a path or http(s) URL. Raises `SourceError` unless it is an OpenAPI 3 document."""
     text = _decoded(asyncio.run(_fetch(source)) if is_url(source) else _read(source), source)
     data = _parse(text, source)
     if not isinstance(data, dict):
@@ -56,7 +56,7 @@ async def _fetch(url: str) -> bytes:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=FETCH_TIMEOUT_S), trust_env=True) as session,
             session.get(
-                url, headers={"accept": "application/json, application/yaml, */*"}, max_redirects=_MOST_REDIRECTS
+                url, headers={"accept": "application/json, application/yaml, */*"}, max_redirects=_MAX_REDIRECTS
             ) as response,
         ):
             if response.status != 200:
@@ -81,12 +81,12 @@ def _decoded(content: bytes, source: str) -> str:
         raise _error(source, "the document is not UTF-8 text") from None
 
 
-# libyaml where PyYAML was built with it: the pure one needs minutes for megabytes.
+# libyaml if PyYAML was built with it: the Python loader needs minutes for megabytes.
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_Base):  # type: ignore[misc]
-    """YAML with the types of JSON alone: dates stay text, and there are no merges that could be nested into a bomb."""
+    """YAML with JSON's types only: dates stay text, and merge keys, which can be nested into a bomb, are off."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  typed by the base class
         first: [
@@ -97,13 +97,13 @@ class _Loader(_Base):  # type: ignore[misc]
 
 
 def _parse(text: str, source: str) -> Node:
-    """JSON where it begins like JSON, else YAML."""
+    """Parses text that begins like JSON as JSON, else as YAML."""
     try:
         if text.lstrip()[:1] in {"{", "["}:
             try:
                 return json.loads(text)
             except json.JSONDecodeError as error:
-                # YAML allows braces too; where it is no YAML either, JSON's complaint is the helpful one.
+                # YAML has braces too. If it is not YAML either, JSON's error message is the helpful one.
                 try:
                     return yaml.load(text, Loader=_Loader)  # noqa: S506  a SafeLoader with fewer types
                 except yaml.YAMLError:

@@ -1,4 +1,4 @@
-"""The fields of a model class: pydantic, dataclass, TypedDict. Each is a key of the JSON object that travels."""
+"""Reads the fields of a model class (pydantic, dataclass, TypedDict); each is a key of the JSON object."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from controlplane.generate import docstrings
-from controlplane.generate.operations import Argument, Default, Where, common_type, enum_shape
+from controlplane.generate.operations import Argument, Default, Location, common_type, enum_shape
 from controlplane.generate.python import classes
-from controlplane.generate.python.annotations import Metadata, Typed, read
+from controlplane.generate.python.annotations import AnnotatedType, Metadata, read_annotation
 from controlplane.generate.python.literals import Literals
 from controlplane.generate.python.project import Definition, Module
 from extproc.shared.filter_config import ParameterType
@@ -24,15 +24,15 @@ _FIELD_CALLS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One annotated name of the class: the key, its type, and what a `Field(...)` says of it."""
+    """One annotated name of the class: its argument, with the metadata of its `Field(...)`, and its type."""
 
     argument: Argument
-    typed: Typed
+    typed: AnnotatedType
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What one call such as `Field(default, description=...)` or `Query(...)` says of a value."""
+class Declaration:
+    """A call that declares default and metadata of a value: `Field(default, description=...)`, `Query(...)`."""
 
     module: Module
     call: ast.Call
@@ -49,15 +49,15 @@ class Said:
 
     @property
     def default(self) -> ast.expr | None:
-        """The expression of the default; None where there is none. `...` says that the value is required."""
+        """The expression of the default, None without one. `...` marks a required value."""
         return self.call.args[0] if self.call.args else self.keyword("default")
 
 
-def fields(definition: Definition, where: Where) -> tuple[Field, ...]:
-    """The fields in order, those of base classes first; a field written again takes the place of the first one."""
+def fields(definition: Definition, location: Location) -> tuple[Field, ...]:
+    """Returns the fields in order, those of base classes first; a redefined field keeps its first position."""
     found: dict[str, Field] = {}
     for item in classes.lineage(definition):
-        for name, field in _own_fields(item, where):
+        for name, field in _own_fields(item, location):
             if field is None:
                 found.pop(name, None)
             else:
@@ -71,15 +71,15 @@ def fields(definition: Definition, where: Where) -> tuple[Field, ...]:
     )
 
 
-def fields_of_any(definitions: Sequence[Definition], where: Where) -> tuple[Field, ...]:
-    """The fields of an object that is one of several models: all keys, required where every model requires them."""
-    every = [{field.argument.name: field for field in fields(definition, where)} for definition in definitions]
-    names = dict.fromkeys(name for found in every for name in found)
-    return tuple(_either([found.get(name) for found in every]) for name in names)
+def fields_of_any(definitions: Sequence[Definition], location: Location) -> tuple[Field, ...]:
+    """Returns the fields of an object of one of several models. A key is required when all models require it."""
+    by_model = [{field.argument.name: field for field in fields(definition, location)} for definition in definitions]
+    names = dict.fromkeys(name for fields_ in by_model for name in fields_)
+    return tuple(_either([fields_.get(name) for fields_ in by_model]) for name in names)
 
 
 def _either(options: Sequence[Field | None]) -> Field:
-    """One key, as several models have it; None: that model does not."""
+    """Merges one key of several models; None for a model without it."""
     present = [option for option in options if option is not None]
     first = present[0]
     shapes = [option.argument.shape for option in present]
@@ -92,53 +92,53 @@ def _either(options: Sequence[Field | None]) -> Field:
 
 
 def is_closed(definition: Definition) -> bool:
-    """Whether the model refuses keys that it does not declare: `extra="forbid"`."""
+    """Returns whether the model refuses undeclared keys (`extra="forbid"`)."""
     extra = _configured(definition, "extra")
     return extra is not None and "forbid" in ast.unparse(extra)
 
 
-def summary(typed: Typed) -> str | None:
-    """What the one model of an object says of itself."""
+def summary(typed: AnnotatedType) -> str | None:
+    """Returns the docstring summary of an object's model, if there is exactly one."""
     if typed.shape.type is not ParameterType.DICT or len(typed.models) != 1:
         return None
     node = typed.models[0].node
-    return docstrings.read(ast.get_docstring(node)).summary if isinstance(node, ast.ClassDef) else None
+    return docstrings.parse(ast.get_docstring(node)).summary if isinstance(node, ast.ClassDef) else None
 
 
-def calls_in(metadata: tuple[Metadata, ...]) -> Iterator[Said]:
-    """The calls in `Annotated[...]` that describe the value."""
+def calls_in(metadata: tuple[Metadata, ...]) -> Iterator[Declaration]:
+    """Yields the declarations in `Annotated[...]`."""
     for item in metadata:
         if isinstance(item.node, ast.Call):
-            yield Said(item.module, item.node)
+            yield Declaration(item.module, item.node)
 
 
-def default_of(said: Said | None, plain: ast.expr | None, module: Module) -> tuple[bool, Default | None]:
-    """Whether a value is required, and the default where it is known.
+def default_of(declaration: Declaration | None, plain: ast.expr | None, module: Module) -> tuple[bool, Default | None]:
+    """Returns whether a value is required, and its default when known.
 
-    `plain` is the expression behind `=`, unless that is the call `said` itself.
+    `plain`: the expression after `=`, unless it is the call of `declaration` itself.
     """
     if plain is not None:
         return _plain_default(plain, module)
-    if said is not None:
-        factory = said.keyword("default_factory", "factory")
+    if declaration is not None:
+        factory = declaration.keyword("default_factory", "factory")
         if factory is not None:
-            return False, Literals(said.module).factory(factory)
-        if said.default is not None:
-            return _plain_default(said.default, said.module)
+            return False, Literals(declaration.module).factory(factory)
+        if declaration.default is not None:
+            return _plain_default(declaration.default, declaration.module)
     return True, None
 
 
 def _plain_default(node: ast.expr, module: Module) -> tuple[bool, Default | None]:
     if isinstance(node, ast.Constant) and node.value is ...:
         return True, None
-    if module.last(node) in {"PydanticUndefined", "Undefined", "Required"}:
+    if module.short_name(node) in {"PydanticUndefined", "Undefined", "Required"}:
         return True, None
     return False, Literals(module).value(node)
 
 
-def _own_fields(item: Definition, where: Where) -> Iterator[tuple[str, Field | None]]:
+def _own_fields(item: Definition, location: Location) -> Iterator[tuple[str, Field | None]]:
     assert isinstance(item.node, ast.ClassDef)  # noqa: S101  a lineage holds classes
-    documented = docstrings.read(ast.get_docstring(item.node)).parameters
+    documented = docstrings.parse(ast.get_docstring(item.node)).parameters
     body = item.node.body
     optional = classes.is_typed_dict(item) and any(
         keyword.arg == "total" and not Literals(item.module).flag(keyword.value, True) for keyword in item.node.keywords
@@ -151,54 +151,70 @@ def _own_fields(item: Definition, where: Where) -> Iterator[tuple[str, Field | N
             continue
         follower = body[index + 1] if index + 1 < len(body) else None
         described = _string_statement(follower) or documented.get(name)
-        yield name, _field(statement, item.module, where, described, optional=optional)
+        yield name, _field(statement, item.module, location, described, optional=optional)
 
 
 def _field(
-    statement: ast.AnnAssign, module: Module, where: Where, described: str | None, *, optional: bool
+    statement: ast.AnnAssign, module: Module, location: Location, described: str | None, *, optional: bool
 ) -> Field | None:
-    typed = read(statement.annotation, module)
+    typed = read_annotation(statement.annotation, module)
     value = statement.value
-    assigned = Said(module, value) if isinstance(value, ast.Call) and module.last(value.func) in _FIELD_CALLS else None
-    sayings = [*([assigned] if assigned else []), *calls_in(typed.metadata)]
-    if any(_is_off(said, "init") for said in sayings):
+    assigned = (
+        Declaration(module, value)
+        if isinstance(value, ast.Call) and module.short_name(value.func) in _FIELD_CALLS
+        else None
+    )
+    declarations = [*([assigned] if assigned else []), *calls_in(typed.metadata)]
+    if any(_is_off(declaration, "init") for declaration in declarations):
         return None
-    with_default = next((said for said in sayings if said.default or said.keyword("default_factory", "factory")), None)
+    with_default = next(
+        (
+            declaration
+            for declaration in declarations
+            if declaration.default or declaration.keyword("default_factory", "factory")
+        ),
+        None,
+    )
     required, default = default_of(with_default, None if assigned else value, module)
     head = statement.annotation.value if isinstance(statement.annotation, ast.Subscript) else None
-    required = required and not optional and module.last(head) != "NotRequired"
+    required = required and not optional and module.short_name(head) != "NotRequired"
     assert isinstance(statement.target, ast.Name)  # noqa: S101  the caller has looked
-    alias = next((text for said in sayings if (text := said.text("validation_alias", "alias"))), None)
+    alias = next(
+        (text for declaration in declarations if (text := declaration.text("validation_alias", "alias"))), None
+    )
     argument = Argument(
         name=alias or statement.target.id,
-        where=where,
+        location=location,
         shape=typed.shape,
-        description=_first_text(sayings, "description") or described or _first_text(sayings, "title") or summary(typed),
+        description=_first_text(declarations, "description")
+        or described
+        or _first_text(declarations, "title")
+        or summary(typed),
         required=required,
         default=default,
     )
     return Field(argument, typed)
 
 
-def _is_off(said: Said, name: str) -> bool:
-    return not Literals(said.module).flag(said.keyword(name), True)
+def _is_off(declaration: Declaration, name: str) -> bool:
+    return not Literals(declaration.module).flag(declaration.keyword(name), True)
 
 
-def _first_text(sayings: list[Said], name: str) -> str | None:
-    text = next((text for said in sayings if (text := said.text(name))), None)
+def _first_text(declarations: list[Declaration], name: str) -> str | None:
+    text = next((text for declaration in declarations if (text := declaration.text(name))), None)
     return docstrings.one_line(text) if text else None
 
 
 def _string_statement(statement: ast.stmt | None) -> str | None:
-    """The string under a field, which documents it."""
+    """Returns the summary of the string under a field, which documents it."""
     match statement:
         case ast.Expr(value=ast.Constant(value=str() as text)):
-            return docstrings.read(text).summary
+            return docstrings.parse(text).summary
     return None
 
 
 def _configured(definition: Definition, key: str) -> ast.expr | None:
-    """A setting of pydantic: in `model_config`, in `class Config`, or as a keyword of the class."""
+    """Returns a pydantic setting from `model_config`, `class Config`, or a keyword of the class."""
     for item in reversed(classes.lineage(definition)):
         assert isinstance(item.node, ast.ClassDef)  # noqa: S101  a lineage holds classes
         for name, value in _settings(item.node):
@@ -229,14 +245,14 @@ def _settings(node: ast.ClassDef) -> Iterator[tuple[str | None, ast.expr]]:
 
 def _alias_generator(definition: Definition) -> _Convert | None:
     generator = _configured(definition, "alias_generator")
-    word = (
+    name = (
         generator.attr
         if isinstance(generator, ast.Attribute)
         else generator.id
         if isinstance(generator, ast.Name)
         else ""
     )
-    return {"to_camel": _to_camel, "to_pascal": _to_pascal}.get(word)
+    return {"to_camel": _to_camel, "to_pascal": _to_pascal}.get(name)
 
 
 def _to_pascal(name: str) -> str:

@@ -1,6 +1,6 @@
-"""Python files as syntax trees, and where the names in them are defined: here, or in a file beside this one.
+"""Parses the Python files of a project and resolves names to their definitions, across files.
 
-Nothing is executed or imported: `from .schemas import Item` is followed by reading a `schemas.py` of the same project.
+Nothing is executed or imported: `from .schemas import Item` is resolved by parsing `schemas.py` of the same project.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Final
 from controlplane.errors import Problem, SourceError
 
 MAX_BYTES: Final = 2 * 1024 * 1024
-# Files of the project that are read because the first one imports from them.
-_MOST_FILES: Final = 100
+# Bound of the files that are read because the first one imports from them.
+_MAX_FILES: Final = 100
 # Folders above the file in which `from package.module import name` may begin.
-_MOST_FOLDERS: Final = 4
-_LONGEST_ANNOTATION: Final = 4096
-_MOST_HOPS: Final = 12
+_MAX_FOLDERS: Final = 4
+_MAX_ANNOTATION_LENGTH: Final = 4096
+_MAX_HOPS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What a name stands for: a class, a function, or the expression that was assigned to it."""
+    """The definition of a name: a class, a function, or the expression that was assigned to it."""
 
     module: Module
     name: str
@@ -35,7 +35,7 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class _Import:
-    """`from {level dots}{module} import {name}`; `name` None: `import {module}`."""
+    """`from {level dots}{module} import {name}`; with `name` None: `import {module}`."""
 
     module: str
     name: str | None
@@ -48,7 +48,7 @@ class _Import:
 
 @dataclass(eq=False, slots=True)
 class Module:
-    """One file. `shown` is how the user named it, for messages."""
+    """One file. `shown`: its path as the user wrote it, for messages."""
 
     path: Path
     shown: str
@@ -88,15 +88,15 @@ class Module:
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
                 self._names[name] = value
 
-    def place(self, node: ast.AST) -> str:
+    def position(self, node: ast.AST) -> str:
         return f"{self.shown}:{getattr(node, 'lineno', 1)}"
 
     def imports(self, package: str) -> bool:
-        """Whether this file imports `package` or something in it."""
+        """Returns whether this file imports `package` or something in it."""
         return any(item.level == 0 and item.module.split(".")[0] == package for item in self._imports.values())
 
     def qualified(self, node: ast.expr | None) -> str:
-        """`fastapi.Query` for `Query` and `f.Query`, by the imports of this file; empty for what is no name."""
+        """Returns `fastapi.Query` for `Query` or `f.Query`, by the imports of this file; "" if it is not a name."""
         parts: list[str] = []
         while isinstance(node, ast.Attribute):
             parts.insert(0, node.attr)
@@ -106,13 +106,13 @@ class Module:
         found = self._imports.get(node.id) if node.id not in self._names else None
         return ".".join([found.dotted if found else node.id, *parts])
 
-    def last(self, node: ast.expr | None) -> str:
-        """The last word of `qualified`: frameworks re-export their names from several places."""
+    def short_name(self, node: ast.expr | None) -> str:
+        """Returns the last part of `qualified`: frameworks re-export their names from several modules."""
         return self.qualified(node).rpartition(".")[2]
 
     def find(self, node: ast.expr | None, hops: int = 0) -> Definition | None:
-        """What `name` or `module.name` is defined as, in this file or another of the project."""
-        if hops > _MOST_HOPS:
+        """Returns the definition of `name` or `module.name`, from this file or another one of the project."""
+        if hops > _MAX_HOPS:
             return None
         if isinstance(node, ast.Name):
             own = self._names.get(node.id)
@@ -127,7 +127,7 @@ class Module:
 
     def _imported_by_star(self, node: ast.Name, hops: int) -> Definition | None:
         if node.id not in self._by_star:
-            # Looked for once: files that import all of each other would be searched in every order.
+            # Cached: files that star-import each other would otherwise be searched in each order.
             self._by_star[node.id] = None
             self._by_star[node.id] = self._found_by_star(node, hops)
         return self._by_star[node.id]
@@ -144,7 +144,7 @@ class Module:
         return module.find(ast.Name(item.name), hops + 1) if module else None
 
     def _module(self, node: ast.expr) -> Module | None:
-        """The file that `name` or `package.name` is, when it is a module of the project."""
+        """Returns the module of the project that `name` or `package.name` refers to, if any."""
         if isinstance(node, ast.Name):
             item = self._imports.get(node.id) if node.id not in self._names else None
             return self.project.module(self, item.dotted, item.level) if item else None
@@ -155,19 +155,19 @@ class Module:
 
 @dataclass(eq=False, slots=True)
 class Project:
-    """The files read so far, by their path. None: looked for, and not usable."""
+    """The files read so far, by path. None: the file exists but cannot be parsed."""
 
     modules: dict[Path, Module | None] = field(default_factory=dict)
     _found: dict[tuple[Path, str, int], Module | None] = field(default_factory=dict)
 
     def open(self, path: Path) -> Module:
-        """The file the user named. Raises `SourceError` where it cannot be read or is not Python."""
+        """Parses the user's file. Raises `SourceError` when it cannot be read or is not Python."""
         module = _parse(path, str(path), self)
         self.modules[path.resolve()] = module
         return module
 
     def module(self, importer: Module, dotted: str, level: int) -> Module | None:
-        """The file that an import names, None when it is not in the project (a package that is installed, say)."""
+        """Returns the file of an import, None when it is not in the project (an installed package, for example)."""
         key = (importer.path, dotted, level)
         if key not in self._found:
             self._found[key] = self._search(importer, dotted, level)
@@ -184,25 +184,25 @@ class Project:
 
     def _load(self, path: Path) -> Module | None:
         if path not in self.modules:
-            if len(self.modules) >= _MOST_FILES:
+            if len(self.modules) >= _MAX_FILES:
                 return None
             self.modules[path] = None
             try:
                 self.modules[path] = _parse(path, _shown(path), self)
             except SourceError:
-                # A file that the user did not name: what it would have defined counts as unknown, and is said so.
+                # Not the user's file: its names count as unknown, which the notes say.
                 return None
         return self.modules[path]
 
 
 def _folders(start: Path, level: int) -> Iterator[Path]:
-    """Where an import may begin: for a relative one its one folder, else this folder and those above it."""
+    """Yields the folders in which an import is searched: one for a relative import, else `start` and those above."""
     if level > 0:
         for _ in range(level - 1):
             start = start.parent
         yield start
         return
-    for _ in range(_MOST_FOLDERS):
+    for _ in range(_MAX_FOLDERS):
         yield start
         if start == start.parent:
             return
@@ -217,7 +217,7 @@ def _shown(path: Path) -> str:
 
 
 def _definitions(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Top-level statements, with those under `if TYPE_CHECKING`, `try` and the like."""
+    """Yields top-level statements, and those inside `if TYPE_CHECKING`, `try` and `with`."""
     for statement in body:
         yield statement
         for name in ("body", "orelse", "finalbody"):
@@ -232,7 +232,7 @@ def _parse(path: Path, shown: str, project: Project) -> Module:
     source = _read(path, shown)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a stray escape in the user's file is not our message
+            warnings.simplefilter("ignore")  # such as invalid escapes in the user's file
             tree = ast.parse(source, filename=shown)
     except SyntaxError as error:
         hint = "archgw reads Python 3.11; fix the line, or generate from --openapi"
@@ -257,8 +257,8 @@ def _read(path: Path, shown: str) -> bytes:
 
 
 def annotation_of(text: str) -> ast.expr | None:
-    """The expression in an annotation that is written as a string."""
-    if len(text) > _LONGEST_ANNOTATION or not re.search(r"\w", text):
+    """Parses the expression in an annotation that is written as a string."""
+    if len(text) > _MAX_ANNOTATION_LENGTH or not re.search(r"\w", text):
         return None
     try:
         return ast.parse(text.strip(), mode="eval").body

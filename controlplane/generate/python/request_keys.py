@@ -1,4 +1,4 @@
-"""Which keys a function reads from a mapping of the request: `data["x"]`, `request.args.get("x", 1, type=int)`."""
+"""Finds the keys that a function reads from the request: `data["x"]`, `request.args.get("x", 1, type=int)`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 from controlplane.generate.operations import Default, Shape, type_of
-from controlplane.generate.python.annotations import read as read_annotation
+from controlplane.generate.python.annotations import read_annotation
 from controlplane.generate.python.literals import Literals
 from controlplane.generate.python.project import Module
 from extproc.shared.filter_config import ParameterType
@@ -17,8 +17,8 @@ from extproc.shared.filter_config import ParameterType
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-class Source(StrEnum):
-    """Which part of the request a mapping is."""
+class RequestPart(StrEnum):
+    """The part of the request that a mapping holds."""
 
     QUERY = "query"
     JSON = "json"
@@ -29,11 +29,11 @@ class Source(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """One key, read once or more. `branches`: of which `if request.method == ...` it is read in, or in the else of."""
+class RequestKey:
+    """One key that is read. `branches`: (method, taken) of each `if request.method == ...` around the read."""
 
     name: str
-    source: Source
+    part: RequestPart
     shape: Shape
     required: bool
     default: Default | None
@@ -59,64 +59,66 @@ _CONVERTED: Final[Mapping[str, Shape]] = {
 }
 
 
-def reads(function: Function, module: Module, source_of: Callable[[ast.expr], Source | None]) -> tuple[Read, ...]:
-    """The keys in the order of their first read. `source_of` says which expressions are such mappings."""
-    return tuple(_Reads(function, module, source_of).all())
+def read_keys(
+    function: Function, module: Module, part_of: Callable[[ast.expr], RequestPart | None]
+) -> tuple[RequestKey, ...]:
+    """Returns the keys in the order of their first read. `part_of` recognizes the mappings of the request."""
+    return tuple(_KeyReader(function, module, part_of).all())
 
 
-def sources(
-    function: Function, module: Module, source_of: Callable[[ast.expr], Source | None]
-) -> Callable[[ast.expr], Source | None]:
-    """Which part of the request an expression is, through the variables of the function."""
-    return _Reads(function, module, source_of).source
+def part_resolver(
+    function: Function, module: Module, part_of: Callable[[ast.expr], RequestPart | None]
+) -> Callable[[ast.expr], RequestPart | None]:
+    """Returns a function that resolves expressions of `function`, variables too, to parts of the request."""
+    return _KeyReader(function, module, part_of).part
 
 
-class _Reads:
-    """One function's reads."""
+class _KeyReader:
+    """Collects the keys that one function reads."""
 
-    def __init__(self, function: Function, module: Module, source_of: Callable[[ast.expr], Source | None]) -> None:
+    def __init__(self, function: Function, module: Module, part_of: Callable[[ast.expr], RequestPart | None]) -> None:
         self._nodes = sorted(
             (node for node in ast.walk(function) if isinstance(node, ast.expr | ast.stmt)),
             key=lambda node: (node.lineno, node.col_offset),
         )
         self._module = module
         self._literals = Literals(module)
-        self._source_of = source_of
+        self._part_of = part_of
         self._parents = {child: node for node in ast.walk(function) for child in ast.iter_child_nodes(node)}
-        self._variables: dict[str, Source] = {}
+        self._variables: dict[str, RequestPart] = {}
         for name, value in self._assignments():
-            source = self.source(value)
-            if source is not None:
-                self._variables[name] = source
+            part = self.part(value)
+            if part is not None:
+                self._variables[name] = part
         self._branches: dict[ast.AST, frozenset[tuple[str, bool]]] = {}
         for node, method, taken in self._method_branches():
             self._branches[node] = self._branches.get(node, frozenset()) | {(method, taken)}
-        self._demanded = frozenset(self._demands())
+        self._required = frozenset(self._required_names())
 
-    def all(self) -> Iterator[Read]:
-        found: dict[tuple[str, Source, frozenset[tuple[str, bool]]], Read] = {}
+    def all(self) -> Iterator[RequestKey]:
+        found: dict[tuple[str, RequestPart, frozenset[tuple[str, bool]]], RequestKey] = {}
         for node in self._nodes:
             item = self._read(node)
             if item is None:
                 continue
-            key = (item.name, item.source, item.branches)
+            key = (item.name, item.part, item.branches)
             found[key] = _merged(found[key], item) if key in found else item
         yield from found.values()
 
-    def source(self, node: ast.expr | None) -> Source | None:  # noqa: PLR0911  one a form of expression
+    def part(self, node: ast.expr | None) -> RequestPart | None:  # noqa: PLR0911  one a form of expression
         match node:
             case ast.Await(value=inner) | ast.BoolOp(op=ast.Or(), values=[inner, *_]) | ast.IfExp(body=inner):
-                return self.source(inner)
+                return self.part(inner)
             case ast.NamedExpr(value=inner):
-                return self.source(inner)
+                return self.part(inner)
             case ast.Name(id=name) if name in self._variables:
                 return self._variables[name]
             case ast.Call(func=ast.Name(id="dict"), args=[inner]):
-                return self.source(inner)
+                return self.part(inner)
             case ast.Call(func=ast.Attribute(value=inner, attr="to_dict" | "copy")):
-                return self.source(inner)
+                return self.part(inner)
             case ast.expr():
-                return self._source_of(node)
+                return self._part_of(node)
         return None
 
     def _assignments(self) -> Iterator[tuple[str, ast.expr]]:
@@ -142,19 +144,19 @@ class _Reads:
                     for taken, body in ((True, node.body), (False, node.orelse)):
                         yield from ((inner, method.upper(), taken) for item in body for inner in ast.walk(item))
 
-    def _demands(self) -> Iterator[str]:
-        """Keys, and variables as `=name`, without which the function gives up at once."""
+    def _required_names(self) -> Iterator[str]:
+        """Yields keys, and variables as `=name`, without which the function returns, raises or aborts."""
         for node in self._nodes:
-            if isinstance(node, ast.If) and _gives_up(node.body):
+            if isinstance(node, ast.If) and _ends_call(node.body):
                 tests = (
                     node.test.values
                     if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.Or)
                     else [node.test]
                 )
                 for test in tests:
-                    yield from self._demanded_by(test)
+                    yield from self._required_by(test)
 
-    def _demanded_by(self, test: ast.expr) -> Iterator[str]:
+    def _required_by(self, test: ast.expr) -> Iterator[str]:
         match test:
             case ast.UnaryOp(op=ast.Not(), operand=ast.Name(id=name)):
                 yield f"={name}"
@@ -167,11 +169,11 @@ class _Reads:
             ):
                 yield f"={name}"
             case ast.Compare(left=ast.Constant(value=str() as name), ops=[ast.NotIn()], comparators=[mapping]):
-                if self.source(mapping) is not None:
+                if self.part(mapping) is not None:
                     yield name
 
-    def _key(self, node: ast.AST) -> tuple[str, Source, bool] | None:
-        """Key, mapping, and whether the read fails without the key."""
+    def _key(self, node: ast.AST) -> tuple[str, RequestPart, bool] | None:
+        """Returns the key, the part of the request, and whether the read fails without the key."""
         match node:
             case ast.Subscript(value=mapping, slice=key, ctx=ast.Load()):
                 must = True
@@ -179,15 +181,15 @@ class _Reads:
                 must = False
             case _:
                 return None
-        source = self.source(mapping)
-        name = self._literals.text(key) if source else None
-        return (name, source, must) if source and name else None
+        part = self.part(mapping)
+        name = self._literals.text(key) if part else None
+        return (name, part, must) if part and name else None
 
-    def _read(self, node: ast.AST) -> Read | None:
+    def _read(self, node: ast.AST) -> RequestKey | None:
         key = self._key(node)
         if key is None:
             return None
-        name, source, must = key
+        name, part, must = key
         default, kind = self._default_and_type(node)
         target, annotation = self._assigned_to(node)
         shape = kind or self._converted(node) or self._used_as(node)
@@ -198,11 +200,11 @@ class _Reads:
             shape = Shape(known) if known else Shape()
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.startswith("getl"):
             shape = Shape(ParameterType.LIST, items=shape)
-        required = must or (default is None and (name in self._demanded or f"={target}" in self._demanded))
-        return Read(name, source, shape, required, default, self._branches.get(node, frozenset()))
+        required = must or (default is None and (name in self._required or f"={target}" in self._required))
+        return RequestKey(name, part, shape, required, default, self._branches.get(node, frozenset()))
 
     def _default_and_type(self, node: ast.AST) -> tuple[Default | None, Shape | None]:
-        """What `.get("x", 1, type=int)` says, and `.get("x") or 1`."""
+        """Returns default and type of `.get("x", 1, type=int)` and `.get("x") or 1`."""
         default: Default | None = None
         kind: Shape | None = None
         if isinstance(node, ast.Call):
@@ -218,7 +220,7 @@ class _Reads:
             and parent.values[0] is node
         ):
             default = self._literals.value(parent.values[-1])
-        # A default of None says that the key may be missing, which `required` says already.
+        # A default of None only means that the key is optional.
         return (default if default and default.value is not None else None), kind
 
     def _converted(self, node: ast.AST) -> Shape | None:
@@ -230,7 +232,7 @@ class _Reads:
         return None
 
     def _used_as(self, node: ast.AST) -> Shape | None:
-        """`data["user"]["name"]` takes an object, `for item in data["items"]` a list."""
+        """Returns the shape that the use implies: `data["user"]["name"]` a dict, `for item in data["items"]` a list."""
         match self._parents.get(node):
             case ast.Subscript(value=owner, slice=ast.Constant(value=str())) if owner is node:
                 return Shape(ParameterType.DICT)
@@ -248,7 +250,7 @@ class _Reads:
         return _CONVERTED.get(words[-1]) or _CONVERTED.get(".".join(words[-2:]))
 
     def _assigned_to(self, node: ast.AST) -> tuple[str | None, ast.expr | None]:
-        """The variable that the value goes into, and its annotation."""
+        """Returns the variable to which the value is assigned, and its annotation."""
         parent = self._parents.get(node)
         while isinstance(parent, ast.expr) and not isinstance(parent, ast.NamedExpr):
             parent = self._parents.get(parent)
@@ -260,15 +262,15 @@ class _Reads:
         return None, None
 
 
-def _merged(first: Read, second: Read) -> Read:
+def _merged(first: RequestKey, second: RequestKey) -> RequestKey:
     shape = second.shape if first.shape == Shape() else first.shape
     return replace(
         first, shape=shape, required=first.required or second.required, default=first.default or second.default
     )
 
 
-def _gives_up(body: list[ast.stmt]) -> bool:
-    """Whether a branch ends the call: it returns, raises, or calls abort()."""
+def _ends_call(body: list[ast.stmt]) -> bool:
+    """Returns whether the branch ends the call: return, raise, or abort()."""
     match body[-1]:
         case ast.Return() | ast.Raise():
             return True

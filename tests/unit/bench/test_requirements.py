@@ -12,7 +12,7 @@ from bench import litellm, requirements
 from bench.load import BenchError
 
 
-def test_without_wrk_the_bench_ends_with_2_and_says_what_to_install(tmp_path: Path) -> None:
+def test_missing_wrk_exits_2_with_the_install_command(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "bench", "--rows", "direct"],
         env={"PATH": str(tmp_path)},
@@ -31,7 +31,7 @@ def wrk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("wrk")
-def test_packages_that_are_missing_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_are_named_with_the_install_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requirements, "_OF_TESTS", ("no_such_package.module",))
     monkeypatch.setattr(requirements, "_PACKAGES", ("no-such-package",))
     with pytest.raises(requirements.Missing) as error:
@@ -42,15 +42,13 @@ def test_packages_that_are_missing_are_said(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.usefixtures("wrk")
-def test_only_the_rows_that_are_wanted_need_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_selected_rows_have_requirements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requirements, "_OF_TESTS", ("no_such_module",))
     requirements.check(["egress"], tmp_path)
     assert not (tmp_path / "litellm").exists()
 
 
-def test_a_package_index_that_is_away_is_a_fault_and_no_traceback(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreachable_package_index_is_a_bench_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(BenchError, match="leave it out with --rows"):
         litellm.install(tmp_path)

@@ -46,7 +46,7 @@ class Running:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_who_follows_logs_leaves_no_process_behind_whatever_ends_it(
+def test_following_logs_closes_its_processes_on_each_signal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
 ) -> None:
     runner = Running(number)
@@ -59,7 +59,7 @@ def test_who_follows_logs_leaves_no_process_behind_whatever_ends_it(
 @pytest.mark.parametrize(
     ("parts", "said"), [(PARTS, "the gateway that ran before goes on"), (None, "everything is stopped")]
 )
-def test_an_interrupted_up_says_whether_something_goes_on(
+def test_interrupted_up_reports_whether_a_gateway_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: tuple[PartState, ...] | None, said: str
 ) -> None:
     def start(*_: object) -> NoReturn:
@@ -74,7 +74,7 @@ def test_an_interrupted_up_says_whether_something_goes_on(
     assert f"SIGINT, {said}" in done.stderr
 
 
-def test_a_build_that_is_told_to_end_ends_what_builds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_build_stops_its_child_on_sigterm(monkeypatch: pytest.MonkeyPatch) -> None:
     ended: list[Recipe] = []
 
     def build_image(_: Engine, recipe: Recipe, *__: object, **___: object) -> None:

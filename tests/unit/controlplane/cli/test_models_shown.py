@@ -37,9 +37,7 @@ def lines(output: str, word: str) -> list[str]:
     return [" ".join(line.split()) for line in output.splitlines() if line.split()[:1] == [word]]
 
 
-def test_up_says_for_each_role_which_model_runs_where_and_how_fast(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_up_lists_model_backend_and_latency_of_each_role(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     wanted: list[Wanted] = []
     doors = (Door("ingress", "127.0.0.1", 1),)
     state = State(mode="remote", config="c", since="s", doors=doors, places=PLACES, parts=())
@@ -59,7 +57,7 @@ def test_up_says_for_each_role_which_model_runs_where_and_how_fast(
     ]
 
 
-def test_status_says_what_each_place_took_and_how_often_it_was_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_lists_times_and_skips_of_each_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Status(run_dir="r", running=True, ready=False, mode="remote", config="c", since="s", roles=ROLES)
     monkeypatch.setattr(status_command, "ask", lambda _: found)
     done = CliRunner().invoke(app, ["status"])

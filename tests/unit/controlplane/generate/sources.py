@@ -10,7 +10,7 @@ from typing import Any
 from controlplane.config.document import parse, plain
 from controlplane.config.load import load
 from controlplane.errors import SourceError
-from controlplane.generate.generate import Generated, Wishes, generate
+from controlplane.generate.generate import Generated, GenerateOptions, generate
 
 FOLDER = Path(__file__).parent / "sources"
 
@@ -27,9 +27,9 @@ class Project:
         path.write_text(textwrap.dedent(text), encoding="utf-8")
         return path
 
-    def generate(self, text: str, wishes: Wishes | None = None, name: str = "api.py") -> Generated:
+    def generate(self, text: str, options: GenerateOptions | None = None, name: str = "api.py") -> Generated:
         path = self.write(text, name)
-        made = generate(str(path), wishes or Wishes(), is_openapi=path.suffix != ".py")
+        made = generate(str(path), options or GenerateOptions(), is_openapi=path.suffix != ".py")
         self.validate(made)
         return made
 
@@ -46,11 +46,11 @@ class Project:
         assert not findings
         return plain(root)
 
-    def config(self, text: str, wishes: Wishes | None = None, name: str = "api.py") -> Any:
-        return self.validate(self.generate(text, wishes, name))
+    def config(self, text: str, options: GenerateOptions | None = None, name: str = "api.py") -> Any:
+        return self.validate(self.generate(text, options, name))
 
-    def targets(self, text: str, wishes: Wishes | None = None, name: str = "api.py") -> dict[str, Any]:
-        return {target["name"]: target for target in self.config(text, wishes, name)["prompt_targets"]}
+    def targets(self, text: str, options: GenerateOptions | None = None, name: str = "api.py") -> dict[str, Any]:
+        return {target["name"]: target for target in self.config(text, options, name)["prompt_targets"]}
 
     def parameters(self, text: str, name: str = "api.py") -> dict[str, dict[str, Any]]:
         """The parameters of the one target, by name, without those names."""

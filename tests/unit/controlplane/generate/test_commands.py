@@ -12,7 +12,7 @@ import pytest
 
 from controlplane.cli.app import main
 from controlplane.errors import SourceError
-from controlplane.generate.generate import Wishes, generate
+from controlplane.generate.generate import GenerateOptions, generate
 from controlplane.generate.openapi import document_loader
 from tests.unit.controlplane.generate.sources import FOLDER, Project
 
@@ -82,7 +82,7 @@ def serving(status: int, pieces: list[bytes], location: str | None = None) -> It
         thread.join()
 
 
-def test_what_is_printed_is_what_validate_accepts(project: Project) -> None:
+def test_prints_a_configuration_that_validate_accepts(project: Project) -> None:
     project.write(API)
     done = archgw("generate-prompt-targets", "api.py", "--endpoint", "10.0.0.1:81", cwd=project.path)
     assert (done.returncode, done.stderr) == (
@@ -96,7 +96,7 @@ def test_what_is_printed_is_what_validate_accepts(project: Project) -> None:
 
 
 @pytest.mark.parametrize("source", ["travel_fastapi.txt", "shop_flask.txt"])
-def test_nothing_of_the_source_is_run_or_imported(project: Project, source: str) -> None:
+def test_does_not_run_or_import_the_source(project: Project, source: str) -> None:
     text = (FOLDER / source).read_text(encoding="utf-8")
     project.write(f"{text}\nimport pathlib, no_such_package\npathlib.Path('ran').touch()\nraise SystemExit(3)\n")
     done = archgw("generate-prompt-targets", "api.py", cwd=project.path)
@@ -104,7 +104,7 @@ def test_nothing_of_the_source_is_run_or_imported(project: Project, source: str)
     assert sorted(path.name for path in project.path.iterdir()) == ["api.py"]
 
 
-def test_a_syntax_error_exits_1_with_its_place(project: Project) -> None:
+def test_syntax_error_exits_1_with_its_line(project: Project) -> None:
     project.write("from fastapi import FastAPI\napp = FastAPI(\n")
     done = archgw("generate-prompt-targets", "api.py", cwd=project.path)
     assert (done.returncode, done.stdout) == (1, "")
@@ -123,7 +123,7 @@ def test_a_syntax_error_exits_1_with_its_place(project: Project) -> None:
         (b"#" * (2 * 1024 * 1024 + 1), "the file is too large: at most 2097152 bytes"),
     ],
 )
-def test_a_file_with_nothing_to_read_exits_1(
+def test_file_without_routes_exits_1(
     project: Project, called: Callable[..., tuple[int, str, str]], content: bytes, message: str
 ) -> None:
     (project.path / "api.py").write_bytes(content)
@@ -150,7 +150,7 @@ def test_a_file_with_nothing_to_read_exits_1(
         (["a.py", "--path-prefix", "api"], 2, "archgw: --path-prefix: expected a path that starts with /"),
     ],
 )
-def test_wrong_usage_and_missing_sources_are_one_sentence(
+def test_wrong_usage_prints_one_sentence(
     called: Callable[..., tuple[int, str, str]], arguments: list[str], code: int, message: str
 ) -> None:
     status, out, err = called("generate-prompt-targets", *arguments)
@@ -158,7 +158,7 @@ def test_wrong_usage_and_missing_sources_are_one_sentence(
     assert err.startswith(message)
 
 
-def test_a_document_is_fetched_and_its_server_is_the_endpoint(project: Project) -> None:
+def test_fetches_a_document_and_takes_its_server_as_endpoint(project: Project) -> None:
     with serving(200, [OPENAPI]) as url:
         done = archgw("generate-prompt-targets", "--openapi", url, cwd=project.path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -166,9 +166,9 @@ def test_a_document_is_fetched_and_its_server_is_the_endpoint(project: Project) 
     assert "path: /v1/weather\n" in done.stdout
 
 
-def test_a_redirect_is_followed(project: Project) -> None:
+def test_follows_redirects(project: Project) -> None:
     with serving(200, [OPENAPI]) as url, serving(302, [], url) as old:
-        assert generate(old, Wishes(), is_openapi=True).count == 1
+        assert generate(old, GenerateOptions(), is_openapi=True).count == 1
 
 
 @pytest.mark.parametrize(
@@ -181,16 +181,16 @@ def test_a_redirect_is_followed(project: Project) -> None:
         (200, [b"openapi", b""], "the document did not arrive in 0.5 seconds"),
     ],
 )
-def test_a_server_that_gives_no_document_is_an_error_with_its_url(
+def test_failed_fetch_is_an_error_with_the_url(
     monkeypatch: pytest.MonkeyPatch, status: int, pieces: list[bytes], message: str
 ) -> None:
     monkeypatch.setattr(document_loader, "MAX_BYTES", 1000)
     monkeypatch.setattr(document_loader, "FETCH_TIMEOUT_S", 0.5)
     with serving(status, pieces) as url, pytest.raises(SourceError) as caught:
-        generate(url, Wishes(), is_openapi=True)
+        generate(url, GenerateOptions(), is_openapi=True)
     assert str(caught.value).startswith(f"{url}:1:1: {message}")
 
 
-def test_a_redirect_that_never_ends_is_an_error() -> None:
+def test_endless_redirect_is_an_error() -> None:
     with serving(302, [], "/again") as url, pytest.raises(SourceError, match="the document cannot be fetched"):
-        generate(url, Wishes(), is_openapi=True)
+        generate(url, GenerateOptions(), is_openapi=True)

@@ -53,7 +53,7 @@ def test_shows_target_llm_and_guard(ingress: LlmProvider, arguments: object) -> 
     assert [request.json()["messages"][0]["content"] for request in ingress.received.all()] == list(tour.PROMPTS)
 
 
-def test_shows_a_question_for_a_missing_argument(ingress: LlmProvider) -> None:
+def test_shows_a_clarification_for_a_missing_argument(ingress: LlmProvider) -> None:
     ingress.next(_answer("Could you provide the following details days ?", "Arch-Function"))
     assert "an argument is missing" in _said(ingress)
 
@@ -61,7 +61,7 @@ def test_shows_a_question_for_a_missing_argument(ingress: LlmProvider) -> None:
 @pytest.mark.parametrize(
     "fault", [Behaviour(status=503, text="guard is not ready"), MALFORMED_JSON, Behaviour(cut_at=0.5)]
 )
-def test_a_failed_prompt_is_shown_and_fails_the_tour_after_the_others(ingress: LlmProvider, fault: Behaviour) -> None:
+def test_failed_prompt_is_shown_and_fails_the_tour_at_its_end(ingress: LlmProvider, fault: Behaviour) -> None:
     ingress.next(fault)
     lines: list[str] = []
 
@@ -72,7 +72,7 @@ def test_a_failed_prompt_is_shown_and_fails_the_tour_after_the_others(ingress: L
     assert ingress.received.total == len(tour.PROMPTS)
 
 
-def test_nobody_listening_fails_the_tour(ingress: LlmProvider) -> None:
+def test_unreachable_gateway_fails_the_tour(ingress: LlmProvider) -> None:
     ingress.stop()
     with pytest.raises(RuntimeFault, match="3 of 3"):
         tour.run(ingress.url, lambda _: None)
