@@ -1,12 +1,12 @@
-"""How a role's model at one place is said on one line, by `archgw up` and `archgw status`."""
+"""Formats readiness and times of a model for `archgw up` and `archgw status`."""
 
 from __future__ import annotations
 
 from controlplane.runtime.roles import PlaceState
 
 
-def readiness(place: PlaceState) -> str:
-    return "ready" if place.ready else f"not ready: {place.reason}"
+def readiness(backend: PlaceState) -> str:
+    return "ready" if backend.ready else f"not ready: {backend.reason}"
 
 
 def milliseconds(duration: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Commands that a signal ends: what they leave, what they say of it, and how they end."""
+"""Commands that a signal interrupts: cleanup, message and exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARTS = (PartState("envoy", "RUNNING", 7, 11, ""),)
 
 
 class Running:
-    """A gateway whose logs nobody adds to, until a signal comes."""
+    """The runner of a gateway; following its logs raises a signal and waits."""
 
     def __init__(self, number: signal.Signals = signal.SIGTERM, parts: tuple[PartState, ...] | None = PARTS) -> None:
         self.number = number
@@ -56,9 +56,7 @@ def test_following_logs_closes_its_processes_on_each_signal(
     assert runner.closed
 
 
-@pytest.mark.parametrize(
-    ("parts", "said"), [(PARTS, "the gateway that ran before goes on"), (None, "everything is stopped")]
-)
+@pytest.mark.parametrize(("parts", "said"), [(PARTS, "the gateway is still running"), (None, "everything is stopped")])
 def test_interrupted_up_reports_whether_a_gateway_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: tuple[PartState, ...] | None, said: str
 ) -> None:
@@ -89,5 +87,5 @@ def test_build_stops_its_child_on_sigterm(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(build, "build_image", build_image)
     done = CliRunner().invoke(app, ["build"])
     assert done.exit_code == 143
-    assert "SIGTERM, nothing more is built" in done.stderr
+    assert "SIGTERM, the build is stopped" in done.stderr
     assert len(ended) == 1

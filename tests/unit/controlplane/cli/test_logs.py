@@ -27,7 +27,7 @@ LOGS = {
 
 
 class Runner:
-    """Of a gateway with these logs."""
+    """The runner of a gateway with these logs."""
 
     def logs(self, part: str | None) -> tuple[str, ...]:
         return tuple(name for name in LOGS if part is None or name.startswith(part))
@@ -71,5 +71,7 @@ def test_all_option_shows_health_checks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"), [((), [request(51)]), (("--all",), [request(50, "healthz"), request(51)])]
 )
-def test_followed_logs_have_no_health_checks(tmp_path: Path, arguments: tuple[str, ...], expected: list[str]) -> None:
+def test_followed_logs_omit_health_checks_without_all(
+    tmp_path: Path, arguments: tuple[str, ...], expected: list[str]
+) -> None:
     assert shown(tmp_path, "access", "--follow", "-n", "0", *arguments) == expected

@@ -138,7 +138,7 @@ def test_file_without_routes_exits_1(
     [
         ([], 2, "archgw: name one source: a Python file, or --openapi FILE or URL\n"),
         (["a.py", "--openapi", "b.json"], 2, "archgw: name one source"),
-        (["api.json"], 2, "archgw: api.json is no Python file; for an OpenAPI document: --openapi api.json\n"),
+        (["api.json"], 2, "archgw: api.json is not a Python file; for an OpenAPI document: --openapi api.json\n"),
         (["none.py"], 1, "none.py:1:1: the file cannot be read: No such file or directory\n"),
         (["--openapi", "none.json"], 1, "none.json:1:1: the document cannot be read: No such file or directory\n"),
         (["--openapi", "."], 1, ".:1:1: the document cannot be read: Is a directory\n"),

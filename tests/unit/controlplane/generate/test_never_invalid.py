@@ -117,7 +117,7 @@ def test_each_document_is_read_or_refused(first: Any, second: Any, body: Any) ->
         try:
             project.generate(json.dumps(source), name="api.json")
         except SourceError as error:
-            assert "made an invalid file" not in str(error)
+            assert "generated an invalid file" not in str(error)
 
 
 @pytest.mark.parametrize("source", ["travel_fastapi.txt", "shop_flask.txt"])

@@ -1,4 +1,4 @@
-"""What `up` and `status` say of each role's model."""
+"""The lines of `archgw up` and `archgw status` about the models of each role."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def test_up_lists_model_backend_and_latency_of_each_role(monkeypatch: pytest.Mon
 
 def test_status_lists_times_and_skips_of_each_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Status(run_dir="r", running=True, ready=False, mode="remote", config="c", since="s", roles=ROLES)
-    monkeypatch.setattr(status_command, "ask", lambda _: found)
+    monkeypatch.setattr(status_command, "read_status", lambda _: found)
     done = CliRunner().invoke(app, ["status"])
     assert done.exit_code == 1
     assert lines(done.stdout, "guard")[:2] == [
         f"guard Arch-Guard {URL} not ready: refused 0 20.0 ms - - refused 7",
         "guard nanoguard NVIDIA H200 ready 3 10.5 ms 0.2 ms 8.0 ms -",
     ]
-    assert "guard: no place was left, dead 2" in done.stdout
+    assert "guard: no backend was available, dead 2" in done.stdout
     assert f"guard is not ready on {URL}: refused, status 401" in done.stdout
     assert '"p50_ms": 10.5' in CliRunner().invoke(app, ["status", "--json"]).stdout
