@@ -1,4 +1,4 @@
-"""The gateway that is measured: `archgw up` on a configuration of the evaluation's own, and a client of its models."""
+"""Starts the gateway that is measured, with `archgw up`, and yields a client of its models. Used by __main__.py."""
 
 from __future__ import annotations
 
@@ -20,20 +20,25 @@ _UP_S: Final = 300
 
 
 class EvaluationError(Exception):
-    """What a user can do something about: said in one line, without a traceback."""
+    """An error that the user can act on; printed without a traceback."""
 
 
-def config(ingress: int, egress: int, nobody: int) -> dict[str, Any]:
-    """Everything that asks for a model; sections bring their own targets where they need others."""
+def config(ingress: int, egress: int, closed_port: int) -> dict[str, Any]:
+    """Returns a configuration that uses all models; sections define the targets that they need by themselves."""
     return {
         "version": "v1",
         "listeners": {
             "ingress": {"address": "127.0.0.1", "port": ingress},
             "egress": {"address": "127.0.0.1", "port": egress},
         },
-        "endpoints": {"api": {"endpoint": f"127.0.0.1:{nobody}"}},
+        "endpoints": {"api": {"endpoint": f"127.0.0.1:{closed_port}"}},
         "llm_providers": [
-            {"name": "none", "provider": "openai_compatible", "base_url": f"http://127.0.0.1:{nobody}/v1", "model": "m"}
+            {
+                "name": "none",
+                "provider": "openai_compatible",
+                "base_url": f"http://127.0.0.1:{closed_port}/v1",
+                "model": "m",
+            }
         ],
         "prompt_guards": {"input_guards": {"jailbreak": {}}},
         "prompt_targets": [
@@ -49,7 +54,7 @@ def config(ingress: int, egress: int, nobody: int) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _up(work: Path) -> Iterator[RunLayout]:
-    """`archgw up`, and `archgw down` whatever happens."""
+    """Runs `archgw up`, and `archgw down` in any case."""
     archgw = str(Path(sys.executable).with_name("archgw"))
     layout = RunLayout(work / "run")
     file = work / "arch_config.yaml"
@@ -66,7 +71,7 @@ def _up(work: Path) -> Iterator[RunLayout]:
 
 @contextlib.asynccontextmanager
 async def serving(work: Path) -> AsyncIterator[RoleClients]:
-    """Its models, as its filter asks them. Raises `EvaluationError` where the gateway does not start."""
+    """Yields the filter's client of the models. Raises `EvaluationError` when the gateway does not start."""
     with _up(work) as layout:
         inference = filter_config.load(layout.filter_config).inference
         if inference is None:

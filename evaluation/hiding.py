@@ -1,7 +1,7 @@
-"""Ways of hiding an attack: in how a text is spelled, and in where a request carries it. Used by bypass.py and by
+"""Ways of hiding an attack: in the spelling of the text, and in its position in the request. Used by bypass.py and
 tests/dataplane/test_bypass.py.
 
-Every way keeps what is said: a model that is told how, or that is clever, reads the attack out of it.
+Each way keeps the content of the attack: a capable model can still read it.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ def _shifted(text: str, by: int) -> str:
 
 
 def _mapped(text: str, alphabet: str) -> str:
-    """Both cases of the letters as the 26 characters of `alphabet`."""
+    """Replaces letters of both cases by the 26 characters of `alphabet`."""
     return text.lower().translate(str.maketrans(ascii_lowercase, alphabet))
 
 
 def _offset(text: str, lower: int, upper: int) -> str:
-    """Letters as the characters that stand so in Unicode's blocks of letters."""
+    """Replaces letters by those of the Unicode blocks that begin at `lower` and `upper`."""
     table = {ord(letter): lower + index for index, letter in enumerate(ascii_lowercase)}
     table |= {ord(letter): upper + index for index, letter in enumerate(ascii_uppercase)}
     return text.translate(table)
 
 
 def _between(text: str, char: str) -> str:
-    """`char` behind every letter."""
+    """Inserts `char` after each letter."""
     return "".join(letter + char if letter.isalpha() else letter for letter in text)
 
 
@@ -81,7 +81,7 @@ def _morse(text: str) -> str:
 
 
 def _selectors(text: str) -> str:
-    """Each byte as a variation selector behind an emoji."""
+    """Encodes each byte as a variation selector after an emoji."""
     return "😀" + "".join(chr(0xFE00 + byte if byte < 16 else 0xE0100 + byte - 16) for byte in text.encode())
 
 
@@ -90,16 +90,16 @@ def _alternating(text: str) -> str:
 
 
 def _base64_letters(text: str) -> str:
-    """As the middle of a picture's letters in base64, none of which is a space or a comma."""
+    """Puts the letters of the text, without spaces or commas, into the base64 of a picture."""
     letters = "".join(word.capitalize() for word in re.findall("[A-Za-z]+", text))
     return base64.b64encode(_PICTURE).decode() + letters + "q83v" * 20
 
 
 def _wrapped(text: str, width: int) -> str:
-    return "\n".join(text[at : at + width] for at in range(0, len(text), width))
+    return "\n".join(text[start : start + width] for start in range(0, len(text), width))
 
 
-# A picture of one point, and the head of another one.
+# A picture of one pixel, and the first bytes of a picture.
 _POINT: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 _PICTURE: Final = base64.b64decode(_POINT)[:48]
 
@@ -214,12 +214,12 @@ SPELLINGS: Final[Mapping[str, Callable[[str], str]]] = {
 
 
 def said(content: object, **fields: object) -> Json:
-    """A request in which a user says `content`."""
+    """Returns a request in which a user says `content`."""
     return {"model": "m", "messages": [{"role": "user", "content": content}], **fields}
 
 
 def _after(*messages: Json) -> Json:
-    """A request in which a user says something harmless after `messages`."""
+    """Returns a request with a harmless user message after `messages`."""
     return {"model": "m", "messages": [*messages, {"role": "user", "content": "Please go on."}]}
 
 
@@ -253,8 +253,8 @@ def _call(arguments: str) -> Json:
 
 
 def _halves(text: str) -> tuple[str, str]:
-    """Cut inside a word."""
-    middle = next(at for at in range(len(text) // 2, len(text)) if text[at - 1].isalpha() and text[at].isalpha())
+    """Cuts the text inside a word."""
+    middle = next(i for i in range(len(text) // 2, len(text)) if text[i - 1].isalpha() and text[i].isalpha())
     return text[:middle], text[middle:]
 
 
@@ -354,7 +354,7 @@ def _literal(text: str) -> str:
     return json.dumps(text)
 
 
-# Bodies that no JSON encoder writes, and that parsers read differently.
+# Bodies that no JSON encoder writes and that parsers interpret differently.
 BODIES: Final[Mapping[str, Callable[[str], bytes]]] = {
     "JSON escapes": lambda text: json.dumps(said("\0")).replace("\\u0000", SPELLINGS["backslash u"](text)).encode(),
     "content twice, attack first": lambda text: (
@@ -396,18 +396,17 @@ def _spelled(spell: Callable[[str], str]) -> Callable[[str], bytes]:
     return lambda attack: _body(said(spell(attack)))
 
 
-def _placed(place: Callable[[str], Json]) -> Callable[[str], bytes]:
+def _positioned(place: Callable[[str], Json]) -> Callable[[str], bytes]:
     return lambda attack: _body(place(attack))
 
 
-# All of them, each as the body of a request.
+# All ways, each as a function from the attack to the body of a request.
 WAYS: Final[Mapping[str, Callable[[str], bytes]]] = {
     **{name: _spelled(spell) for name, spell in SPELLINGS.items()},
-    **{name: _placed(place) for name, place in PLACES.items()},
+    **{name: _positioned(place) for name, place in PLACES.items()},
     **BODIES,
 }
-# Those that hide nothing: the attack stands there as it is, among other words. How well it is found is a matter of the
-# model, and not of what the gateway reads.
+# These do not hide the attack, but put it unchanged among other text. Finding it depends on the model alone.
 SURROUNDED: Final = frozenset(
     {
         "before a long document",
@@ -417,9 +416,9 @@ SURROUNDED: Final = frozenset(
         "inside a long document",
     }
 )
-# An assistant's own words: a guard must be surer of them, see pipeline/guard/guards.py.
+# The attack is in an assistant message, for which guards have a higher threshold, see pipeline/guard/guards.py.
 ECHOED: Final = frozenset({"earlier assistant message"})
-# In an earlier turn, or in an earlier message of the last turn: the gateway may leave that out and go on.
+# The attack is in an earlier turn, or in an earlier message of the last turn: the gateway may drop it and continue.
 EARLIER: Final = frozenset(
     {
         "arguments of a tool call",
@@ -430,7 +429,7 @@ EARLIER: Final = frozenset(
         "two messages",
     }
 )
-# Those of which the gateway keeps the harmless half: the attack stays behind.
+# The gateway sends the harmless half only.
 DROPPED: Final = frozenset(
     {
         "before a forged refusal",

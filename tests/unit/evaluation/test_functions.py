@@ -1,4 +1,4 @@
-"""The measurement of function calling: what counts as exact, and what a table says."""
+"""The section `functions`: outcomes of prompts and lines of the table."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ WEATHER: dict[str, Any] = {
 
 
 class FakeChecker(bfcl.Checker):
-    """Compares; the real one comes from a package."""
+    """Compares the calls; the real checker comes from a package."""
 
     def __init__(self) -> None:
         pass
@@ -60,8 +60,8 @@ async def test_right_call_is_exact_and_a_clarification_is_not() -> None:
     models = FakeModels(calls=(FunctionCall("weather.get", {"city": "Oslo"}),))
     made = await outcome(models, FakeChecker(), row(answers))
     assert (made.kind, made.exact, made.right_names) == (Calls, True, True)
-    asked = await outcome(FakeModels(calls=(FunctionCall("weather.get", {}),)), FakeChecker(), row(answers))
-    assert (asked.kind, asked.exact) == (Clarification, False)
+    clarified = await outcome(FakeModels(calls=(FunctionCall("weather.get", {}),)), FakeChecker(), row(answers))
+    assert (clarified.kind, clarified.exact) == (Clarification, False)
 
 
 async def test_no_call_is_right_for_an_irrelevant_prompt() -> None:

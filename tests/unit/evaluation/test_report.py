@@ -1,4 +1,4 @@
-"""docs/quality.md, section by section."""
+"""The sections and tables of docs/quality.md."""
 
 from evaluation.report import Section, replaced, table
 from evaluation.roc import auc
