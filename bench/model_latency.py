@@ -1,6 +1,6 @@
-"""The models called directly, in this process: what the ingress row is compared with.
+"""The latency of the models called directly in this process, with which the ingress row is compared.
 
-The code and the weights are those that Triton serves. One call after the other: the gateway asks for both at once.
+Code and weights are those that Triton serves. The calls are sequential; the gateway calls both models at once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def measure(prompt: str) -> Models:
 
 
 def _median(call: Callable[[], object]) -> float:
-    """Milliseconds of one call."""
+    """Returns the median milliseconds of one call."""
     for _ in range(_WARM_UP):
         call()
     times = []

@@ -1,6 +1,6 @@
-"""What the models do alone: a process a core, each of which reads prompt after prompt as fast as it can.
+"""The throughput of the models alone: one process a core, each of which reads prompts back to back. Used by serving.py.
 
-Weights, code and settings are those of Triton's processes; nothing lies between prompts and models.
+Weights, code and settings are those of Triton's processes; there is no server between prompts and models.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from triton_models.embed.encoder import Encoder
 from triton_models.guard.detector import Detector
 
 
-class Readers:
-    """The processes, which wait until they are asked."""
+class ModelProcesses:
+    """Processes with loaded models, which wait for `measure`."""
 
     def __init__(self, pipes: list[Connection]) -> None:
         self._pipes = pipes
 
-    def read(self, seconds: float) -> Alone:
+    def measure(self, seconds: float) -> Alone:
         for pipe in self._pipes:
             pipe.send(seconds)
         prompts, rates, spent_s = zip(*(pipe.recv() for pipe in self._pipes), strict=True)
@@ -37,28 +37,28 @@ class Readers:
 
 
 @contextlib.contextmanager
-def readers(count: int) -> Iterator[Readers]:
-    """As many processes, with their models loaded."""
+def model_processes(count: int) -> Iterator[ModelProcesses]:
+    """Starts `count` processes and yields them once their models are loaded."""
     folders = prepare(("embed", "guard"))
     os.environ.update(environment.THREADS)
-    # Not forked: a process that has used onnxruntime has threads, which a fork does not have.
+    # Not forked: a fork would lack the threads of onnxruntime.
     context = multiprocessing.get_context("spawn")
     with contextlib.ExitStack() as stack:
         pipes = []
         for number in range(count):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_read, args=(theirs, number, folders), daemon=True)
+            process = context.Process(target=_serve, args=(theirs, number, folders), daemon=True)
             process.start()
             stack.callback(process.join)
             stack.callback(process.terminate)
             pipes.append(ours)
         for pipe in pipes:
             pipe.recv()
-        yield Readers(pipes)
+        yield ModelProcesses(pipes)
 
 
-def _read(pipe: Connection, number: int, folders: dict[str, Path]) -> None:
-    """Answers each number of seconds with what was read in them: prompts, prompts a second, processor seconds."""
+def _serve(pipe: Connection, number: int, folders: dict[str, Path]) -> None:
+    """Answers each number of seconds with the prompts read in them, prompts a second, and processor seconds."""
     encoder = Encoder(folders["minilm"])
     detector = Detector.load(folders["minilm"], folders["nanoguard"], asset("triton_models") / "guard" / "head.json")
     prompts = (prompt(each) for each in itertools.count(number * 50_000_000))

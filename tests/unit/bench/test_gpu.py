@@ -1,4 +1,4 @@
-"""The bench on a GPU, as far as it goes without one."""
+"""The parts of the GPU bench that need no GPU."""
 
 import json
 import signal
@@ -30,9 +30,9 @@ def test_texts_are_distinct_and_have_the_given_length() -> None:
 
 
 def test_function_request_has_tools() -> None:
-    asked = json.loads(request("Hello."))
-    assert asked["messages"][0]["content"] == "Hello. What is the weather in Seattle?"
-    assert [tool["function"]["name"] for tool in asked["tools"]] == ["get_weather", "get_time"]
+    body = json.loads(request("Hello."))
+    assert body["messages"][0]["content"] == "Hello. What is the weather in Seattle?"
+    assert [tool["function"]["name"] for tool in body["tools"]] == ["get_weather", "get_time"]
 
 
 def test_model_instances_run_on_the_right_device() -> None:
@@ -66,21 +66,21 @@ def test_without_a_gpu_the_error_names_the_reason_and_the_cpu_option(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(gpu, "find", lambda _: gpu.Found(fault="NVML names no device"))
-    # Which has a handler of its own: else this run of tests would not end on SIGTERM any more.
+    # main() sets its own handler for SIGTERM, which must not outlive the test.
     before = signal.getsignal(signal.SIGTERM)
     try:
         assert command.main([]) == 1
     finally:
         signal.signal(signal.SIGTERM, before)
-    said = capsys.readouterr().err
-    assert "NVML names no device" in said
-    assert "--device cpu" in said
+    output = capsys.readouterr().err
+    assert "NVML names no device" in output
+    assert "--device cpu" in output
 
 
 def test_report_names_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "find", lambda _: gpu.Found(names=("NVIDIA L4",), cuda=True))
-    assert command.place(Device.GPU) == "NVIDIA L4"
-    assert command.place(Device.CPU) == "CPU"
+    assert command.device_name(Device.GPU) == "NVIDIA L4"
+    assert command.device_name(Device.CPU) == "CPU"
 
 
 def test_unknown_role_is_refused() -> None:

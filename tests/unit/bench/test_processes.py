@@ -1,4 +1,4 @@
-"""What processes cost is read from /proc, those below them included."""
+"""The processor time of a process and its descendants, from /proc."""
 
 from __future__ import annotations
 

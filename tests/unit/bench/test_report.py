@@ -1,10 +1,10 @@
-"""The ratios are those that the goals are stated in."""
+"""The tables and ratios of the report."""
 
 from __future__ import annotations
 
 from bench import report
 from bench.load import Load
-from bench.report import Alone, Failure, Models, Row, Served, Serving, Setting, Way
+from bench.report import Alone, Failure, Models, RoleLatency, Row, Served, Serving, Setting
 
 
 def _row(name: str, p50: float, per_second: float, **memory: tuple[int, ...]) -> Row:
@@ -37,14 +37,14 @@ def test_unmeasured_rows_have_no_ratio() -> None:
 
 
 def test_remote_tables_show_the_added_latency() -> None:
-    assert report.ways([Way("guard", 1.0, 2.25)])[-1] == "| guard | 1.00 | 2.25 | 1.25 |"
+    assert report.role_latencies([RoleLatency("guard", 1.0, 2.25)])[-1] == "| guard | 1.00 | 2.25 | 1.25 |"
     assert (
         report.failures([Failure("killed", 12.4, 9.5, 9.0, 1.21)])[-1] == "| killed | 12 | 9.50 | 9.00 | 0.50 | 1.2 |"
     )
 
 
 def test_serving_table_compares_both_sides_of_each_round() -> None:
-    # What others took of the machine in the second round, they took from both sides.
+    # Other load on the machine in the second round affects both sides.
     rounds = [
         Serving(Alone(2, alone, 12.0), Served(Load(32, 300, 350, 400, served, 500), {"envoy": 1.0, "triton": 15.0}))
         for alone, served in ((100.0, 80.0), (50.0, 42.0), (100.0, 82.0))

@@ -1,4 +1,4 @@
-"""What the bench lacks is said at once, with the command that installs it."""
+"""Missing requirements of the bench are reported at its start, with the install command."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def wrk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("wrk")
 def test_missing_packages_are_named_with_the_install_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requirements, "_OF_TESTS", ("no_such_package.module",))
+    monkeypatch.setattr(requirements, "_TEST_MODULES", ("no_such_package.module",))
     monkeypatch.setattr(requirements, "_PACKAGES", ("no-such-package",))
     with pytest.raises(requirements.Missing) as error:
         requirements.check(["remote"], tmp_path)
@@ -43,7 +43,7 @@ def test_missing_packages_are_named_with_the_install_command(tmp_path: Path, mon
 
 @pytest.mark.usefixtures("wrk")
 def test_only_selected_rows_have_requirements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requirements, "_OF_TESTS", ("no_such_module",))
+    monkeypatch.setattr(requirements, "_TEST_MODULES", ("no_such_module",))
     requirements.check(["egress"], tmp_path)
     assert not (tmp_path / "litellm").exists()
 
