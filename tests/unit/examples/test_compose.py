@@ -1,4 +1,4 @@
-"""examples/compose: what is written by hand there is what `archgw up` would write."""
+"""examples/compose: the hand-written compose.yaml matches the one that `archgw up` writes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ EXAMPLE: Final = Path(__file__).resolve().parents[3] / "examples" / "compose"
 CONFIG: Final = (EXAMPLE / "arch_config.yaml").read_text()
 FILE: Final[dict[str, Any]] = yaml.safe_load((EXAMPLE / "compose.yaml").read_text())
 SERVICES: Final[dict[str, dict[str, Any]]] = FILE["services"]
-# Begin, do one thing, and end.
+# Services that run once and exit.
 ONCE: Final = {"render", "models"}
 needs_compose = pytest.mark.skipif(not has_compose(), reason="no `docker` with the Compose plugin is installed here")
 
 
 def as_compose_reads_it(folder: Path, **variables: str) -> dict[str, dict[str, Any]]:
-    """The services, as somebody gets them who has set these variables and no others."""
+    """Returns the services as `docker compose` resolves them with these variables."""
     (folder / "keys").mkdir()
     (folder / "keys" / ".env").touch()
     for name in ("compose.yaml", "arch_config.yaml"):
@@ -117,7 +117,7 @@ def test_commands_and_environment_match_those_of_archgw(tmp_path: Path) -> None:
     for index, name in enumerate(workers):
         assert tuple(SERVICES[name]["command"]) == ("python", *worker_arguments(compiled.envoy, INSIDE, index))
     assert SERVICES["render"]["command"][-2:] == ["--workers", str(len(workers) - 1)]
-    # All that is rendered is loaded, whatever the configuration says then.
+    # The example loads all rendered models, independent of the configuration.
     theirs = services(rendered(CONFIG, tmp_path, Mode.LOCAL_CPU))["triton"]["command"]
     told, ours = set(theirs), set(SERVICES["triton"]["command"])
     assert ours - told == {"--load-model=*"}

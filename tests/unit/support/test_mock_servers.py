@@ -1,4 +1,4 @@
-"""The mock servers do what they say: a fault that does not happen would make a data-plane test pass for nothing."""
+"""The behaviour of the mock servers: without their faults, data-plane tests would pass without testing anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources of the tests of this folder, and what is made of them."""
+"""Source files for the tests of this folder, and the configurations generated from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent / "sources"
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A folder of sources. Whatever is made of them must be a valid configuration."""
+    """A folder of source files. Checks that each generated configuration is valid."""
 
     path: Path
 
@@ -37,7 +37,7 @@ class Project:
         return self.validate_text(made.text)
 
     def validate_text(self, text: str) -> Any:
-        """The file as plain data, after `archgw validate` has had its say."""
+        """Validates the text as `archgw validate` does and returns it as plain data."""
         file = self.path / "arch_config.yaml"
         file.write_text(text, encoding="utf-8")
         load(file, {})
@@ -53,7 +53,7 @@ class Project:
         return {target["name"]: target for target in self.config(text, options, name)["prompt_targets"]}
 
     def parameters(self, text: str, name: str = "api.py") -> dict[str, dict[str, Any]]:
-        """The parameters of the one target, by name, without those names."""
+        """Returns the parameters of the only target, by name."""
         (target,) = self.targets(text, name=name).values()
         found = {}
         for parameter in target.get("parameters", ()):
@@ -61,7 +61,7 @@ class Project:
         return found
 
     def notes(self, text: str, name: str = "api.py") -> list[str]:
-        """What is said on stderr, without the folder."""
+        """Returns the notes, without the folder in their paths."""
         return [str(note).replace(f"{self.path}/", "") for note in self.generate(text, name=name).notes]
 
     def refusal(self, text: str, name: str = "api.py") -> str:

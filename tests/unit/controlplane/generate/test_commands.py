@@ -1,4 +1,4 @@
-"""`archgw generate-prompt-targets`, as a shell calls it."""
+"""The command `archgw generate-prompt-targets`."""
 
 import subprocess
 import sys
@@ -33,22 +33,22 @@ def archgw(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    """The command in this process: exit status, stdout and stderr. A shell takes a second for each call."""
+    """Runs the command in this process, which is faster, and returns exit status, stdout and stderr."""
 
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", ["archgw", *arguments])
         with pytest.raises(SystemExit) as caught:
             main()
-        written = capsys.readouterr()
-        return int(caught.value.code or 0), written.out, written.err
+        captured = capsys.readouterr()
+        return int(caught.value.code or 0), captured.out, captured.err
 
     return call
 
 
 @contextmanager
 def serving(status: int, pieces: list[bytes], location: str | None = None) -> Iterator[str]:
-    """A real HTTP server with one answer; its URL."""
+    """Starts an HTTP server with one answer and yields its URL."""
     end = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -58,7 +58,7 @@ def serving(status: int, pieces: list[bytes], location: str | None = None) -> It
                 self.send_header("location", location)
             self.end_headers()
             for piece in pieces:
-                # An empty piece: no more comes, and the connection stays open.
+                # An empty piece: sends nothing more and keeps the connection open.
                 if not piece:
                     end.wait()
                 try:
@@ -67,7 +67,7 @@ def serving(status: int, pieces: list[bytes], location: str | None = None) -> It
                     return
 
         def log_message(self, *_: object) -> None:
-            """Nothing on stderr."""
+            """Silences the log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

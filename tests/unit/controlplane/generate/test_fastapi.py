@@ -1,4 +1,4 @@
-"""What FastAPI would take from the path, the query and the body."""
+"""Arguments of FastAPI routes: path, query and body."""
 
 import pytest
 

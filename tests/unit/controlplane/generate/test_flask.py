@@ -1,4 +1,4 @@
-"""What a Flask function takes from its path and reads from `request`."""
+"""Arguments of Flask routes: path converters and keys of `request`."""
 
 import pytest
 

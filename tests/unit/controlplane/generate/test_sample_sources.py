@@ -1,4 +1,4 @@
-"""Whole sources, as teams write them, against what is expected of each of their routes."""
+"""Sample sources of each kind, against their expected configuration and notes."""
 
 import shutil
 
