@@ -1,4 +1,4 @@
-"""`archgw schema`: the JSON Schema of the configuration file, for editors."""
+"""`archgw schema`: prints the JSON Schema of the configuration file, for editors."""
 
 from __future__ import annotations
 

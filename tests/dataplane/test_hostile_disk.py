@@ -96,4 +96,4 @@ def test_a_gateway_whose_supervisor_was_killed_says_so(runtime: Runtime, provide
         assert sorted(stack.status()["unsupervised"]) == sorted(parts)
         said = stack.command("status")
         assert said.returncode == 1
-        assert "nobody starts again" in said.stdout
+        assert "nothing restarts them" in said.stdout

@@ -32,7 +32,7 @@ def test_it_answers_its_prompts_and_leaves_the_models_for_the_next_start(
     print(f"up and three prompts: {time.monotonic() - began:.1f} s\n{up.stdout}")
     assert up.returncode == 0, up.stderr
     assert "called get_current_weather(" in up.stdout
-    assert "no target is meant; answer by LLM provider local" in up.stdout
+    assert "no prompt target matches; answer by LLM provider local" in up.stdout
     assert "blocked: jailbreak" in up.stdout
     assert "error after" not in up.stdout
 

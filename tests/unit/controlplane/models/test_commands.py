@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from controlplane.cli import models
 from controlplane.cli.app import main
-from controlplane.cli.download_progress import shown
+from controlplane.cli.download_progress import download_progress
 from controlplane.models.pull import DownloadProgress
 from tests.support.hub_server import HubRepository, HubServer
 
@@ -97,7 +97,7 @@ def test_pulls_lists_and_verifies_a_catalogue_model(shell: Shell, tmp_path: Path
     assert [line.split("  ")[1] for line in lines if line.startswith(("minilm", "Arch-Guard"))] == [
         "(embed, guard)",
         "(minilm on a GPU)",
-        "(guard, where the configuration names it)",
+        "(guard, if the configuration names it)",
     ]
 
     assert shell.call("verify", "Arch-Guard").stdout == "Arch-Guard: whole\n"
@@ -158,11 +158,11 @@ def test_interrupted_download_says_that_it_resumes(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(models, "pull_model", stopped)
     done = CliRunner().invoke(models.app, ["pull", "Arch-Guard"])
     assert done.exit_code == 130
-    assert "the next pull goes on from here" in done.stderr
+    assert "the next pull resumes here" in done.stderr
 
 
 def _show(console: Console) -> None:
-    with shown(console) as progress:
+    with download_progress(console) as progress:
         for done in (0, 5_000_000, 10_000_000):
             progress(DownloadProgress("model.safetensors", done, 10_000_000, 1, 2))
 
