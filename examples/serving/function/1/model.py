@@ -1,8 +1,8 @@
 """function: REQUEST {"messages", "tools"} -> RESPONSE {"tool_calls", "confidence"}, both JSON text.
 
-It calls the tool whose words the user said most of. An argument is what stands in the user's words: a number, one of
-the values that the schema lists, or the names after a preposition ("in Cape Town"). What does not stand there is left
-out: the gateway asks for it.
+It calls the tool that shares the most words with the user's messages. Arguments are taken from these messages: numbers,
+values of an enum, or names after a preposition ("in Cape Town"). Other arguments are left out: the gateway asks for
+them.
 """
 
 import json
@@ -25,44 +25,44 @@ class TritonPythonModel:
         began = time.perf_counter_ns()
         texts = pb.get_input_tensor_by_name(request, "REQUEST").as_numpy().ravel()
         try:
-            replies = [[json.dumps(reply(**json.loads(text))).encode()] for text in texts]
-        except (ValueError, TypeError, LookupError, AttributeError) as fault:
-            return pb.InferenceResponse(error=pb.TritonError(f"REQUEST: {fault}", pb.TritonError.INVALID_ARG))
-        spent = np.full((len(replies), 1), time.perf_counter_ns() - began, dtype=np.int64)
+            responses = [[json.dumps(tool_calls(**json.loads(text))).encode()] for text in texts]
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            return pb.InferenceResponse(error=pb.TritonError(f"REQUEST: {error}", pb.TritonError.INVALID_ARG))
+        spent = np.full((len(responses), 1), time.perf_counter_ns() - began, dtype=np.int64)
         return pb.InferenceResponse(
-            [pb.Tensor("RESPONSE", np.array(replies, dtype=np.object_)), pb.Tensor("COMPUTE_NS", spent)]
+            [pb.Tensor("RESPONSE", np.array(responses, dtype=np.object_)), pb.Tensor("COMPUTE_NS", spent)]
         )
 
 
-def reply(messages: list[Any], tools: list[Any]) -> dict[str, Any]:
-    said = "\n".join(message["content"] for message in messages if message["role"] == "user")
-    scored = [(shared_words(said, tool["function"]), tool["function"]) for tool in tools]
+def tool_calls(messages: list[Any], tools: list[Any]) -> dict[str, Any]:
+    text = "\n".join(message["content"] for message in messages if message["role"] == "user")
+    scored = [(shared_words(text, tool["function"]), tool["function"]) for tool in tools]
     best, chosen = max(scored, key=lambda each: each[0], default=(0, None))
     if chosen is None or not best:
         return {"tool_calls": [], "confidence": 1.0}
-    call = {"name": chosen["name"], "arguments": arguments(said, chosen["parameters"]["properties"])}
+    call = {"name": chosen["name"], "arguments": arguments(text, chosen["parameters"]["properties"])}
     return {"tool_calls": [call], "confidence": min(1.0, 0.4 + 0.2 * best)}
 
 
-def shared_words(said: str, tool: dict[str, Any]) -> int:
-    return len(words(said) & words(tool["name"].replace("_", " ") + " " + tool["description"]))
+def shared_words(text: str, tool: dict[str, Any]) -> int:
+    return len(words(text) & words(tool["name"].replace("_", " ") + " " + tool["description"]))
 
 
 def words(text: str) -> set[str]:
     return set(re.findall(r"\w{4,}", text.lower()))
 
 
-def arguments(said: str, schemas: dict[str, Any]) -> dict[str, Any]:
-    """Numbers and names go to the parameters that can hold them, in the order in which they were said."""
-    numbers, names = NUMBER.findall(said), [name.strip() for name in NAME.findall(said)]
-    found: dict[str, Any] = {}
+def arguments(text: str, schemas: dict[str, Any]) -> dict[str, Any]:
+    """Returns an argument for each parameter that fits: numbers and names in the order of the text."""
+    numbers, names = NUMBER.findall(text), [name.strip() for name in NAME.findall(text)]
+    values: dict[str, Any] = {}
     for key, schema in schemas.items():
         if "enum" in schema:
-            listed = [value for value in schema["enum"] if str(value).lower() in said.lower()]
-            found |= {key: listed[0]} if listed else {}
+            listed = [value for value in schema["enum"] if str(value).lower() in text.lower()]
+            values |= {key: listed[0]} if listed else {}
         elif schema["type"] in {"integer", "number"} and numbers:
             number = float(numbers.pop(0))
-            found[key] = int(number) if schema["type"] == "integer" else number
+            values[key] = int(number) if schema["type"] == "integer" else number
         elif schema["type"] == "string" and names:
-            found[key] = names.pop(0)
-    return found
+            values[key] = names.pop(0)
+    return values
