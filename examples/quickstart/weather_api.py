@@ -1,7 +1,7 @@
-"""The sample API of the quick start. The prompt targets of the arch_config.yaml beside it call it.
+"""The sample API of the quick start, which the prompt targets of arch_config.yaml call.
 
-Start: `python weather_api.py --port 18083`. Weather and rates are made up: computed from the arguments, so the same
-request has the same answer. SIGTERM and Ctrl-C end it.
+`python weather_api.py --port 18083`. The figures are made up: they are computed from the arguments, so that equal
+requests have equal answers. SIGTERM and Ctrl-C stop it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MAX_DAYS: Final = 14
 
 
 def _figure(*parts: object, below: int) -> int:
-    """Returns a number in [0, below) that depends on `parts` alone."""
+    """Returns a number in [0, below) that depends only on `parts`."""
     return zlib.crc32("/".join(str(part).strip().lower() for part in parts).encode()) % below
 
 
@@ -34,7 +34,7 @@ def forecast(location: str, days: int, units: str = "celsius") -> dict[str, Any]
 
 
 def exchange(currency_symbol: str) -> dict[str, Any]:
-    """Returns a made-up exchange rate: the price of one US dollar in the currency."""
+    """Returns a made-up exchange rate of one US dollar."""
     symbol = currency_symbol.strip().upper()
     return {"base": "USD", "currency": symbol, "rate": round(0.5 + _figure(symbol, below=10_000) / 5_000, 4)}
 

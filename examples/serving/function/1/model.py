@@ -1,7 +1,7 @@
 """function: REQUEST {"messages", "tools"} -> RESPONSE {"tool_calls", "confidence"}, both JSON text.
 
-It calls the tool that shares the most words with the user's messages. Arguments are taken from these messages: numbers,
-values of an enum, or names after a preposition ("in Cape Town"). Other arguments are left out: the gateway asks for
+It calls the tool that shares most words with the user's text. Arguments are taken from that text: a number, a value of
+the schema's enum, or a name after a preposition ("in Cape Town"). Missing arguments are left out; the gateway asks for
 them.
 """
 
@@ -25,16 +25,16 @@ class TritonPythonModel:
         began = time.perf_counter_ns()
         texts = pb.get_input_tensor_by_name(request, "REQUEST").as_numpy().ravel()
         try:
-            responses = [[json.dumps(tool_calls(**json.loads(text))).encode()] for text in texts]
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            return pb.InferenceResponse(error=pb.TritonError(f"REQUEST: {error}", pb.TritonError.INVALID_ARG))
-        spent = np.full((len(responses), 1), time.perf_counter_ns() - began, dtype=np.int64)
+            replies = [[json.dumps(reply(**json.loads(text))).encode()] for text in texts]
+        except (ValueError, TypeError, LookupError, AttributeError) as fault:
+            return pb.InferenceResponse(error=pb.TritonError(f"REQUEST: {fault}", pb.TritonError.INVALID_ARG))
+        spent = np.full((len(replies), 1), time.perf_counter_ns() - began, dtype=np.int64)
         return pb.InferenceResponse(
-            [pb.Tensor("RESPONSE", np.array(responses, dtype=np.object_)), pb.Tensor("COMPUTE_NS", spent)]
+            [pb.Tensor("RESPONSE", np.array(replies, dtype=np.object_)), pb.Tensor("COMPUTE_NS", spent)]
         )
 
 
-def tool_calls(messages: list[Any], tools: list[Any]) -> dict[str, Any]:
+def reply(messages: list[Any], tools: list[Any]) -> dict[str, Any]:
     text = "\n".join(message["content"] for message in messages if message["role"] == "user")
     scored = [(shared_words(text, tool["function"]), tool["function"]) for tool in tools]
     best, chosen = max(scored, key=lambda each: each[0], default=(0, None))
@@ -53,16 +53,16 @@ def words(text: str) -> set[str]:
 
 
 def arguments(text: str, schemas: dict[str, Any]) -> dict[str, Any]:
-    """Returns an argument for each parameter that fits: numbers and names in the order of the text."""
+    """Assigns the numbers and names of the text, in order, to the parameters of fitting types."""
     numbers, names = NUMBER.findall(text), [name.strip() for name in NAME.findall(text)]
-    values: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, schema in schemas.items():
         if "enum" in schema:
             listed = [value for value in schema["enum"] if str(value).lower() in text.lower()]
-            values |= {key: listed[0]} if listed else {}
+            found |= {key: listed[0]} if listed else {}
         elif schema["type"] in {"integer", "number"} and numbers:
             number = float(numbers.pop(0))
-            values[key] = int(number) if schema["type"] == "integer" else number
+            found[key] = int(number) if schema["type"] == "integer" else number
         elif schema["type"] == "string" and names:
-            values[key] = names.pop(0)
-    return values
+            found[key] = names.pop(0)
+    return found

@@ -1,4 +1,4 @@
-"""guard: TEXT -> PROB, the probability that the text is an attack. It knows a few phrases only."""
+"""guard: TEXT -> PROB, the probability of an attack. It recognizes only a few phrases."""
 
 import re
 import time
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb  # type: ignore[import-not-found]
 
-# Phrase -> probability of an attack.
+# Phrases, and the probability of an attack for each.
 PHRASES = {
     re.compile(r"\b(ignore|disregard|forget)\b.{0,40}\b(instructions?|rules?|prompts?)\b", re.I | re.S): 0.95,
     re.compile(r"\b(reveal|print|repeat)\b.{0,40}\bsystem prompt\b", re.I | re.S): 0.9,
@@ -23,12 +23,10 @@ class TritonPythonModel:
     def _answer(self, request: Any) -> Any:
         began = time.perf_counter_ns()
         texts = pb.get_input_tensor_by_name(request, "TEXT").as_numpy().ravel()
-        probabilities = np.array(
-            [[probability(bytes(text).decode(errors="replace"))] for text in texts], dtype=np.float32
-        )
-        spent = np.full(probabilities.shape, time.perf_counter_ns() - began, dtype=np.int64)
-        return pb.InferenceResponse([pb.Tensor("PROB", probabilities), pb.Tensor("COMPUTE_NS", spent)])
+        judged = np.array([[probability(bytes(text).decode(errors="replace"))] for text in texts], dtype=np.float32)
+        spent = np.full(judged.shape, time.perf_counter_ns() - began, dtype=np.int64)
+        return pb.InferenceResponse([pb.Tensor("PROB", judged), pb.Tensor("COMPUTE_NS", spent)])
 
 
 def probability(text: str) -> float:
-    return max((value for phrase, value in PHRASES.items() if phrase.search(text)), default=0.01)
+    return max((sure for phrase, sure in PHRASES.items() if phrase.search(text)), default=0.01)

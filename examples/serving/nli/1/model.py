@@ -1,4 +1,4 @@
-"""nli: PREMISE, HYPOTHESIS -> ENTAILMENT, the share of the hypothesis' words (4 letters or more) in the premise."""
+"""nli: PREMISE, HYPOTHESIS -> ENTAILMENT, the share of the hypothesis' longer words that are in the premise."""
 
 import re
 import time
