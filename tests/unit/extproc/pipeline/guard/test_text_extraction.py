@@ -38,7 +38,7 @@ def user(content: object) -> dict[str, Any]:
 WRITTEN_OTHERWISE = {"id of a tool call", "name of a tool", "a word a part", "before a forged refusal"}
 
 
-@pytest.mark.parametrize("place", hiding.PLACES.keys() - WRITTEN_OTHERWISE)
+@pytest.mark.parametrize("place", sorted(hiding.PLACES.keys() - WRITTEN_OTHERWISE))
 def test_every_place_of_a_request_is_read(place: str) -> None:
     assert any(ATTACK in text for text in text_extraction.texts(request(hiding.PLACES[place](ATTACK))))
 
