@@ -66,6 +66,7 @@ _FEW: Final = frozenset({"plain", "two parts, cut inside a word"})
 _NATIVE: Final = pytest.mark.runtime(Runtime.NATIVE, why="the same filter reads the same; in containers, a few")
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("way", [way if way in _FEW else pytest.param(way, marks=_NATIVE) for way in hiding.WAYS])
 @pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.soak)], ids=["a fifth of them", "each"])
 def test_a_hidden_attack_reaches_nobody(  # noqa: PLR0917 - fixtures and two parameters
@@ -277,6 +278,7 @@ def test_http_1_0_is_guarded_too(stack: Stack) -> None:
     _assert_refused(_raw(stack, _head().replace(b"HTTP/1.1", b"HTTP/1.0") + BODY))
 
 
+@pytest.mark.smoke
 @pytest.mark.usefixtures("nobody")
 def test_http_2_is_guarded_too(stack: Stack) -> None:
     assert b'"content_filter"' in _raw(stack, _http2(BODY), until=b'"content_filter"')

@@ -26,6 +26,7 @@ PARIS, LONDON = '"city":"Paris"', '"city":"London"'
 # Several calls of one prompt.
 
 
+@pytest.mark.smoke
 def test_one_prompt_asks_for_two_calls_and_the_answers_are_joined_in_their_order(
     stack: Stack, provider: LlmProvider, api: ApiServer
 ) -> None:
@@ -88,6 +89,7 @@ def test_answers_of_half_a_mebibyte_each_reach_llm_and_client(
 # What a target's endpoint says.
 
 
+@pytest.mark.smoke
 def test_an_api_gets_its_own_headers_and_nothing_else_of_the_clients(stack: Stack, api: ApiServer) -> None:
     stack.post("ingress", {"messages": user(PARCEL)}, {"x-parcel-token": "forged", "x-other": "x"})
     (call,) = api.received.all()

@@ -46,6 +46,7 @@ def _whole_again(stack: Stack) -> Iterator[None]:
     wait_whole(stack)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_worker_that_ends_costs_no_request(stack: Stack, provider: LlmProvider, how: signal.Signals) -> None:
     before = stack.pids("extproc")
@@ -71,6 +72,7 @@ def test_a_killed_worker_cuts_no_stream_that_passes_through(stack: Stack, provid
     assert (first + rest).endswith(b"data: [DONE]\n\n")
 
 
+@pytest.mark.smoke
 def test_a_killed_triton_blocks_prompts_visibly_and_comes_back(stack: Stack, provider: LlmProvider) -> None:
     (pid,) = stack.pids("triton")
     ingress, egress = Load(stack, "ingress"), Load(stack, "egress")
@@ -89,6 +91,7 @@ def test_a_killed_triton_blocks_prompts_visibly_and_comes_back(stack: Stack, pro
 _NATIVE = pytest.mark.runtime(Runtime.NATIVE, why="the same is done for each model; in containers, for one")
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     "model", ["guard", *(pytest.param(other, marks=_NATIVE) for other in ("embed", "function", "chat"))]
 )
@@ -101,6 +104,7 @@ def test_a_killed_model_process_is_noticed_and_reloaded(stack: Stack, model: str
     assert stack.pids("triton") == [triton]
 
 
+@pytest.mark.smoke
 def test_a_killed_envoy_is_back_within_seconds(stack: Stack, provider: LlmProvider) -> None:
     (pid,) = stack.pids("envoy")
     load = Load(stack, "egress")

@@ -77,6 +77,7 @@ class Stream:
             return self._reading.result(60)
 
 
+@pytest.mark.smoke
 def test_what_runs_ends_and_what_comes_is_refused(small: Stack, provider: LlmProvider) -> None:
     provider.on("A slow answer", Behaviour(first_byte_delay=2))
     provider.on("Tell me a story", LONG)

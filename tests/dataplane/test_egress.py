@@ -23,12 +23,14 @@ from tests.support.received import Outcome
 HELLO: Any = [{"role": "user", "content": "hello there"}]
 
 
+@pytest.mark.smoke
 def test_the_sdk_gets_a_completion(stack: Stack, provider: LlmProvider) -> None:
     with stack.client("egress") as client:
         answer = client.chat.completions.create(model="gpt-main", messages=HELLO)
     assert answer.choices[0].message.content == "You said: hello there"
 
 
+@pytest.mark.smoke
 def test_the_sdk_gets_a_stream(stack: Stack, provider: LlmProvider) -> None:
     with stack.client("egress") as client:
         chunks = list(
@@ -126,6 +128,7 @@ def test_passthrough_sends_the_clients_own_key(stack: Stack, second_provider: Ll
     assert got.path == "/pass/v1/chat/completions"
 
 
+@pytest.mark.smoke
 def test_a_provider_behind_tls_is_verified_and_answers(stack: Stack, tls_provider: LlmProvider) -> None:
     assert stack.post("egress", {"model": "gpt-tls", "messages": HELLO}).status_code == 200
     (got,) = tls_provider.received.all()
@@ -259,6 +262,7 @@ def test_a_provider_that_never_answers_is_a_504(stack: Stack, provider: LlmProvi
     assert answer.headers["x-request-id"]
 
 
+@pytest.mark.smoke
 def test_a_provider_that_cannot_be_reached_is_a_503(stack: Stack) -> None:
     answer = stack.post("egress", {"model": "gpt-gone", "messages": HELLO})
     assert answer.status_code == 503
@@ -313,6 +317,7 @@ def test_a_chunk_reaches_the_client_before_the_provider_has_finished(stack: Stac
     assert (first + rest).endswith(b"data: [DONE]\n\n")
 
 
+@pytest.mark.smoke
 async def test_200_concurrent_streams_are_all_complete(stack: Stack, provider: LlmProvider) -> None:
     async def one(client: openai.AsyncOpenAI, number: int) -> None:
         said = f"number {number}"
@@ -326,6 +331,7 @@ async def test_200_concurrent_streams_are_all_complete(stack: Stack, provider: L
             await asyncio.gather(*(one(client, number) for number in range(200)))
 
 
+@pytest.mark.smoke
 def test_the_access_log_tells_provider_decision_and_times_and_no_prompt(stack: Stack, provider: LlmProvider) -> None:
     answer = stack.post("egress", {"messages": [{"role": "user", "content": "a very private matter"}]})
     line = stack.access(answer.headers["x-request-id"])
@@ -334,6 +340,7 @@ def test_the_access_log_tells_provider_decision_and_times_and_no_prompt(stack: S
     assert "private" not in json.dumps(line)
 
 
+@pytest.mark.smoke
 def test_the_commands_tell_what_runs_and_what_was_asked(stack: Stack, provider: LlmProvider) -> None:
     asked = stack.post("egress", {"messages": HELLO}).headers["x-request-id"]
     stack.access(asked)

@@ -140,6 +140,7 @@ def test_another_user_does_not_read_prompts_in_shared_memory(stack: Stack, provi
     assert sent(Task(uid=NOBODY, folder="/", files=everywhere)).files == []
 
 
+@pytest.mark.smoke
 def test_what_nobody_uses_is_closed_to_the_owner_too(stack: Stack) -> None:
     with triton(stack) as channel:
         said = refusals(channel)
@@ -171,6 +172,7 @@ def test_a_model_that_was_unloaded_is_loaded_again(stack: Stack, provider: LlmPr
     assert stack.pids("triton") == before
 
 
+@pytest.mark.smoke
 def test_no_model_process_of_a_killed_triton_outlives_its_restart(stack: Stack, provider: LlmProvider) -> None:
     (before,) = stack.pids("triton")
     models = [each for each in psutil.Process(before).children() if each.status() != psutil.STATUS_ZOMBIE]

@@ -34,6 +34,7 @@ def state_of(metadata: dict[str, Any]) -> list[dict[str, Any]]:
     return messages
 
 
+@pytest.mark.smoke
 def test_a_prompt_that_means_a_target_is_called_and_its_answer_reaches_the_llm(
     stack: Stack, provider: LlmProvider, api: ApiServer
 ) -> None:
@@ -61,6 +62,7 @@ def test_a_prompt_that_means_a_target_is_called_and_its_answer_reaches_the_llm(
     assert json.loads(state[1]["content"])["path"] == "/weather"
 
 
+@pytest.mark.smoke
 def test_a_stream_after_a_call_holds_the_assistants_words_alone(
     stack: Stack, provider: LlmProvider, api: ApiServer
 ) -> None:
@@ -98,6 +100,7 @@ def test_what_the_sdk_puts_together_of_a_stream_goes_into_the_next_turn(
     assert [each["role"] for each in asked.json()["messages"]] == ["system", "user", "assistant", "user"]
 
 
+@pytest.mark.smoke
 def test_a_prompt_that_means_no_target_passes_to_the_llm_untouched(
     stack: Stack, provider: LlmProvider, api: ApiServer
 ) -> None:
@@ -110,6 +113,7 @@ def test_a_prompt_that_means_no_target_passes_to_the_llm_untouched(
     assert asked.json()["messages"][0] == {"role": "system", "content": stack.config["system_prompt"]}
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_blocked_prompt_reaches_neither_api_nor_llm(
     stack: Stack, provider: LlmProvider, api: ApiServer, stream: bool
@@ -279,6 +283,7 @@ def _log_lines(stack: Stack) -> list[dict[str, Any]]:
     return list(found)
 
 
+@pytest.mark.smoke
 def test_an_api_that_never_answers_is_a_504(stack: Stack, api: ApiServer) -> None:
     api.next(NEVER)
     answer = stack.post("ingress", {"messages": user(WEATHER)})
@@ -286,6 +291,7 @@ def test_an_api_that_never_answers_is_a_504(stack: Stack, api: ApiServer) -> Non
     assert answer.json()["error"]["code"] == "upstream_timeout"
 
 
+@pytest.mark.smoke
 def test_an_api_that_cannot_be_reached_is_an_api_error(stack: Stack) -> None:
     answer = stack.post("ingress", {"messages": user("Please reboot the server db-7 in the data center")})
     assert answer.status_code == 503
@@ -348,6 +354,7 @@ def test_an_llms_error_passes_untouched_after_a_call(stack: Stack, provider: Llm
     assert (answer.status_code, answer.json()["error"]["message"]) == (429, "slow down")
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_local_chat_model_answers_as_any_provider_does(stack: Stack, stream: bool) -> None:
     with stack.client("egress") as client:
@@ -387,6 +394,7 @@ async def test_the_async_sdk_works_here_too(stack: Stack, provider: LlmProvider)
     assert answer.choices[0].message.content == "You said: Tell me a joke about cats"
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
 def test_health_says_ready(stack: Stack, listener: str) -> None:
     answer = httpx2.get(f"{stack.url(listener)}/healthz")

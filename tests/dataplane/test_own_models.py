@@ -112,6 +112,7 @@ def own(
         stack.down()
 
 
+@pytest.mark.smoke
 def test_they_are_served_beside_the_gateways_own(own: Stack) -> None:
     status = own.status()
     served = {role["role"]: role["places"][0]["model"] for role in status["roles"] if role["ready"]}
@@ -120,6 +121,7 @@ def test_they_are_served_beside_the_gateways_own(own: Stack) -> None:
     assert status["ready"]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
 def test_a_guard_of_ones_own_blocks_on_every_listener_it_applies_to(
     own: Stack, provider: LlmProvider, listener: str

@@ -49,7 +49,7 @@ def _remote(
     directory = tmp_path_factory.mktemp("gw4")
     (directory / "authority.pem").write_bytes(cloud.authority.read_bytes())
     stack = Stack(
-        prompting_config(_providers[0], _api, serving), directory, {KEY_VARIABLE: KEY}, mode=(), runtime=Runtime.NATIVE
+        prompting_config(_providers[0], _api, serving), directory, {KEY_VARIABLE: KEY}, mode=(), runtime=runtime
     )
     try:
         yield Started(stack, stack.up())
@@ -71,6 +71,7 @@ def test_it_says_once_that_intent_runs_on_this_machines_cpu(_remote: Started) ->
     assert "intent" in notes[0]
 
 
+@pytest.mark.smoke
 def test_an_attack_is_blocked_by_the_guard_far_away(remote: Stack, cloud: Cloud, provider: LlmProvider) -> None:
     before = cloud.calls("guard")
     answer = remote.post("ingress", {"messages": user(ATTACK)})
@@ -81,6 +82,7 @@ def test_an_attack_is_blocked_by_the_guard_far_away(remote: Stack, cloud: Cloud,
     assert provider.received.all() == []
 
 
+@pytest.mark.smoke
 def test_a_target_is_found_here_and_its_arguments_far_away(
     remote: Stack, cloud: Cloud, provider: LlmProvider, api: ApiServer
 ) -> None:
@@ -106,6 +108,7 @@ def test_what_a_call_far_away_cost_is_told_apart(remote: Stack, provider: LlmPro
     assert line["served"] == "guard=remote,embed=local" or line["served"] == "embed=local,guard=remote"
 
 
+@pytest.mark.smoke
 def test_status_says_where_each_model_runs_and_how_it_does(remote: Stack, cloud: Cloud) -> None:
     remote.post("ingress", {"messages": user(f"{WEATHER} Thank you.")})
     status = remote.status()
@@ -128,12 +131,14 @@ def test_only_what_runs_here_is_served_here(remote: Stack) -> None:
     assert sorted(folder.name for folder in (remote.run_dir / "models").iterdir()) == ["embed"]
 
 
+@pytest.mark.smoke
 def test_the_key_is_in_one_file_that_only_its_owner_may_read(remote: Stack) -> None:
     (holder,) = holders(remote.run_dir, KEY)
     assert holder.parent == remote.run_dir / "secrets"
     assert stat.S_IMODE(holder.stat().st_mode) == 0o600
 
 
+@pytest.mark.smoke
 def test_the_key_is_on_no_admin_page_in_no_command_line_and_no_environment(remote: Stack) -> None:
     transport = httpx2.HTTPTransport(uds=str(remote.sockets / "admin.sock"))
     with httpx2.Client(transport=transport, base_url="http://admin") as admin:

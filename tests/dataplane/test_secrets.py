@@ -30,6 +30,7 @@ def holders(root: Path, secret: str) -> list[Path]:
     return [path for path in files if secret.encode() in path.read_bytes()]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("name", KEYS)
 def test_a_key_is_in_one_file_that_only_its_owner_may_read(used: Stack, name: str) -> None:
     (holder,) = holders(used.run_dir, KEYS[name])
@@ -38,10 +39,12 @@ def test_a_key_is_in_one_file_that_only_its_owner_may_read(used: Stack, name: st
     assert stat.S_IMODE(holder.parent.stat().st_mode) == 0o700
 
 
+@pytest.mark.smoke
 def test_the_clients_key_is_in_no_file(used: Stack) -> None:
     assert holders(used.run_dir, CLIENT_KEY) == []
 
 
+@pytest.mark.smoke
 def test_no_key_is_on_an_admin_page(used: Stack) -> None:
     transport = httpx2.HTTPTransport(uds=str(used.sockets / "admin.sock"))
     with httpx2.Client(transport=transport, base_url="http://admin") as admin:
@@ -52,6 +55,7 @@ def test_no_key_is_on_an_admin_page(used: Stack) -> None:
     assert not [key for key in (*KEYS.values(), CLIENT_KEY) for page in pages if key in page]
 
 
+@pytest.mark.smoke
 def test_no_key_is_in_a_command_line_or_in_a_processs_environment(used: Stack) -> None:
     commands = subprocess.run(["/bin/ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     pids = [part["pid"] for part in used.status()["parts"]]

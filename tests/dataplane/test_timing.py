@@ -38,6 +38,7 @@ def ms(line: dict[str, Any], name: str) -> float:
     return float(line[f"{name}_ms"])
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_prompt_says_where_its_time_went(stack: Stack, api: ApiServer, provider: LlmProvider, stream: bool) -> None:
     api.next(Behaviour(first_byte_delay=0.2))
