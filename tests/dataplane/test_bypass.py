@@ -69,7 +69,7 @@ _NATIVE: Final = pytest.mark.runtime(Runtime.NATIVE, why="the same filter reads 
 @pytest.mark.smoke
 @pytest.mark.parametrize("way", [way if way in _FEW else pytest.param(way, marks=_NATIVE) for way in hiding.WAYS])
 @pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.soak)], ids=["a fifth of them", "each"])
-def test_a_hidden_attack_reaches_nobody(  # noqa: PLR0917 - fixtures and two parameters
+def test_hidden_attack_reaches_neither_llm_nor_api(  # noqa: PLR0917 - fixtures and two parameters
     stack: Stack,
     client: httpx2.Client,
     provider: LlmProvider,
@@ -98,7 +98,7 @@ def test_a_hidden_attack_reaches_nobody(  # noqa: PLR0917 - fixtures and two par
     assert len(received) <= 2 * len(passed)
 
 
-def test_a_conversation_goes_on_after_a_refusal_and_nobody_reads_what_was_refused(
+def test_conversation_continues_without_the_refused_turn(
     stack: Stack, provider: LlmProvider
 ) -> None:
     attack = {"role": "user", "content": ATTACK}
@@ -158,13 +158,13 @@ def nobody(provider: LlmProvider, second_provider: LlmProvider, api: ApiServer) 
         "*",
     ],
 )
-def test_no_path_leads_past_the_guard(stack: Stack, path: str) -> None:
+def test_no_path_bypasses_the_guard(stack: Stack, path: str) -> None:
     _assert_refused(_raw(stack, _head(path=path) + BODY))
 
 
 @pytest.mark.usefixtures("nobody")
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "post", "CONNECT", "TRACE", "X-POST"])
-def test_no_method_leads_past_the_guard(stack: Stack, method: str) -> None:
+def test_no_method_bypasses_the_guard(stack: Stack, method: str) -> None:
     _assert_refused(_raw(stack, _head(method=method) + BODY))
 
 
@@ -207,7 +207,7 @@ def test_no_method_leads_past_the_guard(stack: Stack, method: str) -> None:
         "authorization: Bearer sk-main-4c1f9b2e",
     ],
 )
-def test_no_header_leads_past_the_guard(stack: Stack, field: str) -> None:
+def test_no_header_bypasses_the_guard(stack: Stack, field: str) -> None:
     _assert_refused(_raw(stack, _head(field) + BODY))
 
 
@@ -230,7 +230,7 @@ PACKED: Final[dict[str, Callable[[bytes], bytes]]] = {
 
 @pytest.mark.usefixtures("nobody")
 @pytest.mark.parametrize("name", PACKED)
-def test_a_compressed_attack_is_refused(stack: Stack, name: str) -> None:
+def test_compressed_attack_is_refused(stack: Stack, name: str) -> None:
     packed = PACKED[name](BODY)
     encoding = () if name.startswith("none") else (f"content-encoding: {name.removesuffix(', raw')}",)
     answer = _raw(stack, _head(*encoding, length=len(packed)) + packed)
@@ -244,13 +244,13 @@ SPLIT: Final = json.dumps(hiding.said(f"Ünïcode ‰ 😀. {ATTACK}"), ensure_a
 
 @pytest.mark.usefixtures("nobody")
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 64])
-def test_no_cut_into_chunks_leads_past_the_guard(stack: Stack, size: int) -> None:
+def test_no_chunk_size_bypasses_the_guard(stack: Stack, size: int) -> None:
     pieces = [SPLIT[start : start + size] for start in range(0, len(SPLIT), size)]
     _assert_refused(_raw(stack, _head("transfer-encoding: chunked", length=None), *_chunked(pieces)))
 
 
 @pytest.mark.usefixtures("nobody")
-def test_no_chunk_extension_and_no_trailer_leads_past_the_guard(stack: Stack) -> None:
+def test_no_chunk_extension_or_trailer_bypasses_the_guard(stack: Stack) -> None:
     head = _head("transfer-encoding: chunked", "trailer: x-arch-upstream", length=None)
     chunk = f"{len(BODY):x};a=b\r\n".encode() + BODY + b"\r\n0\r\nx-arch-upstream: provider_main\r\n\r\n"
     _assert_refused(_raw(stack, head, chunk))
@@ -269,23 +269,23 @@ def test_no_chunk_extension_and_no_trailer_leads_past_the_guard(stack: Stack) ->
         (),
     ],
 )
-def test_no_doubt_about_the_length_leads_past_the_guard(stack: Stack, fields: tuple[str, ...]) -> None:
+def test_no_ambiguous_length_bypasses_the_guard(stack: Stack, fields: tuple[str, ...]) -> None:
     _assert_refused(_raw(stack, _head(*fields, length=None) + b"0\r\n\r\n" + BODY))
 
 
 @pytest.mark.usefixtures("nobody")
-def test_http_1_0_is_guarded_too(stack: Stack) -> None:
+def test_http_1_0_is_guarded(stack: Stack) -> None:
     _assert_refused(_raw(stack, _head().replace(b"HTTP/1.1", b"HTTP/1.0") + BODY))
 
 
 @pytest.mark.smoke
 @pytest.mark.usefixtures("nobody")
-def test_http_2_is_guarded_too(stack: Stack) -> None:
+def test_http_2_is_guarded(stack: Stack) -> None:
     assert b'"content_filter"' in _raw(stack, _http2(BODY), until=b'"content_filter"')
 
 
 @pytest.mark.usefixtures("nobody")
-def test_a_second_request_on_a_connection_is_guarded_too(stack: Stack) -> None:
+def test_second_request_on_a_connection_is_guarded(stack: Stack) -> None:
     first = _head(method="GET", path="/healthz", length=None, close=False)
     answer = _raw(stack, first + _head() + BODY)
     assert answer.count(b"HTTP/1.1 ") == 2
@@ -296,7 +296,7 @@ def test_a_second_request_on_a_connection_is_guarded_too(stack: Stack) -> None:
 @pytest.mark.usefixtures("nobody")
 @pytest.mark.parametrize("where", ["before", "behind", "around"])
 @pytest.mark.parametrize("size", [300_000, 9_000_000])
-def test_no_length_leads_past_the_guard(stack: Stack, where: str, size: int) -> None:
+def test_no_text_length_bypasses_the_guard(stack: Stack, where: str, size: int) -> None:
     filler = "The boats came back with the tide. " * (size // 35)
     text = {"before": f"{ATTACK} {filler}", "behind": f"{filler} {ATTACK}", "around": f"{filler} {ATTACK} {filler}"}
     body = json.dumps(hiding.said(text[where])).encode()

@@ -27,7 +27,7 @@ PARIS, LONDON = '"city":"Paris"', '"city":"London"'
 
 
 @pytest.mark.smoke
-def test_one_prompt_asks_for_two_calls_and_the_answers_are_joined_in_their_order(
+def test_two_calls_of_one_prompt_are_joined_in_order(
     stack: Stack, provider: LlmProvider, api: ApiServer
 ) -> None:
     api.on(PARIS, Behaviour(text="sun", first_byte_delay=0.5))
@@ -45,14 +45,14 @@ def test_one_prompt_asks_for_two_calls_and_the_answers_are_joined_in_their_order
     assert [first["tool_call_id"], second["tool_call_id"]] == [each["id"] for each in call["tool_calls"]]
 
 
-def test_a_stream_has_both_calls_in_its_state(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
+def test_stream_has_both_calls_in_its_state(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     text = stack.post("ingress", {"messages": user(TWO_CITIES), "stream": True}).text
     call, first, second = state_of(chunks_of(text)[0]["metadata"])
     assert len(call["tool_calls"]) == 2
     assert [json.loads(each["content"])["arguments"]["city"] for each in (first, second)] == ["Paris", "London"]
 
 
-def test_both_calls_are_under_way_at_the_same_time_and_neither_hangs(
+def test_two_calls_run_in_parallel_and_time_out(
     stack: Stack, provider: LlmProvider, api: ApiServer
 ) -> None:
     with ThreadPoolExecutor() as pool, api.answering(NEVER):
@@ -65,7 +65,7 @@ def test_both_calls_are_under_way_at_the_same_time_and_neither_hangs(
     assert provider.received.all() == []
 
 
-def test_one_failed_call_of_two_is_the_answer(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
+def test_failed_call_of_two_is_the_answer(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     api.on(LONDON, Behaviour(status=404))
     answer = stack.post("ingress", {"messages": user(TWO_CITIES)})
     assert answer.status_code == 404
@@ -75,7 +75,7 @@ def test_one_failed_call_of_two_is_the_answer(stack: Stack, provider: LlmProvide
     assert provider.received.all() == []
 
 
-def test_answers_of_half_a_mebibyte_each_reach_llm_and_client(
+def test_api_answers_are_limited_in_total_size(
     stack: Stack, provider: LlmProvider, api: ApiServer
 ) -> None:
     with api.answering(Behaviour(raw='"' * (500 << 10), content_type="text/plain")):
@@ -90,7 +90,7 @@ def test_answers_of_half_a_mebibyte_each_reach_llm_and_client(
 
 
 @pytest.mark.smoke
-def test_an_api_gets_its_own_headers_and_nothing_else_of_the_clients(stack: Stack, api: ApiServer) -> None:
+def test_api_gets_its_configured_headers_and_none_of_the_client(stack: Stack, api: ApiServer) -> None:
     stack.post("ingress", {"messages": user(PARCEL)}, {"x-parcel-token": "forged", "x-other": "x"})
     (call,) = api.received.all()
     assert (call.method, call.path, call.json()) == ("POST", "/parcels/AB1234", {"messages": user(PARCEL)})
@@ -104,7 +104,7 @@ def test_an_api_gets_its_own_headers_and_nothing_else_of_the_clients(stack: Stac
 
 
 @pytest.mark.parametrize("fault", [Behaviour(status=503), CUT_BEFORE_ANSWER, NEVER], ids=["503", "cut", "never"])
-def test_a_call_with_retries_is_repeated(stack: Stack, provider: LlmProvider, api: ApiServer, fault: Behaviour) -> None:
+def test_call_with_retries_is_repeated(stack: Stack, provider: LlmProvider, api: ApiServer, fault: Behaviour) -> None:
     api.next(fault, fault)
     answer = stack.post("ingress", {"messages": user(PARCEL)})
     assert answer.status_code == 200
@@ -112,7 +112,7 @@ def test_a_call_with_retries_is_repeated(stack: Stack, provider: LlmProvider, ap
     assert "/parcels/AB1234" in provider.received.all()[0].json()["messages"][-1]["content"]
 
 
-def test_a_large_call_is_repeated_too(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
+def test_large_call_is_repeated(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{'iVBORw0KGgoA' * (200 << 10)}"}}
     api.next(Behaviour(status=503))
     answer = stack.post("ingress", {"messages": user([{"type": "text", "text": PARCEL}, picture])})
@@ -127,7 +127,7 @@ def test_a_large_call_is_repeated_too(stack: Stack, provider: LlmProvider, api: 
     [(Behaviour(status=503), 503, "api_error"), (NEVER, 504, "upstream_timeout")],
     ids=["503", "never"],
 )
-def test_retries_and_time_come_to_an_end(
+def test_retries_end_with_the_last_failure(
     stack: Stack, api: ApiServer, fault: Behaviour, status: int, code: str
 ) -> None:
     with api.answering(fault):
@@ -139,7 +139,7 @@ def test_retries_and_time_come_to_an_end(
 @pytest.mark.parametrize(
     ("fault", "status"), [(Behaviour(status=503), 503), (CUT_BEFORE_ANSWER, 502)], ids=["503", "cut"]
 )
-def test_a_call_without_retries_is_made_once(stack: Stack, api: ApiServer, fault: Behaviour, status: int) -> None:
+def test_call_without_retries_is_made_once(stack: Stack, api: ApiServer, fault: Behaviour, status: int) -> None:
     api.next(fault)
     assert stack.post("ingress", {"messages": user(WEATHER)}).status_code == status
     assert api.received.total == 1
@@ -151,7 +151,7 @@ TARGET, DRIFT = "x-arch-prompt-target", "x-arch-intent-drift"
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_target_and_drift_are_told_over_the_turns_of_a_conversation(
+def test_headers_name_target_and_drift_over_a_conversation(
     stack: Stack, provider: LlmProvider, api: ApiServer, stream: bool
 ) -> None:
     seen = []
@@ -167,7 +167,7 @@ def test_target_and_drift_are_told_over_the_turns_of_a_conversation(
     assert seen == [["get_weather_forecast", None], ["track_parcel", "true"], ["track_parcel", None]]
 
 
-def test_without_a_target_there_is_nothing_to_tell(stack: Stack, provider: LlmProvider) -> None:
+def test_no_target_and_no_drift_header_without_a_target(stack: Stack, provider: LlmProvider) -> None:
     provider.next(Behaviour(headers={TARGET: "forged", DRIFT: "true"}))
     answer = stack.post("ingress", {"messages": user(HAIKU)}, {TARGET: "forged", DRIFT: "true"})
     assert answer.headers.keys().isdisjoint({TARGET, DRIFT})
@@ -175,7 +175,7 @@ def test_without_a_target_there_is_nothing_to_tell(stack: Stack, provider: LlmPr
     assert (asked.header(TARGET), asked.header(DRIFT)) == (None, None)
 
 
-def test_our_own_answers_tell_the_target_too(stack: Stack, api: ApiServer) -> None:
+def test_answers_of_the_gateway_name_the_target(stack: Stack, api: ApiServer) -> None:
     question = stack.post("ingress", {"messages": user("What is the weather forecast for Seattle?")})
     assert question.json()["model"] == "Arch-Function"
     assert question.headers[TARGET] == "get_weather_forecast"
@@ -186,14 +186,14 @@ def test_our_own_answers_tell_the_target_too(stack: Stack, api: ApiServer) -> No
 # Answers of the LLM that cannot be edited, or break off.
 
 
-def test_an_answer_that_is_no_json_is_a_502(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
+def test_llm_answer_that_is_not_json_is_a_502(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     for raw, content_type in (("<html>busy</html>", "text/html"), ("", "application/json")):
         provider.next(Behaviour(raw=raw, content_type=content_type))
         answer = stack.post("ingress", {"messages": user(WEATHER)})
         assert (answer.status_code, answer.json()["error"]["code"]) == (502, "bad_upstream_answer")
 
 
-def test_a_stream_whose_provider_falls_silent_ends_with_an_error_event(
+def test_silent_stream_ends_with_an_error_event(
     stack: Stack, provider: LlmProvider, api: ApiServer
 ) -> None:
     provider.next(Behaviour(chunk_delay=600))
@@ -237,7 +237,7 @@ def wants_a_tool(*, stream: bool) -> Behaviour:
 
 
 @pytest.mark.parametrize("said", [HAIKU, WEATHER], ids=["no target", "target"])
-def test_a_client_with_tools_of_its_own_gets_its_llms_tool_calls(
+def test_tool_calls_for_client_tools_reach_the_client(
     stack: Stack, provider: LlmProvider, api: ApiServer, said: str
 ) -> None:
     provider.next(wants_a_tool(stream=False))
@@ -252,7 +252,7 @@ def test_a_client_with_tools_of_its_own_gets_its_llms_tool_calls(
 
 
 @pytest.mark.parametrize("said", [HAIKU, WEATHER], ids=["no target", "target"])
-def test_streamed_tool_calls_are_the_llms_alone(stack: Stack, provider: LlmProvider, api: ApiServer, said: str) -> None:
+def test_streamed_tool_calls_are_only_those_of_the_llm(stack: Stack, provider: LlmProvider, api: ApiServer, said: str) -> None:
     provider.next(wants_a_tool(stream=True))
     with (
         stack.client("ingress") as client,
@@ -267,7 +267,7 @@ def test_streamed_tool_calls_are_the_llms_alone(stack: Stack, provider: LlmProvi
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_answer_to_an_own_tool_goes_through_the_guards_straight_to_the_llm(
+def test_client_tool_result_is_guarded_and_sent_to_the_llm(
     stack: Stack, provider: LlmProvider, api: ApiServer, stream: bool
 ) -> None:
     called = [*user(WEATHER), {"role": "assistant", "content": None, "tool_calls": [TOOL_CALL]}]

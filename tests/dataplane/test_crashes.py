@@ -48,7 +48,7 @@ def _whole_again(stack: Stack) -> Iterator[None]:
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_worker_that_ends_costs_no_request(stack: Stack, provider: LlmProvider, how: signal.Signals) -> None:
+def test_ended_worker_fails_no_request(stack: Stack, provider: LlmProvider, how: signal.Signals) -> None:
     before = stack.pids("extproc")
     load = Load(stack, "egress")
     with load.running() as seen:
@@ -60,7 +60,7 @@ def test_a_worker_that_ends_costs_no_request(stack: Stack, provider: LlmProvider
     assert seen[503] <= (1 if how is signal.SIGKILL else 0)
 
 
-def test_a_killed_worker_cuts_no_stream_that_passes_through(stack: Stack, provider: LlmProvider) -> None:
+def test_killed_worker_cuts_no_passthrough_stream(stack: Stack, provider: LlmProvider) -> None:
     provider.next(Behaviour(chunk_delay=0.3))
     body = {**prompt(), "stream": True}
     with httpx2.stream("POST", f"{stack.url('egress')}/v1/chat/completions", json=body, timeout=30) as answer:
@@ -73,7 +73,7 @@ def test_a_killed_worker_cuts_no_stream_that_passes_through(stack: Stack, provid
 
 
 @pytest.mark.smoke
-def test_a_killed_triton_blocks_prompts_visibly_and_comes_back(stack: Stack, provider: LlmProvider) -> None:
+def test_killed_triton_refuses_prompts_until_it_is_back(stack: Stack, provider: LlmProvider) -> None:
     (pid,) = stack.pids("triton")
     ingress, egress = Load(stack, "ingress"), Load(stack, "egress")
     with ingress.running() as prompts, egress.running() as calls:
@@ -95,7 +95,7 @@ _NATIVE = pytest.mark.runtime(Runtime.NATIVE, why="the same is done for each mod
 @pytest.mark.parametrize(
     "model", ["guard", *(pytest.param(other, marks=_NATIVE) for other in ("embed", "function", "chat"))]
 )
-def test_a_killed_model_process_is_noticed_and_reloaded(stack: Stack, model: str) -> None:
+def test_killed_model_process_is_reloaded(stack: Stack, model: str) -> None:
     triton = kill_model(stack, model)
     url = f"{stack.url('ingress')}/healthz"
     # Noticed within a second and repaired within two more, so that only the fault itself is waited for.
@@ -105,7 +105,7 @@ def test_a_killed_model_process_is_noticed_and_reloaded(stack: Stack, model: str
 
 
 @pytest.mark.smoke
-def test_a_killed_envoy_is_back_within_seconds(stack: Stack, provider: LlmProvider) -> None:
+def test_killed_envoy_is_restarted(stack: Stack, provider: LlmProvider) -> None:
     (pid,) = stack.pids("envoy")
     load = Load(stack, "egress")
     with load.running() as seen:
@@ -116,7 +116,7 @@ def test_a_killed_envoy_is_back_within_seconds(stack: Stack, provider: LlmProvid
     assert {status for status in seen if isinstance(status, int)} == {200}
 
 
-def test_a_frozen_worker_is_left_aside(stack: Stack, provider: LlmProvider) -> None:
+def test_frozen_worker_gets_no_requests(stack: Stack, provider: LlmProvider) -> None:
     (frozen, *_) = stack.pids("extproc")
     os.kill(frozen, signal.SIGSTOP)
     try:

@@ -78,7 +78,7 @@ class Stream:
 
 
 @pytest.mark.smoke
-def test_what_runs_ends_and_what_comes_is_refused(small: Stack, provider: LlmProvider) -> None:
+def test_down_finishes_running_requests_and_refuses_new_ones(small: Stack, provider: LlmProvider) -> None:
     provider.on("A slow answer", Behaviour(first_byte_delay=2))
     provider.on("Tell me a story", LONG)
     stream = Stream(small)
@@ -103,7 +103,7 @@ def test_what_runs_ends_and_what_comes_is_refused(small: Stack, provider: LlmPro
 @pytest.mark.parametrize(
     ("options", "said"), [(("--now",), ""), (("--grace", "1s"), "1 request did not end within 1 s")]
 )
-def test_what_runs_is_cut_now_or_when_the_grace_is_over(
+def test_requests_are_cut_at_the_end_of_the_grace_period(
     small: Stack, provider: LlmProvider, options: tuple[str, ...], said: str
 ) -> None:
     provider.next(ENDLESS)
@@ -118,7 +118,7 @@ def test_what_runs_is_cut_now_or_when_the_grace_is_over(
 
 @NATIVE
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_the_wait_and_stops_at_once(small: Stack, provider: LlmProvider, number: signal.Signals) -> None:
+def test_signal_during_drain_stops_at_once(small: Stack, provider: LlmProvider, number: signal.Signals) -> None:
     provider.next(ENDLESS)
     stream = Stream(small)
     with told_to_stop(small) as down:
@@ -132,7 +132,7 @@ def test_a_signal_ends_the_wait_and_stops_at_once(small: Stack, provider: LlmPro
 
 
 @NATIVE
-def test_a_client_that_only_keeps_its_connection_is_not_waited_for(small: Stack, provider: LlmProvider) -> None:
+def test_idle_connection_does_not_delay_down(small: Stack, provider: LlmProvider) -> None:
     with httpx2.Client() as client:
         client.post(f"{small.url('egress')}/v1/chat/completions", json=BODY).raise_for_status()
         with told_to_stop(small, "--grace", "10m") as down:
@@ -141,7 +141,7 @@ def test_a_client_that_only_keeps_its_connection_is_not_waited_for(small: Stack,
 
 
 @NATIVE
-def test_no_request_that_was_taken_is_lost_under_load(small: Stack, provider: LlmProvider) -> None:
+def test_down_under_load_loses_no_accepted_request(small: Stack, provider: LlmProvider) -> None:
     with Load(small, "egress").running() as seen, told_to_stop(small, "--grace", "60s") as down:
         _, notes = down.communicate(timeout=60)
     assert down.returncode == 0
@@ -152,7 +152,7 @@ def test_no_request_that_was_taken_is_lost_under_load(small: Stack, provider: Ll
 
 
 @NATIVE
-def test_an_answer_that_its_client_has_not_taken_yet_is_waited_for(small: Stack, provider: LlmProvider) -> None:
+def test_down_waits_for_an_unread_answer(small: Stack, provider: LlmProvider) -> None:
     """The provider has sent all of it, the request is over, and a megabyte lies in Envoy: more than sockets hold."""
     size = 4000 << 10
     provider.next(Behaviour(raw="x" * size, content_type="application/json"))
@@ -173,7 +173,7 @@ def test_an_answer_that_its_client_has_not_taken_yet_is_waited_for(small: Stack,
     assert down.returncode == 0
 
 
-def test_in_the_foreground_the_first_signal_drains(provider: LlmProvider, tmp_path: Path) -> None:
+def test_first_signal_in_the_foreground_drains(provider: LlmProvider, tmp_path: Path) -> None:
     """As a service manager stops it."""
     config = tmp_path / "arch_config.yaml"
     values = egress_config(provider)
@@ -204,7 +204,7 @@ def test_in_the_foreground_the_first_signal_drains(provider: LlmProvider, tmp_pa
         (("--now", "--grace", "5s"), "--now"),
     ],
 )
-def test_a_grace_that_is_none_is_refused(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+def test_invalid_grace_period_is_refused(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
     done = archgw("down", *options, "--run-dir", str(tmp_path))
     assert done.returncode == 2
     assert said in done.stderr

@@ -120,7 +120,7 @@ ELSEWHERE = Behaviour(status=307, headers={"location": "/elsewhere"})
     [(Behaviour(status=418), "418"), (ELSEWHERE, "502"), (NEVER, "504")],
     ids=["418", "307", "never"],
 )
-def test_a_failed_call_is_told_by_the_error_target(  # noqa: PLR0917 - fixtures and parameters
+def test_error_target_answers_for_a_failed_call(  # noqa: PLR0917 - fixtures and parameters
     forwarding: Stack, api: ApiServer, errors: ApiServer, provider: LlmProvider, fault: Behaviour, status: str
 ) -> None:
     api.next(fault)
@@ -140,7 +140,7 @@ def test_a_failed_call_is_told_by_the_error_target(  # noqa: PLR0917 - fixtures 
 
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_blocked_prompt_is_told_by_the_error_target(
+def test_error_target_answers_for_a_blocked_prompt(
     forwarding: Stack, errors: ApiServer, provider: LlmProvider, listener: str, stream: bool
 ) -> None:
     errors.next(Behaviour(raw=SORRY, content_type="application/json"))
@@ -157,7 +157,7 @@ def test_a_blocked_prompt_is_told_by_the_error_target(
     assert forwarding.access(answer.headers["x-request-id"])["guard"] == "blocked"
 
 
-def test_an_event_stream_of_the_error_target_passes_as_it_is(
+def test_event_stream_of_the_error_target_passes_unchanged(
     forwarding: Stack, api: ApiServer, errors: ApiServer
 ) -> None:
     api.next(Behaviour(status=500))
@@ -167,7 +167,7 @@ def test_an_event_stream_of_the_error_target_passes_as_it_is(
 
 
 @pytest.mark.parametrize("fault", [Behaviour(status=500), ELSEWHERE, NEVER], ids=["500", "307", "never"])
-def test_where_the_error_target_fails_too_the_client_gets_the_first_failure(
+def test_failed_error_target_returns_the_first_failure(
     forwarding: Stack, api: ApiServer, errors: ApiServer, fault: Behaviour
 ) -> None:
     api.next(Behaviour(status=418))
@@ -180,7 +180,7 @@ def test_where_the_error_target_fails_too_the_client_gets_the_first_failure(
 
 
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
-def test_what_is_harmless_passes_both_listeners(
+def test_harmless_prompt_passes_both_listeners(
     forwarding: Stack, errors: ApiServer, provider: LlmProvider, listener: str
 ) -> None:
     answer = forwarding.post(listener, {"messages": user("Tell me a joke about cats"), "model": "m"})
@@ -191,7 +191,7 @@ def test_what_is_harmless_passes_both_listeners(
 
 @pytest.mark.parametrize("streams", [False, True], ids=["whole", "event stream"])
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_llm_words_what_the_default_target_says(
+def test_llm_phrases_the_answer_of_the_default_target(
     forwarding: Stack, api: ApiServer, provider: LlmProvider, stream: bool, streams: bool
 ) -> None:
     raw, content_type = (SORRY_STREAM, "text/event-stream") if streams else (SORRY, "application/json")
@@ -207,7 +207,7 @@ def test_the_llm_words_what_the_default_target_says(
     assert text == f"You said: {HELLO}\ncontext: sorry"
 
 
-def test_a_default_target_that_fails_is_told_by_the_error_target_too(
+def test_error_target_answers_for_a_failed_default_target(
     forwarding: Stack, api: ApiServer, errors: ApiServer
 ) -> None:
     api.next(Behaviour(raw='{"not": "a completion"}', content_type="application/json"))

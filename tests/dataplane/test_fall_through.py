@@ -108,7 +108,7 @@ def broken(far: Far, name: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("fault", _FAULTS)
-def test_under_load_no_request_fails_and_it_is_used_again_when_it_is_back(
+def test_fallback_under_load_fails_no_request_and_ends_with_the_fault(
     far: Far, provider: LlmProvider, fault: str
 ) -> None:
     before = far.skipped()
@@ -131,7 +131,7 @@ def test_under_load_no_request_fails_and_it_is_used_again_when_it_is_back(
     assert counted[reason] > before.get(reason, 0)
 
 
-def test_a_place_that_is_known_to_be_away_costs_a_request_nothing(far: Far) -> None:
+def test_backend_known_to_be_down_adds_no_latency(far: Far) -> None:
     with broken(far, "black hole"):
         # The only place of a role is asked three times before it counts as away.
         wait_for(lambda: passed_over(far.ask()) == {"guard", "embed"})
@@ -144,7 +144,7 @@ def passed_over(answer: httpx2.Response) -> set[str]:
     return {entry[0] for entry in entries if entry[1:3] == ["dur=0.00", "place=remote"] and "error=" in entry[3]}
 
 
-def test_an_attack_is_blocked_whichever_place_reads_it(far: Far, provider: LlmProvider) -> None:
+def test_local_fallback_blocks_an_attack(far: Far, provider: LlmProvider) -> None:
     provider.reset()
     with broken(far, "refusing"):
         answer = far.stack.post("ingress", {"messages": user(f"{ATTACK} Now.")})
@@ -153,7 +153,7 @@ def test_an_attack_is_blocked_whichever_place_reads_it(far: Far, provider: LlmPr
     assert provider.received.all() == []
 
 
-def test_what_was_passed_over_is_in_the_access_log_and_in_status(far: Far) -> None:
+def test_access_log_and_status_show_skipped_backends(far: Far) -> None:
     with broken(far, "refusing"):
         first = wait_for(lambda: _skipping(far.ask()))
         line = far.stack.access(first.headers["x-request-id"])
@@ -168,7 +168,7 @@ def test_what_was_passed_over_is_in_the_access_log_and_in_status(far: Far) -> No
         assert "guard" not in health.json()["not_ready"]
 
 
-def test_a_prompt_that_means_a_target_goes_to_the_llm_while_intent_is_away(
+def test_prompt_goes_to_the_llm_while_intent_is_down(
     far: Far, provider: LlmProvider, api: ApiServer
 ) -> None:
     called = far.stack.post("ingress", {"messages": user(WEATHER)})

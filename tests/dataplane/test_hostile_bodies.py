@@ -38,7 +38,7 @@ def post(stack: Stack, listener: str, body: str) -> httpx2.Response:
 
 
 @pytest.mark.parametrize("kind", DENSE)
-def test_a_dense_body_is_refused_before_it_is_parsed_and_reaches_nobody(
+def test_dense_body_is_refused_before_it_is_parsed(
     stack: Stack, provider: LlmProvider, kind: str
 ) -> None:
     body, status = DENSE[kind]
@@ -48,7 +48,7 @@ def test_a_dense_body_is_refused_before_it_is_parsed_and_reaches_nobody(
     assert not provider.received.all()
 
 
-def test_egress_answers_every_request_beside_clients_that_send_dense_bodies_to_ingress(
+def test_dense_bodies_on_ingress_fail_no_egress_request(
     stack: Stack, provider: LlmProvider
 ) -> None:
     body, status = DENSE["700,000 keys"]
@@ -60,7 +60,7 @@ def test_egress_answers_every_request_beside_clients_that_send_dense_bodies_to_i
 
 
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
-def test_an_honest_picture_of_nine_megabytes_passes_unchanged(
+def test_image_of_nine_megabytes_passes_unchanged(
     stack: Stack, provider: LlmProvider, listener: str
 ) -> None:
     url = f"data:image/png;base64,{'iVBORw0KGgo/' * 750_000}"
@@ -70,7 +70,7 @@ def test_an_honest_picture_of_nine_megabytes_passes_unchanged(
     assert asked.json()["messages"][-1]["content"] == content
 
 
-def test_an_honest_text_of_five_megabytes_full_of_json_signs_passes_egress(stack: Stack, provider: LlmProvider) -> None:
+def test_text_of_five_megabytes_of_json_signs_passes_egress(stack: Stack, provider: LlmProvider) -> None:
     text = '{"rows": [[1, 2, "three"], {"a": {}}], "path": "C:\\\\x"}\n' * 90_000
     assert stack.post("egress", {"messages": user(text)}).status_code == 200
     (asked,) = provider.received.all()
@@ -78,7 +78,7 @@ def test_an_honest_text_of_five_megabytes_full_of_json_signs_passes_egress(stack
 
 
 @pytest.mark.parametrize("number", ["AB1234/invoice", "AB1234%2Finvoice", "AB1234\uff0finvoice", "../AB1234"])
-def test_a_value_that_would_change_the_route_is_asked_for_again(
+def test_value_that_would_change_the_route_is_asked_for_again(
     stack: Stack, provider: LlmProvider, api: ApiServer, number: str
 ) -> None:
     answer = stack.post("ingress", {"messages": user(f"Where is my parcel {number}?")}).json()
@@ -88,7 +88,7 @@ def test_a_value_that_would_change_the_route_is_asked_for_again(
 
 
 @pytest.mark.parametrize("between", [[], [{"role": "assistant", "content": "Something went wrong."}]])
-def test_after_a_blocked_turn_a_harmless_one_passes_and_the_blocked_one_leaves_nothing(
+def test_turn_after_a_blocked_one_passes_without_it(
     stack: Stack, provider: LlmProvider, between: list[dict[str, Any]]
 ) -> None:
     assert stack.post("ingress", {"messages": user(ATTACK)}).json()["model"] == "Arch-Guard"
@@ -98,7 +98,7 @@ def test_after_a_blocked_turn_a_harmless_one_passes_and_the_blocked_one_leaves_n
     assert [message["content"] for message in asked.json()["messages"][1:]] == [HAIKU]
 
 
-def test_end_users_read_no_names_of_providers_and_endpoints_and_applications_do(stack: Stack, api: ApiServer) -> None:
+def test_provider_and_endpoint_names_are_hidden_from_end_users_only(stack: Stack, api: ApiServer) -> None:
     hint = {"x-arch-llm-provider-hint": "nope"}
     public = stack.post("ingress", {"messages": user(HAIKU)}, hint)
     assert public.status_code == 400

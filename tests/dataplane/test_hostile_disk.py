@@ -57,7 +57,7 @@ def wait_restarted(stack: Stack, part: str, pid: int) -> None:
 
 
 @pytest.mark.parametrize("folder", ["run/logs", "run"])
-def test_a_full_disk_costs_log_lines_and_nothing_else(
+def test_full_disk_loses_log_lines_only(
     runtime: Runtime, provider: LlmProvider, tmp_path: Path, folder: str
 ) -> None:
     with small_disk(tmp_path / folder) as filler, egress_only(provider, tmp_path, runtime) as stack:
@@ -86,7 +86,7 @@ def test_a_full_disk_costs_log_lines_and_nothing_else(
         assert faults(stack)["access.log"]["reason"] == ""
 
 
-def test_a_gateway_whose_supervisor_was_killed_says_so(runtime: Runtime, provider: LlmProvider, tmp_path: Path) -> None:
+def test_status_reports_a_killed_supervisor(runtime: Runtime, provider: LlmProvider, tmp_path: Path) -> None:
     with egress_only(provider, tmp_path, runtime) as stack:
         parts = [part["pid"] for part in stack.status()["parts"]]
         supervisor = int(Path(f"/proc/{parts[0]}/stat").read_text().rpartition(")")[2].split()[1])

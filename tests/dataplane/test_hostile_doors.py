@@ -88,7 +88,7 @@ def triton(stack: Stack) -> Iterator[grpc.Channel]:
 
 
 @native
-def test_the_listeners_are_the_only_ports_of_all_processes_and_no_socket_is_outside_the_run_directory(
+def test_gateway_opens_no_port_but_its_listeners_and_no_socket_outside_its_run_directory(
     stack: Stack,
 ) -> None:
     models = [process for process in processes(stack) if "triton_python_backend_stub" in " ".join(process.cmdline())]
@@ -99,7 +99,7 @@ def test_the_listeners_are_the_only_ports_of_all_processes_and_no_socket_is_outs
 
 @native
 @needs_root
-def test_another_user_opens_no_socket_and_no_file_and_no_port_obeys_them(stack: Stack, provider: LlmProvider) -> None:
+def test_other_user_opens_no_socket_and_no_file(stack: Stack, provider: LlmProvider) -> None:
     (before,) = stack.pids("triton")
     stack.post("ingress", prompt())
     root = stack.directory
@@ -128,7 +128,7 @@ def test_another_user_opens_no_socket_and_no_file_and_no_port_obeys_them(stack: 
 
 @native
 @needs_root
-def test_another_user_does_not_read_prompts_in_shared_memory(stack: Stack, provider: LlmProvider) -> None:
+def test_other_user_reads_no_shared_memory(stack: Stack, provider: LlmProvider) -> None:
     (pid,) = stack.pids("triton")
     stack.post("ingress", prompt())
     inside = Path(f"/proc/{pid}/root/dev/shm")
@@ -141,7 +141,7 @@ def test_another_user_does_not_read_prompts_in_shared_memory(stack: Stack, provi
 
 
 @pytest.mark.smoke
-def test_what_nobody_uses_is_closed_to_the_owner_too(stack: Stack) -> None:
+def test_unused_triton_endpoints_are_closed(stack: Stack) -> None:
     with triton(stack) as channel:
         said = refusals(channel)
     assert len(said) == 5
@@ -161,7 +161,7 @@ _EACH = pytest.mark.runtime(Runtime.NATIVE, why="the same is done for each model
 
 
 @pytest.mark.parametrize("model", ["guard", *(pytest.param(other, marks=_EACH) for other in ("embed", "chat"))])
-def test_a_model_that_was_unloaded_is_loaded_again(stack: Stack, provider: LlmProvider, model: str) -> None:
+def test_unloaded_model_is_loaded_again(stack: Stack, provider: LlmProvider, model: str) -> None:
     before = stack.pids("triton")
     with triton(stack) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
@@ -173,7 +173,7 @@ def test_a_model_that_was_unloaded_is_loaded_again(stack: Stack, provider: LlmPr
 
 
 @pytest.mark.smoke
-def test_no_model_process_of_a_killed_triton_outlives_its_restart(stack: Stack, provider: LlmProvider) -> None:
+def test_model_processes_of_a_killed_triton_are_ended(stack: Stack, provider: LlmProvider) -> None:
     (before,) = stack.pids("triton")
     models = [each for each in psutil.Process(before).children() if each.status() != psutil.STATUS_ZOMBIE]
     assert len(models) >= 4

@@ -26,7 +26,7 @@ NEEDED: Final = {
 }  # fmt: skip
 
 
-def test_an_end_users_headers_and_query_stay_inside(stack: Stack, provider: LlmProvider) -> None:
+def test_end_user_headers_and_query_reach_no_provider(stack: Stack, provider: LlmProvider) -> None:
     answer = _post(stack, "ingress", FROM_OUTSIDE, path="/v1/chat/completions?api-version=1&anything")
     assert answer.startswith(b"HTTP/1.1 200")
     (got,) = provider.received.all()
@@ -35,7 +35,7 @@ def test_an_end_users_headers_and_query_stay_inside(stack: Stack, provider: LlmP
     assert got.path.endswith("/chat/completions")
 
 
-def test_an_applications_organization_does_not_travel_with_the_gateways_key(
+def test_client_organization_is_not_sent_with_the_gateway_key(
     stack: Stack, provider: LlmProvider, second_provider: LlmProvider
 ) -> None:
     headers = {**FROM_OUTSIDE, "openai-beta": "assistants=v2"}
@@ -49,7 +49,7 @@ def test_an_applications_organization_does_not_travel_with_the_gateways_key(
     assert (passed.header("authorization"), passed.header("openai-organization")) == ("Bearer mine", "org-mine")
 
 
-def test_a_provider_that_refuses_our_key_tells_no_end_user_of_it(stack: Stack, provider: LlmProvider) -> None:
+def test_refused_provider_key_is_hidden_from_end_users(stack: Stack, provider: LlmProvider) -> None:
     text = f"Incorrect API key provided: {KEYS['MAIN_KEY']}."
     headers = {"www-authenticate": f'Bearer realm="{KEYS["MAIN_KEY"]}"', "set-cookie": "a=b", "x-ratelimit-limit": "9"}
     refusal = Behaviour(status=401, text=text, headers=headers)
@@ -65,7 +65,7 @@ def test_a_provider_that_refuses_our_key_tells_no_end_user_of_it(stack: Stack, p
     assert "API key" not in hidden.text
 
 
-def test_an_end_user_of_a_stream_is_told_the_same(stack: Stack, provider: LlmProvider) -> None:
+def test_refused_provider_key_is_hidden_in_streams(stack: Stack, provider: LlmProvider) -> None:
     with provider.answering(Behaviour(status=403, text="Your project proj-1 has no access")):
         answer = stack.post("ingress", {**HELLO, "stream": True})
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "upstream_unavailable")
@@ -83,7 +83,7 @@ def test_an_end_user_of_a_stream_is_told_the_same(stack: Stack, provider: LlmPro
         ({}, "evil.example\r\nhost: localhost", 400, "invalid_request"),
     ],
 )
-def test_a_web_page_reaches_no_provider(  # noqa: PLR0917 - one a column of the table
+def test_web_page_reaches_no_provider(  # noqa: PLR0917 - one a column of the table
     stack: Stack, provider: LlmProvider, listener: str, fields: dict[str, str], host: str, status: int, code: str
 ) -> None:
     answer = _post(stack, listener, fields, host=host)

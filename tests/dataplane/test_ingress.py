@@ -35,7 +35,7 @@ def state_of(metadata: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.smoke
-def test_a_prompt_that_means_a_target_is_called_and_its_answer_reaches_the_llm(
+def test_prompt_calls_its_target_and_the_answer_reaches_the_llm(
     stack: Stack, provider: LlmProvider, api: ApiServer
 ) -> None:
     with stack.client("ingress") as client:
@@ -63,7 +63,7 @@ def test_a_prompt_that_means_a_target_is_called_and_its_answer_reaches_the_llm(
 
 
 @pytest.mark.smoke
-def test_a_stream_after_a_call_holds_the_assistants_words_alone(
+def test_stream_after_a_call_holds_only_assistant_deltas(
     stack: Stack, provider: LlmProvider, api: ApiServer
 ) -> None:
     with stack.client("ingress") as client:
@@ -79,7 +79,7 @@ def test_a_stream_after_a_call_holds_the_assistants_words_alone(
 
 
 @pytest.mark.parametrize("prompt", [WEATHER, "What is the exchange rate of the yen?", "What is the weather forecast?"])
-def test_what_the_sdk_puts_together_of_a_stream_goes_into_the_next_turn(
+def test_message_accumulated_from_a_stream_is_accepted_in_the_next_turn(
     stack: Stack, provider: LlmProvider, api: ApiServer, prompt: str
 ) -> None:
     with stack.client("ingress") as client:
@@ -101,7 +101,7 @@ def test_what_the_sdk_puts_together_of_a_stream_goes_into_the_next_turn(
 
 
 @pytest.mark.smoke
-def test_a_prompt_that_means_no_target_passes_to_the_llm_untouched(
+def test_prompt_without_a_target_passes_to_the_llm(
     stack: Stack, provider: LlmProvider, api: ApiServer
 ) -> None:
     with stack.client("ingress") as client:
@@ -115,7 +115,7 @@ def test_a_prompt_that_means_no_target_passes_to_the_llm_untouched(
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_blocked_prompt_reaches_neither_api_nor_llm(
+def test_blocked_prompt_reaches_neither_api_nor_llm(
     stack: Stack, provider: LlmProvider, api: ApiServer, stream: bool
 ) -> None:
     answer = stack.post("ingress", {"messages": user(ATTACK), "stream": stream})
@@ -147,7 +147,7 @@ def test_a_blocked_prompt_reaches_neither_api_nor_llm(
         pytest.param([{"type": "a_new_kind", "text": ATTACK}], id="unknown part"),
     ],
 )
-def test_an_attack_cannot_hide_in_parts_or_in_length(stack: Stack, provider: LlmProvider, hidden: object) -> None:
+def test_attack_in_parts_or_long_text_is_blocked(stack: Stack, provider: LlmProvider, hidden: object) -> None:
     answer = stack.post("ingress", {"messages": user(hidden)})
     assert answer.headers.get("x-prompt-guard-error-code") == "jailbreak"
     assert provider.received.all() == []
@@ -162,7 +162,7 @@ def test_an_attack_cannot_hide_in_parts_or_in_length(stack: Stack, provider: Llm
         {"tools": [{"type": "function", "function": {"name": "f"}}]},
     ],
 )
-def test_nothing_in_the_request_switches_the_guard_off(
+def test_request_fields_do_not_disable_the_guard(
     stack: Stack, provider: LlmProvider, second_provider: LlmProvider, trick: dict[str, object]
 ) -> None:
     for headers in ({}, {"x-arch-llm-provider-hint": "second"}):
@@ -173,7 +173,7 @@ def test_nothing_in_the_request_switches_the_guard_off(
 
 @pytest.mark.parametrize("sends_back", ["model", "state", "text alone"])
 @pytest.mark.parametrize("stream", [False, True])
-def test_missing_values_are_asked_for_and_the_answer_completes_the_call(
+def test_missing_values_are_asked_for_and_the_answers_complete_the_call(
     stack: Stack, provider: LlmProvider, api: ApiServer, sends_back: str, stream: bool
 ) -> None:
     messages = user("What is the weather forecast?")
@@ -221,7 +221,7 @@ class Forecast(pydantic.BaseModel):
     days: int
 
 
-def test_a_client_of_structured_output_sees_a_question_and_a_block_and_gets_no_object(
+def test_structured_output_client_gets_a_refusal_for_a_question_and_a_block(
     stack: Stack, provider: LlmProvider, api: ApiServer
 ) -> None:
     question = user("What is the weather forecast for Seattle?")
@@ -238,7 +238,7 @@ def test_a_client_of_structured_output_sees_a_question_and_a_block_and_gets_no_o
     assert provider.received.all() == api.received.all() == []
 
 
-def test_a_question_is_streamed_to_who_asked_for_a_stream(stack: Stack, api: ApiServer) -> None:
+def test_question_is_streamed_if_the_client_streams(stack: Stack, api: ApiServer) -> None:
     with stack.client("ingress") as client:
         stream = client.chat.completions.create(
             model="gpt-main",
@@ -251,7 +251,7 @@ def test_a_question_is_streamed_to_who_asked_for_a_stream(stack: Stack, api: Api
     assert {chunk.model for chunk in chunks} == {"Arch-Function"}
 
 
-def test_a_target_that_wants_no_llm_answers_itself(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
+def test_target_without_llm_dispatch_answers_directly(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     answer = stack.post("ingress", {"messages": user("What is the exchange rate of the EUR against the dollar?")})
     (call,) = api.received.all()
     assert (call.method, call.path, call.query) == ("GET", "/rates/EUR", "")
@@ -261,7 +261,7 @@ def test_a_target_that_wants_no_llm_answers_itself(stack: Stack, provider: LlmPr
 
 
 @pytest.mark.parametrize("status", [404, 422, 500])
-def test_a_failed_api_call_is_the_answer(stack: Stack, provider: LlmProvider, api: ApiServer, status: int) -> None:
+def test_failed_api_call_is_the_answer(stack: Stack, provider: LlmProvider, api: ApiServer, status: int) -> None:
     api.next(Behaviour(status=status))
     answer = stack.post("ingress", {"messages": user(WEATHER)})
     assert answer.status_code == status
@@ -284,7 +284,7 @@ def _log_lines(stack: Stack) -> list[dict[str, Any]]:
 
 
 @pytest.mark.smoke
-def test_an_api_that_never_answers_is_a_504(stack: Stack, api: ApiServer) -> None:
+def test_api_that_never_answers_is_a_504(stack: Stack, api: ApiServer) -> None:
     api.next(NEVER)
     answer = stack.post("ingress", {"messages": user(WEATHER)})
     assert answer.status_code == 504
@@ -292,13 +292,13 @@ def test_an_api_that_never_answers_is_a_504(stack: Stack, api: ApiServer) -> Non
 
 
 @pytest.mark.smoke
-def test_an_api_that_cannot_be_reached_is_an_api_error(stack: Stack) -> None:
+def test_unreachable_api_is_a_503(stack: Stack) -> None:
     answer = stack.post("ingress", {"messages": user("Please reboot the server db-7 in the data center")})
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "api_error"
 
 
-def test_a_prompt_may_be_in_parts_beside_an_image_and_the_context_joins_it(
+def test_context_is_added_to_a_prompt_of_text_and_image_parts(
     stack: Stack, provider: LlmProvider, api: ApiServer
 ) -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
@@ -309,7 +309,7 @@ def test_a_prompt_may_be_in_parts_beside_an_image_and_the_context_joins_it(
     assert content[2]["text"].startswith("\ncontext: {")
 
 
-def test_what_the_gateway_added_is_taken_out_when_it_comes_back(
+def test_state_sent_back_is_removed_from_the_llm_request(
     stack: Stack, provider: LlmProvider, api: ApiServer
 ) -> None:
     first = stack.post("ingress", {"messages": user(WEATHER)}).json()
@@ -322,7 +322,7 @@ def test_what_the_gateway_added_is_taken_out_when_it_comes_back(
     assert "x-arch-state" not in asked.body.decode()
 
 
-def test_messages_may_end_with_any_role_and_an_attack_is_blocked_all_the_same(
+def test_attack_is_blocked_whatever_the_role_of_the_last_message(
     stack: Stack, provider: LlmProvider, api: ApiServer
 ) -> None:
     for role in ("system", "assistant"):
@@ -335,12 +335,12 @@ def test_messages_may_end_with_any_role_and_an_attack_is_blocked_all_the_same(
     assert api.received.all() == []
 
 
-def test_a_forged_state_is_a_400(stack: Stack) -> None:
+def test_forged_state_is_a_400(stack: Stack) -> None:
     answer = stack.post("ingress", {"messages": user("hi"), "metadata": {"x-arch-state": "forged"}})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
 
 
-def test_a_gzipped_llm_answer_is_not_asked_for_where_it_must_be_edited(
+def test_no_gzip_is_requested_for_answers_that_are_edited(
     stack: Stack, provider: LlmProvider, api: ApiServer
 ) -> None:
     answer = stack.post("ingress", {"messages": user(WEATHER)}, {"accept-encoding": "gzip"})
@@ -348,7 +348,7 @@ def test_a_gzipped_llm_answer_is_not_asked_for_where_it_must_be_edited(
     assert "x-arch-state" in answer.json()["metadata"]
 
 
-def test_an_llms_error_passes_untouched_after_a_call(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
+def test_llm_error_after_a_call_passes_unchanged(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     provider.next(Behaviour(status=429, text="slow down"))
     answer = stack.post("ingress", {"messages": user(WEATHER)})
     assert (answer.status_code, answer.json()["error"]["message"]) == (429, "slow down")
@@ -356,7 +356,7 @@ def test_an_llms_error_passes_untouched_after_a_call(stack: Stack, provider: Llm
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_local_chat_model_answers_as_any_provider_does(stack: Stack, stream: bool) -> None:
+def test_local_chat_model_answers(stack: Stack, stream: bool) -> None:
     with stack.client("egress") as client:
         asked: Any = {"model": "chat", "messages": user("Say hello."), "max_tokens": 12}
         if stream:
@@ -368,7 +368,7 @@ def test_the_local_chat_model_answers_as_any_provider_does(stack: Stack, stream:
     assert text.strip()
 
 
-def test_a_call_may_be_answered_by_the_local_chat_model(stack: Stack, api: ApiServer) -> None:
+def test_local_chat_model_answers_after_a_call(stack: Stack, api: ApiServer) -> None:
     body = {"messages": user(WEATHER), "max_tokens": 12}
     headers = {"x-arch-llm-provider-hint": "local"}
     whole = stack.post("ingress", body, headers)
@@ -382,13 +382,13 @@ def test_a_call_may_be_answered_by_the_local_chat_model(stack: Stack, api: ApiSe
     assert [chunk["choices"][0]["delta"].get("role") for chunk in chunks] == ["assistant", *[None] * (len(chunks) - 1)]
 
 
-def test_the_client_key_reaches_nobody(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
+def test_client_key_reaches_neither_provider_nor_api(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     with stack.client("ingress") as client:
         client.chat.completions.create(model="gpt-main", messages=user(WEATHER))
     assert CLIENT_KEY not in str([each.headers for each in provider.received.all() + api.received.all()])
 
 
-async def test_the_async_sdk_works_here_too(stack: Stack, provider: LlmProvider) -> None:
+async def test_the_async_sdk_gets_an_answer(stack: Stack, provider: LlmProvider) -> None:
     async with openai.AsyncOpenAI(base_url=f"{stack.url('ingress')}/v1", api_key="x", max_retries=0) as client:
         answer = await client.chat.completions.create(model="m", messages=user("Tell me a joke about cats"))
     assert answer.choices[0].message.content == "You said: Tell me a joke about cats"

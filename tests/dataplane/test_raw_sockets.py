@@ -39,7 +39,7 @@ def chunked(*pieces: bytes, trailers: bytes = b"") -> list[bytes]:
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
-def test_a_chunked_body_is_read_however_it_is_cut(stack: Stack, provider: LlmProvider, size: int) -> None:
+def test_chunked_body_is_read_at_any_chunk_size(stack: Stack, provider: LlmProvider, size: int) -> None:
     pieces = [BODY[start : start + size] for start in range(0, len(BODY), size)]
     answer = exchange(stack.url("egress"), head("transfer-encoding: chunked", "connection: close"), *chunked(*pieces))
     assert answer.startswith(b"HTTP/1.1 200")
@@ -62,7 +62,7 @@ def test_pipelined_requests_are_answered_in_order(stack: Stack, provider: LlmPro
 
 
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
-def test_an_http_1_0_client_gets_a_stream_without_chunks_that_ends_with_the_connection(
+def test_http_1_0_stream_is_unchunked_and_ends_with_the_connection(
     stack: Stack, provider: LlmProvider, listener: str
 ) -> None:
     body = json.dumps({**json.loads(BODY), "stream": True}).encode()
@@ -76,7 +76,7 @@ def test_an_http_1_0_client_gets_a_stream_without_chunks_that_ends_with_the_conn
     assert stream.endswith(b"data: [DONE]\n\n")
 
 
-def test_health_answers_head_without_a_body(stack: Stack) -> None:
+def test_health_answers_head_requests(stack: Stack) -> None:
     answer = exchange(stack.url("ingress"), head("connection: close", path="/healthz", method="HEAD"))
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.endswith(b"\r\n\r\n")
@@ -93,7 +93,7 @@ def test_health_answers_head_without_a_body(stack: Stack) -> None:
         pytest.param(head("content-length: 0", "content-encoding: gzip"), b"415", id="empty gzip"),
     ],
 )
-def test_what_is_malformed_is_refused_and_never_reaches_a_provider(
+def test_malformed_request_is_refused(
     stack: Stack, provider: LlmProvider, request_bytes: bytes, status: bytes
 ) -> None:
     answer = exchange(stack.url("ingress"), request_bytes.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1))
@@ -101,7 +101,7 @@ def test_what_is_malformed_is_refused_and_never_reaches_a_provider(
     assert provider.received.all() == []
 
 
-def test_a_compressed_request_cannot_carry_a_prompt_past_the_guard(stack: Stack, provider: LlmProvider) -> None:
+def test_compressed_request_is_refused(stack: Stack, provider: LlmProvider) -> None:
 
     packed = gzip.compress(BODY)
     fields = ("content-encoding: gzip", f"content-length: {len(packed)}", "connection: close")
@@ -109,7 +109,7 @@ def test_a_compressed_request_cannot_carry_a_prompt_past_the_guard(stack: Stack,
     assert provider.received.all() == []
 
 
-def test_a_client_that_leaves_early_costs_nobody_else_anything(stack: Stack, provider: LlmProvider) -> None:
+def test_early_disconnects_fail_no_other_request(stack: Stack, provider: LlmProvider) -> None:
     where = urlsplit(stack.url("ingress"))
     for _ in range(20):
         with socket.create_connection((where.hostname, where.port)) as connection:

@@ -65,14 +65,14 @@ def remote(_remote: Started, request: pytest.FixtureRequest) -> Iterator[Stack]:
         print(_remote.said, _remote.stack.tails())
 
 
-def test_it_says_once_that_intent_runs_on_this_machines_cpu(_remote: Started) -> None:
+def test_up_says_once_that_intent_runs_on_the_local_cpu(_remote: Started) -> None:
     notes = [line for line in _remote.said.splitlines() if "CPU" in line]
     assert len(notes) == 1
     assert "intent" in notes[0]
 
 
 @pytest.mark.smoke
-def test_an_attack_is_blocked_by_the_guard_far_away(remote: Stack, cloud: Cloud, provider: LlmProvider) -> None:
+def test_remote_guard_blocks_an_attack(remote: Stack, cloud: Cloud, provider: LlmProvider) -> None:
     before = cloud.calls("guard")
     answer = remote.post("ingress", {"messages": user(ATTACK)})
     assert answer.headers["x-prompt-guard-error-code"] == "jailbreak"
@@ -83,7 +83,7 @@ def test_an_attack_is_blocked_by_the_guard_far_away(remote: Stack, cloud: Cloud,
 
 
 @pytest.mark.smoke
-def test_a_target_is_found_here_and_its_arguments_far_away(
+def test_local_intent_and_remote_function_model_serve_a_prompt(
     remote: Stack, cloud: Cloud, provider: LlmProvider, api: ApiServer
 ) -> None:
     before = cloud.calls("function"), cloud.calls("embed")
@@ -96,7 +96,7 @@ def test_a_target_is_found_here_and_its_arguments_far_away(
     assert (cloud.calls("function") > before[0], cloud.calls("embed")) == (True, before[1])
 
 
-def test_what_a_call_far_away_cost_is_told_apart(remote: Stack, provider: LlmProvider) -> None:
+def test_timing_header_splits_a_remote_call(remote: Stack, provider: LlmProvider) -> None:
     answer = remote.post("ingress", prompt())
     entry = next(each for each in answer.headers["x-arch-timing"].split(", ") if each.startswith("guard;"))
     parts = dict(part.split("=") for part in entry.split(";")[1:])
@@ -109,7 +109,7 @@ def test_what_a_call_far_away_cost_is_told_apart(remote: Stack, provider: LlmPro
 
 
 @pytest.mark.smoke
-def test_status_says_where_each_model_runs_and_how_it_does(remote: Stack, cloud: Cloud) -> None:
+def test_status_shows_backends_and_their_durations(remote: Stack, cloud: Cloud) -> None:
     remote.post("ingress", {"messages": user(f"{WEATHER} Thank you.")})
     status = remote.status()
     assert status["ready"]
@@ -127,7 +127,7 @@ def test_status_says_where_each_model_runs_and_how_it_does(remote: Stack, cloud:
         assert word in text
 
 
-def test_only_what_runs_here_is_served_here(remote: Stack) -> None:
+def test_local_triton_serves_local_models_only(remote: Stack) -> None:
     assert sorted(folder.name for folder in (remote.run_dir / "models").iterdir()) == ["embed"]
 
 
@@ -150,7 +150,7 @@ def test_the_key_is_on_no_admin_page_in_no_command_line_and_no_environment(remot
     assert not [text for text in (*pages, commands, *environments) if KEY in text]
 
 
-def test_without_its_function_model_a_prompt_that_needs_it_is_refused_until_it_is_back(
+def test_prompt_is_refused_while_the_function_model_is_unloaded(
     remote: Stack, cloud: Cloud, provider: LlmProvider, api: ApiServer
 ) -> None:
     def answered(status: int) -> Any:
@@ -170,7 +170,7 @@ def test_without_its_function_model_a_prompt_that_needs_it_is_refused_until_it_i
     wait_for(lambda: answered(200))
 
 
-def test_without_its_guard_nothing_passes_until_it_is_back(remote: Stack, cloud: Cloud, provider: LlmProvider) -> None:
+def test_prompts_are_refused_while_the_guard_is_down(remote: Stack, cloud: Cloud, provider: LlmProvider) -> None:
     cloud.kill_triton()
     try:
         refused = wait_for(lambda: _unless_ok(remote.post("ingress", prompt())))
@@ -189,7 +189,7 @@ def test_without_its_guard_nothing_passes_until_it_is_back(remote: Stack, cloud:
 
 
 @pytest.mark.runtime(Runtime.NATIVE, why="the other gateway of this module reaches the same server from containers")
-def test_plain_http_by_name_with_the_key_in_a_header_of_its_own(
+def test_remote_over_plain_http_with_a_key_header(
     runtime: Runtime, cloud: Cloud, provider: LlmProvider, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     serving = {

@@ -83,7 +83,7 @@ def ended(
 
 
 @pytest.mark.parametrize("name", _WRONG)
-def test_up_ends_with_what_is_wrong(ended: dict[str, Ended], name: str) -> None:
+def test_up_names_what_is_wrong_with_the_remote(ended: dict[str, Ended], name: str) -> None:
     wrong, found = _WRONG[name], ended[name]
     print(found.err)
     assert found.code == 1
@@ -92,7 +92,7 @@ def test_up_ends_with_what_is_wrong(ended: dict[str, Ended], name: str) -> None:
     assert wrong.key not in found.err + found.out
 
 
-def test_a_model_of_another_shape_ends_it_at_once_with_what_was_expected_and_what_was_found(
+def test_up_refuses_a_model_with_the_wrong_signature(
     cloud: Cloud, tmp_path: Path, provider: LlmProvider
 ) -> None:
     found = start(Wrong(model="two_wide"), cloud, tmp_path, provider)

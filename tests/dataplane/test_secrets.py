@@ -32,7 +32,7 @@ def holders(root: Path, secret: str) -> list[Path]:
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("name", KEYS)
-def test_a_key_is_in_one_file_that_only_its_owner_may_read(used: Stack, name: str) -> None:
+def test_key_is_in_one_file_of_mode_0600(used: Stack, name: str) -> None:
     (holder,) = holders(used.run_dir, KEYS[name])
     assert holder.parent == used.run_dir / "secrets"
     assert stat.S_IMODE(holder.stat().st_mode) == 0o600
@@ -40,7 +40,7 @@ def test_a_key_is_in_one_file_that_only_its_owner_may_read(used: Stack, name: st
 
 
 @pytest.mark.smoke
-def test_the_clients_key_is_in_no_file(used: Stack) -> None:
+def test_client_key_is_in_no_file(used: Stack) -> None:
     assert holders(used.run_dir, CLIENT_KEY) == []
 
 
@@ -56,7 +56,7 @@ def test_no_key_is_on_an_admin_page(used: Stack) -> None:
 
 
 @pytest.mark.smoke
-def test_no_key_is_in_a_command_line_or_in_a_processs_environment(used: Stack) -> None:
+def test_no_key_is_in_a_command_line_or_environment(used: Stack) -> None:
     commands = subprocess.run(["/bin/ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     pids = [part["pid"] for part in used.status()["parts"]]
     environments = [Path(f"/proc/{pid}/environ").read_bytes().decode() for pid in pids]
@@ -65,7 +65,7 @@ def test_no_key_is_in_a_command_line_or_in_a_processs_environment(used: Stack) -
 
 
 @pytest.mark.runtime(Runtime.NATIVE, why="of containers, the engine says what is open: tests/docker/test_inspect.py")
-def test_nothing_but_the_listeners_is_open_to_the_network(used: Stack) -> None:
+def test_only_loopback_is_listened_on(used: Stack) -> None:
     sockets = subprocess.run(["/bin/ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
     pids = {f"pid={part['pid']}," for part in used.status()["parts"]}
     ours = [line.split()[3] for line in sockets.splitlines() if any(pid in line for pid in pids)]

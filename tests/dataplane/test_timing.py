@@ -40,7 +40,7 @@ def ms(line: dict[str, Any], name: str) -> float:
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_prompt_says_where_its_time_went(stack: Stack, api: ApiServer, provider: LlmProvider, stream: bool) -> None:
+def test_timing_header_and_access_log_agree(stack: Stack, api: ApiServer, provider: LlmProvider, stream: bool) -> None:
     api.next(Behaviour(first_byte_delay=0.2))
     provider.next(Behaviour(first_byte_delay=0.3))
     answer = stack.post("ingress", {**weather(), "stream": stream})
@@ -67,7 +67,7 @@ def test_a_prompt_says_where_its_time_went(stack: Stack, api: ApiServer, provide
     assert parts == pytest.approx(ms(line, "models"), abs=3 * ROUNDED)
 
 
-def test_a_reply_of_the_gateway_says_what_it_cost_and_asked_no_provider(stack: Stack) -> None:
+def test_timing_header_of_a_blocked_prompt_has_no_upstream(stack: Stack) -> None:
     answer = stack.post("ingress", {"messages": user(f"{ATTACK} {next(_COUNT)}")})
     assert answer.headers["x-prompt-guard-error-code"] == "jailbreak"
     timing = entries(answer)
@@ -76,7 +76,7 @@ def test_a_reply_of_the_gateway_says_what_it_cost_and_asked_no_provider(stack: S
     assert stack.access(answer.headers["x-request-id"])["upstream_ms"] is None
 
 
-def test_a_request_on_egress_costs_the_gateways_own_time_and_the_providers(stack: Stack, provider: LlmProvider) -> None:
+def test_timing_header_on_egress_has_filter_and_upstream(stack: Stack, provider: LlmProvider) -> None:
     answer = stack.post("egress", {"messages": user("hi")})
     timing = entries(answer)
     assert set(timing) == {"filter", "upstream"}
@@ -84,13 +84,13 @@ def test_a_request_on_egress_costs_the_gateways_own_time_and_the_providers(stack
     assert (line["models_ms"], line["served"], line["api_ms"]) == (None, None, None)
 
 
-def test_a_provider_that_cannot_be_reached_took_no_time(stack: Stack) -> None:
+def test_timing_header_of_an_unreachable_provider_has_no_upstream(stack: Stack) -> None:
     answer = stack.post("egress", {"model": "gpt-gone", "messages": user("hi")})
     assert answer.status_code == 503
     assert set(entries(answer)) == {"filter"}
 
 
-def test_neither_client_nor_provider_can_say_what_a_request_cost(stack: Stack, provider: LlmProvider) -> None:
+def test_forged_timing_headers_are_dropped(stack: Stack, provider: LlmProvider) -> None:
     forged = {"x-arch-timing": "forged;dur=1", "x-arch-degraded": "forged"}
     provider.next(Behaviour(headers=forged))
     answer = stack.post("egress", {"messages": user("hi")}, forged)
@@ -100,7 +100,7 @@ def test_neither_client_nor_provider_can_say_what_a_request_cost(stack: Stack, p
     assert [asked.header(name) for name in forged] == [None, None]
 
 
-def test_a_prompt_whose_intent_is_unknown_goes_on_and_is_marked(stack: Stack, provider: LlmProvider) -> None:
+def test_prompt_without_intent_is_marked_as_degraded(stack: Stack, provider: LlmProvider) -> None:
     kill_model(stack, "embed")
     try:
         answer = stack.post("ingress", prompt())

@@ -62,7 +62,7 @@ def unread(stack: Stack) -> dict[str, int]:
     return failed
 
 
-def test_both_are_asked(two: Stack, clouds: tuple[Cloud, Cloud]) -> None:
+def test_both_servers_get_requests(two: Stack, clouds: tuple[Cloud, Cloud]) -> None:
     before = [each.calls("guard") for each in clouds]
     with Load(two, "egress").running() as seen:
         pass
@@ -70,7 +70,7 @@ def test_both_are_asked(two: Stack, clouds: tuple[Cloud, Cloud]) -> None:
     assert all(each.calls("guard") > calls + 5 for each, calls in zip(clouds, before, strict=True))
 
 
-def test_without_local_models_there_is_no_local_triton(two: Stack) -> None:
+def test_no_local_triton_runs_without_local_models(two: Stack) -> None:
     assert two.pids("triton") == []
 
 
@@ -81,7 +81,7 @@ def test_without_local_models_there_is_no_local_triton(two: Stack) -> None:
         pytest.param(Cloud.kill, Cloud.start, id="its machine"),
     ],
 )
-def test_one_of_them_killed_under_load_costs_no_request_and_it_is_asked_again_when_it_is_back(
+def test_killed_server_fails_no_request_and_is_used_again(
     two: Stack, clouds: tuple[Cloud, Cloud], breaks: Callable[[Cloud], None], heals: Callable[[Cloud], None]
 ) -> None:
     before = unread(two)
@@ -97,7 +97,7 @@ def test_one_of_them_killed_under_load_costs_no_request_and_it_is_asked_again_wh
     assert unread(two) == before
 
 
-def test_without_both_prompts_pass_unread_and_say_so(two: Stack, clouds: tuple[Cloud, Cloud]) -> None:
+def test_guard_fails_open_without_both_servers(two: Stack, clouds: tuple[Cloud, Cloud]) -> None:
     for each in clouds:
         each.kill()
     try:

@@ -27,13 +27,13 @@ def changed(project: Project, before: dict[str, tuple[str, str]]) -> set[str]:
     return {service for service in before | now if before.get(service) != now.get(service)}
 
 
-def test_where_nothing_changed_nothing_is_touched(stack: Stack, project: Project) -> None:
+def test_second_up_recreates_nothing(stack: Stack, project: Project) -> None:
     before = project.started()
     stack.up()
     assert changed(project, before) == set()
 
 
-def test_a_prompt_of_the_file_recreates_the_filter_and_neither_envoy_nor_triton(
+def test_new_system_prompt_recreates_only_the_filter(
     stack: Stack, project: Project, provider: LlmProvider
 ) -> None:
     before = project.started()
@@ -45,7 +45,7 @@ def test_a_prompt_of_the_file_recreates_the_filter_and_neither_envoy_nor_triton(
     assert asked.json()["messages"][0]["content"] == "You are a helpful pirate."
 
 
-def test_a_new_key_recreates_envoy_alone(small: Stack, provider: LlmProvider) -> None:
+def test_new_key_recreates_only_envoy(small: Stack, provider: LlmProvider) -> None:
     project = Project(small.run_dir)
     before = project.started()
     small.env = {"SMALL_KEY": "sk-rotated-0b7f"}
@@ -68,7 +68,7 @@ def stop_everything(project: Project) -> set[str]:
 
 
 @pytest.mark.parametrize("breaks", [remove_envoy, stop_everything])
-def test_what_was_removed_or_stopped_by_hand_is_there_again(
+def test_up_restores_removed_and_stopped_containers(
     small: Stack, provider: LlmProvider, breaks: Callable[[Project], set[str]]
 ) -> None:
     project = Project(small.run_dir)
@@ -81,7 +81,7 @@ def test_what_was_removed_or_stopped_by_hand_is_there_again(
 
 
 # The last one: nothing of this module is asked of the small gateway afterwards.
-def test_one_that_stops_leaves_the_other_alone_and_nothing_of_itself(
+def test_down_removes_its_own_containers_only(
     stack: Stack, project: Project, small: Stack
 ) -> None:
     ours, others = Project(small.run_dir), project.started()

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.runtime(Runtime.DOCKER, why="networks and restarts are 
 _TESTS: Final = Path(__file__).parents[1]
 
 
-def test_a_frozen_triton_blocks_prompts_visibly_and_is_used_again(
+def test_frozen_triton_refuses_prompts_until_it_is_back(
     stack: Stack, project: Project, provider: LlmProvider
 ) -> None:
     triton = project.id("triton")
@@ -52,7 +52,7 @@ def _unless_ok(stack: Stack) -> str | None:
     return None if answer.status_code == 200 else str(answer.json()["error"]["code"])
 
 
-def test_all_containers_started_anew_at_once_are_whole_again(
+def test_gateway_recovers_from_a_restart_of_all_containers(
     stack: Stack, project: Project, provider: LlmProvider
 ) -> None:
     before = project.started()
@@ -84,7 +84,7 @@ def contained(
         stack.down()
 
 
-def test_a_provider_cut_off_is_a_503_or_504_and_answers_again(contained: tuple[Stack, str, str]) -> None:
+def test_disconnected_provider_is_a_503_or_504(contained: tuple[Stack, str, str]) -> None:
     stack, provider, network = contained
 
     def status() -> int:
