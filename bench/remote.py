@@ -1,6 +1,6 @@
 """A Triton far away against one here: what the way there adds, and what its failures cost. `--rows remote`.
 
-The far one is that of the tests (tests/dataplane/cloud.py), behind TLS on loopback; so this needs what tests need.
+The far one is that of the tests (tests/dataplane/remote_triton.py), behind TLS on loopback; so this needs what tests need.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from controlplane.runtime.runner import Runtime
 from extproc.inference.models import RoleClients, open_models
 from extproc.shared import filter_config
 from extproc.shared.filter_config import Inference, Place, Role, Server
-from tests.dataplane.cloud import KEY, NAME, Cloud, running
-from tests.dataplane.remote import KEY_VARIABLE, guarded_config, prompting_config, served
+from tests.dataplane.remote_triton import KEY, NAME, Cloud, running
+from tests.dataplane.remote_config import KEY_VARIABLE, guarded_config, prompting_config, served
 from tests.dataplane.stack import Stack, wait_for
 from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider

@@ -1,7 +1,7 @@
 """Does anything hide an attack from the guard? Each attack of attacks.txt in each way of hiding.py, through the
 filter's own parser, readings and guards, judged by the running model.
 
-tests/dataplane/test_bypass.py sends the same through the whole gateway.
+tests/dataplane/test_guard_bypass.py sends the same through the whole gateway.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Ways of hiding an attack: in how a text is spelled, and in where a request carries it. Used by bypass.py and by
-tests/dataplane/test_bypass.py.
+tests/dataplane/test_guard_bypass.py.
 
 Every way keeps what is said: a model that is told how, or that is clever, reads the attack out of it.
 """

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import trustme
 
-from tests.dataplane.cloud import Cloud, running
+from tests.dataplane.remote_triton import Cloud, running
 
 
 @pytest.fixture(scope="session")

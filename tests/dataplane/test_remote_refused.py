@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from controlplane.runtime.runner import Runtime
-from tests.dataplane.cloud import KEY, NAME, Cloud
-from tests.dataplane.remote import KEY_VARIABLE, guarded_config
+from tests.dataplane.remote_triton import KEY, NAME, Cloud
+from tests.dataplane.remote_config import KEY_VARIABLE, guarded_config
 from tests.dataplane.stack import Stack
 from tests.support.llm_provider import LlmProvider
 

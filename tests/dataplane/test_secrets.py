@@ -64,7 +64,7 @@ def test_no_key_is_in_a_command_line_or_environment(used: Stack) -> None:
     assert not [key for key in KEYS.values() for text in (commands, *environments) if key in text]
 
 
-@pytest.mark.runtime(Runtime.NATIVE, why="of containers, the engine says what is open: tests/docker/test_inspect.py")
+@pytest.mark.runtime(Runtime.NATIVE, why="of containers, the engine says what is open: tests/docker/test_containers.py")
 def test_only_loopback_is_listened_on(used: Stack) -> None:
     sockets = subprocess.run(["/bin/ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
     pids = {f"pid={part['pid']}," for part in used.status()["parts"]}

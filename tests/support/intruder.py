@@ -1,6 +1,6 @@
 """Another user of the machine, who tries every door of a gateway: sockets, files, ports.
 
-`python -m tests.support.intruder` is started as root by `tests/dataplane/test_hostile_doors.py`, reads a `Task` from
+`python -m tests.support.intruder` is started as root by `tests/dataplane/test_isolation.py`, reads a `Task` from
 stdin, becomes that user and writes its `Loot` to stdout. Everything is imported before: the interpreter's own folders
 may be closed to others.
 """

@@ -32,7 +32,7 @@ from tests.support.llm_provider import LlmProvider
 
 ROOT = Path(__file__).parents[2]
 
-native = pytest.mark.runtime(Runtime.NATIVE, why="in containers, no other user is there: tests/docker/test_inspect.py")
+native = pytest.mark.runtime(Runtime.NATIVE, why="in containers, no other user is there: tests/docker/test_containers.py")
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 
 

@@ -13,9 +13,9 @@ import httpx2
 import pytest
 
 from controlplane.runtime.runner import Runtime
-from tests.dataplane.cloud import KEY, Cloud
+from tests.dataplane.remote_triton import KEY, Cloud
 from tests.dataplane.load import Load, prompt
-from tests.dataplane.remote import KEY_VARIABLE, TIMEOUT_MS, place, prompting_config, served
+from tests.dataplane.remote_config import KEY_VARIABLE, TIMEOUT_MS, place, prompting_config, served
 from tests.dataplane.stack import Stack, wait_for
 from tests.dataplane.test_ingress import ATTACK, WEATHER, user
 from tests.support.api_server import ApiServer

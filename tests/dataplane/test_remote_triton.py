@@ -14,9 +14,9 @@ import httpx2
 import pytest
 
 from controlplane.runtime.runner import Runtime
-from tests.dataplane.cloud import KEY, NAME, Cloud
+from tests.dataplane.remote_triton import KEY, NAME, Cloud
 from tests.dataplane.load import prompt
-from tests.dataplane.remote import BLOCKED, KEY_VARIABLE, guarded_config, place, prompting_config, served
+from tests.dataplane.remote_config import BLOCKED, KEY_VARIABLE, guarded_config, place, prompting_config, served
 from tests.dataplane.stack import Stack, archgw, wait_for
 from tests.dataplane.test_ingress import ATTACK, WEATHER, user
 from tests.dataplane.test_secrets import holders

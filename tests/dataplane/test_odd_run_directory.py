@@ -6,7 +6,7 @@ import pytest
 
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.load import prompt
-from tests.dataplane.remote import guarded_config
+from tests.dataplane.remote_config import guarded_config
 from tests.dataplane.stack import Stack
 from tests.support.llm_provider import LlmProvider
 

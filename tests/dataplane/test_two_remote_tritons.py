@@ -9,9 +9,9 @@ import pytest
 import trustme
 
 from controlplane.runtime.runner import Runtime
-from tests.dataplane.cloud import KEY, Cloud, running
+from tests.dataplane.remote_triton import KEY, Cloud, running
 from tests.dataplane.load import Load, prompt
-from tests.dataplane.remote import KEY_VARIABLE, guarded_config, served
+from tests.dataplane.remote_config import KEY_VARIABLE, guarded_config, served
 from tests.dataplane.stack import Stack, wait_for
 from tests.support.llm_provider import LlmProvider
 
