@@ -37,9 +37,7 @@ _MARKERS: Final = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--all", action="store_true", help="also run the tests outside the gate: docs/testing.md lists them"
-    )
+    parser.addoption("--all", action="store_true", help="run the tests outside the gate too, see docs/testing.md")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -62,8 +60,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect what does not run here. Native tests come first, so that one gateway has the machine to itself."""
     everything = config.getoption("--all")
-    selected = [item for item in items if _fits_runtime(item) and (everything or _in_gate(item))]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(selected)])
+    selected: list[pytest.Item] = []
+    deselected: list[pytest.Item] = []
+    for item in items:
+        fits = _fits_runtime(item) and (everything or _in_gate(item))
+        (selected if fits else deselected).append(item)
+    config.hook.pytest_deselected(items=deselected)
     items[:] = sorted(selected, key=_in_docker)
     for first in [item for item in items if _in_docker(item)][:1]:
         first.add_marker(pytest.mark.timeout(_FIRST_IN_DOCKER_S))
@@ -84,11 +86,11 @@ def _fits_runtime(item: pytest.Item) -> bool:
 
 
 def _in_gate(item: pytest.Item) -> bool:
-    """`make test` runs it."""
-    tier, folder = item.path.relative_to(_TESTS).parts[:2]
-    if folder in _TOOLS or any(item.get_closest_marker(name) for name in ("soak", "matrix")):
+    """True if `make test` runs the test."""
+    folders = item.path.relative_to(_TESTS).parent.parts
+    if not _TOOLS.isdisjoint(folders[1:2]) or any(item.get_closest_marker(name) for name in ("soak", "matrix")):
         return False
-    return tier != "dataplane" or not _in_docker(item) or item.get_closest_marker("smoke") is not None
+    return folders[:1] != ("dataplane",) or not _in_docker(item) or item.get_closest_marker("smoke") is not None
 
 
 @pytest.fixture(scope="session", autouse=True)

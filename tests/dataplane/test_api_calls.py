@@ -27,9 +27,7 @@ PARIS, LONDON = '"city":"Paris"', '"city":"London"'
 
 
 @pytest.mark.smoke
-def test_two_calls_of_one_prompt_are_joined_in_order(
-    stack: Stack, provider: LlmProvider, api: ApiServer
-) -> None:
+def test_two_calls_of_one_prompt_are_joined_in_order(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     api.on(PARIS, Behaviour(text="sun", first_byte_delay=0.5))
     api.on(LONDON, Behaviour(text="rain"))
     answer = stack.post("ingress", {"messages": user(TWO_CITIES)})
@@ -52,9 +50,7 @@ def test_stream_has_both_calls_in_its_state(stack: Stack, provider: LlmProvider,
     assert [json.loads(each["content"])["arguments"]["city"] for each in (first, second)] == ["Paris", "London"]
 
 
-def test_two_calls_run_in_parallel_and_time_out(
-    stack: Stack, provider: LlmProvider, api: ApiServer
-) -> None:
+def test_two_calls_run_in_parallel_and_time_out(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     with ThreadPoolExecutor() as pool, api.answering(NEVER):
         asking = pool.submit(stack.post, "ingress", {"messages": user(TWO_CITIES)})
         received = api.received.wait(2, 60)
@@ -75,9 +71,7 @@ def test_failed_call_of_two_is_the_answer(stack: Stack, provider: LlmProvider, a
     assert provider.received.all() == []
 
 
-def test_api_answers_are_limited_in_total_size(
-    stack: Stack, provider: LlmProvider, api: ApiServer
-) -> None:
+def test_api_answers_are_limited_in_total_size(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     with api.answering(Behaviour(raw='"' * (500 << 10), content_type="text/plain")):
         answer = stack.post("ingress", {"messages": user(TWO_CITIES)})
         assert [len(message["content"]) for message in state_of(answer.json()["metadata"])[1:]] == [500 << 10] * 2
@@ -193,9 +187,7 @@ def test_llm_answer_that_is_not_json_is_a_502(stack: Stack, provider: LlmProvide
         assert (answer.status_code, answer.json()["error"]["code"]) == (502, "bad_upstream_answer")
 
 
-def test_silent_stream_ends_with_an_error_event(
-    stack: Stack, provider: LlmProvider, api: ApiServer
-) -> None:
+def test_silent_stream_ends_with_an_error_event(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     provider.next(Behaviour(chunk_delay=600))
     with stack.client("ingress") as client:
         stream = client.chat.completions.create(model="gpt-main", messages=user(WEATHER), stream=True)
@@ -252,7 +244,9 @@ def test_tool_calls_for_client_tools_reach_the_client(
 
 
 @pytest.mark.parametrize("said", [HAIKU, WEATHER], ids=["no target", "target"])
-def test_streamed_tool_calls_are_only_those_of_the_llm(stack: Stack, provider: LlmProvider, api: ApiServer, said: str) -> None:
+def test_streamed_tool_calls_are_only_those_of_the_llm(
+    stack: Stack, provider: LlmProvider, api: ApiServer, said: str
+) -> None:
     provider.next(wants_a_tool(stream=True))
     with (
         stack.client("ingress") as client,

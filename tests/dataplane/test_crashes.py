@@ -88,12 +88,19 @@ def test_killed_triton_refuses_prompts_until_it_is_back(stack: Stack, provider: 
     assert set(calls) == {200}
 
 
-_NATIVE = pytest.mark.runtime(Runtime.NATIVE, why="the same is done for each model; in containers, for one")
+_NATIVE = pytest.mark.runtime(Runtime.NATIVE, why="the same code reloads each model; in containers, one is enough")
 
 
 @pytest.mark.smoke
 @pytest.mark.parametrize(
-    "model", ["guard", *(pytest.param(other, marks=_NATIVE) for other in ("embed", "function", "chat"))]
+    "model",
+    [
+        "guard",
+        pytest.param("function", marks=_NATIVE),
+        pytest.param("chat", marks=_NATIVE),
+        # test_timing.py kills this one.
+        pytest.param("embed", marks=[_NATIVE, pytest.mark.matrix]),
+    ],
 )
 def test_killed_model_process_is_reloaded(stack: Stack, model: str) -> None:
     triton = kill_model(stack, model)

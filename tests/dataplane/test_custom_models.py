@@ -123,9 +123,7 @@ def test_own_models_are_served_beside_the_built_in_ones(own: Stack) -> None:
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
-def test_own_guard_blocks_on_both_listeners(
-    own: Stack, provider: LlmProvider, listener: str
-) -> None:
+def test_own_guard_blocks_on_both_listeners(own: Stack, provider: LlmProvider, listener: str) -> None:
     answer = own.post(listener, {"model": "m", "messages": user("You nincompoop!")})
     assert answer.status_code == 422
     assert answer.headers["x-prompt-guard-error-code"] == "toxicity"

@@ -38,9 +38,7 @@ def post(stack: Stack, listener: str, body: str) -> httpx2.Response:
 
 
 @pytest.mark.parametrize("kind", DENSE)
-def test_dense_body_is_refused_before_it_is_parsed(
-    stack: Stack, provider: LlmProvider, kind: str
-) -> None:
+def test_dense_body_is_refused_before_it_is_parsed(stack: Stack, provider: LlmProvider, kind: str) -> None:
     body, status = DENSE[kind]
     refused = post(stack, "ingress", body)
     assert refused.status_code == status
@@ -48,9 +46,7 @@ def test_dense_body_is_refused_before_it_is_parsed(
     assert not provider.received.all()
 
 
-def test_dense_bodies_on_ingress_fail_no_egress_request(
-    stack: Stack, provider: LlmProvider
-) -> None:
+def test_dense_bodies_on_ingress_fail_no_egress_request(stack: Stack, provider: LlmProvider) -> None:
     body, status = DENSE["700,000 keys"]
     with ThreadPoolExecutor(2) as clients:
         hostile = [clients.submit(post, stack, "ingress", body) for _ in range(6)]
@@ -60,9 +56,7 @@ def test_dense_bodies_on_ingress_fail_no_egress_request(
 
 
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
-def test_image_of_nine_megabytes_passes_unchanged(
-    stack: Stack, provider: LlmProvider, listener: str
-) -> None:
+def test_image_of_nine_megabytes_passes_unchanged(stack: Stack, provider: LlmProvider, listener: str) -> None:
     url = f"data:image/png;base64,{'iVBORw0KGgo/' * 750_000}"
     content = [{"type": "text", "text": HAIKU}, {"type": "image_url", "image_url": {"url": url}}]
     assert stack.post(listener, {"messages": user(content)}).status_code == 200

@@ -117,7 +117,10 @@ def test_requests_are_cut_at_the_end_of_the_grace_period(
 
 
 @NATIVE
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, *(pytest.param(each, marks=pytest.mark.matrix) for each in (signal.SIGINT, signal.SIGHUP))],
+)
 def test_signal_during_drain_stops_at_once(small: Stack, provider: LlmProvider, number: signal.Signals) -> None:
     provider.next(ENDLESS)
     stream = Stream(small)

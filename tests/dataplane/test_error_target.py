@@ -207,9 +207,7 @@ def test_llm_phrases_the_answer_of_the_default_target(
     assert text == f"You said: {HELLO}\ncontext: sorry"
 
 
-def test_error_target_answers_for_a_failed_default_target(
-    forwarding: Stack, api: ApiServer, errors: ApiServer
-) -> None:
+def test_error_target_answers_for_a_failed_default_target(forwarding: Stack, api: ApiServer, errors: ApiServer) -> None:
     api.next(Behaviour(raw='{"not": "a completion"}', content_type="application/json"))
     errors.next(Behaviour(raw=SORRY, content_type="application/json"))
     assert forwarding.post("ingress", {"messages": user(HELLO)}).text == SORRY

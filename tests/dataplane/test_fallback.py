@@ -13,9 +13,9 @@ import httpx2
 import pytest
 
 from controlplane.runtime.runner import Runtime
-from tests.dataplane.remote_triton import KEY, Cloud
 from tests.dataplane.load import Load, prompt
 from tests.dataplane.remote_config import KEY_VARIABLE, TIMEOUT_MS, place, prompting_config, served
+from tests.dataplane.remote_triton import KEY, RemoteTriton
 from tests.dataplane.stack import Stack, wait_for
 from tests.dataplane.test_ingress import ATTACK, WEATHER, user
 from tests.support.api_server import ApiServer
@@ -29,7 +29,7 @@ class Far:
 
     stack: Stack
     relay: Relay
-    cloud: Cloud
+    remote_triton: RemoteTriton
 
     def ask(self) -> httpx2.Response:
         return self.stack.post("ingress", prompt())
@@ -45,16 +45,23 @@ class Far:
 
 @pytest.fixture(scope="module")
 def _far(
-    _providers: tuple[LlmProvider, ...], _api: ApiServer, cloud: Cloud, tmp_path_factory: pytest.TempPathFactory
+    _providers: tuple[LlmProvider, ...],
+    _api: ApiServer,
+    remote_triton: RemoteTriton,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Far]:
     timeout = f"{TIMEOUT_MS}ms"
-    with Relay(cloud.doors.mutual) as relay:
+    with Relay(remote_triton.ports.mutual) as relay:
         serving = {
             "remote": {
                 "url": f"https://127.0.0.1:{relay.port}",
                 "access_key": f"${KEY_VARIABLE}",
                 "header": "x-api-key",
-                "tls": {"ca": str(cloud.authority), "cert": str(cloud.client), "key": str(cloud.client)},
+                "tls": {
+                    "ca": str(remote_triton.authority),
+                    "cert": str(remote_triton.client),
+                    "key": str(remote_triton.client),
+                },
             },
             "roles": {
                 "guard": {"backend": ["remote", "local"], "timeout": timeout},
@@ -66,7 +73,7 @@ def _far(
         stack = Stack(config, tmp_path_factory.mktemp("gw5"), {KEY_VARIABLE: KEY}, mode=(), runtime=Runtime.NATIVE)
         try:
             stack.up()
-            yield Far(stack, relay, cloud)
+            yield Far(stack, relay, remote_triton)
         finally:
             stack.down()
 
@@ -84,11 +91,15 @@ def far(_far: Far, provider: LlmProvider, request: pytest.FixtureRequest) -> Ite
 _Change = Callable[[Far], None]
 # What breaks it, what heals it, and as what it is counted, among others.
 _FAULTS: Final[Mapping[str, tuple[_Change, _Change, str]]] = {
-    "killed": (lambda far: far.cloud.kill_triton(), lambda far: far.cloud.restart_triton(), "unreachable"),
+    "killed": (
+        lambda far: far.remote_triton.kill_triton(),
+        lambda far: far.remote_triton.restart_triton(),
+        "unreachable",
+    ),
     # Not Triton itself: its HTTP server may crash on what it finds as it goes on (2.51).
     "frozen": (
-        lambda far: far.cloud.envoy.signal(signal.SIGSTOP),
-        lambda far: far.cloud.envoy.signal(signal.SIGCONT),
+        lambda far: far.remote_triton.envoy.signal(signal.SIGSTOP),
+        lambda far: far.remote_triton.envoy.signal(signal.SIGCONT),
         "timeout",
     ),
     "refusing": (lambda far: far.relay.refuse(), lambda far: far.relay.pass_on(), "unreachable"),
@@ -168,9 +179,7 @@ def test_access_log_and_status_show_skipped_backends(far: Far) -> None:
         assert "guard" not in health.json()["not_ready"]
 
 
-def test_prompt_goes_to_the_llm_while_intent_is_down(
-    far: Far, provider: LlmProvider, api: ApiServer
-) -> None:
+def test_prompt_goes_to_the_llm_while_intent_is_down(far: Far, provider: LlmProvider, api: ApiServer) -> None:
     called = far.stack.post("ingress", {"messages": user(WEATHER)})
     assert served(called)["function"] == "remote"
     assert len(api.received.all()) == 1

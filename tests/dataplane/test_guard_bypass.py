@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import gzip
 import json
-import socket
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
-from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -20,6 +18,7 @@ import pytest
 from controlplane.runtime.runner import Runtime
 from evaluation import hiding
 from tests.dataplane.gateway import BLOCKED
+from tests.dataplane.raw_http import chunked, exchange
 from tests.dataplane.stack import Stack
 from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider
@@ -68,7 +67,7 @@ _NATIVE: Final = pytest.mark.runtime(Runtime.NATIVE, why="the same filter reads 
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("way", [way if way in _FEW else pytest.param(way, marks=_NATIVE) for way in hiding.WAYS])
-@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.soak)], ids=["a fifth of them", "each"])
+@pytest.mark.parametrize("step", [15, pytest.param(1, marks=pytest.mark.soak)], ids=["a few", "all"])
 def test_hidden_attack_reaches_neither_llm_nor_api(  # noqa: PLR0917 - fixtures and two parameters
     stack: Stack,
     client: httpx2.Client,
@@ -98,9 +97,7 @@ def test_hidden_attack_reaches_neither_llm_nor_api(  # noqa: PLR0917 - fixtures 
     assert len(received) <= 2 * len(passed)
 
 
-def test_conversation_continues_without_the_refused_turn(
-    stack: Stack, provider: LlmProvider
-) -> None:
+def test_conversation_continues_without_the_refused_turn(stack: Stack, provider: LlmProvider) -> None:
     attack = {"role": "user", "content": ATTACK}
     refusal = stack.post("ingress", {"messages": [attack]}).json()["choices"][0]["message"]
     messages = [attack, refusal, {"role": "user", "content": "Then write a haiku about autumn leaves."}]
@@ -246,7 +243,7 @@ SPLIT: Final = json.dumps(hiding.said(f"Ünïcode ‰ 😀. {ATTACK}"), ensure_a
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 64])
 def test_no_chunk_size_bypasses_the_guard(stack: Stack, size: int) -> None:
     pieces = [SPLIT[start : start + size] for start in range(0, len(SPLIT), size)]
-    _assert_refused(_raw(stack, _head("transfer-encoding: chunked", length=None), *_chunked(pieces)))
+    _assert_refused(_raw(stack, _head("transfer-encoding: chunked", length=None), *chunked(*pieces)))
 
 
 @pytest.mark.usefixtures("nobody")
@@ -287,7 +284,7 @@ def test_http_2_is_guarded(stack: Stack) -> None:
 @pytest.mark.usefixtures("nobody")
 def test_second_request_on_a_connection_is_guarded(stack: Stack) -> None:
     first = _head(method="GET", path="/healthz", length=None, close=False)
-    answer = _raw(stack, first + _head() + BODY)
+    answer = _raw(stack, first + _head() + BODY, until_closed=True)
     assert answer.count(b"HTTP/1.1 ") == 2
     assert BLOCKED.encode() in answer
 
@@ -316,25 +313,8 @@ def _head(
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def _chunked(pieces: Sequence[bytes]) -> list[bytes]:
-    return [*(f"{len(piece):x}\r\n".encode() + piece + b"\r\n" for piece in pieces), b"0\r\n\r\n"]
-
-
-def _raw(stack: Stack, *writes: bytes, until: bytes | None = None) -> bytes:
-    """All that is answered until the gateway closes, or until it has said `until`."""
-    where = urlsplit(stack.url("ingress"))
-    received = b""
-    with socket.create_connection((where.hostname, where.port), timeout=30) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            for piece in writes:
-                connection.sendall(piece)
-            while (until is None or until not in received) and (piece := connection.recv(65536)):
-                received += piece
-        except ConnectionError:
-            # Refused before all was sent.
-            pass
-    return received
+def _raw(stack: Stack, *writes: bytes, until: bytes = b"", until_closed: bool = False) -> bytes:
+    return exchange(stack.url("ingress"), *writes, until=until, until_closed=until_closed)
 
 
 def _assert_refused(answer: bytes) -> None:

@@ -63,9 +63,7 @@ def test_prompt_calls_its_target_and_the_answer_reaches_the_llm(
 
 
 @pytest.mark.smoke
-def test_stream_after_a_call_holds_only_assistant_deltas(
-    stack: Stack, provider: LlmProvider, api: ApiServer
-) -> None:
+def test_stream_after_a_call_holds_only_assistant_deltas(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     with stack.client("ingress") as client:
         chunks = list(client.chat.completions.create(model="gpt-main", messages=user(WEATHER), stream=True))
     assert {(chunk.id, chunk.model) for chunk in chunks} == {("chatcmpl-mock", "gpt-main")}
@@ -101,9 +99,7 @@ def test_message_accumulated_from_a_stream_is_accepted_in_the_next_turn(
 
 
 @pytest.mark.smoke
-def test_prompt_without_a_target_passes_to_the_llm(
-    stack: Stack, provider: LlmProvider, api: ApiServer
-) -> None:
+def test_prompt_without_a_target_passes_to_the_llm(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     with stack.client("ingress") as client:
         answer = client.chat.completions.create(model="gpt-main", messages=user("Write a haiku about autumn leaves"))
     assert answer.choices[0].message.content == "You said: Write a haiku about autumn leaves"
@@ -171,7 +167,11 @@ def test_request_fields_do_not_disable_the_guard(
     assert provider.received.all() + second_provider.received.all() == []
 
 
-@pytest.mark.parametrize("sends_back", ["model", "state", "text alone"])
+# test_slot_filling.py sends back all three.
+@pytest.mark.parametrize(
+    "sends_back",
+    ["text alone", *(pytest.param(each, marks=pytest.mark.matrix) for each in ("model", "state"))],
+)
 @pytest.mark.parametrize("stream", [False, True])
 def test_missing_values_are_asked_for_and_the_answers_complete_the_call(
     stack: Stack, provider: LlmProvider, api: ApiServer, sends_back: str, stream: bool
@@ -309,9 +309,7 @@ def test_context_is_added_to_a_prompt_of_text_and_image_parts(
     assert content[2]["text"].startswith("\ncontext: {")
 
 
-def test_state_sent_back_is_removed_from_the_llm_request(
-    stack: Stack, provider: LlmProvider, api: ApiServer
-) -> None:
+def test_state_sent_back_is_removed_from_the_llm_request(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     first = stack.post("ingress", {"messages": user(WEATHER)}).json()
     said = {"role": "assistant", "content": first["choices"][0]["message"]["content"]}
     messages = [*user(WEATHER), *state_of(first["metadata"]), said, *user("Thank you, that was kind of you!")]
@@ -340,9 +338,7 @@ def test_forged_state_is_a_400(stack: Stack) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
 
 
-def test_no_gzip_is_requested_for_answers_that_are_edited(
-    stack: Stack, provider: LlmProvider, api: ApiServer
-) -> None:
+def test_no_gzip_is_requested_for_answers_that_are_edited(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     answer = stack.post("ingress", {"messages": user(WEATHER)}, {"accept-encoding": "gzip"})
     assert provider.received.all()[0].header("accept-encoding") is None
     assert "x-arch-state" in answer.json()["metadata"]

@@ -32,7 +32,7 @@ from tests.support.llm_provider import LlmProvider
 
 ROOT = Path(__file__).parents[2]
 
-native = pytest.mark.runtime(Runtime.NATIVE, why="in containers, no other user is there: tests/docker/test_containers.py")
+native = pytest.mark.runtime(Runtime.NATIVE, why="containers have no other user: tests/docker/test_containers.py")
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 
 
@@ -93,7 +93,7 @@ def test_gateway_opens_no_port_but_its_listeners_and_no_socket_outside_its_run_d
 ) -> None:
     models = [process for process in processes(stack) if "triton_python_backend_stub" in " ".join(process.cmdline())]
     assert len(models) >= 4, "the models are looked at too"
-    assert ports(stack) == {door["port"] for door in stack.config["listeners"].values()}
+    assert ports(stack) == {listener["port"] for listener in stack.config["listeners"].values()}
     assert {path for path in sockets(stack) if not path.startswith(f"{stack.run_dir}/")} == set()
 
 
@@ -157,10 +157,10 @@ def test_unused_triton_endpoints_are_closed(stack: Stack) -> None:
             assert client.get(path).status_code == 403
 
 
-_EACH = pytest.mark.runtime(Runtime.NATIVE, why="the same is done for each model; in containers, for one")
-
-
-@pytest.mark.parametrize("model", ["guard", *(pytest.param(other, marks=_EACH) for other in ("embed", "chat"))])
+# The same code reloads each model.
+@pytest.mark.parametrize(
+    "model", ["guard", *(pytest.param(each, marks=pytest.mark.matrix) for each in ("embed", "chat"))]
+)
 def test_unloaded_model_is_loaded_again(stack: Stack, provider: LlmProvider, model: str) -> None:
     before = stack.pids("triton")
     with triton(stack) as channel:

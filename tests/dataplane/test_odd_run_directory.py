@@ -12,7 +12,9 @@ from tests.support.llm_provider import LlmProvider
 
 
 @pytest.mark.runtime(Runtime.NATIVE, why="containers see their own paths")
-def test_gateway_runs_in_an_oddly_named_directory(runtime: Runtime, provider: LlmProvider, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_gateway_runs_in_an_oddly_named_directory(
+    runtime: Runtime, provider: LlmProvider, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Triton is started there too: it gives paths to a shell."""
     stack = Stack(
         guarded_config(provider, {}),

@@ -9,33 +9,16 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.dataplane.raw_http import chunked, exchange
 from tests.dataplane.stack import Stack
 from tests.support.llm_provider import LlmProvider
 
 BODY = json.dumps({"messages": [{"role": "user", "content": "héllo wörld"}]}, ensure_ascii=False).encode()
 
 
-def exchange(url: str, *writes: bytes) -> bytes:
-    """Send each piece by itself, and read until the gateway closes."""
-    where = urlsplit(url)
-    with socket.create_connection((where.hostname, where.port), timeout=20) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for piece in writes:
-            connection.sendall(piece)
-        received = b""
-        while piece := connection.recv(65536):
-            received += piece
-    return received
-
-
 def head(*fields: str, path: str = "/v1/chat/completions", method: str = "POST") -> bytes:
     lines = [f"{method} {path} HTTP/1.1", "host: localhost", "content-type: application/json", *fields]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-
-def chunked(*pieces: bytes, trailers: bytes = b"") -> list[bytes]:
-    framed = [f"{len(piece):x}\r\n".encode() + piece + b"\r\n" for piece in pieces]
-    return [*framed, b"0\r\n" + trailers + b"\r\n"]
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
@@ -58,7 +41,7 @@ def test_trailers_after_a_chunked_body_change_nothing(stack: Stack, provider: Ll
 def test_pipelined_requests_are_answered_in_order(stack: Stack, provider: LlmProvider) -> None:
     first = head(f"content-length: {len(BODY)}") + BODY
     last = head(f"content-length: {len(BODY)}", "connection: close") + BODY
-    assert exchange(stack.url("egress"), first + first + last).count(b"HTTP/1.1 200 OK") == 3
+    assert exchange(stack.url("egress"), first + first + last, until_closed=True).count(b"HTTP/1.1 200 OK") == 3
 
 
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
@@ -67,7 +50,7 @@ def test_http_1_0_stream_is_unchunked_and_ends_with_the_connection(
 ) -> None:
     body = json.dumps({**json.loads(BODY), "stream": True}).encode()
     sent = (head(f"content-length: {len(body)}") + body).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
-    fields, _, stream = exchange(stack.url(listener), sent).partition(b"\r\n\r\n")
+    fields, _, stream = exchange(stack.url(listener), sent, until_closed=True).partition(b"\r\n\r\n")
     assert fields.startswith(b"HTTP/1.0 200")
     assert b"transfer-encoding" not in fields
     # For nginx, which takes it out.
@@ -77,7 +60,9 @@ def test_http_1_0_stream_is_unchunked_and_ends_with_the_connection(
 
 
 def test_health_answers_head_requests(stack: Stack) -> None:
-    answer = exchange(stack.url("ingress"), head("connection: close", path="/healthz", method="HEAD"))
+    answer = exchange(
+        stack.url("ingress"), head("connection: close", path="/healthz", method="HEAD"), until_closed=True
+    )
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.endswith(b"\r\n\r\n")
 
@@ -93,16 +78,13 @@ def test_health_answers_head_requests(stack: Stack) -> None:
         pytest.param(head("content-length: 0", "content-encoding: gzip"), b"415", id="empty gzip"),
     ],
 )
-def test_malformed_request_is_refused(
-    stack: Stack, provider: LlmProvider, request_bytes: bytes, status: bytes
-) -> None:
+def test_malformed_request_is_refused(stack: Stack, provider: LlmProvider, request_bytes: bytes, status: bytes) -> None:
     answer = exchange(stack.url("ingress"), request_bytes.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1))
     assert answer.split(b" ")[1] == status, answer
     assert provider.received.all() == []
 
 
 def test_compressed_request_is_refused(stack: Stack, provider: LlmProvider) -> None:
-
     packed = gzip.compress(BODY)
     fields = ("content-encoding: gzip", f"content-length: {len(packed)}", "connection: close")
     assert exchange(stack.url("ingress"), head(*fields) + packed).startswith(b"HTTP/1.1 415")

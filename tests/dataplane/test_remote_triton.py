@@ -14,9 +14,9 @@ import httpx2
 import pytest
 
 from controlplane.runtime.runner import Runtime
-from tests.dataplane.remote_triton import KEY, NAME, Cloud
 from tests.dataplane.load import prompt
 from tests.dataplane.remote_config import BLOCKED, KEY_VARIABLE, guarded_config, place, prompting_config, served
+from tests.dataplane.remote_triton import KEY, NAME, RemoteTriton
 from tests.dataplane.stack import Stack, archgw, wait_for
 from tests.dataplane.test_ingress import ATTACK, WEATHER, user
 from tests.dataplane.test_secrets import holders
@@ -35,19 +35,19 @@ def _remote(
     runtime: Runtime,
     _providers: tuple[LlmProvider, ...],
     _api: ApiServer,
-    cloud: Cloud,
+    remote_triton: RemoteTriton,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Started]:
     serving = {
         "remote": {
-            "url": f"grpcs://127.0.0.1:{cloud.doors.tls}",
+            "url": f"grpcs://127.0.0.1:{remote_triton.ports.tls}",
             "access_key": f"${KEY_VARIABLE}",
             # Relative to the configuration file.
             "tls": {"ca": "authority.pem", "server_name": NAME},
         }
     }
     directory = tmp_path_factory.mktemp("gw4")
-    (directory / "authority.pem").write_bytes(cloud.authority.read_bytes())
+    (directory / "authority.pem").write_bytes(remote_triton.authority.read_bytes())
     stack = Stack(
         prompting_config(_providers[0], _api, serving), directory, {KEY_VARIABLE: KEY}, mode=(), runtime=runtime
     )
@@ -72,28 +72,28 @@ def test_up_says_once_that_intent_runs_on_the_local_cpu(_remote: Started) -> Non
 
 
 @pytest.mark.smoke
-def test_remote_guard_blocks_an_attack(remote: Stack, cloud: Cloud, provider: LlmProvider) -> None:
-    before = cloud.calls("guard")
+def test_remote_guard_blocks_an_attack(remote: Stack, remote_triton: RemoteTriton, provider: LlmProvider) -> None:
+    before = remote_triton.calls("guard")
     answer = remote.post("ingress", {"messages": user(ATTACK)})
     assert answer.headers["x-prompt-guard-error-code"] == "jailbreak"
     assert answer.json()["choices"][0]["message"]["content"] == BLOCKED
     assert served(answer)["guard"] == "remote"
-    assert cloud.calls("guard") > before
+    assert remote_triton.calls("guard") > before
     assert provider.received.all() == []
 
 
 @pytest.mark.smoke
 def test_local_intent_and_remote_function_model_serve_a_prompt(
-    remote: Stack, cloud: Cloud, provider: LlmProvider, api: ApiServer
+    remote: Stack, remote_triton: RemoteTriton, provider: LlmProvider, api: ApiServer
 ) -> None:
-    before = cloud.calls("function"), cloud.calls("embed")
+    before = remote_triton.calls("function"), remote_triton.calls("embed")
     answer = remote.post("ingress", {"messages": user(WEATHER)})
     assert answer.status_code == 200
     (call,) = api.received.all()
     arguments = call.json()
     assert (arguments["city"], arguments["days"]) == ("Seattle", 3)
     assert served(answer) == {"guard": "remote", "embed": "local", "function": "remote"}
-    assert (cloud.calls("function") > before[0], cloud.calls("embed")) == (True, before[1])
+    assert (remote_triton.calls("function") > before[0], remote_triton.calls("embed")) == (True, before[1])
 
 
 def test_timing_header_splits_a_remote_call(remote: Stack, provider: LlmProvider) -> None:
@@ -109,13 +109,13 @@ def test_timing_header_splits_a_remote_call(remote: Stack, provider: LlmProvider
 
 
 @pytest.mark.smoke
-def test_status_shows_backends_and_their_durations(remote: Stack, cloud: Cloud) -> None:
+def test_status_shows_backends_and_their_durations(remote: Stack, remote_triton: RemoteTriton) -> None:
     remote.post("ingress", {"messages": user(f"{WEATHER} Thank you.")})
     status = remote.status()
     assert status["ready"]
     for role in ("guard", "function"):
         there = place(status, role, "remote")
-        assert there["where"] == f"grpcs://127.0.0.1:{cloud.doors.tls}"
+        assert there["where"] == f"grpcs://127.0.0.1:{remote_triton.ports.tls}"
         assert (there["model"], there["ready"]) == (role, True)
         assert there["calls"] >= 1
         assert there["p50_ms"] > 0
@@ -123,7 +123,7 @@ def test_status_shows_backends_and_their_durations(remote: Stack, cloud: Cloud) 
         assert there["compute_ms"] > 0
     assert place(status, "embed", "local")["where"] == "CPU"
     text = archgw("status", "--run-dir", str(remote.run_dir)).stdout
-    for word in ("guard", "function", "embed", f"grpcs://127.0.0.1:{cloud.doors.tls}", "CPU", "ready"):
+    for word in ("guard", "function", "embed", f"grpcs://127.0.0.1:{remote_triton.ports.tls}", "CPU", "ready"):
         assert word in text
 
 
@@ -151,13 +151,13 @@ def test_the_key_is_on_no_admin_page_in_no_command_line_and_no_environment(remot
 
 
 def test_prompt_is_refused_while_the_function_model_is_unloaded(
-    remote: Stack, cloud: Cloud, provider: LlmProvider, api: ApiServer
+    remote: Stack, remote_triton: RemoteTriton, provider: LlmProvider, api: ApiServer
 ) -> None:
     def answered(status: int) -> Any:
         answer = remote.post("ingress", {"messages": user(WEATHER)})
         return answer if answer.status_code == status else None
 
-    cloud.unload("function")
+    remote_triton.unload("function")
     try:
         refused = wait_for(lambda: answered(503))
         assert refused.json()["error"]["code"] == "model_unavailable"
@@ -166,12 +166,14 @@ def test_prompt_is_refused_while_the_function_model_is_unloaded(
         # What needs no function model is served as before.
         assert remote.post("ingress", prompt()).status_code == 200
     finally:
-        cloud.load("function")
+        remote_triton.load("function")
     wait_for(lambda: answered(200))
 
 
-def test_prompts_are_refused_while_the_guard_is_down(remote: Stack, cloud: Cloud, provider: LlmProvider) -> None:
-    cloud.kill_triton()
+def test_prompts_are_refused_while_the_guard_is_down(
+    remote: Stack, remote_triton: RemoteTriton, provider: LlmProvider
+) -> None:
+    remote_triton.kill_triton()
     try:
         refused = wait_for(lambda: _unless_ok(remote.post("ingress", prompt())))
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "guard_unavailable")
@@ -180,21 +182,21 @@ def test_prompts_are_refused_while_the_guard_is_down(remote: Stack, cloud: Cloud
         missing = wait_for(lambda: httpx2.get(url).json().get("not_ready", {}).get("guard"))
         assert missing in {"unreachable", "overloaded"}
         # Only one word of it is for the public.
-        assert str(cloud.doors.tls) not in json.dumps(httpx2.get(url).json())
+        assert str(remote_triton.ports.tls) not in json.dumps(httpx2.get(url).json())
         assert remote.post("egress", {"model": "m", **prompt()}).status_code == 200
     finally:
-        cloud.restart_triton()
+        remote_triton.restart_triton()
     wait_for(lambda: remote.post("ingress", prompt()).status_code == 200)
     remote.wait_healthy()
 
 
 @pytest.mark.runtime(Runtime.NATIVE, why="the other gateway of this module reaches the same server from containers")
 def test_remote_over_plain_http_with_a_key_header(
-    runtime: Runtime, cloud: Cloud, provider: LlmProvider, tmp_path_factory: pytest.TempPathFactory
+    runtime: Runtime, remote_triton: RemoteTriton, provider: LlmProvider, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     serving = {
         "remote": {
-            "url": f"http://localhost:{cloud.doors.plain}",
+            "url": f"http://localhost:{remote_triton.ports.plain}",
             "access_key": f"${KEY_VARIABLE}",
             "header": "x-api-key",
         }

@@ -84,9 +84,7 @@ def test_missing_value_is_asked_for_and_the_answer_completes_the_call(
     assert asked.json()["messages"][-1]["content"].startswith("5\ncontext: {")
 
 
-def test_sdk_message_sent_back_completes_the_call(
-    stack: Stack, provider: LlmProvider, api: ApiServer
-) -> None:
+def test_sdk_message_sent_back_completes_the_call(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     with stack.client("ingress") as client:
         messages: list[Any] = [user(FORECAST)]
         question = client.chat.completions.create(model="gpt-main", messages=messages)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Final
-from urllib.parse import urlsplit
 
 import pytest
 
 from tests.dataplane.gateway import KEYS
+from tests.dataplane.raw_http import exchange
 from tests.dataplane.stack import Stack
 from tests.support.behaviour import Behaviour
 from tests.support.llm_provider import LlmProvider
@@ -96,14 +95,8 @@ def _post(
     stack: Stack, listener: str, fields: dict[str, str], *, host: str = "localhost", path: str = "/v1/chat/completions"
 ) -> bytes:
     """What is answered to a request of exactly these headers."""
-    where = urlsplit(stack.url(listener))
     body = b'{"messages":[{"role":"user","content":"Hello, who are you?"}]}'
     lines = [f"POST {path} HTTP/1.1", f"host: {host}", f"content-length: {len(body)}", "connection: close"]
     headers = {"content-type": "application/json", **fields}
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    received = b""
-    with socket.create_connection((where.hostname, where.port), timeout=60) as connection:
-        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode() + body)
-        while piece := connection.recv(65536):
-            received += piece
-    return received
+    return exchange(stack.url(listener), ("\r\n".join(lines) + "\r\n\r\n").encode() + body)

@@ -87,9 +87,7 @@ def _health(container: dict[str, Any]) -> str | None:
     return status
 
 
-def test_only_the_listeners_are_published(
-    stack: Stack, containers: dict[str, dict[str, Any]]
-) -> None:
+def test_only_the_listeners_are_published(stack: Stack, containers: dict[str, dict[str, Any]]) -> None:
     published = {
         (service, binding["HostIp"], int(binding["HostPort"]))
         for service, each in containers.items()

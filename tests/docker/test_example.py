@@ -163,9 +163,7 @@ def _that_run(example: Example) -> list[dict[str, Any]]:
     return [each for each in example.containers().values() if "Health" in each["State"]]
 
 
-def test_next_up_renders_a_changed_configuration(
-    example: Example, provider: LlmProvider
-) -> None:
+def test_next_up_renders_a_changed_configuration(example: Example, provider: LlmProvider) -> None:
     example.change(
         llm_providers=[
             {

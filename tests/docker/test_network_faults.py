@@ -26,9 +26,7 @@ pytestmark = pytest.mark.runtime(Runtime.DOCKER, why="networks and restarts are 
 _TESTS: Final = Path(__file__).parents[1]
 
 
-def test_frozen_triton_refuses_prompts_until_it_is_back(
-    stack: Stack, project: Project, provider: LlmProvider
-) -> None:
+def test_frozen_triton_refuses_prompts_until_it_is_back(stack: Stack, project: Project, provider: LlmProvider) -> None:
     triton = project.id("triton")
     ingress, egress = Load(stack, "ingress", clients=4), Load(stack, "egress", clients=4)
     with ingress.running() as prompts, egress.running() as calls:

@@ -33,9 +33,7 @@ def test_second_up_recreates_nothing(stack: Stack, project: Project) -> None:
     assert changed(project, before) == set()
 
 
-def test_new_system_prompt_recreates_only_the_filter(
-    stack: Stack, project: Project, provider: LlmProvider
-) -> None:
+def test_new_system_prompt_recreates_only_the_filter(stack: Stack, project: Project, provider: LlmProvider) -> None:
     before = project.started()
     stack.config["system_prompt"] = "You are a helpful pirate."
     stack.up()
@@ -81,9 +79,7 @@ def test_up_restores_removed_and_stopped_containers(
 
 
 # The last one: nothing of this module is asked of the small gateway afterwards.
-def test_down_removes_its_own_containers_only(
-    stack: Stack, project: Project, small: Stack
-) -> None:
+def test_down_removes_its_own_containers_only(stack: Stack, project: Project, small: Stack) -> None:
     ours, others = Project(small.run_dir), project.started()
     assert ours.started()
     assert small.command("down").returncode == 0
