@@ -152,6 +152,11 @@ class Stack:
 
         return wait_for(found)[0]
 
+    def not_ready(self) -> dict[str, str]:
+        """What /healthz of ingress names as not ready, with the reason."""
+        not_ready: dict[str, str] = httpx2.get(f"{self.url('ingress')}/healthz", timeout=5).json().get("not_ready", {})
+        return not_ready
+
     def wait_healthy(self, *listeners: str) -> None:
         wait_for(lambda: all(_healthy(self.url(listener)) for listener in listeners or ("ingress", "egress")))
 
@@ -178,6 +183,12 @@ def wait_for(condition: Callable[[], T | None], seconds: float = _RECOVERY_S) ->
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
     return value
+
+
+def files_with(root: Path, secret: str) -> list[Path]:
+    """The files below `root` that hold the secret."""
+    files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+    return [path for path in files if secret.encode() in path.read_bytes()]
 
 
 def _healthy(url: str) -> bool:

@@ -10,8 +10,8 @@ import openai
 import pytest
 
 from tests.dataplane.gateway import KEYS
+from tests.dataplane.prompts import ATTACK, WEATHER, chunks_of, state_of, user
 from tests.dataplane.stack import Stack
-from tests.dataplane.test_ingress import ATTACK, WEATHER, chunks_of, state_of, user
 from tests.support.api_server import ApiServer
 from tests.support.behaviour import CUT_BEFORE_ANSWER, NEVER, Behaviour
 from tests.support.llm_provider import LlmProvider

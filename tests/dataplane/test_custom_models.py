@@ -12,8 +12,8 @@ from controlplane.runtime.runner import Runtime
 from extproc.inference.models import open_models
 from extproc.shared import filter_config
 from extproc.shared.filter_config import Role
+from tests.dataplane.prompts import ATTACK, user
 from tests.dataplane.stack import Stack, free_ports
-from tests.dataplane.test_ingress import ATTACK, user
 from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider
 

@@ -9,8 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.dataplane.prompts import ATTACK, user
 from tests.dataplane.stack import Stack
-from tests.dataplane.test_ingress import ATTACK, user
 from tests.support.api_server import ApiServer
 from tests.support.behaviour import Behaviour
 from tests.support.llm_provider import LlmProvider

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from controlplane.runtime.runner import Runtime
+from tests.dataplane.prompts import ATTACK, WEATHER, chunks_of, user
 from tests.dataplane.stack import Stack, free_ports
-from tests.dataplane.test_ingress import ATTACK, WEATHER, chunks_of, user
 from tests.support.api_server import ApiServer
 from tests.support.behaviour import NEVER, Behaviour
 from tests.support.llm_provider import LlmProvider, completion

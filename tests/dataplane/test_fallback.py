@@ -14,10 +14,10 @@ import pytest
 
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.load import Load, prompt
+from tests.dataplane.prompts import ATTACK, WEATHER, user
 from tests.dataplane.remote_config import KEY_VARIABLE, TIMEOUT_MS, place, prompting_config, served
 from tests.dataplane.remote_triton import KEY, RemoteTriton
 from tests.dataplane.stack import Stack, wait_for
-from tests.dataplane.test_ingress import ATTACK, WEATHER, user
 from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider
 from tests.support.relay import Relay

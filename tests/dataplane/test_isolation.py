@@ -25,8 +25,8 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from controlplane.runtime.native.processes import of_run
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.load import prompt
+from tests.dataplane.recovery import model_processes, wait_recovered
 from tests.dataplane.stack import Stack, wait_for
-from tests.dataplane.test_crashes import wait_whole
 from tests.support.intruder import NOBODY, Loot, Task, refusals
 from tests.support.llm_provider import LlmProvider
 
@@ -162,14 +162,15 @@ def test_unused_triton_endpoints_are_closed(stack: Stack) -> None:
     "model", ["guard", *(pytest.param(each, marks=pytest.mark.matrix) for each in ("embed", "chat"))]
 )
 def test_unloaded_model_is_loaded_again(stack: Stack, provider: LlmProvider, model: str) -> None:
-    before = stack.pids("triton")
+    before, processes = stack.pids("triton"), model_processes(stack, model)
+    assert processes
     with triton(stack) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         stub.RepositoryModelUnload(service_pb2.RepositoryModelUnloadRequest(model_name=model), timeout=30)
-        url = f"{stack.url('ingress')}/healthz"
-        wait_for(lambda: model in httpx2.get(url).json().get("not_ready", {}))
-    wait_whole(stack)
+    wait_for(lambda: model in stack.not_ready() or model_processes(stack, model).isdisjoint(processes))
+    wait_recovered(stack)
     assert stack.pids("triton") == before
+    assert model_processes(stack, model).isdisjoint(processes)
 
 
 @pytest.mark.smoke
@@ -185,5 +186,5 @@ def test_model_processes_of_a_killed_triton_are_ended(stack: Stack, provider: Ll
     with contextlib.suppress(ProcessLookupError):
         os.kill(models[0].pid, signal.SIGSTOP)
     wait_for(lambda: stack.pids("triton") not in ([], [before]))
-    wait_whole(stack)
+    wait_recovered(stack)
     assert [each for each in models if each.is_running() and each.status() != psutil.STATUS_ZOMBIE] == []

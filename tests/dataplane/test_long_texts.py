@@ -11,8 +11,8 @@ import pytest
 
 from bench.heavy import prose
 from tests.dataplane.gateway import BLOCKED
+from tests.dataplane.prompts import ATTACK
 from tests.dataplane.stack import Stack
-from tests.dataplane.test_ingress import ATTACK
 from tests.support.llm_provider import LlmProvider
 
 _LONG_S = 60.0

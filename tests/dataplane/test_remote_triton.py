@@ -15,11 +15,10 @@ import pytest
 
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.load import prompt
+from tests.dataplane.prompts import ATTACK, WEATHER, user
 from tests.dataplane.remote_config import BLOCKED, KEY_VARIABLE, guarded_config, place, prompting_config, served
 from tests.dataplane.remote_triton import KEY, NAME, RemoteTriton
-from tests.dataplane.stack import Stack, archgw, wait_for
-from tests.dataplane.test_ingress import ATTACK, WEATHER, user
-from tests.dataplane.test_secrets import holders
+from tests.dataplane.stack import Stack, archgw, files_with, wait_for
 from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider
 
@@ -133,9 +132,9 @@ def test_local_triton_serves_local_models_only(remote: Stack) -> None:
 
 @pytest.mark.smoke
 def test_the_key_is_in_one_file_that_only_its_owner_may_read(remote: Stack) -> None:
-    (holder,) = holders(remote.run_dir, KEY)
-    assert holder.parent == remote.run_dir / "secrets"
-    assert stat.S_IMODE(holder.stat().st_mode) == 0o600
+    (file,) = files_with(remote.run_dir, KEY)
+    assert file.parent == remote.run_dir / "secrets"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 @pytest.mark.smoke

@@ -11,8 +11,8 @@ import httpx2
 import pytest
 
 from controlplane.runtime.runner import Runtime
+from tests.dataplane.prompts import ATTACK, user
 from tests.dataplane.stack import Stack, archgw, free_ports, wait_for
-from tests.dataplane.test_ingress import ATTACK, user
 from tests.support.api_server import ApiServer
 from tests.support.behaviour import Behaviour
 from tests.support.llm_provider import LlmProvider

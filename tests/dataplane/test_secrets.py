@@ -11,7 +11,7 @@ import pytest
 
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.gateway import KEYS
-from tests.dataplane.stack import CLIENT_KEY, Stack
+from tests.dataplane.stack import CLIENT_KEY, Stack, files_with
 from tests.support.llm_provider import LlmProvider
 
 
@@ -25,23 +25,18 @@ def used(stack: Stack, provider: LlmProvider) -> Stack:
     return stack
 
 
-def holders(root: Path, secret: str) -> list[Path]:
-    files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
-    return [path for path in files if secret.encode() in path.read_bytes()]
-
-
 @pytest.mark.smoke
 @pytest.mark.parametrize("name", KEYS)
 def test_key_is_in_one_file_of_mode_0600(used: Stack, name: str) -> None:
-    (holder,) = holders(used.run_dir, KEYS[name])
-    assert holder.parent == used.run_dir / "secrets"
-    assert stat.S_IMODE(holder.stat().st_mode) == 0o600
-    assert stat.S_IMODE(holder.parent.stat().st_mode) == 0o700
+    (file,) = files_with(used.run_dir, KEYS[name])
+    assert file.parent == used.run_dir / "secrets"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
 
 
 @pytest.mark.smoke
 def test_client_key_is_in_no_file(used: Stack) -> None:
-    assert holders(used.run_dir, CLIENT_KEY) == []
+    assert files_with(used.run_dir, CLIENT_KEY) == []
 
 
 @pytest.mark.smoke

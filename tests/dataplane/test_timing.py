@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Any
 
 import httpx2
 import pytest
 
 from tests.dataplane.load import prompt
+from tests.dataplane.prompts import ATTACK, WEATHER, user
+from tests.dataplane.recovery import kill_model, wait_recovered
 from tests.dataplane.stack import Stack
-from tests.dataplane.test_crashes import kill_model, wait_whole
-from tests.dataplane.test_ingress import ATTACK, WEATHER, user
 from tests.support.api_server import ApiServer
 from tests.support.behaviour import Behaviour
 from tests.support.llm_provider import LlmProvider
@@ -43,7 +44,9 @@ def ms(line: dict[str, Any], name: str) -> float:
 def test_timing_header_and_access_log_agree(stack: Stack, api: ApiServer, provider: LlmProvider, stream: bool) -> None:
     api.next(Behaviour(first_byte_delay=0.2))
     provider.next(Behaviour(first_byte_delay=0.3))
+    began = time.monotonic()
     answer = stack.post("ingress", {**weather(), "stream": stream})
+    elapsed_ms = (time.monotonic() - began) * 1000
     assert len(api.received.all()) == 1
     timing = entries(answer)
     first, *roles, api_, upstream = timing
@@ -51,8 +54,8 @@ def test_timing_header_and_access_log_agree(stack: Stack, api: ApiServer, provid
     for role in ("guard", "embed", "function"):
         assert timing[role]["place"] == "local"
         assert 0 < float(timing[role]["compute"]) <= float(timing[role]["dur"]) + ROUNDED
-    assert 200 <= float(timing["api"]["dur"]) < 1000
-    assert 290 <= float(timing["upstream"]["dur"]) < 1000
+    assert 200 <= float(timing["api"]["dur"]) <= elapsed_ms
+    assert 290 <= float(timing["upstream"]["dur"]) <= elapsed_ms
 
     line = stack.access(answer.headers["x-request-id"])
     assert set(line["served"].split(",")) == {"guard=local", "embed=local", "function=local"}
@@ -105,7 +108,7 @@ def test_prompt_without_intent_is_marked_as_degraded(stack: Stack, provider: Llm
     try:
         answer = stack.post("ingress", prompt())
     finally:
-        wait_whole(stack)
+        wait_recovered(stack)
     assert answer.status_code == 200
     assert answer.headers["x-arch-degraded"] == "intent"
     line = stack.access(answer.headers["x-request-id"])

@@ -11,8 +11,8 @@ import pytest
 
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.gateway import KEYS
+from tests.dataplane.prompts import user
 from tests.dataplane.stack import CLIENT_KEY, Stack, wait_for
-from tests.dataplane.test_ingress import user
 from tests.docker.engine import docker, try_docker
 from tests.docker.project import Project
 from tests.support.llm_provider import LlmProvider

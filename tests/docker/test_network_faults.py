@@ -14,8 +14,8 @@ import pytest
 
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.load import Load, prompt
+from tests.dataplane.recovery import wait_recovered
 from tests.dataplane.stack import Stack, wait_for
-from tests.dataplane.test_crashes import wait_whole
 from tests.docker.conftest import small_stack
 from tests.docker.engine import docker, try_docker
 from tests.docker.project import Project
@@ -39,7 +39,7 @@ def test_frozen_triton_refuses_prompts_until_it_is_back(stack: Stack, project: P
         finally:
             docker("unpause", triton)
         ingress.more()
-    wait_whole(stack)
+    wait_recovered(stack)
     assert refused == "guard_unavailable"
     assert set(prompts) == {200, 503}
     assert set(calls) == {200}
@@ -55,7 +55,7 @@ def test_gateway_recovers_from_a_restart_of_all_containers(
 ) -> None:
     before = project.started()
     docker("restart", *(container for container, _ in before.values()))
-    wait_whole(stack)
+    wait_recovered(stack)
     after = project.started()
     assert all(after[service] != started for service, started in before.items())
     assert {container for container, _ in after.values()} == {container for container, _ in before.values()}

@@ -8,8 +8,8 @@ import httpx2
 import pytest
 
 from controlplane.runtime.runner import Runtime
+from tests.dataplane.prompts import user
 from tests.dataplane.stack import Stack
-from tests.dataplane.test_ingress import user
 from tests.docker.engine import docker
 from tests.docker.project import Project
 from tests.support.llm_provider import LlmProvider
