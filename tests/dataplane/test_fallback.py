@@ -15,7 +15,7 @@ import pytest
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.load import Load, prompt
 from tests.dataplane.prompts import ATTACK, WEATHER, user
-from tests.dataplane.remote_config import KEY_VARIABLE, TIMEOUT_MS, place, prompting_config, served
+from tests.dataplane.remote_config import KEY_VARIABLE, TIMEOUT_MS, backend, prompting_config, served
 from tests.dataplane.remote_triton import KEY, RemoteTriton
 from tests.dataplane.stack import Stack, wait_for
 from tests.support.api_server import ApiServer
@@ -39,7 +39,7 @@ class Far:
         return answer.status_code == 200 and served(answer) == {"guard": "remote", "embed": "remote"}
 
     def skipped(self) -> dict[str, int]:
-        counts: dict[str, int] = place(self.stack.status(), "guard", "remote")["skipped"]
+        counts: dict[str, int] = backend(self.stack.status(), "guard", "remote")["skipped"]
         return counts
 
 
@@ -170,7 +170,7 @@ def test_access_log_and_status_show_skipped_backends(far: Far) -> None:
         line = far.stack.access(first.headers["x-request-id"])
         assert "guard@remote:unreachable" in str(line["skipped"])
         assert "guard=local" in str(line["served"])
-        wait_for(lambda: not place(far.stack.status(), "embed", "remote")["ready"])
+        wait_for(lambda: not backend(far.stack.status(), "embed", "remote")["ready"])
         (embed,) = [each for each in far.stack.status()["roles"] if each["role"] == "embed"]
         assert embed["failed"]
         health = httpx2.get(f"{far.stack.url('ingress')}/healthz")

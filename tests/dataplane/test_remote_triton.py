@@ -16,7 +16,7 @@ import pytest
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.load import prompt
 from tests.dataplane.prompts import ATTACK, WEATHER, user
-from tests.dataplane.remote_config import BLOCKED, KEY_VARIABLE, guarded_config, place, prompting_config, served
+from tests.dataplane.remote_config import BLOCKED, KEY_VARIABLE, backend, guarded_config, prompting_config, served
 from tests.dataplane.remote_triton import KEY, NAME, RemoteTriton
 from tests.dataplane.stack import Stack, archgw, files_with, wait_for
 from tests.support.api_server import ApiServer
@@ -113,14 +113,14 @@ def test_status_shows_backends_and_their_durations(remote: Stack, remote_triton:
     status = remote.status()
     assert status["ready"]
     for role in ("guard", "function"):
-        there = place(status, role, "remote")
+        there = backend(status, role, "remote")
         assert there["where"] == f"grpcs://127.0.0.1:{remote_triton.ports.tls}"
         assert (there["model"], there["ready"]) == (role, True)
         assert there["calls"] >= 1
         assert there["p50_ms"] > 0
         assert there["queue_ms"] >= 0
         assert there["compute_ms"] > 0
-    assert place(status, "embed", "local")["where"] == "CPU"
+    assert backend(status, "embed", "local")["where"] == "CPU"
     text = archgw("status", "--run-dir", str(remote.run_dir)).stdout
     for word in ("guard", "function", "embed", f"grpcs://127.0.0.1:{remote_triton.ports.tls}", "CPU", "ready"):
         assert word in text
@@ -160,7 +160,7 @@ def test_prompt_is_refused_while_the_function_model_is_unloaded(
     try:
         refused = wait_for(lambda: answered(503))
         assert refused.json()["error"]["code"] == "model_unavailable"
-        wait_for(lambda: not place(remote.status(), "function", "remote")["ready"])
+        wait_for(lambda: not backend(remote.status(), "function", "remote")["ready"])
         assert api.received.all() == [] or all(call.json()["city"] == "Seattle" for call in api.received.all())
         # What needs no function model is served as before.
         assert remote.post("ingress", prompt()).status_code == 200
