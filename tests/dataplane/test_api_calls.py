@@ -1,4 +1,4 @@
-"""Calls of prompt targets through the running stack: several at once, with their own headers, time and retries."""
+"""Calls of prompt targets: several at once, with configured headers, timeouts and retries."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def test_two_calls_of_one_prompt_are_joined_in_order(stack: Stack, provider: Llm
     api.on(LONDON, Behaviour(text="rain"))
     answer = stack.post("ingress", {"messages": user(TWO_CITIES)})
     assert {(call.json()["city"], call.json()["days"]) for call in api.received.all()} == {("Paris", 3), ("London", 5)}
-    (asked,) = provider.received.all()
-    said = asked.json()["messages"][-1]["content"]
+    (llm_request,) = provider.received.all()
+    said = llm_request.json()["messages"][-1]["content"]
     assert said.startswith(f"{TWO_CITIES}\ncontext: get_weather_forecast {{")
     assert said.index("sun") < said.index("rain")
     call, first, second = state_of(answer.json()["metadata"])
@@ -165,8 +165,8 @@ def test_no_target_and_no_drift_header_without_a_target(stack: Stack, provider: 
     provider.next(Behaviour(headers={TARGET: "forged", DRIFT: "true"}))
     answer = stack.post("ingress", {"messages": user(HAIKU)}, {TARGET: "forged", DRIFT: "true"})
     assert answer.headers.keys().isdisjoint({TARGET, DRIFT})
-    (asked,) = provider.received.all()
-    assert (asked.header(TARGET), asked.header(DRIFT)) == (None, None)
+    (llm_request,) = provider.received.all()
+    assert (llm_request.header(TARGET), llm_request.header(DRIFT)) == (None, None)
 
 
 def test_answers_of_the_gateway_name_the_target(stack: Stack, api: ApiServer) -> None:
@@ -235,9 +235,9 @@ def test_tool_calls_for_client_tools_reach_the_client(
     provider.next(wants_a_tool(stream=False))
     with stack.client("ingress") as client:
         answer = client.chat.completions.create(model="gpt-main", messages=user(said), tools=TOOLS, tool_choice="auto")
-    (asked,) = provider.received.all()
-    assert (asked.json()["tools"], asked.json()["tool_choice"]) == (TOOLS, "auto")
-    assert ("\ncontext: {" in asked.json()["messages"][-1]["content"]) is (said == WEATHER)
+    (llm_request,) = provider.received.all()
+    assert (llm_request.json()["tools"], llm_request.json()["tool_choice"]) == (TOOLS, "auto")
+    assert ("\ncontext: {" in llm_request.json()["messages"][-1]["content"]) is (said == WEATHER)
     assert api.received.total == (said == WEATHER)
     (tool_call,) = answer.choices[0].message.tool_calls or []
     assert tool_call.to_dict() == TOOL_CALL
@@ -269,8 +269,8 @@ def test_client_tool_result_is_guarded_and_sent_to_the_llm(
     answer = stack.post("ingress", {"messages": [*called, result], "tools": TOOLS, "stream": stream})
     assert answer.status_code == 200
     assert api.received.all() == []
-    (asked,) = provider.received.all()
-    assert asked.json()["messages"][1:] == [*called, result]
+    (llm_request,) = provider.received.all()
+    assert llm_request.json()["messages"][1:] == [*called, result]
     provider.reset()
     poisoned = {**result, "content": ATTACK}
     blocked = stack.post("ingress", {"messages": [*called, poisoned], "tools": TOOLS, "stream": stream})

@@ -1,4 +1,4 @@
-"""A gateway with models of the user's own: a guard against abuse, and an NLI model that joins the score of intents."""
+"""A gateway with custom models: a toxicity guard, and an NLI model that adds to the intent score."""
 
 from __future__ import annotations
 

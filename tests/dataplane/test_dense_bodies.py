@@ -1,4 +1,4 @@
-"""Bodies that are made to hold a worker up, values that are made to change a route, turns that were blocked before."""
+"""Bodies that are expensive to parse, values that would change a route, and turns after a blocked one."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ def test_image_of_nine_megabytes_passes_unchanged(stack: Stack, provider: LlmPro
     url = f"data:image/png;base64,{'iVBORw0KGgo/' * 750_000}"
     content = [{"type": "text", "text": HAIKU}, {"type": "image_url", "image_url": {"url": url}}]
     assert stack.post(listener, {"messages": user(content)}).status_code == 200
-    (asked,) = provider.received.all()
-    assert asked.json()["messages"][-1]["content"] == content
+    (llm_request,) = provider.received.all()
+    assert llm_request.json()["messages"][-1]["content"] == content
 
 
 def test_text_of_five_megabytes_of_json_signs_passes_egress(stack: Stack, provider: LlmProvider) -> None:
     text = '{"rows": [[1, 2, "three"], {"a": {}}], "path": "C:\\\\x"}\n' * 90_000
     assert stack.post("egress", {"messages": user(text)}).status_code == 200
-    (asked,) = provider.received.all()
-    assert asked.json()["messages"][-1]["content"] == text
+    (llm_request,) = provider.received.all()
+    assert llm_request.json()["messages"][-1]["content"] == text
 
 
 @pytest.mark.parametrize("number", ["AB1234/invoice", "AB1234%2Finvoice", "AB1234\uff0finvoice", "../AB1234"])
@@ -88,8 +88,8 @@ def test_turn_after_a_blocked_one_passes_without_it(
     assert stack.post("ingress", {"messages": user(ATTACK)}).json()["model"] == "Arch-Guard"
     answer = stack.post("ingress", {"messages": [*user(ATTACK), *between, *user(HAIKU)]})
     assert answer.json()["model"] != "Arch-Guard"
-    (asked,) = provider.received.all()
-    assert [message["content"] for message in asked.json()["messages"][1:]] == [HAIKU]
+    (llm_request,) = provider.received.all()
+    assert [message["content"] for message in llm_request.json()["messages"][1:]] == [HAIKU]
 
 
 def test_provider_and_endpoint_names_are_hidden_from_end_users_only(stack: Stack, api: ApiServer) -> None:

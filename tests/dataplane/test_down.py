@@ -1,4 +1,4 @@
-"""What becomes of requests when a gateway is told to stop: those that run end, those that come are refused."""
+"""`archgw down`: running requests finish, new ones are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The LLM listener: the official SDK and raw requests, against mock providers on real sockets."""
+"""The egress listener: the official SDK and raw requests against mock providers."""
 
 from __future__ import annotations
 
@@ -342,14 +342,14 @@ def test_access_log_has_provider_decision_and_times_and_no_prompt(stack: Stack, 
 
 @pytest.mark.smoke
 def test_status_and_logs_commands_show_services_and_requests(stack: Stack, provider: LlmProvider) -> None:
-    asked = stack.post("egress", {"messages": HELLO}).headers["x-request-id"]
-    stack.access(asked)
-    assert asked in stack.command("logs", "access", "--lines", "20").stdout
-    told = stack.command("status", "--json")
-    assert told.returncode == 0
-    parts = {part["name"]: part["state"] for part in json.loads(told.stdout)["parts"]}
-    assert parts.keys() >= {"envoy", "extproc-0", "triton"}
-    assert set(parts.values()) == {"running"}
+    request_id = stack.post("egress", {"messages": HELLO}).headers["x-request-id"]
+    stack.access(request_id)
+    assert request_id in stack.command("logs", "access", "--lines", "20").stdout
+    printed = stack.command("status", "--json")
+    assert printed.returncode == 0
+    states = {service["name"]: service["state"] for service in json.loads(printed.stdout)["parts"]}
+    assert states.keys() >= {"envoy", "extproc-0", "triton"}
+    assert set(states.values()) == {"running"}
 
 
 @pytest.mark.runtime(Runtime.NATIVE, why="the filter ends the stream, wherever it runs")

@@ -1,4 +1,4 @@
-"""A gateway that sends its failures on: an error target, guards on both listeners, and a default target for the LLM."""
+"""A gateway with an error target, guards on both listeners, and a default target whose answer an LLM phrases."""
 
 from __future__ import annotations
 
@@ -200,8 +200,8 @@ def test_llm_phrases_the_answer_of_the_default_target(
     (call,) = api.received.all()
     assert (call.path, call.json()) == ("/default_target", {"messages": user(HELLO)})
     assert call.header("x-arch-prompt-target") == answer.headers["x-arch-prompt-target"] == "anything_else"
-    (asked,) = provider.received.all()
-    assert asked.json()["messages"][-1]["content"] == f"{HELLO}\ncontext: sorry"
+    (llm_request,) = provider.received.all()
+    assert llm_request.json()["messages"][-1]["content"] == f"{HELLO}\ncontext: sorry"
     words = [chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks_of(answer.text)] if stream else []
     text = "".join(words) if stream else answer.json()["choices"][0]["message"]["content"]
     assert text == f"You said: {HELLO}\ncontext: sorry"

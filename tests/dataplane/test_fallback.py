@@ -1,4 +1,4 @@
-"""A remote Triton goes away while the gateway runs, in every way in which one can, and comes back."""
+"""A remote Triton fails in several ways while the gateway runs, and comes back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The prompt listener: the real models decide; the LLM and the API are mocks on real sockets."""
+"""The ingress listener with real models; the LLM and the API are mock servers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pydantic
 import pytest
 
 from tests.dataplane.gateway import BLOCKED
-from tests.dataplane.prompts import ATTACK, WEATHER, chunks_of, first_chunk, said, state_of, user
+from tests.dataplane.prompts import ATTACK, WEATHER, chunks_of, first_chunk, state_of, stream_text, user
 from tests.dataplane.stack import CLIENT_KEY, Stack
 from tests.support.api_server import ApiServer
 from tests.support.behaviour import NEVER, Behaviour
@@ -35,8 +35,8 @@ def test_prompt_calls_its_target_and_the_answer_reaches_the_llm(
     assert arguments["messages"] == user(WEATHER)
     assert call.header("authorization") is None
     assert call.header("x-request-id")
-    (asked,) = provider.received.all()
-    messages = asked.json()["messages"]
+    (llm_request,) = provider.received.all()
+    messages = llm_request.json()["messages"]
     assert messages[0] == {"role": "system", "content": "You are a weather forecaster."}
     assert messages[-1]["content"].startswith(f"{WEATHER}\ncontext: {{")
     assert answer.choices[0].message.content
@@ -78,8 +78,8 @@ def test_message_accumulated_from_a_stream_is_accepted_in_the_next_turn(
         messages = [*user(prompt), message.to_dict(), *user("never mind, tell me a joke")]
         following = client.chat.completions.create(model="gpt-main", messages=messages)
     assert following.choices[0].message.content == "You said: never mind, tell me a joke"
-    (asked,) = provider.received.all()
-    assert [each["role"] for each in asked.json()["messages"]] == ["system", "user", "assistant", "user"]
+    (llm_request,) = provider.received.all()
+    assert [each["role"] for each in llm_request.json()["messages"]] == ["system", "user", "assistant", "user"]
 
 
 @pytest.mark.smoke
@@ -89,8 +89,8 @@ def test_prompt_without_a_target_passes_to_the_llm(stack: Stack, provider: LlmPr
     assert answer.choices[0].message.content == "You said: Write a haiku about autumn leaves"
     assert "metadata" not in answer.to_dict()
     assert api.received.all() == []
-    (asked,) = provider.received.all()
-    assert asked.json()["messages"][0] == {"role": "system", "content": stack.config["system_prompt"]}
+    (llm_request,) = provider.received.all()
+    assert llm_request.json()["messages"][0] == {"role": "system", "content": stack.config["system_prompt"]}
 
 
 @pytest.mark.smoke
@@ -104,7 +104,7 @@ def test_blocked_prompt_reaches_neither_api_nor_llm(
     assert answer.headers["x-request-id"]
     if stream:
         assert answer.headers["content-type"] == "text/event-stream"
-        assert said(answer.text) == BLOCKED
+        assert stream_text(answer.text) == BLOCKED
         assert chunks_of(answer.text)[-1]["choices"][0]["finish_reason"] == "content_filter"
         assert answer.text.endswith("data: [DONE]\n\n")
     else:
@@ -162,18 +162,18 @@ def test_missing_values_are_asked_for_and_the_answers_complete_the_call(
 ) -> None:
     messages = user("What is the weather forecast?")
     metadata: dict[str, Any] = {}
-    asked: list[str] = []
+    questions: list[str] = []
     # The client sends the conversation back as it can: official SDKs drop `model`, most clients know no state.
     for answer in ("Seattle", "5 days"):
         first = stack.post("ingress", {"messages": messages, "metadata": metadata, "stream": stream})
         question = first_chunk(first.text) if stream else first.json()
-        asked.append(said(first.text) if stream else question["choices"][0]["message"]["content"])
+        questions.append(stream_text(first.text) if stream else question["choices"][0]["message"]["content"])
         assert question["model"] == "Arch-Function"
         assert api.received.all() == []
         model = {"model": question["model"]} if sends_back == "model" else {}
-        messages = [*messages, {"role": "assistant", "content": asked[-1], **model}, *user(answer)]
+        messages = [*messages, {"role": "assistant", "content": questions[-1], **model}, *user(answer)]
         metadata = question["metadata"] if sends_back == "state" else {}
-    assert asked == [
+    assert questions == [
         "Could you provide the following details city, days ?",
         "Could you provide the following details days ?",
     ]
@@ -197,10 +197,10 @@ def test_structured_output_client_gets_a_refusal_for_a_question_and_a_block(
 ) -> None:
     question = user("What is the weather forecast for Seattle?")
     with stack.client("ingress") as client:
-        asked = client.chat.completions.parse(model="gpt-main", messages=question, response_format=Forecast)
+        parsed = client.chat.completions.parse(model="gpt-main", messages=question, response_format=Forecast)
         with client.chat.completions.stream(model="gpt-main", messages=question, response_format=Forecast) as stream:
             streamed = stream.get_final_completion()
-        for message in (asked.choices[0].message, streamed.choices[0].message):
+        for message in (parsed.choices[0].message, streamed.choices[0].message):
             assert not message.parsed
             assert not message.content
             assert message.refusal == "Could you provide the following details days ?"
@@ -274,8 +274,8 @@ def test_context_is_added_to_a_prompt_of_text_and_image_parts(
 ) -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
     stack.post("ingress", {"messages": user([{"type": "text", "text": WEATHER}, image])})
-    (asked,) = provider.received.all()
-    content = asked.json()["messages"][-1]["content"]
+    (llm_request,) = provider.received.all()
+    content = llm_request.json()["messages"][-1]["content"]
     assert content[:2] == [{"type": "text", "text": WEATHER}, image]
     assert content[2]["text"].startswith("\ncontext: {")
 
@@ -286,9 +286,9 @@ def test_state_sent_back_is_removed_from_the_llm_request(stack: Stack, provider:
     messages = [*user(WEATHER), *state_of(first["metadata"]), said, *user("Thank you, that was kind of you!")]
     provider.reset()
     stack.post("ingress", {"messages": messages, "metadata": first["metadata"]})
-    (asked,) = provider.received.all()
-    assert [message["role"] for message in asked.json()["messages"]] == ["system", "user", "assistant", "user"]
-    assert "x-arch-state" not in asked.body.decode()
+    (llm_request,) = provider.received.all()
+    assert [message["role"] for message in llm_request.json()["messages"]] == ["system", "user", "assistant", "user"]
+    assert "x-arch-state" not in llm_request.body.decode()
 
 
 def test_attack_is_blocked_whatever_the_role_of_the_last_message(
@@ -325,13 +325,13 @@ def test_llm_error_after_a_call_passes_unchanged(stack: Stack, provider: LlmProv
 @pytest.mark.parametrize("stream", [False, True])
 def test_local_chat_model_answers(stack: Stack, stream: bool) -> None:
     with stack.client("egress") as client:
-        asked: Any = {"model": "chat", "messages": user("Say hello."), "max_tokens": 12}
+        request: Any = {"model": "chat", "messages": user("Say hello."), "max_tokens": 12}
         if stream:
-            chunks = list(client.chat.completions.create(**asked, stream=True))
+            chunks = list(client.chat.completions.create(**request, stream=True))
             text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
             assert chunks[-1].choices[0].finish_reason in {"stop", "length"}
         else:
-            text = client.chat.completions.create(**asked).choices[0].message.content
+            text = client.chat.completions.create(**request).choices[0].message.content
     assert text.strip()
 
 

@@ -1,7 +1,4 @@
-"""Another user of the machine gets nowhere: not at Triton, Envoy's admin pages, the filter, the supervisor or a file.
-
-And what its owner does to Triton by mistake is repaired.
-"""
+"""Other users of the machine reach no socket and no file of a gateway; its owner cannot break Triton by mistake."""
 
 from __future__ import annotations
 

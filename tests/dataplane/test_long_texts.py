@@ -1,4 +1,4 @@
-"""Long texts: read by the guard all the same, refused where nobody could read them in time, and in nobody's way."""
+"""Long texts: the guard reads them, they delay no short prompt, and over the limit they are refused."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_long_text_without_attack_reaches_the_llm_unchanged(stack: Stack, provid
     # Not `prose`: the guard takes a sentence of a manual for an attack now and then.
     text = "".join(f"The tide of day {day} was low, and the boats came back with little fish. " for day in range(420))
     assert ask(stack, text).status_code == 200
-    (asked,) = provider.received.all()
-    assert asked.json()["messages"][-1]["content"] == text
+    (llm_request,) = provider.received.all()
+    assert llm_request.json()["messages"][-1]["content"] == text
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A run directory whose name means something to a shell, a template or a configuration file."""
+"""A run directory whose name has special characters of shells, templates and YAML."""
 
 from __future__ import annotations
 

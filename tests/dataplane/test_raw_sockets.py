@@ -1,4 +1,4 @@
-"""What no SDK sends: split bodies, trailers, pipelined and half requests, written by hand on a socket."""
+"""Requests that no SDK sends: split bodies, trailers, pipelined and incomplete requests."""
 
 from __future__ import annotations
 

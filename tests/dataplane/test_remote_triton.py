@@ -1,4 +1,4 @@
-"""Plain `archgw up`: guard and function calling on somebody else's Triton over TLS, intent on this machine's CPU."""
+"""`archgw up` without options: guard and function model on a remote Triton over TLS, intent on the local CPU."""
 
 from __future__ import annotations
 

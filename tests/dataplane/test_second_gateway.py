@@ -1,4 +1,4 @@
-"""A second gateway beside the first, configured the other way round wherever there is a choice."""
+"""A second gateway beside the first, with the other value of each option."""
 
 from __future__ import annotations
 

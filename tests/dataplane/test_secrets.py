@@ -1,4 +1,4 @@
-"""Keys are found nowhere but in the one file, closed to others, that Envoy reads each from."""
+"""Each key is in one file only, of mode 0600, that Envoy reads."""
 
 from __future__ import annotations
 

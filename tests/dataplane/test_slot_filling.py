@@ -1,4 +1,4 @@
-"""Parameter dialogues through the running gateway, with the real models: a value is missing, asked for, and comes."""
+"""Slot filling with the real models: the gateway asks for a missing value and calls the target with the answer."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ def test_missing_value_is_asked_for_and_the_answer_completes_the_call(
     sent_back, fields = goes_on(question)
     ask(stack, [user(FORECAST), sent_back, user("5")], stream=stream, **fields)
     assert arguments(api) == {"city": "Seattle", "days": 5, "unit": "celsius"}
-    (asked,) = provider.received.all()
-    assert asked.json()["messages"][-1]["content"].startswith("5\ncontext: {")
+    (llm_request,) = provider.received.all()
+    assert llm_request.json()["messages"][-1]["content"].startswith("5\ncontext: {")
 
 
 def test_sdk_message_sent_back_completes_the_call(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:

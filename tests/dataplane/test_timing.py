@@ -1,4 +1,4 @@
-"""What a request cost: the same in the header that a client reads and in the access log, and true."""
+"""The timing header and the durations of the access log: equal, and true."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def test_forged_timing_headers_are_dropped(stack: Stack, provider: LlmProvider) 
     answer = stack.post("egress", {"messages": user("hi")}, forged)
     assert "forged" not in answer.headers["x-arch-timing"]
     assert "x-arch-degraded" not in answer.headers
-    (asked,) = provider.received.all()
-    assert [asked.header(name) for name in forged] == [None, None]
+    (llm_request,) = provider.received.all()
+    assert [llm_request.header(name) for name in forged] == [None, None]
 
 
 def test_prompt_without_intent_is_marked_as_degraded(stack: Stack, provider: LlmProvider) -> None:

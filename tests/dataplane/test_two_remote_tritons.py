@@ -1,4 +1,4 @@
-"""Two remote Tritons behind one role: both work, either is enough, and without both the guard is allowed to fail."""
+"""Two remote Tritons behind one role: both serve, either is enough, and without both the guard fails open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that ask much and read nothing do not fill the gateway's memory, and do not stop others."""
+"""Clients that send requests and read no answer: little memory, and no effect on others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A hostile end user, a web page and a provider that talks too much: what the whole gateway lets pass."""
+"""Headers of end users, web pages and providers that the gateway drops or refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the engine says of a gateway's containers: who they are, what they may, what is open, and no key."""
+"""The containers of a gateway: privileges, health checks, published ports, and no key in sight."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine as it is: every question that is asked of it, with tiny containers."""
+"""`Engine` against a real Docker engine, with tiny containers."""
 
 from __future__ import annotations
 

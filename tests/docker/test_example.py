@@ -1,4 +1,4 @@
-"""examples/compose, as its README says it: `docker compose` alone, images, a configuration and a file of keys."""
+"""examples/compose, as its README says: `docker compose`, images, a configuration and a file of keys."""
 
 from __future__ import annotations
 

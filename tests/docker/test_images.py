@@ -1,4 +1,4 @@
-"""Our images on a real engine: who they run as, what is in them, and what is not."""
+"""The images on a real engine: their users and their content."""
 
 from __future__ import annotations
 

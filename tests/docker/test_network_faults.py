@@ -1,6 +1,6 @@
-"""The network between containers breaks, and the engine starts them anew: what clients see, and that all comes back.
+"""Frozen, restarted and disconnected containers: the statuses that clients see, and the recovery.
 
-That each container's process may be killed is in tests/dataplane/test_crashes.py, for both runtimes.
+Killed processes are in tests/dataplane/test_crashes.py, for both runtimes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`archgw up --quick-start --runtime docker`, as the README says it: from any directory, with nothing prepared."""
+"""`archgw up --quick-start --runtime docker`, as the README says: from any directory, nothing prepared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`archgw up` where something runs or lies already: what is right stays, the rest is made right."""
+"""`archgw up` over a running gateway: it recreates only the containers that changed."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def test_new_system_prompt_recreates_only_the_filter(stack: Stack, project: Proj
     stack.up()
     assert changed(project, before) == {service for service in before if service.startswith("extproc-")}
     stack.post("ingress", {"messages": user("Write a haiku about harbours")})
-    (asked,) = provider.received.all()
-    assert asked.json()["messages"][0]["content"] == "You are a helpful pirate."
+    (llm_request,) = provider.received.all()
+    assert llm_request.json()["messages"][0]["content"] == "You are a helpful pirate."
 
 
 def test_new_key_recreates_only_envoy(small: Stack, provider: LlmProvider) -> None:

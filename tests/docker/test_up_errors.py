@@ -1,4 +1,4 @@
-"""`archgw up --runtime docker` where it cannot: one screen with the way out, exit 1, and nothing left behind."""
+"""`archgw up --runtime docker` fails with one screen that names the way out, exit code 1, and nothing left behind."""
 
 from __future__ import annotations
 
