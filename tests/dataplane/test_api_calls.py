@@ -33,9 +33,9 @@ def test_two_calls_of_one_prompt_are_joined_in_order(stack: Stack, provider: Llm
     answer = stack.post("ingress", {"messages": user(TWO_CITIES)})
     assert {(call.json()["city"], call.json()["days"]) for call in api.received.all()} == {("Paris", 3), ("London", 5)}
     (llm_request,) = provider.received.all()
-    said = llm_request.json()["messages"][-1]["content"]
-    assert said.startswith(f"{TWO_CITIES}\ncontext: get_weather_forecast {{")
-    assert said.index("sun") < said.index("rain")
+    content = llm_request.json()["messages"][-1]["content"]
+    assert content.startswith(f"{TWO_CITIES}\ncontext: get_weather_forecast {{")
+    assert content.index("sun") < content.index("rain")
     call, first, second = state_of(answer.json()["metadata"])
     cities = [json.loads(each["function"]["arguments"])["city"] for each in call["tool_calls"]]
     assert cities == ["Paris", "London"]
@@ -139,7 +139,7 @@ def test_call_without_retries_is_made_once(stack: Stack, api: ApiServer, fault: 
     assert api.received.total == 1
 
 
-# Targets and drift, as endpoints and clients are told.
+# The headers of target and drift.
 
 TARGET, DRIFT = "x-arch-prompt-target", "x-arch-intent-drift"
 
@@ -150,8 +150,8 @@ def test_headers_name_target_and_drift_over_a_conversation(
 ) -> None:
     seen = []
     metadata: dict[str, Any] = {}
-    for said in (WEATHER, PARCEL, "And where is my parcel ZX9876?"):
-        answer = stack.post("ingress", {"messages": user(said), "metadata": metadata, "stream": stream})
+    for text in (WEATHER, PARCEL, "And where is my parcel ZX9876?"):
+        answer = stack.post("ingress", {"messages": user(text), "metadata": metadata, "stream": stream})
         (call,) = api.received.all()
         client = [answer.headers.get(name) for name in (TARGET, DRIFT)]
         assert client == [call.header(name) for name in (TARGET, DRIFT)]
@@ -228,36 +228,36 @@ def wants_a_tool(*, stream: bool) -> Behaviour:
     return Behaviour(raw=raw, content_type="text/event-stream")
 
 
-@pytest.mark.parametrize("said", [HAIKU, WEATHER], ids=["no target", "target"])
+@pytest.mark.parametrize("text", [HAIKU, WEATHER], ids=["no target", "target"])
 def test_tool_calls_for_client_tools_reach_the_client(
-    stack: Stack, provider: LlmProvider, api: ApiServer, said: str
+    stack: Stack, provider: LlmProvider, api: ApiServer, text: str
 ) -> None:
     provider.next(wants_a_tool(stream=False))
     with stack.client("ingress") as client:
-        answer = client.chat.completions.create(model="gpt-main", messages=user(said), tools=TOOLS, tool_choice="auto")
+        answer = client.chat.completions.create(model="gpt-main", messages=user(text), tools=TOOLS, tool_choice="auto")
     (llm_request,) = provider.received.all()
     assert (llm_request.json()["tools"], llm_request.json()["tool_choice"]) == (TOOLS, "auto")
-    assert ("\ncontext: {" in llm_request.json()["messages"][-1]["content"]) is (said == WEATHER)
-    assert api.received.total == (said == WEATHER)
+    assert ("\ncontext: {" in llm_request.json()["messages"][-1]["content"]) is (text == WEATHER)
+    assert api.received.total == (text == WEATHER)
     (tool_call,) = answer.choices[0].message.tool_calls or []
     assert tool_call.to_dict() == TOOL_CALL
 
 
-@pytest.mark.parametrize("said", [HAIKU, WEATHER], ids=["no target", "target"])
+@pytest.mark.parametrize("text", [HAIKU, WEATHER], ids=["no target", "target"])
 def test_streamed_tool_calls_are_only_those_of_the_llm(
-    stack: Stack, provider: LlmProvider, api: ApiServer, said: str
+    stack: Stack, provider: LlmProvider, api: ApiServer, text: str
 ) -> None:
     provider.next(wants_a_tool(stream=True))
     with (
         stack.client("ingress") as client,
-        client.chat.completions.stream(model="gpt-main", messages=user(said), tools=TOOLS) as stream,
+        client.chat.completions.stream(model="gpt-main", messages=user(text), tools=TOOLS) as stream,
     ):
         final = stream.get_final_completion()
     assert final.choices[0].message.role == "assistant"
     (tool_call,) = final.choices[0].message.tool_calls or []
     assert (tool_call.id, tool_call.function.name) == ("call_1", "play_music")
     assert tool_call.function.arguments == '{"song":"Blue"}'
-    assert api.received.total == (said == WEATHER)
+    assert api.received.total == (text == WEATHER)
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -41,7 +41,7 @@ def small(runtime: Runtime, provider: LlmProvider, tmp_path: Path) -> Iterator[S
 
 
 @contextmanager
-def told_to_stop(stack: Stack, *options: str) -> Iterator[subprocess.Popen[str]]:
+def archgw_down(stack: Stack, *options: str) -> Iterator[subprocess.Popen[str]]:
     """`archgw down` at work. It has ended when the block has."""
     command = [ARCHGW, "down", *options, "--run-dir", str(stack.run_dir)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as down:
@@ -85,7 +85,7 @@ def test_down_finishes_running_requests_and_refuses_new_ones(small: Stack, provi
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(small.post, "egress", {"messages": [{"role": "user", "content": "A slow answer"}]})
         wait_for(lambda: len(provider.received.all()) == 2)
-        with told_to_stop(small) as down:
+        with archgw_down(small) as down:
             wait_for(lambda: draining(small))
             refused = small.post("egress", BODY)
             assert refused.status_code == 503
@@ -93,26 +93,26 @@ def test_down_finishes_running_requests_and_refuses_new_ones(small: Stack, provi
             assert (refused.headers["retry-after"], refused.headers["connection"]) == ("1", "close")
             assert slow.result().status_code == 200
             assert stream.end().endswith(DONE)
-            said = down.communicate(timeout=60)
-    assert down.returncode == 0, said
+            output = down.communicate(timeout=60)
+    assert down.returncode == 0, output
     assert len(provider.received.all()) == 2
     assert not small.status()["running"]
 
 
 @NATIVE
 @pytest.mark.parametrize(
-    ("options", "said"), [(("--now",), ""), (("--grace", "1s"), "1 request did not end within 1 s")]
+    ("options", "message"), [(("--now",), ""), (("--grace", "1s"), "1 request did not end within 1 s")]
 )
 def test_requests_are_cut_at_the_end_of_the_grace_period(
-    small: Stack, provider: LlmProvider, options: tuple[str, ...], said: str
+    small: Stack, provider: LlmProvider, options: tuple[str, ...], message: str
 ) -> None:
     provider.next(ENDLESS)
     stream = Stream(small)
-    with told_to_stop(small, *options) as down:
+    with archgw_down(small, *options) as down:
         assert stream.end().endswith(CUT)
-        _, notes = down.communicate(timeout=60)
+        _, stderr = down.communicate(timeout=60)
     assert down.returncode == 0
-    assert notes.rstrip().endswith(said)
+    assert stderr.rstrip().endswith(message)
     assert not small.status()["running"]
 
 
@@ -124,13 +124,13 @@ def test_requests_are_cut_at_the_end_of_the_grace_period(
 def test_signal_during_drain_stops_at_once(small: Stack, provider: LlmProvider, number: signal.Signals) -> None:
     provider.next(ENDLESS)
     stream = Stream(small)
-    with told_to_stop(small) as down:
+    with archgw_down(small) as down:
         wait_for(lambda: draining(small))
         down.send_signal(number)
         assert stream.end().endswith(CUT)
-        _, notes = down.communicate(timeout=60)
+        _, stderr = down.communicate(timeout=60)
     assert down.returncode == 0
-    assert "stopping at once" in notes
+    assert "stopping at once" in stderr
     assert not small.status()["running"]
 
 
@@ -138,17 +138,17 @@ def test_signal_during_drain_stops_at_once(small: Stack, provider: LlmProvider, 
 def test_idle_connection_does_not_delay_down(small: Stack, provider: LlmProvider) -> None:
     with httpx2.Client() as client:
         client.post(f"{small.url('egress')}/v1/chat/completions", json=BODY).raise_for_status()
-        with told_to_stop(small, "--grace", "10m") as down:
-            _, notes = down.communicate(timeout=60)
-    assert (down.returncode, notes) == (0, "")
+        with archgw_down(small, "--grace", "10m") as down:
+            _, stderr = down.communicate(timeout=60)
+    assert (down.returncode, stderr) == (0, "")
 
 
 @NATIVE
 def test_down_under_load_loses_no_accepted_request(small: Stack, provider: LlmProvider) -> None:
-    with Load(small, "egress").running() as seen, told_to_stop(small, "--grace", "60s") as down:
-        _, notes = down.communicate(timeout=60)
+    with Load(small, "egress").running() as seen, archgw_down(small, "--grace", "60s") as down:
+        _, stderr = down.communicate(timeout=60)
     assert down.returncode == 0
-    assert "did not end" not in notes
+    assert "did not end" not in stderr
     assert {status for status in seen if isinstance(status, int)} <= {200, 503}
     # Every request that reached the provider was answered to its client. The last clients may have been refused.
     assert provider.received.total == seen[200]
@@ -166,7 +166,7 @@ def test_down_waits_for_an_unread_answer(small: Stack, provider: LlmProvider) ->
         client.connect(("127.0.0.1", small.config["listeners"]["egress"]["port"]))
         client.sendall(f"{head}content-type: application/json\r\n\r\n{body}".encode())
         wait_for(provider.received.all)
-        with told_to_stop(small) as down:
+        with archgw_down(small) as down:
             wait_for(lambda: draining(small))
             with pytest.raises(subprocess.TimeoutExpired):
                 down.wait(6)
@@ -199,7 +199,7 @@ def test_first_signal_in_the_foreground_drains(provider: LlmProvider, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--grace", "soon"), "30s or 500ms"),
         (("--grace", "30"), "30s or 500ms"),
@@ -207,7 +207,7 @@ def test_first_signal_in_the_foreground_drains(provider: LlmProvider, tmp_path: 
         (("--now", "--grace", "5s"), "--now"),
     ],
 )
-def test_invalid_grace_period_is_refused(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+def test_invalid_grace_period_is_refused(tmp_path: Path, options: tuple[str, ...], message: str) -> None:
     done = archgw("down", *options, "--run-dir", str(tmp_path))
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr

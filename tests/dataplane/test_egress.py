@@ -320,11 +320,11 @@ def test_chunk_reaches_the_client_before_the_provider_has_finished(stack: Stack,
 @pytest.mark.smoke
 async def test_200_concurrent_streams_are_all_complete(stack: Stack, provider: LlmProvider) -> None:
     async def one(client: openai.AsyncOpenAI, number: int) -> None:
-        said = f"number {number}"
-        messages: Any = [{"role": "user", "content": said}]
+        prompt = f"number {number}"
+        messages: Any = [{"role": "user", "content": prompt}]
         stream = await client.chat.completions.create(model="gpt-main", messages=messages, stream=True)
         text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
-        assert text == f"You said: {said}"
+        assert text == f"You said: {prompt}"
 
     with provider.answering(Behaviour(chunk_delay=0.02)):
         async with openai.AsyncOpenAI(base_url=f"{stack.url('egress')}/v1", api_key="x", max_retries=0) as client:

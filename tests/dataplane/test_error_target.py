@@ -103,8 +103,8 @@ def forwarding(_forwarding: Stack, request: pytest.FixtureRequest) -> Iterator[S
         print(_forwarding.tails())
 
 
-def told(errors: ApiServer) -> dict[str, Any]:
-    """The headers of the one failure that the error target heard of, and its body."""
+def forwarded_failure(errors: ApiServer) -> dict[str, Any]:
+    """Headers and body of the one failure that the error target got."""
     (failure,) = errors.received.all()
     assert (failure.method, failure.path) == ("POST", "/failed")
     when = datetime.fromisoformat(failure.header("x-arch-error-time") or "")
@@ -124,13 +124,13 @@ def test_error_target_answers_for_a_failed_call(  # noqa: PLR0917 - fixtures and
     forwarding: Stack, api: ApiServer, errors: ApiServer, provider: LlmProvider, fault: Behaviour, status: str
 ) -> None:
     api.next(fault)
-    errors.next(Behaviour(raw="told", content_type="text/plain", status=422))
+    errors.next(Behaviour(raw="from the error target", content_type="text/plain", status=422))
     body = json.dumps({"messages": user(WEATHER), "seed": 1.10}).encode()
     answer = forwarding.post("ingress", body)
-    assert (answer.status_code, answer.text) == (422, "told")
+    assert (answer.status_code, answer.text) == (422, "from the error target")
     assert answer.headers["content-type"].startswith("text/plain")
     assert answer.headers["x-function-error-code"] == status
-    failure = told(errors)
+    failure = forwarded_failure(errors)
     assert failure["body"] == body
     assert failure["x-function-error-code"] == status
     assert failure["x-request-id"] == answer.headers["x-request-id"]
@@ -150,7 +150,7 @@ def test_error_target_answers_for_a_blocked_prompt(
     assert "sorry" in answer.text
     assert answer.headers["content-type"].startswith("text/event-stream" if stream else "application/json")
     assert answer.text.endswith("data: [DONE]\n\n") is stream
-    failure = told(errors)
+    failure = forwarded_failure(errors)
     assert failure["x-prompt-guard-error-code"] == "jailbreak"
     assert failure["x-arch-error-message"] == "No %C3%A9."
     assert provider.received.all() == []
@@ -211,4 +211,4 @@ def test_error_target_answers_for_a_failed_default_target(forwarding: Stack, api
     api.next(Behaviour(raw='{"not": "a completion"}', content_type="application/json"))
     errors.next(Behaviour(raw=SORRY, content_type="application/json"))
     assert forwarding.post("ingress", {"messages": user(HELLO)}).text == SORRY
-    assert told(errors)["x-function-error-code"] == "502"
+    assert forwarded_failure(errors)["x-function-error-code"] == "502"

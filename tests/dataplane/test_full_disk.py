@@ -93,6 +93,6 @@ def test_status_reports_a_killed_supervisor(runtime: Runtime, provider: LlmProvi
         wait_for(lambda: not stack.status()["running"])
         assert httpx2.get(f"{stack.url('egress')}/healthz").status_code == 200
         assert sorted(stack.status()["unsupervised"]) == sorted(parts)
-        said = stack.command("status")
-        assert said.returncode == 1
-        assert "nobody starts again" in said.stdout
+        printed = stack.command("status")
+        assert printed.returncode == 1
+        assert "nobody starts again" in printed.stdout

@@ -282,8 +282,8 @@ def test_context_is_added_to_a_prompt_of_text_and_image_parts(
 
 def test_state_sent_back_is_removed_from_the_llm_request(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     first = stack.post("ingress", {"messages": user(WEATHER)}).json()
-    said = {"role": "assistant", "content": first["choices"][0]["message"]["content"]}
-    messages = [*user(WEATHER), *state_of(first["metadata"]), said, *user("Thank you, that was kind of you!")]
+    answer = {"role": "assistant", "content": first["choices"][0]["message"]["content"]}
+    messages = [*user(WEATHER), *state_of(first["metadata"]), answer, *user("Thank you, that was kind of you!")]
     provider.reset()
     stack.post("ingress", {"messages": messages, "metadata": first["metadata"]})
     (llm_request,) = provider.received.all()

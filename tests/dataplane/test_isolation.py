@@ -33,8 +33,8 @@ native = pytest.mark.runtime(Runtime.NATIVE, why="containers have no other user:
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 
 
-def sent(task: Task) -> Loot:
-    """The intruder, in a process of its own."""
+def run_intruder(task: Task) -> Loot:
+    """Run the intruder in its own process."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.intruder"],
         input=msgspec.json.encode(task),
@@ -115,9 +115,9 @@ def test_other_user_opens_no_socket_and_no_file(stack: Stack, provider: LlmProvi
         *("http", "grpc:8001", "admin.sock", "internal.sock", "supervisor.sock", "extproc-0.sock")
     }
     with entered(root):
-        owned = sent(msgspec.structs.replace(task, uid=0, ports=[]))
+        owned = run_intruder(msgspec.structs.replace(task, uid=0, ports=[]))
         assert owned == Loot(sockets=task.sockets, files=task.files, answers=[]), "the owner can, so others could"
-        assert sent(task) == Loot(sockets=[], files=[], answers=[])
+        assert run_intruder(task) == Loot(sockets=[], files=[], answers=[])
     assert stack.post("ingress", prompt()).status_code == 200
     assert stack.pids("triton") == [before]
     assert stack.status()["ready"]
@@ -131,18 +131,18 @@ def test_other_user_reads_no_shared_memory(stack: Stack, provider: LlmProvider) 
     inside = Path(f"/proc/{pid}/root/dev/shm")
     task = Task(uid=0, folder="/", files=[str(path) for path in inside.iterdir()])
     assert len(task.files) >= 4
-    assert sent(task).files == task.files, "the owner can, so they are there"
+    assert run_intruder(task).files == task.files, "the owner can, so they are there"
     names = [Path(path).name for path in task.files]
     everywhere = [*task.files, *(f"/dev/shm/{name}" for name in names)]  # noqa: S108
-    assert sent(Task(uid=NOBODY, folder="/", files=everywhere)).files == []
+    assert run_intruder(Task(uid=NOBODY, folder="/", files=everywhere)).files == []
 
 
 @pytest.mark.smoke
 def test_unused_triton_endpoints_are_closed(stack: Stack) -> None:
     with triton(stack) as channel:
-        said = refusals(channel)
-    assert len(said) == 5
-    assert all(why is not None and "restricted" in why for why in said.values()), said
+        reasons = refusals(channel)
+    assert len(reasons) == 5
+    assert all(why is not None and "restricted" in why for why in reasons.values()), reasons
     transport = httpx2.HTTPTransport(uds=str(stack.triton / "http"))
     with httpx2.Client(transport=transport, base_url="http://triton") as client:
         assert client.get("/v2/health/ready").status_code == 200

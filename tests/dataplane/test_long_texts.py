@@ -23,13 +23,13 @@ def ask(stack: Stack, text: str) -> httpx2.Response:
     return httpx2.post(f"{stack.url('ingress')}/v1/chat/completions", json=body, timeout=_LONG_S)
 
 
-def said(answer: httpx2.Response) -> Any:
+def content(answer: httpx2.Response) -> Any:
     return answer.json()["choices"][0]["message"]["content"]
 
 
 def test_attack_inside_a_long_text_is_blocked(stack: Stack, provider: LlmProvider) -> None:
     before = prose(15_000)
-    assert said(ask(stack, f"{before}\n{ATTACK}\n{prose(15_000)}")) == BLOCKED
+    assert content(ask(stack, f"{before}\n{ATTACK}\n{prose(15_000)}")) == BLOCKED
     assert provider.received.all() == []
 
 

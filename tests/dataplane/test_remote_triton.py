@@ -26,7 +26,7 @@ from tests.support.llm_provider import LlmProvider
 @dataclass(frozen=True)
 class Started:
     stack: Stack
-    said: str
+    stderr: str
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +61,13 @@ def remote(_remote: Started, request: pytest.FixtureRequest) -> Iterator[Stack]:
     failed_before = request.session.testsfailed
     yield _remote.stack
     if request.session.testsfailed > failed_before:
-        print(_remote.said, _remote.stack.tails())
+        print(_remote.stderr, _remote.stack.tails())
 
 
 def test_up_says_once_that_intent_runs_on_the_local_cpu(_remote: Started) -> None:
-    notes = [line for line in _remote.said.splitlines() if "CPU" in line]
-    assert len(notes) == 1
-    assert "intent" in notes[0]
+    lines = [line for line in _remote.stderr.splitlines() if "CPU" in line]
+    assert len(lines) == 1
+    assert "intent" in lines[0]
 
 
 @pytest.mark.smoke

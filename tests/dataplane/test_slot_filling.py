@@ -95,16 +95,16 @@ def test_sdk_message_sent_back_completes_the_call(stack: Stack, provider: LlmPro
 
 # The model is told the day: these it reads alike on every one that was tried.
 @pytest.mark.parametrize(
-    ("said", "missing", "answer", "unit"),
+    ("prompt", "missing", "answer", "unit"),
     [
         ("the weather forecast, please", "city, days", "Oslo, for three days", "celsius"),
         ("What is the weather forecast for Oslo?", "days", "3 days, in fahrenheit", "fahrenheit"),
     ],
 )
 def test_answer_may_hold_several_values(  # noqa: PLR0917 - fixtures and parameters
-    stack: Stack, provider: LlmProvider, api: ApiServer, said: str, missing: str, answer: str, unit: str
+    stack: Stack, provider: LlmProvider, api: ApiServer, prompt: str, missing: str, answer: str, unit: str
 ) -> None:
-    ask(stack, [user(said), asks(missing), user(answer)])
+    ask(stack, [user(prompt), asks(missing), user(answer)])
     assert arguments(api) == {"city": "Oslo", "days": 3, "unit": unit}
 
 

@@ -53,10 +53,10 @@ def test_refused_provider_key_is_hidden_from_end_users(stack: Stack, provider: L
     headers = {"www-authenticate": f'Bearer realm="{KEYS["MAIN_KEY"]}"', "set-cookie": "a=b", "x-ratelimit-limit": "9"}
     refusal = Behaviour(status=401, text=text, headers=headers)
     with provider.answering(refusal):
-        hidden, told = stack.post("ingress", HELLO), stack.post("egress", HELLO)
+        hidden, shown = stack.post("ingress", HELLO), stack.post("egress", HELLO)
     assert (hidden.status_code, hidden.json()["error"]["code"]) == (503, "upstream_unavailable")
-    assert (told.status_code, told.json()["error"]["message"]) == (401, "Incorrect API key provided: ***.")
-    for answer in (hidden, told):
+    assert (shown.status_code, shown.json()["error"]["message"]) == (401, "Incorrect API key provided: ***.")
+    for answer in (hidden, shown):
         assert not {"www-authenticate", "set-cookie"} & set(answer.headers)
         line = stack.access(answer.headers["x-request-id"])
         assert line["refused"].startswith("401 ")

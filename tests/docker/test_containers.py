@@ -119,15 +119,15 @@ def used(stack: Stack, provider: LlmProvider) -> Stack:
 
 
 def test_no_key_is_in_containers_networks_volumes_or_the_compose_file(used: Stack, project: Project) -> None:
-    told = [
+    texts = [
         json.dumps(project.containers()),
         *(docker("network", "inspect", each) for each in project.networks()),
         *(docker("volume", "inspect", each) for each in project.volumes()),
         docker("compose", "--file", str(project.file), "config"),
         project.file.read_text(),
     ]
-    assert all(len(text) > 100 for text in told)
-    assert [key for key in (*KEYS.values(), CLIENT_KEY) for text in told if key in text] == []
+    assert all(len(text) > 100 for text in texts)
+    assert [key for key in (*KEYS.values(), CLIENT_KEY) for text in texts if key in text] == []
 
 
 def test_no_key_is_in_a_log(used: Stack, containers: dict[str, dict[str, Any]]) -> None:

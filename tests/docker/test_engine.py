@@ -50,7 +50,7 @@ class Composed:
         return ("compose", "-p", self.name, "-f", str(self.file), "up", "-d")
 
     def refused(self, **ports: int) -> str:
-        """What is told of an `up` that fails."""
+        """The error of an `up` that fails."""
         with self.engine.start(*self.up) as running:
             assert running.wait(_WAIT_S) not in {0, None}
             keys = {port: f"listeners.{name}.port" for name, port in ports.items()}
@@ -166,7 +166,7 @@ def test_containers_of_a_project_are_listed(engine: Engine, composed: Composed) 
     found = composed.containers()
     assert list(found) == ["once", "plain", "sick"]
     assert (found["once"].state, found["once"].exit_code, found["once"].pid) == ("exited", 3, None)
-    # Its two ends are told by two clocks of the engine: what ended at once may end before it began.
+    # The engine takes the two times from two clocks: the end may come before the start.
     assert found["once"].finished_at == pytest.approx(found["once"].started_at, abs=60)
     assert found["once"].started_at > time.time() - 600
     assert (found["plain"].state, found["plain"].health, found["plain"].restarts) == ("running", None, 0)

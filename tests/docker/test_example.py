@@ -124,9 +124,9 @@ def test_key_reaches_its_provider_and_is_in_one_file_of_mode_0600(example: Examp
 
 def test_no_key_is_in_containers_layers_or_logs(example: Example) -> None:
     containers = example.containers()
-    told = [json.dumps(containers), example.compose("config").stdout, example.compose("logs").stdout]
-    assert all(len(text) > 100 for text in told)
-    assert [text for text in told if KEY in text] == []
+    texts = [json.dumps(containers), example.compose("config").stdout, example.compose("logs").stdout]
+    assert all(len(text) > 100 for text in texts)
+    assert [text for text in texts if KEY in text] == []
     for service, each in containers.items():
         assert each["HostConfig"]["ReadonlyRootfs"], service
         # Nothing but places where something is mounted.

@@ -84,8 +84,10 @@ def test_no_image_is_missing_after_the_build(ours: Images) -> None:
 def test_user_of_the_images_has_a_home(ours: Images) -> None:
     for name in (ours.extproc, ours.models):
         assert inspected(name)["Config"]["User"] == "10001:10001"
-        said = docker("run", "--rm", "--network", "none", name, "sh", "-c", "id -un; stat -c '%U %a' $HOME /run/archgw")
-        assert said.split() == ["archgw", "archgw", "755", "archgw", "755"]
+        output = docker(
+            "run", "--rm", "--network", "none", name, "sh", "-c", "id -un; stat -c '%U %a' $HOME /run/archgw"
+        )
+        assert output.split() == ["archgw", "archgw", "755", "archgw", "755"]
 
 
 def test_the_filter_has_no_compiler_no_triton_no_torch_and_no_pip(ours: Images) -> None:
@@ -106,7 +108,7 @@ def test_command_runs_as_any_user_on_a_read_only_root(ours: Images) -> None:
 
 def test_command_renders_as_any_user(ours: Images) -> None:
     config = ROOT / "examples" / "quickstart" / "arch_config.yaml"
-    said = confined(
+    output = confined(
         *("--volume", f"{config}:/etc/archgw/arch_config.yaml:ro", ours.extproc),
         *(
             "sh",
@@ -114,7 +116,7 @@ def test_command_renders_as_any_user(ours: Images) -> None:
             "archgw render /etc/archgw/arch_config.yaml --local --cpu --output /tmp/run >/dev/null && ls /tmp/run",
         ),
     )
-    assert {"envoy", "filter.json"} <= set(said.split())
+    assert {"envoy", "filter.json"} <= set(output.split())
 
 
 def test_python_files_are_compiled_in_the_image(ours: Images) -> None:
@@ -202,17 +204,17 @@ def test_interrupted_filling_of_a_volume_is_finished(ours: Images, volume: str) 
     confined(
         *mounted, "sh", "-c", "mkdir -p $ARCHGW_CACHE_DIR/models/.making-minilm/made && archgw models prepare needle"
     )
-    assert "needle: ready" in (said := confined(*mounted, "archgw", "models", "prepare", "minilm", "needle"))
-    assert "minilm: copying" in said
-    assert "needle: copying" not in said
+    assert "needle: ready" in (output := confined(*mounted, "archgw", "models", "prepare", "minilm", "needle"))
+    assert "minilm: copying" in output
+    assert "needle: copying" not in output
 
 
 def test_second_filling_of_a_volume_waits_for_the_first(ours: Images, volume: str) -> None:
     command = ["docker", *_CONFINED, "--volume", f"{volume}:/var/lib/archgw/models", ours.models]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [each.communicate(timeout=60)[0] for each in both]
+    output = [each.communicate(timeout=60)[0] for each in both]
     assert [each.returncode for each in both] == [0, 0]
-    assert "".join(said).count("minilm: copying") == 1
+    assert "".join(output).count("minilm: copying") == 1
 
 
 def test_other_user_can_add_to_a_volume(ours: Images, volume: str) -> None:

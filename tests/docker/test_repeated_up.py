@@ -59,7 +59,7 @@ def remove_envoy(project: Project) -> set[str]:
 
 
 def stop_everything(project: Project) -> set[str]:
-    """As an engine does that is told to stop, and all that a user stopped by hand stays so after a reboot."""
+    """Stop all containers, as `docker stop` does."""
     services = project.started()
     docker("stop", *(container for container, _ in services.values()))
     return set(services)

@@ -20,12 +20,11 @@ _SCREEN = 24
 
 
 def refused(stack: Stack, *options: str) -> str:
-    """What it said."""
+    """Run `up`, which must fail. Returns its error without the progress lines."""
     done = stack.try_up(*options)
     assert done.returncode == 1
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
-    # Without the lines that told how far it had come.
     _, _, error = done.stderr.rpartition("archgw: ")
     assert 0 < len(error.splitlines()) <= _SCREEN
     print(done.stderr)
