@@ -26,7 +26,7 @@ up: $(RUN_STAMP)  ## Install, prepare the models once, start the quick start, se
 down:  ## Stop what `make up` started
 	$(BIN)/archgw down
 
-# One pytest run per tier. Only the unit tests run in parallel: the other tiers share ports, processes and time limits.
+# One pytest run per tier. Unit and integration tests run in parallel. In the others, a gateway needs the machine for itself.
 # With ARGS, one run of what ARGS selects: make test ARGS='tests/unit -k guard'
 TIERS := test-unit test-integration test-dataplane test-docker
 
@@ -45,7 +45,7 @@ test-unit: $(TEST_STAMP)  ## Run the tests that need no process and no socket
 	$(PYTEST) -n auto tests/unit
 
 test-integration: models-prepared  ## Run the tests of one real part: an Envoy, a command, a model
-	$(PYTEST) tests/integration
+	$(PYTEST) -n auto --dist loadfile tests/integration
 
 test-dataplane: models-prepared  ## Run the tests of a whole gateway, as processes
 	$(PYTEST) tests/dataplane -m 'not docker'

@@ -18,10 +18,10 @@ import pytest
 from controlplane.runtime.runner import Runtime
 from evaluation import hiding
 from tests.dataplane.gateway import BLOCKED
-from tests.dataplane.raw_http import chunked, exchange
 from tests.dataplane.stack import Stack
 from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider
+from tests.support.raw_http import chunked, exchange
 
 _AT_ONCE: Final = 6
 _CHAT: Final = "/v1/chat/completions"

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.dataplane.raw_http import chunked, exchange
 from tests.dataplane.stack import Stack
 from tests.support.llm_provider import LlmProvider
+from tests.support.raw_http import chunked, exchange
 
 BODY = json.dumps({"messages": [{"role": "user", "content": "héllo wörld"}]}, ensure_ascii=False).encode()
 

@@ -7,10 +7,10 @@ from typing import Final
 import pytest
 
 from tests.dataplane.gateway import KEYS
-from tests.dataplane.raw_http import exchange
 from tests.dataplane.stack import Stack
 from tests.support.behaviour import Behaviour
 from tests.support.llm_provider import LlmProvider
+from tests.support.raw_http import exchange
 
 HELLO: Final = {"messages": [{"role": "user", "content": "Hello, who are you?"}]}
 FROM_OUTSIDE: Final = {
