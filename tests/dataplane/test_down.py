@@ -22,11 +22,10 @@ from controlplane.runtime.state import load
 from tests.dataplane.egress_only import egress_config, egress_only
 from tests.dataplane.load import Load
 from tests.dataplane.stack import ARCHGW, Stack, archgw, wait_for
-from tests.support.behaviour import Behaviour
+from tests.support.behaviour import HELD, Behaviour
 from tests.support.llm_provider import LlmProvider
 
 DONE: Final = b"data: [DONE]\n\n"
-LONG: Final = Behaviour(text="word " * 20, chunk_delay=0.2)
 ENDLESS: Final = Behaviour(text="word " * 600, chunk_delay=0.2)
 CUT: Final = b"(cut)"
 BODY: Final = {"messages": [{"role": "user", "content": "Tell me a story"}]}
@@ -79,8 +78,8 @@ class Stream:
 
 @pytest.mark.smoke
 def test_down_finishes_running_requests_and_refuses_new_ones(small: Stack, provider: LlmProvider) -> None:
-    provider.on("A slow answer", Behaviour(first_byte_delay=2))
-    provider.on("Tell me a story", LONG)
+    provider.on("A slow answer", HELD)
+    provider.on("Tell me a story", HELD)
     stream = Stream(small)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(small.post, "egress", {"messages": [{"role": "user", "content": "A slow answer"}]})
@@ -91,6 +90,7 @@ def test_down_finishes_running_requests_and_refuses_new_ones(small: Stack, provi
             assert refused.status_code == 503
             assert refused.json()["error"]["code"] == "gateway_unavailable"
             assert (refused.headers["retry-after"], refused.headers["connection"]) == ("1", "close")
+            provider.release()
             assert slow.result().status_code == 200
             assert stream.end().endswith(DONE)
             output = down.communicate(timeout=60)
@@ -183,13 +183,15 @@ def test_first_signal_in_the_foreground_drains(provider: LlmProvider, tmp_path: 
     config.write_text(yaml.safe_dump(values))
     stack = Stack(values, tmp_path, runtime=Runtime.NATIVE)
     command = [ARCHGW, "up", str(config), "--local", "-cpu", "--foreground", "--runtime", "native"]
-    provider.next(LONG)
+    provider.next(HELD)
     with subprocess.Popen([*command, "--run-dir", str(stack.run_dir)], stderr=subprocess.PIPE, text=True) as up:
         try:
             # Before that a signal ends the start, and with it everything.
             wait_for(lambda: (state := load(run_layout(stack.run_dir))) is not None and state.ready)
             stream = Stream(stack)
             up.terminate()
+            wait_for(lambda: draining(stack))
+            provider.release()
             assert stream.end().endswith(DONE)
             assert up.wait(60) == 0
         finally:
