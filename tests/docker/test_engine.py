@@ -187,7 +187,8 @@ def test_containers_of_a_project_are_listed(engine: Engine, composed: Composed) 
 
 
 def test_logs_are_read_by_stream_without_control_sequences(engine: Engine, composed: Composed) -> None:
-    text = "echo rare >&2; for i in $(seq 100); do echo line $i; done; printf '\\033[2Jclear\\a\\n'"
+    # The engine copies each stream by itself: without a pause, the line of stderr may come last.
+    text = "echo rare >&2; sleep 1; for i in $(seq 100); do echo line $i; done; printf '\\033[2Jclear\\a\\n'"
     composed.write(chatty=_shell(text))
     engine.run(*composed.up)
     _eventually(lambda: composed.containers()["chatty"].state == "exited")
