@@ -64,9 +64,9 @@ def _far(
                 },
             },
             "roles": {
-                "guard": {"backend": ["remote", "local"], "timeout": timeout},
-                "embed": {"backend": "remote", "timeout": timeout},
-                "function": {"backend": "remote", "timeout": timeout},
+                "guard": {"placement": ["remote", "local"], "timeout": timeout},
+                "embed": {"placement": "remote", "timeout": timeout},
+                "function": {"placement": "remote", "timeout": timeout},
             },
         }
         config = prompting_config(_providers[0], _api, serving)
