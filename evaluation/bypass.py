@@ -1,7 +1,7 @@
 """The section `bypass`: each attack of attacks.txt, hidden in each way of hiding.py, through the filter's parser and
 guards and the running model.
 
-tests/dataplane/test_bypass.py sends the same requests through the whole gateway.
+tests/dataplane/test_guard_bypass.py sends the same requests through the whole gateway.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Attacks, and all ways of hiding them in a request: the spelling of the text, its position, and the body's JSON.
 
-Used by bypass.py, tests/dataplane/test_bypass.py and the guard's tests.
+Used by bypass.py, tests/dataplane/test_guard_bypass.py and the guard's tests.
 """
 
 from __future__ import annotations

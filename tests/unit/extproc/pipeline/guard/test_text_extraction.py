@@ -39,7 +39,7 @@ def user(content: object) -> dict[str, Any]:
 NOT_LITERAL = {"id of a tool call", "name of a tool", "a word a part", "before a forged refusal"}
 
 
-@pytest.mark.parametrize("place", hiding.PLACES.keys() - NOT_LITERAL)
+@pytest.mark.parametrize("place", sorted(hiding.PLACES.keys() - NOT_LITERAL))
 def test_every_place_of_a_request_is_read(place: str) -> None:
     assert any(ATTACK in text for text in extracted(request(hiding.PLACES[place](ATTACK))))
 

@@ -1,4 +1,4 @@
-"""Gateways whose models run somewhere else: their configurations, and which place answered a request."""
+"""Configurations of gateways with remote models, and which backend served a request."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.support.llm_provider import LlmProvider
 
 KEY_VARIABLE: Final = "CLOUD_KEY"
 BLOCKED: Final = "The cloud says no."
-# Of one attempt at either place: the local guard has clients enough to keep it waiting.
+# Timeout of one call to a backend. The local guard queues the calls of several clients.
 TIMEOUT_MS: Final = 1000
 
 _ENTRY: Final = re.compile(r"(?P<role>[a-z]+);dur=[\d.]+;place=(?P<place>[a-z]+)(?P<rest>[^,]*)")
 
 
 def guarded_config(provider: LlmProvider, serving: dict[str, Any]) -> dict[str, Any]:
-    """Applications' calls of an LLM, read by a guard; `serving` says where its model is."""
+    """An egress listener with a guard. `serving`: the section `model_serving`."""
     (egress,) = free_ports(1)
     return {
         "version": "v1",
@@ -44,7 +44,7 @@ def guarded_config(provider: LlmProvider, serving: dict[str, Any]) -> dict[str, 
 
 
 def prompting_config(provider: LlmProvider, api: ApiServer, serving: dict[str, Any]) -> dict[str, Any]:
-    """Users' prompts too, with one target for which every role is asked."""
+    """An ingress listener too, with one prompt target that uses every role."""
     config = guarded_config(provider, serving)
     (ingress,) = free_ports(1)
     config["listeners"]["ingress"] = {"address": "127.0.0.1", "port": ingress}
@@ -65,14 +65,14 @@ def prompting_config(provider: LlmProvider, api: ApiServer, serving: dict[str, A
 
 
 def served(answer: httpx2.Response) -> dict[str, str]:
-    """Which place answered for each role, as the answer's header says."""
+    """The place that served each role, from the timing header."""
     entries = _ENTRY.finditer(answer.headers.get("x-arch-timing", ""))
     return {entry["role"]: entry["place"] for entry in entries if "error=" not in entry["rest"]}
 
 
-def place(status: dict[str, Any], role: str, where: str) -> dict[str, Any]:
-    """What `archgw status --json` says of a role's model at one place."""
-    (found,) = [each for each in status["roles"] if each["role"] == role]
-    (at,) = [each for each in found["places"] if each["place"] == where]
-    assert isinstance(at, dict)
-    return at
+def backend(status: dict[str, Any], role: str, place: str) -> dict[str, Any]:
+    """The status of a role's backend at one place, from `archgw status --json`."""
+    (entry,) = [each for each in status["roles"] if each["role"] == role]
+    (found,) = [each for each in entry["places"] if each["place"] == place]
+    assert isinstance(found, dict)
+    return found

@@ -1,4 +1,4 @@
-"""What the engine says of a gateway's containers: who they are, what they may, what is open, and no key."""
+"""The containers of a gateway: privileges, health checks, published ports, and no key in sight."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.gateway import KEYS
+from tests.dataplane.prompts import user
 from tests.dataplane.stack import CLIENT_KEY, Stack, wait_for
-from tests.dataplane.test_ingress import user
 from tests.docker.engine import docker, try_docker
 from tests.docker.project import Project
 from tests.support.llm_provider import LlmProvider
@@ -29,14 +29,14 @@ def containers(project: Project) -> dict[str, dict[str, Any]]:
     return project.containers()
 
 
-def test_they_are_the_parts_and_what_prepares_the_models(containers: dict[str, dict[str, Any]]) -> None:
+def test_containers_are_the_services_and_the_models_job(containers: dict[str, dict[str, Any]]) -> None:
     workers = {service for service in containers if service.startswith("extproc-")}
     assert workers >= {"extproc-0"}
     assert containers.keys() - workers == {"envoy", "triton", _ONCE}
     assert containers[_ONCE]["State"]["ExitCode"] == 0
 
 
-def test_none_may_more_than_it_needs(containers: dict[str, dict[str, Any]]) -> None:
+def test_containers_have_no_extra_privileges(containers: dict[str, dict[str, Any]]) -> None:
     for service, each in containers.items():
         host = each["HostConfig"]
         assert host["ReadonlyRootfs"], service
@@ -55,7 +55,7 @@ def test_none_may_more_than_it_needs(containers: dict[str, dict[str, Any]]) -> N
         assert "docker.sock" not in str(each["Mounts"]), service
 
 
-def test_the_kernel_agrees(containers: dict[str, dict[str, Any]]) -> None:
+def test_kernel_enforces_the_privileges(containers: dict[str, dict[str, Any]]) -> None:
     for service, each in containers.items():
         if service == _ONCE:
             continue
@@ -69,7 +69,7 @@ def test_the_kernel_agrees(containers: dict[str, dict[str, Any]]) -> None:
         assert "Read-only file system" in refused.stderr, service
 
 
-def test_each_has_a_health_check_that_it_passes_and_is_started_again(project: Project) -> None:
+def test_containers_are_healthy_and_restarted(project: Project) -> None:
     # The engine asks for the first time some seconds after a start.
     wait_for(lambda: all(_health(each) != "starting" for each in project.containers().values()))
     for service, each in project.containers().items():
@@ -87,9 +87,7 @@ def _health(container: dict[str, Any]) -> str | None:
     return status
 
 
-def test_only_the_listeners_are_published_and_where_the_file_says(
-    stack: Stack, containers: dict[str, dict[str, Any]]
-) -> None:
+def test_only_the_listeners_are_published(stack: Stack, containers: dict[str, dict[str, Any]]) -> None:
     published = {
         (service, binding["HostIp"], int(binding["HostPort"]))
         for service, each in containers.items()
@@ -100,7 +98,7 @@ def test_only_the_listeners_are_published_and_where_the_file_says(
     assert published == {("envoy", listener["address"], listener["port"]) for listener in listeners}
 
 
-def test_only_envoy_reads_a_key(stack: Stack, containers: dict[str, dict[str, Any]]) -> None:
+def test_only_envoy_mounts_the_keys(stack: Stack, containers: dict[str, dict[str, Any]]) -> None:
     secrets = str((stack.run_dir / "secrets").resolve())
     readers = {
         service
@@ -120,16 +118,16 @@ def used(stack: Stack, provider: LlmProvider) -> Stack:
     return stack
 
 
-def test_no_key_is_told_of_containers_networks_volumes_and_the_compose_file(used: Stack, project: Project) -> None:
-    told = [
+def test_no_key_is_in_containers_networks_volumes_or_the_compose_file(used: Stack, project: Project) -> None:
+    texts = [
         json.dumps(project.containers()),
         *(docker("network", "inspect", each) for each in project.networks()),
         *(docker("volume", "inspect", each) for each in project.volumes()),
         docker("compose", "--file", str(project.file), "config"),
         project.file.read_text(),
     ]
-    assert all(len(text) > 100 for text in told)
-    assert [key for key in (*KEYS.values(), CLIENT_KEY) for text in told if key in text] == []
+    assert all(len(text) > 100 for text in texts)
+    assert [key for key in (*KEYS.values(), CLIENT_KEY) for text in texts if key in text] == []
 
 
 def test_no_key_is_in_a_log(used: Stack, containers: dict[str, dict[str, Any]]) -> None:
@@ -139,7 +137,7 @@ def test_no_key_is_in_a_log(used: Stack, containers: dict[str, dict[str, Any]]) 
     assert [service for service, log in logs.items() for key in keys if key in log.stdout + log.stderr] == []
 
 
-def test_no_key_is_in_an_image_nor_in_how_it_was_made(containers: dict[str, dict[str, Any]]) -> None:
+def test_no_key_is_in_an_image_or_its_history(containers: dict[str, dict[str, Any]]) -> None:
     images = sorted({each["Config"]["Image"] for each in containers.values()})
     assert len(images) == 4
     for image in images:

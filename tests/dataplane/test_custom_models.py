@@ -1,4 +1,4 @@
-"""A gateway with models of the user's own: a guard against abuse, and an NLI model that joins the score of intents."""
+"""A gateway with custom models: a toxicity guard, and an NLI model that adds to the intent score."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from controlplane.runtime.runner import Runtime
 from extproc.inference.models import open_models
 from extproc.shared import filter_config
 from extproc.shared.filter_config import Role
+from tests.dataplane.prompts import ATTACK, user
 from tests.dataplane.stack import Stack, free_ports
-from tests.dataplane.test_ingress import ATTACK, user
 from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider
 
@@ -112,7 +112,8 @@ def own(
         stack.down()
 
 
-def test_they_are_served_beside_the_gateways_own(own: Stack) -> None:
+@pytest.mark.smoke
+def test_own_models_are_served_beside_the_built_in_ones(own: Stack) -> None:
     status = own.status()
     served = {role["role"]: role["places"][0]["model"] for role in status["roles"] if role["ready"]}
     assert served.keys() == {"embed", "guard", "function", "nli", "toxicity"}
@@ -120,10 +121,9 @@ def test_they_are_served_beside_the_gateways_own(own: Stack) -> None:
     assert status["ready"]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
-def test_a_guard_of_ones_own_blocks_on_every_listener_it_applies_to(
-    own: Stack, provider: LlmProvider, listener: str
-) -> None:
+def test_own_guard_blocks_on_both_listeners(own: Stack, provider: LlmProvider, listener: str) -> None:
     answer = own.post(listener, {"model": "m", "messages": user("You nincompoop!")})
     assert answer.status_code == 422
     assert answer.headers["x-prompt-guard-error-code"] == "toxicity"
@@ -133,21 +133,21 @@ def test_a_guard_of_ones_own_blocks_on_every_listener_it_applies_to(
 
 
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
-def test_a_guard_that_only_watches_changes_nothing(own: Stack, listener: str) -> None:
+def test_shadow_guard_changes_nothing(own: Stack, listener: str) -> None:
     answer = own.post(listener, {"model": "m", "messages": user(ATTACK)})
     assert answer.status_code == 200
     assert "x-prompt-guard-error-code" not in answer.headers
     assert "shadow_blocked" in str(own.access(answer.headers["x-request-id"])["guard"])
 
 
-def test_a_guard_that_may_fail_lets_pass_what_its_model_cannot_read_and_says_so(own: Stack) -> None:
+def test_guard_that_fails_open_is_logged(own: Stack) -> None:
     answer = own.post("egress", {"model": "m", "messages": user("Why did my car crash?")})
     assert answer.status_code == 200
     line = own.access(answer.headers["x-request-id"])
     assert (line["guard"], line["guard_by"]) == ("failed_open", "toxicity")
 
 
-def test_what_a_prompt_entails_counts_for_its_intent(own: Stack, provider: LlmProvider, api: ApiServer) -> None:
+def test_entailment_counts_for_the_intent(own: Stack, provider: LlmProvider, api: ApiServer) -> None:
     answer = own.post("ingress", {"messages": user(NONSENSE)}).json()
     assert answer["model"] == "Arch-Function"
     assert "tracking_number" in answer["choices"][0]["message"]["content"]
@@ -156,7 +156,7 @@ def test_what_a_prompt_entails_counts_for_its_intent(own: Stack, provider: LlmPr
 
 
 @pytest.mark.runtime(Runtime.NATIVE, why="in containers, no model is reached but through the gateway")
-async def test_one_request_may_carry_many_texts(own: Stack) -> None:
+async def test_inference_request_carries_many_texts(own: Stack) -> None:
     inference = filter_config.load(own.run_dir / "filter.json").inference
     assert inference is not None
     most = {role: served.backends[0].max_batch for role, served in inference.roles.items()}

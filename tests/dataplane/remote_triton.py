@@ -1,4 +1,4 @@
-"""Somebody else's Triton, far away: a real tritonserver behind a real Envoy that ends TLS and checks the key."""
+"""A remote Triton: a real tritonserver behind a real Envoy that terminates TLS and checks the key."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from controlplane.runtime.native.triton import build_backend, find_triton
 from tests.dataplane.stack import free_ports, wait_for
 
 KEY: Final = "sk-cloud-2f6d90c1"
-# What its certificate says, beside 127.0.0.1.
+# The name in its certificate, beside 127.0.0.1.
 NAME: Final = "triton.example.test"
 
-# Found by Triton's stub, which starts Python isolated: the example's models need numpy, and nothing else.
+# Triton's stub starts Python isolated: the models find numpy, all that they need, by this line.
 _FIND_NUMPY: Final = "import os, sys; sys.path[:0] = os.environ['PYTHONPATH'].split(os.pathsep)\n"
 _START_S: Final = 60
 _EXTENSIONS: Final = "type.googleapis.com/envoy.extensions"
 _PREFIX: Final = "archgw-cloud-"
 
 
-class Part:
-    """A process with children of its own, in a group of their own."""
+class ProcessGroup:
+    """A process and its children, in a process group of their own."""
 
     def __init__(self, argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
         self._argv = argv
@@ -51,7 +51,7 @@ class Part:
             )
 
     def signal(self, number: signal.Signals) -> None:
-        """To the whole group. One that is frozen takes only SIGKILL and SIGCONT."""
+        """Send to the whole group. A stopped one reacts to SIGKILL and SIGCONT only."""
         assert self._process is not None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
@@ -62,16 +62,16 @@ class Part:
             self._process.wait(_START_S)
 
     def check(self) -> None:
-        """Fails, with what it logged, where it has ended by itself."""
+        """Fail with its log if it ended by itself."""
         assert self._process is not None
         if self._process.poll() is not None:
             raise AssertionError(self._log.read_text(errors="replace")[-4000:])
 
 
 @dataclass(frozen=True)
-class Doors:
-    """Ports of the Envoy in front, one a way of serving it: its own certificate, one of yesterday, one that nobody's
-    authority signed, one that asks for the client's certificate too, and no TLS at all.
+class Ports:
+    """Listener ports of the Envoy in front: a valid certificate, an expired one, one of an unknown authority, one that
+    requires a client certificate, and no TLS.
     """
 
     tls: int
@@ -81,15 +81,15 @@ class Doors:
     plain: int
 
 
-class Cloud:
-    """One such server. It serves the example repository, and under other names what a mistaken team would serve:
-    `two_wide`, a guard with two numbers a text, and `idle`, which is there and not loaded.
+class RemoteTriton:
+    """Serves the example repository and two mistakes: `two_wide`, a guard with two numbers per text, and `idle`, a
+    model that is not loaded.
     """
 
     def __init__(self, directory: Path, authority: trustme.CA) -> None:
         self._layout = RunLayout(directory)
-        self._http, self.grpc, self._metrics, *doors = free_ports(8)
-        self.doors = Doors(*doors)
+        self._http, self.grpc, self._metrics, *ports = free_ports(8)
+        self.ports = Ports(*ports)
         self._shared_memory = f"{_PREFIX}{os.getpid()}-{self._http}-"
         self._layout.models.mkdir(parents=True)
         install = find_triton()
@@ -100,16 +100,16 @@ class Cloud:
             "LD_LIBRARY_PATH": ":".join(map(str, install.libraries)),
             "PYTHONPATH": str(install.site_packages),
         }
-        self.triton = Part(self._triton_argv(install.server, models), directory / "triton.log", environment)
+        self.triton = ProcessGroup(self._triton_argv(install.server, models), directory / "triton.log", environment)
         certificates = _certificates(directory, authority)
-        # The authority that its certificate is of, and a gateway's own certificate with its key.
+        # The CA that issued its certificate, and a client certificate with its key for a gateway.
         self.authority, self.client = certificates.authority, certificates.client
         config = directory / "envoy.yaml"
-        config.write_text(yaml.safe_dump(_envoy(self.doors, certificates, self._http, self.grpc)))
+        config.write_text(yaml.safe_dump(_envoy(self.ports, certificates, self._http, self.grpc)))
         envoy = find_envoy()
         assert envoy is not None, "tests need the extra `local`"
         argv = [str(envoy), "-c", str(config), "--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
-        self.envoy = Part(argv, directory / "envoy.log")
+        self.envoy = ProcessGroup(argv, directory / "envoy.log")
 
     def _triton_argv(self, server: Path, models: Sequence[str]) -> list[str]:
         return [
@@ -145,16 +145,16 @@ class Cloud:
         self.wait_ready()
 
     def wait_ready(self) -> None:
-        """Through the door, with the key, as a gateway comes."""
+        """Ask as a gateway does: through Envoy, with the key."""
         wait_for(self._is_ready, _START_S)
 
     def kill(self) -> None:
-        """All of it, at once."""
+        """Kill Envoy and Triton."""
         self.envoy.kill()
         self.kill_triton()
 
     def calls(self, model: str) -> int:
-        """How often a model was asked since its server started."""
+        """Successful inferences of a model since its server started."""
         answer = httpx2.get(f"http://127.0.0.1:{self._http}/v2/models/{model}/stats", timeout=5).json()
         return int(answer["model_stats"][0]["inference_stats"]["success"]["count"])
 
@@ -162,7 +162,7 @@ class Cloud:
         self._repository(model, "load")
 
     def unload(self, model: str) -> None:
-        """From then on the server knows no such model."""
+        """Make the server forget the model."""
         self._repository(model, "unload")
 
     def _repository(self, model: str, what: str) -> None:
@@ -173,31 +173,31 @@ class Cloud:
         self.triton.check()
         self.envoy.check()
         try:
-            url = f"http://127.0.0.1:{self.doors.plain}/v2/health/ready"
+            url = f"http://127.0.0.1:{self.ports.plain}/v2/health/ready"
             return httpx2.get(url, headers={"x-api-key": KEY}, timeout=5).status_code == 200
         except httpx2.TransportError:
             return False
 
     def _clean(self) -> None:
-        """A killed Triton leaves its shared memory behind."""
+        """Delete the shared memory that a killed Triton leaves behind."""
         for file in Path("/dev/shm").glob(f"{self._shared_memory}*"):  # noqa: S108
             file.unlink()
 
 
 @contextlib.contextmanager
-def running(authority: trustme.CA) -> Iterator[Cloud]:
-    """One that is ready, and is gone at the end."""
+def running_triton(authority: trustme.CA) -> Iterator[RemoteTriton]:
+    """A ready server, killed at the end of the block."""
     with tempfile.TemporaryDirectory(prefix="ag-cloud-") as folder:
-        cloud = Cloud(Path(folder), authority)
+        remote_triton = RemoteTriton(Path(folder), authority)
         try:
-            cloud.start()
-            yield cloud
+            remote_triton.start()
+            yield remote_triton
         finally:
-            cloud.kill()
+            remote_triton.kill()
 
 
 def _write_repository(target: Path) -> list[str]:
-    """The example's models, and two mistakes. The names of those to be loaded."""
+    """Write the example's models and two mistakes. Return the names to load."""
     example = asset("examples/serving")
     names = sorted(folder.name for folder in example.iterdir())
     for source, name in [*zip(names, names, strict=True), ("guard", "two_wide"), ("guard", "idle")]:
@@ -234,14 +234,14 @@ def _certificates(directory: Path, authority: trustme.CA) -> _Certificates:
     return _Certificates(*(directory / f"{name}.pem" for name in (*issued, "authority")))
 
 
-def _envoy(doors: Doors, certificates: _Certificates, http: int, grpc: int) -> dict[str, Any]:
+def _envoy(ports: Ports, certificates: _Certificates, http: int, grpc: int) -> dict[str, Any]:
     good = certificates.good
     listeners = [
-        _listener(doors.tls, _tls(good)),
-        _listener(doors.expired, _tls(certificates.expired)),
-        _listener(doors.foreign, _tls(certificates.foreign)),
-        _listener(doors.mutual, _tls(good, asked_of=certificates.authority)),
-        _listener(doors.plain, None),
+        _listener(ports.tls, _tls(good)),
+        _listener(ports.expired, _tls(certificates.expired)),
+        _listener(ports.foreign, _tls(certificates.foreign)),
+        _listener(ports.mutual, _tls(good, asked_of=certificates.authority)),
+        _listener(ports.plain, None),
     ]
     h2 = {
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
@@ -259,7 +259,7 @@ def _envoy(doors: Doors, certificates: _Certificates, http: int, grpc: int) -> d
 def _listener(port: int, tls: dict[str, Any] | None) -> dict[str, Any]:
     manager = {
         "@type": f"{_EXTENSIONS}.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "door",
+        "stat_prefix": "remote",
         "codec_type": "AUTO",
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": _routes()}]},
         "http_filters": [
@@ -274,12 +274,12 @@ def _listener(port: int, tls: dict[str, Any] | None) -> dict[str, Any]:
     }
     if tls is not None:
         chain["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": tls}
-    # All interfaces: a gateway in containers comes from elsewhere.
+    # All interfaces: a gateway in containers connects from another network.
     return {"address": _address(port, "0.0.0.0"), "filter_chains": [chain]}  # noqa: S104
 
 
 def _routes() -> list[dict[str, Any]]:
-    """Whoever brings the key in one of two headers passes, gRPC to one port of Triton and the rest to the other."""
+    """Requests with the key in one of two headers pass: gRPC to one port of Triton, HTTP to the other."""
     keys = [("authorization", f"Bearer {KEY}"), ("x-api-key", KEY)]
     passing = [
         {

@@ -1,4 +1,4 @@
-"""Long texts: read by the guard all the same, refused where nobody could read them in time, and in nobody's way."""
+"""Long texts: the guard reads them, they delay no short prompt, and over the limit they are refused."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from bench.heavy import prose
 from tests.dataplane.gateway import BLOCKED
+from tests.dataplane.prompts import ATTACK
 from tests.dataplane.stack import Stack
-from tests.dataplane.test_ingress import ATTACK
 from tests.support.llm_provider import LlmProvider
 
 _LONG_S = 60.0
@@ -23,28 +23,28 @@ def ask(stack: Stack, text: str) -> httpx2.Response:
     return httpx2.post(f"{stack.url('ingress')}/v1/chat/completions", json=body, timeout=_LONG_S)
 
 
-def said(answer: httpx2.Response) -> Any:
+def content(answer: httpx2.Response) -> Any:
     return answer.json()["choices"][0]["message"]["content"]
 
 
-def test_an_attack_in_the_midst_of_a_long_text_is_blocked(stack: Stack, provider: LlmProvider) -> None:
+def test_attack_inside_a_long_text_is_blocked(stack: Stack, provider: LlmProvider) -> None:
     before = prose(15_000)
-    assert said(ask(stack, f"{before}\n{ATTACK}\n{prose(15_000)}")) == BLOCKED
+    assert content(ask(stack, f"{before}\n{ATTACK}\n{prose(15_000)}")) == BLOCKED
     assert provider.received.all() == []
 
 
-def test_a_long_text_without_one_reaches_the_llm_whole(stack: Stack, provider: LlmProvider) -> None:
+def test_long_text_without_attack_reaches_the_llm_unchanged(stack: Stack, provider: LlmProvider) -> None:
     # Not `prose`: the guard takes a sentence of a manual for an attack now and then.
     text = "".join(f"The tide of day {day} was low, and the boats came back with little fish. " for day in range(420))
     assert ask(stack, text).status_code == 200
-    (asked,) = provider.received.all()
-    assert asked.json()["messages"][-1]["content"] == text
+    (llm_request,) = provider.received.all()
+    assert llm_request.json()["messages"][-1]["content"] == text
 
 
 @pytest.mark.parametrize(
     "text", [prose(6_000_000), "\ufdfa" * 1_500_000], ids=["long as it is", "long once it is folded"]
 )
-def test_more_text_than_can_be_read_is_refused(stack: Stack, provider: LlmProvider, text: str) -> None:
+def test_text_over_the_limit_is_refused(stack: Stack, provider: LlmProvider, text: str) -> None:
     answer = ask(stack, text)
     assert answer.status_code == 413
     error = answer.json()["error"]
@@ -72,7 +72,7 @@ def test_short_prompts_are_answered_while_a_long_text_is_read(stack: Stack) -> N
     assert order == ["short"] * 5 + ["long"]
 
 
-def test_who_leaves_takes_the_work_along_that_has_not_begun(stack: Stack) -> None:
+def test_work_of_a_disconnected_client_is_dropped(stack: Stack) -> None:
     body = {"model": "gpt-main", "messages": [{"role": "user", "content": prose(300_000)}]}
     for _ in range(8):
         with pytest.raises(httpx2.ReadTimeout):

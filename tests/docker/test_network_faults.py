@@ -1,6 +1,6 @@
-"""The network between containers breaks, and the engine starts them anew: what clients see, and that all comes back.
+"""Frozen, restarted and disconnected containers: the statuses that clients see, and the recovery.
 
-That each container's process may be killed is in tests/dataplane/test_crashes.py, for both runtimes.
+Killed processes are in tests/dataplane/test_crashes.py, for both runtimes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import pytest
 
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.load import Load, prompt
+from tests.dataplane.recovery import wait_recovered
 from tests.dataplane.stack import Stack, wait_for
-from tests.dataplane.test_crashes import wait_whole
 from tests.docker.conftest import small_stack
 from tests.docker.engine import docker, try_docker
 from tests.docker.project import Project
@@ -26,9 +26,7 @@ pytestmark = pytest.mark.runtime(Runtime.DOCKER, why="networks and restarts are 
 _TESTS: Final = Path(__file__).parents[1]
 
 
-def test_a_frozen_triton_blocks_prompts_visibly_and_is_used_again(
-    stack: Stack, project: Project, provider: LlmProvider
-) -> None:
+def test_frozen_triton_refuses_prompts_until_it_is_back(stack: Stack, project: Project, provider: LlmProvider) -> None:
     triton = project.id("triton")
     ingress, egress = Load(stack, "ingress", clients=4), Load(stack, "egress", clients=4)
     with ingress.running() as prompts, egress.running() as calls:
@@ -41,7 +39,7 @@ def test_a_frozen_triton_blocks_prompts_visibly_and_is_used_again(
         finally:
             docker("unpause", triton)
         ingress.more()
-    wait_whole(stack)
+    wait_recovered(stack)
     assert refused == "guard_unavailable"
     assert set(prompts) == {200, 503}
     assert set(calls) == {200}
@@ -52,12 +50,12 @@ def _unless_ok(stack: Stack) -> str | None:
     return None if answer.status_code == 200 else str(answer.json()["error"]["code"])
 
 
-def test_all_containers_started_anew_at_once_are_whole_again(
+def test_gateway_recovers_from_a_restart_of_all_containers(
     stack: Stack, project: Project, provider: LlmProvider
 ) -> None:
     before = project.started()
     docker("restart", *(container for container, _ in before.values()))
-    wait_whole(stack)
+    wait_recovered(stack)
     after = project.started()
     assert all(after[service] != started for service, started in before.items())
     assert {container for container, _ in after.values()} == {container for container, _ in before.values()}
@@ -84,7 +82,7 @@ def contained(
         stack.down()
 
 
-def test_a_provider_cut_off_is_a_503_or_504_and_answers_again(contained: tuple[Stack, str, str]) -> None:
+def test_disconnected_provider_is_a_503_or_504(contained: tuple[Stack, str, str]) -> None:
     stack, provider, network = contained
 
     def status() -> int:

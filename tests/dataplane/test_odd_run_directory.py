@@ -1,4 +1,4 @@
-"""A run directory whose name means something to a shell, a template or a configuration file."""
+"""A run directory whose name has special characters of shells, templates and YAML."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import pytest
 
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.load import prompt
-from tests.dataplane.remote import guarded_config
+from tests.dataplane.remote_config import guarded_config
 from tests.dataplane.stack import Stack
 from tests.support.llm_provider import LlmProvider
 
 
 @pytest.mark.runtime(Runtime.NATIVE, why="containers see their own paths")
-def test_odd_path(runtime: Runtime, provider: LlmProvider, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_gateway_runs_in_an_oddly_named_directory(
+    runtime: Runtime, provider: LlmProvider, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Triton is started there too: it gives paths to a shell."""
     stack = Stack(
         guarded_config(provider, {}),

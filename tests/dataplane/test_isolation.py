@@ -1,7 +1,4 @@
-"""Another user of the machine gets nowhere: not at Triton, Envoy's admin pages, the filter, the supervisor or a file.
-
-And what its owner does to Triton by mistake is repaired.
-"""
+"""Other users of the machine reach no socket and no file of a gateway; its owner cannot break Triton by mistake."""
 
 from __future__ import annotations
 
@@ -25,19 +22,19 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from controlplane.runtime.native.processes import of_run
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.load import prompt
+from tests.dataplane.recovery import model_processes, wait_recovered
 from tests.dataplane.stack import Stack, wait_for
-from tests.dataplane.test_crashes import wait_whole
 from tests.support.intruder import NOBODY, Loot, Task, refusals
 from tests.support.llm_provider import LlmProvider
 
 ROOT = Path(__file__).parents[2]
 
-native = pytest.mark.runtime(Runtime.NATIVE, why="in containers, no other user is there: tests/docker/test_inspect.py")
+native = pytest.mark.runtime(Runtime.NATIVE, why="containers have no other user: tests/docker/test_containers.py")
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 
 
-def sent(task: Task) -> Loot:
-    """The intruder, in a process of its own."""
+def run_intruder(task: Task) -> Loot:
+    """Run the intruder in its own process."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.intruder"],
         input=msgspec.json.encode(task),
@@ -88,18 +85,18 @@ def triton(stack: Stack) -> Iterator[grpc.Channel]:
 
 
 @native
-def test_the_listeners_are_the_only_ports_of_all_processes_and_no_socket_is_outside_the_run_directory(
+def test_gateway_opens_no_port_but_its_listeners_and_no_socket_outside_its_run_directory(
     stack: Stack,
 ) -> None:
     models = [process for process in processes(stack) if "triton_python_backend_stub" in " ".join(process.cmdline())]
     assert len(models) >= 4, "the models are looked at too"
-    assert ports(stack) == {door["port"] for door in stack.config["listeners"].values()}
+    assert ports(stack) == {listener["port"] for listener in stack.config["listeners"].values()}
     assert {path for path in sockets(stack) if not path.startswith(f"{stack.run_dir}/")} == set()
 
 
 @native
 @needs_root
-def test_another_user_opens_no_socket_and_no_file_and_no_port_obeys_them(stack: Stack, provider: LlmProvider) -> None:
+def test_other_user_opens_no_socket_and_no_file(stack: Stack, provider: LlmProvider) -> None:
     (before,) = stack.pids("triton")
     stack.post("ingress", prompt())
     root = stack.directory
@@ -118,9 +115,9 @@ def test_another_user_opens_no_socket_and_no_file_and_no_port_obeys_them(stack: 
         *("http", "grpc:8001", "admin.sock", "internal.sock", "supervisor.sock", "extproc-0.sock")
     }
     with entered(root):
-        owned = sent(msgspec.structs.replace(task, uid=0, ports=[]))
+        owned = run_intruder(msgspec.structs.replace(task, uid=0, ports=[]))
         assert owned == Loot(sockets=task.sockets, files=task.files, answers=[]), "the owner can, so others could"
-        assert sent(task) == Loot(sockets=[], files=[], answers=[])
+        assert run_intruder(task) == Loot(sockets=[], files=[], answers=[])
     assert stack.post("ingress", prompt()).status_code == 200
     assert stack.pids("triton") == [before]
     assert stack.status()["ready"]
@@ -128,23 +125,24 @@ def test_another_user_opens_no_socket_and_no_file_and_no_port_obeys_them(stack: 
 
 @native
 @needs_root
-def test_another_user_does_not_read_prompts_in_shared_memory(stack: Stack, provider: LlmProvider) -> None:
+def test_other_user_reads_no_shared_memory(stack: Stack, provider: LlmProvider) -> None:
     (pid,) = stack.pids("triton")
     stack.post("ingress", prompt())
     inside = Path(f"/proc/{pid}/root/dev/shm")
     task = Task(uid=0, folder="/", files=[str(path) for path in inside.iterdir()])
     assert len(task.files) >= 4
-    assert sent(task).files == task.files, "the owner can, so they are there"
+    assert run_intruder(task).files == task.files, "the owner can, so they are there"
     names = [Path(path).name for path in task.files]
     everywhere = [*task.files, *(f"/dev/shm/{name}" for name in names)]  # noqa: S108
-    assert sent(Task(uid=NOBODY, folder="/", files=everywhere)).files == []
+    assert run_intruder(Task(uid=NOBODY, folder="/", files=everywhere)).files == []
 
 
-def test_what_nobody_uses_is_closed_to_the_owner_too(stack: Stack) -> None:
+@pytest.mark.smoke
+def test_unused_triton_endpoints_are_closed(stack: Stack) -> None:
     with triton(stack) as channel:
-        said = refusals(channel)
-    assert len(said) == 5
-    assert all(why is not None and "restricted" in why for why in said.values()), said
+        reasons = refusals(channel)
+    assert len(reasons) == 5
+    assert all(why is not None and "restricted" in why for why in reasons.values()), reasons
     transport = httpx2.HTTPTransport(uds=str(stack.triton / "http"))
     with httpx2.Client(transport=transport, base_url="http://triton") as client:
         assert client.get("/v2/health/ready").status_code == 200
@@ -156,22 +154,24 @@ def test_what_nobody_uses_is_closed_to_the_owner_too(stack: Stack) -> None:
             assert client.get(path).status_code == 403
 
 
-_EACH = pytest.mark.runtime(Runtime.NATIVE, why="the same is done for each model; in containers, for one")
-
-
-@pytest.mark.parametrize("model", ["guard", *(pytest.param(other, marks=_EACH) for other in ("embed", "chat"))])
-def test_a_model_that_was_unloaded_is_loaded_again(stack: Stack, provider: LlmProvider, model: str) -> None:
-    before = stack.pids("triton")
+# The same code reloads each model.
+@pytest.mark.parametrize(
+    "model", ["guard", *(pytest.param(each, marks=pytest.mark.matrix) for each in ("embed", "chat"))]
+)
+def test_unloaded_model_is_loaded_again(stack: Stack, provider: LlmProvider, model: str) -> None:
+    before, processes = stack.pids("triton"), model_processes(stack, model)
+    assert processes
     with triton(stack) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         stub.RepositoryModelUnload(service_pb2.RepositoryModelUnloadRequest(model_name=model), timeout=30)
-        url = f"{stack.url('ingress')}/healthz"
-        wait_for(lambda: model in httpx2.get(url).json().get("not_ready", {}))
-    wait_whole(stack)
+    wait_for(lambda: model in stack.not_ready() or model_processes(stack, model).isdisjoint(processes))
+    wait_recovered(stack)
     assert stack.pids("triton") == before
+    assert model_processes(stack, model).isdisjoint(processes)
 
 
-def test_no_model_process_of_a_killed_triton_outlives_its_restart(stack: Stack, provider: LlmProvider) -> None:
+@pytest.mark.smoke
+def test_model_processes_of_a_killed_triton_are_ended(stack: Stack, provider: LlmProvider) -> None:
     (before,) = stack.pids("triton")
     models = [each for each in psutil.Process(before).children() if each.status() != psutil.STATUS_ZOMBIE]
     assert len(models) >= 4
@@ -183,5 +183,5 @@ def test_no_model_process_of_a_killed_triton_outlives_its_restart(stack: Stack, 
     with contextlib.suppress(ProcessLookupError):
         os.kill(models[0].pid, signal.SIGSTOP)
     wait_for(lambda: stack.pids("triton") not in ([], [before]))
-    wait_whole(stack)
+    wait_recovered(stack)
     assert [each for each in models if each.is_running() and each.status() != psutil.STATUS_ZOMBIE] == []

@@ -1,4 +1,4 @@
-"""Calls of prompt targets through the running stack: several at once, with their own headers, time and retries."""
+"""Calls of prompt targets: several at once, with configured headers, timeouts and retries."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import openai
 import pytest
 
 from tests.dataplane.gateway import KEYS
+from tests.dataplane.prompts import ATTACK, WEATHER, chunks_of, state_of, user
 from tests.dataplane.stack import Stack
-from tests.dataplane.test_ingress import ATTACK, WEATHER, chunks_of, state_of, user
 from tests.support.api_server import ApiServer
 from tests.support.behaviour import CUT_BEFORE_ANSWER, NEVER, Behaviour
 from tests.support.llm_provider import LlmProvider
@@ -26,17 +26,16 @@ PARIS, LONDON = '"city":"Paris"', '"city":"London"'
 # Several calls of one prompt.
 
 
-def test_one_prompt_asks_for_two_calls_and_the_answers_are_joined_in_their_order(
-    stack: Stack, provider: LlmProvider, api: ApiServer
-) -> None:
+@pytest.mark.smoke
+def test_two_calls_of_one_prompt_are_joined_in_order(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     api.on(PARIS, Behaviour(text="sun", first_byte_delay=0.5))
     api.on(LONDON, Behaviour(text="rain"))
     answer = stack.post("ingress", {"messages": user(TWO_CITIES)})
     assert {(call.json()["city"], call.json()["days"]) for call in api.received.all()} == {("Paris", 3), ("London", 5)}
-    (asked,) = provider.received.all()
-    said = asked.json()["messages"][-1]["content"]
-    assert said.startswith(f"{TWO_CITIES}\ncontext: get_weather_forecast {{")
-    assert said.index("sun") < said.index("rain")
+    (llm_request,) = provider.received.all()
+    content = llm_request.json()["messages"][-1]["content"]
+    assert content.startswith(f"{TWO_CITIES}\ncontext: get_weather_forecast {{")
+    assert content.index("sun") < content.index("rain")
     call, first, second = state_of(answer.json()["metadata"])
     cities = [json.loads(each["function"]["arguments"])["city"] for each in call["tool_calls"]]
     assert cities == ["Paris", "London"]
@@ -44,16 +43,14 @@ def test_one_prompt_asks_for_two_calls_and_the_answers_are_joined_in_their_order
     assert [first["tool_call_id"], second["tool_call_id"]] == [each["id"] for each in call["tool_calls"]]
 
 
-def test_a_stream_has_both_calls_in_its_state(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
+def test_stream_has_both_calls_in_its_state(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     text = stack.post("ingress", {"messages": user(TWO_CITIES), "stream": True}).text
     call, first, second = state_of(chunks_of(text)[0]["metadata"])
     assert len(call["tool_calls"]) == 2
     assert [json.loads(each["content"])["arguments"]["city"] for each in (first, second)] == ["Paris", "London"]
 
 
-def test_both_calls_are_under_way_at_the_same_time_and_neither_hangs(
-    stack: Stack, provider: LlmProvider, api: ApiServer
-) -> None:
+def test_two_calls_run_in_parallel_and_time_out(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     with ThreadPoolExecutor() as pool, api.answering(NEVER):
         asking = pool.submit(stack.post, "ingress", {"messages": user(TWO_CITIES)})
         received = api.received.wait(2, 60)
@@ -64,7 +61,7 @@ def test_both_calls_are_under_way_at_the_same_time_and_neither_hangs(
     assert provider.received.all() == []
 
 
-def test_one_failed_call_of_two_is_the_answer(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
+def test_failed_call_of_two_is_the_answer(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     api.on(LONDON, Behaviour(status=404))
     answer = stack.post("ingress", {"messages": user(TWO_CITIES)})
     assert answer.status_code == 404
@@ -74,9 +71,7 @@ def test_one_failed_call_of_two_is_the_answer(stack: Stack, provider: LlmProvide
     assert provider.received.all() == []
 
 
-def test_answers_of_half_a_mebibyte_each_reach_llm_and_client(
-    stack: Stack, provider: LlmProvider, api: ApiServer
-) -> None:
+def test_api_answers_are_limited_in_total_size(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     with api.answering(Behaviour(raw='"' * (500 << 10), content_type="text/plain")):
         answer = stack.post("ingress", {"messages": user(TWO_CITIES)})
         assert [len(message["content"]) for message in state_of(answer.json()["metadata"])[1:]] == [500 << 10] * 2
@@ -88,7 +83,8 @@ def test_answers_of_half_a_mebibyte_each_reach_llm_and_client(
 # What a target's endpoint says.
 
 
-def test_an_api_gets_its_own_headers_and_nothing_else_of_the_clients(stack: Stack, api: ApiServer) -> None:
+@pytest.mark.smoke
+def test_api_gets_its_configured_headers_and_none_of_the_client(stack: Stack, api: ApiServer) -> None:
     stack.post("ingress", {"messages": user(PARCEL)}, {"x-parcel-token": "forged", "x-other": "x"})
     (call,) = api.received.all()
     assert (call.method, call.path, call.json()) == ("POST", "/parcels/AB1234", {"messages": user(PARCEL)})
@@ -102,7 +98,7 @@ def test_an_api_gets_its_own_headers_and_nothing_else_of_the_clients(stack: Stac
 
 
 @pytest.mark.parametrize("fault", [Behaviour(status=503), CUT_BEFORE_ANSWER, NEVER], ids=["503", "cut", "never"])
-def test_a_call_with_retries_is_repeated(stack: Stack, provider: LlmProvider, api: ApiServer, fault: Behaviour) -> None:
+def test_call_with_retries_is_repeated(stack: Stack, provider: LlmProvider, api: ApiServer, fault: Behaviour) -> None:
     api.next(fault, fault)
     answer = stack.post("ingress", {"messages": user(PARCEL)})
     assert answer.status_code == 200
@@ -110,7 +106,7 @@ def test_a_call_with_retries_is_repeated(stack: Stack, provider: LlmProvider, ap
     assert "/parcels/AB1234" in provider.received.all()[0].json()["messages"][-1]["content"]
 
 
-def test_a_large_call_is_repeated_too(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
+def test_large_call_is_repeated(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{'iVBORw0KGgoA' * (200 << 10)}"}}
     api.next(Behaviour(status=503))
     answer = stack.post("ingress", {"messages": user([{"type": "text", "text": PARCEL}, picture])})
@@ -125,7 +121,7 @@ def test_a_large_call_is_repeated_too(stack: Stack, provider: LlmProvider, api: 
     [(Behaviour(status=503), 503, "api_error"), (NEVER, 504, "upstream_timeout")],
     ids=["503", "never"],
 )
-def test_retries_and_time_come_to_an_end(
+def test_retries_end_with_the_last_failure(
     stack: Stack, api: ApiServer, fault: Behaviour, status: int, code: str
 ) -> None:
     with api.answering(fault):
@@ -137,25 +133,25 @@ def test_retries_and_time_come_to_an_end(
 @pytest.mark.parametrize(
     ("fault", "status"), [(Behaviour(status=503), 503), (CUT_BEFORE_ANSWER, 502)], ids=["503", "cut"]
 )
-def test_a_call_without_retries_is_made_once(stack: Stack, api: ApiServer, fault: Behaviour, status: int) -> None:
+def test_call_without_retries_is_made_once(stack: Stack, api: ApiServer, fault: Behaviour, status: int) -> None:
     api.next(fault)
     assert stack.post("ingress", {"messages": user(WEATHER)}).status_code == status
     assert api.received.total == 1
 
 
-# Targets and drift, as endpoints and clients are told.
+# The headers of target and drift.
 
 TARGET, DRIFT = "x-arch-prompt-target", "x-arch-intent-drift"
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_target_and_drift_are_told_over_the_turns_of_a_conversation(
+def test_headers_name_target_and_drift_over_a_conversation(
     stack: Stack, provider: LlmProvider, api: ApiServer, stream: bool
 ) -> None:
     seen = []
     metadata: dict[str, Any] = {}
-    for said in (WEATHER, PARCEL, "And where is my parcel ZX9876?"):
-        answer = stack.post("ingress", {"messages": user(said), "metadata": metadata, "stream": stream})
+    for text in (WEATHER, PARCEL, "And where is my parcel ZX9876?"):
+        answer = stack.post("ingress", {"messages": user(text), "metadata": metadata, "stream": stream})
         (call,) = api.received.all()
         client = [answer.headers.get(name) for name in (TARGET, DRIFT)]
         assert client == [call.header(name) for name in (TARGET, DRIFT)]
@@ -165,15 +161,15 @@ def test_target_and_drift_are_told_over_the_turns_of_a_conversation(
     assert seen == [["get_weather_forecast", None], ["track_parcel", "true"], ["track_parcel", None]]
 
 
-def test_without_a_target_there_is_nothing_to_tell(stack: Stack, provider: LlmProvider) -> None:
+def test_no_target_and_no_drift_header_without_a_target(stack: Stack, provider: LlmProvider) -> None:
     provider.next(Behaviour(headers={TARGET: "forged", DRIFT: "true"}))
     answer = stack.post("ingress", {"messages": user(HAIKU)}, {TARGET: "forged", DRIFT: "true"})
     assert answer.headers.keys().isdisjoint({TARGET, DRIFT})
-    (asked,) = provider.received.all()
-    assert (asked.header(TARGET), asked.header(DRIFT)) == (None, None)
+    (llm_request,) = provider.received.all()
+    assert (llm_request.header(TARGET), llm_request.header(DRIFT)) == (None, None)
 
 
-def test_our_own_answers_tell_the_target_too(stack: Stack, api: ApiServer) -> None:
+def test_answers_of_the_gateway_name_the_target(stack: Stack, api: ApiServer) -> None:
     question = stack.post("ingress", {"messages": user("What is the weather forecast for Seattle?")})
     assert question.json()["model"] == "Arch-Function"
     assert question.headers[TARGET] == "get_weather_forecast"
@@ -184,16 +180,14 @@ def test_our_own_answers_tell_the_target_too(stack: Stack, api: ApiServer) -> No
 # Answers of the LLM that cannot be edited, or break off.
 
 
-def test_an_answer_that_is_no_json_is_a_502(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
+def test_llm_answer_that_is_not_json_is_a_502(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     for raw, content_type in (("<html>busy</html>", "text/html"), ("", "application/json")):
         provider.next(Behaviour(raw=raw, content_type=content_type))
         answer = stack.post("ingress", {"messages": user(WEATHER)})
         assert (answer.status_code, answer.json()["error"]["code"]) == (502, "bad_upstream_answer")
 
 
-def test_a_stream_whose_provider_falls_silent_ends_with_an_error_event(
-    stack: Stack, provider: LlmProvider, api: ApiServer
-) -> None:
+def test_silent_stream_ends_with_an_error_event(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     provider.next(Behaviour(chunk_delay=600))
     with stack.client("ingress") as client:
         stream = client.chat.completions.create(model="gpt-main", messages=user(WEATHER), stream=True)
@@ -234,38 +228,40 @@ def wants_a_tool(*, stream: bool) -> Behaviour:
     return Behaviour(raw=raw, content_type="text/event-stream")
 
 
-@pytest.mark.parametrize("said", [HAIKU, WEATHER], ids=["no target", "target"])
-def test_a_client_with_tools_of_its_own_gets_its_llms_tool_calls(
-    stack: Stack, provider: LlmProvider, api: ApiServer, said: str
+@pytest.mark.parametrize("text", [HAIKU, WEATHER], ids=["no target", "target"])
+def test_tool_calls_for_client_tools_reach_the_client(
+    stack: Stack, provider: LlmProvider, api: ApiServer, text: str
 ) -> None:
     provider.next(wants_a_tool(stream=False))
     with stack.client("ingress") as client:
-        answer = client.chat.completions.create(model="gpt-main", messages=user(said), tools=TOOLS, tool_choice="auto")
-    (asked,) = provider.received.all()
-    assert (asked.json()["tools"], asked.json()["tool_choice"]) == (TOOLS, "auto")
-    assert ("\ncontext: {" in asked.json()["messages"][-1]["content"]) is (said == WEATHER)
-    assert api.received.total == (said == WEATHER)
+        answer = client.chat.completions.create(model="gpt-main", messages=user(text), tools=TOOLS, tool_choice="auto")
+    (llm_request,) = provider.received.all()
+    assert (llm_request.json()["tools"], llm_request.json()["tool_choice"]) == (TOOLS, "auto")
+    assert ("\ncontext: {" in llm_request.json()["messages"][-1]["content"]) is (text == WEATHER)
+    assert api.received.total == (text == WEATHER)
     (tool_call,) = answer.choices[0].message.tool_calls or []
     assert tool_call.to_dict() == TOOL_CALL
 
 
-@pytest.mark.parametrize("said", [HAIKU, WEATHER], ids=["no target", "target"])
-def test_streamed_tool_calls_are_the_llms_alone(stack: Stack, provider: LlmProvider, api: ApiServer, said: str) -> None:
+@pytest.mark.parametrize("text", [HAIKU, WEATHER], ids=["no target", "target"])
+def test_streamed_tool_calls_are_only_those_of_the_llm(
+    stack: Stack, provider: LlmProvider, api: ApiServer, text: str
+) -> None:
     provider.next(wants_a_tool(stream=True))
     with (
         stack.client("ingress") as client,
-        client.chat.completions.stream(model="gpt-main", messages=user(said), tools=TOOLS) as stream,
+        client.chat.completions.stream(model="gpt-main", messages=user(text), tools=TOOLS) as stream,
     ):
         final = stream.get_final_completion()
     assert final.choices[0].message.role == "assistant"
     (tool_call,) = final.choices[0].message.tool_calls or []
     assert (tool_call.id, tool_call.function.name) == ("call_1", "play_music")
     assert tool_call.function.arguments == '{"song":"Blue"}'
-    assert api.received.total == (said == WEATHER)
+    assert api.received.total == (text == WEATHER)
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_answer_to_an_own_tool_goes_through_the_guards_straight_to_the_llm(
+def test_client_tool_result_is_guarded_and_sent_to_the_llm(
     stack: Stack, provider: LlmProvider, api: ApiServer, stream: bool
 ) -> None:
     called = [*user(WEATHER), {"role": "assistant", "content": None, "tool_calls": [TOOL_CALL]}]
@@ -273,8 +269,8 @@ def test_the_answer_to_an_own_tool_goes_through_the_guards_straight_to_the_llm(
     answer = stack.post("ingress", {"messages": [*called, result], "tools": TOOLS, "stream": stream})
     assert answer.status_code == 200
     assert api.received.all() == []
-    (asked,) = provider.received.all()
-    assert asked.json()["messages"][1:] == [*called, result]
+    (llm_request,) = provider.received.all()
+    assert llm_request.json()["messages"][1:] == [*called, result]
     provider.reset()
     poisoned = {**result, "content": ATTACK}
     blocked = stack.post("ingress", {"messages": [*called, poisoned], "tools": TOOLS, "stream": stream})

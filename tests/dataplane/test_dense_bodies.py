@@ -1,4 +1,4 @@
-"""Bodies that are made to hold a worker up, values that are made to change a route, turns that were blocked before."""
+"""Bodies that are expensive to parse, values that would change a route, and turns after a blocked one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.dataplane.prompts import ATTACK, user
 from tests.dataplane.stack import Stack
-from tests.dataplane.test_ingress import ATTACK, user
 from tests.support.api_server import ApiServer
 from tests.support.behaviour import Behaviour
 from tests.support.llm_provider import LlmProvider
@@ -38,9 +38,7 @@ def post(stack: Stack, listener: str, body: str) -> httpx2.Response:
 
 
 @pytest.mark.parametrize("kind", DENSE)
-def test_a_dense_body_is_refused_before_it_is_parsed_and_reaches_nobody(
-    stack: Stack, provider: LlmProvider, kind: str
-) -> None:
+def test_dense_body_is_refused_before_it_is_parsed(stack: Stack, provider: LlmProvider, kind: str) -> None:
     body, status = DENSE[kind]
     refused = post(stack, "ingress", body)
     assert refused.status_code == status
@@ -48,9 +46,7 @@ def test_a_dense_body_is_refused_before_it_is_parsed_and_reaches_nobody(
     assert not provider.received.all()
 
 
-def test_egress_answers_every_request_beside_clients_that_send_dense_bodies_to_ingress(
-    stack: Stack, provider: LlmProvider
-) -> None:
+def test_dense_bodies_on_ingress_fail_no_egress_request(stack: Stack, provider: LlmProvider) -> None:
     body, status = DENSE["700,000 keys"]
     with ThreadPoolExecutor(2) as clients:
         hostile = [clients.submit(post, stack, "ingress", body) for _ in range(6)]
@@ -60,25 +56,23 @@ def test_egress_answers_every_request_beside_clients_that_send_dense_bodies_to_i
 
 
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
-def test_an_honest_picture_of_nine_megabytes_passes_unchanged(
-    stack: Stack, provider: LlmProvider, listener: str
-) -> None:
+def test_image_of_nine_megabytes_passes_unchanged(stack: Stack, provider: LlmProvider, listener: str) -> None:
     url = f"data:image/png;base64,{'iVBORw0KGgo/' * 750_000}"
     content = [{"type": "text", "text": HAIKU}, {"type": "image_url", "image_url": {"url": url}}]
     assert stack.post(listener, {"messages": user(content)}).status_code == 200
-    (asked,) = provider.received.all()
-    assert asked.json()["messages"][-1]["content"] == content
+    (llm_request,) = provider.received.all()
+    assert llm_request.json()["messages"][-1]["content"] == content
 
 
-def test_an_honest_text_of_five_megabytes_full_of_json_signs_passes_egress(stack: Stack, provider: LlmProvider) -> None:
+def test_text_of_five_megabytes_of_json_signs_passes_egress(stack: Stack, provider: LlmProvider) -> None:
     text = '{"rows": [[1, 2, "three"], {"a": {}}], "path": "C:\\\\x"}\n' * 90_000
     assert stack.post("egress", {"messages": user(text)}).status_code == 200
-    (asked,) = provider.received.all()
-    assert asked.json()["messages"][-1]["content"] == text
+    (llm_request,) = provider.received.all()
+    assert llm_request.json()["messages"][-1]["content"] == text
 
 
 @pytest.mark.parametrize("number", ["AB1234/invoice", "AB1234%2Finvoice", "AB1234\uff0finvoice", "../AB1234"])
-def test_a_value_that_would_change_the_route_is_asked_for_again(
+def test_value_that_would_change_the_route_is_asked_for_again(
     stack: Stack, provider: LlmProvider, api: ApiServer, number: str
 ) -> None:
     answer = stack.post("ingress", {"messages": user(f"Where is my parcel {number}?")}).json()
@@ -88,17 +82,17 @@ def test_a_value_that_would_change_the_route_is_asked_for_again(
 
 
 @pytest.mark.parametrize("between", [[], [{"role": "assistant", "content": "Something went wrong."}]])
-def test_after_a_blocked_turn_a_harmless_one_passes_and_the_blocked_one_leaves_nothing(
+def test_turn_after_a_blocked_one_passes_without_it(
     stack: Stack, provider: LlmProvider, between: list[dict[str, Any]]
 ) -> None:
     assert stack.post("ingress", {"messages": user(ATTACK)}).json()["model"] == "Arch-Guard"
     answer = stack.post("ingress", {"messages": [*user(ATTACK), *between, *user(HAIKU)]})
     assert answer.json()["model"] != "Arch-Guard"
-    (asked,) = provider.received.all()
-    assert [message["content"] for message in asked.json()["messages"][1:]] == [HAIKU]
+    (llm_request,) = provider.received.all()
+    assert [message["content"] for message in llm_request.json()["messages"][1:]] == [HAIKU]
 
 
-def test_end_users_read_no_names_of_providers_and_endpoints_and_applications_do(stack: Stack, api: ApiServer) -> None:
+def test_provider_and_endpoint_names_are_hidden_from_end_users_only(stack: Stack, api: ApiServer) -> None:
     hint = {"x-arch-llm-provider-hint": "nope"}
     public = stack.post("ingress", {"messages": user(HAIKU)}, hint)
     assert public.status_code == 400

@@ -1,4 +1,4 @@
-"""Plain `archgw up`: guard and function calling on somebody else's Triton over TLS, intent on this machine's CPU."""
+"""`archgw up` without options: guard and function model on a remote Triton over TLS, intent on the local CPU."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ import httpx2
 import pytest
 
 from controlplane.runtime.runner import Runtime
-from tests.dataplane.cloud import KEY, NAME, Cloud
 from tests.dataplane.load import prompt
-from tests.dataplane.remote import BLOCKED, KEY_VARIABLE, guarded_config, place, prompting_config, served
-from tests.dataplane.stack import Stack, archgw, wait_for
-from tests.dataplane.test_ingress import ATTACK, WEATHER, user
-from tests.dataplane.test_secrets import holders
+from tests.dataplane.prompts import ATTACK, WEATHER, user
+from tests.dataplane.remote_config import BLOCKED, KEY_VARIABLE, backend, guarded_config, prompting_config, served
+from tests.dataplane.remote_triton import KEY, NAME, RemoteTriton
+from tests.dataplane.stack import Stack, archgw, files_with, wait_for
 from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider
 
@@ -27,7 +26,7 @@ from tests.support.llm_provider import LlmProvider
 @dataclass(frozen=True)
 class Started:
     stack: Stack
-    said: str
+    stderr: str
 
 
 @pytest.fixture(scope="module")
@@ -35,21 +34,21 @@ def _remote(
     runtime: Runtime,
     _providers: tuple[LlmProvider, ...],
     _api: ApiServer,
-    cloud: Cloud,
+    remote_triton: RemoteTriton,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Started]:
     serving = {
         "remote": {
-            "url": f"grpcs://127.0.0.1:{cloud.doors.tls}",
+            "url": f"grpcs://127.0.0.1:{remote_triton.ports.tls}",
             "access_key": f"${KEY_VARIABLE}",
             # Relative to the configuration file.
             "tls": {"ca": "authority.pem", "server_name": NAME},
         }
     }
     directory = tmp_path_factory.mktemp("gw4")
-    (directory / "authority.pem").write_bytes(cloud.authority.read_bytes())
+    (directory / "authority.pem").write_bytes(remote_triton.authority.read_bytes())
     stack = Stack(
-        prompting_config(_providers[0], _api, serving), directory, {KEY_VARIABLE: KEY}, mode=(), runtime=Runtime.NATIVE
+        prompting_config(_providers[0], _api, serving), directory, {KEY_VARIABLE: KEY}, mode=(), runtime=runtime
     )
     try:
         yield Started(stack, stack.up())
@@ -62,39 +61,41 @@ def remote(_remote: Started, request: pytest.FixtureRequest) -> Iterator[Stack]:
     failed_before = request.session.testsfailed
     yield _remote.stack
     if request.session.testsfailed > failed_before:
-        print(_remote.said, _remote.stack.tails())
+        print(_remote.stderr, _remote.stack.tails())
 
 
-def test_it_says_once_that_intent_runs_on_this_machines_cpu(_remote: Started) -> None:
-    notes = [line for line in _remote.said.splitlines() if "CPU" in line]
-    assert len(notes) == 1
-    assert "intent" in notes[0]
+def test_up_says_once_that_intent_runs_on_the_local_cpu(_remote: Started) -> None:
+    lines = [line for line in _remote.stderr.splitlines() if "CPU" in line]
+    assert len(lines) == 1
+    assert "intent" in lines[0]
 
 
-def test_an_attack_is_blocked_by_the_guard_far_away(remote: Stack, cloud: Cloud, provider: LlmProvider) -> None:
-    before = cloud.calls("guard")
+@pytest.mark.smoke
+def test_remote_guard_blocks_an_attack(remote: Stack, remote_triton: RemoteTriton, provider: LlmProvider) -> None:
+    before = remote_triton.calls("guard")
     answer = remote.post("ingress", {"messages": user(ATTACK)})
     assert answer.headers["x-prompt-guard-error-code"] == "jailbreak"
     assert answer.json()["choices"][0]["message"]["content"] == BLOCKED
     assert served(answer)["guard"] == "remote"
-    assert cloud.calls("guard") > before
+    assert remote_triton.calls("guard") > before
     assert provider.received.all() == []
 
 
-def test_a_target_is_found_here_and_its_arguments_far_away(
-    remote: Stack, cloud: Cloud, provider: LlmProvider, api: ApiServer
+@pytest.mark.smoke
+def test_local_intent_and_remote_function_model_serve_a_prompt(
+    remote: Stack, remote_triton: RemoteTriton, provider: LlmProvider, api: ApiServer
 ) -> None:
-    before = cloud.calls("function"), cloud.calls("embed")
+    before = remote_triton.calls("function"), remote_triton.calls("embed")
     answer = remote.post("ingress", {"messages": user(WEATHER)})
     assert answer.status_code == 200
     (call,) = api.received.all()
     arguments = call.json()
     assert (arguments["city"], arguments["days"]) == ("Seattle", 3)
     assert served(answer) == {"guard": "remote", "embed": "local", "function": "remote"}
-    assert (cloud.calls("function") > before[0], cloud.calls("embed")) == (True, before[1])
+    assert (remote_triton.calls("function") > before[0], remote_triton.calls("embed")) == (True, before[1])
 
 
-def test_what_a_call_far_away_cost_is_told_apart(remote: Stack, provider: LlmProvider) -> None:
+def test_timing_header_splits_a_remote_call(remote: Stack, provider: LlmProvider) -> None:
     answer = remote.post("ingress", prompt())
     entry = next(each for each in answer.headers["x-arch-timing"].split(", ") if each.startswith("guard;"))
     parts = dict(part.split("=") for part in entry.split(";")[1:])
@@ -106,34 +107,37 @@ def test_what_a_call_far_away_cost_is_told_apart(remote: Stack, provider: LlmPro
     assert line["served"] == "guard=remote,embed=local" or line["served"] == "embed=local,guard=remote"
 
 
-def test_status_says_where_each_model_runs_and_how_it_does(remote: Stack, cloud: Cloud) -> None:
+@pytest.mark.smoke
+def test_status_shows_backends_and_their_durations(remote: Stack, remote_triton: RemoteTriton) -> None:
     remote.post("ingress", {"messages": user(f"{WEATHER} Thank you.")})
     status = remote.status()
     assert status["ready"]
     for role in ("guard", "function"):
-        there = place(status, role, "remote")
-        assert there["where"] == f"grpcs://127.0.0.1:{cloud.doors.tls}"
+        there = backend(status, role, "remote")
+        assert there["where"] == f"grpcs://127.0.0.1:{remote_triton.ports.tls}"
         assert (there["model"], there["ready"]) == (role, True)
         assert there["calls"] >= 1
         assert there["p50_ms"] > 0
         assert there["queue_ms"] >= 0
         assert there["compute_ms"] > 0
-    assert place(status, "embed", "local")["where"] == "CPU"
+    assert backend(status, "embed", "local")["where"] == "CPU"
     text = archgw("status", "--run-dir", str(remote.run_dir)).stdout
-    for word in ("guard", "function", "embed", f"grpcs://127.0.0.1:{cloud.doors.tls}", "CPU", "ready"):
+    for word in ("guard", "function", "embed", f"grpcs://127.0.0.1:{remote_triton.ports.tls}", "CPU", "ready"):
         assert word in text
 
 
-def test_only_what_runs_here_is_served_here(remote: Stack) -> None:
+def test_local_triton_serves_local_models_only(remote: Stack) -> None:
     assert sorted(folder.name for folder in (remote.run_dir / "models").iterdir()) == ["embed"]
 
 
+@pytest.mark.smoke
 def test_the_key_is_in_one_file_that_only_its_owner_may_read(remote: Stack) -> None:
-    (holder,) = holders(remote.run_dir, KEY)
-    assert holder.parent == remote.run_dir / "secrets"
-    assert stat.S_IMODE(holder.stat().st_mode) == 0o600
+    (file,) = files_with(remote.run_dir, KEY)
+    assert file.parent == remote.run_dir / "secrets"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+@pytest.mark.smoke
 def test_the_key_is_on_no_admin_page_in_no_command_line_and_no_environment(remote: Stack) -> None:
     transport = httpx2.HTTPTransport(uds=str(remote.sockets / "admin.sock"))
     with httpx2.Client(transport=transport, base_url="http://admin") as admin:
@@ -145,28 +149,30 @@ def test_the_key_is_on_no_admin_page_in_no_command_line_and_no_environment(remot
     assert not [text for text in (*pages, commands, *environments) if KEY in text]
 
 
-def test_without_its_function_model_a_prompt_that_needs_it_is_refused_until_it_is_back(
-    remote: Stack, cloud: Cloud, provider: LlmProvider, api: ApiServer
+def test_prompt_is_refused_while_the_function_model_is_unloaded(
+    remote: Stack, remote_triton: RemoteTriton, provider: LlmProvider, api: ApiServer
 ) -> None:
     def answered(status: int) -> Any:
         answer = remote.post("ingress", {"messages": user(WEATHER)})
         return answer if answer.status_code == status else None
 
-    cloud.unload("function")
+    remote_triton.unload("function")
     try:
         refused = wait_for(lambda: answered(503))
         assert refused.json()["error"]["code"] == "model_unavailable"
-        wait_for(lambda: not place(remote.status(), "function", "remote")["ready"])
+        wait_for(lambda: not backend(remote.status(), "function", "remote")["ready"])
         assert api.received.all() == [] or all(call.json()["city"] == "Seattle" for call in api.received.all())
         # What needs no function model is served as before.
         assert remote.post("ingress", prompt()).status_code == 200
     finally:
-        cloud.load("function")
+        remote_triton.load("function")
     wait_for(lambda: answered(200))
 
 
-def test_without_its_guard_nothing_passes_until_it_is_back(remote: Stack, cloud: Cloud, provider: LlmProvider) -> None:
-    cloud.kill_triton()
+def test_prompts_are_refused_while_the_guard_is_down(
+    remote: Stack, remote_triton: RemoteTriton, provider: LlmProvider
+) -> None:
+    remote_triton.kill_triton()
     try:
         refused = wait_for(lambda: _unless_ok(remote.post("ingress", prompt())))
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "guard_unavailable")
@@ -175,21 +181,21 @@ def test_without_its_guard_nothing_passes_until_it_is_back(remote: Stack, cloud:
         missing = wait_for(lambda: httpx2.get(url).json().get("not_ready", {}).get("guard"))
         assert missing in {"unreachable", "overloaded"}
         # Only one word of it is for the public.
-        assert str(cloud.doors.tls) not in json.dumps(httpx2.get(url).json())
+        assert str(remote_triton.ports.tls) not in json.dumps(httpx2.get(url).json())
         assert remote.post("egress", {"model": "m", **prompt()}).status_code == 200
     finally:
-        cloud.restart_triton()
+        remote_triton.restart_triton()
     wait_for(lambda: remote.post("ingress", prompt()).status_code == 200)
     remote.wait_healthy()
 
 
 @pytest.mark.runtime(Runtime.NATIVE, why="the other gateway of this module reaches the same server from containers")
-def test_plain_http_by_name_with_the_key_in_a_header_of_its_own(
-    runtime: Runtime, cloud: Cloud, provider: LlmProvider, tmp_path_factory: pytest.TempPathFactory
+def test_remote_over_plain_http_with_a_key_header(
+    runtime: Runtime, remote_triton: RemoteTriton, provider: LlmProvider, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     serving = {
         "remote": {
-            "url": f"http://localhost:{cloud.doors.plain}",
+            "url": f"http://localhost:{remote_triton.ports.plain}",
             "access_key": f"${KEY_VARIABLE}",
             "header": "x-api-key",
         }

@@ -1,4 +1,4 @@
-"""Clients that ask much and read nothing do not fill the gateway's memory, and do not stop others."""
+"""Clients that send requests and read no answer: little memory, and no effect on others."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _peak(stack: Stack, clients: Sequence[Unread]) -> int:
 @pytest.mark.parametrize(
     "connections", [10, pytest.param(60, marks=pytest.mark.soak)], ids=["ten connections", "sixty connections"]
 )
-def test_a_client_that_reads_nothing_holds_little_memory_and_stops_nobody(
+def test_client_that_reads_nothing_holds_little_memory(
     stack: Stack, provider: LlmProvider, second_provider: LlmProvider, connections: int
 ) -> None:
     port = urlsplit(stack.url("egress")).port

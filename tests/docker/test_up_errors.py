@@ -1,4 +1,4 @@
-"""`archgw up --runtime docker` where it cannot: one screen with the way out, exit 1, and nothing left behind."""
+"""`archgw up --runtime docker` fails with one screen that names the way out, exit code 1, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ _SCREEN = 24
 
 
 def refused(stack: Stack, *options: str) -> str:
-    """What it said."""
+    """Run `up`, which must fail. Returns its error without the progress lines."""
     done = stack.try_up(*options)
     assert done.returncode == 1
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
-    # Without the lines that told how far it had come.
     _, _, error = done.stderr.rpartition("archgw: ")
     assert 0 < len(error.splitlines()) <= _SCREEN
     print(done.stderr)
@@ -40,14 +39,14 @@ def _nothing_is_left(unstarted: Stack) -> Iterator[None]:
     assert not (unstarted.run_dir / "secrets").exists()
 
 
-def test_a_taken_port_is_named_with_its_key(unstarted: Stack) -> None:
+def test_taken_port_is_named_with_its_key(unstarted: Stack) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         unstarted.config["listeners"]["egress"]["port"] = port
         assert f"port {port} (listeners.egress.port) is taken" in refused(unstarted)
 
 
-def test_an_image_that_nobody_has_is_named(unstarted: Stack) -> None:
+def test_missing_image_is_named(unstarted: Stack) -> None:
     error = refused(unstarted, "--images", "registry.invalid/x")
     assert "registry.invalid/x/archgw-extproc" in error
 
@@ -61,20 +60,20 @@ def broken() -> Iterator[str]:
     docker("rmi", name)
 
 
-def test_a_container_that_ends_at_once_is_shown_with_its_last_lines(unstarted: Stack, broken: str) -> None:
+def test_failed_container_is_shown_with_its_last_lines(unstarted: Stack, broken: str) -> None:
     error = refused(unstarted, "--images", broken)
     assert "extproc-" in error
     assert "No module named" in error
 
 
-def test_an_engine_that_is_not_there_is_said_and_what_needs_none(unstarted: Stack) -> None:
+def test_missing_engine_is_named_with_the_native_way_out(unstarted: Stack) -> None:
     nowhere = replace(unstarted, env={**unstarted.env, "DOCKER_HOST": "unix:///nowhere/docker.sock"})
     error = refused(nowhere)
     assert "/nowhere/docker.sock" in error
     assert "--runtime native" in error
 
 
-def test_a_gpu_that_the_engine_cannot_lend_is_a_clear_error(unstarted: Stack) -> None:
+def test_missing_gpu_support_names_the_cpu_way_out(unstarted: Stack) -> None:
     if "nvidia" in docker("info", "--format", "{{json .Runtimes}}"):
         pytest.skip("this engine has the NVIDIA runtime")
     unstarted.config["prompt_guards"] = {"apply_to": ["egress"], "input_guards": {"jailbreak": {}}}

@@ -1,4 +1,4 @@
-"""Two remote Tritons behind one role: both work, either is enough, and without both the guard is allowed to fail."""
+"""Two remote Tritons behind one role: both serve, either is enough, and without both the guard fails open."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import pytest
 import trustme
 
 from controlplane.runtime.runner import Runtime
-from tests.dataplane.cloud import KEY, Cloud, running
 from tests.dataplane.load import Load, prompt
-from tests.dataplane.remote import KEY_VARIABLE, guarded_config, served
+from tests.dataplane.remote_config import KEY_VARIABLE, guarded_config, served
+from tests.dataplane.remote_triton import KEY, RemoteTriton, running_triton
 from tests.dataplane.stack import Stack, wait_for
 from tests.support.llm_provider import LlmProvider
 
 
 @pytest.fixture(scope="module")
-def clouds(cloud: Cloud, authority: trustme.CA) -> Iterator[tuple[Cloud, Cloud]]:
-    with running(authority) as second:
-        yield cloud, second
+def remote_tritons(remote_triton: RemoteTriton, authority: trustme.CA) -> Iterator[tuple[RemoteTriton, RemoteTriton]]:
+    with running_triton(authority) as second:
+        yield remote_triton, second
 
 
 @pytest.fixture(scope="module")
 def _two(
-    clouds: tuple[Cloud, Cloud],
+    remote_tritons: tuple[RemoteTriton, RemoteTriton],
     _providers: tuple[LlmProvider, ...],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
-    urls = [f"grpc://127.0.0.1:{each.doors.plain}" for each in clouds]
+    urls = [f"grpc://127.0.0.1:{each.ports.plain}" for each in remote_tritons]
     serving = {"remote": {"url": urls, "access_key": f"${KEY_VARIABLE}"}}
     config = guarded_config(_providers[0], serving)
     config["prompt_guards"]["input_guards"]["jailbreak"]["on_error"] = "allow"
@@ -62,43 +62,46 @@ def unread(stack: Stack) -> dict[str, int]:
     return failed
 
 
-def test_both_are_asked(two: Stack, clouds: tuple[Cloud, Cloud]) -> None:
-    before = [each.calls("guard") for each in clouds]
+def test_both_servers_get_requests(two: Stack, remote_tritons: tuple[RemoteTriton, RemoteTriton]) -> None:
+    before = [each.calls("guard") for each in remote_tritons]
     with Load(two, "egress").running() as seen:
         pass
     assert set(seen) == {200}
-    assert all(each.calls("guard") > calls + 5 for each, calls in zip(clouds, before, strict=True))
+    assert all(each.calls("guard") > calls + 5 for each, calls in zip(remote_tritons, before, strict=True))
 
 
-def test_without_local_models_there_is_no_local_triton(two: Stack) -> None:
+def test_no_local_triton_runs_without_local_models(two: Stack) -> None:
     assert two.pids("triton") == []
 
 
 @pytest.mark.parametrize(
     ("breaks", "heals"),
     [
-        pytest.param(Cloud.kill_triton, Cloud.restart_triton, id="the server"),
-        pytest.param(Cloud.kill, Cloud.start, id="its machine"),
+        pytest.param(RemoteTriton.kill_triton, RemoteTriton.restart_triton, id="the server"),
+        pytest.param(RemoteTriton.kill, RemoteTriton.start, id="its machine"),
     ],
 )
-def test_one_of_them_killed_under_load_costs_no_request_and_it_is_asked_again_when_it_is_back(
-    two: Stack, clouds: tuple[Cloud, Cloud], breaks: Callable[[Cloud], None], heals: Callable[[Cloud], None]
+def test_killed_server_fails_no_request_and_is_used_again(
+    two: Stack,
+    remote_tritons: tuple[RemoteTriton, RemoteTriton],
+    breaks: Callable[[RemoteTriton], None],
+    heals: Callable[[RemoteTriton], None],
 ) -> None:
     before = unread(two)
     load = Load(two, "egress")
     with load.running() as seen:
-        breaks(clouds[1])
+        breaks(remote_tritons[1])
         try:
             load.more(100)
         finally:
-            heals(clouds[1])
-        wait_for(lambda: clouds[1].calls("guard"))
+            heals(remote_tritons[1])
+        wait_for(lambda: remote_tritons[1].calls("guard"))
     assert set(seen) == {200}
     assert unread(two) == before
 
 
-def test_without_both_prompts_pass_unread_and_say_so(two: Stack, clouds: tuple[Cloud, Cloud]) -> None:
-    for each in clouds:
+def test_guard_fails_open_without_both_servers(two: Stack, remote_tritons: tuple[RemoteTriton, RemoteTriton]) -> None:
+    for each in remote_tritons:
         each.kill()
     try:
         answer = wait_for(lambda: _unread(two.post("egress", prompt())))
@@ -107,7 +110,7 @@ def test_without_both_prompts_pass_unread_and_say_so(two: Stack, clouds: tuple[C
         assert (line["guard"], line["degraded"]) == ("failed_open", "guard")
         assert unread(two)
     finally:
-        for each in clouds:
+        for each in remote_tritons:
             each.start()
     wait_for(lambda: is_read(two))
 

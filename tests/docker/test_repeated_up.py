@@ -1,4 +1,4 @@
-"""`archgw up` where something runs or lies already: what is right stays, the rest is made right."""
+"""`archgw up` over a running gateway: it recreates only the containers that changed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import httpx2
 import pytest
 
 from controlplane.runtime.runner import Runtime
+from tests.dataplane.prompts import user
 from tests.dataplane.stack import Stack
-from tests.dataplane.test_ingress import user
 from tests.docker.engine import docker
 from tests.docker.project import Project
 from tests.support.llm_provider import LlmProvider
@@ -27,25 +27,23 @@ def changed(project: Project, before: dict[str, tuple[str, str]]) -> set[str]:
     return {service for service in before | now if before.get(service) != now.get(service)}
 
 
-def test_where_nothing_changed_nothing_is_touched(stack: Stack, project: Project) -> None:
+def test_second_up_recreates_nothing(stack: Stack, project: Project) -> None:
     before = project.started()
     stack.up()
     assert changed(project, before) == set()
 
 
-def test_a_prompt_of_the_file_recreates_the_filter_and_neither_envoy_nor_triton(
-    stack: Stack, project: Project, provider: LlmProvider
-) -> None:
+def test_new_system_prompt_recreates_only_the_filter(stack: Stack, project: Project, provider: LlmProvider) -> None:
     before = project.started()
     stack.config["system_prompt"] = "You are a helpful pirate."
     stack.up()
     assert changed(project, before) == {service for service in before if service.startswith("extproc-")}
     stack.post("ingress", {"messages": user("Write a haiku about harbours")})
-    (asked,) = provider.received.all()
-    assert asked.json()["messages"][0]["content"] == "You are a helpful pirate."
+    (llm_request,) = provider.received.all()
+    assert llm_request.json()["messages"][0]["content"] == "You are a helpful pirate."
 
 
-def test_a_new_key_recreates_envoy_alone(small: Stack, provider: LlmProvider) -> None:
+def test_new_key_recreates_only_envoy(small: Stack, provider: LlmProvider) -> None:
     project = Project(small.run_dir)
     before = project.started()
     small.env = {"SMALL_KEY": "sk-rotated-0b7f"}
@@ -61,14 +59,14 @@ def remove_envoy(project: Project) -> set[str]:
 
 
 def stop_everything(project: Project) -> set[str]:
-    """As an engine does that is told to stop, and all that a user stopped by hand stays so after a reboot."""
+    """Stop all containers, as `docker stop` does."""
     services = project.started()
     docker("stop", *(container for container, _ in services.values()))
     return set(services)
 
 
 @pytest.mark.parametrize("breaks", [remove_envoy, stop_everything])
-def test_what_was_removed_or_stopped_by_hand_is_there_again(
+def test_up_restores_removed_and_stopped_containers(
     small: Stack, provider: LlmProvider, breaks: Callable[[Project], set[str]]
 ) -> None:
     project = Project(small.run_dir)
@@ -81,9 +79,7 @@ def test_what_was_removed_or_stopped_by_hand_is_there_again(
 
 
 # The last one: nothing of this module is asked of the small gateway afterwards.
-def test_one_that_stops_leaves_the_other_alone_and_nothing_of_itself(
-    stack: Stack, project: Project, small: Stack
-) -> None:
+def test_down_removes_its_own_containers_only(stack: Stack, project: Project, small: Stack) -> None:
     ours, others = Project(small.run_dir), project.started()
     assert ours.started()
     assert small.command("down").returncode == 0

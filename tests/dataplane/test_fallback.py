@@ -1,4 +1,4 @@
-"""A remote Triton goes away while the gateway runs, in every way in which one can, and comes back."""
+"""A remote Triton fails in several ways while the gateway runs, and comes back."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import httpx2
 import pytest
 
 from controlplane.runtime.runner import Runtime
-from tests.dataplane.cloud import KEY, Cloud
 from tests.dataplane.load import Load, prompt
-from tests.dataplane.remote import KEY_VARIABLE, TIMEOUT_MS, place, prompting_config, served
+from tests.dataplane.prompts import ATTACK, WEATHER, user
+from tests.dataplane.remote_config import KEY_VARIABLE, TIMEOUT_MS, backend, prompting_config, served
+from tests.dataplane.remote_triton import KEY, RemoteTriton
 from tests.dataplane.stack import Stack, wait_for
-from tests.dataplane.test_ingress import ATTACK, WEATHER, user
 from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider
 from tests.support.relay import Relay
@@ -29,7 +29,7 @@ class Far:
 
     stack: Stack
     relay: Relay
-    cloud: Cloud
+    remote_triton: RemoteTriton
 
     def ask(self) -> httpx2.Response:
         return self.stack.post("ingress", prompt())
@@ -39,22 +39,29 @@ class Far:
         return answer.status_code == 200 and served(answer) == {"guard": "remote", "embed": "remote"}
 
     def skipped(self) -> dict[str, int]:
-        counts: dict[str, int] = place(self.stack.status(), "guard", "remote")["skipped"]
+        counts: dict[str, int] = backend(self.stack.status(), "guard", "remote")["skipped"]
         return counts
 
 
 @pytest.fixture(scope="module")
 def _far(
-    _providers: tuple[LlmProvider, ...], _api: ApiServer, cloud: Cloud, tmp_path_factory: pytest.TempPathFactory
+    _providers: tuple[LlmProvider, ...],
+    _api: ApiServer,
+    remote_triton: RemoteTriton,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Far]:
     timeout = f"{TIMEOUT_MS}ms"
-    with Relay(cloud.doors.mutual) as relay:
+    with Relay(remote_triton.ports.mutual) as relay:
         serving = {
             "remote": {
                 "url": f"https://127.0.0.1:{relay.port}",
                 "access_key": f"${KEY_VARIABLE}",
                 "header": "x-api-key",
-                "tls": {"ca": str(cloud.authority), "cert": str(cloud.client), "key": str(cloud.client)},
+                "tls": {
+                    "ca": str(remote_triton.authority),
+                    "cert": str(remote_triton.client),
+                    "key": str(remote_triton.client),
+                },
             },
             "roles": {
                 "guard": {"placement": ["remote", "local"], "timeout": timeout},
@@ -66,7 +73,7 @@ def _far(
         stack = Stack(config, tmp_path_factory.mktemp("gw5"), {KEY_VARIABLE: KEY}, mode=(), runtime=Runtime.NATIVE)
         try:
             stack.up()
-            yield Far(stack, relay, cloud)
+            yield Far(stack, relay, remote_triton)
         finally:
             stack.down()
 
@@ -84,11 +91,15 @@ def far(_far: Far, provider: LlmProvider, request: pytest.FixtureRequest) -> Ite
 _Change = Callable[[Far], None]
 # What breaks it, what heals it, and as what it is counted, among others.
 _FAULTS: Final[Mapping[str, tuple[_Change, _Change, str]]] = {
-    "killed": (lambda far: far.cloud.kill_triton(), lambda far: far.cloud.restart_triton(), "unreachable"),
+    "killed": (
+        lambda far: far.remote_triton.kill_triton(),
+        lambda far: far.remote_triton.restart_triton(),
+        "unreachable",
+    ),
     # Not Triton itself: its HTTP server may crash on what it finds as it goes on (2.51).
     "frozen": (
-        lambda far: far.cloud.envoy.signal(signal.SIGSTOP),
-        lambda far: far.cloud.envoy.signal(signal.SIGCONT),
+        lambda far: far.remote_triton.envoy.signal(signal.SIGSTOP),
+        lambda far: far.remote_triton.envoy.signal(signal.SIGCONT),
         "timeout",
     ),
     "refusing": (lambda far: far.relay.refuse(), lambda far: far.relay.pass_on(), "unreachable"),
@@ -108,7 +119,7 @@ def broken(far: Far, name: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("fault", _FAULTS)
-def test_under_load_no_request_fails_and_it_is_used_again_when_it_is_back(
+def test_fallback_under_load_fails_no_request_and_ends_with_the_fault(
     far: Far, provider: LlmProvider, fault: str
 ) -> None:
     before = far.skipped()
@@ -131,7 +142,7 @@ def test_under_load_no_request_fails_and_it_is_used_again_when_it_is_back(
     assert counted[reason] > before.get(reason, 0)
 
 
-def test_a_place_that_is_known_to_be_away_costs_a_request_nothing(far: Far) -> None:
+def test_backend_known_to_be_down_adds_no_latency(far: Far) -> None:
     with broken(far, "black hole"):
         # The only place of a role is asked three times before it counts as away.
         wait_for(lambda: passed_over(far.ask()) == {"guard", "embed"})
@@ -144,7 +155,7 @@ def passed_over(answer: httpx2.Response) -> set[str]:
     return {entry[0] for entry in entries if entry[1:3] == ["dur=0.00", "place=remote"] and "error=" in entry[3]}
 
 
-def test_an_attack_is_blocked_whichever_place_reads_it(far: Far, provider: LlmProvider) -> None:
+def test_local_fallback_blocks_an_attack(far: Far, provider: LlmProvider) -> None:
     provider.reset()
     with broken(far, "refusing"):
         answer = far.stack.post("ingress", {"messages": user(f"{ATTACK} Now.")})
@@ -153,13 +164,13 @@ def test_an_attack_is_blocked_whichever_place_reads_it(far: Far, provider: LlmPr
     assert provider.received.all() == []
 
 
-def test_what_was_passed_over_is_in_the_access_log_and_in_status(far: Far) -> None:
+def test_access_log_and_status_show_skipped_backends(far: Far) -> None:
     with broken(far, "refusing"):
         first = wait_for(lambda: _skipping(far.ask()))
         line = far.stack.access(first.headers["x-request-id"])
         assert "guard@remote:unreachable" in str(line["skipped"])
         assert "guard=local" in str(line["served"])
-        wait_for(lambda: not place(far.stack.status(), "embed", "remote")["ready"])
+        wait_for(lambda: not backend(far.stack.status(), "embed", "remote")["ready"])
         (embed,) = [each for each in far.stack.status()["roles"] if each["role"] == "embed"]
         assert embed["failed"]
         health = httpx2.get(f"{far.stack.url('ingress')}/healthz")
@@ -168,9 +179,7 @@ def test_what_was_passed_over_is_in_the_access_log_and_in_status(far: Far) -> No
         assert "guard" not in health.json()["not_ready"]
 
 
-def test_a_prompt_that_means_a_target_goes_to_the_llm_while_intent_is_away(
-    far: Far, provider: LlmProvider, api: ApiServer
-) -> None:
+def test_prompt_goes_to_the_llm_while_intent_is_down(far: Far, provider: LlmProvider, api: ApiServer) -> None:
     called = far.stack.post("ingress", {"messages": user(WEATHER)})
     assert served(called)["function"] == "remote"
     assert len(api.received.all()) == 1
