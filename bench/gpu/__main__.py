@@ -23,7 +23,7 @@ from controlplane.compile.models import artefacts
 from controlplane.compile.plans import Device, ModelInstance
 from controlplane.errors import ArchgwError
 from controlplane.runtime import gpu
-from controlplane.runtime.native import triton
+from controlplane.runtime.native import triton_install
 
 _ROLES: Final = ("guard", "embed", "function")
 
@@ -79,7 +79,7 @@ def _compare(asked: client.InferenceServerClient, roles: Sequence[str], device: 
 def _run(asked_for: argparse.Namespace, scratch: Path) -> int:
     device = Device(asked_for.device)
     where = place(device)
-    if asked_for.function is None and device is Device.GPU and triton.has_vllm():
+    if asked_for.function is None and device is Device.GPU and triton_install.has_vllm():
         _progress("function is the default one, on the CPU; --function Arch-Function-3B measures one on the GPU")
     models = server.instances(asked_for.roles, device, asked_for.function)
     with server.started(models, scratch) as asked:

@@ -8,9 +8,9 @@ import typer
 
 from controlplane.cli.columns import columns
 from controlplane.runtime.docker import images
-from controlplane.runtime.docker.build import build as build_image
-from controlplane.runtime.docker.context import Recipe
+from controlplane.runtime.docker.build_context import Recipe
 from controlplane.runtime.docker.engine import Engine
+from controlplane.runtime.docker.image_build import build as build_image
 from controlplane.runtime.docker.images import Variant
 from controlplane.runtime.signals import InterruptedStartError, signals_raise
 

@@ -11,9 +11,9 @@ import typer
 
 from controlplane.cli.options import RunDir
 from controlplane.errors import RuntimeFault
-from controlplane.runtime.log_lines import in_order, is_health_check
-from controlplane.runtime.place import run_layout
-from controlplane.runtime.runners import runner_of
+from controlplane.runtime.log_merge import in_order, is_health_check
+from controlplane.runtime.run_directory import run_layout
+from controlplane.runtime.runner_selection import runner_of
 from controlplane.runtime.signals import InterruptedStartError, signals_raise
 
 

@@ -12,19 +12,19 @@ from controlplane.cli.options import Cpu, Images, Local, mode
 from controlplane.compile.plans import Gateway, Mode
 from controlplane.config.load import DEFAULT_PATH, Loaded, load
 from controlplane.errors import UsageError
-from controlplane.render.envoy import check_with_envoy, find_envoy
-from controlplane.render.files import Rendered
-from controlplane.render.files import render as render_files
-from controlplane.render.trust import ca_file
-from controlplane.render.types import check_types
-from controlplane.runtime import place
-from controlplane.runtime.docker.compose import here, render_inside, variant
-from controlplane.runtime.docker.directory import write
+from controlplane.render.ca_bundle import ca_file
+from controlplane.render.envoy_validation import check_with_envoy, find_envoy
+from controlplane.render.gateway_files import Rendered
+from controlplane.render.gateway_files import render as render_files
+from controlplane.render.proto_validation import check_types
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime import run_directory
+from controlplane.runtime.docker.compose_directory import write
+from controlplane.runtime.docker.compose_file import here, render_inside, variant
+from controlplane.runtime.docker.container_environment import INSIDE, container_site, elsewhere_note, project_name
 from controlplane.runtime.docker.images import wanted as wanted_images
-from controlplane.runtime.docker.site import INSIDE, container_site, elsewhere_note, project_name
-from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.runner import Runtime
-from controlplane.runtime.site import compile_at, compile_here
+from controlplane.runtime.target_environment import compile_at, compile_here
 
 # No engine is asked, and this machine need not be its.
 _GPU = "NVIDIA GPU"
@@ -72,7 +72,7 @@ def render(  # noqa: PLR0913, PLR0917 - one a command line option
         needed = wanted_images(variant(gateway.models), local=bool(gateway.models.names), registry=images)
         rendered = write(gateway, layout, project_name(layout), needed)
     else:
-        layout = place.run_layout(output, "--output")
+        layout = run_directory.run_layout(output, "--output")
         rendered = _native(compile_here(loaded, layout, wanted, _say), layout)
     typer.echo(f"{len(rendered.files)} files in {output or layout.root}, {_checked(inside=inside)}")
 
@@ -115,9 +115,9 @@ def _inside(gateway: Gateway, layout: RunLayout) -> Rendered:
     check_types(rendered.files)
     if (envoy := find_envoy()) is not None:
         check_with_envoy(envoy, rendered.files, here(gateway, trusted))
-    place.make(layout)
+    run_directory.make(layout)
     if layout == INSIDE:  # what an earlier configuration left, a key above all; another folder's files are not ours
-        place.prune(layout, {*rendered.files, *rendered.links})
+        run_directory.prune(layout, {*rendered.files, *rendered.links})
     rendered.write(layout.root)
     return rendered
 

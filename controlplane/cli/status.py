@@ -11,8 +11,8 @@ import typer
 from controlplane.cli.columns import columns
 from controlplane.cli.options import RunDir
 from controlplane.cli.wording import milliseconds, readiness
-from controlplane.runtime.place import run_layout
-from controlplane.runtime.roles import PlaceState, RoleState, why
+from controlplane.runtime.model_status import PlaceState, RoleState, why
+from controlplane.runtime.run_directory import run_layout
 from controlplane.runtime.status import PartStatus, Status
 from controlplane.runtime.status import status as ask
 

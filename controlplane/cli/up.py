@@ -29,14 +29,14 @@ from controlplane.cli.options import (
 from controlplane.cli.wording import milliseconds, readiness
 from controlplane.config.load import DEFAULT_PATH
 from controlplane.errors import RuntimeFault, UsageError
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.place import run_layout
-from controlplane.runtime.runners import runner_of
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime.gateway_state import State
+from controlplane.runtime.run_directory import run_layout
+from controlplane.runtime.runner_selection import runner_of
 from controlplane.runtime.signals import InterruptedStartError, signals_ignored, signals_raise
 from controlplane.runtime.start import start
-from controlplane.runtime.state import State
+from controlplane.runtime.start_options import QUICK_START, Running, Wanted
 from controlplane.runtime.stop import drain, stop
-from controlplane.runtime.wanted import QUICK_START, Running, Wanted
 
 _READY_S: Final = 120.0
 

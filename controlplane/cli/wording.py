@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controlplane.runtime.roles import PlaceState
+from controlplane.runtime.model_status import PlaceState
 
 
 def readiness(place: PlaceState) -> str:

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from controlplane.assets import asset
 from controlplane.compile.plans import Address, Pipe
 from controlplane.config.addresses import is_ip, is_localhost
-from controlplane.render.header_lists import anything_but
+from controlplane.render.header_allowlists import anything_but
 
 Scalar = str | int | float | bool | None | Path | Undefined
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime import probes
-from controlplane.runtime.commands import ENVOY, TRITON, is_worker, worker_indices
-from controlplane.runtime.roles import STARTING, PlaceState, RoleState, merge, mismatch, why
+from controlplane.runtime import listener_health
+from controlplane.runtime.command_lines import ENVOY, TRITON, is_worker, worker_indices
+from controlplane.runtime.gateway_state import State
+from controlplane.runtime.model_status import STARTING, PlaceState, RoleState, merge, mismatch, why
 from controlplane.runtime.runner import PartState, Runner
-from controlplane.runtime.state import State
 from extproc.shared.filter_config import Place
 
 # A part that has been started so often will not come up by waiting.
@@ -82,7 +82,7 @@ def _waiting_for(state: State, roles: Sequence[RoleState]) -> str | None:
     # Envoy asks one worker at a time: all of them are to have been asked, most likely.
     for _ in range(1 + 2 * len(worker_indices(state.parts))):
         for door in state.doors:
-            health = probes.door_health(door)
+            health = listener_health.door_health(door)
             if health.status is None:
                 return f"waiting for the {door.name} listener"
             if not health.ready:
@@ -131,7 +131,7 @@ def _guilty(state: State, roles: Sequence[RoleState], states: Sequence[PartState
     guilty = failing[0] if failing else None
     if guilty is None and any(each.place is Place.LOCAL and not each.ready for role in roles for each in role.places):
         guilty = TRITON
-    if guilty is None and any(probes.door_health(door).status is None for door in state.doors):
+    if guilty is None and any(listener_health.door_health(door).status is None for door in state.doors):
         guilty = ENVOY
     if guilty is None and all(role.ready for role in roles):
         guilty = next((name for name in state.parts if is_worker(name)), None)

@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable
 
 from controlplane.config.load import load
-from controlplane.runtime.layout import RunLayout
+from controlplane.render.run_layout import RunLayout
 from controlplane.runtime.runner import Runtime
-from controlplane.runtime.wanted import Running, Wanted
+from controlplane.runtime.start_options import Running, Wanted
 
 # Each runtime is imported where it is the one: the other's libraries may not be installed.
 # ruff: noqa: PLC0415
@@ -21,7 +21,7 @@ def start(wanted: Wanted, layout: RunLayout, say: Callable[[str], None]) -> Runn
         say(f"warning: {warning}")
     runtime = wanted.runtime
     if runtime is None:
-        from controlplane.runtime.docker.choice import choose
+        from controlplane.runtime.docker.runtime_selection import choose
 
         runtime, why = choose(wanted, layout)
         say(f"note: runtime {runtime}: {why}")

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from controlplane.runtime import probes, roles
-from controlplane.runtime.commands import ENVOY, worker_indices
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native import processes
-from controlplane.runtime.roles import RoleState
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime import listener_health, model_status
+from controlplane.runtime.command_lines import ENVOY, worker_indices
+from controlplane.runtime.gateway_state import Door, State, load
+from controlplane.runtime.model_status import RoleState
+from controlplane.runtime.native import gateway_processes
 from controlplane.runtime.runner import LogFault, PartState, Runtime
-from controlplane.runtime.runners import runner_of
-from controlplane.runtime.state import Door, State, load
+from controlplane.runtime.runner_selection import runner_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,13 @@ def status(layout: RunLayout) -> Status:
             run_dir=str(layout.root),
             running=False,
             ready=False,
-            unsupervised=processes.of_run(layout.root) if runner.runtime is Runtime.NATIVE and parts is None else (),
+            unsupervised=gateway_processes.of_run(layout.root)
+            if runner.runtime is Runtime.NATIVE and parts is None
+            else (),
         )
     shown = _all_of(state, parts)
     listeners = tuple(_door(door) for door in state.doors)
-    models = roles.merge(state.places, runner.workers(worker_indices(state.parts)))
+    models = model_status.merge(state.places, runner.workers(worker_indices(state.parts)))
     return Status(
         run_dir=str(layout.root),
         running=True,
@@ -110,7 +112,7 @@ def _all_of(state: State, parts: Sequence[PartState]) -> list[PartState]:
 
 
 def _door(door: Door) -> DoorStatus:
-    health = probes.door_health(door)
+    health = listener_health.door_health(door)
     return DoorStatus(door.name, door.url, health.ready, None if health.ready else health.text.strip())
 
 

@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Callable
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime import place
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime import run_directory
 from controlplane.runtime.docker.runner import DockerRunner
-from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.runner import Runtime
-from controlplane.runtime.runners import runner_of
+from controlplane.runtime.runner_selection import runner_of
 from controlplane.runtime.signals import InterruptedStartError, signals_raise
 
 
@@ -35,7 +35,7 @@ def stop(layout: RunLayout, *, volumes: bool = False) -> bool:
     runner = runner_of(layout)
     was_native = layout.supervisor_plan.exists()
     stopped = runner.stop(volumes=volumes)
-    place.clear(layout)
+    run_directory.clear(layout)
     if runner.runtime is Runtime.NATIVE and (volumes or not stopped):
         stopped = _stop_forgotten(layout, volumes=volumes, expected=not (stopped or was_native)) or stopped
     return stopped

@@ -16,9 +16,9 @@ import httpx2
 import pytest
 import yaml
 
-from controlplane.runtime.place import run_layout
+from controlplane.runtime.gateway_state import load
+from controlplane.runtime.run_directory import run_layout
 from controlplane.runtime.runner import Runtime
-from controlplane.runtime.state import load
 from tests.dataplane.egress_only import egress_config, egress_only
 from tests.dataplane.load import Load
 from tests.dataplane.stack import ARCHGW, Stack, archgw, wait_for

@@ -22,7 +22,7 @@ import psutil
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from controlplane.runtime.native.processes import of_run
+from controlplane.runtime.native.gateway_processes import of_run
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.load import prompt
 from tests.dataplane.stack import Stack, wait_for

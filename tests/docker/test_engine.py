@@ -19,7 +19,7 @@ import yaml
 
 from controlplane.errors import RuntimeFault
 from controlplane.runtime.docker.engine import Container, Engine, why_not
-from controlplane.runtime.docker.follow import LogLine, follow
+from controlplane.runtime.docker.log_follow import LogLine, follow
 
 _IMAGE: Final = "python:3.11-slim-bookworm"
 _WAIT_S: Final = 60

@@ -16,9 +16,9 @@ import pytest
 
 import controlplane
 from controlplane.runtime.docker import images
-from controlplane.runtime.docker.build import SOURCES_LABEL
-from controlplane.runtime.docker.context import WHOLE, files
+from controlplane.runtime.docker.build_context import WHOLE, files
 from controlplane.runtime.docker.engine import Engine
+from controlplane.runtime.docker.image_build import SOURCES_LABEL
 from controlplane.runtime.docker.images import Images, Variant, recipes
 from tests.docker.engine import docker, try_docker
 from tests.docker.images import built

@@ -22,7 +22,7 @@ from typing import IO, Final, Self, TypeVar
 import msgspec
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime.docker import faults
+from controlplane.runtime.docker import engine_errors
 
 PROJECT_LABEL: Final = "com.docker.compose.project"
 _SERVICE_LABEL: Final = "com.docker.compose.service"
@@ -160,7 +160,7 @@ class Engine:
         """The `docker` on PATH. Whether an engine answers, `check` says."""
         program = shutil.which("docker", path=environ.get("PATH"))
         if program is None:
-            raise faults.no_cli()
+            raise engine_errors.no_cli()
         kept = {name: value for name, value in environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
         return cls(program, kept | {"LANG": "C", "LC_ALL": "C"})
 
@@ -170,9 +170,9 @@ class Engine:
         info = _decoded(self.run("info", "--format", "{{json .}}", timeout_s=_ANSWER_S), _Info)
         # The command line of 20.10 reports an engine that is not there inside its answer.
         if info.server_errors:
-            raise faults.explain("asking the Docker engine", "\n".join(info.server_errors))
+            raise engine_errors.explain("asking the Docker engine", "\n".join(info.server_errors))
         if version.server is None:
-            raise faults.not_docker("`docker version` names no server")
+            raise engine_errors.not_docker("`docker version` names no server")
         security = tuple(info.security_options or ())
         return EngineInfo(
             version=version.server.version,
@@ -193,20 +193,20 @@ class Engine:
     def check(self) -> EngineInfo:
         """That the engine and its Compose plugin are there and new enough."""
         info = self.info()
-        if not faults.is_at_least(info.version, faults.ENGINE_AT_LEAST):
-            raise faults.engine_too_old(info.version)
+        if not engine_errors.is_at_least(info.version, engine_errors.ENGINE_AT_LEAST):
+            raise engine_errors.engine_too_old(info.version)
         if info.system != "linux":
-            raise faults.not_linux(info.system)
+            raise engine_errors.not_linux(info.system)
         compose = self.compose_version()
-        if compose is None or not faults.is_at_least(compose, faults.COMPOSE_AT_LEAST):
-            raise faults.no_compose(compose)
+        if compose is None or not engine_errors.is_at_least(compose, engine_errors.COMPOSE_AT_LEAST):
+            raise engine_errors.no_compose(compose)
         return info
 
     def run(self, *args: str, input: str | None = None, timeout_s: float = _WORK_S, doing: str = "") -> str:  # noqa: A002
         """The standard output of `docker args`. `doing` says in words what fails where it fails."""
         code, stdout, stderr = self._ask(*args, given=input, timeout_s=timeout_s)
         if code != 0:
-            raise faults.explain(doing or _named(args), stderr or stdout)
+            raise engine_errors.explain(doing or _named(args), stderr or stdout)
         return stdout
 
     def start(self, *args: str) -> Running:
@@ -231,7 +231,7 @@ class Engine:
         finally:
             end(process)
         if code != 0:
-            raise faults.explain(doing or _named(args), "\n".join(last))
+            raise engine_errors.explain(doing or _named(args), "\n".join(last))
 
     def fault(
         self, doing: str, said: str, *, project: str | None = None, ports: Mapping[int, str] | None = None
@@ -240,7 +240,7 @@ class Engine:
 
         `ports`: the configuration key of each published port.
         """
-        accused = faults.accused(said)
+        accused = engine_errors.accused(said)
         name = None if accused is None else accused.container
         lines: list[str] = []
         # The first fault is the one to tell, also where the engine has gone meanwhile.
@@ -249,7 +249,7 @@ class Engine:
                 name = next((each.id for each in self.containers(project) if each.service == accused.service), None)
             if name is not None:
                 lines = self.logs(name, _FAULT_LINES)
-        return faults.explain(doing, said, ports=ports, lines=lines)
+        return engine_errors.explain(doing, said, ports=ports, lines=lines)
 
     # --- images
 
@@ -259,7 +259,7 @@ class Engine:
         if code != 0:
             if "no such image" in stderr.lower():
                 return None
-            raise faults.explain(f"looking for the image {ref}", stderr)
+            raise engine_errors.explain(f"looking for the image {ref}", stderr)
         each = _decoded(stdout, _Image)
         config = each.config or _ImageConfig()
         return LocalImage(
@@ -299,7 +299,7 @@ class Engine:
         )
         # One that was removed since is no fault.
         if code != 0 and "no such" not in stderr.lower():
-            raise faults.explain("asking for the containers", stderr)
+            raise engine_errors.explain("asking for the containers", stderr)
         return containers_of(stdout)
 
     def networks(self, project: str) -> tuple[str, ...]:
@@ -336,9 +336,11 @@ class Engine:
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             process = self._process(args, stdout=out if stdout else subprocess.DEVNULL, stderr=out if both else err)
             if self._finish(process, args, _ANSWER_S) != 0:
-                raise faults.explain(f"reading the log of {container}", _end_of(out if both else err, _SAID_BYTES))
+                raise engine_errors.explain(
+                    f"reading the log of {container}", _end_of(out if both else err, _SAID_BYTES)
+                )
             text = _end_of(out if stdout else err, _MOST_BYTES)
-        return [faults.plain(line[:LINE]) for line in text.removesuffix("\n").split("\n")] if text else []
+        return [engine_errors.plain(line[:LINE]) for line in text.removesuffix("\n").split("\n")] if text else []
 
     def ports(self, container: str) -> frozenset[int]:
         """The ports of the engine's machine on which a container answers."""
@@ -350,7 +352,7 @@ class Engine:
         """Run a program in a container: its exit status and standard output. RuntimeFault where it could not be run."""
         code, stdout, stderr = self._ask("exec", container, *argv, timeout_s=timeout_s)
         if code != 0 and stderr.startswith(("Error response from daemon", "Error: No such", "OCI runtime exec failed")):
-            raise faults.explain(f"running {argv[0]} in {container}", stderr)
+            raise engine_errors.explain(f"running {argv[0]} in {container}", stderr)
         return code, stdout
 
     def open(self, *args: str) -> subprocess.Popen[bytes]:
@@ -365,7 +367,7 @@ class Engine:
             process = self._process(args, stdout=out, stderr=err, stdin=None if given is None else subprocess.PIPE)
             code = self._finish(process, args, timeout_s, given)
             if os.fstat(out.fileno()).st_size > _MOST_BYTES:
-                raise faults.not_docker(f"more than {_MOST_BYTES >> 20} MiB from {_named(args)}")
+                raise engine_errors.not_docker(f"more than {_MOST_BYTES >> 20} MiB from {_named(args)}")
             return code, _end_of(out, _MOST_BYTES), _end_of(err, _SAID_BYTES)
 
     def _finish(
@@ -374,7 +376,7 @@ class Engine:
         try:
             process.communicate(None if given is None else given.encode(), timeout_s)
         except subprocess.TimeoutExpired:
-            raise faults.silent(_named(args), timeout_s) from None
+            raise engine_errors.silent(_named(args), timeout_s) from None
         finally:
             end(process)
         return process.returncode
@@ -429,7 +431,7 @@ def _lines(pipe: IO[bytes]) -> Iterator[str]:
     # A progress bar ends its lines with a carriage return, which counts as an end here.
     with io.TextIOWrapper(pipe, encoding="utf-8", errors="replace") as text:
         while line := text.readline(LINE):
-            yield faults.plain(line.rstrip("\n"))
+            yield engine_errors.plain(line.rstrip("\n"))
 
 
 # --- Docker's JSON, as far as it is read
@@ -508,7 +510,7 @@ def _decoded(text: str, shape: type[_Shape]) -> _Shape:
     try:
         return msgspec.json.decode(text, type=shape)
     except msgspec.MsgspecError as error:
-        raise faults.not_docker(str(error)) from error
+        raise engine_errors.not_docker(str(error)) from error
 
 
 def containers_of(answer: str) -> tuple[Container, ...]:
@@ -528,7 +530,7 @@ def _container(each: _Inspected) -> Container:
         state=state.status,
         exit_code=state.exit_code,
         health=None if health is None else health.status,
-        check=" ".join(faults.plain(line) for line in health.log[-1].output.splitlines())
+        check=" ".join(engine_errors.plain(line) for line in health.log[-1].output.splitlines())
         if health is not None and health.log
         else "",
         pid=state.pid or None,
@@ -536,7 +538,7 @@ def _container(each: _Inspected) -> Container:
         finished_at=_epoch(state.finished_at),
         restarts=each.restart_count,
         oom_killed=state.oom_killed,
-        error=faults.plain(state.error),
+        error=engine_errors.plain(state.error),
         image=each.config.image,
         image_id=each.image,
         oneoff=labels.get(_ONEOFF_LABEL, "").lower() == "true",

@@ -20,9 +20,9 @@ from typing import Final
 import controlplane
 from controlplane import versions
 from controlplane.errors import UsageError
-from controlplane.runtime.docker.build import SOURCES_LABEL, build
-from controlplane.runtime.docker.context import Recipe, digest
+from controlplane.runtime.docker.build_context import Recipe, digest
 from controlplane.runtime.docker.engine import Engine
+from controlplane.runtime.docker.image_build import SOURCES_LABEL, build
 
 _PYTHON: Final = f"python:{versions.PYTHON}-slim-{versions.DEBIAN}"
 _TRITON: Final = f"nvcr.io/nvidia/tritonserver:{versions.TRITON_CONTAINER}"

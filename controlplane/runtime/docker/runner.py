@@ -8,13 +8,13 @@ from functools import cached_property
 from typing import Final
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime import workers
-from controlplane.runtime.commands import ENVOY, is_worker, worker_name
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime import worker_replies
+from controlplane.runtime.command_lines import ENVOY, is_worker, worker_name
+from controlplane.runtime.docker.container_environment import INSIDE, project_name
 from controlplane.runtime.docker.engine import Container, Engine
-from controlplane.runtime.docker.follow import follow
-from controlplane.runtime.docker.site import INSIDE, project_name
+from controlplane.runtime.docker.log_follow import follow
 from controlplane.runtime.drain import requests
-from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.runner import LogFault, PartState, Runtime
 from extproc.shared.worker_status import WorkerStatus
 
@@ -62,7 +62,7 @@ class DockerRunner:
             if container.running and container.service in names:
                 with contextlib.suppress(RuntimeFault):
                     _, said = self.engine.exec(container.id, "python", "-m", "extproc.shared.status_client", *sockets)
-                    return workers.read(line.encode() for line in said.splitlines())
+                    return worker_replies.read(line.encode() for line in said.splitlines())
         return ()
 
     def log_faults(self) -> tuple[LogFault, ...]:

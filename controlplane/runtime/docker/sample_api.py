@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 
 from controlplane.assets import asset
-from controlplane.runtime.wanted import QUICK_START
+from controlplane.runtime.start_options import QUICK_START
 
 if __name__ == "__main__":
     runpy.run_path(str(asset(QUICK_START) / "weather_api.py"), run_name="__main__")

@@ -17,25 +17,25 @@ from controlplane.config.load import Loaded
 from controlplane.errors import RuntimeFault
 from controlplane.models.catalog import catalog
 from controlplane.models.prepare import prepare
-from controlplane.runtime import gpu, place, ports
-from controlplane.runtime.commands import ENVOY, SAMPLE_API, TRITON, worker_name
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime import gpu, ports, run_directory
+from controlplane.runtime.command_lines import ENVOY, SAMPLE_API, TRITON, worker_name
 from controlplane.runtime.docker import images
-from controlplane.runtime.docker.compose import variant
-from controlplane.runtime.docker.directory import write
+from controlplane.runtime.docker.compose_directory import write
+from controlplane.runtime.docker.compose_file import variant
+from controlplane.runtime.docker.container_environment import container_site, elsewhere_note
 from controlplane.runtime.docker.engine import Container, Engine, EngineInfo
+from controlplane.runtime.docker.rolling_update import update
 from controlplane.runtime.docker.runner import DockerRunner
-from controlplane.runtime.docker.site import container_site, elsewhere_note
-from controlplane.runtime.docker.update import update
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native import processes
+from controlplane.runtime.gateway_state import State, save
+from controlplane.runtime.model_status import RoleState
+from controlplane.runtime.native import gateway_processes
 from controlplane.runtime.native.runner import NativeRunner
 from controlplane.runtime.readiness import Started, wait_ready
-from controlplane.runtime.roles import RoleState
 from controlplane.runtime.signals import signals_ignored
-from controlplane.runtime.site import compile_at
-from controlplane.runtime.state import State, save
+from controlplane.runtime.start_options import Running, Wanted, state_of
 from controlplane.runtime.stop import stop
-from controlplane.runtime.wanted import Running, Wanted, state_of
+from controlplane.runtime.target_environment import compile_at
 
 _POLL_S: Final = 1.0
 # Each look is two processes of Docker's command line.
@@ -61,7 +61,7 @@ def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str]
     if gateway.elsewhere:
         say(elsewhere_note(gateway))
     layout.root.mkdir(parents=True, exist_ok=True)
-    with place.locked(layout):
+    with run_directory.locked(layout):
         _refuse_processes(layout)
         before = _running(engine, runner.project)
         _check_ports(engine, gateway, before)
@@ -131,7 +131,7 @@ def _refuse_processes(layout: RunLayout) -> None:
             f"a gateway runs already in {layout.root}, without containers; stop it with `archgw down`, "
             "or choose another --run-dir"
         )
-    processes.stop_all(layout.root, grace_s=5)
+    gateway_processes.stop_all(layout.root, grace_s=5)
 
 
 def _running(engine: Engine, project: str) -> list[Container]:

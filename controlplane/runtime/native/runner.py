@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from controlplane.runtime import workers
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime import worker_replies
 from controlplane.runtime.drain import drain, requests
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native import logs, processes
+from controlplane.runtime.native import gateway_processes, log_files
 from controlplane.runtime.native.supervisor import client as supervisor
 from controlplane.runtime.runner import LogFault, PartState, Runtime
 from extproc.shared.status_client import ask
@@ -37,23 +37,23 @@ class NativeRunner:
         return tuple(sorted(found, key=lambda part: part.name))
 
     def workers(self, indices: Sequence[int]) -> tuple[WorkerStatus, ...]:
-        return workers.read(ask([str(self._layout.worker_socket(index)) for index in indices]))
+        return worker_replies.read(ask([str(self._layout.worker_socket(index)) for index in indices]))
 
     def log_faults(self) -> tuple[LogFault, ...]:
         report = supervisor.report(self._layout)
         return () if report is None else tuple(LogFault(each.name, each.dropped, each.reason) for each in report.logs)
 
     def logs(self, part: str | None = None) -> tuple[str, ...]:
-        return tuple(path.stem for path in logs.files(self._layout, part))
+        return tuple(path.stem for path in log_files.files(self._layout, part))
 
     def place(self, log: str) -> str:
         return str(self._layout.logs / f"{log}.log")
 
     def last_lines(self, log: str, count: int) -> list[str]:
-        return logs.last_lines(self._layout.logs / f"{log}.log", count)
+        return log_files.last_lines(self._layout.logs / f"{log}.log", count)
 
     def follow(self, logs_: Sequence[str], show: Callable[[str, str], None]) -> None:
-        logs.follow(
+        log_files.follow(
             [self._layout.logs / f"{log}.log" for log in logs_],
             lambda path, line: show(path.stem, line),
             lambda: self.parts() is not None,
@@ -70,8 +70,8 @@ class NativeRunner:
         asked = supervisor.shut_down(self._layout)
         if asked:
             deadline = time.monotonic() + _ORDERLY_S
-            while processes.of_run(self._layout.root) and time.monotonic() < deadline:
+            while gateway_processes.of_run(self._layout.root) and time.monotonic() < deadline:
                 time.sleep(0.05)
         # Orphans of a killed supervisor, and whatever did not end in time.
-        left = processes.stop_all(self._layout.root, _GRACE_S)
+        left = gateway_processes.stop_all(self._layout.root, _GRACE_S)
         return asked or bool(left)

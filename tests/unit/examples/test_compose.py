@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from controlplane.compile.plans import Mode
-from controlplane.runtime.commands import envoy_arguments, worker_arguments
+from controlplane.runtime.command_lines import envoy_arguments, worker_arguments
+from controlplane.runtime.docker.container_environment import INSIDE
 from controlplane.runtime.docker.images import Variant, wanted
-from controlplane.runtime.docker.site import INSIDE
 from tests.unit.controlplane.runtime.docker.gateways import gateway, has_compose, rendered, services
 
 EXAMPLE: Final = Path(__file__).resolve().parents[3] / "examples" / "compose"

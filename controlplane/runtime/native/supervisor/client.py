@@ -11,10 +11,10 @@ from typing import Final
 import msgspec
 
 from controlplane.errors import RuntimeFault
-from controlplane.render.atomic import write_file
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native.logs import last_lines
-from controlplane.runtime.native.part import Part
+from controlplane.render.atomic_write import write_file
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime.native.log_files import last_lines
+from controlplane.runtime.native.service import Part
 from controlplane.runtime.native.supervisor.plan import LogSizes, Plan, encode
 from controlplane.runtime.native.supervisor.protocol import Command, Report, Request
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from controlplane.runtime.native.part import Part
+from controlplane.runtime.native.service import Part
 
 
 class LogSizes(msgspec.Struct, frozen=True):

@@ -6,11 +6,11 @@ import asyncio
 import signal
 from typing import Final
 
-from controlplane.runtime.native.supervisor import events
-from controlplane.runtime.native.supervisor.keeper import Keeper
+from controlplane.runtime.native.supervisor import event_log
 from controlplane.runtime.native.supervisor.log_writer import LogWriter
 from controlplane.runtime.native.supervisor.plan import Plan
 from controlplane.runtime.native.supervisor.protocol import LogReport, Report
+from controlplane.runtime.native.supervisor.restarted_process import Keeper
 from controlplane.runtime.native.supervisor.server import serve
 
 # What a part wrote last lies in its pipe when it has ended.
@@ -22,7 +22,7 @@ async def supervise(plan: Plan) -> None:
     """OSError where the socket cannot be made: then nothing was started."""
 
     def resumed(log: LogReport) -> None:
-        events.put(own, "log.resumed", log=log.name, dropped=log.dropped)
+        event_log.put(own, "log.resumed", log=log.name, dropped=log.dropped)
 
     writer = LogWriter(plan.sizes, resumed)
     own = writer.log(plan.events)
@@ -51,7 +51,7 @@ async def supervise(plan: Plan) -> None:
         pipes = [pipe.ended for each in keepers for pipe in each.pipes]
         if pipes:
             await asyncio.wait(pipes, timeout=_LAST_LINES_S)
-        events.put(own, "supervisor.ended")
+        event_log.put(own, "supervisor.ended")
         writer.close(_LAST_LINES_S)
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from controlplane.cli import build, logs, up
 from controlplane.cli.app import app
-from controlplane.runtime.docker.context import Recipe
+from controlplane.runtime.docker.build_context import Recipe
 from controlplane.runtime.docker.engine import Engine
 from controlplane.runtime.runner import PartState
 

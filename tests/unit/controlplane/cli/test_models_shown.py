@@ -11,10 +11,10 @@ from controlplane.cli import status as status_command
 from controlplane.cli import up as up_command
 from controlplane.cli.app import app
 from controlplane.compile.plans import RolePlace
-from controlplane.runtime.roles import RoleState, merge
-from controlplane.runtime.state import Door, State
+from controlplane.runtime.gateway_state import Door, State
+from controlplane.runtime.model_status import RoleState, merge
+from controlplane.runtime.start_options import Running, Wanted
 from controlplane.runtime.status import Status
-from controlplane.runtime.wanted import Running, Wanted
 from extproc.shared.filter_config import Place, Role
 from extproc.shared.worker_status import BackendStatus, RoleStatus, WorkerStatus
 

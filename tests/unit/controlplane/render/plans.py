@@ -17,9 +17,9 @@ from controlplane.compile.plans import (
     Tracing,
     Upstream,
 )
-from controlplane.render.files import File, render_envoy
-from controlplane.render.trust import ca_file
-from controlplane.runtime.layout import RunLayout
+from controlplane.render.ca_bundle import ca_file
+from controlplane.render.gateway_files import File, render_envoy
+from controlplane.render.run_layout import RunLayout
 
 KEY: Final = "sk-very-secret"
 HEADER: Final = "Bearer also-very-secret"

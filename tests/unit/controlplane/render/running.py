@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from controlplane.compile.plans import EnvoyPlan
-from controlplane.render.files import FORGED_HEADERS, File, Rendered, render_envoy
-from controlplane.runtime import place
-from controlplane.runtime.layout import RunLayout
-from tests.unit.controlplane.render.test_files import binary
+from controlplane.render.gateway_files import FORGED_HEADERS, File, Rendered, render_envoy
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime import run_directory
+from tests.unit.controlplane.render.test_gateway_files import binary
 
 
 class Api(BaseHTTPRequestHandler):
@@ -125,8 +125,8 @@ def running(
 ) -> Iterator[Gateway]:
     """Envoy on the files of `plan`, as `change` leaves them. `trusted`: certificate authorities, in PEM."""
     with tempfile.TemporaryDirectory(prefix="ag-") as folder:
-        layout = place.run_layout(Path(folder))
-        place.make(layout)
+        layout = run_directory.run_layout(Path(folder))
+        run_directory.make(layout)
         authorities = layout.root / "ca.pem"
         authorities.write_bytes(trusted)
         Rendered(change(render_envoy(plan, layout, 75_000, authorities))).write(layout.root)

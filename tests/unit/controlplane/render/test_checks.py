@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from controlplane.errors import RenderError
-from controlplane.render.envoy import check_with_envoy
-from controlplane.render.files import File
-from controlplane.render.types import check_types
+from controlplane.render.envoy_validation import check_with_envoy
+from controlplane.render.gateway_files import File
+from controlplane.render.proto_validation import check_types
 from tests.unit.controlplane.render.plans import KEY, plan, render
-from tests.unit.controlplane.render.test_files import binary
+from tests.unit.controlplane.render.test_gateway_files import binary
 
 CLUSTERS = "envoy/cds.yaml"
 

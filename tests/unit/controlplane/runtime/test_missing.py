@@ -11,11 +11,11 @@ from controlplane.assets import asset
 from controlplane.compile.plans import Mode
 from controlplane.config.load import load
 from controlplane.errors import RuntimeFault
-from controlplane.render.envoy import find_envoy
-from controlplane.runtime.layout import RunLayout
+from controlplane.render.envoy_validation import find_envoy
+from controlplane.render.run_layout import RunLayout
 from controlplane.runtime.native import start
-from controlplane.runtime.native.triton import find_triton
-from controlplane.runtime.wanted import Wanted
+from controlplane.runtime.native.triton_install import find_triton
+from controlplane.runtime.start_options import Wanted
 
 QUICK = asset("examples/quickstart") / "arch_config.yaml"
 WANTED = Wanted(Path("arch_config.yaml"), Mode.LOCAL_CPU, deadline_s=1)

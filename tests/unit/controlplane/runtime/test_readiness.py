@@ -16,15 +16,15 @@ import pytest
 
 from controlplane.compile.plans import RolePlace
 from controlplane.errors import RuntimeFault
-from controlplane.runtime.commands import worker_indices
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native import environment, processes
-from controlplane.runtime.native.part import Part
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime.command_lines import worker_indices
+from controlplane.runtime.gateway_state import Door, State
+from controlplane.runtime.native import environment_variables, gateway_processes
 from controlplane.runtime.native.runner import NativeRunner
+from controlplane.runtime.native.service import Part
 from controlplane.runtime.native.supervisor import client
 from controlplane.runtime.native.supervisor.plan import LogSizes
 from controlplane.runtime.readiness import Started, wait_ready
-from controlplane.runtime.state import Door, State
 from extproc.shared.filter_config import Place, Role
 from extproc.shared.worker_status import METHOD, BackendStatus, RoleStatus, WorkerStatus
 
@@ -88,7 +88,7 @@ def door() -> Iterator[Door]:
 
 @pytest.fixture
 def started(layout: RunLayout, door: Door) -> Iterator[Started]:
-    clean = environment.clean(os.environ, str(layout.root))
+    clean = environment_variables.clean(os.environ, str(layout.root))
     sleeper = (sys.executable, "-c", "import time; print('loading', flush=True); time.sleep(600)")
     names = ("triton", "extproc-0")
     parts = tuple(Part(name, sleeper, clean, layout.logs / f"{name}.log", order=1, stop_s=2) for name in names)
@@ -96,7 +96,7 @@ def started(layout: RunLayout, door: Door) -> Iterator[Started]:
     supervisor = client.start(layout, clean)
     state = State(mode="m", config="c", since="s", doors=(door,), places=(REMOTE, LOCAL), parts=names)
     yield Started(NativeRunner(layout), state, lambda: None)
-    processes.stop_all(layout.root, grace_s=5)
+    gateway_processes.stop_all(layout.root, grace_s=5)
     supervisor.wait(5)
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import status
-from controlplane.runtime.layout import RunLayout
+from controlplane.runtime.gateway_state import State, save
 from controlplane.runtime.runner import LogFault, PartState, Runtime
-from controlplane.runtime.state import State, save
 from extproc.shared.worker_status import WorkerStatus
 
 STATE = State(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime import place
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime import run_directory
 from controlplane.runtime.docker.runner import DockerRunner
-from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native.runner import NativeRunner
 from controlplane.runtime.stop import stop
 
@@ -66,5 +66,5 @@ def test_containers_whose_run_directory_is_gone_are_stopped(tmp_path: Path, monk
         return True
 
     monkeypatch.setattr(DockerRunner, "stop", found)
-    assert stop(place.run_layout(tmp_path / "gone"))
+    assert stop(run_directory.run_layout(tmp_path / "gone"))
     assert asked == [False]

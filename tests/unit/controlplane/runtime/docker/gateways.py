@@ -15,11 +15,11 @@ import yaml
 from controlplane.compile.gateway import compile_gateway
 from controlplane.compile.plans import Gateway, Mode
 from controlplane.config.load import load
-from controlplane.render.files import Rendered
-from controlplane.runtime.docker import compose
-from controlplane.runtime.docker.compose import Inside
+from controlplane.render.gateway_files import Rendered
+from controlplane.runtime.docker import compose_file
+from controlplane.runtime.docker.compose_file import Inside
+from controlplane.runtime.docker.container_environment import container_site
 from controlplane.runtime.docker.images import Images, Variant
-from controlplane.runtime.docker.site import container_site
 
 KEYS: Final = {"OPENAI": "sk-$ecret-of-the-provider", "TRITON": "sk-secret-of-triton", "API": "secret of the API: $API"}
 IMAGES: Final = Images(
@@ -95,7 +95,7 @@ def inside(folder: Path, **changes: Any) -> Inside:
 
 def rendered(text: str, folder: Path, mode: Mode, **changes: Any) -> Rendered:
     subject = gateway(text, folder, mode, quick_start=bool(changes.get("quick_start")))
-    return compose.render_compose(subject, inside(folder, **changes))
+    return compose_file.render_compose(subject, inside(folder, **changes))
 
 
 def document(subject: Rendered) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import controlplane
 from controlplane import versions
 from controlplane.errors import UsageError
 from controlplane.runtime.docker import images
-from controlplane.runtime.docker.build import SOURCES_LABEL
-from controlplane.runtime.docker.context import Recipe, digest
+from controlplane.runtime.docker.build_context import Recipe, digest
+from controlplane.runtime.docker.image_build import SOURCES_LABEL
 from controlplane.runtime.docker.images import Images, Variant, ensure, missing, recipes, sources, wanted
 
 VERSION = controlplane.__version__

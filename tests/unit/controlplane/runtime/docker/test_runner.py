@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from controlplane.errors import RuntimeFault
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime.docker.container_environment import project_name
 from controlplane.runtime.docker.engine import Container, Engine
 from controlplane.runtime.docker.runner import DockerRunner
-from controlplane.runtime.docker.site import project_name
-from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.runner import PartState
 from extproc.shared.filter_config import Place, Role
 

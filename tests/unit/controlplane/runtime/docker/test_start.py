@@ -11,11 +11,11 @@ import pytest
 
 from controlplane.compile.plans import Mode
 from controlplane.errors import RuntimeFault
+from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import gpu
 from controlplane.runtime.docker import start
 from controlplane.runtime.docker.engine import Container, Engine, EngineInfo
 from controlplane.runtime.docker.runner import DockerRunner
-from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.runner import PartState
 from tests.unit.controlplane.runtime.docker.gateways import LOCAL, gateway
 from tests.unit.controlplane.runtime.docker.test_runner import container

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime.layout import RunLayout
+from controlplane.render.run_layout import RunLayout
 from controlplane.runtime.native import start
 from controlplane.runtime.runner import PartState
 

@@ -17,15 +17,15 @@ import pytest
 
 from controlplane.compile.plans import RolePlace
 from controlplane.errors import RuntimeFault
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native import environment, processes
-from controlplane.runtime.native.part import Part
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime.gateway_state import Door, State, load, save
+from controlplane.runtime.native import environment_variables, gateway_processes
 from controlplane.runtime.native.runner import NativeRunner
+from controlplane.runtime.native.service import Part
 from controlplane.runtime.native.supervisor import client
 from controlplane.runtime.native.supervisor.plan import LogSizes
 from controlplane.runtime.readiness import Started, wait_ready
 from controlplane.runtime.runner import PartState
-from controlplane.runtime.state import Door, State, load, save
 from controlplane.runtime.stop import stop
 from extproc.shared.filter_config import Place
 
@@ -34,7 +34,7 @@ SLEEPER = "import time, sys; print('up', flush=True); print('err', file=sys.stde
 
 
 def part(layout: RunLayout, name: str, script: str, **values: object) -> Part:
-    clean = environment.clean({"PATH": os.environ["PATH"]}, str(layout.root))
+    clean = environment_variables.clean({"PATH": os.environ["PATH"]}, str(layout.root))
     log = layout.logs / f"{name}.log"
     return Part(name, (sys.executable, "-c", script), clean, log, order=1, stop_s=2, **values)  # type: ignore[arg-type]
 
@@ -59,11 +59,11 @@ def start(layout: RunLayout) -> Iterator[Start]:
 
     def start(*parts: Part, sizes: LogSizes = SIZES) -> subprocess.Popen[bytes]:
         client.write_plan(parts, layout, sizes)
-        started.append(client.start(layout, environment.clean(os.environ, str(layout.root))))
+        started.append(client.start(layout, environment_variables.clean(os.environ, str(layout.root))))
         return started[-1]
 
     yield start
-    processes.stop_all(layout.root, grace_s=5)
+    gateway_processes.stop_all(layout.root, grace_s=5)
     for supervisor in started:
         supervisor.wait(5)
 
@@ -97,7 +97,7 @@ def test_a_killed_part_is_started_again_and_everything_ends_with_stop(layout: Ru
     secret.write_text("k")
     assert stop(layout)
     assert supervisor.wait(5) == 0
-    assert not processes.of_run(layout.root)
+    assert not gateway_processes.of_run(layout.root)
     assert not secret.exists()
     assert NativeRunner(layout).parts() is None
     assert not stop(layout)
@@ -108,9 +108,9 @@ def test_children_of_a_part_do_not_outlive_it(layout: RunLayout, start: Start) -
     start(part(layout, "a", script))
     wait(layout, lambda states: states["a"].running)
     # The supervisor, the part and its child.
-    assert len(processes.of_run(layout.root)) == 3
+    assert len(gateway_processes.of_run(layout.root)) == 3
     stop(layout)
-    assert not processes.of_run(layout.root)
+    assert not gateway_processes.of_run(layout.root)
 
 
 def test_orphans_of_a_killed_supervisor_are_found_and_stopped(layout: RunLayout, start: Start) -> None:
@@ -119,9 +119,9 @@ def test_orphans_of_a_killed_supervisor_are_found_and_stopped(layout: RunLayout,
     supervisor.kill()
     supervisor.wait(5)
     assert NativeRunner(layout).parts() is None
-    assert len(processes.of_run(layout.root)) == 1
+    assert len(gateway_processes.of_run(layout.root)) == 1
     assert stop(layout)
-    assert not processes.of_run(layout.root)
+    assert not gateway_processes.of_run(layout.root)
 
 
 def test_parts_see_neither_keys_nor_other_variables_of_the_shell(
@@ -153,7 +153,7 @@ def test_the_deadline_ends_the_wait(layout: RunLayout, start: Start) -> None:
 
 def test_a_supervisor_that_cannot_start_is_reported(layout: RunLayout) -> None:
     layout.supervisor_plan.write_text("{}")
-    supervisor = client.start(layout, environment.clean(os.environ, str(layout.root)))
+    supervisor = client.start(layout, environment_variables.clean(os.environ, str(layout.root)))
     with pytest.raises(RuntimeFault, match="supervisor ended"):
         wait_ready(started(layout, supervisor), 20, lambda _: None)
     supervisor.wait(5)
@@ -162,7 +162,7 @@ def test_a_supervisor_that_cannot_start_is_reported(layout: RunLayout) -> None:
 @pytest.mark.parametrize("odd", ["100%(x)s", "'a' \"b\" \\", "c ;d #e", "f,g=h", "line\nbreak"])
 def test_values_reach_a_part_as_they_are(layout: RunLayout, start: Start, odd: str) -> None:
     script = "import os, sys, time; print([*sys.argv[1:], os.environ['V']], flush=True); time.sleep(600)"
-    clean = environment.clean({}, str(layout.root)) | {"V": odd}
+    clean = environment_variables.clean({}, str(layout.root)) | {"V": odd}
     log = layout.logs / f"a{odd}.log"
     start(Part("a", (sys.executable, "-c", script, odd), clean, log, 1, 2))
     wait(layout, lambda states: states["a"].running)
@@ -171,7 +171,7 @@ def test_values_reach_a_part_as_they_are(layout: RunLayout, start: Start, odd: s
 
 def test_a_part_that_cannot_be_started_is_tried_until_it_can(layout: RunLayout, start: Start) -> None:
     program = layout.root / "program"
-    clean = environment.clean(os.environ, str(layout.root))
+    clean = environment_variables.clean(os.environ, str(layout.root))
     start(Part("a", (str(program),), clean, layout.logs / "a.log", 1, 2))
     states = wait(layout, lambda states: "No such file" in states["a"].fault)
     assert (states["a"].state, states["a"].pid) == ("BACKOFF", None)
@@ -198,7 +198,7 @@ def test_a_signal_to_the_supervisor_stops_everything(layout: RunLayout, start: S
     wait(layout, lambda states: states["a"].running)
     supervisor.send_signal(number)
     assert supervisor.wait(10) == 0
-    assert not processes.of_run(layout.root)
+    assert not gateway_processes.of_run(layout.root)
 
 
 def test_what_a_part_has_started_ends_with_it_however_it_ends(layout: RunLayout, start: Start) -> None:
@@ -207,7 +207,7 @@ def test_what_a_part_has_started_ends_with_it_however_it_ends(layout: RunLayout,
     os.kill(before["a"].pid or 0, signal.SIGKILL)
     wait(layout, lambda states: states["a"].running and states["a"].pid != before["a"].pid)
     # The supervisor, the part and its one child: the child of the part before is gone.
-    assert len(processes.of_run(layout.root)) == 3
+    assert len(gateway_processes.of_run(layout.root)) == 3
 
 
 def test_a_full_disk_costs_lines_and_nothing_else(layout: RunLayout, start: Start) -> None:

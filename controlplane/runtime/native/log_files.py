@@ -1,0 +1,70 @@
+"""The log files of a gateway: their last lines, and what is added to them."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from controlplane.render.run_layout import RunLayout
+
+_POLL_S: Final = 0.2
+# Enough for the lines that anyone asks for, however long the file.
+_TAIL_BYTES: Final = 1 << 20
+
+
+def files(layout: RunLayout, part: str | None) -> tuple[Path, ...]:
+    """The logs of `part` (all of the filter's workers for `extproc`), or all of them."""
+    pattern = "*.log" if part is None else f"{part}-*.log" if part == "extproc" else f"{part}.log"
+    return tuple(sorted(layout.logs.glob(pattern)))
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """The last `count` lines; none where there is no such file."""
+    if count <= 0:
+        return []
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - _TAIL_BYTES))
+            return [line.decode(errors="replace").rstrip("\n") for line in deque(file, maxlen=count)]
+    except FileNotFoundError:
+        return []
+
+
+@dataclass(slots=True)
+class _Followed:
+    path: Path
+    position: int
+    inode: int
+
+
+def follow(paths: Iterable[Path], show: Callable[[Path, str], None], alive: Callable[[], bool]) -> None:
+    """Show each line added to any of `paths`, through rotations, while `alive`."""
+    followed = [_Followed(path, (status := path.stat()).st_size, status.st_ino) for path in paths]
+    while True:
+        going_on = alive()
+        for each in followed:
+            _show_new(each, show)
+        if not going_on:
+            return
+        time.sleep(_POLL_S)
+
+
+def _show_new(followed: _Followed, show: Callable[[Path, str], None]) -> None:
+    try:
+        status = followed.path.stat()
+        if status.st_ino != followed.inode or status.st_size < followed.position:
+            followed.inode, followed.position = status.st_ino, 0
+        with followed.path.open("rb") as file:
+            file.seek(followed.position)
+            for line in file:
+                # Half a line is shown when its other half has come.
+                if not line.endswith(b"\n"):
+                    break
+                followed.position += len(line)
+                show(followed.path, line.decode(errors="replace").rstrip("\n"))
+    except FileNotFoundError:
+        return

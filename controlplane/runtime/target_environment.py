@@ -1,0 +1,50 @@
+"""The place where a gateway will run as compilation must know it, and a configuration compiled for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+from controlplane.compile.gateway import compile_gateway
+from controlplane.compile.plans import Gateway, Mode, Site, TritonSockets
+from controlplane.config.load import Loaded
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime import gpu, memory_limit, ports
+from controlplane.runtime.native import triton_install
+from extproc.shared.filter_config import Place, Role
+
+_INTENT: Final = (Role.EMBED, Role.NLI)
+
+
+def compile_here(loaded: Loaded, layout: RunLayout, mode: Mode, say: Callable[[str], None]) -> Gateway:
+    """For processes of this machine.
+
+    RuntimeFault where `mode` needs a GPU that is not here, UsageError where it needs what the file does not say.
+    """
+    found = gpu.Found() if mode is Mode.LOCAL_CPU else gpu.find(os.environ)
+    site = Site(
+        triton=triton_sockets(layout),
+        workers=len(os.sched_getaffinity(0)),
+        internal_socket=str(layout.internal_socket),
+        repair_lock=str(layout.repair_lock),
+        mode=mode,
+        gpu=gpu.decide(mode, found),
+        vllm=triton_install.has_vllm(),
+        ipv6=ports.has_ipv6(),
+        max_heap_bytes=memory_limit.envoy_heap(memory_limit.available()),
+    )
+    return compile_at(site, loaded, found.missing, say)
+
+
+def triton_sockets(layout: RunLayout) -> TritonSockets:
+    return TritonSockets(http=str(layout.triton_http), grpc=str(layout.triton_grpc))
+
+
+def compile_at(site: Site, loaded: Loaded, no_gpu: str, say: Callable[[str], None]) -> Gateway:
+    """`say` hears once where intent runs on the CPU though a GPU would have been preferred; `no_gpu` says why."""
+    gateway = compile_gateway(loaded.config, site, loaded.own)
+    intent_is_local = any(each.place is Place.LOCAL and each.role in _INTENT for each in gateway.places)
+    if site.mode is Mode.REMOTE and site.gpu is None and intent_is_local:
+        say(f"note: intent runs on this machine's CPU: {no_gpu}")
+    return gateway

@@ -1,0 +1,56 @@
+"""A reader sees the old file or the new one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from controlplane.render.atomic_write import write_file, write_link
+from controlplane.render.gateway_files import Rendered
+
+
+def test_the_file_is_replaced_with_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_text("old")
+    before = path.stat().st_ino
+    write_file(path, "new", 0o600)
+    assert path.read_text() == "new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.stat().st_ino != before
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "f"
+    path.write_text("old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "disk full")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="disk full"):
+        write_file(path, "new", 0o644)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    new.mkdir()
+    for target in (old, new):
+        write_link(tmp_path / "link", target)
+        assert (tmp_path / "link").readlink() == target
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "new", "old"]
+
+
+def test_a_folder_of_the_users_own_is_linked_not_copied(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    Rendered({}, {"models/toxic": own}).write(tmp_path / "run")
+    assert (tmp_path / "run" / "models" / "toxic").resolve() == own

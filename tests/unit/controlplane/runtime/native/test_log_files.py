@@ -1,0 +1,46 @@
+"""Reading logs while they are written and rotated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime.native.log_files import files, follow, last_lines
+
+
+def test_the_last_lines_of_a_file_or_of_none(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    assert last_lines(path, 2) == []
+    path.write_bytes(b"one\ntwo\nth\xffree\n")
+    assert last_lines(path, 2) == ["two", "th\ufffdree"]
+    assert last_lines(path, 0) == []
+
+
+def test_a_part_has_the_logs_of_its_processes(layout: RunLayout) -> None:
+    for name in ("envoy", "extproc-0", "extproc-1", "access"):
+        (layout.logs / f"{name}.log").touch()
+    assert [path.stem for path in files(layout, "extproc")] == ["extproc-0", "extproc-1"]
+    assert [path.stem for path in files(layout, "access")] == ["access"]
+    assert len(files(layout, None)) == 4
+
+
+def test_following_shows_whole_lines_through_a_rotation(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("before\n")
+    seen: list[str] = []
+
+    def steps() -> Iterator[bool]:
+        with path.open("a") as file:
+            file.write("one\nha")
+        yield True
+        with path.open("a") as file:
+            file.write("lf\n")
+        yield True
+        path.rename(tmp_path / "x.log.1")
+        path.write_text("rotated\n")
+        yield False
+
+    script = steps()
+    follow([path], lambda _, line: seen.append(line), lambda: next(script))
+    assert seen == ["one", "half", "rotated"]
