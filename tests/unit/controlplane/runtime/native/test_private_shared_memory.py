@@ -13,7 +13,7 @@ import pytest
 SCRIPT = """
 import ctypes, os, sys
 from pathlib import Path
-from controlplane.runtime.native import private_memory
+from controlplane.runtime.native import private_shared_memory
 name, user = sys.argv[1], int(sys.argv[2])
 if user:
     os.setgroups([]); os.setgid(user); os.setuid(user)
@@ -21,7 +21,7 @@ if user:
     PR_SET_DUMPABLE = 4
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1)
 try:
-    private_memory.hide()
+    private_shared_memory.hide()
 except PermissionError as error:
     print(f"denied {error}", flush=True)
 else:
@@ -51,16 +51,16 @@ def test_what_is_written_is_seen_by_nobody_else_and_the_process_stays_who_it_is(
 
 HALF_ALLOWED = """
 import os, sys
-from controlplane.runtime.native import private_memory
-call = private_memory._call
+from controlplane.runtime.native import private_shared_memory
+call = private_shared_memory._call
 def denied(name, *arguments):
     if name == "mount":
         raise PermissionError("mount: no")
     call(name, *arguments)
-private_memory._call = denied
+private_shared_memory._call = denied
 before = os.readlink("/proc/self/ns/mnt"), os.getuid()
 try:
-    private_memory.hide()
+    private_shared_memory.hide()
 except OSError as error:
     print(error, before == (os.readlink("/proc/self/ns/mnt"), os.getuid()))
 """
