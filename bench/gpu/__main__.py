@@ -55,7 +55,7 @@ def place(device: Device) -> str:
     """The GPU's name, or "CPU". BenchError says what was looked for where there is no GPU."""
     if device is Device.CPU:
         return "CPU"
-    found = gpu.find(os.environ)
+    found = gpu.detect(os.environ)
     if found.usable is None:
         raise BenchError(f"{found.missing}; --device cpu measures the CPU")
     return found.usable

@@ -56,7 +56,9 @@ def started(models: Sequence[ModelInstance], scratch: Path) -> Iterator[client.I
         (layout.models / path).write_text(text, encoding="utf-8")
     triton_install.build_backend(install, layout)
     layout.triton_sockets.mkdir(mode=0o700)
-    variables = triton_install.environment(install, environment_variables.clean(os.environ, str(layout.root)))
+    variables = triton_install.environment(
+        install, environment_variables.service_environment(os.environ, str(layout.root))
+    )
     asked = client.InferenceServerClient(f"unix:{quote(os.fsencode(layout.triton_grpc))}")
 
     def ready() -> None:
@@ -68,7 +70,9 @@ def started(models: Sequence[ModelInstance], scratch: Path) -> Iterator[client.I
             raise OSError(f"{', '.join(waiting)} not loaded")
 
     log = scratch / "triton.log"
-    with running(triton_install.argv(install, plan, layout), log, ready=ready, seconds=_READY_S, env=variables):
+    with running(
+        triton_install.launcher_command(install, plan, layout), log, ready=ready, seconds=_READY_S, env=variables
+    ):
         yield asked
     asked.close()
 

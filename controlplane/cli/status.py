@@ -11,9 +11,9 @@ import typer
 from controlplane.cli.columns import columns
 from controlplane.cli.options import RunDir
 from controlplane.cli.wording import milliseconds, readiness
-from controlplane.runtime.model_status import PlaceState, RoleState, why
+from controlplane.runtime.model_status import BackendSummary, RoleSummary, why
 from controlplane.runtime.run_directory import run_layout
-from controlplane.runtime.status import PartStatus, Status
+from controlplane.runtime.status import ServiceStatus, Status
 from controlplane.runtime.status import status as ask
 
 
@@ -70,11 +70,11 @@ def _echo(rows: Sequence[Sequence[str]]) -> None:
     typer.echo("\n".join(columns(rows)))
 
 
-def _ports(part: PartStatus) -> str:
+def _ports(part: ServiceStatus) -> str:
     return " ".join(f"{name}:{port}" for name, port in part.ports.items()) or "-"
 
 
-def _place(role: RoleState, place: PlaceState) -> Sequence[str]:
+def _place(role: RoleSummary, place: BackendSummary) -> Sequence[str]:
     return (
         *(role.role, place.model, place.where, readiness(place), str(place.calls)),
         *(milliseconds(each) for each in (place.p50_ms, place.queue_ms, place.compute_ms)),

@@ -35,7 +35,7 @@ from controlplane.runtime.run_directory import run_layout
 from controlplane.runtime.runner_selection import runner_of
 from controlplane.runtime.signals import InterruptedStartError, signals_ignored, signals_raise
 from controlplane.runtime.start import start
-from controlplane.runtime.start_options import QUICK_START, Running, Wanted
+from controlplane.runtime.start_options import QUICK_START, RunningGateway, StartOptions
 from controlplane.runtime.stop import drain, stop
 
 _READY_S: Final = 120.0
@@ -75,7 +75,7 @@ def up(  # noqa: PLR0913, PLR0917 - one a command line option
         try:
             with _progress() as say:
                 running = start(
-                    Wanted(path, wanted, timeout, quick_start, runtime.runtime, images, network), layout, say
+                    StartOptions(path, wanted, timeout, quick_start, runtime.runtime, images, network), layout, say
                 )
         except InterruptedStartError as interruption:
             typer.echo(f"archgw: {interruption}, {_left(layout)}", err=True)
@@ -146,7 +146,7 @@ def _progress() -> Iterator[Callable[[str], None]]:
         yield show
 
 
-def _announce(running: Running, layout: RunLayout) -> None:
+def _announce(running: RunningGateway, layout: RunLayout) -> None:
     doors = running.state.doors
     typer.echo(f"ready: {', '.join(f'{door.name} on {door.url}' for door in doors)}")
     rows = [

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Mode, Site, TritonSockets
+from controlplane.compile.plans import Mode, TargetEnvironment, TritonSockets
 from controlplane.config.addresses import host_and_port
 from controlplane.config.arch import ArchConfig
 from controlplane.config.load import DEFAULT_PATH, load
@@ -19,7 +19,7 @@ from controlplane.errors import Problem
 ConfigArgument = Annotated[Path, typer.Argument(metavar="[CONFIG]", help="The configuration file.", show_default=True)]
 
 # A site that has everything: whether another has what the file needs is for `up` to say, there.
-_SITE = Site(
+_SITE = TargetEnvironment(
     triton=TritonSockets(http="http", grpc="grpc"),
     workers=1,
     internal_socket="",

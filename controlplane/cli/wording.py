@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from controlplane.runtime.model_status import PlaceState
+from controlplane.runtime.model_status import BackendSummary
 
 
-def readiness(place: PlaceState) -> str:
+def readiness(place: BackendSummary) -> str:
     return "ready" if place.ready else f"not ready: {place.reason}"
 
 

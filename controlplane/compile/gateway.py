@@ -25,7 +25,7 @@ from controlplane.compile.plans import (
     OwnModel,
     Pipe,
     ProviderRoute,
-    Site,
+    TargetEnvironment,
     Tracing,
     Upstream,
 )
@@ -43,7 +43,7 @@ _ENDPOINT_GRACE_MS: Final = 1_000
 _REQUEST_GRACE_MS: Final = 10_000
 
 
-def compile_gateway(config: ArchConfig, site: Site, own: Sequence[OwnModel] = ()) -> Gateway:
+def compile_gateway(config: ArchConfig, site: TargetEnvironment, own: Sequence[OwnModel] = ()) -> Gateway:
     """Compile a valid configuration for one site, with the models of the user's own that it names.
 
     The same arguments give an equal result. UsageError where the site's mode needs what the file does not say,
@@ -65,7 +65,7 @@ def compile_gateway(config: ArchConfig, site: Site, own: Sequence[OwnModel] = ()
 
 
 def _filter_config(
-    config: ArchConfig, site: Site, inference: filter_config.Inference | None
+    config: ArchConfig, site: TargetEnvironment, inference: filter_config.Inference | None
 ) -> filter_config.FilterConfig:
     # The error target is called after a call that failed, each within the longest that any call may take.
     call_ms = max(longest_call_ms(config), error_call_ms(config)) + _ENDPOINT_GRACE_MS
@@ -105,7 +105,7 @@ def _filter_provider(provider: Provider, *, only: bool) -> filter_config.Provide
     )
 
 
-def _envoy_plan(config: ArchConfig, site: Site, inference: filter_config.Inference | None) -> EnvoyPlan:
+def _envoy_plan(config: ArchConfig, site: TargetEnvironment, inference: filter_config.Inference | None) -> EnvoyPlan:
     remote = config.model_serving.remote
     is_asked = inference is not None and filter_config.Place.REMOTE in inference.servers
     doors: dict[str, Ingress | Egress] = {"ingress": config.listeners.ingress, "egress": config.listeners.egress}
@@ -124,7 +124,7 @@ def _envoy_plan(config: ArchConfig, site: Site, inference: filter_config.Inferen
     )
 
 
-def _listener(name: str, door: Ingress | Egress, site: Site) -> Listener:
+def _listener(name: str, door: Ingress | Egress, site: TargetEnvironment) -> Listener:
     at = tuple(Address(host, door.port) for host in listened_on(door.address, ipv6=site.ipv6))
     return Listener(
         name,
@@ -141,7 +141,7 @@ def _provider_cluster(name: str) -> str:
     return f"provider_{name}"
 
 
-def _provider_route(provider: Provider, site: Site) -> ProviderRoute:
+def _provider_route(provider: Provider, site: TargetEnvironment) -> ProviderRoute:
     url = provider.url()
     return ProviderRoute(
         name=provider.name,

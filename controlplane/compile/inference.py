@@ -7,7 +7,7 @@ from typing import Final, TypedDict
 
 from controlplane.compile.backends import GUARD_ROLES
 from controlplane.compile.models import artefacts
-from controlplane.compile.plans import Device, ModelPlan, RolePlace, Site
+from controlplane.compile.plans import Device, ModelPlan, RolePlace, TargetEnvironment
 from controlplane.compile.remote import CLUSTER, protocol
 from controlplane.config.arch import ArchConfig
 from extproc.shared import filter_config
@@ -34,7 +34,7 @@ Places = Mapping[Role, tuple[Place, ...]]
 
 
 def compile_inference(
-    config: ArchConfig, site: Site, places: Places, models: ModelPlan
+    config: ArchConfig, site: TargetEnvironment, places: Places, models: ModelPlan
 ) -> filter_config.Inference | None:
     """None where nothing asks a model."""
     if not places:
@@ -52,7 +52,9 @@ def compile_inference(
     )
 
 
-def role_places(config: ArchConfig, site: Site, places: Places, models: ModelPlan) -> tuple[RolePlace, ...]:
+def role_places(
+    config: ArchConfig, site: TargetEnvironment, places: Places, models: ModelPlan
+) -> tuple[RolePlace, ...]:
     """The same for people: which model, and where it runs."""
     found = []
     for role, its in places.items():
@@ -66,7 +68,7 @@ def role_places(config: ArchConfig, site: Site, places: Places, models: ModelPla
     return tuple(found)
 
 
-def _local_place(role: Role, site: Site, models: ModelPlan) -> RolePlace:
+def _local_place(role: Role, site: TargetEnvironment, models: ModelPlan) -> RolePlace:
     own = next((model for model in models.own if model.role == role), None)
     if own is not None:
         name, on_gpu = own.name, own.on_gpu
@@ -76,7 +78,7 @@ def _local_place(role: Role, site: Site, models: ModelPlan) -> RolePlace:
     return RolePlace(role, Place.LOCAL, name, site.gpu if on_gpu and site.gpu is not None else "CPU")
 
 
-def _servers(config: ArchConfig, site: Site, places: Places) -> dict[Place, filter_config.Server]:
+def _servers(config: ArchConfig, site: TargetEnvironment, places: Places) -> dict[Place, filter_config.Server]:
     used = {place for its in places.values() for place in its}
     servers = {}
     if Place.LOCAL in used:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from controlplane.compile.plans import Device, Mode, ModelInstance, ModelPlan, OwnModel, Site
+from controlplane.compile.plans import Device, Mode, ModelInstance, ModelPlan, OwnModel, TargetEnvironment
 from controlplane.config.arch import ArchConfig
 from controlplane.config.serving import LocalServing, ModelServing
 from controlplane.errors import RuntimeFault, UsageError
@@ -21,7 +21,9 @@ _VLLM: Final = "vllm"
 _LLAMA: Final = "llama.cpp"
 
 
-def compile_models(config: ArchConfig, site: Site, local: Iterable[Role], own: Sequence[OwnModel] = ()) -> ModelPlan:
+def compile_models(
+    config: ArchConfig, site: TargetEnvironment, local: Iterable[Role], own: Sequence[OwnModel] = ()
+) -> ModelPlan:
     """`local`: the roles that have a place here; `own`: the models of the user's own that the file names, one a role.
 
     UsageError where the file names no model for a role that the gateway brings none for, RuntimeFault where the model
@@ -46,7 +48,7 @@ def artefacts(instance: ModelInstance) -> tuple[str, ...]:
     return catalog().made_of(instance.role, instance.artefact, gpu=instance.device is Device.GPU)
 
 
-def _instance(role: Role, serving: ModelServing, site: Site) -> ModelInstance:
+def _instance(role: Role, serving: ModelServing, site: TargetEnvironment) -> ModelInstance:
     artefact, device = _choice(role, serving.of(role).model, site)
     if role is Role.CHAT:
         # Decoupled: one request, many responses, so Triton must not batch.
@@ -81,14 +83,14 @@ def _instance(role: Role, serving: ModelServing, site: Site) -> ModelInstance:
     )
 
 
-def _instances(local: LocalServing, device: Device, site: Site) -> int:
+def _instances(local: LocalServing, device: Device, site: TargetEnvironment) -> int:
     if local.instances is not None:
         return local.instances
     # One GPU computes one thing at a time, and a second process would need the model's memory once more.
     return 1 if device is Device.GPU else min(_MOST_INSTANCES, max(1, site.workers // 2))
 
 
-def _choice(role: Role, model: str | None, site: Site) -> tuple[str | None, Device]:
+def _choice(role: Role, model: str | None, site: TargetEnvironment) -> tuple[str | None, Device]:
     """The catalogue's entry, None for the role's own ones, and what it computes on."""
     known = catalog()
     gpu = site.gpu is not None and site.mode is not Mode.LOCAL_CPU

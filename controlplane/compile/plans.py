@@ -271,7 +271,7 @@ class Loopback:
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class TargetEnvironment:
     """What compilation must know about the place where the gateway will run.
 
     `workers`: filter processes where the file does not say, one a core. `internal_socket` and `repair_lock` are paths

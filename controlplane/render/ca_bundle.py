@@ -11,7 +11,7 @@ import certifi
 from controlplane.errors import RenderError
 
 
-def ca_file() -> Path:
+def ca_bundle() -> Path:
     """A bundle that exists. RenderError where `SSL_CERT_FILE`, the operator's choice, does not."""
     chosen = os.environ.get("SSL_CERT_FILE")
     if chosen:

@@ -1,4 +1,4 @@
-"""Rendered files against Envoy itself, `envoy --mode validate`: the last word on whether they are right.
+"""RenderedFiles files against Envoy itself, `envoy --mode validate`: the last word on whether they are right.
 
 That mode reads no filesystem xDS, so the files are joined into one static bootstrap first; the keys stay out of it.
 """
@@ -17,7 +17,7 @@ from typing import Any, Final
 import yaml
 
 from controlplane.errors import RenderError
-from controlplane.render.gateway_files import File
+from controlplane.render.gateway_files import RenderedFile
 
 _TIMEOUT_S: Final = 60
 
@@ -34,14 +34,16 @@ def find_envoy() -> Path | None:
     return Path(found) if found else None
 
 
-def check_with_envoy(binary: Path, files: Mapping[str, File], here: Mapping[str, Path] | None = None) -> None:
+def validate_with_envoy(
+    binary: Path, files: Mapping[str, RenderedFile], here: Mapping[str, Path] | None = None
+) -> None:
     """Raise `RenderError` with Envoy's own reason unless it accepts the files.
 
     `here`: where files lie on this machine that the configuration has under another path, that of a container.
     """
     with tempfile.TemporaryDirectory(prefix="archgw-validate-") as folder:
         path = Path(folder) / "bootstrap.json"
-        path.write_text(json.dumps(as_static(files, here or {})), encoding="utf-8")
+        path.write_text(json.dumps(static_bootstrap(files, here or {})), encoding="utf-8")
         argv = [str(binary), "--mode", "validate", "-c", str(path), "--log-level", "error"]
         try:
             done = subprocess.run(
@@ -54,7 +56,7 @@ def check_with_envoy(binary: Path, files: Mapping[str, File], here: Mapping[str,
         raise RenderError("Envoy refuses the rendered files:\n  " + "\n  ".join(lines[-5:]))
 
 
-def as_static(files: Mapping[str, File], here: Mapping[str, Path]) -> dict[str, Any]:
+def static_bootstrap(files: Mapping[str, RenderedFile], here: Mapping[str, Path]) -> dict[str, Any]:
     """The rendered Envoy files as one bootstrap without xDS. Secrets become placeholders of the same names."""
     tree: dict[str, dict[str, Any]] = {
         name.removeprefix("envoy/").removesuffix(".yaml"): yaml.safe_load(file.text)

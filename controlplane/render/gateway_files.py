@@ -15,10 +15,10 @@ from controlplane.compile.plans import EnvoyPlan, Gateway
 from controlplane.errors import RenderError
 from controlplane.models.repository import link_own, render_repository
 from controlplane.render.atomic_write import write_file, write_link
-from controlplane.render.ca_bundle import ca_file
+from controlplane.render.ca_bundle import ca_bundle
 from controlplane.render.header_allowlists import INGRESS_REQUEST, INGRESS_RESPONSE, provider_request, provider_response
 from controlplane.render.run_layout import RunLayout
-from controlplane.render.templates import fill, secret_file
+from controlplane.render.templates import render_template, secret_file
 from extproc.shared.filter_config import dump
 
 READABLE: Final = 0o644
@@ -67,7 +67,7 @@ _GRACE_MS: Final = 15_000
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class RenderedFile:
     """One rendered file: what it says, and who may read it."""
 
     text: str
@@ -75,14 +75,14 @@ class File:
 
     def __repr__(self) -> str:
         # A secret's text must not show up in a traceback or an assertion.
-        return f"File({len(self.text)} characters, mode={self.mode:o})"
+        return f"RenderedFile({len(self.text)} characters, mode={self.mode:o})"
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class RenderedFiles:
     """Every file of one gateway by its path under the run directory, and where each link leads."""
 
-    files: Mapping[str, File]
+    files: Mapping[str, RenderedFile]
     links: Mapping[str, Path] = field(default_factory=dict)
 
     def write(self, root: Path) -> None:
@@ -103,7 +103,7 @@ class Rendered:
             write_link(root / name, target)
 
 
-def _is_written(path: Path, file: File) -> bool:
+def _is_written(path: Path, file: RenderedFile) -> bool:
     """Whether `path` says so already. What is written anew, Envoy reads anew."""
     try:
         return path.stat().st_mode & 0o777 == file.mode and path.read_bytes() == file.text.encode()
@@ -113,21 +113,21 @@ def _is_written(path: Path, file: File) -> bool:
 
 def render(
     gateway: Gateway, layout: RunLayout, *, trusted: Path | None = None, prepared: Path | None = None
-) -> Rendered:
+) -> RenderedFiles:
     """The files of `gateway`. Paths in them are those of the machine, or the container, that reads them.
 
     `trusted`: bundle of certificate authorities, by default this machine's. `prepared`: the folder of the models that
     come from packages, by default this user's cache.
     """
     deadline_ms = gateway.filter_config.request_timeout_ms + _GRACE_MS
-    files = render_envoy(gateway.envoy, layout, deadline_ms, trusted or ca_file())
-    files["filter.json"] = File(dump(gateway.filter_config).decode() + "\n")
+    files = render_envoy(gateway.envoy, layout, deadline_ms, trusted or ca_bundle())
+    files["filter.json"] = RenderedFile(dump(gateway.filter_config).decode() + "\n")
     for name, text in render_repository(gateway.models, prepared).items():
-        files[f"models/{name}"] = File(text)
-    return Rendered(files, {f"models/{name}": target for name, target in link_own(gateway.models).items()})
+        files[f"models/{name}"] = RenderedFile(text)
+    return RenderedFiles(files, {f"models/{name}": target for name, target in link_own(gateway.models).items()})
 
 
-def render_envoy(plan: EnvoyPlan, layout: RunLayout, deadline_ms: int, trusted: Path) -> dict[str, File]:
+def render_envoy(plan: EnvoyPlan, layout: RunLayout, deadline_ms: int, trusted: Path) -> dict[str, RenderedFile]:
     """Envoy's share. `deadline_ms`: how long a request may stay silent before it has a route of its own."""
     values = {
         "plan": plan,
@@ -152,14 +152,14 @@ def render_envoy(plan: EnvoyPlan, layout: RunLayout, deadline_ms: int, trusted: 
         "max_backoff_ms": BACKOFF_MS,
     }
     names = ["bootstrap", "lds", "cds", "rds_internal"] + [f"rds_{listener.name}" for listener in plan.listeners]
-    files = {f"envoy/{name}.yaml": File(fill(f"{name}.yaml.j2", values)) for name in names}
+    files = {f"envoy/{name}.yaml": RenderedFile(render_template(f"{name}.yaml.j2", values)) for name in names}
     for credential in plan.credentials:
         # Envoy puts the value into a header as it is: a line break in it would begin another header.
         if not credential.value.isprintable() or not credential.value:
             raise RenderError(
                 f"the secret {credential.secret_name!r} is empty or has a character that no header may carry"
             )
-        files[f"secrets/{secret_file(credential.secret_name)}"] = File(
-            fill("secret.yaml.j2", {"credential": credential}), SECRET
+        files[f"secrets/{secret_file(credential.secret_name)}"] = RenderedFile(
+            render_template("secret.yaml.j2", {"credential": credential}), SECRET
         )
     return files

@@ -1,7 +1,7 @@
 """The headers that may pass Envoy, each way. Everything else is removed; `files` gives the lists to the templates.
 
 Envoy can remove the headers whose names match a regular expression, and has no way to keep those that match one. So
-each list becomes the expression of every other name (`anything_but`). A name that ends in `*` stands for a prefix.
+each list becomes the expression of every other name (`regex_excluding`). A name that ends in `*` stands for a prefix.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def provider_response(vendor: Sequence[str], *, passthrough_auth: bool) -> tuple
     return (*_PROVIDER_RESPONSE, *vendor, *(_CHALLENGE if passthrough_auth else ()))
 
 
-def anything_but(names: Iterable[str]) -> str:
+def regex_excluding(names: Iterable[str]) -> str:
     """A regular expression that matches a whole header name exactly when no entry of `names` does.
 
     RE2, which has no negative look-ahead: the names are followed letter by letter, and wherever a name goes another way

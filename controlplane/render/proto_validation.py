@@ -1,4 +1,4 @@
-"""Rendered Envoy files against the messages of `envoy_data_plane`: unknown fields, wrong types, unknown enum values.
+"""RenderedFiles Envoy files against the messages of `envoy_data_plane`: unknown fields, wrong types, unknown enum values.
 
 It names the file and the message, which Envoy's own check does not, and it runs where there is no Envoy binary. Envoy
 itself has the last word (`envoy.py`).
@@ -15,7 +15,7 @@ import betterproto2
 import yaml
 
 from controlplane.errors import RenderError
-from controlplane.render.gateway_files import File
+from controlplane.render.gateway_files import RenderedFile
 
 _PREFIX: Final = "type.googleapis.com/"
 
@@ -23,7 +23,7 @@ _PREFIX: Final = "type.googleapis.com/"
 UNKNOWN: Final[Mapping[str, str]] = {}
 
 
-def check_types(files: Mapping[str, File]) -> None:
+def validate_types(files: Mapping[str, RenderedFile]) -> None:
     """Raise `RenderError` unless each message in each Envoy file is one that its type allows."""
     for name, file in files.items():
         if not name.startswith(("envoy/", "secrets/")):

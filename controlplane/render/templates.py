@@ -19,7 +19,7 @@ from markupsafe import Markup
 from controlplane.assets import asset
 from controlplane.compile.plans import Address, Pipe
 from controlplane.config.addresses import is_ip, is_localhost
-from controlplane.render.header_allowlists import anything_but
+from controlplane.render.header_allowlists import regex_excluding
 
 Scalar = str | int | float | bool | None | Path | Undefined
 
@@ -116,12 +116,12 @@ def _environment() -> Environment:
         "is_localhost": is_localhost,
         "all_known": all_known,
         "secret_file": secret_file,
-        "anything_but": anything_but,
+        "regex_excluding": regex_excluding,
     }
     return environment
 
 
-def fill(template: str, values: Mapping[str, object], *, spaced: bool = False) -> str:
+def render_template(template: str, values: Mapping[str, object], *, spaced: bool = False) -> str:
     """The template's text, without the empty lines that macros leave. `spaced`: with one where it has any."""
     text = _environment().get_template(template).render(values)
     lines = [line.rstrip() for line in text.splitlines()]

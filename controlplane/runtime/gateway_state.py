@@ -11,7 +11,7 @@ from controlplane.render.atomic_write import write_file
 from controlplane.render.run_layout import RunLayout
 
 
-class Door(msgspec.Struct, frozen=True):
+class PublicListener(msgspec.Struct, frozen=True):
     """A public listener."""
 
     name: str
@@ -34,17 +34,17 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     mode: str
     config: str
     since: str
-    doors: tuple[Door, ...]
+    doors: tuple[PublicListener, ...]
     places: tuple[RolePlace, ...]
     parts: tuple[str, ...]
     ready: bool = False
 
 
-def save(layout: RunLayout, state: State) -> None:
+def save_state(layout: RunLayout, state: State) -> None:
     write_file(layout.state, msgspec.json.format(msgspec.json.encode(state), indent=2).decode() + "\n", 0o600)
 
 
-def load(layout: RunLayout) -> State | None:
+def load_state(layout: RunLayout) -> State | None:
     """None where there is no state, or one that this version cannot read."""
     try:
         return msgspec.json.decode(Path(layout.state).read_bytes(), type=State)

@@ -13,14 +13,14 @@ from controlplane.compile.plans import Mode
 from controlplane.errors import RuntimeFault
 
 # CUDA's own choice among the devices of a machine. NVML knows nothing of it.
-VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
+VISIBLE_DEVICES: Final = "CUDA_VISIBLE_DEVICES"
 _CUDA_PROVIDER: Final = "CUDAExecutionProvider"
 # Docker's mark of a container, and Podman's.
 _CONTAINER_MARKS: Final = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class GpuDetection:
     """What this machine has. `names`: every GPU that CUDA may use; `fault`: why there is none.
 
     `cuda`: whether onnxruntime, which most models run on, can compute on a GPU.
@@ -56,7 +56,7 @@ class Found:
         return ", ".join(name if count == 1 else f"{count} x {name}" for name, count in Counter(self.names).items())
 
 
-def decide(mode: Mode, found: Found) -> str | None:
+def choose(mode: Mode, found: GpuDetection) -> str | None:
     """The GPU that local models run on; None: they run on the CPU. RuntimeFault where the mode asks for one in vain."""
     if mode is Mode.LOCAL_CPU:
         return None
@@ -67,25 +67,25 @@ def decide(mode: Mode, found: Found) -> str | None:
     return found.usable
 
 
-def find(environ: Mapping[str, str]) -> Found:
+def detect(environ: Mapping[str, str]) -> GpuDetection:
     """Look for GPUs, without a CUDA context of our own."""
     container = any(mark.exists() for mark in _CONTAINER_MARKS)
     try:
         import pynvml  # type: ignore[import-untyped]  # noqa: PLC0415 - a gateway on the CPU needs none
     except ImportError:
-        return Found(fault="NVML cannot be asked: pip install 'archgw[local]'", container=container)
+        return GpuDetection(fault="NVML cannot be asked: pip install 'archgw[local]'", container=container)
     try:
         with _session(pynvml):
-            names = tuple(_names(pynvml, environ.get(VISIBLE)))
+            names = tuple(_names(pynvml, environ.get(VISIBLE_DEVICES)))
     except pynvml.NVMLError_LibraryNotFound:
         fault = "NVML, libnvidia-ml.so.1 of NVIDIA's driver, is not on this machine"
-        return Found(fault=fault, container=container)
+        return GpuDetection(fault=fault, container=container)
     except pynvml.NVMLError as error:
-        return Found(fault=f"NVML, of NVIDIA's driver, says: {error}", container=container)
+        return GpuDetection(fault=f"NVML, of NVIDIA's driver, says: {error}", container=container)
     if not names:
-        limit = f" that {VISIBLE}={environ[VISIBLE]} lets pass" if VISIBLE in environ else ""
-        return Found(fault=f"NVML names no device{limit} that takes computations", container=container)
-    return Found(names, cuda=_onnxruntime_has_cuda(), container=container)
+        limit = f" that {VISIBLE_DEVICES}={environ[VISIBLE_DEVICES]} lets pass" if VISIBLE_DEVICES in environ else ""
+        return GpuDetection(fault=f"NVML names no device{limit} that takes computations", container=container)
+    return GpuDetection(names, cuda=_onnxruntime_has_cuda(), container=container)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from controlplane.runtime.gateway_state import Door
+from controlplane.runtime.gateway_state import PublicListener
 
 _TIMEOUT_S: Final = 5.0
 _TEXT_LIMIT: Final = 300
@@ -39,7 +39,7 @@ class Health:
             return ()
 
 
-def door_health(door: Door, timeout: float = _TIMEOUT_S) -> Health:
+def probe(door: PublicListener, timeout: float = _TIMEOUT_S) -> Health:
     place = urlsplit(door.url)
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=timeout)
     try:

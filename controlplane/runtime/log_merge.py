@@ -17,7 +17,7 @@ _GLOG: Final = re.compile(r"^[IWEF](\d{4} \d\d:\d\d:\d\d\.\d{6}) ")
 _UNKNOWN: Final = datetime.min.replace(tzinfo=UTC)
 
 
-def written_at(line: str, now: datetime) -> datetime | None:
+def line_time(line: str, now: datetime) -> datetime | None:
     """When a line was written; None where it does not say. Of a time without a year, the last one before `now`."""
     if found := _ISO.search(line):
         return datetime.fromisoformat(found[1])
@@ -33,7 +33,7 @@ def written_at(line: str, now: datetime) -> datetime | None:
     return None
 
 
-def in_order(logs: Mapping[str, Iterable[str]], now: datetime) -> Iterator[tuple[str, str]]:
+def merge_logs(logs: Mapping[str, Iterable[str]], now: datetime) -> Iterator[tuple[str, str]]:
     """Name and line, the oldest first. A line without a time, as of a traceback, stays behind the one before it."""
     merged = heapq.merge(*(_timed(name, lines, now) for name, lines in logs.items()), key=lambda each: each[0])
     return ((name, line) for _, name, line in merged)
@@ -42,7 +42,7 @@ def in_order(logs: Mapping[str, Iterable[str]], now: datetime) -> Iterator[tuple
 def _timed(name: str, lines: Iterable[str], now: datetime) -> Iterator[tuple[datetime, str, str]]:
     lines = list(lines)
     # Threads of one part may write their lines in another order than that of their times: they stay as written.
-    times = accumulate((written_at(line, now) or _UNKNOWN for line in lines), max)
+    times = accumulate((line_time(line, now) or _UNKNOWN for line in lines), max)
     return ((time, name, line) for time, line in zip(times, lines, strict=True))
 
 

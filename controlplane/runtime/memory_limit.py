@@ -16,7 +16,7 @@ _SHARE: Final = 8
 _LIMITS: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
-def available() -> int:
+def available_bytes() -> int:
     """Bytes of this machine, or of its container where that has fewer."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min((machine, *(limit for path in _LIMITS if (limit := _limit(path)) is not None)))
@@ -31,6 +31,6 @@ def _limit(path: Path) -> int | None:
     return int(said) if said.isdecimal() else None
 
 
-def envoy_heap(memory: int) -> int:
+def envoy_heap_bytes(memory: int) -> int:
     """An eighth of `memory` bytes, within 256 MiB and 2 GiB."""
     return max(_LEAST, min(_MOST, memory // _SHARE))

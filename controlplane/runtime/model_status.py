@@ -22,7 +22,7 @@ _LONGEST_DETAIL: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceState:
+class BackendSummary:
     """A role's model at one place. It is ready when every worker says so; else `reason` and `detail` are one worker's.
 
     `p50_ms`: of the last calls; `queue_ms`, `compute_ms`: the server's own means. None where there is nothing to say.
@@ -43,21 +43,21 @@ class PlaceState:
 
 
 @dataclass(frozen=True, slots=True)
-class RoleState:
+class RoleSummary:
     """A role, and its places in order of preference. `failed`: how often none was left, by reason."""
 
     role: str
     ready: bool
-    places: tuple[PlaceState, ...]
+    places: tuple[BackendSummary, ...]
     failed: Mapping[str, int]
 
 
-def merge(places: Sequence[RolePlace], workers: Sequence[WorkerStatus]) -> tuple[RoleState, ...]:
+def merge(places: Sequence[RolePlace], workers: Sequence[WorkerStatus]) -> tuple[RoleSummary, ...]:
     """Every role of the gateway; `workers` are those that answered."""
     return tuple(_role(role, tuple(its), workers) for role, its in groupby(places, key=lambda each: each.role))
 
 
-def mismatch(states: Sequence[RoleState]) -> str | None:
+def mismatch(states: Sequence[RoleSummary]) -> str | None:
     """What is served and is not what the gateway asks for, expected and found; None where nothing is."""
     faults = [
         f"{state.role} on {each.where} is not what the gateway needs: {each.detail}"
@@ -68,7 +68,7 @@ def mismatch(states: Sequence[RoleState]) -> str | None:
     return "\n".join(faults) or None
 
 
-def why(place: PlaceState) -> str:
+def why(place: BackendSummary) -> str:
     """Where it is and why it is not ready: `grpcs://triton.example.com: unreachable, connection refused`."""
     return f"{place.where}: {', '.join(filter(None, (place.reason, place.detail)))}"
 
@@ -79,16 +79,16 @@ def _plain(detail: str) -> str:
     return words if len(words) <= _LONGEST_DETAIL else f"{words[:_LONGEST_DETAIL]}..."
 
 
-def _role(role: str, places: Sequence[RolePlace], workers: Sequence[WorkerStatus]) -> RoleState:
+def _role(role: str, places: Sequence[RolePlace], workers: Sequence[WorkerStatus]) -> RoleSummary:
     states = tuple(_place(each, workers) for each in places)
     failed: Counter[str] = Counter()
     for worker in workers:
         if (said := worker.roles.get(Role(role))) is not None:
             failed.update(said.failed)
-    return RoleState(role, any(each.ready for each in states), states, dict(failed))
+    return RoleSummary(role, any(each.ready for each in states), states, dict(failed))
 
 
-def _place(place: RolePlace, workers: Sequence[WorkerStatus]) -> PlaceState:
+def _place(place: RolePlace, workers: Sequence[WorkerStatus]) -> BackendSummary:
     said: list[BackendStatus] = []
     skipped: Counter[str] = Counter()
     for worker in workers:
@@ -100,7 +100,7 @@ def _place(place: RolePlace, workers: Sequence[WorkerStatus]) -> PlaceState:
                     skipped[reason] += count
     fault = next((each for each in said if not each.ready), None)
     recent = [duration for each in said for duration in each.recent_ms]
-    return PlaceState(
+    return BackendSummary(
         place=place.place,
         model=place.model,
         where=place.where,

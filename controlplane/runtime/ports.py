@@ -60,14 +60,14 @@ def free(count: int) -> tuple[int, ...]:
 
 
 def _by(port: int) -> str:
-    owner = listener(port)
+    owner = listening_process(port)
     if owner is None:
         return ""
     pid, name = owner
     return f" by process {pid} ({name})"
 
 
-def listener(port: int) -> tuple[int, str] | None:
+def listening_process(port: int) -> tuple[int, str] | None:
     """Id and name of the process that listens on `port`; None where it cannot be told (another user's, or no Linux)."""
     inodes = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
     for entry in Path("/proc").glob("[0-9]*"):

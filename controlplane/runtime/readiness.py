@@ -12,8 +12,8 @@ from controlplane.errors import RuntimeFault
 from controlplane.runtime import listener_health
 from controlplane.runtime.command_lines import ENVOY, TRITON, is_worker, worker_indices
 from controlplane.runtime.gateway_state import State
-from controlplane.runtime.model_status import STARTING, PlaceState, RoleState, merge, mismatch, why
-from controlplane.runtime.runner import PartState, Runner
+from controlplane.runtime.model_status import STARTING, BackendSummary, RoleSummary, merge, mismatch, why
+from controlplane.runtime.runner import Runner, ServiceState
 from extproc.shared.filter_config import Place
 
 # A part that has been started so often will not come up by waiting.
@@ -22,7 +22,7 @@ _LOG_LINES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class StartedGateway:
     """A gateway that has been started and may answer soon.
 
     `check` raises RuntimeFault when whoever starts its parts has given up.
@@ -33,14 +33,14 @@ class Started:
     check: Callable[[], None]
 
 
-def wait_ready(started: Started, deadline_s: float, say: Callable[[str], None]) -> tuple[RoleState, ...]:
+def wait_ready(started: StartedGateway, deadline_s: float, say: Callable[[str], None]) -> tuple[RoleSummary, ...]:
     """Return when every listener answers /healthz with 200, which takes Envoy, the filter and its models.
 
     The gateway's own models are waited for, also where a remote one would do; a remote one for which another place
     stands in is warned about. Where `deadline_s` has passed, a gateway is good enough that has one place a role.
 
     RuntimeFault when a part keeps failing, when a model is not what the gateway needs, or when it is not ready in time;
-    with the last lines of the part that is guilty, if one is.
+    with the last lines of the part that is service, if one is.
     """
     runner, state = started.runner, started.state
     deadline = time.monotonic() + deadline_s
@@ -53,7 +53,9 @@ def wait_ready(started: Started, deadline_s: float, say: Callable[[str], None]) 
             if each.since:
                 starts[each.name].add(each.since)
             if each.state in {"BACKOFF", "EXITED"} and len(starts[each.name]) >= _STARTS:
-                raise blamed(f"{each.name} does not start ({each.fault or each.state.lower()})", runner, each.name)
+                raise fault_with_log(
+                    f"{each.name} does not start ({each.fault or each.state.lower()})", runner, each.name
+                )
         workers = worker_indices(state.parts)
         answers = runner.workers(workers)
         roles = merge(state.places, answers)
@@ -71,18 +73,18 @@ def wait_ready(started: Started, deadline_s: float, say: Callable[[str], None]) 
         if late:
             known = "".join(f"\n{role.role} is not ready on {why(each)}" for role, each in _remote_faults(roles))
             reason = f"not ready after {deadline_s:g} s: {waiting}{known}"
-            raise blamed(reason, runner, _guilty(state, roles, states))
+            raise fault_with_log(reason, runner, _failing_service(state, roles, states))
         time.sleep(runner.poll_s)
 
 
-def _waiting_for(state: State, roles: Sequence[RoleState]) -> str | None:
+def _waiting_for(state: State, roles: Sequence[RoleSummary]) -> str | None:
     """What is not there yet, in words; None when a request would be answered."""
     if missing := [role.role for role in roles if not role.ready]:
         return f"waiting for {', '.join(missing)}"
     # Envoy asks one worker at a time: all of them are to have been asked, most likely.
     for _ in range(1 + 2 * len(worker_indices(state.parts))):
         for door in state.doors:
-            health = listener_health.door_health(door)
+            health = listener_health.probe(door)
             if health.status is None:
                 return f"waiting for the {door.name} listener"
             if not health.ready:
@@ -90,13 +92,13 @@ def _waiting_for(state: State, roles: Sequence[RoleState]) -> str | None:
     return None
 
 
-def _starting(state: State, states: Sequence[PartState]) -> str | None:
+def _starting(state: State, states: Sequence[ServiceState]) -> str | None:
     """The part that has not run for long enough to say that it does; None where all do."""
     running = {each.name for each in states if each.running}
     return next((f"waiting for {name}" for name in state.parts if name not in running), None)
 
 
-def _remote_faults(roles: Sequence[RoleState]) -> Iterator[tuple[RoleState, PlaceState]]:
+def _remote_faults(roles: Sequence[RoleSummary]) -> Iterator[tuple[RoleSummary, BackendSummary]]:
     """Why each role that has no place is not ready elsewhere; of a place here, its own log tells more."""
     return (
         (role, each)
@@ -107,7 +109,7 @@ def _remote_faults(roles: Sequence[RoleState]) -> Iterator[tuple[RoleState, Plac
     )
 
 
-def _loading(roles: Sequence[RoleState]) -> str | None:
+def _loading(roles: Sequence[RoleSummary]) -> str | None:
     """Which models a gateway that can answer already waits for: its own, and those that were not asked yet."""
     names = [
         f"{role.role} on {each.where}"
@@ -118,27 +120,27 @@ def _loading(roles: Sequence[RoleState]) -> str | None:
     return f"waiting for {', '.join(names)}" if names else None
 
 
-def _warn(roles: Sequence[RoleState], say: Callable[[str], None]) -> None:
+def _warn(roles: Sequence[RoleSummary], say: Callable[[str], None]) -> None:
     for role in roles:
         for each in role.places:
             if not each.ready:
                 say(f"warning: {role.role} is not ready on {why(each)}; another place stands in for it")
 
 
-def _guilty(state: State, roles: Sequence[RoleState], states: Sequence[PartState]) -> str | None:
+def _failing_service(state: State, roles: Sequence[RoleSummary], states: Sequence[ServiceState]) -> str | None:
     """The part that most likely keeps the rest from being ready; None where it is none of ours."""
     failing = [each.name for each in states if each.state not in {"RUNNING", "STARTING"}]
-    guilty = failing[0] if failing else None
-    if guilty is None and any(each.place is Place.LOCAL and not each.ready for role in roles for each in role.places):
-        guilty = TRITON
-    if guilty is None and any(listener_health.door_health(door).status is None for door in state.doors):
-        guilty = ENVOY
-    if guilty is None and all(role.ready for role in roles):
-        guilty = next((name for name in state.parts if is_worker(name)), None)
-    return guilty if guilty in state.parts else None
+    service = failing[0] if failing else None
+    if service is None and any(each.place is Place.LOCAL and not each.ready for role in roles for each in role.places):
+        service = TRITON
+    if service is None and any(listener_health.probe(door).status is None for door in state.doors):
+        service = ENVOY
+    if service is None and all(role.ready for role in roles):
+        service = next((name for name in state.parts if is_worker(name)), None)
+    return service if service in state.parts else None
 
 
-def blamed(reason: str, runner: Runner, part: str | None) -> RuntimeFault:
+def fault_with_log(reason: str, runner: Runner, part: str | None) -> RuntimeFault:
     """`reason`, with the last lines of the part that is to blame, where one is."""
     if part is None:
         return RuntimeFault(reason)

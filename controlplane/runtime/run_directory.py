@@ -49,7 +49,7 @@ def run_layout(run_dir: Path | None, option: str = "--run-dir") -> RunLayout:
     return layout
 
 
-def make(layout: RunLayout) -> None:
+def create(layout: RunLayout) -> None:
     """Create the directory, closed to everyone else, and the folders that are there before any file is."""
     layout.root.mkdir(parents=True, exist_ok=True)
     layout.root.chmod(0o700)
@@ -73,7 +73,7 @@ def clear_shared_memory(layout: RunLayout) -> None:
             file.unlink()
 
 
-def prune(layout: RunLayout, names: Collection[str]) -> None:
+def remove_stale(layout: RunLayout, names: Collection[str]) -> None:
     """Remove what an earlier configuration left in folders of rendered files: whatever `names` does not name."""
     for folder in _rendered(layout):
         for path in sorted(folder.rglob("*"), reverse=True):
@@ -84,7 +84,7 @@ def prune(layout: RunLayout, names: Collection[str]) -> None:
                 path.unlink()
 
 
-def give(layout: RunLayout, uid: int, gid: int) -> None:
+def change_owner(layout: RunLayout, uid: int, gid: int) -> None:
     """Make somebody else the owner of the rendered files, whom containers run as. For root alone."""
     for folder in _rendered(layout):
         for path in (folder, *folder.rglob("*")):

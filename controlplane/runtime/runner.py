@@ -21,7 +21,7 @@ class Runtime(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class PartState:
+class ServiceState:
     """One part: RUNNING, STARTING, BACKOFF (started again soon), STOPPING, STOPPED, EXITED.
 
     `pid`: of its first process. `since`: seconds since the epoch at which it last started; 0 never. `fault`: why not.
@@ -39,7 +39,7 @@ class PartState:
 
 
 @dataclass(frozen=True, slots=True)
-class LogFault:
+class DroppedLines:
     """Lines of one log were not written since the start. `reason`: why the last ones were not, such as `disk full`.
 
     Empty where the log is written again.
@@ -61,7 +61,7 @@ class Runner(Protocol):
         """How often it may be asked at most."""
         ...
 
-    def parts(self) -> tuple[PartState, ...] | None:
+    def parts(self) -> tuple[ServiceState, ...] | None:
         """Every part in name order; None where nothing runs."""
         ...
 
@@ -69,7 +69,7 @@ class Runner(Protocol):
         """What the filter's workers say; one that does not answer is left out."""
         ...
 
-    def log_faults(self) -> tuple[LogFault, ...]:
+    def dropped_lines(self) -> tuple[DroppedLines, ...]:
         """The logs of which lines were dropped."""
         ...
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from controlplane.compile.plans import Gateway, Mode
-from controlplane.runtime.gateway_state import Door, State
-from controlplane.runtime.model_status import RoleState
+from controlplane.runtime.gateway_state import PublicListener, State
+from controlplane.runtime.model_status import RoleSummary
 from controlplane.runtime.runner import Runtime
 
 QUICK_START: Final = "examples/quickstart"
@@ -18,7 +18,7 @@ SAMPLE_API_PORT: Final = 18083
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class StartOptions:
     """`runtime` None: whichever can be had, Docker first. `images`: a registry's folder with the images of ours."""
 
     config: Path
@@ -31,21 +31,23 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningGateway:
     """A gateway that answers. `wait` returns when it has ended: 0 where it was told to."""
 
     state: State
-    roles: tuple[RoleState, ...]
+    roles: tuple[RoleSummary, ...]
     wait: Callable[[], int]
 
 
-def state_of(wanted: Wanted, gateway: Gateway, parts: tuple[str, ...]) -> State:
+def initial_state(wanted: StartOptions, gateway: Gateway, parts: tuple[str, ...]) -> State:
     """The state as it is saved before the parts are started."""
     return State(
         mode=wanted.mode,
         config=str(wanted.config.absolute()),
         since=datetime.now(UTC).isoformat(timespec="seconds"),
-        doors=tuple(Door(each.name, each.address.host, each.address.port) for each in gateway.envoy.listeners),
+        doors=tuple(
+            PublicListener(each.name, each.address.host, each.address.port) for each in gateway.envoy.listeners
+        ),
         places=gateway.places,
         parts=parts,
     )

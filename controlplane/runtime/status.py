@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import listener_health, model_status
 from controlplane.runtime.command_lines import ENVOY, worker_indices
-from controlplane.runtime.gateway_state import Door, State, load
-from controlplane.runtime.model_status import RoleState
+from controlplane.runtime.gateway_state import PublicListener, State, load_state
+from controlplane.runtime.model_status import RoleSummary
 from controlplane.runtime.native import gateway_processes
-from controlplane.runtime.runner import LogFault, PartState, Runtime
+from controlplane.runtime.runner import DroppedLines, Runtime, ServiceState
 from controlplane.runtime.runner_selection import runner_of
 
 
 @dataclass(frozen=True, slots=True)
-class PartStatus:
+class ServiceStatus:
     """One process. `since` is RFC 3339; None while it does not run."""
 
     name: str
@@ -28,7 +28,7 @@ class PartStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class DoorStatus:
+class ListenerStatus:
     """One public listener: whether it answers, else why not."""
 
     name: str
@@ -52,22 +52,22 @@ class Status:
     mode: str | None = None
     config: str | None = None
     since: str | None = None
-    parts: tuple[PartStatus, ...] = ()
-    listeners: tuple[DoorStatus, ...] = ()
-    roles: tuple[RoleState, ...] = ()
-    logs: tuple[LogFault, ...] = ()
+    parts: tuple[ServiceStatus, ...] = ()
+    listeners: tuple[ListenerStatus, ...] = ()
+    roles: tuple[RoleSummary, ...] = ()
+    logs: tuple[DroppedLines, ...] = ()
     unsupervised: tuple[int, ...] = ()
 
 
 def status(layout: RunLayout) -> Status:
     runner = runner_of(layout)
-    state, parts = load(layout), runner.parts()
+    state, parts = load_state(layout), runner.parts()
     if state is None or parts is None:
         return Status(
             run_dir=str(layout.root),
             running=False,
             ready=False,
-            unsupervised=gateway_processes.of_run(layout.root)
+            unsupervised=gateway_processes.find(layout.root)
             if runner.runtime is Runtime.NATIVE and parts is None
             else (),
         )
@@ -89,7 +89,7 @@ def status(layout: RunLayout) -> Status:
         config=state.config,
         since=state.since,
         parts=tuple(
-            PartStatus(
+            ServiceStatus(
                 name=part.name,
                 state=part.state.lower(),
                 pid=part.pid,
@@ -100,20 +100,20 @@ def status(layout: RunLayout) -> Status:
         ),
         listeners=listeners,
         roles=models,
-        logs=runner.log_faults(),
+        logs=runner.dropped_lines(),
     )
 
 
-def _all_of(state: State, parts: Sequence[PartState]) -> list[PartState]:
+def _all_of(state: State, parts: Sequence[ServiceState]) -> list[ServiceState]:
     """`parts`, and those that should be there and are not: a container that somebody removed."""
     names = {part.name for part in parts}
-    missing = (PartState(name, "MISSING", None, 0, "") for name in state.parts if name not in names)
+    missing = (ServiceState(name, "MISSING", None, 0, "") for name in state.parts if name not in names)
     return sorted((*parts, *missing), key=lambda part: part.name)
 
 
-def _door(door: Door) -> DoorStatus:
-    health = listener_health.door_health(door)
-    return DoorStatus(door.name, door.url, health.ready, None if health.ready else health.text.strip())
+def _door(door: PublicListener) -> ListenerStatus:
+    health = listener_health.probe(door)
+    return ListenerStatus(door.name, door.url, health.ready, None if health.ready else health.text.strip())
 
 
 def _ports(part: str, state: State) -> dict[str, int]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Gateway, Mode, Site, TritonSockets
+from controlplane.compile.plans import Gateway, Mode, TargetEnvironment, TritonSockets
 from controlplane.config.load import Loaded
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import gpu, memory_limit, ports
@@ -17,31 +17,31 @@ from extproc.shared.filter_config import Place, Role
 _INTENT: Final = (Role.EMBED, Role.NLI)
 
 
-def compile_here(loaded: Loaded, layout: RunLayout, mode: Mode, say: Callable[[str], None]) -> Gateway:
+def compile_native(loaded: Loaded, layout: RunLayout, mode: Mode, say: Callable[[str], None]) -> Gateway:
     """For processes of this machine.
 
     RuntimeFault where `mode` needs a GPU that is not here, UsageError where it needs what the file does not say.
     """
-    found = gpu.Found() if mode is Mode.LOCAL_CPU else gpu.find(os.environ)
-    site = Site(
+    found = gpu.GpuDetection() if mode is Mode.LOCAL_CPU else gpu.detect(os.environ)
+    site = TargetEnvironment(
         triton=triton_sockets(layout),
         workers=len(os.sched_getaffinity(0)),
         internal_socket=str(layout.internal_socket),
         repair_lock=str(layout.repair_lock),
         mode=mode,
-        gpu=gpu.decide(mode, found),
+        gpu=gpu.choose(mode, found),
         vllm=triton_install.has_vllm(),
         ipv6=ports.has_ipv6(),
-        max_heap_bytes=memory_limit.envoy_heap(memory_limit.available()),
+        max_heap_bytes=memory_limit.envoy_heap_bytes(memory_limit.available_bytes()),
     )
-    return compile_at(site, loaded, found.missing, say)
+    return compile_for(site, loaded, found.missing, say)
 
 
 def triton_sockets(layout: RunLayout) -> TritonSockets:
     return TritonSockets(http=str(layout.triton_http), grpc=str(layout.triton_grpc))
 
 
-def compile_at(site: Site, loaded: Loaded, no_gpu: str, say: Callable[[str], None]) -> Gateway:
+def compile_for(site: TargetEnvironment, loaded: Loaded, no_gpu: str, say: Callable[[str], None]) -> Gateway:
     """`say` hears once where intent runs on the CPU though a GPU would have been preferred; `no_gpu` says why."""
     gateway = compile_gateway(loaded.config, site, loaded.own)
     intent_is_local = any(each.place is Place.LOCAL and each.role in _INTENT for each in gateway.places)

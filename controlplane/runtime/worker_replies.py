@@ -9,7 +9,7 @@ import msgspec
 from extproc.shared.worker_status import WorkerStatus
 
 
-def read(answers: Iterable[bytes | None]) -> tuple[WorkerStatus, ...]:
+def decode(answers: Iterable[bytes | None]) -> tuple[WorkerStatus, ...]:
     """The answers of those that did; one in the words of another version is left out."""
     found = (_read(answer) for answer in answers if answer is not None)
     return tuple(each for each in found if each is not None)

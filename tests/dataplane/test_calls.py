@@ -11,7 +11,7 @@ import pytest
 
 from tests.dataplane.gateway import KEYS
 from tests.dataplane.stack import Stack
-from tests.dataplane.test_ingress import ATTACK, WEATHER, chunks_of, state_of, user
+from tests.dataplane.test_ingress import ATTACK, WEATHER, chunks_of, initial_state, user
 from tests.support.api_server import ApiServer
 from tests.support.behaviour import CUT_BEFORE_ANSWER, NEVER, Behaviour
 from tests.support.llm_provider import LlmProvider
@@ -37,7 +37,7 @@ def test_one_prompt_asks_for_two_calls_and_the_answers_are_joined_in_their_order
     said = asked.json()["messages"][-1]["content"]
     assert said.startswith(f"{TWO_CITIES}\ncontext: get_weather_forecast {{")
     assert said.index("sun") < said.index("rain")
-    call, first, second = state_of(answer.json()["metadata"])
+    call, first, second = initial_state(answer.json()["metadata"])
     cities = [json.loads(each["function"]["arguments"])["city"] for each in call["tool_calls"]]
     assert cities == ["Paris", "London"]
     assert [json.loads(each["content"])["text"] for each in (first, second)] == ["sun", "rain"]
@@ -46,7 +46,7 @@ def test_one_prompt_asks_for_two_calls_and_the_answers_are_joined_in_their_order
 
 def test_a_stream_has_both_calls_in_its_state(stack: Stack, provider: LlmProvider, api: ApiServer) -> None:
     text = stack.post("ingress", {"messages": user(TWO_CITIES), "stream": True}).text
-    call, first, second = state_of(chunks_of(text)[0]["metadata"])
+    call, first, second = initial_state(chunks_of(text)[0]["metadata"])
     assert len(call["tool_calls"]) == 2
     assert [json.loads(each["content"])["arguments"]["city"] for each in (first, second)] == ["Paris", "London"]
 
@@ -79,7 +79,7 @@ def test_answers_of_half_a_mebibyte_each_reach_llm_and_client(
 ) -> None:
     with api.answering(Behaviour(raw='"' * (500 << 10), content_type="text/plain")):
         answer = stack.post("ingress", {"messages": user(TWO_CITIES)})
-        assert [len(message["content"]) for message in state_of(answer.json()["metadata"])[1:]] == [500 << 10] * 2
+        assert [len(message["content"]) for message in initial_state(answer.json()["metadata"])[1:]] == [500 << 10] * 2
     with api.answering(Behaviour(raw="x" * (600 << 10), content_type="text/plain")):
         refused = stack.post("ingress", {"messages": user(TWO_CITIES)})
     assert (refused.status_code, refused.json()["error"]["code"]) == (502, "bad_upstream_answer")

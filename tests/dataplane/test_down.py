@@ -16,7 +16,7 @@ import httpx2
 import pytest
 import yaml
 
-from controlplane.runtime.gateway_state import load
+from controlplane.runtime.gateway_state import load_state
 from controlplane.runtime.run_directory import run_layout
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.egress_only import egress_config, egress_only
@@ -183,7 +183,7 @@ def test_in_the_foreground_the_first_signal_drains(provider: LlmProvider, tmp_pa
     with subprocess.Popen([*command, "--run-dir", str(stack.run_dir)], stderr=subprocess.PIPE, text=True) as up:
         try:
             # Before that a signal ends the start, and with it everything.
-            wait_for(lambda: (state := load(run_layout(stack.run_dir))) is not None and state.ready)
+            wait_for(lambda: (state := load_state(run_layout(stack.run_dir))) is not None and state.ready)
             stream = Stream(stack)
             up.terminate()
             assert stream.end().endswith(DONE)

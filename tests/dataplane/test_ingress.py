@@ -28,7 +28,7 @@ def user(text: object) -> Any:
     return [{"role": "user", "content": text}]
 
 
-def state_of(metadata: dict[str, Any]) -> list[dict[str, Any]]:
+def initial_state(metadata: dict[str, Any]) -> list[dict[str, Any]]:
     messages = json.loads(json.loads(metadata["x-arch-state"])["messages"])
     assert isinstance(messages, list)
     return messages
@@ -55,7 +55,7 @@ def test_a_prompt_that_means_a_target_is_called_and_its_answer_reaches_the_llm(
     assert messages[0] == {"role": "system", "content": "You are a weather forecaster."}
     assert messages[-1]["content"].startswith(f"{WEATHER}\ncontext: {{")
     assert answer.choices[0].message.content
-    state = state_of(json.loads(answer.to_json())["metadata"])
+    state = initial_state(json.loads(answer.to_json())["metadata"])
     assert state[0]["tool_calls"][0]["function"]["name"] == "get_weather_forecast"
     assert json.loads(state[0]["tool_calls"][0]["function"]["arguments"])["city"] == "Seattle"
     assert json.loads(state[1]["content"])["path"] == "/weather"
@@ -72,7 +72,7 @@ def test_a_stream_after_a_call_holds_the_assistants_words_alone(
     assert {delta.role for delta in rest} == {None}
     assert not any(delta.tool_calls for delta in (first, *rest))
     assert "".join(delta.content or "" for delta in rest).startswith("You said: What is the weather")
-    call, _ = state_of(chunks[0].to_dict()["metadata"])  # type: ignore[arg-type]
+    call, _ = initial_state(chunks[0].to_dict()["metadata"])  # type: ignore[arg-type]
     assert call["tool_calls"][0]["function"]["name"] == "get_weather_forecast"
 
 
@@ -195,7 +195,7 @@ def test_missing_values_are_asked_for_and_the_answer_completes_the_call(
     assert last.headers["x-arch-prompt-target"] == "get_weather_forecast"
     assert "x-arch-intent-drift" not in last.headers
     body = first_chunk(last.text) if stream else last.json()
-    assert state_of(body["metadata"])[0]["tool_calls"][0]["function"]["name"] == "get_weather_forecast"
+    assert initial_state(body["metadata"])[0]["tool_calls"][0]["function"]["name"] == "get_weather_forecast"
     assert all("model" not in message for message in provider.received.all()[0].json()["messages"])
 
 
@@ -308,7 +308,7 @@ def test_what_the_gateway_added_is_taken_out_when_it_comes_back(
 ) -> None:
     first = stack.post("ingress", {"messages": user(WEATHER)}).json()
     said = {"role": "assistant", "content": first["choices"][0]["message"]["content"]}
-    messages = [*user(WEATHER), *state_of(first["metadata"]), said, *user("Thank you, that was kind of you!")]
+    messages = [*user(WEATHER), *initial_state(first["metadata"]), said, *user("Thank you, that was kind of you!")]
     provider.reset()
     stack.post("ingress", {"messages": messages, "metadata": first["metadata"]})
     (asked,) = provider.received.all()
@@ -366,9 +366,9 @@ def test_a_call_may_be_answered_by_the_local_chat_model(stack: Stack, api: ApiSe
     headers = {"x-arch-llm-provider-hint": "local"}
     whole = stack.post("ingress", body, headers)
     assert whole.headers["x-arch-llm-provider"] == "local"
-    assert state_of(whole.json()["metadata"])[1]["role"] == "tool"
+    assert initial_state(whole.json()["metadata"])[1]["role"] == "tool"
     streamed = stack.post("ingress", {**body, "stream": True}, headers).text
-    assert state_of(first_chunk(streamed)["metadata"])[1]["role"] == "tool"
+    assert initial_state(first_chunk(streamed)["metadata"])[1]["role"] == "tool"
     chunks = chunks_of(streamed)
     assert len(chunks) > 2
     assert {(chunk["id"], chunk["model"]) for chunk in chunks} == {(chunks[0]["id"], "chat")}

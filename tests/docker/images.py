@@ -16,7 +16,7 @@ def built() -> Images:
 
     With $ARCHGW_IMAGES, as `archgw up` reads it, that registry's are tested and none is built.
     """
-    wanted = images.wanted(Variant.CPU, local=True, registry=os.environ.get("ARCHGW_IMAGES"))
+    wanted = images.required_images(Variant.CPU, local=True, registry=os.environ.get("ARCHGW_IMAGES"))
     # The test engine's containers reach no network but the machine's own; for builds of `archgw up` too.
     network = os.environ.setdefault("ARCHGW_BUILD_NETWORK", "host")
     images.ensure(Engine.find(), wanted, print, network=network)

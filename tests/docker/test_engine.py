@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime.docker.engine import Container, Engine, why_not
+from controlplane.runtime.docker.engine import Container, Engine, unavailable_reason
 from controlplane.runtime.docker.log_follow import LogLine, follow
 
 _IMAGE: Final = "python:3.11-slim-bookworm"
@@ -92,12 +92,12 @@ def test_the_engine_tells_what_it_is(engine: Engine) -> None:
     assert "runc" in info.runtimes
     assert info.memory > 1 << 20
     assert not info.rootless
-    assert why_not() is None
+    assert unavailable_reason() is None
 
 
 def test_an_engine_that_is_elsewhere_is_told(engine: Engine) -> None:
     environ = dict(engine.environment) | {"DOCKER_HOST": "unix:///nonexistent"}
-    assert why_not(environ) == "no Docker engine answers at unix:///nonexistent"
+    assert unavailable_reason(environ) == "no Docker engine answers at unix:///nonexistent"
 
 
 def test_who_may_not_ask_is_told_how_to(engine: Engine, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ _PRIVATE: Final = (".env", ".git", ".pem", ".key", "id_rsa", ".pypirc", ".netrc"
 @pytest.fixture(scope="module")
 def ours(docker_answers: None) -> Images:
     built()
-    return images.wanted(Variant.CPU, local=True, registry=os.environ.get("ARCHGW_IMAGES"))
+    return images.required_images(Variant.CPU, local=True, registry=os.environ.get("ARCHGW_IMAGES"))
 
 
 @pytest.fixture

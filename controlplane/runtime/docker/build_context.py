@@ -83,7 +83,7 @@ def digest(recipe: Recipe) -> str:
 
 
 @contextmanager
-def assembled(names: tuple[str, ...] = WHOLE) -> Iterator[Path]:
+def assembled_context(names: tuple[str, ...] = WHOLE) -> Iterator[Path]:
     """A folder with the files, for the time of the block. Their modes do not depend on who checked them out."""
     with tempfile.TemporaryDirectory(prefix="archgw-build-") as folder:
         root = Path(folder)

@@ -12,13 +12,13 @@ from typing import Final
 from controlplane.compile.plans import Gateway
 from controlplane.errors import RenderError
 from controlplane.render.atomic_write import write_file
-from controlplane.render.ca_bundle import ca_file
-from controlplane.render.envoy_validation import check_with_envoy, find_envoy
-from controlplane.render.gateway_files import Rendered
-from controlplane.render.proto_validation import check_types
+from controlplane.render.ca_bundle import ca_bundle
+from controlplane.render.envoy_validation import find_envoy, validate_with_envoy
+from controlplane.render.gateway_files import RenderedFiles
+from controlplane.render.proto_validation import validate_types
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import gpu, run_directory
-from controlplane.runtime.docker.compose_file import Inside, folders_of, here, render_compose
+from controlplane.runtime.docker.compose_file import ContainerSettings, folders_of, here, render_compose
 from controlplane.runtime.docker.images import Images
 
 # Who owns the files, and the processes in the containers, where the operator is root: nobody of this machine.
@@ -34,7 +34,7 @@ def write(  # noqa: PLR0913 - what is known of the gateway, and of the engine
     *,
     quick_start: bool = False,
     rootless: bool = False,
-) -> Rendered:
+) -> RenderedFiles:
     """Every file that the containers read, and compose.yaml; what was written before and is not among them goes.
 
     They are checked with Envoy where it is installed. `rootless`: whether the engine runs as the operator, not as root.
@@ -42,8 +42,8 @@ def write(  # noqa: PLR0913 - what is known of the gateway, and of the engine
     layout.root.mkdir(parents=True, exist_ok=True)
     ours = layout.salt.exists()
     owner = _NOBODYS if os.getuid() == 0 else (os.getuid(), os.getgid())
-    trusted = ca_file()
-    inside = Inside(
+    trusted = ca_bundle()
+    inside = ContainerSettings(
         project=project,
         # To a rootless engine, its own user is 0, and any other number is nobody who could read these files.
         user=(0, 0) if rootless and os.getuid() != 0 else owner,
@@ -51,22 +51,22 @@ def write(  # noqa: PLR0913 - what is known of the gateway, and of the engine
         salt=_salt(layout),
         trusted=trusted,
         quick_start=quick_start,
-        gpus=_gpus(os.environ.get(gpu.VISIBLE)),
+        gpus=_gpus(os.environ.get(gpu.VISIBLE_DEVICES)),
     )
     if owner == _NOBODYS:
         _check_readable(folders_of(gateway.models))
     rendered = render_compose(gateway, inside)
     # Envoy itself where it is installed: it finds all that its types do, in a tenth of the time.
     if (envoy := find_envoy()) is not None:
-        check_with_envoy(envoy, rendered.files, here(gateway, trusted))
+        validate_with_envoy(envoy, rendered.files, here(gateway, trusted))
     else:
-        check_types(rendered.files)
-    run_directory.make(layout)
+        validate_types(rendered.files)
+    run_directory.create(layout)
     if ours:  # whatever else lies in a folder that somebody named for rendering is theirs
-        run_directory.prune(layout, {*rendered.files, *rendered.links})
+        run_directory.remove_stale(layout, {*rendered.files, *rendered.links})
     rendered.write(layout.root)
     if os.getuid() == 0:
-        run_directory.give(layout, *owner)
+        run_directory.change_owner(layout, *owner)
     return rendered
 
 

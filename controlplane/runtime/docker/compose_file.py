@@ -1,6 +1,6 @@
 """A gateway compiled for containers -> compose.yaml, and every file that a container reads.
 
-Called by `archgw up` and `archgw render`. The paths in the files are those inside: `site.INSIDE` is their root. Files
+Called by `archgw up` and `archgw render`. The paths in the files are those inside: `site.CONTAINER_LAYOUT` is their root. Files
 of this machine that Envoy reads, certificates and their keys, are copied among them, so that each belongs to the user
 of the containers and none of a system folder is mounted.
 """
@@ -20,8 +20,8 @@ from controlplane.errors import RenderError
 from controlplane.models import cache
 from controlplane.models.catalog import ADDED, added, catalog
 from controlplane.models.repository import FRONTS
-from controlplane.render.gateway_files import READABLE, SECRET, File, Rendered, render
-from controlplane.render.templates import fill
+from controlplane.render.gateway_files import READABLE, SECRET, RenderedFile, RenderedFiles, render
+from controlplane.render.templates import render_template
 from controlplane.runtime.command_lines import (
     TRITON,
     envoy_arguments,
@@ -29,7 +29,7 @@ from controlplane.runtime.command_lines import (
     worker_arguments,
     worker_name,
 )
-from controlplane.runtime.docker.container_environment import INSIDE
+from controlplane.runtime.docker.container_environment import CONTAINER_LAYOUT
 from controlplane.runtime.docker.images import Images, Variant
 from controlplane.runtime.native.environment_variables import THREADS
 from controlplane.runtime.start_options import SAMPLE_API_PORT
@@ -42,7 +42,7 @@ _CATALOG: Final = "catalog.yaml"
 _EVERY: Final = "0.0.0.0"  # noqa: S104 - of a network of containers
 
 # The volume of its sockets outlives a container, and Triton does not start where one is left.
-_FRESH: Final = ("sh", "-c", 'rm -f "$0"/* && exec "$@"', str(INSIDE.triton_sockets))
+_FRESH: Final = ("sh", "-c", 'rm -f "$0"/* && exec "$@"', str(CONTAINER_LAYOUT.triton_sockets))
 _ASK: Final = ("CMD", "curl", "-fsS", "--max-time", "5")
 
 _MIB: Final = 1 << 20
@@ -55,7 +55,7 @@ _VLLM_ENVIRONMENT: Final = {"VLLM_HOST_IP": "127.0.0.1"}
 
 
 @dataclass(frozen=True, slots=True)
-class Inside:
+class ContainerSettings:
     """What the containers are told beyond what is compiled.
 
     `user`: the uid and gid of every process, and of the files. `salt`: keys the digests, 64 bytes at most. `trusted`: a
@@ -71,26 +71,26 @@ class Inside:
     gpus: tuple[str, ...] = ()
 
 
-def render_compose(gateway: Gateway, inside: Inside) -> Rendered:
+def render_compose(gateway: Gateway, inside: ContainerSettings) -> RenderedFiles:
     """Every file, by its path under the run directory.
 
     RenderError where a file that a container needs cannot be read.
     """
-    rendered = render_inside(gateway, inside.trusted)
-    text = fill("compose.yaml.j2", _values(gateway, inside, rendered), spaced=True)
-    return Rendered({**rendered.files, "compose.yaml": File(text)}, rendered.links)
+    rendered = render_container_files(gateway, inside.trusted)
+    text = render_template("compose.yaml.j2", _values(gateway, inside, rendered), spaced=True)
+    return RenderedFiles({**rendered.files, "compose.yaml": RenderedFile(text)}, rendered.links)
 
 
-def render_inside(gateway: Gateway, trusted: Path) -> Rendered:
+def render_container_files(gateway: Gateway, trusted: Path) -> RenderedFiles:
     """What the containers read, without the file that makes them. RenderError as above."""
     inner = replace(gateway, envoy=replace(gateway.envoy, remote=gateway.envoy.remote and _moved(gateway.envoy.remote)))
-    rendered = render(inner, INSIDE, trusted=INSIDE.root / _TRUSTED, prepared=MODELS_FOLDER)
-    return Rendered({**rendered.files, **dict(_copied(copies(gateway, trusted)))}, rendered.links)
+    rendered = render(inner, CONTAINER_LAYOUT, trusted=CONTAINER_LAYOUT.root / _TRUSTED, prepared=MODELS_FOLDER)
+    return RenderedFiles({**rendered.files, **dict(_copied(copies(gateway, trusted)))}, rendered.links)
 
 
 def here(gateway: Gateway, trusted: Path) -> Mapping[str, Path]:
     """Where files lie on this machine, by the path that Envoy's configuration has for them: it can be checked here."""
-    return {str(INSIDE.root / name): path for name, path in copies(gateway, trusted).items()}
+    return {str(CONTAINER_LAYOUT.root / name): path for name, path in copies(gateway, trusted).items()}
 
 
 def copies(gateway: Gateway, trusted: Path) -> Mapping[str, Path]:
@@ -119,18 +119,18 @@ def _tls(remote: RemoteTriton) -> Mapping[str, Path | None]:
 
 
 def _moved(remote: RemoteTriton) -> RemoteTriton:
-    ca, cert, key = (path and INSIDE.root / name for name, path in _tls(remote).items())
+    ca, cert, key = (path and CONTAINER_LAYOUT.root / name for name, path in _tls(remote).items())
     return replace(remote, ca=ca, cert=cert, key=key)
 
 
-def _copied(found: Mapping[str, Path]) -> Iterator[tuple[str, File]]:
+def _copied(found: Mapping[str, Path]) -> Iterator[tuple[str, RenderedFile]]:
     for name, path in found.items():
         try:
             # PEM is ASCII; only the comments of some bundles are not.
             text = path.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
             raise RenderError(f"{path}, which a container needs, cannot be read: {error.strerror}") from error
-        yield name, File(text, SECRET if name.startswith("secrets/") else READABLE)
+        yield name, RenderedFile(text, SECRET if name.startswith("secrets/") else READABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class _SampleApi:
     check: str
 
 
-def _values(gateway: Gateway, inside: Inside, rendered: Rendered) -> dict[str, object]:
+def _values(gateway: Gateway, inside: ContainerSettings, rendered: RenderedFiles) -> dict[str, object]:
     plan = gateway.models
     prepared = _prepared(plan)
     uid, gid = inside.user
@@ -179,10 +179,10 @@ def _values(gateway: Gateway, inside: Inside, rendered: Rendered) -> dict[str, o
         "project": inside.project,
         "user": f"{uid}:{gid}",
         "images": inside.images,
-        "layout": INSIDE,
+        "layout": CONTAINER_LAYOUT,
         "gateway": gateway,
         "environment": _ENVIRONMENT,
-        "envoy": envoy_arguments(gateway.envoy, INSIDE),
+        "envoy": envoy_arguments(gateway.envoy, CONTAINER_LAYOUT),
         "workers": [_worker(gateway, index) for index in gateway.envoy.worker_indices],
         "triton": _triton(gateway, inside.gpus) if plan.names else None,
         "prepared": ("archgw", "models", "prepare", *prepared) if prepared else None,
@@ -199,14 +199,14 @@ def _values(gateway: Gateway, inside: Inside, rendered: Rendered) -> dict[str, o
     }
 
 
-def _models_environment(rendered: Rendered) -> dict[str, str]:
-    more = {ADDED: str(INSIDE.root / _CATALOG)} if _CATALOG in rendered.files else {}
+def _models_environment(rendered: RenderedFiles) -> dict[str, str]:
+    more = {ADDED: str(CONTAINER_LAYOUT.root / _CATALOG)} if _CATALOG in rendered.files else {}
     return {**_ENVIRONMENT, "ARCHGW_CACHE_DIR": str(MODELS_FOLDER.parent), "HOME": "/tmp", **more}  # noqa: S108
 
 
 def _worker(gateway: Gateway, index: int) -> _Worker:
-    command = ("python", *worker_arguments(gateway.envoy, INSIDE, index))
-    return _Worker(worker_name(index), command, INSIDE.worker_socket(index))
+    command = ("python", *worker_arguments(gateway.envoy, CONTAINER_LAYOUT, index))
+    return _Worker(worker_name(index), command, CONTAINER_LAYOUT.worker_socket(index))
 
 
 def _sample_api() -> _SampleApi:
@@ -221,7 +221,7 @@ def _secret(name: str) -> _Secret:
     """Compose wants a name of letters, digits, `_`, `-` and `.`, which here stands for the `%` of the file's name."""
     path = Path(name)
     stem = path.stem.replace(".", "%2E").replace("%", ".")
-    return _Secret(f"{stem}{path.suffix}", f"./{name}", INSIDE.root / name)
+    return _Secret(f"{stem}{path.suffix}", f"./{name}", CONTAINER_LAYOUT.root / name)
 
 
 def _triton(gateway: Gateway, gpus: tuple[str, ...]) -> _Triton:
@@ -234,8 +234,8 @@ def _triton(gateway: Gateway, gpus: tuple[str, ...]) -> _Triton:
     memory = 2 * _GIB + _processes(plan) * _GIB + 2 * sum(map(_size, folders)) + (8 * _GIB if on_gpu else 0)
     shared = 128 * _MIB + _processes(plan) * 64 * _MIB + (_GIB if on_gpu else 0)
     return _Triton(
-        command=(*_FRESH, "tritonserver", *triton_arguments(plan, INSIDE)),
-        health=(*_ASK, "--unix-socket", str(INSIDE.triton_http), "http://triton/v2/health/ready"),
+        command=(*_FRESH, "tritonserver", *triton_arguments(plan, CONTAINER_LAYOUT)),
+        health=(*_ASK, "--unix-socket", str(CONTAINER_LAYOUT.triton_http), "http://triton/v2/health/ready"),
         environment=_TRITON_ENVIRONMENT | (_VLLM_ENVIRONMENT if variant(plan) is Variant.VLLM else {}),
         folders=_mounts(folders),
         gpu=on_gpu,
@@ -286,7 +286,7 @@ def _mounts(folders: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def _digests(rendered: Rendered, salt: bytes, folders: Iterable[Path]) -> Mapping[str, str]:
+def _digests(rendered: RenderedFiles, salt: bytes, folders: Iterable[Path]) -> Mapping[str, str]:
     """For each service that reads files, a keyed digest of what they say."""
 
     def texts(*names: str) -> Iterator[str]:

@@ -6,14 +6,14 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from controlplane.compile.plans import Address, Gateway, Loopback, Mode, Site
+from controlplane.compile.plans import Address, Gateway, Loopback, Mode, TargetEnvironment
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime.command_lines import SAMPLE_API
 from controlplane.runtime.start_options import SAMPLE_API_PORT
 from controlplane.runtime.target_environment import triton_sockets
 
 # Where the run directory's files are mounted, in every container that reads some of them.
-INSIDE: Final = RunLayout(Path("/run/archgw"))
+CONTAINER_LAYOUT: Final = RunLayout(Path("/run/archgw"))
 
 _EVERY: Final = "0.0.0.0"  # noqa: S104 - of a network of containers; published is what the file says
 _DOORS: Final = {"ingress": Address(_EVERY, 10_000), "egress": Address(_EVERY, 12_000)}
@@ -24,18 +24,20 @@ _REACH: Final = (
 )
 
 
-def container_site(mode: Mode, workers: int, gpu: str | None, *, quick_start: bool = False, ipv6: bool = True) -> Site:
+def container_environment(
+    mode: Mode, workers: int, gpu: str | None, *, quick_start: bool = False, ipv6: bool = True
+) -> TargetEnvironment:
     """`workers`: cores of the engine's machine. `gpu`: the name of one that the engine can lend, None without one.
     `ipv6`: whether it can publish ports at `::1`.
 
     With the quick start, its sample API is a container too.
     """
     services = {SAMPLE_API_PORT: Address(SAMPLE_API, SAMPLE_API_PORT)} if quick_start else {}
-    return Site(
-        triton=triton_sockets(INSIDE),
+    return TargetEnvironment(
+        triton=triton_sockets(CONTAINER_LAYOUT),
         workers=workers,
-        internal_socket=str(INSIDE.internal_socket),
-        repair_lock=str(INSIDE.repair_lock),
+        internal_socket=str(CONTAINER_LAYOUT.internal_socket),
+        repair_lock=str(CONTAINER_LAYOUT.repair_lock),
         mode=mode,
         gpu=gpu,
         vllm=gpu is not None,
@@ -45,7 +47,7 @@ def container_site(mode: Mode, workers: int, gpu: str | None, *, quick_start: bo
     )
 
 
-def elsewhere_note(gateway: Gateway) -> str:
+def loopback_note(gateway: Gateway) -> str:
     """What people must know of the keys in `gateway.elsewhere`."""
     return f"note: {', '.join(gateway.elsewhere)}: {_REACH}"
 

@@ -397,7 +397,7 @@ class Engine:
             raise RuntimeFault(f"{self.program} cannot be run: {error.strerror}") from error
 
 
-def why_not(environ: Mapping[str, str] = os.environ) -> str | None:
+def unavailable_reason(environ: Mapping[str, str] = os.environ) -> str | None:
     """Why Docker cannot be used here, in one line; None where it can. Raises nothing."""
     try:
         Engine.find(environ).check()

@@ -11,7 +11,7 @@ from typing import Final
 import controlplane
 from controlplane.assets import asset
 from controlplane.errors import RuntimeFault
-from controlplane.runtime.docker.build_context import Recipe, assembled, digest
+from controlplane.runtime.docker.build_context import Recipe, assembled_context, digest
 from controlplane.runtime.docker.engine import Engine
 
 SOURCES_LABEL: Final = "archgw.sources"
@@ -40,7 +40,7 @@ def build(engine: Engine, recipe: Recipe, say: Callable[[str], None], *, network
 
     say(f"building {recipe.reference}")
     sources = digest(recipe)
-    with assembled(recipe.sources) as context:
+    with assembled_context(recipe.sources) as context:
         arguments = build_arguments(recipe, sources, context, network, engine.environment)
         engine.stream(*arguments, on_line=tell, doing=f"building the image {recipe.reference} on {recipe.base}")
     if (engine.image_labels(recipe.reference) or {}).get(SOURCES_LABEL) != sources:

@@ -67,7 +67,7 @@ class Images:
         return (self.envoy, self.extproc, *((self.models, self.triton) if self.local else ()))
 
 
-def wanted(variant: Variant, *, local: bool, registry: str | None) -> Images:
+def required_images(variant: Variant, *, local: bool, registry: str | None) -> Images:
     """The images of a gateway; `local`: whether models run beside it. UsageError for a registry that cannot be one."""
     if registry is not None and not _FOLDER.fullmatch(registry := registry.rstrip("/")):
         raise UsageError(f"{registry!r} is no folder of a registry such as ghcr.io/acme")
@@ -117,7 +117,7 @@ def missing(engine: Engine, images: Images) -> tuple[str, ...]:
     return tuple(lacking)
 
 
-def sources(images: Images, references: tuple[str, ...]) -> tuple[str, ...]:
+def base_images(images: Images, references: tuple[str, ...]) -> tuple[str, ...]:
     """The images that a registry must give, where the engine lacks them, for `references` to be had."""
     built_here = recipes(images) if images.registry is None else {}
     wanted_bases = (built_here[each].bases if each in built_here else (each,) for each in references)

@@ -16,7 +16,7 @@ from controlplane.errors import RuntimeFault
 from controlplane.runtime.command_lines import ENVOY, is_worker, worker_indices
 from controlplane.runtime.docker.engine import Container
 from controlplane.runtime.docker.runner import MODELS, DockerRunner
-from controlplane.runtime.readiness import blamed
+from controlplane.runtime.readiness import fault_with_log
 
 _HASH_LABEL: Final = "com.docker.compose.config-hash"
 
@@ -35,7 +35,7 @@ def update(runner: DockerRunner, deadline_s: float, ports: Mapping[int, str], sa
     RuntimeFault names what did not become so; the rest goes on as it was. `ports`: the key of each published port.
     """
     deadline = time.monotonic() + deadline_s
-    for stage in stages(_differing(runner)):
+    for stage in stages(_outdated_services(runner)):
         say(f"making anew: {', '.join(stage)}")
         # Workers are asked by ourselves: Docker's own look at their health comes after ten seconds.
         asked = is_worker(stage[0])
@@ -59,7 +59,7 @@ def stages(services: Collection[str]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(stage) for stage in found if stage)
 
 
-def differing(
+def outdated_services(
     hashes: Mapping[str, str], images: Mapping[str, str | None], containers: Collection[Container]
 ) -> tuple[str, ...]:
     """The services that do not run as they should: of another configuration or image, ended, or not there.
@@ -76,7 +76,7 @@ def differing(
     return tuple(name for name in hashes if name not in right)
 
 
-def _differing(runner: DockerRunner) -> tuple[str, ...]:
+def _outdated_services(runner: DockerRunner) -> tuple[str, ...]:
     engine = runner.engine
     doing = "reading compose.yaml"
     lines = engine.run(*runner.compose("config", "--hash", "*"), doing=doing).splitlines()
@@ -84,7 +84,9 @@ def _differing(runner: DockerRunner) -> tuple[str, ...]:
     project = msgspec.json.decode(engine.run(*runner.compose("config", "--format", "json"), doing=doing), type=_Project)
     names = {name: service.image for name, service in project.services.items()}
     here = {name: image.id if (image := engine.image(name)) is not None else None for name in set(names.values())}
-    return differing(hashes, {name: here[image] for name, image in names.items()}, engine.containers(runner.project))
+    return outdated_services(
+        hashes, {name: here[image] for name, image in names.items()}, engine.containers(runner.project)
+    )
 
 
 def _wait_answering(runner: DockerRunner, workers: Sequence[str], deadline: float) -> None:
@@ -92,9 +94,11 @@ def _wait_answering(runner: DockerRunner, workers: Sequence[str], deadline: floa
     while len(runner.workers(worker_indices(workers))) < len(workers):
         for each in runner.parts() or ():
             if each.name in workers and each.state in {"BACKOFF", "EXITED"}:
-                raise blamed(f"{each.name} does not start ({each.fault or each.state.lower()})", runner, each.name)
+                raise fault_with_log(
+                    f"{each.name} does not start ({each.fault or each.state.lower()})", runner, each.name
+                )
         if time.monotonic() > deadline:
-            raise blamed(f"not ready in time: {', '.join(workers)}", runner, workers[0])
+            raise fault_with_log(f"not ready in time: {', '.join(workers)}", runner, workers[0])
         time.sleep(runner.poll_s)
 
 

@@ -11,11 +11,11 @@ from controlplane.errors import RuntimeFault
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import worker_replies
 from controlplane.runtime.command_lines import ENVOY, is_worker, worker_name
-from controlplane.runtime.docker.container_environment import INSIDE, project_name
+from controlplane.runtime.docker.container_environment import CONTAINER_LAYOUT, project_name
 from controlplane.runtime.docker.engine import Container, Engine
 from controlplane.runtime.docker.log_follow import follow
 from controlplane.runtime.drain import requests
-from controlplane.runtime.runner import LogFault, PartState, Runtime
+from controlplane.runtime.runner import DroppedLines, Runtime, ServiceState
 from extproc.shared.worker_status import WorkerStatus
 
 # What fills the volume of models and ends: no part that runs.
@@ -50,22 +50,22 @@ class DockerRunner:
         """`docker` arguments of a Compose command that reads compose.yaml."""
         return ("compose", "--project-name", self.project, "--file", str(self._layout.compose), *arguments)
 
-    def parts(self) -> tuple[PartState, ...] | None:
+    def parts(self) -> tuple[ServiceState, ...] | None:
         found = tuple(_part(each) for each in self._containers() if each.service != MODELS)
         return found or None
 
     def workers(self, indices: Sequence[int]) -> tuple[WorkerStatus, ...]:
         names = {worker_name(index) for index in indices}
-        sockets = [str(INSIDE.worker_socket(index)) for index in indices]
+        sockets = [str(CONTAINER_LAYOUT.worker_socket(index)) for index in indices]
         # Any of them can ask all: their sockets lie in one volume. The next one is for one that is about to end.
         for container in self._containers():
             if container.running and container.service in names:
                 with contextlib.suppress(RuntimeFault):
                     _, said = self.engine.exec(container.id, "python", "-m", "extproc.shared.status_client", *sockets)
-                    return worker_replies.read(line.encode() for line in said.splitlines())
+                    return worker_replies.decode(line.encode() for line in said.splitlines())
         return ()
 
-    def log_faults(self) -> tuple[LogFault, ...]:
+    def dropped_lines(self) -> tuple[DroppedLines, ...]:
         # The engine writes them, and does not say.
         return ()
 
@@ -101,7 +101,14 @@ class DockerRunner:
         if worker is None or not any(each.service == ENVOY for each in running):
             return
         say(f"waiting for running requests to end, at most {grace_s:g} s")
-        command = ("python", "-P", "-m", "controlplane.runtime.drain", str(INSIDE.admin_socket), f"{grace_s:g}")
+        command = (
+            "python",
+            "-P",
+            "-m",
+            "controlplane.runtime.drain",
+            str(CONTAINER_LAYOUT.admin_socket),
+            f"{grace_s:g}",
+        )
         code, said = self.engine.exec(worker.id, *command, timeout_s=grace_s + _DRAIN_S)
         if code != 0:
             raise RuntimeFault(f"{worker.name} could not drain Envoy: exit code {code}")
@@ -133,8 +140,8 @@ class DockerRunner:
         return found
 
 
-def _part(container: Container) -> PartState:
-    return PartState(
+def _part(container: Container) -> ServiceState:
+    return ServiceState(
         name=container.service,
         state=_STATES.get(container.state, "EXITED"),
         pid=container.pid,

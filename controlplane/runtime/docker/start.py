@@ -23,19 +23,19 @@ from controlplane.runtime.command_lines import ENVOY, SAMPLE_API, TRITON, worker
 from controlplane.runtime.docker import images
 from controlplane.runtime.docker.compose_directory import write
 from controlplane.runtime.docker.compose_file import variant
-from controlplane.runtime.docker.container_environment import container_site, elsewhere_note
+from controlplane.runtime.docker.container_environment import container_environment, loopback_note
 from controlplane.runtime.docker.engine import Container, Engine, EngineInfo
 from controlplane.runtime.docker.rolling_update import update
 from controlplane.runtime.docker.runner import DockerRunner
-from controlplane.runtime.gateway_state import State, save
-from controlplane.runtime.model_status import RoleState
+from controlplane.runtime.gateway_state import State, save_state
+from controlplane.runtime.model_status import RoleSummary
 from controlplane.runtime.native import gateway_processes
 from controlplane.runtime.native.runner import NativeRunner
-from controlplane.runtime.readiness import Started, wait_ready
+from controlplane.runtime.readiness import StartedGateway, wait_ready
 from controlplane.runtime.signals import signals_ignored
-from controlplane.runtime.start_options import Running, Wanted, state_of
+from controlplane.runtime.start_options import RunningGateway, StartOptions, initial_state
 from controlplane.runtime.stop import stop
-from controlplane.runtime.target_environment import compile_at
+from controlplane.runtime.target_environment import compile_for
 
 _POLL_S: Final = 1.0
 # Each look is two processes of Docker's command line.
@@ -46,7 +46,7 @@ _NO_NVIDIA: Final = (
 )
 
 
-def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str], None]) -> Running:
+def start(loaded: Loaded, wanted: StartOptions, layout: RunLayout, say: Callable[[str], None]) -> RunningGateway:
     """Bring the containers up to what the configuration says, and wait until they answer.
 
     A gateway of this run directory that runs already goes on, but for what has changed. RuntimeFault where it does not
@@ -56,40 +56,44 @@ def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str]
     engine = runner.engine
     info = engine.check()
     gpu_name = _gpu(wanted.mode, info)
-    site = container_site(wanted.mode, info.cpus, gpu_name, quick_start=wanted.quick_start, ipv6=ports.has_ipv6())
-    gateway = compile_at(site, loaded, _NO_NVIDIA, say)
+    site = container_environment(
+        wanted.mode, info.cpus, gpu_name, quick_start=wanted.quick_start, ipv6=ports.has_ipv6()
+    )
+    gateway = compile_for(site, loaded, _NO_NVIDIA, say)
     if gateway.elsewhere:
-        say(elsewhere_note(gateway))
+        say(loopback_note(gateway))
     layout.root.mkdir(parents=True, exist_ok=True)
     with run_directory.locked(layout):
         _refuse_processes(layout)
         before = _running(engine, runner.project)
         _check_ports(engine, gateway, before)
-        needed = images.wanted(variant(gateway.models), local=bool(gateway.models.names), registry=wanted.images)
+        needed = images.required_images(
+            variant(gateway.models), local=bool(gateway.models.names), registry=wanted.images
+        )
         images.ensure(engine, needed, say, network=wanted.build_network)
         _look_for_models(gateway)
         try:
             write(gateway, layout, runner.project, needed, quick_start=wanted.quick_start, rootless=info.rootless)
-            state = state_of(wanted, gateway, _parts(gateway, quick_start=wanted.quick_start))
-            save(layout, state)
+            state = initial_state(wanted, gateway, _parts(gateway, quick_start=wanted.quick_start))
+            save_state(layout, state)
             if before:
                 update(runner, wanted.deadline_s, _keys(gateway), say)
-                roles = wait_ready(Started(runner, state, lambda: None), wanted.deadline_s, say)
+                roles = wait_ready(StartedGateway(runner, state, lambda: None), wanted.deadline_s, say)
             else:
                 roles = _start(runner, state, gateway, wanted.deadline_s, say)
             state = msgspec.structs.replace(state, ready=True)
-            save(layout, state)
+            save_state(layout, state)
         except BaseException:
             if not before:
                 with signals_ignored():
                     stop(layout)
             raise
-    return Running(state, roles, partial(_wait, runner))
+    return RunningGateway(state, roles, partial(_wait, runner))
 
 
 def _start(
     runner: DockerRunner, state: State, gateway: Gateway, deadline_s: float, say: Callable[[str], None]
-) -> tuple[RoleState, ...]:
+) -> tuple[RoleSummary, ...]:
     """From nothing. Compose itself waits between the containers, so it is watched as they are."""
     say("starting")
     with runner.engine.start(*runner.compose("up", "--detach", "--no-build", "--remove-orphans")) as command:
@@ -101,7 +105,7 @@ def _start(
                     "starting the containers", command.said, project=runner.project, ports=_keys(gateway)
                 )
 
-        roles = wait_ready(Started(runner, state, check), deadline_s, say)
+        roles = wait_ready(StartedGateway(runner, state, check), deadline_s, say)
         # Envoy, which it starts last, has answered.
         while command.wait(_POLL_S) is None:
             say("waiting for Docker Compose")
@@ -113,7 +117,7 @@ def _gpu(mode: Mode, info: EngineInfo) -> str | None:
     """The GPU that the engine can lend, by its name where this machine knows it. RuntimeFault where one is missed."""
     if mode is Mode.LOCAL_CPU:
         return None
-    names = gpu.find(os.environ).names
+    names = gpu.detect(os.environ).names
     # An engine may lend one without that runtime too, by a hook or by CDI: where --local asks for it, it is tried.
     if "nvidia" in info.runtimes or (mode is Mode.LOCAL_GPU and names):
         return ", ".join(names) or "NVIDIA GPU"

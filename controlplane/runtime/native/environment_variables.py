@@ -8,7 +8,7 @@ from typing import Final
 from controlplane.config.document import is_unicode
 from controlplane.errors import UsageError
 
-# Marks every process of one gateway, and what those start in turn: `processes.of_run` finds them by it.
+# Marks every process of one gateway, and what those start in turn: `processes.find` finds them by it.
 RUN_MARK: Final = "ARCHGW_RUN_DIR"
 # Marks those of them that are one part: the part's process, and what it starts.
 PART_MARK: Final = "ARCHGW_PART"
@@ -24,7 +24,7 @@ _PASSED_ON: Final = (
 )
 
 
-def clean(environ: Mapping[str, str], run_dir: str) -> dict[str, str]:
+def service_environment(environ: Mapping[str, str], run_dir: str) -> dict[str, str]:
     """The variables that a part may see, and the mark of its gateway. UsageError where one is not UTF-8."""
     kept = {name: environ[name] for name in _PASSED_ON if environ.get(name)}
     for name, value in kept.items():

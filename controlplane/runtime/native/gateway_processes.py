@@ -14,7 +14,7 @@ from controlplane.runtime.native.environment_variables import PART_MARK, RUN_MAR
 _PROC: Final = Path("/proc")
 
 
-def of_run(run_dir: Path, part: str | None = None) -> tuple[int, ...]:
+def find(run_dir: Path, part: str | None = None) -> tuple[int, ...]:
     """Ids of the living processes that belong to the gateway of `run_dir`, whoever their parent is now.
 
     `part`: only those of the part that carries its name, and what it started.
@@ -38,19 +38,19 @@ def _is_zombie(entry: Path) -> bool:
 
 def stop_all(run_dir: Path, grace_s: float) -> tuple[int, ...]:
     """End every process of the gateway: SIGTERM, then SIGKILL after `grace_s`. Returns what had to be stopped."""
-    stopped = _signal(of_run(run_dir), signal.SIGTERM)
+    stopped = _signal(find(run_dir), signal.SIGTERM)
     deadline = time.monotonic() + grace_s
-    while of_run(run_dir) and time.monotonic() < deadline:
+    while find(run_dir) and time.monotonic() < deadline:
         time.sleep(0.05)
-    while _signal(of_run(run_dir), signal.SIGKILL):
+    while _signal(find(run_dir), signal.SIGKILL):
         time.sleep(0.05)
     return stopped
 
 
-def kill(run_dir: Path, part: str, wait_s: float) -> tuple[int, ...]:
+def kill_service(run_dir: Path, part: str, wait_s: float) -> tuple[int, ...]:
     """End every process of a part at once, but for the caller. Returns those that live on after `wait_s`."""
     deadline = time.monotonic() + wait_s
-    while (left := _signal(of_run(run_dir, part), signal.SIGKILL)) and time.monotonic() < deadline:
+    while (left := _signal(find(run_dir, part), signal.SIGKILL)) and time.monotonic() < deadline:
         time.sleep(0.05)
     return left
 

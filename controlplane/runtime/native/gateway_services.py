@@ -17,7 +17,7 @@ from controlplane.runtime.command_lines import (
     worker_name,
 )
 from controlplane.runtime.native import triton_install
-from controlplane.runtime.native.service import Part
+from controlplane.runtime.native.service import Service
 
 # Triton needs longest to start.
 _TRITON_ORDER: Final = 10
@@ -26,18 +26,18 @@ _FILTER_ORDER: Final = 30
 _ENVOY_ORDER: Final = 40
 
 
-def gateway_parts(
+def gateway_services(
     gateway: Gateway,
     layout: RunLayout,
     clean: dict[str, str],
     envoy: Path,
     install: triton_install.TritonInstall | None,
-) -> tuple[Part, ...]:
+) -> tuple[Service, ...]:
     """Triton, the filter's workers and Envoy. `install` None: no model runs here, and so no Triton does."""
     return (
         *((_triton(gateway.models, layout, clean, install),) if install is not None else ()),
         *(_worker(index, gateway, layout, clean) for index in gateway.envoy.worker_indices),
-        Part(
+        Service(
             name=ENVOY,
             argv=(str(envoy), *envoy_arguments(gateway.envoy, layout)),
             environment=clean,
@@ -50,10 +50,12 @@ def gateway_parts(
     )
 
 
-def _triton(models: ModelPlan, layout: RunLayout, clean: dict[str, str], install: triton_install.TritonInstall) -> Part:
-    return Part(
+def _triton(
+    models: ModelPlan, layout: RunLayout, clean: dict[str, str], install: triton_install.TritonInstall
+) -> Service:
+    return Service(
         name=TRITON,
-        argv=tuple(triton_install.argv(install, models, layout)),
+        argv=tuple(triton_install.launcher_command(install, models, layout)),
         environment=triton_install.environment(install, clean),
         log=layout.logs / f"{TRITON}.log",
         order=_TRITON_ORDER,
@@ -61,9 +63,9 @@ def _triton(models: ModelPlan, layout: RunLayout, clean: dict[str, str], install
     )
 
 
-def _worker(index: int, gateway: Gateway, layout: RunLayout, clean: dict[str, str]) -> Part:
+def _worker(index: int, gateway: Gateway, layout: RunLayout, clean: dict[str, str]) -> Service:
     name = worker_name(index)
-    return Part(
+    return Service(
         name=name,
         argv=(sys.executable, *worker_arguments(gateway.envoy, layout, index)),
         environment=clean,
@@ -73,9 +75,9 @@ def _worker(index: int, gateway: Gateway, layout: RunLayout, clean: dict[str, st
     )
 
 
-def sample_api(script: Path, port: int, layout: RunLayout, clean: dict[str, str]) -> Part:
+def sample_api_service(script: Path, port: int, layout: RunLayout, clean: dict[str, str]) -> Service:
     """The quick start's API server."""
-    return Part(
+    return Service(
         name=SAMPLE_API,
         argv=(sys.executable, "-P", str(script), "--port", str(port)),
         environment=clean,

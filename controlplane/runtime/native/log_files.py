@@ -16,7 +16,7 @@ _POLL_S: Final = 0.2
 _TAIL_BYTES: Final = 1 << 20
 
 
-def files(layout: RunLayout, part: str | None) -> tuple[Path, ...]:
+def log_paths(layout: RunLayout, part: str | None) -> tuple[Path, ...]:
     """The logs of `part` (all of the filter's workers for `extproc`), or all of them."""
     pattern = "*.log" if part is None else f"{part}-*.log" if part == "extproc" else f"{part}.log"
     return tuple(sorted(layout.logs.glob(pattern)))

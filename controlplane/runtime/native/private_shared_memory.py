@@ -25,7 +25,7 @@ _RECURSIVE: Final = 0x4000
 _SLAVE: Final = 0x80000
 
 
-def hide() -> None:
+def mount() -> None:
     """For this process, and those that it starts or becomes. It must have one thread.
 
     OSError where the kernel does not allow it: then /dev/shm is the machine's, as before.

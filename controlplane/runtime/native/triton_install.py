@@ -91,7 +91,7 @@ def _link_vllm(backend: Path, target: Path) -> None:
     (target / _MODEL).write_text(entry_point(backend / _MODEL), encoding="utf-8")
 
 
-def argv(install: TritonInstall, plan: ModelPlan, layout: RunLayout) -> list[str]:
+def launcher_command(install: TritonInstall, plan: ModelPlan, layout: RunLayout) -> list[str]:
     """The command line of the launcher, which becomes the server with exactly the models of the plan."""
     arguments = triton_arguments(plan, layout, backends=layout.backends, shm_prefix=layout.shared_memory_prefix)
     launcher = [sys.executable, "-P", "-m", "controlplane.runtime.native.triton_launcher", str(layout.root)]

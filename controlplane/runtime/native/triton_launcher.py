@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
     run_dir, *command = arguments
     tidy(RunLayout(Path(run_dir)))
     try:
-        private_shared_memory.hide()
+        private_shared_memory.mount()
     except OSError as error:
         _say(
             f"other users of this machine can read what the models are asked: {error}. "
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def tidy(layout: RunLayout) -> None:
     """End the processes of an earlier Triton of this run directory, and remove what it left."""
-    if left := gateway_processes.kill(layout.root, TRITON, _WAIT_S):
+    if left := gateway_processes.kill_service(layout.root, TRITON, _WAIT_S):
         _say(f"processes of an earlier Triton do not end: {', '.join(map(str, left))}")
     for socket in (layout.triton_http, layout.triton_grpc):
         socket.unlink(missing_ok=True)

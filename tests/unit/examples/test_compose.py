@@ -13,8 +13,8 @@ import yaml
 
 from controlplane.compile.plans import Mode
 from controlplane.runtime.command_lines import envoy_arguments, worker_arguments
-from controlplane.runtime.docker.container_environment import INSIDE
-from controlplane.runtime.docker.images import Variant, wanted
+from controlplane.runtime.docker.container_environment import CONTAINER_LAYOUT
+from controlplane.runtime.docker.images import Variant, required_images
 from tests.unit.controlplane.runtime.docker.gateways import gateway, has_compose, rendered, services
 
 EXAMPLE: Final = Path(__file__).resolve().parents[3] / "examples" / "compose"
@@ -49,7 +49,7 @@ def as_compose_reads_it(folder: Path, **variables: str) -> dict[str, dict[str, A
 def test_the_images_are_of_this_version_and_of_one_folder() -> None:
     prefix = "${ARCHGW_IMAGES:+${ARCHGW_IMAGES:-}/}"
     plain = [image.replace(prefix, "") for image in FILE["x-images"]]
-    assert plain == list(wanted(Variant.CPU, local=True, registry=None).needed)
+    assert plain == list(required_images(Variant.CPU, local=True, registry=None).needed)
     assert {service["image"] for service in SERVICES.values()} == set(FILE["x-images"])
 
 
@@ -57,7 +57,7 @@ def test_the_images_are_of_this_version_and_of_one_folder() -> None:
 @pytest.mark.parametrize("registry", [None, "ghcr.io/acme"])
 def test_one_variable_says_where_images_come_from(registry: str | None, tmp_path: Path) -> None:
     found = as_compose_reads_it(tmp_path, **({} if registry is None else {"ARCHGW_IMAGES": registry}))
-    needed = wanted(Variant.CPU, local=True, registry=registry).needed
+    needed = required_images(Variant.CPU, local=True, registry=registry).needed
     assert {service["image"] for service in found.values()} == set(needed)
 
 
@@ -112,10 +112,13 @@ def test_only_what_writes_may_write() -> None:
 
 def test_they_are_told_what_archgw_would_tell_them(tmp_path: Path) -> None:
     compiled = gateway(CONFIG, tmp_path, Mode.LOCAL_CPU)
-    assert tuple(SERVICES["envoy"]["command"]) == envoy_arguments(compiled.envoy, INSIDE)
+    assert tuple(SERVICES["envoy"]["command"]) == envoy_arguments(compiled.envoy, CONTAINER_LAYOUT)
     workers = [name for name in SERVICES if name.startswith("extproc-")]
     for index, name in enumerate(workers):
-        assert tuple(SERVICES[name]["command"]) == ("python", *worker_arguments(compiled.envoy, INSIDE, index))
+        assert tuple(SERVICES[name]["command"]) == (
+            "python",
+            *worker_arguments(compiled.envoy, CONTAINER_LAYOUT, index),
+        )
     assert SERVICES["render"]["command"][-2:] == ["--workers", str(len(workers) - 1)]
     # All that is rendered is loaded, whatever the configuration says then.
     theirs = services(rendered(CONFIG, tmp_path, Mode.LOCAL_CPU))["triton"]["command"]

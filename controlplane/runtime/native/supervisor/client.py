@@ -14,8 +14,8 @@ from controlplane.errors import RuntimeFault
 from controlplane.render.atomic_write import write_file
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime.native.log_files import last_lines
-from controlplane.runtime.native.service import Part
-from controlplane.runtime.native.supervisor.plan import LogSizes, Plan, encode
+from controlplane.runtime.native.service import Service
+from controlplane.runtime.native.supervisor.plan import LogSizes, SupervisorPlan, encode
 from controlplane.runtime.native.supervisor.protocol import Command, Report, Request
 
 _PROGRAM: Final = "controlplane.runtime.native.supervisor"
@@ -24,9 +24,9 @@ _TIMEOUT_S: Final = 5.0
 _CHUNK: Final = 64 << 10
 
 
-def write_plan(parts: Sequence[Part], layout: RunLayout, sizes: LogSizes) -> None:
+def write_plan(parts: Sequence[Service], layout: RunLayout, sizes: LogSizes) -> None:
     """Write what `start` will run."""
-    plan = Plan(
+    plan = SupervisorPlan(
         directory=layout.root,
         socket=layout.supervisor_socket,
         events=layout.logs / "supervisor.log",

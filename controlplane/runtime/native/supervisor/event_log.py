@@ -12,7 +12,7 @@ class _Log(Protocol):
     def put(self, lines: bytes) -> None: ...
 
 
-def put(own: _Log, event: str, /, **fields: str | int | None) -> None:
+def write(own: _Log, event: str, /, **fields: str | int | None) -> None:
     """Add the event with its fields to the supervisor's own log."""
     time = datetime.now(UTC).isoformat(timespec="milliseconds")
     own.put(msgspec.json.encode({"time": time, "event": event, **fields}) + b"\n")

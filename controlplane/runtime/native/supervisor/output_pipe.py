@@ -13,7 +13,7 @@ _CHUNK: Final = 64 << 10
 _LONGEST_LINE: Final = 1 << 20
 
 
-class Pipe:
+class OutputPipe:
     """`write_end` is for the part, and closed here once the part has it."""
 
     def __init__(self, log: Log) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from controlplane.runtime.native.service import Part
+from controlplane.runtime.native.service import Service
 
 
 class LogSizes(msgspec.Struct, frozen=True):
@@ -19,23 +19,23 @@ class LogSizes(msgspec.Struct, frozen=True):
     files: int
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class SupervisorPlan(msgspec.Struct, frozen=True, kw_only=True):
     """`directory` is where the parts run. `events`: the supervisor's own log. `socket`: where it answers."""
 
     directory: Path
     socket: Path
     events: Path
     sizes: LogSizes
-    parts: tuple[Part, ...]
+    parts: tuple[Service, ...]
 
 
-def encode(plan: Plan) -> str:
+def encode(plan: SupervisorPlan) -> str:
     return msgspec.json.format(msgspec.json.encode(plan, enc_hook=_encode_path), indent=2).decode() + "\n"
 
 
-def decode(text: bytes) -> Plan:
+def decode(text: bytes) -> SupervisorPlan:
     """msgspec.DecodeError where it is no plan."""
-    return msgspec.json.decode(text, type=Plan, dec_hook=_decode_path)
+    return msgspec.json.decode(text, type=SupervisorPlan, dec_hook=_decode_path)
 
 
 def _encode_path(value: object) -> str:

@@ -18,7 +18,7 @@ class Request(msgspec.Struct, frozen=True):
     command: Command
 
 
-class Phase(StrEnum):
+class ServicePhase(StrEnum):
     """STARTING: has not run for two seconds yet. BACKOFF: did not get so far, is started again soon."""
 
     STARTING = "STARTING"
@@ -28,11 +28,11 @@ class Phase(StrEnum):
     STOPPED = "STOPPED"
 
 
-class PartReport(msgspec.Struct, frozen=True, kw_only=True):
+class ServiceReport(msgspec.Struct, frozen=True, kw_only=True):
     """`since`: when it last started, in seconds since the epoch; 0 never. `fault`: why it does not run."""
 
     name: str
-    state: Phase
+    state: ServicePhase
     pid: int | None
     since: int
     fault: str
@@ -52,5 +52,5 @@ class LogReport(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """`logs` has those of which lines were dropped."""
 
-    parts: tuple[PartReport, ...]
+    parts: tuple[ServiceReport, ...]
     logs: tuple[LogReport, ...]

@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 from typing import Final
 
-from controlplane.runtime.native.service import Part
+from controlplane.runtime.native.service import Service
 from controlplane.runtime.native.supervisor import event_log
 from controlplane.runtime.native.supervisor.log_writer import Log
-from controlplane.runtime.native.supervisor.output_pipe import Pipe
-from controlplane.runtime.native.supervisor.protocol import PartReport, Phase
+from controlplane.runtime.native.supervisor.output_pipe import OutputPipe
+from controlplane.runtime.native.supervisor.protocol import ServicePhase, ServiceReport
 
 # A part that ends sooner did not start.
 _START_S: Final = 2.0
@@ -23,12 +23,12 @@ _START_S: Final = 2.0
 _LONGEST_PAUSE_S: Final = 10.0
 
 
-class Keeper:
+class RestartedProcess:
     """`keep` runs as a task until `stop` has been called. `reap` is called whenever some child may have ended."""
 
-    def __init__(self, part: Part, directory: Path, stdout: Log, stderr: Log, own: Log) -> None:
+    def __init__(self, part: Service, directory: Path, stdout: Log, stderr: Log, own: Log) -> None:
         self.part = part
-        self.pipes: set[Pipe] = set()
+        self.pipes: set[OutputPipe] = set()
         self._directory = directory
         self._stdout, self._stderr, self._own = stdout, stderr, own
         self._process: subprocess.Popen[bytes] | None = None
@@ -39,9 +39,9 @@ class Keeper:
         self._since = 0
         self._fault = ""
 
-    def report(self) -> PartReport:
+    def report(self) -> ServiceReport:
         running = self._process is not None
-        return PartReport(
+        return ServiceReport(
             name=self.part.name,
             state=self._state(),
             pid=self._process.pid if self._process is not None else None,
@@ -50,14 +50,14 @@ class Keeper:
             fault="" if running else self._fault,
         )
 
-    def _state(self) -> Phase:
+    def _state(self) -> ServicePhase:
         if self._process is None:
-            return Phase.STOPPED if self._stopping.is_set() else Phase.BACKOFF
+            return ServicePhase.STOPPED if self._stopping.is_set() else ServicePhase.BACKOFF
         if self._stopping.is_set():
-            return Phase.STOPPING
-        return Phase.RUNNING if time.monotonic() - self._started >= _START_S else Phase.STARTING
+            return ServicePhase.STOPPING
+        return ServicePhase.RUNNING if time.monotonic() - self._started >= _START_S else ServicePhase.STARTING
 
-    async def keep(self) -> None:
+    async def run(self) -> None:
         while not self._stopping.is_set():
             if self._spawn():
                 await self._ended.wait()
@@ -73,12 +73,12 @@ class Keeper:
         self._stopping.set()
         if self._process is None:
             return
-        event_log.put(self._own, "part.stopping", part=self.part.name, pid=self._process.pid)
+        event_log.write(self._own, "part.stopping", part=self.part.name, pid=self._process.pid)
         self._process.send_signal(signal.SIGTERM)
         try:
             await asyncio.wait_for(self._ended.wait(), self.part.stop_s)
         except TimeoutError:
-            event_log.put(self._own, "part.killed", part=self.part.name, after_s=self.part.stop_s)
+            event_log.write(self._own, "part.killed", part=self.part.name, after_s=self.part.stop_s)
             _kill_group(self._process.pid)
             await self._ended.wait()
 
@@ -91,7 +91,7 @@ class Keeper:
         _kill_group(process.pid)
         self._fault = _how(process.wait())
         self._process = None
-        event_log.put(self._own, "part.ended", part=self.part.name, pid=process.pid, how=self._fault)
+        event_log.write(self._own, "part.ended", part=self.part.name, pid=process.pid, how=self._fault)
         self._ended.set()
 
     def _spawn(self) -> bool:
@@ -102,16 +102,16 @@ class Keeper:
         except OSError as error:
             # A program that is missing, or a machine without processes, memory or file descriptors to spare.
             self._fault = f"cannot be started: {error.strerror}: {error.filename or self.part.argv[0]}"
-            event_log.put(self._own, "part.failed", part=self.part.name, why=self._fault)
+            event_log.write(self._own, "part.failed", part=self.part.name, why=self._fault)
             return False
-        event_log.put(self._own, "part.started", part=self.part.name, pid=self._process.pid)
+        event_log.write(self._own, "part.started", part=self.part.name, pid=self._process.pid)
         return True
 
     def _popen(self) -> subprocess.Popen[bytes]:
         with contextlib.ExitStack() as write_ends:
 
             def pipe(log: Log) -> int:
-                made = Pipe(log)
+                made = OutputPipe(log)
                 write_ends.callback(made.handed_over)
                 self.pipes.add(made)
                 made.ended.add_done_callback(lambda _: self.pipes.discard(made))

@@ -8,9 +8,9 @@ from typing import Final
 
 from controlplane.runtime.native.supervisor import event_log
 from controlplane.runtime.native.supervisor.log_writer import LogWriter
-from controlplane.runtime.native.supervisor.plan import Plan
+from controlplane.runtime.native.supervisor.plan import SupervisorPlan
 from controlplane.runtime.native.supervisor.protocol import LogReport, Report
-from controlplane.runtime.native.supervisor.restarted_process import Keeper
+from controlplane.runtime.native.supervisor.restarted_process import RestartedProcess
 from controlplane.runtime.native.supervisor.server import serve
 
 # What a part wrote last lies in its pipe when it has ended.
@@ -18,24 +18,24 @@ _LAST_LINES_S: Final = 2.0
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-async def supervise(plan: Plan) -> None:
+async def supervise(plan: SupervisorPlan) -> None:
     """OSError where the socket cannot be made: then nothing was started."""
 
     def resumed(log: LogReport) -> None:
-        event_log.put(own, "log.resumed", log=log.name, dropped=log.dropped)
+        event_log.write(own, "log.resumed", log=log.name, dropped=log.dropped)
 
     writer = LogWriter(plan.sizes, resumed)
     own = writer.log(plan.events)
-    keepers = [
-        Keeper(part, plan.directory, writer.log(part.stdout_log or part.log), writer.log(part.log), own)
+    processes = [
+        RestartedProcess(part, plan.directory, writer.log(part.stdout_log or part.log), writer.log(part.log), own)
         for part in sorted(plan.parts, key=lambda part: part.order)
     ]
 
     def report() -> Report:
-        return Report(parts=tuple(each.report() for each in keepers), logs=writer.dropped())
+        return Report(parts=tuple(each.report() for each in processes), logs=writer.dropped())
 
     def reap() -> None:
-        for each in keepers:
+        for each in processes:
             each.reap()
 
     stopping = asyncio.Event()
@@ -45,25 +45,25 @@ async def supervise(plan: Plan) -> None:
         loop.add_signal_handler(number, stopping.set)
     server = await serve(plan.socket, report, stopping.set)
     try:
-        await _run(keepers, stopping)
+        await _run(processes, stopping)
     finally:
         server.close()
-        pipes = [pipe.ended for each in keepers for pipe in each.pipes]
+        pipes = [pipe.ended for each in processes for pipe in each.pipes]
         if pipes:
             await asyncio.wait(pipes, timeout=_LAST_LINES_S)
-        event_log.put(own, "supervisor.ended")
+        event_log.write(own, "supervisor.ended")
         writer.close(_LAST_LINES_S)
 
 
-async def _run(keepers: list[Keeper], stopping: asyncio.Event) -> None:
+async def _run(processes: list[RestartedProcess], stopping: asyncio.Event) -> None:
     """Keep the parts until `stopping`, then stop them. Where one cannot be kept, stop all and raise why."""
-    tasks = [asyncio.ensure_future(each.keep()) for each in keepers]
+    tasks = [asyncio.ensure_future(each.run()) for each in processes]
     told = asyncio.ensure_future(stopping.wait())
     try:
         await asyncio.wait([told, *tasks], return_when=asyncio.FIRST_COMPLETED)
     finally:
         # Who takes requests in, first; then the others together, since none of them is asked any more.
         for edge in (True, False):
-            await asyncio.gather(*(each.stop() for each in keepers if each.part.edge is edge))
+            await asyncio.gather(*(each.stop() for each in processes if each.part.edge is edge))
         told.cancel()
     await asyncio.gather(*tasks)

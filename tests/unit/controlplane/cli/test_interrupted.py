@@ -15,20 +15,20 @@ from controlplane.cli import build, logs, up
 from controlplane.cli.app import app
 from controlplane.runtime.docker.build_context import Recipe
 from controlplane.runtime.docker.engine import Engine
-from controlplane.runtime.runner import PartState
+from controlplane.runtime.runner import ServiceState
 
-PARTS = (PartState("envoy", "RUNNING", 7, 11, ""),)
+PARTS = (ServiceState("envoy", "RUNNING", 7, 11, ""),)
 
 
 class Running:
     """A gateway whose logs nobody adds to, until a signal comes."""
 
-    def __init__(self, number: signal.Signals = signal.SIGTERM, parts: tuple[PartState, ...] | None = PARTS) -> None:
+    def __init__(self, number: signal.Signals = signal.SIGTERM, parts: tuple[ServiceState, ...] | None = PARTS) -> None:
         self.number = number
         self.found = parts
         self.closed = False
 
-    def parts(self) -> tuple[PartState, ...] | None:
+    def parts(self) -> tuple[ServiceState, ...] | None:
         return self.found
 
     def logs(self, part: str | None) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ def test_who_follows_logs_leaves_no_process_behind_whatever_ends_it(
     ("parts", "said"), [(PARTS, "the gateway that ran before goes on"), (None, "everything is stopped")]
 )
 def test_an_interrupted_up_says_whether_something_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: tuple[PartState, ...] | None, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: tuple[ServiceState, ...] | None, said: str
 ) -> None:
     def start(*_: object) -> NoReturn:
         os.kill(os.getpid(), signal.SIGINT)

@@ -8,12 +8,21 @@ from typing import Any
 import pytest
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Address, Gateway, Loopback, Mode, Pipe, Site, TritonSockets, Upstream
+from controlplane.compile.plans import (
+    Address,
+    Gateway,
+    Loopback,
+    Mode,
+    Pipe,
+    TargetEnvironment,
+    TritonSockets,
+    Upstream,
+)
 from controlplane.config.arch import ArchConfig
 from extproc.shared.filter_config import Place
 
-HERE = Site(TritonSockets("h", "g"), workers=1, internal_socket="i", repair_lock="r", mode=Mode.REMOTE)
-INSIDE = replace(
+HERE = TargetEnvironment(TritonSockets("h", "g"), workers=1, internal_socket="i", repair_lock="r", mode=Mode.REMOTE)
+CONTAINER_LAYOUT = replace(
     HERE,
     triton=TritonSockets("/run/http", "/run/grpc"),
     loopback=Loopback("engine", services={18083: Address("weather-api", 18083)}),
@@ -58,7 +67,7 @@ def document(host: str) -> dict[str, Any]:
     }
 
 
-def compiled(written: dict[str, Any], site: Site) -> Gateway:
+def compiled(written: dict[str, Any], site: TargetEnvironment) -> Gateway:
     return compile_gateway(ArchConfig.model_validate_json(json.dumps(written)), site)
 
 
@@ -73,7 +82,7 @@ def upstreams(gateway: Gateway) -> Iterator[Upstream]:
 
 @pytest.mark.parametrize("host", LOOPBACKS)
 def test_each_key_that_says_localhost_means_the_engines_machine(host: str) -> None:
-    gateway = compiled(document(host), INSIDE)
+    gateway = compiled(document(host), CONTAINER_LAYOUT)
     found = {each.cluster: each.addresses for each in upstreams(gateway)}
     assert found == {
         "provider_plain": (Address("engine", 83),),
@@ -90,7 +99,7 @@ def test_each_key_that_says_localhost_means_the_engines_machine(host: str) -> No
 @pytest.mark.parametrize("host", LOOPBACKS)
 def test_people_are_told_each_of_the_keys_and_what_it_says(host: str) -> None:
     shown = host.lower() if host == "LocalHost" else host
-    assert [line.lower() for line in compiled(document(host), INSIDE).elsewhere] == [
+    assert [line.lower() for line in compiled(document(host), CONTAINER_LAYOUT).elsewhere] == [
         f"endpoints.plain.endpoint {shown}:81",
         f"endpoints.secure.endpoint {shown}:8443",
         f"llm_providers.plain.base_url {shown}:83",
@@ -102,7 +111,7 @@ def test_people_are_told_each_of_the_keys_and_what_it_says(host: str) -> None:
 
 @pytest.mark.parametrize("host", LOOPBACKS)
 def test_what_the_servers_are_called_stays_as_written(host: str) -> None:
-    here, inside = compiled(document(host), HERE), compiled(document(host), INSIDE)
+    here, inside = compiled(document(host), HERE), compiled(document(host), CONTAINER_LAYOUT)
     assert [each.tls_server_name for each in upstreams(inside)] == [each.tls_server_name for each in upstreams(here)]
     assert inside.envoy.calls == here.envoy.calls
     assert [each.authority for each in inside.envoy.providers] == [each.authority for each in here.envoy.providers]
@@ -113,7 +122,7 @@ def test_what_the_servers_are_called_stays_as_written(host: str) -> None:
 
 @pytest.mark.parametrize("host", OTHERS)
 def test_every_other_address_stays_and_is_nobodys_business(host: str) -> None:
-    here, inside = compiled(document(host), HERE), compiled(document(host), INSIDE)
+    here, inside = compiled(document(host), HERE), compiled(document(host), CONTAINER_LAYOUT)
     assert [each.addresses for each in upstreams(inside)] == [each.addresses for each in upstreams(here)]
     assert inside.elsewhere == ()
 
@@ -129,7 +138,7 @@ def test_on_the_machine_itself_localhost_is_localhost(host: str) -> None:
 def test_names_without_a_dot_are_containers_whose_addresses_change() -> None:
     written = document("localhost")
     written["endpoints"] = {"plain": {"endpoint": "api:80"}, "secure": {"endpoint": "api.example.com"}}
-    found = {each.cluster: each for each in upstreams(compiled(written, INSIDE))}
+    found = {each.cluster: each for each in upstreams(compiled(written, CONTAINER_LAYOUT))}
     assert found["endpoint_plain"] == Upstream("endpoint_plain", (Address("api", 80),), 5000, None, local_names=True)
     assert not found["endpoint_secure"].local_names
 
@@ -137,7 +146,7 @@ def test_names_without_a_dot_are_containers_whose_addresses_change() -> None:
 def test_a_port_that_a_service_has_leads_to_it_and_needs_no_word() -> None:
     written = document("localhost")
     written["endpoints"] = {"plain": {"endpoint": "127.0.0.1:18083"}, "secure": {"endpoint": "api.example.com:18083"}}
-    gateway = compiled(written, INSIDE)
+    gateway = compiled(written, CONTAINER_LAYOUT)
     found = {each.cluster: each.addresses for each in upstreams(gateway)}
     assert found["endpoint_plain"] == (Address("weather-api", 18083),)
     assert found["endpoint_secure"] == (Address("api.example.com", 18083),)
@@ -146,7 +155,7 @@ def test_a_port_that_a_service_has_leads_to_it_and_needs_no_word() -> None:
 
 def test_a_vendors_own_localhost_is_the_engines_machine_too() -> None:
     written = {"version": "v1", "llm_providers": [{"name": "llama", "provider": "ollama", "model": "m"}]}
-    gateway = compiled(written, replace(INSIDE, mode=Mode.LOCAL_CPU))
+    gateway = compiled(written, replace(CONTAINER_LAYOUT, mode=Mode.LOCAL_CPU))
     assert gateway.envoy.providers[0].upstream.addresses == (Address("engine", 11434),)
     assert gateway.envoy.providers[0].authority == "127.0.0.1:11434"
     assert gateway.elsewhere == ("llm_providers.llama.provider 127.0.0.1:11434",)
@@ -154,7 +163,7 @@ def test_a_vendors_own_localhost_is_the_engines_machine_too() -> None:
 
 def test_our_own_triton_is_reached_by_its_sockets_which_are_no_name_to_resolve() -> None:
     written = {"version": "v1", "llm_providers": [{"name": "local", "provider": "triton", "model": "chat"}]}
-    gateway = compiled(written, replace(INSIDE, mode=Mode.LOCAL_CPU))
+    gateway = compiled(written, replace(CONTAINER_LAYOUT, mode=Mode.LOCAL_CPU))
     upstream = gateway.envoy.providers[0].upstream
     assert upstream.addresses == (Pipe("/run/http"),)
     assert not upstream.local_names
@@ -165,7 +174,7 @@ def test_our_own_triton_is_reached_by_its_sockets_which_are_no_name_to_resolve()
 
 def test_envoy_listens_at_its_doors_and_people_go_where_the_file_says() -> None:
     written = document("localhost") | {"listeners": {"ingress": {"address": "::1", "port": 7000}}}
-    listeners = {each.name: each for each in compiled(written, INSIDE).envoy.listeners}
+    listeners = {each.name: each for each in compiled(written, CONTAINER_LAYOUT).envoy.listeners}
     assert listeners["ingress"].address == Address("::1", 7000)
     assert listeners["ingress"].bind == (Address("0.0.0.0", 10000),)  # noqa: S104
     assert listeners["egress"].address == Address("127.0.0.1", 12000)
@@ -187,7 +196,7 @@ def test_localhost_and_every_address_mean_both_families(address: str, ipv6: bool
     expected = tuple(Address(host, 10000) for host in hosts)
     here, inside = (
         next(each for each in compiled(written, replace(site, ipv6=ipv6)).envoy.listeners if each.name == "ingress")
-        for site in (HERE, INSIDE)
+        for site in (HERE, CONTAINER_LAYOUT)
     )
     assert (here.bind, here.published) == (expected, ())
     assert inside.published == expected

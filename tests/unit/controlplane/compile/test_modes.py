@@ -16,7 +16,7 @@ from controlplane.compile.plans import (
     Mode,
     OwnModel,
     RemoteTriton,
-    Site,
+    TargetEnvironment,
     TritonSockets,
     Upstream,
 )
@@ -25,7 +25,9 @@ from controlplane.errors import ArchgwError, RuntimeFault, UsageError
 from extproc.shared import filter_config
 from extproc.shared.filter_config import Place, Role
 
-CPU = Site(TritonSockets(http="/run/h", grpc="/run/g"), workers=4, internal_socket="/run/i", repair_lock="/run/r")
+CPU = TargetEnvironment(
+    TritonSockets(http="/run/h", grpc="/run/g"), workers=4, internal_socket="/run/i", repair_lock="/run/r"
+)
 GPU = replace(CPU, mode=Mode.LOCAL_GPU, gpu="NVIDIA L4", vllm=True)
 REMOTE = replace(CPU, mode=Mode.REMOTE)
 LOCAL, ELSEWHERE = (Place.LOCAL,), (Place.REMOTE,)
@@ -37,7 +39,7 @@ BARE: dict[str, Any] = {
 }
 
 
-def compiled(site: Site, *own: OwnModel, **serving: Any) -> Gateway:
+def compiled(site: TargetEnvironment, *own: OwnModel, **serving: Any) -> Gateway:
     config = ArchConfig.model_validate_json(json.dumps({**BARE, "model_serving": serving}))
     return compile_gateway(config, site, own)
 
@@ -62,12 +64,12 @@ def places(gateway: Gateway) -> dict[Role, tuple[Place, ...]]:
         ),
     ],
 )
-def test_the_command_places_each_role(site: Site, expected: dict[Role, tuple[Place, ...]]) -> None:
+def test_the_command_places_each_role(site: TargetEnvironment, expected: dict[Role, tuple[Place, ...]]) -> None:
     assert places(compiled(site, remote=TRITON)) == expected
 
 
 @pytest.mark.parametrize("site", [CPU, GPU, REMOTE])
-def test_what_the_file_says_of_a_role_goes_before_the_command(site: Site) -> None:
+def test_what_the_file_says_of_a_role_goes_before_the_command(site: TargetEnvironment) -> None:
     roles = {
         "guard": {"backend": ["remote", "local"]},
         "embed": {"backend": ["remote"]},
@@ -210,7 +212,7 @@ def test_a_gpu_computes_what_can_run_on_it() -> None:
     ],
 )
 def test_a_model_of_the_catalogue_runs_on_what_there_is(
-    site: Site, artefact: str, device: Device, behind: str | None
+    site: TargetEnvironment, artefact: str, device: Device, behind: str | None
 ) -> None:
     roles = {"function": {"model": "Arch-Function-3B", "backend": ["local"]}, "guard": {"backend": ["local"]}}
     (model,) = (each for each in compiled(site, roles=roles).models.models if each.role == "function")
@@ -231,7 +233,7 @@ def test_a_model_of_the_catalogue_runs_on_what_there_is(
     ],
 )
 def test_a_model_that_cannot_run_here_is_an_error_with_a_way_out(
-    site: Site, roles: dict[str, Any], error: type[ArchgwError], words: str
+    site: TargetEnvironment, roles: dict[str, Any], error: type[ArchgwError], words: str
 ) -> None:
     with pytest.raises(error, match=words) as caught:
         compiled(site, remote=TRITON, roles=roles)
@@ -239,7 +241,7 @@ def test_a_model_that_cannot_run_here_is_an_error_with_a_way_out(
 
 
 @pytest.mark.parametrize(("site", "is_error"), [(GPU, False), (CPU, True), (REMOTE, True)])
-def test_a_model_of_ones_own_that_asks_for_a_gpu_is_not_put_on_the_cpu(site: Site, is_error: bool) -> None:
+def test_a_model_of_ones_own_that_asks_for_a_gpu_is_not_put_on_the_cpu(site: TargetEnvironment, is_error: bool) -> None:
     own = OwnModel("embed", "theirs", Path("/m/theirs"), 8, on_gpu=True)
     roles = {"embed": {"model": "theirs"}}
     if is_error:

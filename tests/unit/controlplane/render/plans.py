@@ -17,8 +17,8 @@ from controlplane.compile.plans import (
     Tracing,
     Upstream,
 )
-from controlplane.render.ca_bundle import ca_file
-from controlplane.render.gateway_files import File, render_envoy
+from controlplane.render.ca_bundle import ca_bundle
+from controlplane.render.gateway_files import RenderedFile, render_envoy
 from controlplane.render.run_layout import RunLayout
 
 KEY: Final = "sk-very-secret"
@@ -86,5 +86,5 @@ def plan(*providers: ProviderRoute, tracing: Tracing | None = None, triton: Remo
     )
 
 
-def render(subject: EnvoyPlan) -> dict[str, File]:
-    return render_envoy(subject, LAYOUT, 75_000, ca_file())
+def render(subject: EnvoyPlan) -> dict[str, RenderedFile]:
+    return render_envoy(subject, LAYOUT, 75_000, ca_bundle())

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from controlplane.compile.plans import EnvoyPlan
-from controlplane.render.gateway_files import FORGED_HEADERS, File, Rendered, render_envoy
+from controlplane.render.gateway_files import FORGED_HEADERS, RenderedFile, RenderedFiles, render_envoy
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import run_directory
 from tests.unit.controlplane.render.test_gateway_files import binary
@@ -121,15 +121,17 @@ def _send(
 
 @contextmanager
 def running(
-    plan: EnvoyPlan, trusted: bytes = b"", change: Callable[[dict[str, File]], Mapping[str, File]] = dict
+    plan: EnvoyPlan,
+    trusted: bytes = b"",
+    change: Callable[[dict[str, RenderedFile]], Mapping[str, RenderedFile]] = dict,
 ) -> Iterator[Gateway]:
     """Envoy on the files of `plan`, as `change` leaves them. `trusted`: certificate authorities, in PEM."""
     with tempfile.TemporaryDirectory(prefix="ag-") as folder:
         layout = run_directory.run_layout(Path(folder))
-        run_directory.make(layout)
+        run_directory.create(layout)
         authorities = layout.root / "ca.pem"
         authorities.write_bytes(trusted)
-        Rendered(change(render_envoy(plan, layout, 75_000, authorities))).write(layout.root)
+        RenderedFiles(change(render_envoy(plan, layout, 75_000, authorities))).write(layout.root)
         argv = [str(binary()), "-c", str(layout.bootstrap), "--reject-unknown-dynamic-fields", "--disable-hot-restart"]
         argv += ["--file-flush-interval-msec", "50"]
         with (layout.logs / "envoy.log").open("wb") as log:

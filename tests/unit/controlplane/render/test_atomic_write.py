@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.render.atomic_write import write_file, write_link
-from controlplane.render.gateway_files import Rendered
+from controlplane.render.gateway_files import RenderedFiles
 
 
 def test_the_file_is_replaced_with_its_mode(tmp_path: Path) -> None:
@@ -52,5 +52,5 @@ def test_a_link_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
 def test_a_folder_of_the_users_own_is_linked_not_copied(tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir()
-    Rendered({}, {"models/toxic": own}).write(tmp_path / "run")
+    RenderedFiles({}, {"models/toxic": own}).write(tmp_path / "run")
     assert (tmp_path / "run" / "models" / "toxic").resolve() == own

@@ -1,4 +1,4 @@
-"""Rendered files in a real Envoy with no filter behind it: what it refuses, what it lets pass, what it says."""
+"""RenderedFiles files in a real Envoy with no filter behind it: what it refuses, what it lets pass, what it says."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import trustme
 from controlplane.compile.plans import Address, ApiCluster, CallRoute, Listener, Upstream
 from controlplane.config.addresses import listened_on
 from controlplane.runtime import listener_health, ports
-from controlplane.runtime.gateway_state import Door
+from controlplane.runtime.gateway_state import PublicListener
 from tests.unit.controlplane.render.plans import plan
 from tests.unit.controlplane.render.running import Api, running
 
@@ -62,7 +62,7 @@ def test_a_server_on_one_family_is_reached_by_localhost_and_listeners_answer_on_
                 assert [gateway.internal(f"target_{name}", "/").status for _ in range(4)] == [200] * 4, name
             for host, port in ((host, port) for host in ("127.0.0.1", "::1", "localhost") for port in (first, second)):
                 # No filter runs behind it.
-                assert listener_health.door_health(Door("any", host, port)).status == 503
+                assert listener_health.probe(PublicListener("any", host, port)).status == 503
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::"])

@@ -15,9 +15,9 @@ import yaml
 
 from controlplane.compile.plans import Address, Listener, Pipe, Tracing, Upstream
 from controlplane.errors import RenderError
-from controlplane.render.envoy_validation import check_with_envoy, find_envoy
-from controlplane.render.gateway_files import CREDENTIAL_HEADERS, File, Rendered
-from controlplane.render.proto_validation import check_types
+from controlplane.render.envoy_validation import find_envoy, validate_with_envoy
+from controlplane.render.gateway_files import CREDENTIAL_HEADERS, RenderedFile, RenderedFiles
+from controlplane.render.proto_validation import validate_types
 from tests.unit.controlplane.render.plans import HEADER, KEY, plan, provider, remote, render
 
 TRITONS = {
@@ -36,11 +36,11 @@ TRITONS = {
 HOSTILE = "a\"b'c{{ 7*7 }}{% raw %}#: [%REQ(authorization)%] é😀\u2028\x85$X"
 
 
-def resources(files: dict[str, File], name: str) -> dict[str, dict[str, Any]]:
+def resources(files: dict[str, RenderedFile], name: str) -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in yaml.safe_load(files[f"envoy/{name}.yaml"].text)["resources"]}
 
 
-def provider_routes(files: dict[str, File], listener: str) -> list[dict[str, Any]]:
+def provider_routes(files: dict[str, RenderedFile], listener: str) -> list[dict[str, Any]]:
     routes = resources(files, f"rds_{listener}")[listener]["virtual_hosts"][0]["routes"]
     return [route for route in routes if route["name"].startswith("provider_")]
 
@@ -105,8 +105,8 @@ def test_local_names_are_the_systems_to_find_again_every_second_whatever_their_t
 @pytest.mark.parametrize("name", PLANS)
 def test_envoy_accepts_every_shape_of_plan(name: str) -> None:
     files = render(PLANS[name])
-    check_types(files)
-    check_with_envoy(binary(), files)
+    validate_types(files)
+    validate_with_envoy(binary(), files)
 
 
 @pytest.mark.parametrize("name", TRITONS)
@@ -117,8 +117,8 @@ def test_envoy_accepts_every_way_to_a_remote_triton(name: str, tmp_path: Path) -
     client.cert_chain_pems[0].write_to_path(cert)
     client.private_key_pem.write_to_path(key)
     files = render(plan(triton=replace(TRITONS[name], ca=ca, cert=cert, key=key)))
-    check_types(files)
-    check_with_envoy(binary(), files)
+    validate_types(files)
+    validate_with_envoy(binary(), files)
 
 
 def test_a_remote_triton_is_a_cluster_and_a_route_of_the_internal_listener_alone() -> None:
@@ -184,7 +184,7 @@ def test_what_models_are_asked_is_not_in_the_access_log() -> None:
 def test_hostile_values_stay_data() -> None:
     subject = plan(provider(HOSTILE, key=HOSTILE.replace("\u2028", "").replace("\x85", "")))
     files = render(subject)
-    check_types(files)
+    validate_types(files)
     route = provider_routes(files, "ingress")[0]
     assert route["match"]["headers"][0]["string_match"] == {"exact": f"provider_{HOSTILE}"}
     # Doubled, since Envoy expands %...% in the values of headers.
@@ -244,7 +244,7 @@ def test_the_headers_of_a_target_are_written_over_whatever_the_call_brings() -> 
 
 
 def test_files_of_secrets_are_closed_before_anyone_can_read_them(tmp_path: Path) -> None:
-    Rendered(render(plan())).write(tmp_path)
+    RenderedFiles(render(plan())).write(tmp_path)
     secrets = tmp_path / "secrets"
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in secrets.iterdir()} == {0o600}

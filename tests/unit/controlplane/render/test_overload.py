@@ -21,11 +21,11 @@ __all__ = ["llm"]
     ("machine", "heap"), [(1 << 30, 256 * MIB), (8 << 30, 1024 * MIB), (24 << 30, 2048 * MIB), (1 << 40, 2048 * MIB)]
 )
 def test_the_heap_is_a_share_of_the_machine(machine: int, heap: int) -> None:
-    assert memory_limit.envoy_heap(machine) == heap
+    assert memory_limit.envoy_heap_bytes(machine) == heap
 
 
 def test_this_machines_memory_is_known() -> None:
-    assert memory_limit.available() > 256 * MIB
+    assert memory_limit.available_bytes() > 256 * MIB
 
 
 def test_a_full_heap_refuses_requests_until_there_is_room(llm: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from controlplane.compile.plans import Address, Upstream
-from controlplane.render.gateway_files import File
+from controlplane.render.gateway_files import RenderedFile
 from controlplane.runtime import ports
 from tests.unit.controlplane.render.plans import door, plan, provider
 from tests.unit.controlplane.render.running import Api, Gateway, running
@@ -29,7 +29,7 @@ def _filter(kind: str, config: dict[str, Any]) -> dict[str, Any]:
     return {"name": kind, "typed_config": {"@type": f"{_TYPE}.{kind}", **config}}
 
 
-def with_stand_in(files: dict[str, File], notes: dict[str, str]) -> dict[str, File]:
+def with_stand_in(files: dict[str, RenderedFile], notes: dict[str, str]) -> dict[str, RenderedFile]:
     """The files with something in the filter's place that says `notes` and chooses the provider."""
     tree = yaml.safe_load(files["envoy/lds.yaml"].text)
     choice = {"append": {"header": {"key": "x-arch-upstream", "value": "provider_openai"}}}
@@ -43,20 +43,20 @@ def with_stand_in(files: dict[str, File], notes: dict[str, str]) -> dict[str, Fi
             *(each for each in manager["http_filters"] if not _asks_the_filter(each["name"])),
         ]
     routes = {name: _without_the_filter(file) for name, file in files.items() if name.startswith("envoy/rds_")}
-    return {**files, **routes, "envoy/lds.yaml": File(yaml.safe_dump(tree))}
+    return {**files, **routes, "envoy/lds.yaml": RenderedFile(yaml.safe_dump(tree))}
 
 
 def _asks_the_filter(name: str) -> bool:
     return name in {"envoy.filters.http.ext_proc", "archgw.response"}
 
 
-def _without_the_filter(file: File) -> File:
+def _without_the_filter(file: RenderedFile) -> RenderedFile:
     tree = yaml.safe_load(file.text)
     for route in tree["resources"][0]["virtual_hosts"][0]["routes"]:
         configured = route.pop("typed_per_filter_config", {})
         if kept := {name: each for name, each in configured.items() if not _asks_the_filter(name)}:
             route["typed_per_filter_config"] = kept
-    return File(yaml.safe_dump(tree))
+    return RenderedFile(yaml.safe_dump(tree))
 
 
 @contextmanager

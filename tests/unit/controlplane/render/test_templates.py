@@ -8,7 +8,7 @@ from jinja2 import UndefinedError
 
 from controlplane.render import templates
 from controlplane.render.templates import (
-    fill,
+    render_template,
     secret_file,
     to_bare,
     to_compose,
@@ -43,9 +43,9 @@ def test_a_bare_value_in_a_template_is_refused(monkeypatch: pytest.MonkeyPatch) 
     environment = templates._environment()
     monkeypatch.setattr(environment, "get_template", environment.from_string)
     with pytest.raises(TypeError, match="without a filter"):
-        fill("key: {{ value }}", {"value": "x"})
+        render_template("key: {{ value }}", {"value": "x"})
     with pytest.raises(UndefinedError):
-        fill("key: {{ valeu | json }}", {"value": "x"})
+        render_template("key: {{ valeu | json }}", {"value": "x"})
 
 
 def test_a_dollar_of_a_compose_file_begins_no_variable() -> None:

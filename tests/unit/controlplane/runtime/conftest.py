@@ -17,7 +17,7 @@ from controlplane.runtime.native import gateway_processes
 def layout() -> Iterator[RunLayout]:
     with tempfile.TemporaryDirectory(prefix="ag-") as folder:
         layout = run_directory.run_layout(Path(folder))
-        run_directory.make(layout)
+        run_directory.create(layout)
         try:
             yield layout
         finally:

@@ -43,7 +43,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 def test_on_the_cpu_no_gpu_is_used_though_there_is_one() -> None:
-    assert gpu.decide(Mode.LOCAL_CPU, gpu.Found((H200,), cuda=True)) is None
+    assert gpu.choose(Mode.LOCAL_CPU, gpu.GpuDetection((H200,), cuda=True)) is None
 
 
 @pytest.mark.parametrize("mode", [Mode.LOCAL_GPU, Mode.REMOTE])
@@ -52,7 +52,7 @@ def test_on_the_cpu_no_gpu_is_used_though_there_is_one() -> None:
 )
 def test_a_usable_gpu_is_used_under_its_name(machine: Machine, mode: Mode, names: tuple[str, ...], words: str) -> None:
     machine(*names)
-    assert gpu.decide(mode, gpu.find({})) == words
+    assert gpu.choose(mode, gpu.detect({})) == words
 
 
 @pytest.mark.parametrize(
@@ -65,26 +65,26 @@ def test_a_usable_gpu_is_used_under_its_name(machine: Machine, mode: Mode, names
 )
 def test_without_one_local_fails_and_remote_goes_on(machine: Machine, fault: int | None, said: str) -> None:
     machine(fault=fault)
-    found = gpu.find({})
+    found = gpu.detect({})
     with pytest.raises(RuntimeFault, match=r"NVML(?s:.*)archgw up --local -cpu") as failure:
-        gpu.decide(Mode.LOCAL_GPU, found)
+        gpu.choose(Mode.LOCAL_GPU, found)
     assert said in str(failure.value)
     assert failure.value.exit_code == 1
-    assert gpu.decide(Mode.REMOTE, found) is None
+    assert gpu.choose(Mode.REMOTE, found) is None
     assert said in found.missing
 
 
 def test_a_gpu_that_onnxruntime_cannot_use_names_the_extra(machine: Machine) -> None:
     machine(H200, cuda=False)
-    found = gpu.find({})
+    found = gpu.detect({})
     with pytest.raises(RuntimeFault, match=rf"{H200}(?s:.*)pip install 'archgw\[gpu\]'(?s:.*)--local -cpu"):
-        gpu.decide(Mode.LOCAL_GPU, found)
-    assert gpu.decide(Mode.REMOTE, found) is None
+        gpu.choose(Mode.LOCAL_GPU, found)
+    assert gpu.choose(Mode.REMOTE, found) is None
 
 
 def test_a_gpu_that_takes_no_computations_is_none(machine: Machine) -> None:
     machine(H200, L4, prohibited=[0])
-    assert gpu.find({}).names == (L4,)
+    assert gpu.detect({}).names == (L4,)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_gpu_that_takes_no_computations_is_none(machine: Machine) -> None:
 )
 def test_what_cuda_may_not_see_is_not_there(machine: Machine, visible: str, names: tuple[str, ...]) -> None:
     machine(L4, H200)
-    found = gpu.find({"CUDA_VISIBLE_DEVICES": visible})
+    found = gpu.detect({"CUDA_VISIBLE_DEVICES": visible})
     assert found.names == names
     assert names or f"CUDA_VISIBLE_DEVICES={visible}" in found.missing
 
@@ -101,11 +101,11 @@ def test_what_cuda_may_not_see_is_not_there(machine: Machine, visible: str, name
 def test_in_a_container_the_toolkit_is_named(machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     machine(fault=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
     monkeypatch.setattr(gpu, "_CONTAINER_MARKS", (tmp_path,))
-    assert "NVIDIA container toolkit" in gpu.find({}).missing
+    assert "NVIDIA container toolkit" in gpu.detect({}).missing
 
 
 def test_without_the_bindings_the_extra_is_named(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine(H200)
     absent: ModuleType | None = None
     monkeypatch.setitem(sys.modules, "pynvml", absent)
-    assert "archgw[local]" in gpu.find({}).missing
+    assert "archgw[local]" in gpu.detect({}).missing

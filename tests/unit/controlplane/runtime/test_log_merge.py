@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from controlplane.runtime.log_merge import in_order, is_health_check, written_at
+from controlplane.runtime.log_merge import is_health_check, line_time, merge_logs
 
 NOW = datetime(2026, 1, 1, 0, 30, tzinfo=UTC)
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -27,7 +27,7 @@ NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
     ],
 )
 def test_the_time_of_a_line(line: str, time: datetime | None) -> None:
-    assert written_at(line, NOW) == time
+    assert line_time(line, NOW) == time
 
 
 def envoy(second: int, text: str) -> str:
@@ -40,12 +40,12 @@ def ours(second: int, text: str) -> str:
 
 def test_lines_of_several_logs_stand_in_the_order_of_their_times() -> None:
     logs = {"envoy": [envoy(1, "a"), envoy(4, "b")], "extproc-0": [ours(0, "c"), ours(3, "d")]}
-    assert [name for name, _ in in_order(logs, NOW)] == ["extproc-0", "envoy", "extproc-0", "envoy"]
+    assert [name for name, _ in merge_logs(logs, NOW)] == ["extproc-0", "envoy", "extproc-0", "envoy"]
 
 
 def test_a_line_without_a_time_stays_behind_the_one_before_it() -> None:
     logs = {"a": [ours(1, "fault"), "Traceback:", "  line 1"], "b": ["first words", ours(0, "x"), ours(2, "y")]}
-    assert [line for _, line in in_order(logs, NOW)] == [
+    assert [line for _, line in merge_logs(logs, NOW)] == [
         "first words",
         ours(0, "x"),
         ours(1, "fault"),
@@ -57,7 +57,7 @@ def test_a_line_without_a_time_stays_behind_the_one_before_it() -> None:
 
 def test_lines_of_one_log_keep_their_order() -> None:
     logs = {"a": [ours(3, "x"), ours(1, "y")], "b": [ours(2, "z")]}
-    assert [line for _, line in in_order(logs, NOW)] == [ours(2, "z"), ours(3, "x"), ours(1, "y")]
+    assert [line for _, line in merge_logs(logs, NOW)] == [ours(2, "z"), ours(3, "x"), ours(1, "y")]
 
 
 @pytest.mark.parametrize(

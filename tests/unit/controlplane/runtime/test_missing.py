@@ -15,10 +15,10 @@ from controlplane.render.envoy_validation import find_envoy
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime.native import start
 from controlplane.runtime.native.triton_install import find_triton
-from controlplane.runtime.start_options import Wanted
+from controlplane.runtime.start_options import StartOptions
 
 QUICK = asset("examples/quickstart") / "arch_config.yaml"
-WANTED = Wanted(Path("arch_config.yaml"), Mode.LOCAL_CPU, deadline_s=1)
+WANTED = StartOptions(Path("arch_config.yaml"), Mode.LOCAL_CPU, deadline_s=1)
 
 
 def test_no_triton_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

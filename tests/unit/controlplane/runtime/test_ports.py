@@ -36,7 +36,7 @@ def test_free_ports_differ_and_can_be_taken() -> None:
 
 
 def test_nobody_listens_on_a_free_port() -> None:
-    assert ports.listener(ports.free(1)[0]) is None
+    assert ports.listening_process(ports.free(1)[0]) is None
 
 
 def test_a_port_that_the_engine_may_take_is_free_though_this_user_may_not(monkeypatch: pytest.MonkeyPatch) -> None:

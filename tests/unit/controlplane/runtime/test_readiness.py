@@ -18,13 +18,13 @@ from controlplane.compile.plans import RolePlace
 from controlplane.errors import RuntimeFault
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime.command_lines import worker_indices
-from controlplane.runtime.gateway_state import Door, State
+from controlplane.runtime.gateway_state import PublicListener, State
 from controlplane.runtime.native import environment_variables, gateway_processes
 from controlplane.runtime.native.runner import NativeRunner
-from controlplane.runtime.native.service import Part
+from controlplane.runtime.native.service import Service
 from controlplane.runtime.native.supervisor import client
 from controlplane.runtime.native.supervisor.plan import LogSizes
-from controlplane.runtime.readiness import Started, wait_ready
+from controlplane.runtime.readiness import StartedGateway, wait_ready
 from extproc.shared.filter_config import Place, Role
 from extproc.shared.worker_status import METHOD, BackendStatus, RoleStatus, WorkerStatus
 
@@ -67,7 +67,7 @@ def worker(layout: RunLayout) -> Iterator[Says]:
 
 
 @pytest.fixture
-def door() -> Iterator[Door]:
+def door() -> Iterator[PublicListener]:
     """A listener whose /healthz is well."""
 
     class Well(http.server.BaseHTTPRequestHandler):
@@ -81,26 +81,28 @@ def door() -> Iterator[Door]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Well) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield Door("ingress", "127.0.0.1", server.server_port)
+        yield PublicListener("ingress", "127.0.0.1", server.server_port)
         server.shutdown()
         thread.join()
 
 
 @pytest.fixture
-def started(layout: RunLayout, door: Door) -> Iterator[Started]:
-    clean = environment_variables.clean(os.environ, str(layout.root))
+def started(layout: RunLayout, door: PublicListener) -> Iterator[StartedGateway]:
+    clean = environment_variables.service_environment(os.environ, str(layout.root))
     sleeper = (sys.executable, "-c", "import time; print('loading', flush=True); time.sleep(600)")
     names = ("triton", "extproc-0")
-    parts = tuple(Part(name, sleeper, clean, layout.logs / f"{name}.log", order=1, stop_s=2) for name in names)
+    parts = tuple(Service(name, sleeper, clean, layout.logs / f"{name}.log", order=1, stop_s=2) for name in names)
     client.write_plan(parts, layout, LogSizes(max_bytes=1 << 20, files=1))
     supervisor = client.start(layout, clean)
     state = State(mode="m", config="c", since="s", doors=(door,), places=(REMOTE, LOCAL), parts=names)
-    yield Started(NativeRunner(layout), state, lambda: None)
+    yield StartedGateway(NativeRunner(layout), state, lambda: None)
     gateway_processes.stop_all(layout.root, grace_s=5)
     supervisor.wait(5)
 
 
-def test_the_gateways_own_model_is_waited_for_though_a_remote_one_answers(started: Started, worker: Says) -> None:
+def test_the_gateways_own_model_is_waited_for_though_a_remote_one_answers(
+    started: StartedGateway, worker: Says
+) -> None:
     loading = (ready(Place.REMOTE), down(Place.LOCAL, "unreachable"))
     worker(loading, loading, (ready(Place.REMOTE), ready(Place.LOCAL)))
     said: list[str] = []
@@ -109,7 +111,9 @@ def test_the_gateways_own_model_is_waited_for_though_a_remote_one_answers(starte
     assert said[0] == "waiting for guard on CPU"
 
 
-def test_a_remote_that_is_down_is_a_warning_where_another_place_stands_in(started: Started, worker: Says) -> None:
+def test_a_remote_that_is_down_is_a_warning_where_another_place_stands_in(
+    started: StartedGateway, worker: Says
+) -> None:
     worker((down(Place.REMOTE, "refused", "status 401"), ready(Place.LOCAL)))
     said: list[str] = []
     (guard,) = wait_ready(started, 20, said.append)
@@ -118,19 +122,21 @@ def test_a_remote_that_is_down_is_a_warning_where_another_place_stands_in(starte
     assert [line for line in said if line.startswith("warning")] == [warning]
 
 
-def test_a_remote_that_was_not_asked_yet_is_waited_for(started: Started, worker: Says) -> None:
+def test_a_remote_that_was_not_asked_yet_is_waited_for(started: StartedGateway, worker: Says) -> None:
     worker((down(Place.REMOTE, "starting"), ready(Place.LOCAL)), (ready(Place.REMOTE), ready(Place.LOCAL)))
     (guard,) = wait_ready(started, 20, lambda _: None)
     assert all(place.ready for place in guard.places)
 
 
-def test_a_model_of_another_shape_ends_the_start_though_another_place_would_do(started: Started, worker: Says) -> None:
+def test_a_model_of_another_shape_ends_the_start_though_another_place_would_do(
+    started: StartedGateway, worker: Says
+) -> None:
     worker((down(Place.REMOTE, "mismatch", "expected PROB FP32 [1], found LABEL BYTES [1]"), ready(Place.LOCAL)))
     with pytest.raises(RuntimeFault, match=r"guard.*triton\.example\.com.*expected PROB FP32 \[1\], found LABEL"):
         wait_ready(started, 20, lambda _: None)
 
 
-def test_a_role_without_a_place_is_named_with_what_its_remote_says(started: Started, worker: Says) -> None:
+def test_a_role_without_a_place_is_named_with_what_its_remote_says(started: StartedGateway, worker: Says) -> None:
     worker((down(Place.REMOTE, "unreachable", "connection refused"), down(Place.LOCAL, "unreachable")))
     with pytest.raises(RuntimeFault) as failure:
         wait_ready(started, 1, lambda _: None)
@@ -141,7 +147,7 @@ def test_a_role_without_a_place_is_named_with_what_its_remote_says(started: Star
 
 
 def test_a_gateway_that_can_answer_is_not_stopped_for_a_model_that_loads_too_slowly(
-    started: Started, worker: Says
+    started: StartedGateway, worker: Says
 ) -> None:
     worker((ready(Place.REMOTE), down(Place.LOCAL, "unreachable")))
     said: list[str] = []
@@ -149,14 +155,14 @@ def test_a_gateway_that_can_answer_is_not_stopped_for_a_model_that_loads_too_slo
     assert said[-1].startswith("warning: guard is not ready on CPU: unreachable")
 
 
-def test_a_part_that_has_just_started_is_waited_for(started: Started, worker: Says) -> None:
+def test_a_part_that_has_just_started_is_waited_for(started: StartedGateway, worker: Says) -> None:
     """Else `up` would say that all is ready, and `status` a moment later that it is not."""
     worker((ready(Place.REMOTE), ready(Place.LOCAL)))
     wait_ready(started, 20, lambda _: None)
     assert [part.state for part in started.runner.parts() or ()] == ["RUNNING", "RUNNING"]
 
 
-def test_a_worker_that_does_not_answer_yet_is_waited_for(started: Started, worker: Says) -> None:
+def test_a_worker_that_does_not_answer_yet_is_waited_for(started: StartedGateway, worker: Says) -> None:
     """The one that answers says nothing of the models of the other."""
     worker((ready(Place.REMOTE), ready(Place.LOCAL)))
     two = msgspec.structs.replace(started.state, parts=(*started.state.parts, "extproc-1"))

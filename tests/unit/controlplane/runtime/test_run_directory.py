@@ -92,6 +92,6 @@ def test_what_archgw_has_written_is_one_and_so_is_a_folder_without_any_of_its_na
         layout.compose.touch()
         (tmp_path / beside).touch()
     with run_directory.locked(layout):
-        run_directory.make(layout)
+        run_directory.create(layout)
     with run_directory.locked(layout):
         run_directory.clear(layout)

@@ -8,8 +8,8 @@ import pytest
 
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import status
-from controlplane.runtime.gateway_state import State, save
-from controlplane.runtime.runner import LogFault, PartState, Runtime
+from controlplane.runtime.gateway_state import State, save_state
+from controlplane.runtime.runner import DroppedLines, Runtime, ServiceState
 from extproc.shared.worker_status import WorkerStatus
 
 STATE = State(
@@ -28,10 +28,10 @@ class Here:
     def __init__(self, *names: str) -> None:
         self.names = names
 
-    def parts(self) -> tuple[PartState, ...]:
-        return tuple(PartState(name, "RUNNING", 7, 11, "") for name in self.names)
+    def parts(self) -> tuple[ServiceState, ...]:
+        return tuple(ServiceState(name, "RUNNING", 7, 11, "") for name in self.names)
 
-    def log_faults(self) -> tuple[LogFault, ...]:
+    def dropped_lines(self) -> tuple[DroppedLines, ...]:
         return ()
 
     def workers(self, _: Sequence[int]) -> tuple[WorkerStatus, ...]:
@@ -39,7 +39,7 @@ class Here:
 
 
 def states(layout: RunLayout, monkeypatch: pytest.MonkeyPatch, *names: str) -> tuple[bool, dict[str, str]]:
-    save(layout, STATE)
+    save_state(layout, STATE)
     monkeypatch.setattr(status, "runner_of", lambda _: Here(*names))
     found = status.status(layout)
     return found.ready, {part.name: part.state for part in found.parts}

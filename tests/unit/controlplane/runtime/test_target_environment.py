@@ -10,7 +10,7 @@ from controlplane.compile.plans import Mode
 from controlplane.config.load import load
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import gpu
-from controlplane.runtime.target_environment import compile_here
+from controlplane.runtime.target_environment import compile_native
 
 URL = "grpcs://triton.example.com:443"
 H200 = "NVIDIA H200"
@@ -42,7 +42,7 @@ def places(tmp_path: Path, mode: Mode, serving: str = "") -> tuple[dict[str, lis
     path.write_text(CONFIG + serving)
     said: list[str] = []
     loaded = load(path, {"TEST_KEY": "sk-test"})
-    gateway = compile_here(loaded, RunLayout(tmp_path / "run"), mode, said.append)
+    gateway = compile_native(loaded, RunLayout(tmp_path / "run"), mode, said.append)
     found: dict[str, list[str]] = {}
     for each in gateway.places:
         found.setdefault(each.role, []).append(each.where)
@@ -51,7 +51,7 @@ def places(tmp_path: Path, mode: Mode, serving: str = "") -> tuple[dict[str, lis
 
 @pytest.fixture(params=[True, False], ids=["with a GPU", "without"])
 def has_gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    found = gpu.Found((H200,), cuda=True) if request.param else gpu.Found(fault="NVML is not here")
+    found = gpu.GpuDetection((H200,), cuda=True) if request.param else gpu.GpuDetection(fault="NVML is not here")
     monkeypatch.setattr(gpu, "find", lambda _: found)
     return bool(request.param)
 
@@ -63,7 +63,7 @@ def test_local_on_the_cpu(tmp_path: Path, has_gpu: bool) -> None:
 
 
 def test_local_on_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "find", lambda _: gpu.Found((H200,), cuda=True))
+    monkeypatch.setattr(gpu, "find", lambda _: gpu.GpuDetection((H200,), cuda=True))
     found, said = places(tmp_path, Mode.LOCAL_GPU)
     assert (found["guard"], found["embed"]) == ([H200], [H200])
     # The function model that the gateway brings runs on CPUs alone, and so does its small chat model.

@@ -15,10 +15,10 @@ import yaml
 from controlplane.compile.gateway import compile_gateway
 from controlplane.compile.plans import Gateway, Mode
 from controlplane.config.load import load
-from controlplane.render.gateway_files import Rendered
+from controlplane.render.gateway_files import RenderedFiles
 from controlplane.runtime.docker import compose_file
-from controlplane.runtime.docker.compose_file import Inside
-from controlplane.runtime.docker.container_environment import container_site
+from controlplane.runtime.docker.compose_file import ContainerSettings
+from controlplane.runtime.docker.container_environment import container_environment
 from controlplane.runtime.docker.images import Images, Variant
 
 KEYS: Final = {"OPENAI": "sk-$ecret-of-the-provider", "TRITON": "sk-secret-of-triton", "API": "secret of the API: $API"}
@@ -82,30 +82,30 @@ def gateway(text: str, folder: Path, mode: Mode, *, quick_start: bool = False) -
     path.write_text(text)
     loaded = load(path, KEYS)
     gpu = "NVIDIA H200" if mode is Mode.LOCAL_GPU else None
-    return compile_gateway(loaded.config, container_site(mode, 2, gpu, quick_start=quick_start), loaded.own)
+    return compile_gateway(loaded.config, container_environment(mode, 2, gpu, quick_start=quick_start), loaded.own)
 
 
-def inside(folder: Path, **changes: Any) -> Inside:
+def inside(folder: Path, **changes: Any) -> ContainerSettings:
     trusted = folder / "authorities.crt"
     if not trusted.exists():
         trusted.write_text("the authorities of the operator\n")
-    usual = Inside("archgw", user=(1000, 1000), images=IMAGES, salt=b"salt", trusted=trusted)
+    usual = ContainerSettings("archgw", user=(1000, 1000), images=IMAGES, salt=b"salt", trusted=trusted)
     return replace(usual, **changes)
 
 
-def rendered(text: str, folder: Path, mode: Mode, **changes: Any) -> Rendered:
+def rendered(text: str, folder: Path, mode: Mode, **changes: Any) -> RenderedFiles:
     subject = gateway(text, folder, mode, quick_start=bool(changes.get("quick_start")))
     return compose_file.render_compose(subject, inside(folder, **changes))
 
 
-def document(subject: Rendered) -> dict[str, Any]:
+def document(subject: RenderedFiles) -> dict[str, Any]:
     """compose.yaml as data."""
     found = yaml.safe_load(subject.files["compose.yaml"].text)
     assert isinstance(found, dict)
     return found
 
 
-def services(subject: Rendered) -> dict[str, dict[str, Any]]:
+def services(subject: RenderedFiles) -> dict[str, dict[str, Any]]:
     found = document(subject)["services"]
     assert isinstance(found, dict)
     return found

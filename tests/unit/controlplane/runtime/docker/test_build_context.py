@@ -12,7 +12,7 @@ import pytest
 
 from controlplane.errors import RuntimeFault
 from controlplane.runtime.docker import build_context
-from controlplane.runtime.docker.build_context import Recipe, assembled, digest, files
+from controlplane.runtime.docker.build_context import Recipe, assembled_context, digest, files
 
 RECIPE = Recipe("r:1", "docker/r.Dockerfile", "base:1", ("base:1",), {"BASE": "base:1"}, ("docker", "extproc"))
 
@@ -92,7 +92,7 @@ def test_everyone_can_read_it_and_nobody_else_write_whatever_the_umask_was(check
     (checkout / "docker").chmod(0o700)
     former = os.umask(0o077)
     try:
-        with assembled(RECIPE.sources) as root:
+        with assembled_context(RECIPE.sources) as root:
             modes = {path.relative_to(root).as_posix(): stat.S_IMODE(path.stat().st_mode) for path in root.rglob("*")}
     finally:
         os.umask(former)

@@ -18,10 +18,10 @@ from controlplane.assets import asset
 from controlplane.compile.plans import Mode
 from controlplane.errors import RenderError
 from controlplane.models.catalog import ADDED
-from controlplane.render.ca_bundle import ca_file
-from controlplane.render.envoy_validation import check_with_envoy, find_envoy
-from controlplane.render.gateway_files import Rendered
-from controlplane.render.proto_validation import check_types
+from controlplane.render.ca_bundle import ca_bundle
+from controlplane.render.envoy_validation import find_envoy, validate_with_envoy
+from controlplane.render.gateway_files import RenderedFiles
+from controlplane.render.proto_validation import validate_types
 from controlplane.runtime.docker import compose_file
 from tests.unit.controlplane.runtime.docker.gateways import (
     KEYS,
@@ -54,12 +54,12 @@ def shape(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def subject(shape: str, tmp_path: Path) -> Rendered:
+def subject(shape: str, tmp_path: Path) -> RenderedFiles:
     text, mode, changes = SHAPES[shape]
     return rendered(text, tmp_path, mode, **changes)
 
 
-def read_by_compose(subject: Rendered, folder: Path) -> dict[str, Any]:
+def read_by_compose(subject: RenderedFiles, folder: Path) -> dict[str, Any]:
     """The file as Compose itself understands it. A variable that it would fill in fails the test."""
     subject.write(folder)
     done = subprocess.run(
@@ -76,7 +76,7 @@ def read_by_compose(subject: Rendered, folder: Path) -> dict[str, Any]:
     return found
 
 
-def test_the_file_as_a_whole(shape: str, subject: Rendered) -> None:
+def test_the_file_as_a_whole(shape: str, subject: RenderedFiles) -> None:
     # Digests change with the code of the models.
     text = re.sub(r'(archgw.files: )"[0-9a-f]{32}"', r'\1"..."', subject.files["compose.yaml"].text)
     golden = GOLDEN / f"{shape}.yaml"
@@ -86,7 +86,7 @@ def test_the_file_as_a_whole(shape: str, subject: Rendered) -> None:
 
 
 @needs_compose
-def test_compose_accepts_it_and_reads_what_is_written(subject: Rendered, tmp_path: Path) -> None:
+def test_compose_accepts_it_and_reads_what_is_written(subject: RenderedFiles, tmp_path: Path) -> None:
     found = read_by_compose(subject, tmp_path / "run")
     assert found["services"].keys() == services(subject).keys()
     for name, service in services(subject).items():
@@ -95,7 +95,7 @@ def test_compose_accepts_it_and_reads_what_is_written(subject: Rendered, tmp_pat
             assert found["services"][name]["command"] == service["command"]
 
 
-def test_each_container_is_an_ordinary_user_that_can_change_nothing_but_what_it_must(subject: Rendered) -> None:
+def test_each_container_is_an_ordinary_user_that_can_change_nothing_but_what_it_must(subject: RenderedFiles) -> None:
     for name, service in services(subject).items():
         assert service["user"] == "1000:1000", name
         assert service["read_only"] is True, name
@@ -114,13 +114,13 @@ def test_each_container_is_an_ordinary_user_that_can_change_nothing_but_what_it_
         assert writable <= WRITABLE.get(name, {"sockets", "triton"}), name
 
 
-def test_what_runs_on_is_looked_after_and_what_ends_is_not(subject: Rendered) -> None:
+def test_what_runs_on_is_looked_after_and_what_ends_is_not(subject: RenderedFiles) -> None:
     for name, service in services(subject).items():
         assert service["restart"] == ("no" if name == "models" else "unless-stopped")
         assert ("healthcheck" in service) is (name != "models")
 
 
-def test_envoy_waits_for_all_that_it_asks(shape: str, subject: Rendered) -> None:
+def test_envoy_waits_for_all_that_it_asks(shape: str, subject: RenderedFiles) -> None:
     found = services(subject)
     others = found.keys() - {"envoy", "models"}
     assert found["envoy"]["depends_on"] == {name: {"condition": "service_healthy"} for name in others}
@@ -129,7 +129,7 @@ def test_envoy_waits_for_all_that_it_asks(shape: str, subject: Rendered) -> None
         assert found["triton"]["depends_on"] == {"models": {"condition": "service_completed_successfully"}}
 
 
-def test_only_the_listeners_are_published_and_where_the_file_says(subject: Rendered, shape: str) -> None:
+def test_only_the_listeners_are_published_and_where_the_file_says(subject: RenderedFiles, shape: str) -> None:
     ports = {name: service["ports"] for name, service in services(subject).items() if "ports" in service}
     assert ports.keys() == {"envoy"}
     published = {(each["target"], each["host_ip"], each["published"]) for each in ports["envoy"]}
@@ -159,7 +159,9 @@ def test_an_address_of_ip_version_6_is_published_as_one(tmp_path: Path) -> None:
     assert [each["host_ip"] for each in found["services"]["envoy"]["ports"]] == ["192.0.2.1", "::1"]
 
 
-def test_a_gpu_and_what_goes_with_it_is_asked_for_only_where_models_run_on_one(shape: str, subject: Rendered) -> None:
+def test_a_gpu_and_what_goes_with_it_is_asked_for_only_where_models_run_on_one(
+    shape: str, subject: RenderedFiles
+) -> None:
     beyond = {"deploy", "ulimits", "ipc", "devices", "runtime"}
     for name, service in services(subject).items():
         asked = beyond & service.keys()
@@ -221,10 +223,10 @@ def test_no_environment_has_anything_of_the_operators(monkeypatch: pytest.Monkey
 
 # --- what makes a container anew --------------------------------------------------------------------------------------
 
-Change = Callable[[Path], Rendered]
+Change = Callable[[Path], RenderedFiles]
 
 
-def labels(subject: Rendered) -> dict[str, str]:
+def labels(subject: RenderedFiles) -> dict[str, str]:
     found = services(subject).items()
     return {name: service["labels"]["archgw.files"] for name, service in found if "labels" in service}
 
@@ -234,7 +236,7 @@ def _remote(old: str, new: str) -> Change:
     return lambda folder: rendered(REMOTE.replace(old, new), folder, Mode.REMOTE)
 
 
-def _another_key(folder: Path) -> Rendered:
+def _another_key(folder: Path) -> RenderedFiles:
     subject = gateway(REMOTE, folder, Mode.REMOTE)
     first, *others = subject.envoy.providers
     assert first.credential
@@ -243,7 +245,7 @@ def _another_key(folder: Path) -> Rendered:
     return compose_file.render_compose(changed, inside(folder))
 
 
-def _other_authorities(folder: Path) -> Rendered:
+def _other_authorities(folder: Path) -> RenderedFiles:
     trusted = folder / "others.crt"
     trusted.write_text("other authorities\n")
     return rendered(REMOTE, folder, Mode.REMOTE, trusted=trusted)
@@ -358,12 +360,12 @@ def test_the_users_own_catalogue_goes_to_what_prepares_its_models(
 def test_envoy_accepts_what_it_is_told_in_a_container(name: str, tmp_path: Path) -> None:
     text, mode, changes = SHAPES[name]
     subject = gateway(text, tmp_path, mode, quick_start="quick_start" in changes)
-    trusted = ca_file()
+    trusted = ca_bundle()
     binary = find_envoy()
     assert binary is not None, "tests need the extra `local`"
     files = compose_file.render_compose(subject, inside(tmp_path, trusted=trusted, **changes)).files
-    check_types(files)
-    check_with_envoy(binary, files, compose_file.here(subject, trusted))
+    validate_types(files)
+    validate_with_envoy(binary, files, compose_file.here(subject, trusted))
 
 
 def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime.docker.engine import Engine, containers_of, why_not
+from controlplane.runtime.docker.engine import Engine, containers_of, unavailable_reason
 
 Script = Callable[[str], dict[str, str]]
 
@@ -56,7 +56,7 @@ def script(tmp_path: Path) -> Script:
 def test_without_the_command_line_there_is_no_engine(tmp_path: Path) -> None:
     with pytest.raises(RuntimeFault, match="there is no `docker` on PATH"):
         Engine.find({"PATH": str(tmp_path)})
-    assert why_not({"PATH": str(tmp_path)}) == "there is no `docker` on PATH"
+    assert unavailable_reason({"PATH": str(tmp_path)}) == "there is no `docker` on PATH"
 
 
 def test_an_engine_that_is_new_enough_is_told(script: Script) -> None:
@@ -64,7 +64,7 @@ def test_an_engine_that_is_new_enough_is_told(script: Script) -> None:
     info = Engine.find(environ).check()
     assert (info.version, info.api, info.rootless) == ("20.10.24+dfsg1", "1.41", True)
     assert info.runtimes == ("nvidia", "runc")
-    assert why_not(environ) is None
+    assert unavailable_reason(environ) is None
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_what_is_not_enough_is_told_in_one_line(script: Script, text: str, told:
     with pytest.raises(RuntimeFault) as caught:
         Engine.find(environ).check()
     assert str(caught.value).startswith(f"{told}\n")
-    assert why_not(environ) == told
+    assert unavailable_reason(environ) == told
 
 
 def test_an_engine_that_hangs_is_given_up_with_its_children(script: Script, tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ _REPORTED = {
         "this Docker engine cannot give a container an NVIDIA GPU\n",
     ),
     "mount, Docker Desktop": (
-        "Error response from daemon: Mounts denied: \nThe path /data/run is not shared from the host and is not known to Docker.\nYou can configure shared paths from Docker -> Preferences... -> Resources -> File Sharing.",
+        "Error response from daemon: Mounts denied: \nThe path /data/run is not shared from the host and is not known to Docker.\nYou can configure shared paths from Docker -> Preferences... -> Resources -> RenderedFile Sharing.",
         "starting the containers failed: the Docker engine does not see /data/run\n",
     ),
     "no plugin, 20": ("docker: 'compose' is not a docker command.\nSee 'docker --help'", "`docker compose` is missing: "),

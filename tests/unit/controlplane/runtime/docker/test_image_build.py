@@ -16,7 +16,7 @@ from controlplane.runtime.docker.build_context import digest
 from controlplane.runtime.docker.image_build import SOURCES_LABEL, build, build_arguments, labels, step
 from controlplane.runtime.docker.images import Variant
 
-IMAGES = images.wanted(Variant.CPU, local=True, registry=None)
+IMAGES = images.required_images(Variant.CPU, local=True, registry=None)
 RECIPE = images.recipes(IMAGES)[IMAGES.triton]
 
 

@@ -13,11 +13,11 @@ from controlplane.errors import UsageError
 from controlplane.runtime.docker import images
 from controlplane.runtime.docker.build_context import Recipe, digest
 from controlplane.runtime.docker.image_build import SOURCES_LABEL
-from controlplane.runtime.docker.images import Images, Variant, ensure, missing, recipes, sources, wanted
+from controlplane.runtime.docker.images import Images, Variant, base_images, ensure, missing, recipes, required_images
 
 VERSION = controlplane.__version__
 ENVOY = f"envoyproxy/envoy:v{versions.envoy()}"
-LOCAL = wanted(Variant.CPU, local=True, registry=None)
+LOCAL = required_images(Variant.CPU, local=True, registry=None)
 
 
 @dataclass
@@ -51,12 +51,12 @@ def test_ours_have_the_version_of_the_package() -> None:
 
 
 def test_no_model_here_needs_neither_triton_nor_models() -> None:
-    assert wanted(Variant.CPU, local=False, registry=None).needed == (ENVOY, f"archgw-extproc:{VERSION}")
+    assert required_images(Variant.CPU, local=False, registry=None).needed == (ENVOY, f"archgw-extproc:{VERSION}")
 
 
 @pytest.mark.parametrize("folder", ["ghcr.io/acme", "localhost:5000/team/archgw", "acme/"])
 def test_ours_lie_in_the_folder_of_a_registry(folder: str) -> None:
-    far = wanted(Variant.VLLM, local=True, registry=folder)
+    far = required_images(Variant.VLLM, local=True, registry=folder)
     assert far.extproc == f"{folder.rstrip('/')}/archgw-extproc:{VERSION}"
     assert far.triton == f"{folder.rstrip('/')}/archgw-triton:{VERSION}-vllm"
     assert far.envoy == ENVOY
@@ -65,7 +65,7 @@ def test_ours_lie_in_the_folder_of_a_registry(folder: str) -> None:
 @pytest.mark.parametrize("folder", ["", "/", "-x", "--help", "ghcr.io/acme x", "Ghcr.io", "a@b", "a;b"])
 def test_what_is_no_folder_of_a_registry_is_refused(folder: str) -> None:
     with pytest.raises(UsageError, match="folder of a registry"):
-        wanted(Variant.CPU, local=True, registry=folder)
+        required_images(Variant.CPU, local=True, registry=folder)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_what_is_no_folder_of_a_registry_is_refused(folder: str) -> None:
     ],
 )
 def test_triton_stands_on_nvidias_image(variant: Variant, base: str, libraries: str) -> None:
-    needed = wanted(variant, local=True, registry=None)
+    needed = required_images(variant, local=True, registry=None)
     recipe = recipes(needed)[needed.triton]
     assert recipe.base == f"nvcr.io/nvidia/tritonserver:{base}"
     assert recipe.arguments == {"BASE": recipe.base, "LISTS": "python:3.11-slim-bookworm", "LIBRARIES": libraries}
@@ -102,18 +102,18 @@ def test_one_of_other_sources_is_missing_and_so_is_one_without_a_label() -> None
 
 
 def test_a_registrys_images_are_as_they_are() -> None:
-    far = wanted(Variant.CPU, local=True, registry="acme")
+    far = required_images(Variant.CPU, local=True, registry="acme")
     assert missing(Shelf({each: {} for each in far.needed}), far) == ()  # type: ignore[arg-type]
 
 
 def test_what_is_missing_comes_from_its_bases_or_from_the_registry() -> None:
-    assert sources(LOCAL, (LOCAL.extproc, LOCAL.triton)) == (
+    assert base_images(LOCAL, (LOCAL.extproc, LOCAL.triton)) == (
         "python:3.11-slim-bookworm",
         "nvcr.io/nvidia/tritonserver:24.10-py3",
     )
-    assert sources(LOCAL, (ENVOY,)) == (ENVOY,)
-    far = wanted(Variant.CPU, local=True, registry="acme")
-    assert sources(far, (far.extproc,)) == (far.extproc,)
+    assert base_images(LOCAL, (ENVOY,)) == (ENVOY,)
+    far = required_images(Variant.CPU, local=True, registry="acme")
+    assert base_images(far, (far.extproc,)) == (far.extproc,)
 
 
 def test_what_is_missing_is_built_here_and_envoy_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +133,7 @@ def test_what_is_missing_is_built_here_and_envoy_is_fetched(monkeypatch: pytest.
 
 def test_with_a_registry_nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "build", None)
-    far = wanted(Variant.CPU, local=False, registry="acme")
+    far = required_images(Variant.CPU, local=False, registry="acme")
     shelf = Shelf()
     ensure(shelf, far, lambda _: None, network=None)  # type: ignore[arg-type]
     assert shelf.pulled == [ENVOY, far.extproc]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from controlplane.runtime.docker.engine import Container
-from controlplane.runtime.docker.rolling_update import differing, stages
+from controlplane.runtime.docker.rolling_update import outdated_services, stages
 
 HASHES = {"envoy": "e1", "extproc-0": "x1", "models": "m1", "triton": "t1"}
 IMAGES: dict[str, str | None] = {
@@ -48,7 +48,7 @@ def but(changed: Container) -> tuple[Container, ...]:
 
 
 def test_nothing_is_made_anew_where_everything_is_as_it_should_be() -> None:
-    assert differing(HASHES, IMAGES, WHOLE) == ()
+    assert outdated_services(HASHES, IMAGES, WHOLE) == ()
 
 
 @pytest.mark.parametrize(
@@ -63,18 +63,18 @@ def test_nothing_is_made_anew_where_everything_is_as_it_should_be() -> None:
     ],
 )
 def test_what_differs_is_named_alone(changed: Container) -> None:
-    assert differing(HASHES, IMAGES, but(changed)) == (changed.service,)
+    assert outdated_services(HASHES, IMAGES, but(changed)) == (changed.service,)
 
 
 def test_what_is_not_there_is_made_and_what_is_not_asked_for_is_left_to_compose() -> None:
-    assert differing({**HASHES, "extproc-1": "x2"}, {**IMAGES, "extproc-1": "sha256:extproc-1"}, WHOLE) == (
+    assert outdated_services({**HASHES, "extproc-1": "x2"}, {**IMAGES, "extproc-1": "sha256:extproc-1"}, WHOLE) == (
         "extproc-1",
     )
-    assert differing({"envoy": "e1"}, IMAGES, WHOLE) == ()
+    assert outdated_services({"envoy": "e1"}, IMAGES, WHOLE) == ()
 
 
 def test_an_image_that_the_engine_lost_makes_its_service_anew() -> None:
-    assert differing(HASHES, {**IMAGES, "triton": None}, WHOLE) == ("triton",)
+    assert outdated_services(HASHES, {**IMAGES, "triton": None}, WHOLE) == ("triton",)
 
 
 def test_half_of_the_workers_answer_while_the_others_are_made_anew_and_envoy_is_last() -> None:

@@ -12,7 +12,7 @@ from controlplane.render.run_layout import RunLayout
 from controlplane.runtime.docker.container_environment import project_name
 from controlplane.runtime.docker.engine import Container, Engine
 from controlplane.runtime.docker.runner import DockerRunner
-from controlplane.runtime.runner import PartState
+from controlplane.runtime.runner import ServiceState
 from extproc.shared.filter_config import Place, Role
 
 ANSWER = '{"roles": {"guard": {"backends": [{"place": "local", "model": "guard", "ready": true}]}}}\n'
@@ -81,10 +81,10 @@ def test_parts_are_the_services_that_run_on_in_words_that_both_runtimes_share(tm
         container("weather-api", "exited", exit_code=137),
     )
     assert runner(tmp_path, engine).parts() == (
-        PartState("envoy", "RUNNING", 7, 11, ""),
-        PartState("extproc-0", "BACKOFF", None, 11, "exit code 3"),
-        PartState("triton", "STARTING", None, 11, "no such device"),
-        PartState("weather-api", "EXITED", None, 11, "exit code 137"),
+        ServiceState("envoy", "RUNNING", 7, 11, ""),
+        ServiceState("extproc-0", "BACKOFF", None, 11, "exit code 3"),
+        ServiceState("triton", "STARTING", None, 11, "no such device"),
+        ServiceState("weather-api", "EXITED", None, 11, "exit code 137"),
     )
 
 

@@ -10,10 +10,10 @@ from controlplane.compile.plans import Mode
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime.docker import images, runtime_selection
 from controlplane.runtime.docker.engine import Engine
-from controlplane.runtime.runner import PartState, Runtime
-from controlplane.runtime.start_options import Wanted
+from controlplane.runtime.runner import Runtime, ServiceState
+from controlplane.runtime.start_options import StartOptions
 
-WANTED = Wanted(Path("arch_config.yaml"), Mode.LOCAL_CPU, deadline_s=1)
+WANTED = StartOptions(Path("arch_config.yaml"), Mode.LOCAL_CPU, deadline_s=1)
 NVIDIA = "nvcr.io/nvidia/tritonserver:24.10-py3"
 
 
@@ -39,19 +39,19 @@ def choose(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     *,
-    why_not: str | None = None,
+    unavailable_reason: str | None = None,
     missing: tuple[str, ...] = (),
     here: set[str] | None = None,
     registry: set[str] | None = None,
 ) -> tuple[Runtime, str]:
-    monkeypatch.setattr(runtime_selection, "why_not", lambda: why_not)
+    monkeypatch.setattr(runtime_selection, "unavailable_reason", lambda: unavailable_reason)
     monkeypatch.setattr(Engine, "find", lambda: Having(here or set(), registry or set()))
     monkeypatch.setattr(images, "missing", lambda *_: missing)
-    return runtime_selection.choose(WANTED, RunLayout(tmp_path))
+    return runtime_selection.choose_runtime(WANTED, RunLayout(tmp_path))
 
 
 def test_without_an_engine_processes_and_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    found = choose(monkeypatch, tmp_path, why_not="no Docker engine answers")
+    found = choose(monkeypatch, tmp_path, unavailable_reason="no Docker engine answers")
     assert found == (Runtime.NATIVE, "no Docker engine answers")
 
 
@@ -63,8 +63,8 @@ def test_with_every_image_containers(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 @pytest.mark.parametrize("where", ["here", "registry"])
 def test_with_what_images_are_made_of_containers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str) -> None:
-    needed = images.wanted(images.Variant.CPU, local=True, registry=None)
-    bases = set(images.sources(needed, needed.needed))
+    needed = images.required_images(images.Variant.CPU, local=True, registry=None)
+    bases = set(images.base_images(needed, needed.needed))
     assert NVIDIA in bases
     having = {where: bases}
     runtime, why = choose(monkeypatch, tmp_path, missing=needed.needed, **having)  # type: ignore[arg-type]
@@ -73,8 +73,8 @@ def test_with_what_images_are_made_of_containers(monkeypatch: pytest.MonkeyPatch
 
 
 def test_without_one_of_them_processes_and_which(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    needed = images.wanted(images.Variant.CPU, local=True, registry=None)
-    bases = set(images.sources(needed, needed.needed)) - {NVIDIA}
+    needed = images.required_images(images.Variant.CPU, local=True, registry=None)
+    bases = set(images.base_images(needed, needed.needed)) - {NVIDIA}
     runtime, why = choose(monkeypatch, tmp_path, missing=needed.needed, here=bases)
     assert runtime is Runtime.NATIVE
     assert NVIDIA in why
@@ -84,8 +84,8 @@ def test_what_runs_already_goes_on_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp
     class Here:
         runtime = Runtime.NATIVE
 
-        def parts(self) -> tuple[PartState, ...]:
-            return (PartState("envoy", "RUNNING", 1, 1, ""),)
+        def parts(self) -> tuple[ServiceState, ...]:
+            return (ServiceState("envoy", "RUNNING", 1, 1, ""),)
 
     monkeypatch.setattr(runtime_selection, "runner_of", lambda _: Here())
     runtime, why = choose(monkeypatch, tmp_path)

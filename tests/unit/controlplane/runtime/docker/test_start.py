@@ -16,7 +16,7 @@ from controlplane.runtime import gpu
 from controlplane.runtime.docker import start
 from controlplane.runtime.docker.engine import Container, Engine, EngineInfo
 from controlplane.runtime.docker.runner import DockerRunner
-from controlplane.runtime.runner import PartState
+from controlplane.runtime.runner import ServiceState
 from tests.unit.controlplane.runtime.docker.gateways import LOCAL, gateway
 from tests.unit.controlplane.runtime.docker.test_runner import container
 
@@ -45,12 +45,12 @@ def test_the_gpu_that_an_engine_lends(
     names: tuple[str, ...],
     expected: str | None,
 ) -> None:
-    monkeypatch.setattr(gpu, "find", lambda _: gpu.Found(names))
+    monkeypatch.setattr(gpu, "find", lambda _: gpu.GpuDetection(names))
     assert start._gpu(mode, info(*runtimes)) == expected
 
 
 def test_local_without_any_says_what_to_install_and_what_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "find", lambda _: gpu.Found())
+    monkeypatch.setattr(gpu, "find", lambda _: gpu.GpuDetection())
     with pytest.raises(RuntimeFault, match=r"nvidia-ctk runtime configure(?s:.*)archgw up --local -cpu"):
         start._gpu(Mode.LOCAL_GPU, info("runc"))
 
@@ -110,10 +110,10 @@ def test_a_new_port_that_is_taken_is_told_before_the_running_envoy_is_given_up(t
 def test_in_the_foreground_an_engine_that_is_silent_for_a_while_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[tuple[PartState, ...] | None] = [(PartState("envoy", "RUNNING", 1, 1, ""),), None]
+    said: list[tuple[ServiceState, ...] | None] = [(ServiceState("envoy", "RUNNING", 1, 1, ""),), None]
     asked: list[int] = []
 
-    def parts(_: DockerRunner) -> tuple[PartState, ...] | None:
+    def parts(_: DockerRunner) -> tuple[ServiceState, ...] | None:
         asked.append(1)
         if len(asked) == 2:
             raise RuntimeFault("Docker did not answer within 10 s")

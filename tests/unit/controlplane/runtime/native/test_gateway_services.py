@@ -8,7 +8,7 @@ from pathlib import Path
 from controlplane.compile.plans import Gateway, LogPlan, ModelInstance, ModelPlan
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime.native import environment_variables
-from controlplane.runtime.native.gateway_services import gateway_parts
+from controlplane.runtime.native.gateway_services import gateway_services
 from controlplane.runtime.native.triton_install import build_backend, find_triton
 from extproc.shared.filter_config import VERSION, FilterConfig
 from tests.unit.controlplane.render.plans import KEY, plan
@@ -23,7 +23,7 @@ GATEWAY = Gateway(
 
 
 def test_the_environment_is_made_of_what_is_named() -> None:
-    clean = environment_variables.clean(
+    clean = environment_variables.service_environment(
         {"PATH": "/bin", "OPENAI_API_KEY": KEY, "HOME": "/h", "PYTHONPATH": "/evil"}, "/r"
     )
     assert clean == {
@@ -37,11 +37,11 @@ def test_the_environment_is_made_of_what_is_named() -> None:
 
 
 def test_whose_own_models_multiply_large_matrices_may_have_threads_for_that() -> None:
-    assert environment_variables.clean({"OPENBLAS_NUM_THREADS": "4"}, "/r")["OPENBLAS_NUM_THREADS"] == "4"
+    assert environment_variables.service_environment({"OPENBLAS_NUM_THREADS": "4"}, "/r")["OPENBLAS_NUM_THREADS"] == "4"
 
 
 def test_every_worker_of_the_plan_is_a_process_and_no_key_is_in_any_command() -> None:
-    parts = gateway_parts(GATEWAY, LAYOUT, {}, Path("/envoy"), find_triton())
+    parts = gateway_services(GATEWAY, LAYOUT, {}, Path("/envoy"), find_triton())
     assert [part.name for part in parts] == ["triton", "extproc-0", "extproc-1", "extproc-2", "envoy"]
     assert [part.name for part in parts if part.edge] == ["envoy"]
     assert KEY not in str(parts)
@@ -49,7 +49,7 @@ def test_every_worker_of_the_plan_is_a_process_and_no_key_is_in_any_command() ->
 
 
 def test_triton_is_reached_by_unix_sockets_alone_and_loads_the_plan() -> None:
-    triton = gateway_parts(GATEWAY, LAYOUT, {}, Path("/envoy"), find_triton())[0]
+    triton = gateway_services(GATEWAY, LAYOUT, {}, Path("/envoy"), find_triton())[0]
     addresses = [each for each in triton.argv if "-address" in each]
     assert addresses == ["--http-address=unix:/r/triton/http", "--grpc-address=unix:/r/triton/grpc"]
     assert "--allow-metrics=false" in triton.argv
@@ -60,13 +60,13 @@ def test_triton_is_reached_by_unix_sockets_alone_and_loads_the_plan() -> None:
 def test_triton_is_given_its_grpc_socket_as_a_uri() -> None:
     """In a folder whose name has characters that mean something in one."""
     layout = RunLayout(Path("/my runs/50%#1"))
-    triton = gateway_parts(GATEWAY, layout, {}, Path("/envoy"), find_triton())[0]
+    triton = gateway_services(GATEWAY, layout, {}, Path("/envoy"), find_triton())[0]
     assert "--grpc-address=unix:/my%20runs/50%25%231/triton/grpc" in triton.argv
     assert "--http-address=unix:/my runs/50%#1/triton/http" in triton.argv
 
 
 def test_no_triton_is_started_where_every_model_is_somewhere_else() -> None:
-    parts = gateway_parts(GATEWAY, LAYOUT, {}, Path("/envoy"), None)
+    parts = gateway_services(GATEWAY, LAYOUT, {}, Path("/envoy"), None)
     assert [part.name for part in parts] == ["extproc-0", "extproc-1", "extproc-2", "envoy"]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from controlplane.render.run_layout import RunLayout
-from controlplane.runtime.native.log_files import files, follow, last_lines
+from controlplane.runtime.native.log_files import follow, last_lines, log_paths
 
 
 def test_the_last_lines_of_a_file_or_of_none(tmp_path: Path) -> None:
@@ -20,9 +20,9 @@ def test_the_last_lines_of_a_file_or_of_none(tmp_path: Path) -> None:
 def test_a_part_has_the_logs_of_its_processes(layout: RunLayout) -> None:
     for name in ("envoy", "extproc-0", "extproc-1", "access"):
         (layout.logs / f"{name}.log").touch()
-    assert [path.stem for path in files(layout, "extproc")] == ["extproc-0", "extproc-1"]
-    assert [path.stem for path in files(layout, "access")] == ["access"]
-    assert len(files(layout, None)) == 4
+    assert [path.stem for path in log_paths(layout, "extproc")] == ["extproc-0", "extproc-1"]
+    assert [path.stem for path in log_paths(layout, "access")] == ["access"]
+    assert len(log_paths(layout, None)) == 4
 
 
 def test_following_shows_whole_lines_through_a_rotation(tmp_path: Path) -> None:

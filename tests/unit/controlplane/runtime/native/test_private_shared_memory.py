@@ -21,7 +21,7 @@ if user:
     PR_SET_DUMPABLE = 4
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1)
 try:
-    private_shared_memory.hide()
+    private_shared_memory.mount()
 except PermissionError as error:
     print(f"denied {error}", flush=True)
 else:
@@ -60,7 +60,7 @@ def denied(name, *arguments):
 private_shared_memory._call = denied
 before = os.readlink("/proc/self/ns/mnt"), os.getuid()
 try:
-    private_shared_memory.hide()
+    private_shared_memory.mount()
 except OSError as error:
     print(error, before == (os.readlink("/proc/self/ns/mnt"), os.getuid()))
 """

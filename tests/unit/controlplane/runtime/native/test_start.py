@@ -7,14 +7,14 @@ import pytest
 from controlplane.errors import RuntimeFault
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime.native import start
-from controlplane.runtime.runner import PartState
+from controlplane.runtime.runner import ServiceState
 
 
 class Told:
-    def __init__(self, answer: tuple[PartState, ...] | RuntimeFault | None) -> None:
+    def __init__(self, answer: tuple[ServiceState, ...] | RuntimeFault | None) -> None:
         self.answer = answer
 
-    def parts(self) -> tuple[PartState, ...] | None:
+    def parts(self) -> tuple[ServiceState, ...] | None:
         if isinstance(self.answer, RuntimeFault):
             raise self.answer
         return self.answer
@@ -30,7 +30,7 @@ def test_an_engine_that_is_gone_is_no_dead_end(layout: RunLayout, monkeypatch: p
 
 
 def test_what_runs_already_is_refused(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "runner_of", lambda _: Told((PartState("envoy", "EXITED", None, 1, ""),)))
+    monkeypatch.setattr(start, "runner_of", lambda _: Told((ServiceState("envoy", "EXITED", None, 1, ""),)))
     with pytest.raises(RuntimeFault, match="runs already"):
         start._refuse_running(layout)
     monkeypatch.setattr(start, "runner_of", lambda _: Told(None))

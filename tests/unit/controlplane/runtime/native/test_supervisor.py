@@ -18,14 +18,14 @@ import pytest
 from controlplane.compile.plans import RolePlace
 from controlplane.errors import RuntimeFault
 from controlplane.render.run_layout import RunLayout
-from controlplane.runtime.gateway_state import Door, State, load, save
+from controlplane.runtime.gateway_state import PublicListener, State, load_state, save_state
 from controlplane.runtime.native import environment_variables, gateway_processes
 from controlplane.runtime.native.runner import NativeRunner
-from controlplane.runtime.native.service import Part
+from controlplane.runtime.native.service import Service
 from controlplane.runtime.native.supervisor import client
 from controlplane.runtime.native.supervisor.plan import LogSizes
-from controlplane.runtime.readiness import Started, wait_ready
-from controlplane.runtime.runner import PartState
+from controlplane.runtime.readiness import StartedGateway, wait_ready
+from controlplane.runtime.runner import ServiceState
 from controlplane.runtime.stop import stop
 from extproc.shared.filter_config import Place
 
@@ -33,20 +33,20 @@ SIZES = LogSizes(max_bytes=1 << 20, files=2)
 SLEEPER = "import time, sys; print('up', flush=True); print('err', file=sys.stderr, flush=True); time.sleep(600)"
 
 
-def part(layout: RunLayout, name: str, script: str, **values: object) -> Part:
-    clean = environment_variables.clean({"PATH": os.environ["PATH"]}, str(layout.root))
+def part(layout: RunLayout, name: str, script: str, **values: object) -> Service:
+    clean = environment_variables.service_environment({"PATH": os.environ["PATH"]}, str(layout.root))
     log = layout.logs / f"{name}.log"
-    return Part(name, (sys.executable, "-c", script), clean, log, order=1, stop_s=2, **values)  # type: ignore[arg-type]
+    return Service(name, (sys.executable, "-c", script), clean, log, order=1, stop_s=2, **values)  # type: ignore[arg-type]
 
 
-def state(*parts: Part) -> State:
-    door = Door("ingress", "127.0.0.1", 1)
+def state(*parts: Service) -> State:
+    door = PublicListener("ingress", "127.0.0.1", 1)
     names = tuple(each.name for each in parts)
     return State(mode="m", config="c", since="s", doors=(door,), places=(), parts=names)
 
 
-def started(layout: RunLayout, supervisor: subprocess.Popen[bytes], *parts: Part) -> Started:
-    return Started(NativeRunner(layout), state(*parts), partial(client.check, layout, supervisor))
+def started(layout: RunLayout, supervisor: subprocess.Popen[bytes], *parts: Service) -> StartedGateway:
+    return StartedGateway(NativeRunner(layout), state(*parts), partial(client.check, layout, supervisor))
 
 
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -57,9 +57,9 @@ def start(layout: RunLayout) -> Iterator[Start]:
     """Starts parts; whatever the test leaves is stopped, and waited for."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(*parts: Part, sizes: LogSizes = SIZES) -> subprocess.Popen[bytes]:
+    def start(*parts: Service, sizes: LogSizes = SIZES) -> subprocess.Popen[bytes]:
         client.write_plan(parts, layout, sizes)
-        started.append(client.start(layout, environment_variables.clean(os.environ, str(layout.root))))
+        started.append(client.start(layout, environment_variables.service_environment(os.environ, str(layout.root))))
         return started[-1]
 
     yield start
@@ -74,7 +74,7 @@ def events(layout: RunLayout) -> list[dict[str, Any]]:
     return [msgspec.json.decode(line) for line in lines]
 
 
-def wait(layout: RunLayout, condition: Callable[[dict[str, PartState]], bool]) -> dict[str, PartState]:
+def wait(layout: RunLayout, condition: Callable[[dict[str, ServiceState]], bool]) -> dict[str, ServiceState]:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         states = {each.name: each for each in NativeRunner(layout).parts() or ()}
@@ -97,7 +97,7 @@ def test_a_killed_part_is_started_again_and_everything_ends_with_stop(layout: Ru
     secret.write_text("k")
     assert stop(layout)
     assert supervisor.wait(5) == 0
-    assert not gateway_processes.of_run(layout.root)
+    assert not gateway_processes.find(layout.root)
     assert not secret.exists()
     assert NativeRunner(layout).parts() is None
     assert not stop(layout)
@@ -108,9 +108,9 @@ def test_children_of_a_part_do_not_outlive_it(layout: RunLayout, start: Start) -
     start(part(layout, "a", script))
     wait(layout, lambda states: states["a"].running)
     # The supervisor, the part and its child.
-    assert len(gateway_processes.of_run(layout.root)) == 3
+    assert len(gateway_processes.find(layout.root)) == 3
     stop(layout)
-    assert not gateway_processes.of_run(layout.root)
+    assert not gateway_processes.find(layout.root)
 
 
 def test_orphans_of_a_killed_supervisor_are_found_and_stopped(layout: RunLayout, start: Start) -> None:
@@ -119,9 +119,9 @@ def test_orphans_of_a_killed_supervisor_are_found_and_stopped(layout: RunLayout,
     supervisor.kill()
     supervisor.wait(5)
     assert NativeRunner(layout).parts() is None
-    assert len(gateway_processes.of_run(layout.root)) == 1
+    assert len(gateway_processes.find(layout.root)) == 1
     assert stop(layout)
-    assert not gateway_processes.of_run(layout.root)
+    assert not gateway_processes.find(layout.root)
 
 
 def test_parts_see_neither_keys_nor_other_variables_of_the_shell(
@@ -153,7 +153,7 @@ def test_the_deadline_ends_the_wait(layout: RunLayout, start: Start) -> None:
 
 def test_a_supervisor_that_cannot_start_is_reported(layout: RunLayout) -> None:
     layout.supervisor_plan.write_text("{}")
-    supervisor = client.start(layout, environment_variables.clean(os.environ, str(layout.root)))
+    supervisor = client.start(layout, environment_variables.service_environment(os.environ, str(layout.root)))
     with pytest.raises(RuntimeFault, match="supervisor ended"):
         wait_ready(started(layout, supervisor), 20, lambda _: None)
     supervisor.wait(5)
@@ -162,17 +162,17 @@ def test_a_supervisor_that_cannot_start_is_reported(layout: RunLayout) -> None:
 @pytest.mark.parametrize("odd", ["100%(x)s", "'a' \"b\" \\", "c ;d #e", "f,g=h", "line\nbreak"])
 def test_values_reach_a_part_as_they_are(layout: RunLayout, start: Start, odd: str) -> None:
     script = "import os, sys, time; print([*sys.argv[1:], os.environ['V']], flush=True); time.sleep(600)"
-    clean = environment_variables.clean({}, str(layout.root)) | {"V": odd}
+    clean = environment_variables.service_environment({}, str(layout.root)) | {"V": odd}
     log = layout.logs / f"a{odd}.log"
-    start(Part("a", (sys.executable, "-c", script, odd), clean, log, 1, 2))
+    start(Service("a", (sys.executable, "-c", script, odd), clean, log, 1, 2))
     wait(layout, lambda states: states["a"].running)
     assert log.read_text() == f"{[odd, odd]}\n"
 
 
 def test_a_part_that_cannot_be_started_is_tried_until_it_can(layout: RunLayout, start: Start) -> None:
     program = layout.root / "program"
-    clean = environment_variables.clean(os.environ, str(layout.root))
-    start(Part("a", (str(program),), clean, layout.logs / "a.log", 1, 2))
+    clean = environment_variables.service_environment(os.environ, str(layout.root))
+    start(Service("a", (str(program),), clean, layout.logs / "a.log", 1, 2))
     states = wait(layout, lambda states: "No such file" in states["a"].fault)
     assert (states["a"].state, states["a"].pid) == ("BACKOFF", None)
     program.write_text("#!/bin/sh\nexec sleep 600\n")
@@ -198,7 +198,7 @@ def test_a_signal_to_the_supervisor_stops_everything(layout: RunLayout, start: S
     wait(layout, lambda states: states["a"].running)
     supervisor.send_signal(number)
     assert supervisor.wait(10) == 0
-    assert not gateway_processes.of_run(layout.root)
+    assert not gateway_processes.find(layout.root)
 
 
 def test_what_a_part_has_started_ends_with_it_however_it_ends(layout: RunLayout, start: Start) -> None:
@@ -207,7 +207,7 @@ def test_what_a_part_has_started_ends_with_it_however_it_ends(layout: RunLayout,
     os.kill(before["a"].pid or 0, signal.SIGKILL)
     wait(layout, lambda states: states["a"].running and states["a"].pid != before["a"].pid)
     # The supervisor, the part and its one child: the child of the part before is gone.
-    assert len(gateway_processes.of_run(layout.root)) == 3
+    assert len(gateway_processes.find(layout.root)) == 3
 
 
 def test_a_full_disk_costs_lines_and_nothing_else(layout: RunLayout, start: Start) -> None:
@@ -227,7 +227,7 @@ time.sleep(600)
     os.kill(before["a"].pid or 0, signal.SIGKILL)
     wait(layout, lambda states: states["a"].running and states["a"].pid != before["a"].pid)
     assert (layout.logs / "err.log").read_text() == "y\n" * 2
-    dropped = {log.name: log for log in NativeRunner(layout).log_faults()}
+    dropped = {log.name: log for log in NativeRunner(layout).dropped_lines()}
     assert dropped["a.log"].dropped == 4000
     assert dropped["a.log"].reason == "disk full"
     assert dropped["supervisor.log"].dropped >= 3
@@ -247,7 +247,7 @@ time.sleep(600)
     hanging = replace(part(layout, "hangs", script), argv=(sys.executable, "-c", script, str(done)))
     supervisor = start(hanging)
     wait(layout, lambda _: done.exists())
-    (fault,) = NativeRunner(layout).log_faults()
+    (fault,) = NativeRunner(layout).dropped_lines()
     assert (fault.name, fault.reason) == ("hangs.log", "the disk is too slow")
     assert client.shut_down(layout)
     assert supervisor.wait(20) == 0
@@ -258,10 +258,10 @@ def test_a_log_goes_on_when_the_disk_has_room_again_and_says_what_is_missing(lay
     log.symlink_to("/dev/full")
     script = "import time\nfor i in range(600): print(i, flush=True); time.sleep(0.05)"
     start(part(layout, "a", script))
-    wait(layout, lambda _: any(each.dropped for each in NativeRunner(layout).log_faults()))
+    wait(layout, lambda _: any(each.dropped for each in NativeRunner(layout).dropped_lines()))
     log.unlink()
     wait(layout, lambda _: log.exists() and log.read_text().count("\n") > 2)
-    (fault,) = NativeRunner(layout).log_faults()
+    (fault,) = NativeRunner(layout).dropped_lines()
     assert fault.reason == ""
     # The first line that is there says how many are not.
     assert log.read_text().split("\n")[0] == str(fault.dropped)
@@ -285,7 +285,7 @@ def test_logs_are_rotated_by_size_and_no_line_is_lost(layout: RunLayout, start: 
 def test_state_is_read_back_and_rubbish_is_no_state(layout: RunLayout) -> None:
     places = (RolePlace("guard", Place.REMOTE, "guard", "grpcs://triton.example.com:443"),)
     saved = msgspec.structs.replace(state(), places=places)
-    save(layout, saved)
-    assert load(layout) == saved
+    save_state(layout, saved)
+    assert load_state(layout) == saved
     layout.state.write_text("{")
-    assert load(layout) is None
+    assert load_state(layout) is None

@@ -29,26 +29,30 @@ time.sleep(600)
 @pytest.fixture
 def layout(tmp_path: Path) -> RunLayout:
     layout = RunLayout(tmp_path / "run")
-    run_directory.make(layout)
+    run_directory.create(layout)
     return layout
 
 
 @contextmanager
 def part(layout: RunLayout, name: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A part's process, and the id of the one that it started."""
-    env = environment_variables.clean(os.environ, str(layout.root)) | {environment_variables.PART_MARK: name}
+    env = environment_variables.service_environment(os.environ, str(layout.root)) | {
+        environment_variables.PART_MARK: name
+    }
     with subprocess.Popen([sys.executable, "-c", PARENT], env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield process, int(process.stdout.readline())
         finally:
             process.kill()
-            gateway_processes.kill(layout.root, name, 5)
+            gateway_processes.kill_service(layout.root, name, 5)
 
 
 def launch(layout: RunLayout, *command: str) -> subprocess.CompletedProcess[str]:
     launcher = [sys.executable, "-P", "-m", "controlplane.runtime.native.triton_launcher", str(layout.root)]
-    env = environment_variables.clean(os.environ, str(layout.root)) | {environment_variables.PART_MARK: "triton"}
+    env = environment_variables.service_environment(os.environ, str(layout.root)) | {
+        environment_variables.PART_MARK: "triton"
+    }
     return subprocess.run([*launcher, *command], env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -61,9 +65,9 @@ def test_orphans_of_a_killed_triton_end_and_other_parts_live_on(layout: RunLayou
     with part(layout, "triton") as (triton, orphan), part(layout, "extproc-0") as (worker, its):
         triton.kill()
         triton.wait()
-        assert orphan in gateway_processes.of_run(layout.root)
+        assert orphan in gateway_processes.find(layout.root)
         assert launch(layout, "/bin/true").returncode == 0
-        assert set(gateway_processes.of_run(layout.root)) == {worker.pid, its}
+        assert set(gateway_processes.find(layout.root)) == {worker.pid, its}
 
 
 def test_a_triton_of_another_run_directory_lives_on(layout: RunLayout, tmp_path: Path) -> None:
@@ -78,7 +82,7 @@ def test_an_orphan_that_is_frozen_ends_too(layout: RunLayout) -> None:
         triton.kill()
         triton.wait()
         launch(layout, "/bin/true")
-        assert gateway_processes.of_run(layout.root) == ()
+        assert gateway_processes.find(layout.root) == ()
 
 
 def test_sockets_and_shared_memory_of_a_killed_triton_are_removed(layout: RunLayout) -> None:
