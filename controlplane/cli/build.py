@@ -38,7 +38,10 @@ def build(
     chosen = [variant for variant, asked in ((Variant.GPU, gpu), (Variant.VLLM, vllm)) if asked] or [Variant.CPU]
     # Before an hour of building: a name that no registry can have.
     named = [
-        (images.required_images(each, local=True, registry=None), images.required(each, local=True, registry=push))
+        (
+            images.required_images(each, local=True, registry=None),
+            images.required_images(each, local=True, registry=push),
+        )
         for each in chosen
     ]
     engine = Engine.find()

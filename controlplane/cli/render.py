@@ -14,9 +14,9 @@ from controlplane.config.load import DEFAULT_PATH, Loaded, load
 from controlplane.errors import UsageError
 from controlplane.render.ca_bundle import ca_bundle
 from controlplane.render.envoy_validation import find_envoy, validate_with_envoy
-from controlplane.render.gateway_files import RenderedFiles
 from controlplane.render.gateway_files import render as render_files
 from controlplane.render.proto_validation import validate_types
+from controlplane.render.rendered_files import RenderedFiles
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import run_directory
 from controlplane.runtime.docker.compose_directory import write

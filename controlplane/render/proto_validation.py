@@ -1,7 +1,7 @@
-"""RenderedFiles Envoy files against the messages of `envoy_data_plane`: unknown fields, wrong types, unknown enum values.
+"""Validates rendered Envoy files against the protobuf messages of `envoy_data_plane`.
 
-It names the file and the message, which Envoy's own check does not, and it runs where there is no Envoy binary. Envoy
-itself has the last word (`envoy.py`).
+Finds unknown fields, wrong types and unknown enum values. Unlike Envoy's own check (`envoy_validation`), it names the
+file and the message, and needs no Envoy binary. Envoy's check finds more.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import betterproto2
 import yaml
 
 from controlplane.errors import RenderError
-from controlplane.render.gateway_files import RenderedFile
+from controlplane.render.rendered_files import RenderedFile
 
 _PREFIX: Final = "type.googleapis.com/"
 
-# Messages that the package does not have, or has without fields that Envoy 1.40 accepts.
+# Messages that the package lacks, or whose fields are older than Envoy 1.40, with the reason.
 UNKNOWN: Final[Mapping[str, str]] = {}
 
 
 def validate_types(files: Mapping[str, RenderedFile]) -> None:
-    """Raise `RenderError` unless each message in each Envoy file is one that its type allows."""
+    """Raise `RenderError` for the first message of an Envoy file that its protobuf type does not allow."""
     for name, file in files.items():
         if not name.startswith(("envoy/", "secrets/")):
             continue
@@ -45,32 +45,34 @@ def validate_types(files: Mapping[str, RenderedFile]) -> None:
 
 
 def _messages(name: str, tree: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every message in `tree` with its type, innermost first, each without the messages packed in it."""
+    """Yield (type, message) for every typed message in `tree`, innermost first, without the messages nested in it."""
     if name.endswith("bootstrap.yaml"):
         tree = {"@type": f"{_PREFIX}envoy.config.bootstrap.v3.Bootstrap", **tree}
-    found: list[tuple[str, dict[str, Any]]] = []
-    _unpack(tree, found)
-    return iter(found)
+    messages: list[tuple[str, dict[str, Any]]] = []
+    _unpack(tree, messages)
+    return iter(messages)
 
 
-def _unpack(node: Any, found: list[tuple[str, dict[str, Any]]]) -> Any:
-    """`node` without packed messages, which go to `found`."""
+def _unpack(node: Any, messages: list[tuple[str, dict[str, Any]]]) -> Any:
+    """Return `node` without typed messages, which are appended to `messages`."""
     if isinstance(node, list):
-        return [plain for item in node if (plain := _unpack(item, found)) is not None]
+        return [plain for item in node if (plain := _unpack(item, messages)) is not None]
     if not isinstance(node, dict):
         return node
-    plain = {key: value for key, child in node.items() if (value := _unpack(child, found)) is not None or child is None}
+    plain = {
+        key: value for key, child in node.items() if (value := _unpack(child, messages)) is not None or child is None
+    }
     type_url = plain.pop("@type", None)
     if type_url is None:
         return plain
-    found.append((type_url.removeprefix(_PREFIX), plain))
+    messages.append((type_url.removeprefix(_PREFIX), plain))
     return None
 
 
 def _message_class(type_name: str) -> type[betterproto2.Message]:
     package, _, name = type_name.rpartition(".")
     with warnings.catch_warnings():
-        # The package's generated classes use a spelling that pydantic has since deprecated.
+        # The package's generated classes use an API that pydantic has deprecated since.
         warnings.simplefilter("ignore", DeprecationWarning)
         module = importlib.import_module(f"envoy_data_plane.{package}")
     message_class: type[betterproto2.Message] = getattr(module, name)

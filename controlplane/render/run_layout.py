@@ -1,4 +1,4 @@
-"""Where each file of one gateway lies under its run directory. Names only: nothing is created or read here."""
+"""The paths of a gateway's files in its run directory. Names only: nothing is created or read here."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ class RunLayout:
 
     run_dir/            0700
     ├── envoy/          bootstrap.yaml and the xDS files
-    ├── secrets/        0700; one SDS file of mode 0600 a provider key or header; removed by `down`
+    ├── secrets/        0700; one SDS file of mode 0600 per provider key or header; removed by `down`
     ├── filter.json     the filter configuration
     ├── models/         Triton's model repository
     ├── backends/       Triton's backend directory
-    ├── sockets/        the unix sockets of Envoy, the filter and the supervisor, and the lock of whoever repairs Triton
-    ├── triton/         0700; Triton's unix sockets, its only ones
+    ├── sockets/        the unix sockets of Envoy, the filter and the supervisor; the lock for reloading Triton's models
+    ├── triton/         0700; Triton's unix sockets; it has no others
     ├── tls/            certificates that Envoy in a container reads
     ├── logs/
-    ├── supervisor.json, or compose.yaml where the parts run in containers
-    └── state.json      what runs: mode, configuration file, ports, since when
+    ├── supervisor.json, or compose.yaml if the services run in containers
+    └── state.json      the running gateway: mode, configuration file, ports, start time
     """
 
     root: Path
@@ -76,7 +76,7 @@ class RunLayout:
 
     @property
     def triton_grpc(self) -> Path:
-        """Triton ends the name of this socket with a port, as if it were a host."""
+        """Triton appends a port to the name of this socket, as to a host name."""
         return self.triton_sockets / "grpc:8001"
 
     @property
@@ -117,7 +117,7 @@ class RunLayout:
 
     @property
     def supervisor_output(self) -> Path:
-        """The file that the supervisor's own output goes to. It stays empty unless the supervisor cannot start."""
+        """File for the supervisor's own output. It stays empty unless the supervisor cannot start."""
         return self.logs / "supervisor.out"
 
     @property
@@ -126,5 +126,5 @@ class RunLayout:
 
     @property
     def shared_memory_prefix(self) -> str:
-        """What the names of this gateway's files in /dev/shm begin with. A killed server leaves them behind."""
+        """Prefix of this gateway's files in /dev/shm. A killed Triton leaves them behind."""
         return f"archgw-{hashlib.sha256(bytes(self.root)).hexdigest()[:12]}-"

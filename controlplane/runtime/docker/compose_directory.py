@@ -14,8 +14,8 @@ from controlplane.errors import RenderError
 from controlplane.render.atomic_write import write_file
 from controlplane.render.ca_bundle import ca_bundle
 from controlplane.render.envoy_validation import find_envoy, validate_with_envoy
-from controlplane.render.gateway_files import RenderedFiles
 from controlplane.render.proto_validation import validate_types
+from controlplane.render.rendered_files import RenderedFiles
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import gpu, run_directory
 from controlplane.runtime.docker.compose_file import ContainerSettings, folders_of, here, render_compose

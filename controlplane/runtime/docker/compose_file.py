@@ -20,7 +20,8 @@ from controlplane.errors import RenderError
 from controlplane.models import cache
 from controlplane.models.catalog import ADDED, added, catalog
 from controlplane.models.repository import FRONTS
-from controlplane.render.gateway_files import READABLE, SECRET, RenderedFile, RenderedFiles, render
+from controlplane.render.gateway_files import render
+from controlplane.render.rendered_files import READABLE, SECRET, RenderedFile, RenderedFiles
 from controlplane.render.templates import render_template
 from controlplane.runtime.command_lines import (
     TRITON,
@@ -84,7 +85,7 @@ def render_compose(gateway: Gateway, inside: ContainerSettings) -> RenderedFiles
 def render_container_files(gateway: Gateway, trusted: Path) -> RenderedFiles:
     """What the containers read, without the file that makes them. RenderError as above."""
     inner = replace(gateway, envoy=replace(gateway.envoy, remote=gateway.envoy.remote and _moved(gateway.envoy.remote)))
-    rendered = render(inner, CONTAINER_LAYOUT, trusted=CONTAINER_LAYOUT.root / _TRUSTED, prepared=MODELS_FOLDER)
+    rendered = render(inner, CONTAINER_LAYOUT, ca_file=CONTAINER_LAYOUT.root / _TRUSTED, prepared=MODELS_FOLDER)
     return RenderedFiles({**rendered.files, **dict(_copied(copies(gateway, trusted)))}, rendered.links)
 
 

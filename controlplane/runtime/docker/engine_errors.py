@@ -275,7 +275,7 @@ def _accused(words: _Words, found: re.Match[str]) -> str:
 def _not_shared(words: _Words, found: re.Match[str]) -> str:
     return (
         f"{words.doing} failed: the Docker engine does not see {plain(found['path'])[:_COLUMNS]}\n"
-        "Docker Desktop: share it in Settings, Resources, RenderedFile sharing. "
+        "Docker Desktop: share it in Settings, Resources, File sharing. "
         "An engine on another machine (DOCKER_HOST) sees only its own files:\n"
         "run archgw there. A snap of Docker sees only what is below your home directory."
     )

@@ -18,7 +18,8 @@ from controlplane.compile.plans import (
     Upstream,
 )
 from controlplane.render.ca_bundle import ca_bundle
-from controlplane.render.gateway_files import RenderedFile, render_envoy
+from controlplane.render.gateway_files import render_envoy
+from controlplane.render.rendered_files import RenderedFile
 from controlplane.render.run_layout import RunLayout
 
 KEY: Final = "sk-very-secret"

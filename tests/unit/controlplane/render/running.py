@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from controlplane.compile.plans import EnvoyPlan
-from controlplane.render.gateway_files import FORGED_HEADERS, RenderedFile, RenderedFiles, render_envoy
+from controlplane.render.gateway_files import FORGED_HEADERS, render_envoy
+from controlplane.render.rendered_files import RenderedFile, RenderedFiles
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import run_directory
 from tests.unit.controlplane.render.test_gateway_files import binary

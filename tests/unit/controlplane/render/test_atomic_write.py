@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.render.atomic_write import write_file, write_link
-from controlplane.render.gateway_files import RenderedFiles
+from controlplane.render.rendered_files import RenderedFiles
 
 
 def test_the_file_is_replaced_with_its_mode(tmp_path: Path) -> None:

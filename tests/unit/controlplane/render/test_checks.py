@@ -6,8 +6,8 @@ import pytest
 
 from controlplane.errors import RenderError
 from controlplane.render.envoy_validation import validate_with_envoy
-from controlplane.render.gateway_files import RenderedFile
 from controlplane.render.proto_validation import validate_types
+from controlplane.render.rendered_files import RenderedFile
 from tests.unit.controlplane.render.plans import KEY, plan, render
 from tests.unit.controlplane.render.test_gateway_files import binary
 

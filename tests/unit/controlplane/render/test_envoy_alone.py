@@ -1,4 +1,4 @@
-"""RenderedFiles files in a real Envoy with no filter behind it: what it refuses, what it lets pass, what it says."""
+"""Rendered files in a real Envoy without a filter: refused requests, passed requests, error messages."""
 
 from __future__ import annotations
 

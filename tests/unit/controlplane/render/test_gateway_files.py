@@ -16,8 +16,9 @@ import yaml
 from controlplane.compile.plans import Address, Listener, Pipe, Tracing, Upstream
 from controlplane.errors import RenderError
 from controlplane.render.envoy_validation import find_envoy, validate_with_envoy
-from controlplane.render.gateway_files import CREDENTIAL_HEADERS, RenderedFile, RenderedFiles
+from controlplane.render.gateway_files import CREDENTIAL_HEADERS
 from controlplane.render.proto_validation import validate_types
+from controlplane.render.rendered_files import RenderedFile, RenderedFiles
 from tests.unit.controlplane.render.plans import HEADER, KEY, plan, provider, remote, render
 
 TRITONS = {

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from controlplane.compile.plans import Address, Upstream
-from controlplane.render.gateway_files import RenderedFile
+from controlplane.render.rendered_files import RenderedFile
 from controlplane.runtime import ports
 from tests.unit.controlplane.render.plans import door, plan, provider
 from tests.unit.controlplane.render.running import Api, Gateway, running

@@ -15,7 +15,7 @@ import yaml
 from controlplane.compile.gateway import compile_gateway
 from controlplane.compile.plans import Gateway, Mode
 from controlplane.config.load import load
-from controlplane.render.gateway_files import RenderedFiles
+from controlplane.render.rendered_files import RenderedFiles
 from controlplane.runtime.docker import compose_file
 from controlplane.runtime.docker.compose_file import ContainerSettings
 from controlplane.runtime.docker.container_environment import container_environment

@@ -20,8 +20,8 @@ from controlplane.errors import RenderError
 from controlplane.models.catalog import ADDED
 from controlplane.render.ca_bundle import ca_bundle
 from controlplane.render.envoy_validation import find_envoy, validate_with_envoy
-from controlplane.render.gateway_files import RenderedFiles
 from controlplane.render.proto_validation import validate_types
+from controlplane.render.rendered_files import RenderedFiles
 from controlplane.runtime.docker import compose_file
 from tests.unit.controlplane.runtime.docker.gateways import (
     KEYS,
