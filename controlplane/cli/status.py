@@ -11,7 +11,7 @@ import typer
 from controlplane.cli.columns import columns
 from controlplane.cli.options import RunDir
 from controlplane.cli.wording import milliseconds, readiness
-from controlplane.runtime.model_status import BackendSummary, RoleSummary, why
+from controlplane.runtime.model_status import BackendSummary, RoleSummary, not_ready_reason
 from controlplane.runtime.run_directory import run_layout
 from controlplane.runtime.status import ServiceStatus, Status
 from controlplane.runtime.status import status as ask
@@ -57,7 +57,7 @@ def _show(found: Status) -> None:
     for role in found.roles:
         for place in role.places:
             if not place.ready:
-                typer.echo(f"{role.role} is not ready on {why(place)}")
+                typer.echo(f"{role.role} is not ready on {not_ready_reason(place)}")
     for log in found.logs:
         lost = f"{log.dropped} line{'' if log.dropped == 1 else 's'} of {log.name}"
         typer.echo(

@@ -96,7 +96,7 @@ def up(  # noqa: PLR0913, PLR0917 - one a command line option
 def _left(layout: RunLayout) -> str:
     """What an interrupted start has left: one that should change a gateway which ran has not stopped it."""
     with signals_ignored(), suppress(RuntimeFault):
-        if runner_of(layout).parts() is not None:
+        if runner_of(layout).services() is not None:
             return "the gateway that ran before goes on, half changed maybe: say `archgw up` again"
     return "everything is stopped"
 
@@ -147,8 +147,8 @@ def _progress() -> Iterator[Callable[[str], None]]:
 
 
 def _announce(running: RunningGateway, layout: RunLayout) -> None:
-    doors = running.state.doors
-    typer.echo(f"ready: {', '.join(f'{door.name} on {door.url}' for door in doors)}")
+    listeners = running.state.listeners
+    typer.echo(f"ready: {', '.join(f'{listener.name} on {listener.url}' for listener in listeners)}")
     rows = [
         (f"  {role.role}", place.model, place.where, readiness(place), f"p50 {milliseconds(place.p50_ms)}")
         for role in running.roles
@@ -157,11 +157,11 @@ def _announce(running: RunningGateway, layout: RunLayout) -> None:
     typer.echo("\n".join(["models:", *columns(rows)] if rows else ["models: none is asked"]))
     typer.echo(f"run directory {layout.root}")
     # Quoted where a shell would read the brackets of IPv6.
-    url = shlex.quote(f"{doors[0].url}/v1/chat/completions")
+    url = shlex.quote(f"{listeners[0].url}/v1/chat/completions")
     body = '{"model": "none", "messages": [{"role": "user", "content": "Hello"}]}'
     typer.echo(f"try: curl {url} -H 'content-type: application/json' -d '{body}'")
     sys.stdout.flush()
 
 
 def _door_url(state: State, name: str) -> str:
-    return next(door.url for door in state.doors if door.name == name)
+    return next(listener.url for listener in state.listeners if listener.name == name)

@@ -129,9 +129,9 @@ def _listener(name: str, door: Ingress | Egress, site: TargetEnvironment) -> Lis
     return Listener(
         name,
         Address(door.address, door.port),
-        bind=at if site.doors is None else (site.doors[name],),
-        published=() if site.doors is None else at,
-        hosts=host_pattern(door.address, door.allowed_hosts, in_containers=site.doors is not None),
+        bind=at if site.listen_addresses is None else (site.listen_addresses[name],),
+        published=() if site.listen_addresses is None else at,
+        hosts=host_pattern(door.address, door.allowed_hosts, in_containers=site.listen_addresses is not None),
         # The applications of the team are no browsers.
         origins=origin_pattern(door.allowed_hosts) if isinstance(door, Ingress) else None,
     )

@@ -279,8 +279,8 @@ class TargetEnvironment:
     has that backend.
     `max_heap_bytes`: of Envoy, which takes no more work as it comes near.
     `ipv6`: whether this machine has the loopback address `::1`.
-    `loopback`: for containers; None where `localhost` is this machine. `doors`: where Envoy listens, by the listener's
-    name; None: at the listener's own address.
+    `loopback`: for containers; None where `localhost` is this machine. `listen_addresses`: where Envoy listens, by
+    listener name; None: at the listener's own address.
     """
 
     triton: TritonSockets
@@ -293,7 +293,7 @@ class TargetEnvironment:
     loopback: Loopback | None = None
     max_heap_bytes: int = DEFAULT_HEAP
     ipv6: bool = True
-    doors: Mapping[str, Address] | None = None
+    listen_addresses: Mapping[str, Address] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The command lines of a gateway's parts, the same for every runtime: what each is told, whoever starts it. Pure."""
+"""Command lines of Envoy, the filter's workers and Triton, the same in both runtimes. Pure."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ TRITON: Final = "triton"
 ENVOY: Final = "envoy"
 SAMPLE_API: Final = "weather-api"
 
-# A server whose model process has died waits this long before it ends.
+# How long Triton waits for its models on exit, when the process of one has died.
 _EXIT_TIMEOUT_S: Final = 3
 
 _UNIX: Final = "unix:"
-# Triton opens what it restricts to requests with a header of a given name and value. These names no request can have:
-# HTTP ends a name at the colon, and HTTP/2 knows no capital letters.
-_NO_HTTP_HEADER: Final = ":closed"
-_NO_METADATA: Final = "CLOSED"
-_CLOSED: Final = "shared-memory,trace,logging"
-_CLOSED_TO_ENVOY: Final = "model-repository,model-config,statistics"
+# Triton serves a restricted API only to requests with a header of a given name. No request can have these names: in
+# HTTP/1 a name ends at the colon, and HTTP/2 allows no capital letters.
+_IMPOSSIBLE_HTTP_HEADER: Final = ":closed"
+_IMPOSSIBLE_METADATA_KEY: Final = "CLOSED"
+_RESTRICTED_APIS: Final = "shared-memory,trace,logging"
+# Envoy is the only HTTP client, and needs none of these.
+_RESTRICTED_HTTP_APIS: Final = "model-repository,model-config,statistics"
 
 _WORKER: Final = "extproc-"
 
@@ -33,42 +34,42 @@ def worker_name(index: int) -> str:
     return f"{_WORKER}{index}"
 
 
-def is_worker(part: str) -> bool:
-    return part.startswith(_WORKER)
+def is_worker(service: str) -> bool:
+    return service.startswith(_WORKER)
 
 
-def worker_indices(parts: Iterable[str]) -> tuple[int, ...]:
-    """Of the workers among `parts`."""
-    return tuple(sorted(int(part.removeprefix(_WORKER)) for part in parts if is_worker(part)))
+def worker_indices(services: Iterable[str]) -> tuple[int, ...]:
+    """Return the sorted indices of the filter's workers among the service names."""
+    return tuple(sorted(int(service.removeprefix(_WORKER)) for service in services if is_worker(service)))
 
 
 def envoy_arguments(plan: EnvoyPlan, layout: RunLayout) -> tuple[str, ...]:
-    """After the program's name. Envoy's own lines go to stderr, the access log to stdout."""
+    """Return Envoy's arguments. Its own log goes to stderr, the access log to stdout."""
     return (
         "-c",
         str(layout.bootstrap),
-        # Without it a misspelt field in an xDS file would be ignored in silence.
+        # Without it, Envoy ignores a misspelt field in an xDS file.
         "--reject-unknown-dynamic-fields",
-        # Hot restart would make every gateway of a machine share one shared-memory region.
+        # With hot restart, all gateways of a machine would share one shared-memory region.
         "--disable-hot-restart",
-        # One thread a worker: a request costs Envoy no less than a worker. On two cores two threads carry 40 % more
-        # than one (docs/benchmarks.md).
+        # One thread per filter worker: a request costs Envoy as much CPU as a worker. On two cores, two threads carry
+        # 40 % more than one (docs/benchmarks.md).
         "--concurrency",
         str(plan.workers),
-        # The access log, which Envoy would hold back for ten seconds.
+        # By default, Envoy writes the access log every ten seconds.
         "--file-flush-interval-msec",
         "1000",
-        # Below it, a page of its own build at every start.
+        # At level info, Envoy logs a page about its build at every start.
         "--log-level",
         "warning",
-        # Its own, with the zone: its times are local ones.
+        # Envoy's default format plus the time zone, because its times are local.
         "--log-format",
         "[%Y-%m-%dT%T.%e%z][%t][%l][%n] [%g:%#] %v",
     )
 
 
 def worker_arguments(plan: EnvoyPlan, layout: RunLayout, index: int) -> tuple[str, ...]:
-    """After `python`. -P: the run directory is no place to import from."""
+    """Return the arguments of `python` for a filter worker. -P: imports nothing from the run directory."""
     return (
         *("-P", "-m", "extproc"),
         *("--config", str(layout.filter_config), "--socket", str(layout.worker_socket(index))),
@@ -79,31 +80,30 @@ def worker_arguments(plan: EnvoyPlan, layout: RunLayout, index: int) -> tuple[st
 def triton_arguments(
     plan: ModelPlan, layout: RunLayout, *, backends: Path | None = None, shm_prefix: str | None = None
 ) -> tuple[str, ...]:
-    """After the program's name: exactly the models of the plan, on unix sockets alone.
+    """Return Triton's arguments: it loads exactly the models of the plan, and listens on unix sockets only.
 
-    Whoever may load a model runs code as Triton's user, so the sockets lie in a folder that is closed to all others.
-    What nothing here uses is off: metrics; shared memory, trace and log settings; over HTTP, which only Envoy speaks,
-    everything but health, metadata and inference.
+    A client that may load a model runs code as Triton's user. So the sockets are in a folder that no other user may
+    enter. Unused APIs are off: metrics, shared memory, trace and log settings; over HTTP, which only Envoy uses, all
+    but health, metadata and inference.
 
-    `backends`: a backend directory that is not the server's own; `shm_prefix`: what its names in a /dev/shm that it
-    shares with others begin with.
+    `backends`: backend directory, if not the server's own. `shm_prefix`: prefix of its names in a shared /dev/shm.
     """
     grpc, _, port = str(layout.triton_grpc).rpartition(":")
     return (
         f"--model-repository={layout.models}",
         *(() if backends is None else (f"--backend-directory={backends}",)),
         *(() if shm_prefix is None else (f"--backend-config=python,shm-region-prefix-name={shm_prefix}",)),
-        # Explicit, so that the filter can load a model again that is lost.
+        # Explicit, so that the filter can reload a model whose process died.
         "--model-control-mode=explicit",
         *(f"--load-model={name}" for name in plan.names),
-        # Our configurations are complete; to complete one, Triton would start each model's process twice.
+        # Our configurations are complete. To complete one, Triton would start each model's process twice.
         "--disable-auto-complete-config",
         f"--http-address={_UNIX}{layout.triton_http}",
-        f"--http-restricted-api={_CLOSED},{_CLOSED_TO_ENVOY}:{_NO_HTTP_HEADER}=closed",
-        # gRPC reads its address as a URI.
+        f"--http-restricted-api={_RESTRICTED_APIS},{_RESTRICTED_HTTP_APIS}:{_IMPOSSIBLE_HTTP_HEADER}=closed",
+        # gRPC parses the address as a URI.
         f"--grpc-address={_UNIX}{quote(os.fsencode(grpc))}",
         f"--grpc-port={port}",
-        f"--grpc-restricted-protocol={_CLOSED}:{_NO_METADATA}=closed",
+        f"--grpc-restricted-protocol={_RESTRICTED_APIS}:{_IMPOSSIBLE_METADATA_KEY}=closed",
         "--allow-metrics=false",
         f"--exit-timeout-secs={_EXIT_TIMEOUT_S}",
     )

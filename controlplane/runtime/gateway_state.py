@@ -1,4 +1,4 @@
-"""state.json: what runs in a run directory. Written by `up`, read by `status`, `logs` and `down`."""
+"""state.json: the gateway of a run directory. Written by `up`, read by `status`, `logs` and `down`."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ class PublicListener(msgspec.Struct, frozen=True):
 
     @property
     def url(self) -> str:
-        """Where it is reached from this machine: nobody can connect to an address that means "all"."""
+        """URL for clients on this machine. A wildcard address becomes the loopback address."""
         local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
         return f"http://[{local}]:{self.port}" if ":" in local else f"http://{local}:{self.port}"
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """One started gateway. `since` is RFC 3339. `ready` False: it is starting, or its start failed half-way.
+    """A started gateway. `since`: RFC 3339. `ready` False: it is starting, or its start failed half-way.
 
-    `mode` is one of `plans.Mode`; `places` says where each role's model runs, a role's places one after another.
+    `mode`: value of `plans.Mode`. `places`: the backends of each role in order of preference, grouped by role.
     """
 
     mode: str
     config: str
     since: str
-    doors: tuple[PublicListener, ...]
+    listeners: tuple[PublicListener, ...]
     places: tuple[RolePlace, ...]
-    parts: tuple[str, ...]
+    services: tuple[str, ...]
     ready: bool = False
 
 
@@ -45,7 +45,7 @@ def save_state(layout: RunLayout, state: State) -> None:
 
 
 def load_state(layout: RunLayout) -> State | None:
-    """None where there is no state, or one that this version cannot read."""
+    """Return the state; None if there is none, or one that this version cannot read."""
     try:
         return msgspec.json.decode(Path(layout.state).read_bytes(), type=State)
     except (OSError, msgspec.DecodeError):

@@ -1,4 +1,4 @@
-"""Questions to a running gateway's listeners: do they answer, and what do they say is missing."""
+"""Asks a public listener of a running gateway for its health, over HTTP. Used by `readiness` and `status`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 from controlplane.runtime.gateway_state import PublicListener
 
 _TIMEOUT_S: Final = 5.0
-_TEXT_LIMIT: Final = 300
+_BODY_BYTES: Final = 300
 
 
 class _NotReady(msgspec.Struct, frozen=True):
@@ -21,7 +21,7 @@ class _NotReady(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a listener's /healthz said. `status` None: nobody answered, and `text` says why."""
+    """Response of a listener's /healthz. `status` None: no response; then `text` is the reason."""
 
     status: int | None
     text: str
@@ -32,20 +32,20 @@ class Health:
 
     @property
     def not_ready(self) -> tuple[str, ...]:
-        """What the filter says is not there yet; empty where something else than the filter answered."""
+        """The roles that the filter reports as not ready; empty if something else than the filter answered."""
         try:
             return tuple(msgspec.json.decode(self.text, type=_NotReady).not_ready)
         except msgspec.DecodeError:
             return ()
 
 
-def probe(door: PublicListener, timeout: float = _TIMEOUT_S) -> Health:
-    place = urlsplit(door.url)
-    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=timeout)
+def probe(listener: PublicListener, timeout_s: float = _TIMEOUT_S) -> Health:
+    url = urlsplit(listener.url)
+    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=timeout_s)
     try:
         connection.request("GET", "/healthz")
         response = connection.getresponse()
-        return Health(response.status, response.read(_TEXT_LIMIT).decode(errors="replace"))
+        return Health(response.status, response.read(_BODY_BYTES).decode(errors="replace"))
     except (OSError, http.client.HTTPException) as error:
         return Health(None, str(error) or type(error).__name__)
     finally:

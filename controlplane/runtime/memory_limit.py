@@ -1,4 +1,4 @@
-"""How much memory this machine has, and how much of it Envoy's heap may take."""
+"""The memory of this machine or container, and Envoy's share of it."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Final
 
 from controlplane.compile.plans import MIB
 
-_LEAST: Final = 256 * MIB
-_MOST: Final = 2048 * MIB
+_MIN_HEAP: Final = 256 * MIB
+_MAX_HEAP: Final = 2048 * MIB
 # The rest is for the models and the filter.
-_SHARE: Final = 8
-# Of the container that this process runs in, if it does: cgroup v2, then v1.
-_LIMITS: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+_HEAP_DIVISOR: Final = 8
+# Memory limit of this process's container: cgroup v2, then v1.
+_CGROUP_LIMITS: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def available_bytes() -> int:
-    """Bytes of this machine, or of its container where that has fewer."""
+    """Return the memory of this machine in bytes, or the limit of its container if that is lower."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min((machine, *(limit for path in _LIMITS if (limit := _limit(path)) is not None)))
+    return min((machine, *(limit for path in _CGROUP_LIMITS if (limit := _cgroup_limit(path)) is not None)))
 
 
-def _limit(path: Path) -> int | None:
-    """The bytes that the file says; None where there is none, or it says "max"."""
+def _cgroup_limit(path: Path) -> int | None:
+    """Return the limit in bytes; None if the file is missing or says "max"."""
     try:
-        said = path.read_text().strip()
+        text = path.read_text().strip()
     except OSError:
         return None
-    return int(said) if said.isdecimal() else None
+    return int(text) if text.isdecimal() else None
 
 
 def envoy_heap_bytes(memory: int) -> int:
-    """An eighth of `memory` bytes, within 256 MiB and 2 GiB."""
-    return max(_LEAST, min(_MOST, memory // _SHARE))
+    """Return an eighth of `memory` bytes, at least 256 MiB and at most 2 GiB."""
+    return max(_MIN_HEAP, min(_MAX_HEAP, memory // _HEAP_DIVISOR))

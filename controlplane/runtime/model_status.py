@@ -1,4 +1,7 @@
-"""How each role's model stands at each of its places: what all workers say, put together. Pure."""
+"""Status of each role's model at each of its backends, merged from the reports of all filter workers. Pure.
+
+Used by `archgw up` and `archgw status`.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,21 @@ from controlplane.compile.plans import RolePlace
 from extproc.shared.filter_config import Place, Role
 from extproc.shared.worker_status import BackendStatus, WorkerStatus
 
-# Reasons that a worker gives: the server's model is not what the role needs; the worker has not asked it yet.
+# Reasons that a worker reports: the served model does not fit the role; the worker has not called it yet.
 MISMATCH: Final = "mismatch"
 STARTING: Final = "starting"
 
-# Envoy says why TLS failed at the end of some 350 characters.
-_LONGEST_DETAIL: Final = 500
+# Envoy's reason for a TLS failure is at the end of some 350 characters.
+_MAX_DETAIL: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
 class BackendSummary:
-    """A role's model at one place. It is ready when every worker says so; else `reason` and `detail` are one worker's.
+    """A role's model at one backend, over all workers. The field names are keys of `archgw status --json`.
 
-    `p50_ms`: of the last calls; `queue_ms`, `compute_ms`: the server's own means. None where there is nothing to say.
-    `skipped`: how often it was passed over, by reason.
+    `ready`: every worker reports it as ready; otherwise `reason` and `detail` are those of one worker. `p50_ms`: median
+    of the last calls; `queue_ms`, `compute_ms`: means that the server reports. None if unknown. `skipped`: number of
+    calls that passed it over, by reason.
     """
 
     place: Place
@@ -44,7 +48,10 @@ class BackendSummary:
 
 @dataclass(frozen=True, slots=True)
 class RoleSummary:
-    """A role, and its places in order of preference. `failed`: how often none was left, by reason."""
+    """A role and its backends in order of preference. `failed`: number of calls that no backend answered, by reason.
+
+    The field names are keys of `archgw status --json`.
+    """
 
     role: str
     ready: bool
@@ -52,64 +59,64 @@ class RoleSummary:
     failed: Mapping[str, int]
 
 
-def merge(places: Sequence[RolePlace], workers: Sequence[WorkerStatus]) -> tuple[RoleSummary, ...]:
-    """Every role of the gateway; `workers` are those that answered."""
-    return tuple(_role(role, tuple(its), workers) for role, its in groupby(places, key=lambda each: each.role))
+def merge_workers(backends: Sequence[RolePlace], workers: Sequence[WorkerStatus]) -> tuple[RoleSummary, ...]:
+    """Return a summary of every role. `workers`: reports of the workers that answered."""
+    return tuple(_role(role, tuple(group), workers) for role, group in groupby(backends, key=lambda each: each.role))
 
 
-def mismatch(states: Sequence[RoleSummary]) -> str | None:
-    """What is served and is not what the gateway asks for, expected and found; None where nothing is."""
+def mismatch(roles: Sequence[RoleSummary]) -> str | None:
+    """Return a message about served models that do not fit their role, expected and found; None if all fit."""
     faults = [
-        f"{state.role} on {each.where} is not what the gateway needs: {each.detail}"
-        for state in states
-        for each in state.places
-        if each.reason == MISMATCH
+        f"{role.role} on {backend.where} is not what the gateway needs: {backend.detail}"
+        for role in roles
+        for backend in role.places
+        if backend.reason == MISMATCH
     ]
     return "\n".join(faults) or None
 
 
-def why(place: BackendSummary) -> str:
-    """Where it is and why it is not ready: `grpcs://triton.example.com: unreachable, connection refused`."""
-    return f"{place.where}: {', '.join(filter(None, (place.reason, place.detail)))}"
+def not_ready_reason(backend: BackendSummary) -> str:
+    """Return location and reason: `grpcs://triton.example.com: unreachable, connection refused`."""
+    return f"{backend.where}: {', '.join(filter(None, (backend.reason, backend.detail)))}"
 
 
-def _plain(detail: str) -> str:
-    """On one line and of one screen: it may hold what a server elsewhere said, which a terminal would obey."""
-    words = "".join(character if character.isprintable() else " " for character in detail)
-    return words if len(words) <= _LONGEST_DETAIL else f"{words[:_LONGEST_DETAIL]}..."
+def _printable(detail: str) -> str:
+    """Return one line of limited length without control characters: the text may come from a foreign server."""
+    text = "".join(character if character.isprintable() else " " for character in detail)
+    return text if len(text) <= _MAX_DETAIL else f"{text[:_MAX_DETAIL]}..."
 
 
-def _role(role: str, places: Sequence[RolePlace], workers: Sequence[WorkerStatus]) -> RoleSummary:
-    states = tuple(_place(each, workers) for each in places)
+def _role(role: str, backends: Sequence[RolePlace], workers: Sequence[WorkerStatus]) -> RoleSummary:
+    summaries = tuple(_backend(each, workers) for each in backends)
     failed: Counter[str] = Counter()
     for worker in workers:
-        if (said := worker.roles.get(Role(role))) is not None:
-            failed.update(said.failed)
-    return RoleSummary(role, any(each.ready for each in states), states, dict(failed))
+        if (report := worker.roles.get(Role(role))) is not None:
+            failed.update(report.failed)
+    return RoleSummary(role, any(each.ready for each in summaries), summaries, dict(failed))
 
 
-def _place(place: RolePlace, workers: Sequence[WorkerStatus]) -> BackendSummary:
-    said: list[BackendStatus] = []
+def _backend(backend: RolePlace, workers: Sequence[WorkerStatus]) -> BackendSummary:
+    reports: list[BackendStatus] = []
     skipped: Counter[str] = Counter()
     for worker in workers:
-        if (status := worker.roles.get(Role(place.role))) is not None:
-            said += (each for each in status.backends if each.place is place.place)
-            for skip, count in status.skipped.items():
-                where, _, reason = skip.partition(":")
-                if where == place.place:
+        if (role := worker.roles.get(Role(backend.role))) is not None:
+            reports += (each for each in role.backends if each.place is backend.place)
+            for skip, count in role.skipped.items():
+                place, _, reason = skip.partition(":")
+                if place == backend.place:
                     skipped[reason] += count
-    fault = next((each for each in said if not each.ready), None)
-    recent = [duration for each in said for duration in each.recent_ms]
+    fault = next((each for each in reports if not each.ready), None)
+    recent_ms = [duration for each in reports for duration in each.recent_ms]
     return BackendSummary(
-        place=place.place,
-        model=place.model,
-        where=place.where,
-        ready=bool(said) and fault is None,
-        reason=fault.reason if fault else "" if said else "unknown",
-        detail=_plain(fault.detail) if fault else "" if said else "no filter worker says",
-        calls=sum(each.calls for each in said),
-        p50_ms=median(recent) if recent else None,
-        queue_ms=next((each.queue_ms for each in said if each.queue_ms is not None), None),
-        compute_ms=next((each.compute_ms for each in said if each.compute_ms is not None), None),
+        place=backend.place,
+        model=backend.model,
+        where=backend.where,
+        ready=bool(reports) and fault is None,
+        reason=fault.reason if fault else "" if reports else "unknown",
+        detail=_printable(fault.detail) if fault else "" if reports else "no filter worker says",
+        calls=sum(each.calls for each in reports),
+        p50_ms=median(recent_ms) if recent_ms else None,
+        queue_ms=next((each.queue_ms for each in reports if each.queue_ms is not None), None),
+        compute_ms=next((each.compute_ms for each in reports if each.compute_ms is not None), None),
         skipped=dict(skipped),
     )

@@ -1,4 +1,4 @@
-"""The run directory: where it is by default, whether it can be one, who may use it now, and how it is left clean."""
+"""The run directory on disk: default path, checks, lock, creation, cleaning. Used by every command that has one."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from controlplane.config.document import is_unicode
 from controlplane.errors import RuntimeFault, UsageError
 from controlplane.render.run_layout import RunLayout
 
-# sockaddr_un.sun_path, with its closing zero.
+# Size of sockaddr_un.sun_path without the terminating zero.
 _SOCKET_PATH_BYTES: Final = 107
-# A target `unix:PATH` is a list separated by commas, with URI's marks and escapes.
-_NOT_IN_TARGETS: Final = re.compile(r"[,#?]|%[0-9A-Fa-f]{2}")
+# gRPC parses a target `unix:PATH` as a comma-separated list of URIs.
+_FORBIDDEN_IN_GRPC_TARGETS: Final = re.compile(r"[,#?]|%[0-9A-Fa-f]{2}")
 _SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108
 
 
 def run_layout(run_dir: Path | None, option: str = "--run-dir") -> RunLayout:
-    """The layout of `run_dir`, or of the user's own. UsageError where unix sockets cannot lie there.
+    """Return the layout of `run_dir`, or of the user's default one. UsageError if it cannot hold unix sockets.
 
-    `option`: what names the directory on the command line.
+    `option`: the command line option that names the directory, for the message.
     """
     root = (run_dir or platformdirs.user_state_path("archgw") / "run").expanduser().absolute()
     layout = RunLayout(Path(os.path.realpath(root)))
     if not is_unicode(str(layout.root)):
         shown = bytes(layout.root).decode(errors="backslashreplace")
         raise UsageError(f"the run directory {shown} has a name that is not UTF-8; choose another one with {option}")
-    # No other name in there is longer.
+    # The supervisor's socket has the longest path.
     longest = len(os.fsencode(layout.supervisor_socket))
     if longest > _SOCKET_PATH_BYTES:
         raise UsageError(
             f"the run directory {layout.root} is {longest - _SOCKET_PATH_BYTES} bytes too long for unix sockets, "
             f"whose paths have {_SOCKET_PATH_BYTES} at most; choose a shorter one with {option}"
         )
-    if (taken := _NOT_IN_TARGETS.search(str(layout.root))) is not None:
+    if (forbidden := _FORBIDDEN_IN_GRPC_TARGETS.search(str(layout.root))) is not None:
         raise UsageError(
-            f"the run directory {layout.root} holds {taken[0]!r}, which gRPC cannot take in a unix socket's path; "
+            f"the run directory {layout.root} holds {forbidden[0]!r}, which gRPC cannot take in a unix socket's path; "
             f"choose another one with {option}"
         )
     return layout
 
 
 def create(layout: RunLayout) -> None:
-    """Create the directory, closed to everyone else, and the folders that are there before any file is."""
+    """Create the directory, with no access for other users, and its empty folders."""
     layout.root.mkdir(parents=True, exist_ok=True)
     layout.root.chmod(0o700)
     for folder in (layout.sockets, layout.triton_sockets, layout.logs, *_rendered(layout)):
@@ -58,7 +58,7 @@ def create(layout: RunLayout) -> None:
 
 
 def clear(layout: RunLayout) -> None:
-    """Remove what only a running gateway needs: keys, sockets, state, shared memory. Logs stay."""
+    """Remove everything that only a running gateway needs: keys, sockets, state, shared memory. Logs stay."""
     for folder in _folders(layout):
         shutil.rmtree(folder, ignore_errors=True)
     for file in _files(layout):
@@ -67,14 +67,14 @@ def clear(layout: RunLayout) -> None:
 
 
 def clear_shared_memory(layout: RunLayout) -> None:
-    """Remove what a killed Triton left in /dev/shm. None may run."""
+    """Remove the files of a killed Triton from /dev/shm. No Triton of this gateway may run."""
     for file in _SHARED_MEMORY.glob(f"{layout.shared_memory_prefix}*"):
         with contextlib.suppress(OSError):
             file.unlink()
 
 
 def remove_stale(layout: RunLayout, names: Collection[str]) -> None:
-    """Remove what an earlier configuration left in folders of rendered files: whatever `names` does not name."""
+    """Remove files of an earlier configuration from the folders of rendered files: all that `names` does not list."""
     for folder in _rendered(layout):
         for path in sorted(folder.rglob("*"), reverse=True):
             if path.is_dir() and not path.is_symlink():
@@ -85,7 +85,7 @@ def remove_stale(layout: RunLayout, names: Collection[str]) -> None:
 
 
 def change_owner(layout: RunLayout, uid: int, gid: int) -> None:
-    """Make somebody else the owner of the rendered files, whom containers run as. For root alone."""
+    """Give the rendered files to the user of the containers. Needs root."""
     for folder in _rendered(layout):
         for path in (folder, *folder.rglob("*")):
             os.chown(path, uid, gid, follow_symlinks=False)
@@ -114,22 +114,23 @@ def _rendered(layout: RunLayout) -> tuple[Path, ...]:
     return (layout.envoy, layout.secrets, layout.models, layout.tls)
 
 
-def _refuse_another_use(layout: RunLayout) -> None:
-    """A folder in which no gateway was, and no `archgw render` either: what has our names there is somebody's work."""
+def _refuse_foreign_files(layout: RunLayout) -> None:
+    """Raise UsageError if a folder that archgw never used holds files with our names: they would be removed."""
     folders = [each for each in _folders(layout) if each.is_dir() and any(each.iterdir())]
-    if found := [path.name for path in (*folders, *_files(layout)) if path.exists()]:
+    if foreign := [path.name for path in (*folders, *_files(layout)) if path.exists()]:
         raise UsageError(
-            f"{layout.root} is no run directory: it holds {', '.join(found)} of somebody else's, "
-            "which would be removed; choose another folder with --run-dir"
+            f"{layout.root} is no run directory: archgw did not create {', '.join(foreign)} in it and would remove it; "
+            "choose another folder with --run-dir"
         )
 
 
 @contextlib.contextmanager
 def locked(layout: RunLayout) -> Iterator[None]:
-    """One `up` or `down` at a time. RuntimeFault when another is at work, UsageError where the folder is not ours."""
+    """Hold the lock for `up` and `down`. RuntimeFault if another one holds it; UsageError if the folder is not ours."""
     lock = layout.root / "lock"
+    # `archgw render` writes filter.json, and no lock.
     if not lock.exists() and not layout.filter_config.exists():
-        _refuse_another_use(layout)
+        _refuse_foreign_files(layout)
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

@@ -1,4 +1,4 @@
-"""Which runner has the gateway of a run directory. There are two kinds, and this is where they are told apart."""
+"""Selects the runner of the gateway in a run directory: native or Docker."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from controlplane.runtime.runner import Runner
 
 
 def runner_of(layout: RunLayout) -> Runner:
-    """Of the gateway whose files are there; of one that never ran, a native one."""
+    """Return the runner for the files in the run directory; a native one for a gateway that never ran."""
     if layout.compose.exists():
-        # Imported late: most gateways of most machines have no engine to ask.
+        # Imported late: most machines have no Docker engine.
         from controlplane.runtime.docker.runner import DockerRunner  # noqa: PLC0415
 
         return DockerRunner(layout)

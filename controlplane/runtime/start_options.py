@@ -1,4 +1,4 @@
-"""What `archgw up` was asked for, and what it brought up. The same for both runtimes."""
+"""The options of `archgw up` and its result, for both runtimes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAMPLE_API_PORT: Final = 18083
 
 @dataclass(frozen=True, slots=True)
 class StartOptions:
-    """`runtime` None: whichever can be had, Docker first. `images`: a registry's folder with the images of ours."""
+    """`runtime` None: Docker if available, else native. `images`: registry folder of archgw's images."""
 
     config: Path
     mode: Mode
@@ -32,22 +32,22 @@ class StartOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunningGateway:
-    """A gateway that answers. `wait` returns when it has ended: 0 where it was told to."""
+    """A gateway that answers. `wait` blocks until it ends and returns an exit code: 0 if it was told to stop."""
 
     state: State
     roles: tuple[RoleSummary, ...]
     wait: Callable[[], int]
 
 
-def initial_state(wanted: StartOptions, gateway: Gateway, parts: tuple[str, ...]) -> State:
-    """The state as it is saved before the parts are started."""
+def initial_state(options: StartOptions, gateway: Gateway, services: tuple[str, ...]) -> State:
+    """Return the state to save before the services are started."""
     return State(
-        mode=wanted.mode,
-        config=str(wanted.config.absolute()),
+        mode=options.mode,
+        config=str(options.config.absolute()),
         since=datetime.now(UTC).isoformat(timespec="seconds"),
-        doors=tuple(
+        listeners=tuple(
             PublicListener(each.name, each.address.host, each.address.port) for each in gateway.envoy.listeners
         ),
         places=gateway.places,
-        parts=parts,
+        services=services,
     )

@@ -1,4 +1,4 @@
-"""The place where a gateway will run as compilation must know it, and a configuration compiled for it."""
+"""Describes this machine as a TargetEnvironment, and compiles a configuration for a target environment."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ _INTENT: Final = (Role.EMBED, Role.NLI)
 
 
 def compile_native(loaded: Loaded, layout: RunLayout, mode: Mode, say: Callable[[str], None]) -> Gateway:
-    """For processes of this machine.
+    """Compile for processes of this machine.
 
-    RuntimeFault where `mode` needs a GPU that is not here, UsageError where it needs what the file does not say.
+    RuntimeFault if `mode` needs a GPU and none is usable; UsageError if it needs a key that the file lacks.
     """
-    found = gpu.GpuDetection() if mode is Mode.LOCAL_CPU else gpu.detect(os.environ)
-    site = TargetEnvironment(
+    detection = gpu.GpuDetection() if mode is Mode.LOCAL_CPU else gpu.detect(os.environ)
+    environment = TargetEnvironment(
         triton=triton_sockets(layout),
         workers=len(os.sched_getaffinity(0)),
         internal_socket=str(layout.internal_socket),
         repair_lock=str(layout.repair_lock),
         mode=mode,
-        gpu=gpu.choose(mode, found),
+        gpu=gpu.choose(mode, detection),
         vllm=triton_install.has_vllm(),
         ipv6=ports.has_ipv6(),
         max_heap_bytes=memory_limit.envoy_heap_bytes(memory_limit.available_bytes()),
     )
-    return compile_for(site, loaded, found.missing, say)
+    return compile_for(environment, loaded, detection.missing, say)
 
 
 def triton_sockets(layout: RunLayout) -> TritonSockets:
     return TritonSockets(http=str(layout.triton_http), grpc=str(layout.triton_grpc))
 
 
-def compile_for(site: TargetEnvironment, loaded: Loaded, no_gpu: str, say: Callable[[str], None]) -> Gateway:
-    """`say` hears once where intent runs on the CPU though a GPU would have been preferred; `no_gpu` says why."""
-    gateway = compile_gateway(loaded.config, site, loaded.own)
+def compile_for(environment: TargetEnvironment, loaded: Loaded, no_gpu: str, say: Callable[[str], None]) -> Gateway:
+    """Compile for `environment`. Notes with `say` if intent runs on the CPU for lack of a GPU; `no_gpu`: the reason."""
+    gateway = compile_gateway(loaded.config, environment, loaded.own)
     intent_is_local = any(each.place is Place.LOCAL and each.role in _INTENT for each in gateway.places)
-    if site.mode is Mode.REMOTE and site.gpu is None and intent_is_local:
+    if environment.mode is Mode.REMOTE and environment.gpu is None and intent_is_local:
         say(f"note: intent runs on this machine's CPU: {no_gpu}")
     return gateway

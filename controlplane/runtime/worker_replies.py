@@ -1,4 +1,4 @@
-"""Asks the filter workers for the status of their models, each on its own unix socket."""
+"""Decodes the status reports of the filter's workers. Used by both runners."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import msgspec
 from extproc.shared.worker_status import WorkerStatus
 
 
-def decode(answers: Iterable[bytes | None]) -> tuple[WorkerStatus, ...]:
-    """The answers of those that did; one in the words of another version is left out."""
-    found = (_read(answer) for answer in answers if answer is not None)
-    return tuple(each for each in found if each is not None)
+def decode(replies: Iterable[bytes | None]) -> tuple[WorkerStatus, ...]:
+    """Return the decoded replies. Missing ones, and those of another version, are left out."""
+    reports = (_decode(reply) for reply in replies if reply is not None)
+    return tuple(report for report in reports if report is not None)
 
 
-def _read(answer: bytes) -> WorkerStatus | None:
+def _decode(reply: bytes) -> WorkerStatus | None:
     try:
-        return msgspec.json.decode(answer, type=WorkerStatus)
+        return msgspec.json.decode(reply, type=WorkerStatus)
     except msgspec.DecodeError:
         return None

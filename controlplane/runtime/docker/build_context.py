@@ -67,7 +67,7 @@ def _top(name: str) -> Path:
 
 def _is_left_out(name: str, inside: Path) -> bool:
     # As .dockerignore has it for who builds by hand.
-    if any(part.startswith(".") or part == "__pycache__" for part in inside.parts) or inside.suffix == ".pyc":
+    if any(service.startswith(".") or service == "__pycache__" for service in inside.parts) or inside.suffix == ".pyc":
         return True
     return name in _PACKAGES and inside.parts[0] == _ASSETS
 

@@ -16,7 +16,7 @@ from controlplane.runtime.target_environment import triton_sockets
 CONTAINER_LAYOUT: Final = RunLayout(Path("/run/archgw"))
 
 _EVERY: Final = "0.0.0.0"  # noqa: S104 - of a network of containers; published is what the file says
-_DOORS: Final = {"ingress": Address(_EVERY, 10_000), "egress": Address(_EVERY, 12_000)}
+_LISTEN_ADDRESSES: Final = {"ingress": Address(_EVERY, 10_000), "egress": Address(_EVERY, 12_000)}
 _HOST: Final = "host.docker.internal"
 _REACH: Final = (
     "in containers, this machine; a server that listens on 127.0.0.1 or ::1 alone is out of their reach: "
@@ -42,7 +42,7 @@ def container_environment(
         gpu=gpu,
         vllm=gpu is not None,
         loopback=Loopback(_HOST, services),
-        doors=_DOORS,
+        listen_addresses=_LISTEN_ADDRESSES,
         ipv6=ipv6,
     )
 

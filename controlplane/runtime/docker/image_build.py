@@ -86,7 +86,7 @@ def step(line: str) -> str | None:
 
 
 def _each(option: str, values: list[str]) -> list[str]:
-    return [part for value in values for part in (option, value)]
+    return [service for value in values for service in (option, value)]
 
 
 def _revision(root: Path) -> str | None:

@@ -92,7 +92,7 @@ def _outdated_services(runner: DockerRunner) -> tuple[str, ...]:
 def _wait_answering(runner: DockerRunner, workers: Sequence[str], deadline: float) -> None:
     """RuntimeFault, and the other half goes on as it was, where one of these ends or is silent until `deadline`."""
     while len(runner.workers(worker_indices(workers))) < len(workers):
-        for each in runner.parts() or ():
+        for each in runner.services() or ():
             if each.name in workers and each.state in {"BACKOFF", "EXITED"}:
                 raise fault_with_log(
                     f"{each.name} does not start ({each.fault or each.state.lower()})", runner, each.name

@@ -24,7 +24,7 @@ MODELS: Final = "models"
 _SOCKETS: Final = ("sockets", "triton")
 # Envoy writes a line a request to stdout, its own lines to stderr.
 _ACCESS: Final = "access"
-# Each part may take as long as its stop_grace_period says.
+# Each service may take as long as its stop_grace_period says.
 _STOP_S: Final = 120.0
 # Beside the wait for requests, what starting a program in a container takes.
 _DRAIN_S: Final = 15.0
@@ -50,7 +50,7 @@ class DockerRunner:
         """`docker` arguments of a Compose command that reads compose.yaml."""
         return ("compose", "--project-name", self.project, "--file", str(self._layout.compose), *arguments)
 
-    def parts(self) -> tuple[ServiceState, ...] | None:
+    def services(self) -> tuple[ServiceState, ...] | None:
         found = tuple(_part(each) for each in self._containers() if each.service != MODELS)
         return found or None
 
@@ -69,12 +69,12 @@ class DockerRunner:
         # The engine writes them, and does not say.
         return ()
 
-    def logs(self, part: str | None = None) -> tuple[str, ...]:
+    def logs(self, service: str | None = None) -> tuple[str, ...]:
         services = {each.service for each in self._containers()}
         names = sorted(services | ({_ACCESS} if ENVOY in services else set()))
-        return tuple(name for name in names if part is None or name == part or name.startswith(f"{part}-"))
+        return tuple(name for name in names if service is None or name == service or name.startswith(f"{service}-"))
 
-    def place(self, log: str) -> str:
+    def log_location(self, log: str) -> str:
         return f"container {self._container(log).name}"
 
     def last_lines(self, log: str, count: int) -> list[str]:

@@ -16,7 +16,7 @@ def choose_runtime(wanted: StartOptions, layout: RunLayout) -> tuple[Runtime, st
     if (reason := unavailable_reason()) is not None:
         return Runtime.NATIVE, reason
     runner = runner_of(layout)
-    if runner.parts() is not None:
+    if runner.services() is not None:
         return runner.runtime, f"the gateway in {layout.root} runs so already"
     engine = Engine.find()
     variant = images.Variant.CPU if wanted.mode is not Mode.LOCAL_GPU else images.Variant.GPU

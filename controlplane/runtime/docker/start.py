@@ -74,7 +74,7 @@ def start(loaded: Loaded, wanted: StartOptions, layout: RunLayout, say: Callable
         _look_for_models(gateway)
         try:
             write(gateway, layout, runner.project, needed, quick_start=wanted.quick_start, rootless=info.rootless)
-            state = initial_state(wanted, gateway, _parts(gateway, quick_start=wanted.quick_start))
+            state = initial_state(wanted, gateway, _services(gateway, quick_start=wanted.quick_start))
             save_state(layout, state)
             if before:
                 update(runner, wanted.deadline_s, _keys(gateway), say)
@@ -130,7 +130,7 @@ def _gpu(mode: Mode, info: EngineInfo) -> str | None:
 
 def _refuse_processes(layout: RunLayout) -> None:
     """The same run directory cannot hold both kinds."""
-    if NativeRunner(layout).parts() is not None:
+    if NativeRunner(layout).services() is not None:
         raise RuntimeFault(
             f"a gateway runs already in {layout.root}, without containers; stop it with `archgw down`, "
             "or choose another --run-dir"
@@ -172,7 +172,7 @@ def _look_for_models(gateway: Gateway) -> None:
         prepare(others)
 
 
-def _parts(gateway: Gateway, *, quick_start: bool) -> tuple[str, ...]:
+def _services(gateway: Gateway, *, quick_start: bool) -> tuple[str, ...]:
     return (
         *((TRITON,) if gateway.models.names else ()),
         *((SAMPLE_API,) if quick_start else ()),
@@ -188,6 +188,6 @@ def _wait(runner: DockerRunner) -> int:
     """
     while True:
         with contextlib.suppress(RuntimeFault):
-            if runner.parts() is None:
+            if runner.services() is None:
                 return 0
         time.sleep(_WATCH_S)

@@ -10,8 +10,8 @@ from controlplane.errors import UsageError
 
 # Marks every process of one gateway, and what those start in turn: `processes.find` finds them by it.
 RUN_MARK: Final = "ARCHGW_RUN_DIR"
-# Marks those of them that are one part: the part's process, and what it starts.
-PART_MARK: Final = "ARCHGW_PART"
+# Marks those of them that are one service: the service's process, and what it starts.
+SERVICE_MARK: Final = "ARCHGW_PART"
 
 # numpy multiplies small matrices here, and a thread of OpenBLAS that has nothing left to multiply spins: with one for
 # each core, the guard spent as much time in that as in its models.
@@ -25,7 +25,7 @@ _PASSED_ON: Final = (
 
 
 def service_environment(environ: Mapping[str, str], run_dir: str) -> dict[str, str]:
-    """The variables that a part may see, and the mark of its gateway. UsageError where one is not UTF-8."""
+    """The variables that a service may see, and the mark of its gateway. UsageError where one is not UTF-8."""
     kept = {name: environ[name] for name in _PASSED_ON if environ.get(name)}
     for name, value in kept.items():
         if not is_unicode(value):

@@ -9,17 +9,17 @@ import time
 from pathlib import Path
 from typing import Final
 
-from controlplane.runtime.native.environment_variables import PART_MARK, RUN_MARK
+from controlplane.runtime.native.environment_variables import RUN_MARK, SERVICE_MARK
 
 _PROC: Final = Path("/proc")
 
 
-def find(run_dir: Path, part: str | None = None) -> tuple[int, ...]:
+def find(run_dir: Path, service: str | None = None) -> tuple[int, ...]:
     """Ids of the living processes that belong to the gateway of `run_dir`, whoever their parent is now.
 
-    `part`: only those of the part that carries its name, and what it started.
+    `service`: only those of the service that carries its name, and what it started.
     """
-    marks = {f"{RUN_MARK}={run_dir}".encode(), *(() if part is None else (f"{PART_MARK}={part}".encode(),))}
+    marks = {f"{RUN_MARK}={run_dir}".encode(), *(() if service is None else (f"{SERVICE_MARK}={service}".encode(),))}
     found: list[int] = []
     for entry in _PROC.iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -47,10 +47,10 @@ def stop_all(run_dir: Path, grace_s: float) -> tuple[int, ...]:
     return stopped
 
 
-def kill_service(run_dir: Path, part: str, wait_s: float) -> tuple[int, ...]:
-    """End every process of a part at once, but for the caller. Returns those that live on after `wait_s`."""
+def kill_service(run_dir: Path, service: str, wait_s: float) -> tuple[int, ...]:
+    """End every process of a service at once, but for the caller. Returns those that live on after `wait_s`."""
     deadline = time.monotonic() + wait_s
-    while (left := _signal(find(run_dir, part), signal.SIGKILL)) and time.monotonic() < deadline:
+    while (left := _signal(find(run_dir, service), signal.SIGKILL)) and time.monotonic() < deadline:
         time.sleep(0.05)
     return left
 

@@ -16,9 +16,9 @@ _POLL_S: Final = 0.2
 _TAIL_BYTES: Final = 1 << 20
 
 
-def log_paths(layout: RunLayout, part: str | None) -> tuple[Path, ...]:
-    """The logs of `part` (all of the filter's workers for `extproc`), or all of them."""
-    pattern = "*.log" if part is None else f"{part}-*.log" if part == "extproc" else f"{part}.log"
+def log_paths(layout: RunLayout, service: str | None) -> tuple[Path, ...]:
+    """The logs of `service` (all of the filter's workers for `extproc`), or all of them."""
+    pattern = "*.log" if service is None else f"{service}-*.log" if service == "extproc" else f"{service}.log"
     return tuple(sorted(layout.logs.glob(pattern)))
 
 

@@ -15,7 +15,7 @@ from controlplane.runtime.runner import DroppedLines, Runtime, ServiceState
 from extproc.shared.status_client import ask
 from extproc.shared.worker_status import WorkerStatus
 
-# The sum of what the parts may take one after another, with room.
+# The sum of what the services may take one after another, with room.
 _ORDERLY_S: Final = 60.0
 _GRACE_S: Final = 5.0
 
@@ -29,12 +29,12 @@ class NativeRunner:
     def __init__(self, layout: RunLayout) -> None:
         self._layout = layout
 
-    def parts(self) -> tuple[ServiceState, ...] | None:
+    def services(self) -> tuple[ServiceState, ...] | None:
         report = supervisor.report(self._layout)
         if report is None:
             return None
-        found = (ServiceState(each.name, each.state, each.pid, each.since, each.fault) for each in report.parts)
-        return tuple(sorted(found, key=lambda part: part.name))
+        found = (ServiceState(each.name, each.state, each.pid, each.since, each.fault) for each in report.services)
+        return tuple(sorted(found, key=lambda service: service.name))
 
     def workers(self, indices: Sequence[int]) -> tuple[WorkerStatus, ...]:
         return worker_replies.decode(ask([str(self._layout.worker_socket(index)) for index in indices]))
@@ -45,10 +45,10 @@ class NativeRunner:
             () if report is None else tuple(DroppedLines(each.name, each.dropped, each.reason) for each in report.logs)
         )
 
-    def logs(self, part: str | None = None) -> tuple[str, ...]:
-        return tuple(path.stem for path in log_files.log_paths(self._layout, part))
+    def logs(self, service: str | None = None) -> tuple[str, ...]:
+        return tuple(path.stem for path in log_files.log_paths(self._layout, service))
 
-    def place(self, log: str) -> str:
+    def log_location(self, log: str) -> str:
         return str(self._layout.logs / f"{log}.log")
 
     def last_lines(self, log: str, count: int) -> list[str]:
@@ -58,7 +58,7 @@ class NativeRunner:
         log_files.follow(
             [self._layout.logs / f"{log}.log" for log in logs_],
             lambda path, line: show(path.stem, line),
-            lambda: self.parts() is not None,
+            lambda: self.services() is not None,
         )
 
     def drain(self, grace_s: float, say: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""One process of a gateway, as the supervisor is told of it. Made by `parts`, read by `supervisor`."""
+"""One process of a gateway, as the supervisor is told of it. Made by `services`, read by `supervisor`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 class Service:
     """One process. `stdout_log` None: its standard output goes to `log` as well.
 
-    `order`: parts start from the lowest. `edge`: takes requests in, and so stops before all the others, which then stop
+    `order`: services start from the lowest. `edge`: takes requests in, and so stops before all the others, which then stop
     together. `stop_s`: how long it may take to end on SIGTERM.
     """
 

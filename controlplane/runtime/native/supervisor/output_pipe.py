@@ -1,4 +1,4 @@
-"""The pipe that a part writes into. It is always read, whatever becomes of the lines: a full pipe blocks the part."""
+"""The pipe that a service writes into. It is always read, whatever becomes of the lines: a full pipe blocks the service."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST_LINE: Final = 1 << 20
 
 
 class OutputPipe:
-    """`write_end` is for the part, and closed here once the part has it."""
+    """`write_end` is for the service, and closed here once the service has it."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -25,7 +25,7 @@ class OutputPipe:
         asyncio.get_running_loop().add_reader(self._read_end, self._read)
 
     def handed_over(self) -> None:
-        """The part has the write end, or will never have it. The pipe ends when nobody holds it any more."""
+        """The service has the write end, or will never have it. The pipe ends when nobody holds it any more."""
         os.close(self.write_end)
 
     def _read(self) -> None:

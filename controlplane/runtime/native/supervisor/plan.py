@@ -1,4 +1,4 @@
-"""The supervisor's plan: the parts, and how their logs are kept. Written by `client`, read once by the supervisor.
+"""The supervisor's plan: the services, and how their logs are kept. Written by `client`, read once by the supervisor.
 
 It is a file of JSON, so that a path or an argument may hold any character. It holds no secret.
 """
@@ -20,13 +20,13 @@ class LogSizes(msgspec.Struct, frozen=True):
 
 
 class SupervisorPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """`directory` is where the parts run. `events`: the supervisor's own log. `socket`: where it answers."""
+    """`directory` is where the services run. `events`: the supervisor's own log. `socket`: where it answers."""
 
     directory: Path
     socket: Path
     events: Path
     sizes: LogSizes
-    parts: tuple[Service, ...]
+    services: tuple[Service, ...]
 
 
 def encode(plan: SupervisorPlan) -> str:

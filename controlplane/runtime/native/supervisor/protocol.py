@@ -8,7 +8,7 @@ import msgspec
 
 
 class Command(StrEnum):
-    """STATUS: report. STOP: report, then stop every part and end."""
+    """STATUS: report. STOP: report, then stop every service and end."""
 
     STATUS = "status"
     STOP = "stop"
@@ -52,5 +52,5 @@ class LogReport(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """`logs` has those of which lines were dropped."""
 
-    parts: tuple[ServiceReport, ...]
+    services: tuple[ServiceReport, ...]
     logs: tuple[LogReport, ...]

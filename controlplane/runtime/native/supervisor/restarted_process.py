@@ -1,4 +1,4 @@
-"""Keeps one part running: starts it, starts it again when it has ended, and ends it with everything that it started."""
+"""Keeps one service running: starts it, starts it again when it has ended, and ends it with everything that it started."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from controlplane.runtime.native.supervisor.log_writer import Log
 from controlplane.runtime.native.supervisor.output_pipe import OutputPipe
 from controlplane.runtime.native.supervisor.protocol import ServicePhase, ServiceReport
 
-# A part that ends sooner did not start.
+# A service that ends sooner did not start.
 _START_S: Final = 2.0
 # After each such failure in a row, one second longer until the next try; it is tried for ever.
 _LONGEST_PAUSE_S: Final = 10.0
@@ -26,8 +26,8 @@ _LONGEST_PAUSE_S: Final = 10.0
 class RestartedProcess:
     """`keep` runs as a task until `stop` has been called. `reap` is called whenever some child may have ended."""
 
-    def __init__(self, part: Service, directory: Path, stdout: Log, stderr: Log, own: Log) -> None:
-        self.part = part
+    def __init__(self, service: Service, directory: Path, stdout: Log, stderr: Log, own: Log) -> None:
+        self.service = service
         self.pipes: set[OutputPipe] = set()
         self._directory = directory
         self._stdout, self._stderr, self._own = stdout, stderr, own
@@ -42,11 +42,11 @@ class RestartedProcess:
     def report(self) -> ServiceReport:
         running = self._process is not None
         return ServiceReport(
-            name=self.part.name,
+            name=self.service.name,
             state=self._state(),
             pid=self._process.pid if self._process is not None else None,
             since=self._since,
-            # Of a part that runs, how the one before it ended is in the log.
+            # Of a service that runs, how the one before it ended is in the log.
             fault="" if running else self._fault,
         )
 
@@ -69,21 +69,21 @@ class RestartedProcess:
                 await asyncio.wait_for(self._stopping.wait(), min(self._failures, _LONGEST_PAUSE_S))
 
     async def stop(self) -> None:
-        """Return when the part and whatever it started have ended: SIGTERM, then SIGKILL after its `stop_s`."""
+        """Return when the service and whatever it started have ended: SIGTERM, then SIGKILL after its `stop_s`."""
         self._stopping.set()
         if self._process is None:
             return
-        event_log.write(self._own, "part.stopping", part=self.part.name, pid=self._process.pid)
+        event_log.write(self._own, "part.stopping", service=self.service.name, pid=self._process.pid)
         self._process.send_signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(self._ended.wait(), self.part.stop_s)
+            await asyncio.wait_for(self._ended.wait(), self.service.stop_s)
         except TimeoutError:
-            event_log.write(self._own, "part.killed", part=self.part.name, after_s=self.part.stop_s)
+            event_log.write(self._own, "part.killed", service=self.service.name, after_s=self.service.stop_s)
             _kill_group(self._process.pid)
             await self._ended.wait()
 
     def reap(self) -> None:
-        """Take note of the part's end, if it has ended, and end what it has left behind."""
+        """Take note of the service's end, if it has ended, and end what it has left behind."""
         process = self._process
         if process is None or os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return
@@ -91,7 +91,7 @@ class RestartedProcess:
         _kill_group(process.pid)
         self._fault = _how(process.wait())
         self._process = None
-        event_log.write(self._own, "part.ended", part=self.part.name, pid=process.pid, how=self._fault)
+        event_log.write(self._own, "part.ended", service=self.service.name, pid=process.pid, how=self._fault)
         self._ended.set()
 
     def _spawn(self) -> bool:
@@ -101,10 +101,10 @@ class RestartedProcess:
             self._process = self._popen()
         except OSError as error:
             # A program that is missing, or a machine without processes, memory or file descriptors to spare.
-            self._fault = f"cannot be started: {error.strerror}: {error.filename or self.part.argv[0]}"
-            event_log.write(self._own, "part.failed", part=self.part.name, why=self._fault)
+            self._fault = f"cannot be started: {error.strerror}: {error.filename or self.service.argv[0]}"
+            event_log.write(self._own, "part.failed", service=self.service.name, why=self._fault)
             return False
-        event_log.write(self._own, "part.started", part=self.part.name, pid=self._process.pid)
+        event_log.write(self._own, "part.started", service=self.service.name, pid=self._process.pid)
         return True
 
     def _popen(self) -> subprocess.Popen[bytes]:
@@ -119,9 +119,9 @@ class RestartedProcess:
 
             stdout = pipe(self._stdout)
             return subprocess.Popen(
-                self.part.argv,
+                self.service.argv,
                 cwd=self._directory,
-                env=dict(self.part.environment),
+                env=dict(self.service.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stdout if self._stderr is self._stdout else pipe(self._stderr),

@@ -1,4 +1,4 @@
-"""Runs the parts of a plan until it is told to stop: by the socket, or by SIGTERM, SIGINT or SIGHUP."""
+"""Runs the services of a plan until it is told to stop: by the socket, or by SIGTERM, SIGINT or SIGHUP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from controlplane.runtime.native.supervisor.protocol import LogReport, Report
 from controlplane.runtime.native.supervisor.restarted_process import RestartedProcess
 from controlplane.runtime.native.supervisor.server import serve
 
-# What a part wrote last lies in its pipe when it has ended.
+# What a service wrote last lies in its pipe when it has ended.
 _LAST_LINES_S: Final = 2.0
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -27,12 +27,14 @@ async def supervise(plan: SupervisorPlan) -> None:
     writer = LogWriter(plan.sizes, resumed)
     own = writer.log(plan.events)
     processes = [
-        RestartedProcess(part, plan.directory, writer.log(part.stdout_log or part.log), writer.log(part.log), own)
-        for part in sorted(plan.parts, key=lambda part: part.order)
+        RestartedProcess(
+            service, plan.directory, writer.log(service.stdout_log or service.log), writer.log(service.log), own
+        )
+        for service in sorted(plan.services, key=lambda service: service.order)
     ]
 
     def report() -> Report:
-        return Report(parts=tuple(each.report() for each in processes), logs=writer.dropped())
+        return Report(services=tuple(each.report() for each in processes), logs=writer.dropped())
 
     def reap() -> None:
         for each in processes:
@@ -56,7 +58,7 @@ async def supervise(plan: SupervisorPlan) -> None:
 
 
 async def _run(processes: list[RestartedProcess], stopping: asyncio.Event) -> None:
-    """Keep the parts until `stopping`, then stop them. Where one cannot be kept, stop all and raise why."""
+    """Keep the services until `stopping`, then stop them. Where one cannot be kept, stop all and raise why."""
     tasks = [asyncio.ensure_future(each.run()) for each in processes]
     told = asyncio.ensure_future(stopping.wait())
     try:
@@ -64,6 +66,6 @@ async def _run(processes: list[RestartedProcess], stopping: asyncio.Event) -> No
     finally:
         # Who takes requests in, first; then the others together, since none of them is asked any more.
         for edge in (True, False):
-            await asyncio.gather(*(each.stop() for each in processes if each.part.edge is edge))
+            await asyncio.gather(*(each.stop() for each in processes if each.service.edge is edge))
         told.cancel()
     await asyncio.gather(*tasks)

@@ -17,21 +17,23 @@ from controlplane.runtime.docker.build_context import Recipe
 from controlplane.runtime.docker.engine import Engine
 from controlplane.runtime.runner import ServiceState
 
-PARTS = (ServiceState("envoy", "RUNNING", 7, 11, ""),)
+SERVICES = (ServiceState("envoy", "RUNNING", 7, 11, ""),)
 
 
 class Running:
     """A gateway whose logs nobody adds to, until a signal comes."""
 
-    def __init__(self, number: signal.Signals = signal.SIGTERM, parts: tuple[ServiceState, ...] | None = PARTS) -> None:
+    def __init__(
+        self, number: signal.Signals = signal.SIGTERM, services: tuple[ServiceState, ...] | None = SERVICES
+    ) -> None:
         self.number = number
-        self.found = parts
+        self.found = services
         self.closed = False
 
-    def parts(self) -> tuple[ServiceState, ...] | None:
+    def services(self) -> tuple[ServiceState, ...] | None:
         return self.found
 
-    def logs(self, part: str | None) -> tuple[str, ...]:
+    def logs(self, service: str | None) -> tuple[str, ...]:
         return ("envoy",)
 
     def last_lines(self, name: str, count: int) -> list[str]:
@@ -57,10 +59,10 @@ def test_who_follows_logs_leaves_no_process_behind_whatever_ends_it(
 
 
 @pytest.mark.parametrize(
-    ("parts", "said"), [(PARTS, "the gateway that ran before goes on"), (None, "everything is stopped")]
+    ("services", "said"), [(SERVICES, "the gateway that ran before goes on"), (None, "everything is stopped")]
 )
 def test_an_interrupted_up_says_whether_something_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: tuple[ServiceState, ...] | None, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, services: tuple[ServiceState, ...] | None, said: str
 ) -> None:
     def start(*_: object) -> NoReturn:
         os.kill(os.getpid(), signal.SIGINT)
@@ -68,7 +70,7 @@ def test_an_interrupted_up_says_whether_something_goes_on(
         raise AssertionError
 
     monkeypatch.setattr(up, "start", start)
-    monkeypatch.setattr(up, "runner_of", lambda _: Running(parts=parts))
+    monkeypatch.setattr(up, "runner_of", lambda _: Running(services=services))
     done = CliRunner().invoke(app, ["up", "--run-dir", str(tmp_path)])
     assert done.exit_code == 130
     assert f"SIGINT, {said}" in done.stderr

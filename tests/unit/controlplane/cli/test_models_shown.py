@@ -12,7 +12,7 @@ from controlplane.cli import up as up_command
 from controlplane.cli.app import app
 from controlplane.compile.plans import RolePlace
 from controlplane.runtime.gateway_state import PublicListener, State
-from controlplane.runtime.model_status import RoleSummary, merge
+from controlplane.runtime.model_status import RoleSummary, merge_workers
 from controlplane.runtime.start_options import RunningGateway, StartOptions
 from controlplane.runtime.status import Status
 from extproc.shared.filter_config import Place, Role
@@ -30,7 +30,7 @@ UP = BackendStatus(
     place=Place.LOCAL, model="guard", ready=True, calls=3, recent_ms=(9.0, 10.5, 30.0), queue_ms=0.25, compute_ms=8.0
 )
 GUARD = RoleStatus(backends=(DOWN, UP), skipped={"remote:refused": 7}, failed={"dead": 2})
-ROLES: tuple[RoleSummary, ...] = merge(PLACES, (WorkerStatus(roles={Role.GUARD: GUARD}),))
+ROLES: tuple[RoleSummary, ...] = merge_workers(PLACES, (WorkerStatus(roles={Role.GUARD: GUARD}),))
 
 
 def lines(output: str, word: str) -> list[str]:
@@ -41,8 +41,8 @@ def test_up_says_for_each_role_which_model_runs_where_and_how_fast(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     wanted: list[StartOptions] = []
-    doors = (PublicListener("ingress", "127.0.0.1", 1),)
-    state = State(mode="remote", config="c", since="s", doors=doors, places=PLACES, parts=())
+    listeners = (PublicListener("ingress", "127.0.0.1", 1),)
+    state = State(mode="remote", config="c", since="s", listeners=listeners, places=PLACES, services=())
     running = RunningGateway(state, ROLES, lambda: 0)
 
     def start(asked: StartOptions, *_: object) -> RunningGateway:

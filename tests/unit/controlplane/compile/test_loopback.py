@@ -26,7 +26,7 @@ CONTAINER_LAYOUT = replace(
     HERE,
     triton=TritonSockets("/run/http", "/run/grpc"),
     loopback=Loopback("engine", services={18083: Address("weather-api", 18083)}),
-    doors={"ingress": Address("0.0.0.0", 10000), "egress": Address("0.0.0.0", 12000)},  # noqa: S104
+    listen_addresses={"ingress": Address("0.0.0.0", 10000), "egress": Address("0.0.0.0", 12000)},  # noqa: S104
 )
 LOOPBACKS = (
     *("localhost", "LocalHost", "localhost.", "api.localhost", "127.0.0.1", "127.8.9.10", "0.0.0.0"),  # noqa: S104

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controlplane.compile.plans import RolePlace
-from controlplane.runtime.model_status import merge, mismatch, why
+from controlplane.runtime.model_status import merge_workers, mismatch, not_ready_reason
 from extproc.shared.filter_config import Place, Role
 from extproc.shared.worker_status import BackendStatus, RoleStatus, WorkerStatus
 
@@ -24,7 +24,7 @@ def local(*recent_ms: float, calls: int = 0) -> BackendStatus:
 
 
 def test_durations_and_counts_of_all_workers_are_one() -> None:
-    (guard,) = merge(
+    (guard,) = merge_workers(
         PLACES,
         (
             worker(
@@ -44,28 +44,30 @@ def test_durations_and_counts_of_all_workers_are_one() -> None:
 
 def test_a_place_is_ready_when_every_worker_reaches_it() -> None:
     down = remote(ready=False, reason="unreachable", detail="connection refused")
-    (guard,) = merge(PLACES, (worker(remote(), local()), worker(down, local())))
+    (guard,) = merge_workers(PLACES, (worker(remote(), local()), worker(down, local())))
     assert [place.ready for place in guard.places] == [False, True]
-    assert why(guard.places[0]) == f"{URL}: unreachable, connection refused"
+    assert not_ready_reason(guard.places[0]) == f"{URL}: unreachable, connection refused"
     assert guard.ready
 
 
 def test_what_a_server_says_reaches_no_terminal_as_it_is() -> None:
-    (guard,) = merge(PLACES, (worker(remote(ready=False, reason="refused", detail="\x1b[2J\n" + "x" * 999), local()),))
+    (guard,) = merge_workers(
+        PLACES, (worker(remote(ready=False, reason="refused", detail="\x1b[2J\n" + "x" * 999), local()),)
+    )
     assert guard.places[0].detail.isprintable()
     assert len(guard.places[0].detail) < 999
 
 
 def test_without_a_worker_nothing_is_ready() -> None:
-    (guard,) = merge(PLACES, ())
+    (guard,) = merge_workers(PLACES, ())
     assert not guard.ready
     assert "no filter worker" in guard.places[0].detail
 
 
 def test_a_model_that_is_not_what_the_gateway_needs_is_shown_with_its_place() -> None:
     wrong = remote(ready=False, reason="mismatch", detail="expected PROB FP32 [1], found PROB FP64 [2]")
-    states = merge(PLACES, (worker(wrong, local()),))
+    states = merge_workers(PLACES, (worker(wrong, local()),))
     assert mismatch(states) == (
         f"guard on {URL} is not what the gateway needs: expected PROB FP32 [1], found PROB FP64 [2]"
     )
-    assert mismatch(merge(PLACES, (worker(remote(), local()),))) is None
+    assert mismatch(merge_workers(PLACES, (worker(remote(), local()),))) is None

@@ -67,7 +67,7 @@ def worker(layout: RunLayout) -> Iterator[Says]:
 
 
 @pytest.fixture
-def door() -> Iterator[PublicListener]:
+def listener() -> Iterator[PublicListener]:
     """A listener whose /healthz is well."""
 
     class Well(http.server.BaseHTTPRequestHandler):
@@ -87,14 +87,14 @@ def door() -> Iterator[PublicListener]:
 
 
 @pytest.fixture
-def started(layout: RunLayout, door: PublicListener) -> Iterator[StartedGateway]:
+def started(layout: RunLayout, listener: PublicListener) -> Iterator[StartedGateway]:
     clean = environment_variables.service_environment(os.environ, str(layout.root))
     sleeper = (sys.executable, "-c", "import time; print('loading', flush=True); time.sleep(600)")
     names = ("triton", "extproc-0")
-    parts = tuple(Service(name, sleeper, clean, layout.logs / f"{name}.log", order=1, stop_s=2) for name in names)
-    client.write_plan(parts, layout, LogSizes(max_bytes=1 << 20, files=1))
+    services = tuple(Service(name, sleeper, clean, layout.logs / f"{name}.log", order=1, stop_s=2) for name in names)
+    client.write_plan(services, layout, LogSizes(max_bytes=1 << 20, files=1))
     supervisor = client.start(layout, clean)
-    state = State(mode="m", config="c", since="s", doors=(door,), places=(REMOTE, LOCAL), parts=names)
+    state = State(mode="m", config="c", since="s", listeners=(listener,), places=(REMOTE, LOCAL), services=names)
     yield StartedGateway(NativeRunner(layout), state, lambda: None)
     gateway_processes.stop_all(layout.root, grace_s=5)
     supervisor.wait(5)
@@ -159,13 +159,13 @@ def test_a_part_that_has_just_started_is_waited_for(started: StartedGateway, wor
     """Else `up` would say that all is ready, and `status` a moment later that it is not."""
     worker((ready(Place.REMOTE), ready(Place.LOCAL)))
     wait_ready(started, 20, lambda _: None)
-    assert [part.state for part in started.runner.parts() or ()] == ["RUNNING", "RUNNING"]
+    assert [service.state for service in started.runner.services() or ()] == ["RUNNING", "RUNNING"]
 
 
 def test_a_worker_that_does_not_answer_yet_is_waited_for(started: StartedGateway, worker: Says) -> None:
     """The one that answers says nothing of the models of the other."""
     worker((ready(Place.REMOTE), ready(Place.LOCAL)))
-    two = msgspec.structs.replace(started.state, parts=(*started.state.parts, "extproc-1"))
+    two = msgspec.structs.replace(started.state, services=(*started.state.services, "extproc-1"))
     with pytest.raises(RuntimeFault, match="waiting for the filter"):
         wait_ready(replace(started, state=two), 1, lambda _: None)
 

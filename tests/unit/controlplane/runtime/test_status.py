@@ -16,9 +16,9 @@ STATE = State(
     mode="local-cpu",
     config="arch_config.yaml",
     since="2026-01-01T00:00:00+00:00",
-    doors=(),
+    listeners=(),
     places=(),
-    parts=("triton", "extproc-0", "extproc-1", "envoy"),
+    services=("triton", "extproc-0", "extproc-1", "envoy"),
 )
 
 
@@ -28,7 +28,7 @@ class Here:
     def __init__(self, *names: str) -> None:
         self.names = names
 
-    def parts(self) -> tuple[ServiceState, ...]:
+    def services(self) -> tuple[ServiceState, ...]:
         return tuple(ServiceState(name, "RUNNING", 7, 11, "") for name in self.names)
 
     def dropped_lines(self) -> tuple[DroppedLines, ...]:
@@ -42,7 +42,7 @@ def states(layout: RunLayout, monkeypatch: pytest.MonkeyPatch, *names: str) -> t
     save_state(layout, STATE)
     monkeypatch.setattr(status, "runner_of", lambda _: Here(*names))
     found = status.status(layout)
-    return found.ready, {part.name: part.state for part in found.parts}
+    return found.ready, {service.name: service.state for service in found.parts}
 
 
 def test_a_part_that_somebody_removed_is_missing_and_the_gateway_not_ready(
@@ -55,6 +55,6 @@ def test_a_part_that_somebody_removed_is_missing_and_the_gateway_not_ready(
 
 
 def test_with_every_part_it_is_ready(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
-    ready, parts = states(layout, monkeypatch, *STATE.parts)
+    ready, services = states(layout, monkeypatch, *STATE.services)
     assert ready
-    assert set(parts.values()) == {"running"}
+    assert set(services.values()) == {"running"}

@@ -52,7 +52,7 @@ def places(tmp_path: Path, mode: Mode, serving: str = "") -> tuple[dict[str, lis
 @pytest.fixture(params=[True, False], ids=["with a GPU", "without"])
 def has_gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     found = gpu.GpuDetection((H200,), cuda=True) if request.param else gpu.GpuDetection(fault="NVML is not here")
-    monkeypatch.setattr(gpu, "find", lambda _: found)
+    monkeypatch.setattr(gpu, "detect", lambda _: found)
     return bool(request.param)
 
 
@@ -63,7 +63,7 @@ def test_local_on_the_cpu(tmp_path: Path, has_gpu: bool) -> None:
 
 
 def test_local_on_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "find", lambda _: gpu.GpuDetection((H200,), cuda=True))
+    monkeypatch.setattr(gpu, "detect", lambda _: gpu.GpuDetection((H200,), cuda=True))
     found, said = places(tmp_path, Mode.LOCAL_GPU)
     assert (found["guard"], found["embed"]) == ([H200], [H200])
     # The function model that the gateway brings runs on CPUs alone, and so does its small chat model.

@@ -42,9 +42,9 @@ def test_it_holds_what_the_dockerfiles_copy() -> None:
 
 def test_nothing_else_of_a_checkout_is_in_it() -> None:
     for path in files():
-        parts = path.split("/")
-        assert parts[0] in {name.split("/")[0] for name in build_context.WHOLE}
-        assert not any(part.startswith(".") or part in {"__pycache__", "_assets"} for part in parts), path
+        services = path.split("/")
+        assert services[0] in {name.split("/")[0] for name in build_context.WHOLE}
+        assert not any(service.startswith(".") or service in {"__pycache__", "_assets"} for service in services), path
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_parts_are_the_services_that_run_on_in_words_that_both_runtimes_share(tm
         container("triton", "created", error="no such device"),
         container("weather-api", "exited", exit_code=137),
     )
-    assert runner(tmp_path, engine).parts() == (
+    assert runner(tmp_path, engine).services() == (
         ServiceState("envoy", "RUNNING", 7, 11, ""),
         ServiceState("extproc-0", "BACKOFF", None, 11, "exit code 3"),
         ServiceState("triton", "STARTING", None, 11, "no such device"),
@@ -89,8 +89,8 @@ def test_parts_are_the_services_that_run_on_in_words_that_both_runtimes_share(tm
 
 
 def test_models_alone_are_no_gateway(tmp_path: Path) -> None:
-    assert runner(tmp_path, Said(container("models", "exited"))).parts() is None
-    assert runner(tmp_path, Said()).parts() is None
+    assert runner(tmp_path, Said(container("models", "exited"))).services() is None
+    assert runner(tmp_path, Said()).services() is None
 
 
 def test_one_worker_is_asked_for_all_and_the_next_where_it_cannot(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_the_access_log_is_what_envoy_writes_to_stdout(tmp_path: Path) -> None:
         ("id-envoy", 3, False, True),
         ("id-extproc-0", 3, True, True),
     ]
-    assert found.place("access") == "container p-envoy-1"
+    assert found.log_location("access") == "container p-envoy-1"
 
 
 def test_what_has_no_container_has_no_lines(tmp_path: Path) -> None:

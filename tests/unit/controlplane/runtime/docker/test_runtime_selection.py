@@ -84,7 +84,7 @@ def test_what_runs_already_goes_on_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp
     class Here:
         runtime = Runtime.NATIVE
 
-        def parts(self) -> tuple[ServiceState, ...]:
+        def services(self) -> tuple[ServiceState, ...]:
             return (ServiceState("envoy", "RUNNING", 1, 1, ""),)
 
     monkeypatch.setattr(runtime_selection, "runner_of", lambda _: Here())

@@ -45,12 +45,12 @@ def test_the_gpu_that_an_engine_lends(
     names: tuple[str, ...],
     expected: str | None,
 ) -> None:
-    monkeypatch.setattr(gpu, "find", lambda _: gpu.GpuDetection(names))
+    monkeypatch.setattr(gpu, "detect", lambda _: gpu.GpuDetection(names))
     assert start._gpu(mode, info(*runtimes)) == expected
 
 
 def test_local_without_any_says_what_to_install_and_what_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "find", lambda _: gpu.GpuDetection())
+    monkeypatch.setattr(gpu, "detect", lambda _: gpu.GpuDetection())
     with pytest.raises(RuntimeFault, match=r"nvidia-ctk runtime configure(?s:.*)archgw up --local -cpu"):
         start._gpu(Mode.LOCAL_GPU, info("runc"))
 
@@ -113,13 +113,13 @@ def test_in_the_foreground_an_engine_that_is_silent_for_a_while_ends_nothing(
     said: list[tuple[ServiceState, ...] | None] = [(ServiceState("envoy", "RUNNING", 1, 1, ""),), None]
     asked: list[int] = []
 
-    def parts(_: DockerRunner) -> tuple[ServiceState, ...] | None:
+    def services(_: DockerRunner) -> tuple[ServiceState, ...] | None:
         asked.append(1)
         if len(asked) == 2:
             raise RuntimeFault("Docker did not answer within 10 s")
         return said.pop(0)
 
     monkeypatch.setattr(start, "_WATCH_S", 0)
-    monkeypatch.setattr(DockerRunner, "parts", parts)
+    monkeypatch.setattr(DockerRunner, "services", services)
     assert start._wait(DockerRunner(RunLayout(tmp_path))) == 0
     assert len(asked) == 3

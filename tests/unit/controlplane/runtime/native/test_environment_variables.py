@@ -1,4 +1,4 @@
-"""What of the operator's environment the parts see."""
+"""What of the operator's environment the services see."""
 
 from __future__ import annotations
 

@@ -41,11 +41,11 @@ def test_whose_own_models_multiply_large_matrices_may_have_threads_for_that() ->
 
 
 def test_every_worker_of_the_plan_is_a_process_and_no_key_is_in_any_command() -> None:
-    parts = gateway_services(GATEWAY, LAYOUT, {}, Path("/envoy"), find_triton())
-    assert [part.name for part in parts] == ["triton", "extproc-0", "extproc-1", "extproc-2", "envoy"]
-    assert [part.name for part in parts if part.edge] == ["envoy"]
-    assert KEY not in str(parts)
-    assert "--reject-unknown-dynamic-fields" in parts[-1].argv
+    services = gateway_services(GATEWAY, LAYOUT, {}, Path("/envoy"), find_triton())
+    assert [service.name for service in services] == ["triton", "extproc-0", "extproc-1", "extproc-2", "envoy"]
+    assert [service.name for service in services if service.edge] == ["envoy"]
+    assert KEY not in str(services)
+    assert "--reject-unknown-dynamic-fields" in services[-1].argv
 
 
 def test_triton_is_reached_by_unix_sockets_alone_and_loads_the_plan() -> None:
@@ -66,8 +66,8 @@ def test_triton_is_given_its_grpc_socket_as_a_uri() -> None:
 
 
 def test_no_triton_is_started_where_every_model_is_somewhere_else() -> None:
-    parts = gateway_services(GATEWAY, LAYOUT, {}, Path("/envoy"), None)
-    assert [part.name for part in parts] == ["extproc-0", "extproc-1", "extproc-2", "envoy"]
+    services = gateway_services(GATEWAY, LAYOUT, {}, Path("/envoy"), None)
+    assert [service.name for service in services] == ["extproc-0", "extproc-1", "extproc-2", "envoy"]
 
 
 def test_the_backend_for_large_models_is_linked_behind_an_entry_that_finds_its_packages(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ class Told:
     def __init__(self, answer: tuple[ServiceState, ...] | RuntimeFault | None) -> None:
         self.answer = answer
 
-    def parts(self) -> tuple[ServiceState, ...] | None:
+    def services(self) -> tuple[ServiceState, ...] | None:
         if isinstance(self.answer, RuntimeFault):
             raise self.answer
         return self.answer

@@ -1,4 +1,4 @@
-"""A real supervisor with stand-in parts: what it starts, restarts and stops, and what becomes of their logs."""
+"""A real supervisor with stand-in services: what it starts, restarts and stops, and what becomes of their logs."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ SIZES = LogSizes(max_bytes=1 << 20, files=2)
 SLEEPER = "import time, sys; print('up', flush=True); print('err', file=sys.stderr, flush=True); time.sleep(600)"
 
 
-def part(layout: RunLayout, name: str, script: str, **values: object) -> Service:
+def service(layout: RunLayout, name: str, script: str, **values: object) -> Service:
     clean = environment_variables.service_environment({"PATH": os.environ["PATH"]}, str(layout.root))
     log = layout.logs / f"{name}.log"
     return Service(name, (sys.executable, "-c", script), clean, log, order=1, stop_s=2, **values)  # type: ignore[arg-type]
 
 
-def state(*parts: Service) -> State:
-    door = PublicListener("ingress", "127.0.0.1", 1)
-    names = tuple(each.name for each in parts)
-    return State(mode="m", config="c", since="s", doors=(door,), places=(), parts=names)
+def state(*services: Service) -> State:
+    listener = PublicListener("ingress", "127.0.0.1", 1)
+    names = tuple(each.name for each in services)
+    return State(mode="m", config="c", since="s", listeners=(listener,), places=(), services=names)
 
 
-def started(layout: RunLayout, supervisor: subprocess.Popen[bytes], *parts: Service) -> StartedGateway:
-    return StartedGateway(NativeRunner(layout), state(*parts), partial(client.check, layout, supervisor))
+def started(layout: RunLayout, supervisor: subprocess.Popen[bytes], *services: Service) -> StartedGateway:
+    return StartedGateway(NativeRunner(layout), state(*services), partial(client.check, layout, supervisor))
 
 
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -54,11 +54,11 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 @pytest.fixture
 def start(layout: RunLayout) -> Iterator[Start]:
-    """Starts parts; whatever the test leaves is stopped, and waited for."""
+    """Starts services; whatever the test leaves is stopped, and waited for."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(*parts: Service, sizes: LogSizes = SIZES) -> subprocess.Popen[bytes]:
-        client.write_plan(parts, layout, sizes)
+    def start(*services: Service, sizes: LogSizes = SIZES) -> subprocess.Popen[bytes]:
+        client.write_plan(services, layout, sizes)
         started.append(client.start(layout, environment_variables.service_environment(os.environ, str(layout.root))))
         return started[-1]
 
@@ -77,7 +77,7 @@ def events(layout: RunLayout) -> list[dict[str, Any]]:
 def wait(layout: RunLayout, condition: Callable[[dict[str, ServiceState]], bool]) -> dict[str, ServiceState]:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        states = {each.name: each for each in NativeRunner(layout).parts() or ()}
+        states = {each.name: each for each in NativeRunner(layout).services() or ()}
         if states and condition(states):
             return states
         time.sleep(0.05)
@@ -85,8 +85,11 @@ def wait(layout: RunLayout, condition: Callable[[dict[str, ServiceState]], bool]
 
 
 def test_a_killed_part_is_started_again_and_everything_ends_with_stop(layout: RunLayout, start: Start) -> None:
-    parts = (part(layout, "a", SLEEPER), part(layout, "b", SLEEPER, stdout_log=layout.logs / "b.out", edge=True))
-    supervisor = start(*parts)
+    services = (
+        service(layout, "a", SLEEPER),
+        service(layout, "b", SLEEPER, stdout_log=layout.logs / "b.out", edge=True),
+    )
+    supervisor = start(*services)
     before = wait(layout, lambda states: all(each.running for each in states.values()))
     os.kill(before["a"].pid or 0, signal.SIGKILL)
     after = wait(layout, lambda states: states["a"].pid not in {None, before["a"].pid})
@@ -99,26 +102,26 @@ def test_a_killed_part_is_started_again_and_everything_ends_with_stop(layout: Ru
     assert supervisor.wait(5) == 0
     assert not gateway_processes.find(layout.root)
     assert not secret.exists()
-    assert NativeRunner(layout).parts() is None
+    assert NativeRunner(layout).services() is None
     assert not stop(layout)
 
 
 def test_children_of_a_part_do_not_outlive_it(layout: RunLayout, start: Start) -> None:
     script = "import signal, subprocess, time; signal.signal(15, signal.SIG_IGN); subprocess.run(['sleep', '600'])"
-    start(part(layout, "a", script))
+    start(service(layout, "a", script))
     wait(layout, lambda states: states["a"].running)
-    # The supervisor, the part and its child.
+    # The supervisor, the service and its child.
     assert len(gateway_processes.find(layout.root)) == 3
     stop(layout)
     assert not gateway_processes.find(layout.root)
 
 
 def test_orphans_of_a_killed_supervisor_are_found_and_stopped(layout: RunLayout, start: Start) -> None:
-    supervisor = start(part(layout, "a", SLEEPER))
+    supervisor = start(service(layout, "a", SLEEPER))
     wait(layout, lambda states: states["a"].running)
     supervisor.kill()
     supervisor.wait(5)
-    assert NativeRunner(layout).parts() is None
+    assert NativeRunner(layout).services() is None
     assert len(gateway_processes.find(layout.root)) == 1
     assert stop(layout)
     assert not gateway_processes.find(layout.root)
@@ -128,26 +131,26 @@ def test_parts_see_neither_keys_nor_other_variables_of_the_shell(
     layout: RunLayout, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    start(part(layout, "a", "import os, time; print(dict(os.environ), flush=True); time.sleep(600)"))
+    start(service(layout, "a", "import os, time; print(dict(os.environ), flush=True); time.sleep(600)"))
     wait(layout, lambda states: states["a"].running)
     assert "sk-secret" not in (layout.logs / "a.log").read_text()
     stop(layout)
 
 
 def test_a_part_that_does_not_start_is_named_with_its_last_lines(layout: RunLayout, start: Start) -> None:
-    parts = (part(layout, "good", SLEEPER), part(layout, "bad", "raise SystemExit('the reason')"))
-    supervisor = start(*parts)
+    services = (service(layout, "good", SLEEPER), service(layout, "bad", "raise SystemExit('the reason')"))
+    supervisor = start(*services)
     said: list[str] = []
     with pytest.raises(RuntimeFault, match=r"bad does not start(?s:.*)the reason"):
-        wait_ready(started(layout, supervisor, *parts), 60, said.append)
+        wait_ready(started(layout, supervisor, *services), 60, said.append)
 
 
 def test_the_deadline_ends_the_wait(layout: RunLayout, start: Start) -> None:
-    parts = (part(layout, "triton", SLEEPER), part(layout, "envoy", SLEEPER))
-    supervisor = start(*parts)
+    services = (service(layout, "triton", SLEEPER), service(layout, "envoy", SLEEPER))
+    supervisor = start(*services)
     begun = time.monotonic()
     with pytest.raises(RuntimeFault, match="not ready after 3 s"):
-        wait_ready(started(layout, supervisor, *parts), 3, lambda _: None)
+        wait_ready(started(layout, supervisor, *services), 3, lambda _: None)
     assert time.monotonic() - begun < 10
 
 
@@ -182,19 +185,21 @@ def test_a_part_that_cannot_be_started_is_tried_until_it_can(layout: RunLayout, 
 
 def test_the_edge_stops_before_the_others_and_who_does_not_end_is_killed(layout: RunLayout, start: Start) -> None:
     deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
-    supervisor = start(part(layout, "edge", deaf, edge=True), part(layout, "a", SLEEPER), part(layout, "b", SLEEPER))
+    supervisor = start(
+        service(layout, "edge", deaf, edge=True), service(layout, "a", SLEEPER), service(layout, "b", SLEEPER)
+    )
     wait(layout, lambda states: all(each.running for each in states.values()))
     assert client.shut_down(layout)
     assert supervisor.wait(10) == 0
-    ended = [event["part"] for event in events(layout) if event["event"] == "part.ended"]
+    ended = [event["service"] for event in events(layout) if event["event"] == "part.ended"]
     assert ended[0] == "edge"
     assert sorted(ended[1:]) == ["a", "b"]
-    assert [event["part"] for event in events(layout) if event["event"] == "part.killed"] == ["edge"]
+    assert [event["service"] for event in events(layout) if event["event"] == "part.killed"] == ["edge"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_to_the_supervisor_stops_everything(layout: RunLayout, start: Start, number: signal.Signals) -> None:
-    supervisor = start(part(layout, "a", SLEEPER))
+    supervisor = start(service(layout, "a", SLEEPER))
     wait(layout, lambda states: states["a"].running)
     supervisor.send_signal(number)
     assert supervisor.wait(10) == 0
@@ -202,11 +207,11 @@ def test_a_signal_to_the_supervisor_stops_everything(layout: RunLayout, start: S
 
 
 def test_what_a_part_has_started_ends_with_it_however_it_ends(layout: RunLayout, start: Start) -> None:
-    start(part(layout, "a", "import subprocess, time; subprocess.Popen(['sleep', '599']); time.sleep(600)"))
+    start(service(layout, "a", "import subprocess, time; subprocess.Popen(['sleep', '599']); time.sleep(600)"))
     before = wait(layout, lambda states: states["a"].running)
     os.kill(before["a"].pid or 0, signal.SIGKILL)
     wait(layout, lambda states: states["a"].running and states["a"].pid != before["a"].pid)
-    # The supervisor, the part and its one child: the child of the part before is gone.
+    # The supervisor, the service and its one child: the child of the service before is gone.
     assert len(gateway_processes.find(layout.root)) == 3
 
 
@@ -215,14 +220,14 @@ def test_a_full_disk_costs_lines_and_nothing_else(layout: RunLayout, start: Star
     full = layout.logs / "a.log"
     full.symlink_to("/dev/full")
     (layout.logs / "supervisor.log").symlink_to("/dev/full")
-    # Far more than a pipe holds: a part that nobody reads would stand still before its last line.
+    # Far more than a pipe holds: a service that nobody reads would stand still before its last line.
     script = """
 import sys, time
 for _ in range(2000): print('x' * 1000, flush=True)
 print('y', file=sys.stderr, flush=True)
 time.sleep(600)
 """
-    start(replace(part(layout, "a", script), log=layout.logs / "err.log", stdout_log=full))
+    start(replace(service(layout, "a", script), log=layout.logs / "err.log", stdout_log=full))
     before = wait(layout, lambda states: states["a"].running)
     os.kill(before["a"].pid or 0, signal.SIGKILL)
     wait(layout, lambda states: states["a"].running and states["a"].pid != before["a"].pid)
@@ -244,7 +249,7 @@ open(sys.argv[1], 'w')
 time.sleep(600)
 """
     done = layout.root / "done"
-    hanging = replace(part(layout, "hangs", script), argv=(sys.executable, "-c", script, str(done)))
+    hanging = replace(service(layout, "hangs", script), argv=(sys.executable, "-c", script, str(done)))
     supervisor = start(hanging)
     wait(layout, lambda _: done.exists())
     (fault,) = NativeRunner(layout).dropped_lines()
@@ -257,7 +262,7 @@ def test_a_log_goes_on_when_the_disk_has_room_again_and_says_what_is_missing(lay
     log = layout.logs / "a.log"
     log.symlink_to("/dev/full")
     script = "import time\nfor i in range(600): print(i, flush=True); time.sleep(0.05)"
-    start(part(layout, "a", script))
+    start(service(layout, "a", script))
     wait(layout, lambda _: any(each.dropped for each in NativeRunner(layout).dropped_lines()))
     log.unlink()
     wait(layout, lambda _: log.exists() and log.read_text().count("\n") > 2)
@@ -272,7 +277,7 @@ def test_a_log_goes_on_when_the_disk_has_room_again_and_says_what_is_missing(lay
 def test_logs_are_rotated_by_size_and_no_line_is_lost(layout: RunLayout, start: Start) -> None:
     (layout.logs / "a.log.9").write_text("of a time when more were kept\n")
     script = "import time\nfor i in range(5000): print(f'{i:099}', flush=True)\ntime.sleep(600)"
-    start(part(layout, "a", script), sizes=LogSizes(max_bytes=100_000, files=8))
+    start(service(layout, "a", script), sizes=LogSizes(max_bytes=100_000, files=8))
     wait(layout, lambda states: states["a"].running)
     files = [layout.logs / f"a.log.{number}" for number in range(8, 0, -1)] + [layout.logs / "a.log"]
     there = [path for path in files if path.exists()]

@@ -17,7 +17,7 @@ from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import run_directory
 from controlplane.runtime.native import environment_variables, gateway_processes
 
-# A part's process that starts another, in a session of its own, and tells its id.
+# A service's process that starts another, in a session of its own, and tells its id.
 PARENT = """
 import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
@@ -34,10 +34,10 @@ def layout(tmp_path: Path) -> RunLayout:
 
 
 @contextmanager
-def part(layout: RunLayout, name: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A part's process, and the id of the one that it started."""
+def service(layout: RunLayout, name: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A service's process, and the id of the one that it started."""
     env = environment_variables.service_environment(os.environ, str(layout.root)) | {
-        environment_variables.PART_MARK: name
+        environment_variables.SERVICE_MARK: name
     }
     with subprocess.Popen([sys.executable, "-c", PARENT], env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -51,7 +51,7 @@ def part(layout: RunLayout, name: str) -> Iterator[tuple[subprocess.Popen[str], 
 def launch(layout: RunLayout, *command: str) -> subprocess.CompletedProcess[str]:
     launcher = [sys.executable, "-P", "-m", "controlplane.runtime.native.triton_launcher", str(layout.root)]
     env = environment_variables.service_environment(os.environ, str(layout.root)) | {
-        environment_variables.PART_MARK: "triton"
+        environment_variables.SERVICE_MARK: "triton"
     }
     return subprocess.run([*launcher, *command], env=env, capture_output=True, text=True, timeout=60, check=False)
 
@@ -62,7 +62,7 @@ def test_it_becomes_the_server_with_its_arguments_and_environment(layout: RunLay
 
 
 def test_orphans_of_a_killed_triton_end_and_other_parts_live_on(layout: RunLayout) -> None:
-    with part(layout, "triton") as (triton, orphan), part(layout, "extproc-0") as (worker, its):
+    with service(layout, "triton") as (triton, orphan), service(layout, "extproc-0") as (worker, its):
         triton.kill()
         triton.wait()
         assert orphan in gateway_processes.find(layout.root)
@@ -71,13 +71,13 @@ def test_orphans_of_a_killed_triton_end_and_other_parts_live_on(layout: RunLayou
 
 
 def test_a_triton_of_another_run_directory_lives_on(layout: RunLayout, tmp_path: Path) -> None:
-    with part(RunLayout(tmp_path / "other"), "triton") as (triton, _):
+    with service(RunLayout(tmp_path / "other"), "triton") as (triton, _):
         launch(layout, "/bin/true")
         assert triton.poll() is None
 
 
 def test_an_orphan_that_is_frozen_ends_too(layout: RunLayout) -> None:
-    with part(layout, "triton") as (triton, orphan):
+    with service(layout, "triton") as (triton, orphan):
         os.kill(orphan, signal.SIGSTOP)
         triton.kill()
         triton.wait()
