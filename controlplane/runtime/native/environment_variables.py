@@ -1,4 +1,4 @@
-"""The environment of the processes that we start: minimal, so that no key of the operator's shell reaches them."""
+"""Environment variables of the processes that archgw starts. Minimal, so that no key of the shell reaches them."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from typing import Final
 from controlplane.config.document import is_unicode
 from controlplane.errors import UsageError
 
-# Marks every process of one gateway, and what those start in turn: `processes.find` finds them by it.
+# Set for every process of a gateway and inherited by their children. `gateway_processes` finds them by it.
 RUN_MARK: Final = "ARCHGW_RUN_DIR"
-# Marks those of them that are one service: the service's process, and what it starts.
+# Set for the processes of one service.
 SERVICE_MARK: Final = "ARCHGW_PART"
 
-# numpy multiplies small matrices here, and a thread of OpenBLAS that has nothing left to multiply spins: with one for
-# each core, the guard spent as much time in that as in its models.
+# The matrices are small, and an idle thread of OpenBLAS spins. With one thread per core, the guard spent as much time
+# on that as on its models.
 THREADS: Final = {"OPENBLAS_NUM_THREADS": "1"}
 _PASSED_ON: Final = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
-    # Which of the machine's GPUs are this gateway's.
     "CUDA_VISIBLE_DEVICES",
     *THREADS,
 )
 
 
 def service_environment(environ: Mapping[str, str], run_dir: str) -> dict[str, str]:
-    """The variables that a service may see, and the mark of its gateway. UsageError where one is not UTF-8."""
+    """Return the allowed variables of `environ`, and the mark of the gateway. UsageError if one is not UTF-8."""
     kept = {name: environ[name] for name in _PASSED_ON if environ.get(name)}
     for name, value in kept.items():
         if not is_unicode(value):

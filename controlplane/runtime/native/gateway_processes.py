@@ -1,4 +1,4 @@
-"""Processes of one gateway, found by the marks in their environment: also those whose supervisor is gone."""
+"""Finds and ends the processes of a gateway by the marks in their environment, also without a supervisor."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ _PROC: Final = Path("/proc")
 
 
 def find(run_dir: Path, service: str | None = None) -> tuple[int, ...]:
-    """Ids of the living processes that belong to the gateway of `run_dir`, whoever their parent is now.
+    """Return the ids of the living processes of the gateway in `run_dir`, orphans included.
 
-    `service`: only those of the service that carries its name, and what it started.
+    `service`: only processes marked with that name. Only Triton's are.
     """
     marks = {f"{RUN_MARK}={run_dir}".encode(), *(() if service is None else (f"{SERVICE_MARK}={service}".encode(),))}
-    found: list[int] = []
+    pids: list[int] = []
     for entry in _PROC.iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
-        # It may end, or belong to somebody else, while we look.
+        # The process may have ended, or belong to another user.
         with contextlib.suppress(OSError):
             if marks <= set((entry / "environ").read_bytes().split(b"\0")) and not _is_zombie(entry):
-                found.append(int(entry.name))
-    return tuple(found)
+                pids.append(int(entry.name))
+    return tuple(pids)
 
 
 def _is_zombie(entry: Path) -> bool:
-    # The name, in parentheses, may hold anything; the state follows the last one.
+    # The name is in parentheses and may contain any character. The state follows the last parenthesis.
     return (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 def stop_all(run_dir: Path, grace_s: float) -> tuple[int, ...]:
-    """End every process of the gateway: SIGTERM, then SIGKILL after `grace_s`. Returns what had to be stopped."""
+    """End all processes of the gateway: SIGTERM, and SIGKILL after `grace_s`. Returns the ids of those that ran."""
     stopped = _signal(find(run_dir), signal.SIGTERM)
     deadline = time.monotonic() + grace_s
     while find(run_dir) and time.monotonic() < deadline:
@@ -48,15 +48,15 @@ def stop_all(run_dir: Path, grace_s: float) -> tuple[int, ...]:
 
 
 def kill_service(run_dir: Path, service: str, wait_s: float) -> tuple[int, ...]:
-    """End every process of a service at once, but for the caller. Returns those that live on after `wait_s`."""
+    """Kill all processes of a service, except the caller. Returns the ids of those that still live after `wait_s`."""
     deadline = time.monotonic() + wait_s
-    while (left := _signal(find(run_dir, service), signal.SIGKILL)) and time.monotonic() < deadline:
+    while (alive := _signal(find(run_dir, service), signal.SIGKILL)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return left
+    return alive
 
 
-def _signal(found: tuple[int, ...], number: signal.Signals) -> tuple[int, ...]:
-    for pid in found:
+def _signal(pids: tuple[int, ...], number: signal.Signals) -> tuple[int, ...]:
+    for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-    return found
+    return pids

@@ -1,4 +1,4 @@
-"""The processes of one gateway: what each is started with and where its lines go. Pure; the supervisor runs them."""
+"""The services of a gateway as processes: command line, environment, logs, order. Pure; the supervisor runs them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from controlplane.runtime.command_lines import (
 from controlplane.runtime.native import triton_install
 from controlplane.runtime.native.service import Service
 
-# Triton needs longest to start.
+# Triton takes longest to start.
 _TRITON_ORDER: Final = 10
 _API_ORDER: Final = 20
 _FILTER_ORDER: Final = 30
@@ -33,7 +33,7 @@ def gateway_services(
     envoy: Path,
     install: triton_install.TritonInstall | None,
 ) -> tuple[Service, ...]:
-    """Triton, the filter's workers and Envoy. `install` None: no model runs here, and so no Triton does."""
+    """Return Triton, the filter's workers and Envoy. `install` None: no model runs here, so there is no Triton."""
     return (
         *((_triton(gateway.models, layout, clean, install),) if install is not None else ()),
         *(_worker(index, gateway, layout, clean) for index in gateway.envoy.worker_indices),
@@ -76,7 +76,7 @@ def _worker(index: int, gateway: Gateway, layout: RunLayout, clean: dict[str, st
 
 
 def sample_api_service(script: Path, port: int, layout: RunLayout, clean: dict[str, str]) -> Service:
-    """The quick start's API server."""
+    """Return the API server of the quick start."""
     return Service(
         name=SAMPLE_API,
         argv=(sys.executable, "-P", str(script), "--port", str(port)),

@@ -1,4 +1,4 @@
-"""The log files of a gateway: their last lines, and what is added to them."""
+"""Reads and follows the log files of a native gateway."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Final
 from controlplane.render.run_layout import RunLayout
 
 _POLL_S: Final = 0.2
-# Enough for the lines that anyone asks for, however long the file.
+# Read from the end of a file. Enough for any sensible number of lines.
 _TAIL_BYTES: Final = 1 << 20
 
 
 def log_paths(layout: RunLayout, service: str | None) -> tuple[Path, ...]:
-    """The logs of `service` (all of the filter's workers for `extproc`), or all of them."""
+    """Return the log files of `service` (`extproc`: all of the filter's workers); None: of all services."""
     pattern = "*.log" if service is None else f"{service}-*.log" if service == "extproc" else f"{service}.log"
     return tuple(sorted(layout.logs.glob(pattern)))
 
 
 def last_lines(path: Path, count: int) -> list[str]:
-    """The last `count` lines; none where there is no such file."""
+    """Return the last `count` lines; none if the file does not exist."""
     if count <= 0:
         return []
     try:
@@ -42,13 +42,14 @@ class _Followed:
 
 
 def follow(paths: Iterable[Path], show: Callable[[Path, str], None], alive: Callable[[], bool]) -> None:
-    """Show each line added to any of `paths`, through rotations, while `alive`."""
+    """Call `show(path, line)` for each new line of `paths`, across rotations, until `alive` returns False."""
     followed = [_Followed(path, (status := path.stat()).st_size, status.st_ino) for path in paths]
     while True:
-        going_on = alive()
+        # Asked before reading, so that the last lines are shown.
+        running = alive()
         for each in followed:
             _show_new(each, show)
-        if not going_on:
+        if not running:
             return
         time.sleep(_POLL_S)
 
@@ -61,7 +62,7 @@ def _show_new(followed: _Followed, show: Callable[[Path, str], None]) -> None:
         with followed.path.open("rb") as file:
             file.seek(followed.position)
             for line in file:
-                # Half a line is shown when its other half has come.
+                # An incomplete line is shown when it is complete.
                 if not line.endswith(b"\n"):
                     break
                 followed.position += len(line)

@@ -1,8 +1,8 @@
-"""A /dev/shm of one's own. Used by Triton's launcher.
+"""Mounts a private /dev/shm. Used by Triton's launcher.
 
-Texts travel between Triton and its models in files of /dev/shm, and the Python backend makes those readable for every
-user whatever the umask. So Triton gets a mount namespace with a /dev/shm that no other process sees. It goes with the
-last process in it, and so does what a killed server would leave.
+Triton and its models exchange texts in files of /dev/shm, and the Python backend makes them readable for all users,
+regardless of the umask. So Triton gets a mount namespace with a private /dev/shm. The kernel removes it, with its
+files, when the last process in it ends.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ _SLAVE: Final = 0x80000
 
 
 def mount() -> None:
-    """For this process, and those that it starts or becomes. It must have one thread.
+    """Mount it for this process and its children. The process must have a single thread.
 
-    OSError where the kernel does not allow it: then /dev/shm is the machine's, as before.
+    OSError if the kernel does not allow it. Then the process still sees the machine's /dev/shm.
     """
-    _rehearse()
-    _hide()
+    _try_in_child()
+    _mount()
 
 
-def _rehearse() -> None:
-    """In a process that ends then: one that is allowed only half of it cannot go back. OSError as above."""
+def _try_in_child() -> None:
+    """Mount in a child process first: a process that may do only the first steps cannot undo them. OSError as above."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            _hide()
+            _mount()
             status = 0
         except OSError as error:
             os.write(writing, str(error).encode())
@@ -49,25 +49,25 @@ def _rehearse() -> None:
             os._exit(status)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read().decode()
+        reason = pipe.read().decode()
     _, status = os.waitpid(child, 0)
     if status:
-        raise PermissionError(said)
+        raise PermissionError(reason)
 
 
-def _hide() -> None:
+def _mount() -> None:
     try:
         _call("unshare", _NEW_MOUNTS)
     except OSError as error:
         if error.errno != errno.EPERM:
             raise
-        # Whoever is not root may do so in a user namespace, in which they stay who they are.
+        # A user other than root needs a user namespace, in which the uid and gid stay the same.
         user, group = os.getuid(), os.getgid()
         _call("unshare", _NEW_USER | _NEW_MOUNTS)
         Path("/proc/self/setgroups").write_bytes(b"deny")
         Path("/proc/self/uid_map").write_bytes(b"%d %d 1" % (user, user))
         Path("/proc/self/gid_map").write_bytes(b"%d %d 1" % (group, group))
-    # What is mounted on the machine later is seen here too, and not the other way round.
+    # Later mounts on the machine appear here too, but not the other way round.
     _call("mount", None, b"/", None, _RECURSIVE | _SLAVE, None)
     _call("mount", b"tmpfs", _SHARED_MEMORY, b"tmpfs", _NOSUID | _NODEV | _NOEXEC, b"mode=0700")
 

@@ -1,4 +1,4 @@
-"""A gateway of processes: a supervisor of ours keeps them running, their lines lie in files."""
+"""Runner of a native gateway: our supervisor keeps its processes running, and their logs are files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from controlplane.runtime.runner import DroppedLines, Runtime, ServiceState
 from extproc.shared.status_client import ask
 from extproc.shared.worker_status import WorkerStatus
 
-# The sum of what the services may take one after another, with room.
+# Longer than the sum of the services' `stop_s`.
 _ORDERLY_S: Final = 60.0
 _GRACE_S: Final = 5.0
 
@@ -33,8 +33,8 @@ class NativeRunner:
         report = supervisor.report(self._layout)
         if report is None:
             return None
-        found = (ServiceState(each.name, each.state, each.pid, each.since, each.fault) for each in report.services)
-        return tuple(sorted(found, key=lambda service: service.name))
+        states = (ServiceState(each.name, each.state, each.pid, each.since, each.fault) for each in report.services)
+        return tuple(sorted(states, key=lambda state: state.name))
 
     def workers(self, indices: Sequence[int]) -> tuple[WorkerStatus, ...]:
         return worker_replies.decode(ask([str(self._layout.worker_socket(index)) for index in indices]))
@@ -62,18 +62,18 @@ class NativeRunner:
         )
 
     def drain(self, grace_s: float, say: Callable[[str], None]) -> None:
-        def waiting(count: int) -> None:
+        def on_wait(count: int) -> None:
             say(f"waiting for {requests(count)} to end, at most {grace_s:g} s")
 
-        if left := drain(str(self._layout.admin_socket), grace_s, waiting):
+        if left := drain(str(self._layout.admin_socket), grace_s, on_wait):
             say(f"{requests(left)} did not end within {grace_s:g} s")
 
     def stop(self, *, volumes: bool) -> bool:
-        asked = supervisor.shut_down(self._layout)
-        if asked:
+        supervised = supervisor.shut_down(self._layout)
+        if supervised:
             deadline = time.monotonic() + _ORDERLY_S
             while gateway_processes.find(self._layout.root) and time.monotonic() < deadline:
                 time.sleep(0.05)
-        # Orphans of a killed supervisor, and whatever did not end in time.
-        left = gateway_processes.stop_all(self._layout.root, _GRACE_S)
-        return asked or bool(left)
+        # Orphans of a killed supervisor, and processes that did not end in time.
+        orphans = gateway_processes.stop_all(self._layout.root, _GRACE_S)
+        return supervised or bool(orphans)

@@ -1,4 +1,4 @@
-"""One process of a gateway, as the supervisor is told of it. Made by `services`, read by `supervisor`."""
+"""How the supervisor runs one service. Made by `gateway_services`, read by `supervisor`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One process. `stdout_log` None: its standard output goes to `log` as well.
+    """One process. `stdout_log` None: standard output goes to `log`, as standard error does.
 
-    `order`: services start from the lowest. `edge`: takes requests in, and so stops before all the others, which then stop
-    together. `stop_s`: how long it may take to end on SIGTERM.
+    `order`: services start in ascending order. `edge`: takes the requests, so it stops first; all others then stop at
+    once. `stop_s`: time to end after SIGTERM.
     """
 
     name: str

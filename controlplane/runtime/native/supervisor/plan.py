@@ -1,6 +1,6 @@
-"""The supervisor's plan: the services, and how their logs are kept. Written by `client`, read once by the supervisor.
+"""The supervisor's plan: services and log sizes. Written by `client`, read once by the supervisor.
 
-It is a file of JSON, so that a path or an argument may hold any character. It holds no secret.
+A JSON file, so that paths and arguments may contain any character. It contains no secret.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from controlplane.runtime.native.service import Service
 
 
 class LogSizes(msgspec.Struct, frozen=True):
-    """Each log is rotated at `max_bytes`; `files` old ones are kept. 0: a full log begins anew."""
+    """Each log is rotated at `max_bytes`, and `files` old ones are kept. 0: a full log is truncated."""
 
     max_bytes: int
     files: int
 
 
 class SupervisorPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """`directory` is where the services run. `events`: the supervisor's own log. `socket`: where it answers."""
+    """`directory`: working directory of the services. `events`: the supervisor's log. `socket`: where it listens."""
 
     directory: Path
     socket: Path
@@ -34,7 +34,7 @@ def encode(plan: SupervisorPlan) -> str:
 
 
 def decode(text: bytes) -> SupervisorPlan:
-    """msgspec.DecodeError where it is no plan."""
+    """Decode a plan. msgspec.DecodeError if the text is none."""
     return msgspec.json.decode(text, type=SupervisorPlan, dec_hook=_decode_path)
 
 

@@ -1,4 +1,4 @@
-"""Questions to a supervisor and its answers: one line of JSON each way, one question a connection."""
+"""The protocol of the supervisor's socket: one line of JSON each way, one request per connection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Command(StrEnum):
-    """STATUS: report. STOP: report, then stop every service and end."""
+    """STATUS: report. STOP: report, then stop all services and exit."""
 
     STATUS = "status"
     STOP = "stop"
@@ -19,7 +19,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class ServicePhase(StrEnum):
-    """STARTING: has not run for two seconds yet. BACKOFF: did not get so far, is started again soon."""
+    """STARTING: has run for less than two seconds. BACKOFF: ended within that time, and will be restarted."""
 
     STARTING = "STARTING"
     RUNNING = "RUNNING"
@@ -29,7 +29,7 @@ class ServicePhase(StrEnum):
 
 
 class ServiceReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`since`: when it last started, in seconds since the epoch; 0 never. `fault`: why it does not run."""
+    """`since`: last start in seconds since the epoch, 0 if never started. `fault`: why it does not run."""
 
     name: str
     state: ServicePhase
@@ -39,9 +39,9 @@ class ServiceReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Lines of one log were not written since the supervisor started. `reason`: why the last ones were not.
+    """Lines of one log that were lost since the supervisor started. `reason`: why the last ones were.
 
-    Empty where the log is written again.
+    Empty if the log is being written again.
     """
 
     name: str
@@ -50,7 +50,7 @@ class LogReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """`logs` has those of which lines were dropped."""
+    """`logs`: those that lost lines."""
 
     services: tuple[ServiceReport, ...]
     logs: tuple[LogReport, ...]

@@ -1,4 +1,4 @@
-"""Keeps one service running: starts it, starts it again when it has ended, and ends it with everything that it started."""
+"""Runs one service: starts its process, restarts it when it ends, and ends it together with its children."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from controlplane.runtime.native.supervisor.log_writer import Log
 from controlplane.runtime.native.supervisor.output_pipe import OutputPipe
 from controlplane.runtime.native.supervisor.protocol import ServicePhase, ServiceReport
 
-# A service that ends sooner did not start.
+# A process that ends sooner counts as a failed start.
 _START_S: Final = 2.0
-# After each such failure in a row, one second longer until the next try; it is tried for ever.
-_LONGEST_PAUSE_S: Final = 10.0
+# Limit of the pause before a restart. It grows by one second per failed start in a row; restarts never stop.
+_MAX_PAUSE_S: Final = 10.0
 
 
 class RestartedProcess:
-    """`keep` runs as a task until `stop` has been called. `reap` is called whenever some child may have ended."""
+    """`run` is a task that ends after `stop`. `reap` must be called whenever a child may have ended (SIGCHLD)."""
 
-    def __init__(self, service: Service, directory: Path, stdout: Log, stderr: Log, own: Log) -> None:
+    def __init__(self, service: Service, directory: Path, stdout: Log, stderr: Log, events: Log) -> None:
         self.service = service
         self.pipes: set[OutputPipe] = set()
         self._directory = directory
-        self._stdout, self._stderr, self._own = stdout, stderr, own
+        self._stdout, self._stderr, self._events = stdout, stderr, events
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -46,7 +46,7 @@ class RestartedProcess:
             state=self._state(),
             pid=self._process.pid if self._process is not None else None,
             since=self._since,
-            # Of a service that runs, how the one before it ended is in the log.
+            # The fault of the previous process is in the log.
             fault="" if running else self._fault,
         )
 
@@ -66,32 +66,32 @@ class RestartedProcess:
                 continue
             self._failures += 1
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), min(self._failures, _LONGEST_PAUSE_S))
+                await asyncio.wait_for(self._stopping.wait(), min(self._failures, _MAX_PAUSE_S))
 
     async def stop(self) -> None:
-        """Return when the service and whatever it started have ended: SIGTERM, then SIGKILL after its `stop_s`."""
+        """End the process and its children: SIGTERM, and SIGKILL after `stop_s`. Returns when they have ended."""
         self._stopping.set()
         if self._process is None:
             return
-        event_log.write(self._own, "part.stopping", service=self.service.name, pid=self._process.pid)
+        event_log.write(self._events, "part.stopping", part=self.service.name, pid=self._process.pid)
         self._process.send_signal(signal.SIGTERM)
         try:
             await asyncio.wait_for(self._ended.wait(), self.service.stop_s)
         except TimeoutError:
-            event_log.write(self._own, "part.killed", service=self.service.name, after_s=self.service.stop_s)
+            event_log.write(self._events, "part.killed", part=self.service.name, after_s=self.service.stop_s)
             _kill_group(self._process.pid)
             await self._ended.wait()
 
     def reap(self) -> None:
-        """Take note of the service's end, if it has ended, and end what it has left behind."""
+        """If the process has ended, record how and kill its remaining children."""
         process = self._process
         if process is None or os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return
-        # Before its process id is given up: until then no other group can have that number.
+        # Before wait() frees the process id: until then, no other group can have it.
         _kill_group(process.pid)
-        self._fault = _how(process.wait())
+        self._fault = _exit_reason(process.wait())
         self._process = None
-        event_log.write(self._own, "part.ended", service=self.service.name, pid=process.pid, how=self._fault)
+        event_log.write(self._events, "part.ended", part=self.service.name, pid=process.pid, how=self._fault)
         self._ended.set()
 
     def _spawn(self) -> bool:
@@ -100,22 +100,22 @@ class RestartedProcess:
         try:
             self._process = self._popen()
         except OSError as error:
-            # A program that is missing, or a machine without processes, memory or file descriptors to spare.
+            # The program is missing, or the machine is out of processes, memory or file descriptors.
             self._fault = f"cannot be started: {error.strerror}: {error.filename or self.service.argv[0]}"
-            event_log.write(self._own, "part.failed", service=self.service.name, why=self._fault)
+            event_log.write(self._events, "part.failed", part=self.service.name, why=self._fault)
             return False
-        event_log.write(self._own, "part.started", service=self.service.name, pid=self._process.pid)
+        event_log.write(self._events, "part.started", part=self.service.name, pid=self._process.pid)
         return True
 
     def _popen(self) -> subprocess.Popen[bytes]:
         with contextlib.ExitStack() as write_ends:
 
             def pipe(log: Log) -> int:
-                made = OutputPipe(log)
-                write_ends.callback(made.handed_over)
-                self.pipes.add(made)
-                made.ended.add_done_callback(lambda _: self.pipes.discard(made))
-                return made.write_end
+                output = OutputPipe(log)
+                write_ends.callback(output.close_write_end)
+                self.pipes.add(output)
+                output.ended.add_done_callback(lambda _: self.pipes.discard(output))
+                return output.write_end
 
             stdout = pipe(self._stdout)
             return subprocess.Popen(
@@ -126,7 +126,7 @@ class RestartedProcess:
                 stdout=stdout,
                 stderr=stdout if self._stderr is self._stdout else pipe(self._stderr),
                 umask=0o077,
-                # A group of its own: Triton's model processes are its children, and none may outlive it.
+                # A process group per service: Triton's model processes are its children, and none may outlive it.
                 start_new_session=True,
             )
 
@@ -136,7 +136,7 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _how(code: int) -> str:
+def _exit_reason(code: int) -> str:
     if code >= 0:
         return f"exit code {code}"
     try:

@@ -1,4 +1,4 @@
-"""Runs the services of a plan until it is told to stop: by the socket, or by SIGTERM, SIGINT or SIGHUP."""
+"""Runs the services of a plan until told to stop, over the socket or by SIGTERM, SIGINT or SIGHUP."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from controlplane.runtime.native.supervisor.protocol import LogReport, Report
 from controlplane.runtime.native.supervisor.restarted_process import RestartedProcess
 from controlplane.runtime.native.supervisor.server import serve
 
-# What a service wrote last lies in its pipe when it has ended.
+# Time to read and write the last lines of the services after they have ended.
 _LAST_LINES_S: Final = 2.0
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 async def supervise(plan: SupervisorPlan) -> None:
-    """OSError where the socket cannot be made: then nothing was started."""
+    """Run the plan. OSError if the socket cannot be created; then nothing was started."""
 
-    def resumed(log: LogReport) -> None:
-        event_log.write(own, "log.resumed", log=log.name, dropped=log.dropped)
+    def on_resume(log: LogReport) -> None:
+        event_log.write(events, "log.resumed", log=log.name, dropped=log.dropped)
 
-    writer = LogWriter(plan.sizes, resumed)
-    own = writer.log(plan.events)
+    writer = LogWriter(plan.sizes, on_resume)
+    events = writer.log(plan.events)
     processes = [
         RestartedProcess(
-            service, plan.directory, writer.log(service.stdout_log or service.log), writer.log(service.log), own
+            service, plan.directory, writer.log(service.stdout_log or service.log), writer.log(service.log), events
         )
         for service in sorted(plan.services, key=lambda service: service.order)
     ]
@@ -53,19 +53,19 @@ async def supervise(plan: SupervisorPlan) -> None:
         pipes = [pipe.ended for each in processes for pipe in each.pipes]
         if pipes:
             await asyncio.wait(pipes, timeout=_LAST_LINES_S)
-        event_log.write(own, "supervisor.ended")
+        event_log.write(events, "supervisor.ended")
         writer.close(_LAST_LINES_S)
 
 
 async def _run(processes: list[RestartedProcess], stopping: asyncio.Event) -> None:
-    """Keep the services until `stopping`, then stop them. Where one cannot be kept, stop all and raise why."""
+    """Run the processes until `stopping` is set, then stop them. If one task fails, stop all and raise its error."""
     tasks = [asyncio.ensure_future(each.run()) for each in processes]
-    told = asyncio.ensure_future(stopping.wait())
+    stop = asyncio.ensure_future(stopping.wait())
     try:
-        await asyncio.wait([told, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        # Who takes requests in, first; then the others together, since none of them is asked any more.
+        # First Envoy, which takes requests; then all others at once, since they are idle now.
         for edge in (True, False):
             await asyncio.gather(*(each.stop() for each in processes if each.service.edge is edge))
-        told.cancel()
+        stop.cancel()
     await asyncio.gather(*tasks)

@@ -191,10 +191,10 @@ def test_the_edge_stops_before_the_others_and_who_does_not_end_is_killed(layout:
     wait(layout, lambda states: all(each.running for each in states.values()))
     assert client.shut_down(layout)
     assert supervisor.wait(10) == 0
-    ended = [event["service"] for event in events(layout) if event["event"] == "part.ended"]
+    ended = [event["part"] for event in events(layout) if event["event"] == "part.ended"]
     assert ended[0] == "edge"
     assert sorted(ended[1:]) == ["a", "b"]
-    assert [event["service"] for event in events(layout) if event["event"] == "part.killed"] == ["edge"]
+    assert [event["part"] for event in events(layout) if event["event"] == "part.killed"] == ["edge"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
