@@ -20,7 +20,7 @@ from controlplane.render.rendered_files import RenderedFiles
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import run_directory
 from controlplane.runtime.docker.compose_directory import write
-from controlplane.runtime.docker.compose_file import here, render_container_files, variant
+from controlplane.runtime.docker.compose_file import host_paths, render_container_files, triton_variant
 from controlplane.runtime.docker.container_environment import (
     CONTAINER_LAYOUT,
     container_environment,
@@ -75,7 +75,7 @@ def render(  # noqa: PLR0913, PLR0917 - one a command line option
         rendered = _inside(_for_containers(loaded, wanted, workers), layout)
     elif runtime is Runtime.DOCKER:
         gateway = _for_containers(loaded, wanted, workers)
-        needed = required_images(variant(gateway.models), local=bool(gateway.models.names), registry=images)
+        needed = required_images(triton_variant(gateway.models), local=bool(gateway.models.names), registry=images)
         rendered = write(gateway, layout, project_name(layout), needed)
     else:
         layout = run_directory.run_layout(output, "--output")
@@ -120,7 +120,7 @@ def _inside(gateway: Gateway, layout: RunLayout) -> RenderedFiles:
     rendered = render_container_files(gateway, trusted)
     validate_types(rendered.files)
     if (envoy := find_envoy()) is not None:
-        validate_with_envoy(envoy, rendered.files, here(gateway, trusted))
+        validate_with_envoy(envoy, rendered.files, host_paths(gateway, trusted))
     run_directory.create(layout)
     if (
         layout == CONTAINER_LAYOUT

@@ -1,6 +1,7 @@
-"""What an image is built from: a recipe, its digest, and the folder that `docker build` is given.
+"""Recipes of archgw's images, their digest, and the build context for `docker build`.
 
-From a checkout or from an installed wheel, which holds the same files. Used by images.py and build.py.
+The sources come from a checkout or from an installed wheel, which has the same files. Used by `images` and
+`image_build`.
 """
 
 from __future__ import annotations
@@ -18,22 +19,22 @@ import controlplane
 from controlplane.assets import asset
 from controlplane.errors import RuntimeFault
 
-# The packages, and what travels beside them; of everything else in a checkout, nothing gets near an image.
+# The build context consists of these files and folders, and nothing else of a checkout.
 _PACKAGES: Final = ("controlplane", "extproc")
 WHOLE: Final = (
     *("pyproject.toml", "README.md", "LICENSE"),
     *_PACKAGES,
     *("docker", "envoy/templates", "examples/quickstart", "triton_models"),
 )
-# Of the packages alone: where an installed one keeps what a checkout has beside it.
+# An installed package has here the folders that a checkout has beside it.
 _ASSETS: Final = "_assets"
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One image of ours. `reference`: its full name; `base`: the image that it stands on; `arguments`: of the build.
+    """How one image is built. `reference`: its full name. `base`: its base image. `arguments`: build arguments.
 
-    `bases`: every image that the build starts from. `sources`: the files and folders that it copies from.
+    `bases`: the base images of all build stages. `sources`: files and folders of the build context.
     """
 
     reference: str
@@ -45,7 +46,7 @@ class Recipe:
 
 
 def files(names: tuple[str, ...] = WHOLE) -> dict[str, Path]:
-    """Path in the build context -> file, in the order of the paths. RuntimeFault where this installation lacks one."""
+    """Return path in the build context -> file, ordered by path. RuntimeFault if this installation lacks one."""
     found: dict[str, Path] = {}
     for name in names:
         top = _top(name)
@@ -66,14 +67,14 @@ def _top(name: str) -> Path:
 
 
 def _is_left_out(name: str, inside: Path) -> bool:
-    # As .dockerignore has it for who builds by hand.
+    # Like .dockerignore, which is for builds by hand.
     if any(service.startswith(".") or service == "__pycache__" for service in inside.parts) or inside.suffix == ".pyc":
         return True
     return name in _PACKAGES and inside.parts[0] == _ASSETS
 
 
 def digest(recipe: Recipe) -> str:
-    """What tells an image of these very sources from another: of the files, the bases and the build's arguments."""
+    """Return a digest of everything that determines the image: sources, base images and build arguments."""
     total = hashlib.sha256()
     for line in (recipe.dockerfile, *recipe.bases, *(f"{key}={value}" for key, value in recipe.arguments.items())):
         total.update(f"{line}\n".encode())
@@ -84,7 +85,7 @@ def digest(recipe: Recipe) -> str:
 
 @contextmanager
 def assembled_context(names: tuple[str, ...] = WHOLE) -> Iterator[Path]:
-    """A folder with the files, for the time of the block. Their modes do not depend on who checked them out."""
+    """Yield a temporary folder with the sources. Their modes do not depend on the umask of the checkout."""
     with tempfile.TemporaryDirectory(prefix="archgw-build-") as folder:
         root = Path(folder)
         for name, file in files(names).items():

@@ -1,4 +1,4 @@
-"""The run directory of a gateway of containers: who its files belong to, and writing them. For `up` and `render`."""
+"""Writes the run directory of a gateway in containers, with the right owner. Used by `up` and `render`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from controlplane.render.proto_validation import validate_types
 from controlplane.render.rendered_files import RenderedFiles
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import gpu, run_directory
-from controlplane.runtime.docker.compose_file import ContainerSettings, folders_of, here, render_compose
+from controlplane.runtime.docker.compose_file import ContainerSettings, folders_of, host_paths, render_compose
 from controlplane.runtime.docker.images import Images
 
-# Who owns the files, and the processes in the containers, where the operator is root: nobody of this machine.
-_NOBODYS: Final = (10_001, 10_001)
+# uid and gid of the files and of the processes in containers if the operator is root. No user of this machine.
+_UNPRIVILEGED: Final = (10_001, 10_001)
 _SALT_BYTES: Final = 32
 
 
@@ -35,34 +35,34 @@ def write(  # noqa: PLR0913 - what is known of the gateway, and of the engine
     quick_start: bool = False,
     rootless: bool = False,
 ) -> RenderedFiles:
-    """Every file that the containers read, and compose.yaml; what was written before and is not among them goes.
+    """Write compose.yaml and all files that the containers read. Files of an earlier configuration are removed.
 
-    They are checked with Envoy where it is installed. `rootless`: whether the engine runs as the operator, not as root.
+    The files are checked with Envoy if it is installed. `rootless`: the engine runs as the operator, not as root.
     """
     layout.root.mkdir(parents=True, exist_ok=True)
-    ours = layout.salt.exists()
-    owner = _NOBODYS if os.getuid() == 0 else (os.getuid(), os.getgid())
-    trusted = ca_bundle()
-    inside = ContainerSettings(
+    is_ours = layout.salt.exists()
+    owner = _UNPRIVILEGED if os.getuid() == 0 else (os.getuid(), os.getgid())
+    ca_file = ca_bundle()
+    settings = ContainerSettings(
         project=project,
-        # To a rootless engine, its own user is 0, and any other number is nobody who could read these files.
+        # In a rootless engine, uid 0 is the operator, and no other uid can read these files.
         user=(0, 0) if rootless and os.getuid() != 0 else owner,
         images=images,
         salt=_salt(layout),
-        trusted=trusted,
+        ca_file=ca_file,
         quick_start=quick_start,
         gpus=_gpus(os.environ.get(gpu.VISIBLE_DEVICES)),
     )
-    if owner == _NOBODYS:
+    if owner == _UNPRIVILEGED:
         _check_readable(folders_of(gateway.models))
-    rendered = render_compose(gateway, inside)
-    # Envoy itself where it is installed: it finds all that its types do, in a tenth of the time.
+    rendered = render_compose(gateway, settings)
+    # Envoy, if installed, finds everything that `proto_validation` finds, in a tenth of the time.
     if (envoy := find_envoy()) is not None:
-        validate_with_envoy(envoy, rendered.files, here(gateway, trusted))
+        validate_with_envoy(envoy, rendered.files, host_paths(gateway, ca_file))
     else:
         validate_types(rendered.files)
     run_directory.create(layout)
-    if ours:  # whatever else lies in a folder that somebody named for rendering is theirs
+    if is_ours:  # never in a foreign folder that `render -o` names
         run_directory.remove_stale(layout, {*rendered.files, *rendered.links})
     rendered.write(layout.root)
     if os.getuid() == 0:
@@ -71,23 +71,24 @@ def write(  # noqa: PLR0913 - what is known of the gateway, and of the engine
 
 
 def _check_readable(folders: Iterable[Path]) -> None:
-    """Models of this machine are mounted as they lie: what root alone may read, Triton's container could not."""
+    """Raise RenderError if the containers' user cannot read a model: folders of this machine are mounted unchanged."""
     for folder in folders:
         for path in (folder, *folder.rglob("*")):
-            wanted = stat.S_IROTH | (stat.S_IXOTH if path.is_dir() else 0)
-            if path.stat().st_mode & wanted != wanted:
+            needed = stat.S_IROTH | (stat.S_IXOTH if path.is_dir() else 0)
+            if path.stat().st_mode & needed != needed:
                 raise RenderError(
-                    f"{path} cannot be read by the containers, which run as user {_NOBODYS[0]}: chmod -R a+rX {folder}"
+                    f"{path} cannot be read by the containers, which run as user {_UNPRIVILEGED[0]}: "
+                    f"chmod -R a+rX {folder}"
                 )
 
 
 def _gpus(visible: str | None) -> tuple[str, ...]:
-    """The devices that the operator lets CUDA use, as Docker names them; none: all."""
+    """Return the devices of CUDA_VISIBLE_DEVICES as Docker names them; empty: all."""
     return tuple(each.strip() for each in visible.split(",") if each.strip()) if visible else ()
 
 
 def _salt(layout: RunLayout) -> bytes:
-    """With what the digests of this run directory's files are keyed: they tell nobody what a secret is."""
+    """Return this run directory's key for digests of files, so that a digest reveals nothing about a secret."""
     if not layout.salt.exists():
         layout.root.chmod(0o700)
         write_file(layout.salt, secrets.token_hex(_SALT_BYTES), 0o600)

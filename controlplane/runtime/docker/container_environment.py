@@ -1,4 +1,4 @@
-"""Containers as compilation and rendering must know them: where files lie in them, what listens where. Names only."""
+"""Describes containers as a TargetEnvironment: paths and addresses inside them. Names only, nothing is started."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from controlplane.runtime.command_lines import SAMPLE_API
 from controlplane.runtime.start_options import SAMPLE_API_PORT
 from controlplane.runtime.target_environment import triton_sockets
 
-# Where the run directory's files are mounted, in every container that reads some of them.
+# Where the files of the run directory are mounted in the containers.
 CONTAINER_LAYOUT: Final = RunLayout(Path("/run/archgw"))
 
-_EVERY: Final = "0.0.0.0"  # noqa: S104 - of a network of containers; published is what the file says
-_LISTEN_ADDRESSES: Final = {"ingress": Address(_EVERY, 10_000), "egress": Address(_EVERY, 12_000)}
+_WILDCARD: Final = "0.0.0.0"  # noqa: S104 - in the containers' network; published is what the configuration says
+_LISTEN_ADDRESSES: Final = {"ingress": Address(_WILDCARD, 10_000), "egress": Address(_WILDCARD, 12_000)}
 _HOST: Final = "host.docker.internal"
 _REACH: Final = (
     "in containers, this machine; a server that listens on 127.0.0.1 or ::1 alone is out of their reach: "
@@ -27,10 +27,9 @@ _REACH: Final = (
 def container_environment(
     mode: Mode, workers: int, gpu: str | None, *, quick_start: bool = False, ipv6: bool = True
 ) -> TargetEnvironment:
-    """`workers`: cores of the engine's machine. `gpu`: the name of one that the engine can lend, None without one.
-    `ipv6`: whether it can publish ports at `::1`.
+    """Return the target environment. `workers`: cores of the engine's machine. `gpu`: name of a usable GPU, or None.
 
-    With the quick start, its sample API is a container too.
+    `ipv6`: the engine can publish ports at `::1`. `quick_start`: the sample API is a container too.
     """
     services = {SAMPLE_API_PORT: Address(SAMPLE_API, SAMPLE_API_PORT)} if quick_start else {}
     return TargetEnvironment(
@@ -48,10 +47,10 @@ def container_environment(
 
 
 def loopback_note(gateway: Gateway) -> str:
-    """What people must know of the keys in `gateway.elsewhere`."""
+    """Return the note about keys that name localhost (`gateway.elsewhere`)."""
     return f"note: {', '.join(gateway.elsewhere)}: {_REACH}"
 
 
 def project_name(layout: RunLayout) -> str:
-    """The Compose project of a run directory: one each, also of two users whose default ones are theirs."""
+    """Return the name of the Compose project: one per run directory, so also one per user."""
     return f"archgw-{hashlib.sha256(bytes(layout.root)).hexdigest()[:8]}"

@@ -1,4 +1,4 @@
-"""`docker build` of one image of ours, told one line a step. Works with BuildKit and with the classic builder."""
+"""Builds one of archgw's images with `docker build` and reports each step. For BuildKit and the classic builder."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from controlplane.runtime.docker.engine import Engine
 SOURCES_LABEL: Final = "archgw.sources"
 _OCI: Final = "org.opencontainers.image"
 
-# Docker knows these arguments by itself, gives them to each step, and keeps them out of the image's history.
+# Predefined build arguments: Docker passes them to each step and keeps them out of the image's history.
 _PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
-# What takes time: `#12 [dependencies 3/3] RUN python -m venv /opt/venv` of BuildKit, `Step 3/20 : RUN ...` of the
-# classic builder. FROM fetches.
-_STEP: Final = re.compile(r"(?:#\d+ \[(?P<at>[^\]]+)\]|Step (?P<number>\d+/\d+) :) (?P<what>(?:RUN|FROM) .+)")
+# Steps that take time: `#12 [dependencies 3/3] RUN python -m venv /opt/venv` of BuildKit, `Step 3/20 : RUN ...` of the
+# classic builder. FROM pulls an image.
+_STEP: Final = re.compile(r"(?:#\d+ \[(?P<stage>[^\]]+)\]|Step (?P<number>\d+/\d+) :) (?P<command>(?:RUN|FROM) .+)")
 _COLUMNS: Final = 72
 
 
 def build(engine: Engine, recipe: Recipe, say: Callable[[str], None], *, network: str | None = None) -> None:
-    """Build the image. `network`: of its steps, as `docker build --network` takes it.
+    """Build the image. `network`: network of the build steps, as for `docker build --network`.
 
-    RuntimeFault says what failed, with the last lines of the build.
+    RuntimeFault with the last lines of the build if it fails.
     """
-    told: set[str] = set()
+    reported: set[str] = set()
 
-    def tell(line: str) -> None:
-        found = step(line)
-        if found is not None and found not in told:
-            told.add(found)
-            say(f"building {recipe.reference}: {found}")
+    def report_step(line: str) -> None:
+        current = step(line)
+        if current is not None and current not in reported:
+            reported.add(current)
+            say(f"building {recipe.reference}: {current}")
 
     say(f"building {recipe.reference}")
     sources = digest(recipe)
     with assembled_context(recipe.sources) as context:
         arguments = build_arguments(recipe, sources, context, network, engine.environment)
-        engine.stream(*arguments, on_line=tell, doing=f"building the image {recipe.reference} on {recipe.base}")
+        engine.stream(*arguments, on_line=report_step, doing=f"building the image {recipe.reference} on {recipe.base}")
     if (engine.image_labels(recipe.reference) or {}).get(SOURCES_LABEL) != sources:
         raise RuntimeFault(
             f"{recipe.reference} was built, but the engine does not have it: another builder keeps it; "
@@ -53,7 +53,7 @@ def build(engine: Engine, recipe: Recipe, say: Callable[[str], None], *, network
 def build_arguments(
     recipe: Recipe, sources: str, context: Path, network: str | None, environ: Mapping[str, str]
 ) -> list[str]:
-    """What `docker` is given. Of `environ`, the names of the proxy variables that are set there, and no value."""
+    """Return the arguments of `docker`. Of proxy variables in `environ`, they contain only the names."""
     proxies = [name for name in (*_PROXIES, *(name.lower() for name in _PROXIES)) if environ.get(name)]
     return [
         *("build", "--tag", recipe.reference, "--file", str(context / recipe.dockerfile)),
@@ -66,22 +66,22 @@ def build_arguments(
 
 
 def labels(recipe: Recipe, sources: str) -> dict[str, str]:
-    """Those that the Dockerfile cannot know; title, description and licence are written there."""
-    known = {
+    """Return the labels that depend on the build. Title, description and licence are in the Dockerfile."""
+    build_labels = {
         f"{_OCI}.version": controlplane.__version__,
         f"{_OCI}.base.name": recipe.base,
         SOURCES_LABEL: sources,
     }
     revision = _revision(asset("pyproject.toml").parent)
-    return known | ({f"{_OCI}.revision": revision} if revision else {})
+    return build_labels | ({f"{_OCI}.revision": revision} if revision else {})
 
 
 def step(line: str) -> str | None:
-    """The step that a line of the builder's output begins, where it is one that takes time; None for other lines."""
-    found = _STEP.match(line)
-    if found is None:
+    """Return the step that a line of output starts, if the step takes time; None for other lines."""
+    match = _STEP.match(line)
+    if match is None:
         return None
-    text = f"{' '.join((found['at'] or found['number']).split())}: {' '.join(found['what'].split())}"
+    text = f"{' '.join((match['stage'] or match['number']).split())}: {' '.join(match['command'].split())}"
     return text if len(text) <= _COLUMNS else f"{text[: _COLUMNS - 1]}…"
 
 
@@ -90,12 +90,12 @@ def _each(option: str, values: list[str]) -> list[str]:
 
 
 def _revision(root: Path) -> str | None:
-    """The commit of a checkout, `-dirty` where it was changed since; None where there is none, or no git."""
+    """Return the commit of a checkout, with `-dirty` after changes; None without a checkout or without git."""
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() or None
+    return result.stdout.strip() or None

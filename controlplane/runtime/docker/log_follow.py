@@ -1,4 +1,4 @@
-"""The logs of a compose project as they grow: several containers at once, through restarts and new containers."""
+"""Follows the logs of a Compose project: several containers at once, across restarts and new containers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
 from typing import IO, Final, Literal
 
-from controlplane.runtime.docker import engine_errors
-from controlplane.runtime.docker.engine import LINE, Container, Engine, end
+from controlplane.runtime.docker.docker_command import MAX_LINE, terminate
+from controlplane.runtime.docker.engine import Engine
+from controlplane.runtime.docker.engine_objects import Container
+from controlplane.runtime.docker.terminal_text import printable
 
 _POLL_S: Final = 1.0
 _CHUNK: Final = 64 << 10
-# More may be written by these: what is created or restarting will run.
+# States in which a container writes, or soon will.
 _ALIVE: Final = frozenset({"created", "running", "paused", "restarting"})
 
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """What a container wrote: one line, without what could move a terminal."""
+    """One printable line of a container's log."""
 
     service: str
     stream: Literal["stdout", "stderr"]
@@ -31,24 +33,24 @@ class LogLine:
 def follow(
     engine: Engine, project: str, services: Collection[str] | None = None, lines: int = 0
 ) -> Generator[LogLine, None, None]:
-    """What the containers of `services` (None: all) write from now on, after the last `lines` of each.
+    """Yield new log lines of the containers of `services` (None: all), after the last `lines` of each.
 
-    Ends when nothing of the project runs or is about to; RuntimeFault where the engine goes. Close it where you leave
-    it early (contextlib.closing): `docker logs` runs for each container until then.
+    Ends when no container of the project runs or will run. RuntimeFault if the engine fails. Close it when leaving
+    early (contextlib.closing): a `docker logs` runs for each container until then.
     """
     tail = str(lines)
     followed: dict[str, _Followed] = {}
     with selectors.DefaultSelector() as selector:
         try:
             while True:
-                here = [each for each in engine.containers(project) if not each.oneoff]
-                for container in here:
+                containers = [each for each in engine.containers(project) if not each.oneoff]
+                for container in containers:
                     if services is None or container.service in services:
                         each = followed.setdefault(container.id, _Followed(container.service, tail))
-                        each.look(engine, container, selector)
-                # What appears later is shown from its first line.
+                        each.update(engine, container, selector)
+                # Containers that appear later are shown from their first line.
                 tail = "all"
-                if not selector.get_map() and not any(each.state in _ALIVE for each in here):
+                if not selector.get_map() and not any(each.state in _ALIVE for each in containers):
                     return
                 yield from _read(selector)
         finally:
@@ -69,7 +71,7 @@ def _read(selector: selectors.BaseSelector) -> Iterator[LogLine]:
 
 @dataclass(slots=True)
 class _Followed:
-    """One container. `run`: when the run that is followed began; `stamp`: of the last line that was shown."""
+    """One container. `run`: start time of the followed run. `stamp`: timestamp of the last line shown."""
 
     service: str
     tail: str
@@ -77,21 +79,21 @@ class _Followed:
     stamp: str = ""
     process: subprocess.Popen[bytes] | None = None
 
-    def look(self, engine: Engine, container: Container, selector: selectors.BaseSelector) -> None:
-        """Follow the container where it writes and is not followed: `docker logs` ends with each run of it."""
+    def update(self, engine: Engine, container: Container, selector: selectors.BaseSelector) -> None:
+        """Start `docker logs` if the container writes and none runs: it ends when the container stops."""
         if self.process is not None and not (self.process.poll() is not None and self._is_read(selector)):
             return
-        again = container.started_at != self.run
-        if (not again and container.state not in _ALIVE) or container.started_at == 0:
+        restarted = container.started_at != self.run
+        if (not restarted and container.state not in _ALIVE) or container.started_at == 0:
             return
         since = ["--tail", self.tail]
-        if self.stamp or (self.run and again):
+        if self.stamp or (self.run and restarted):
             since = ["--since", self.stamp or f"{container.started_at:.6f}"]
         self.close()
         self.run = container.started_at
         self.process = engine.open("logs", "--follow", "--timestamps", *since, container.id)
         for file, stream in ((self.process.stdout, "stdout"), (self.process.stderr, "stderr")):
-            assert file is not None  # noqa: S101 - both were asked for
+            assert file is not None  # noqa: S101 - both are pipes
             pipe = _Pipe(self, file, "stdout" if stream == "stdout" else "stderr", self.stamp)
             selector.register(file, selectors.EVENT_READ, pipe)
 
@@ -101,7 +103,7 @@ class _Followed:
     def close(self) -> None:
         """Stop following."""
         if self.process is not None:
-            end(self.process)
+            terminate(self.process)
             for file in (self.process.stdout, self.process.stderr):
                 if file is not None:
                     file.close()
@@ -109,7 +111,7 @@ class _Followed:
 
 @dataclass(slots=True)
 class _Pipe:
-    """One stream of one `docker logs`. `after`: the stamp of the last line that the one before has shown."""
+    """One stream of one `docker logs`. `after`: lines up to this timestamp were shown by the previous one."""
 
     followed: _Followed
     file: IO[bytes]
@@ -119,14 +121,14 @@ class _Pipe:
 
     def lines(self, chunk: bytes) -> Iterator[LogLine]:
         *whole, rest = (self.rest + chunk).split(b"\n")
-        # Of a line without an end, no more is kept than is shown.
-        self.rest = rest[:LINE]
+        # An incomplete line is kept only as far as it will be shown.
+        self.rest = rest[:MAX_LINE]
         for raw in whole:
-            stamp, _, text = raw[:LINE].decode(errors="replace").partition(" ")
-            # Stamps are of one width, so their order is that of their text. What has none are words of `docker` itself.
+            stamp, _, text = raw[:MAX_LINE].decode(errors="replace").partition(" ")
+            # Timestamps have one width, so they can be compared as text. Lines without one are messages of `docker`.
             if _is_stamp(stamp) and stamp > self.after:
                 self.followed.stamp = max(self.followed.stamp, stamp)
-                yield LogLine(self.followed.service, self.stream, engine_errors.plain(text))
+                yield LogLine(self.followed.service, self.stream, printable(text))
 
 
 def _is_stamp(word: str) -> bool:

@@ -1,7 +1,7 @@
-"""A gateway of containers that runs already, brought up to what its compose.yaml says: only what differs is made anew.
+"""Updates a running gateway in containers to its new compose.yaml. Only services that differ are replaced.
 
-By itself Compose would make Envoy anew with every worker, since Envoy is declared to wait for them. So each stage names
-its services, and half of the workers go after the other half: while one is made anew, the other answers.
+Compose alone would replace Envoy with every worker, because Envoy depends on them. So the update has stages, each with
+its services. Half of the workers are replaced after the other half, so that one half always answers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 from controlplane.errors import RuntimeFault
 from controlplane.runtime.command_lines import ENVOY, is_worker, worker_indices
-from controlplane.runtime.docker.engine import Container
+from controlplane.runtime.docker.engine_objects import Container
 from controlplane.runtime.docker.runner import MODELS, DockerRunner
 from controlplane.runtime.readiness import fault_with_log
 
@@ -30,50 +30,51 @@ class _Project(msgspec.Struct, frozen=True):
 
 
 def update(runner: DockerRunner, deadline_s: float, ports: Mapping[int, str], say: Callable[[str], None]) -> None:
-    """Returns when every service is as compose.yaml says and healthy, and no other one is left.
+    """Replace the outdated services, wait until they are healthy, and remove services that compose.yaml lacks.
 
-    RuntimeFault names what did not become so; the rest goes on as it was. `ports`: the key of each published port.
+    RuntimeFault names services that did not become healthy; the others keep running. `ports`: published port ->
+    configuration key.
     """
     deadline = time.monotonic() + deadline_s
     for stage in stages(_outdated_services(runner)):
         say(f"making anew: {', '.join(stage)}")
-        # Workers are asked by ourselves: Docker's own look at their health comes after ten seconds.
-        asked = is_worker(stage[0])
-        _compose(
-            runner, ("up", "--detach", *(() if asked else ("--wait",)), "--no-build", *stage), stage, deadline, ports
-        )
-        if asked:
+        # We query workers ourselves: Docker's health check runs only every ten seconds.
+        workers = is_worker(stage[0])
+        wait = () if workers else ("--wait",)
+        _compose(runner, ("up", "--detach", *wait, "--no-build", *stage), stage, deadline, ports)
+        if workers:
             _wait_answering(runner, stage, deadline)
-    # What the file does not have any more.
+    # Removes services that the file no longer has.
     _compose(
         runner, ("up", "--detach", "--no-build", "--no-recreate", "--remove-orphans"), ("Compose",), deadline, ports
     )
 
 
 def stages(services: Collection[str]) -> tuple[tuple[str, ...], ...]:
-    """In which order services are made anew: what workers ask, the workers in two halves, Envoy."""
+    """Return the services in the order of replacement: those that workers call, workers in two halves, Envoy."""
     workers = sorted(name for name in services if is_worker(name))
     others = sorted(name for name in services if not is_worker(name) and name != ENVOY)
     half = (len(workers) + 1) // 2
-    found = (others, workers[:half], workers[half:], [ENVOY] if ENVOY in services else [])
-    return tuple(tuple(stage) for stage in found if stage)
+    ordered = (others, workers[:half], workers[half:], [ENVOY] if ENVOY in services else [])
+    return tuple(tuple(stage) for stage in ordered if stage)
 
 
 def outdated_services(
     hashes: Mapping[str, str], images: Mapping[str, str | None], containers: Collection[Container]
 ) -> tuple[str, ...]:
-    """The services that do not run as they should: of another configuration or image, ended, or not there.
+    """Return the services with another configuration or image than they should have, ended ones and missing ones.
 
-    `hashes`, `images`: what each service should be of. What fills the volume of models has ended well, and should have.
+    `hashes`, `images`: configuration hash and image id that each service should have. The container that fills the
+    volume of models should have ended with exit code 0.
     """
-    right = {
+    current = {
         each.service
         for each in containers
         if each.labels.get(_HASH_LABEL) == hashes.get(each.service)
         and each.image_id == images.get(each.service)
         and (each.running or (each.service == MODELS and each.state == "exited" and each.exit_code == 0))
     }
-    return tuple(name for name in hashes if name not in right)
+    return tuple(name for name in hashes if name not in current)
 
 
 def _outdated_services(runner: DockerRunner) -> tuple[str, ...]:
@@ -83,14 +84,14 @@ def _outdated_services(runner: DockerRunner) -> tuple[str, ...]:
     hashes = dict(line.split() for line in lines)
     project = msgspec.json.decode(engine.run(*runner.compose("config", "--format", "json"), doing=doing), type=_Project)
     names = {name: service.image for name, service in project.services.items()}
-    here = {name: image.id if (image := engine.image(name)) is not None else None for name in set(names.values())}
+    ids = {name: image.id if (image := engine.image(name)) is not None else None for name in set(names.values())}
     return outdated_services(
-        hashes, {name: here[image] for name, image in names.items()}, engine.containers(runner.project)
+        hashes, {name: ids[image] for name, image in names.items()}, engine.containers(runner.project)
     )
 
 
 def _wait_answering(runner: DockerRunner, workers: Sequence[str], deadline: float) -> None:
-    """RuntimeFault, and the other half goes on as it was, where one of these ends or is silent until `deadline`."""
+    """Wait until the workers answer. RuntimeFault if one ends or is silent at `deadline`; the others keep running."""
     while len(runner.workers(worker_indices(workers))) < len(workers):
         for each in runner.services() or ():
             if each.name in workers and each.state in {"BACKOFF", "EXITED"}:
@@ -115,5 +116,5 @@ def _compose(
             raise RuntimeFault(f"not ready in time: {', '.join(services)}; see `archgw status` and `archgw logs`")
         if code != 0:
             raise runner.engine.fault(
-                "bringing the containers up to date", command.said, project=runner.project, ports=ports
+                "bringing the containers up to date", command.output, project=runner.project, ports=ports
             )

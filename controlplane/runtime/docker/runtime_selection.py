@@ -1,4 +1,4 @@
-"""`--runtime auto`: containers where an engine answers and the images can be had, else processes; and why."""
+"""Chooses the runtime if the command line names none: Docker if it can get the images, else native processes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from controlplane.runtime.runner_selection import runner_of
 from controlplane.runtime.start_options import StartOptions
 
 
-def choose_runtime(wanted: StartOptions, layout: RunLayout) -> tuple[Runtime, str]:
-    """The runtime and the reason, in words."""
+def choose_runtime(options: StartOptions, layout: RunLayout) -> tuple[Runtime, str]:
+    """Return the runtime, and the reason in words."""
     if (reason := unavailable_reason()) is not None:
         return Runtime.NATIVE, reason
     runner = runner_of(layout)
     if runner.services() is not None:
         return runner.runtime, f"the gateway in {layout.root} runs so already"
     engine = Engine.find()
-    variant = images.Variant.CPU if wanted.mode is not Mode.LOCAL_GPU else images.Variant.GPU
-    needed = images.required_images(variant, local=True, registry=wanted.images)
+    variant = images.Variant.CPU if options.mode is not Mode.LOCAL_GPU else images.Variant.GPU
+    needed = images.required_images(variant, local=True, registry=options.images)
     missing = images.missing(engine, needed)
     if not missing:
         return Runtime.DOCKER, "a Docker engine answers and has the images"

@@ -1,4 +1,4 @@
-"""`python -m controlplane.runtime.docker.sample_api`: the quick start's API server, wherever the package lies."""
+"""`python -m controlplane.runtime.docker.sample_api`: runs the quick start's API server from the installed package."""
 
 from __future__ import annotations
 

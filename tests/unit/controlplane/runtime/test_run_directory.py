@@ -77,7 +77,7 @@ def test_a_folder_of_somebody_elses_work_is_not_taken_for_a_run_directory(tmp_pa
     layout, work = run_directory.run_layout(tmp_path), tmp_path / name
     work.parent.mkdir(exist_ok=True)
     work.touch()
-    with pytest.raises(UsageError, match=rf"it holds {name.partition('/')[0]} "), run_directory.locked(layout):
+    with pytest.raises(UsageError, match=rf"did not create {name.partition('/')[0]} "), run_directory.locked(layout):
         pass
     assert {path.name for path in tmp_path.rglob("*")} == set(name.split("/"))
 

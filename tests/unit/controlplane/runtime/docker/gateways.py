@@ -86,10 +86,10 @@ def gateway(text: str, folder: Path, mode: Mode, *, quick_start: bool = False) -
 
 
 def inside(folder: Path, **changes: Any) -> ContainerSettings:
-    trusted = folder / "authorities.crt"
-    if not trusted.exists():
-        trusted.write_text("the authorities of the operator\n")
-    usual = ContainerSettings("archgw", user=(1000, 1000), images=IMAGES, salt=b"salt", trusted=trusted)
+    ca_file = folder / "authorities.crt"
+    if not ca_file.exists():
+        ca_file.write_text("the authorities of the operator\n")
+    usual = ContainerSettings("archgw", user=(1000, 1000), images=IMAGES, salt=b"salt", ca_file=ca_file)
     return replace(usual, **changes)
 
 

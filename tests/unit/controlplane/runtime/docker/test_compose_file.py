@@ -248,7 +248,7 @@ def _another_key(folder: Path) -> RenderedFiles:
 def _other_authorities(folder: Path) -> RenderedFiles:
     trusted = folder / "others.crt"
     trusted.write_text("other authorities\n")
-    return rendered(REMOTE, folder, Mode.REMOTE, trusted=trusted)
+    return rendered(REMOTE, folder, Mode.REMOTE, ca_file=trusted)
 
 
 CHANGES: dict[str, tuple[Change, set[str]]] = {
@@ -363,11 +363,11 @@ def test_envoy_accepts_what_it_is_told_in_a_container(name: str, tmp_path: Path)
     trusted = ca_bundle()
     binary = find_envoy()
     assert binary is not None, "tests need the extra `local`"
-    files = compose_file.render_compose(subject, inside(tmp_path, trusted=trusted, **changes)).files
+    files = compose_file.render_compose(subject, inside(tmp_path, ca_file=trusted, **changes)).files
     validate_types(files)
-    validate_with_envoy(binary, files, compose_file.here(subject, trusted))
+    validate_with_envoy(binary, files, compose_file.host_paths(subject, trusted))
 
 
 def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(RenderError, match=r"nowhere\.crt"):
-        rendered(LOCAL, tmp_path, Mode.LOCAL_CPU, trusted=tmp_path / "nowhere.crt")
+        rendered(LOCAL, tmp_path, Mode.LOCAL_CPU, ca_file=tmp_path / "nowhere.crt")

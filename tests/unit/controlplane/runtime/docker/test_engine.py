@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime.docker.engine import Engine, containers_of, unavailable_reason
+from controlplane.runtime.docker.engine import Engine, unavailable_reason
+from controlplane.runtime.docker.engine_objects import decode_containers
 
 Script = Callable[[str], dict[str, str]]
 
@@ -194,7 +195,7 @@ def test_what_blocks_can_be_watched_and_killed(script: Script, tmp_path: Path) -
     engine = Engine.find(script(f"echo Creating >&2; echo $$ > {tmp_path}/pid; exec sleep 300"))
     with engine.start("compose", "up") as running:
         deadline = time.monotonic() + 5
-        while running.said != "Creating\n":
+        while running.output != "Creating\n":
             assert time.monotonic() < deadline
         assert running.wait(0.01) is None
         assert running.poll() is None
@@ -206,14 +207,14 @@ def test_what_blocks_can_be_watched_and_killed(script: Script, tmp_path: Path) -
 def test_what_ended_keeps_what_it_said(script: Script) -> None:
     with Engine.find(script("echo Creating >&2; echo failed >&2; exit 18")).start("compose", "up") as running:
         assert running.wait(5) == 18
-        assert running.said == "Creating\nfailed\n"
+        assert running.output == "Creating\nfailed\n"
 
 
 def test_only_the_end_of_much_is_kept(script: Script) -> None:
     with Engine.find(script("yes | head -c 200000; echo last")).start("compose", "up") as running:
         assert running.wait(10) == 0
-        assert len(running.said) == 64 << 10
-        assert running.said.endswith("last\n")
+        assert len(running.output) == 64 << 10
+        assert running.output.endswith("last\n")
 
 
 @pytest.mark.parametrize("fetched", [True, False])
@@ -282,7 +283,7 @@ def _inspected(**changes: object) -> str:
 
 
 def test_a_container_is_decoded() -> None:
-    (container,) = containers_of(_inspected() + "\n")
+    (container,) = decode_containers(_inspected() + "\n")
     assert (container.service, container.id, container.name) == ("triton", "d092c9b5fe5d", "archgw-triton-1")
     assert (container.state, container.running, container.pid, container.restarts) == ("running", True, 17713, 3)
     assert (container.health, container.check) == ("unhealthy", "refused by it")
@@ -296,14 +297,14 @@ def test_a_container_is_decoded() -> None:
 def test_a_container_that_never_ran_has_no_process_and_no_health() -> None:
     never = {"StartedAt": "0001-01-01T00:00:00Z", "FinishedAt": "0001-01-01T00:00:00Z"}
     state = never | {"Status": "created", "Pid": 0, "ExitCode": 128, "Error": "could not select\x07 device driver"}
-    (container,) = containers_of(_inspected(State=state))
+    (container,) = decode_containers(_inspected(State=state))
     assert (container.pid, container.health, container.check, container.started_at) == (None, None, "", 0)
     assert (container.exit_code, container.error) == (128, "could not select device driver")
 
 
 def test_no_health_check_is_no_health_in_every_version() -> None:
     state = _INSPECTED["State"] | {"Health": {"Status": "none", "Log": None}}  # type: ignore[operator]
-    (container,) = containers_of(_inspected(State=state))
+    (container,) = decode_containers(_inspected(State=state))
     assert container.health is None
 
 
@@ -311,7 +312,7 @@ def test_containers_are_ordered_and_oneoffs_known() -> None:
     def labelled(service: str, **more: str) -> str:
         return _inspected(Config={"Image": "i", "Labels": {"com.docker.compose.service": service, **more}})
 
-    found = containers_of(
+    found = decode_containers(
         "\n".join([labelled("triton"), labelled("envoy"), labelled("models", **{"com.docker.compose.oneoff": "True"})])
     )
     assert [(each.service, each.oneoff) for each in found] == [("envoy", False), ("models", True), ("triton", False)]

@@ -222,14 +222,20 @@ def test_the_last_lines_of_the_accused_come_without_what_moves_a_terminal() -> N
 @pytest.mark.parametrize(
     ("said", "accused"),
     [
-        ("dependency failed to start: container a-triton-1 is unhealthy", engine_errors.Guilty(container="a-triton-1")),
-        ("dependency failed to start: container a-triton-1 exited (1)", engine_errors.Guilty(container="a-triton-1")),
-        ('service "models" didn\'t complete successfully: exit 3', engine_errors.Guilty(service="models")),
+        (
+            "dependency failed to start: container a-triton-1 is unhealthy",
+            engine_errors.BlamedContainer(container="a-triton-1"),
+        ),
+        (
+            "dependency failed to start: container a-triton-1 exited (1)",
+            engine_errors.BlamedContainer(container="a-triton-1"),
+        ),
+        ('service "models" didn\'t complete successfully: exit 3', engine_errors.BlamedContainer(service="models")),
         ("Bind for 0.0.0.0:1 failed: port is already allocated", None),
     ],
 )
-def test_the_accused_is_known_by_its_name(said: str, accused: engine_errors.Guilty | None) -> None:
-    assert engine_errors.accused(said) == accused
+def test_the_accused_is_known_by_its_name(said: str, accused: engine_errors.BlamedContainer | None) -> None:
+    assert engine_errors.blamed_container(said) == accused
 
 
 def test_a_port_that_no_key_sets_is_named_alone() -> None:
@@ -239,50 +245,9 @@ def test_a_port_that_no_key_sets_is_named_alone() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("version", "enough"),
-    [
-        ("20.10.24+dfsg1", True),
-        ("20.10.0", True),
-        ("28.2.2", True),
-        ("19.03.15", False),
-        ("v2.20.2", False),
-        ("dev", False),
-        ("", False),
-    ],
-)
-def test_versions_are_compared_as_docker_writes_them(version: str, enough: bool) -> None:
-    assert engine_errors.is_at_least(version, engine_errors.ENGINE_AT_LEAST) is enough
-
-
-def test_composes_of_other_numbers_are_compared() -> None:
-    new, old = ("v2.20.0", "2.26.1-4", "5.0.0"), ("2.6.1", "v2.19.9", "1.29.2")
-    assert all(engine_errors.is_at_least(each, engine_errors.COMPOSE_AT_LEAST) for each in new)
-    assert not any(engine_errors.is_at_least(each, engine_errors.COMPOSE_AT_LEAST) for each in old)
-
-
-def test_a_container_that_was_killed_says_so() -> None:
-    assert "killed, perhaps because it wanted more memory" in str(engine_errors.exited("archgw-triton-1", 137, []))
-
-
-def test_an_unhealthy_container_comes_with_the_words_of_its_check() -> None:
-    message = str(engine_errors.unhealthy("archgw-envoy-1", "connection\x1b[1m refused", ["loading"]))
-    assert message == (
-        "the container archgw-envoy-1 runs but is not healthy (connection refused); "
-        "the last lines of its log:\n  loading"
-    )
-
-
-@given(st.text())
-def test_plain_text_is_printable_and_plain_already(text: str) -> None:
-    shown = engine_errors.plain(text)
-    assert not shown or shown.isprintable()
-    assert engine_errors.plain(shown) == shown
-
-
-@given(st.text(alphabet=st.characters(categories=("L", "N", "P"))))
-def test_plain_text_loses_nothing(text: str) -> None:
-    assert engine_errors.plain(text) == text
+def test_names_the_memory_limit_as_a_cause_of_exit_code_137() -> None:
+    output = "dependency failed to start: container archgw-triton-1 exited (137)"
+    assert "killed, perhaps because it wanted more memory" in str(engine_errors.explain("starting", output))
 
 
 @given(st.text())

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from controlplane.runtime.docker.engine import Container
+from controlplane.runtime.docker.engine_objects import Container
 from controlplane.runtime.docker.rolling_update import outdated_services, stages
 
 HASHES = {"envoy": "e1", "extproc-0": "x1", "models": "m1", "triton": "t1"}

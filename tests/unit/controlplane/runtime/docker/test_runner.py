@@ -10,7 +10,8 @@ import pytest
 from controlplane.errors import RuntimeFault
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime.docker.container_environment import project_name
-from controlplane.runtime.docker.engine import Container, Engine
+from controlplane.runtime.docker.engine import Engine
+from controlplane.runtime.docker.engine_objects import Container
 from controlplane.runtime.docker.runner import DockerRunner
 from controlplane.runtime.runner import ServiceState
 from extproc.shared.filter_config import Place, Role

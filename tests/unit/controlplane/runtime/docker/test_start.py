@@ -14,7 +14,8 @@ from controlplane.errors import RuntimeFault
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import gpu
 from controlplane.runtime.docker import start
-from controlplane.runtime.docker.engine import Container, Engine, EngineInfo
+from controlplane.runtime.docker.engine import Engine
+from controlplane.runtime.docker.engine_objects import Container, EngineInfo
 from controlplane.runtime.docker.runner import DockerRunner
 from controlplane.runtime.runner import ServiceState
 from tests.unit.controlplane.runtime.docker.gateways import LOCAL, gateway
@@ -83,13 +84,13 @@ class Answers(Engine):
 
 def test_what_somebody_paused_goes_on_and_counts_as_running() -> None:
     engine = Answers(container("envoy", "paused"), container("extproc-0"))
-    assert [each.service for each in start._running(engine, "p")] == ["envoy", "extproc-0"]
+    assert [each.service for each in start._running_containers(engine, "p")] == ["envoy", "extproc-0"]
     assert engine.done == [("unpause", "id-envoy")]
 
 
 def test_what_has_ended_does_not_run_and_is_left_to_compose() -> None:
     engine = Answers(container("envoy", "exited"), container("extproc-0"))
-    assert [each.service for each in start._running(engine, "p")] == ["extproc-0"]
+    assert [each.service for each in start._running_containers(engine, "p")] == ["extproc-0"]
     assert engine.done == []
 
 
