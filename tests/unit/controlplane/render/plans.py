@@ -1,4 +1,4 @@
-"""A plan with one of everything, for the tests of rendering."""
+"""A plan with one of everything, for tests of rendering."""
 
 from __future__ import annotations
 

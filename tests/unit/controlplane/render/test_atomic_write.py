@@ -1,4 +1,4 @@
-"""A reader sees the old file or the new one."""
+"""Atomic replacement of files and links."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from controlplane.render.atomic_write import write_file, write_link
 from controlplane.render.rendered_files import RenderedFiles
 
 
-def test_the_file_is_replaced_with_its_mode(tmp_path: Path) -> None:
+def test_replaces_a_file_and_sets_its_mode(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_text("old")
     before = path.stat().st_ino
@@ -23,9 +23,7 @@ def test_the_file_is_replaced_with_its_mode(tmp_path: Path) -> None:
     assert path.stat().st_ino != before
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_write_keeps_the_old_file_and_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "f"
     path.write_text("old")
 
@@ -39,7 +37,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_link_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
+def test_replaces_an_existing_link(tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     old.mkdir()
     new.mkdir()
@@ -49,7 +47,7 @@ def test_a_link_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "new", "old"]
 
 
-def test_a_folder_of_the_users_own_is_linked_not_copied(tmp_path: Path) -> None:
+def test_links_a_custom_model_instead_of_copying_it(tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir()
     RenderedFiles({}, {"models/toxic": own}).write(tmp_path / "run")

@@ -10,19 +10,19 @@ from controlplane.errors import RenderError
 from controlplane.render.ca_bundle import ca_bundle
 
 
-def test_the_operators_choice_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ssl_cert_file_takes_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.touch()
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
     assert ca_bundle() == bundle
 
 
-def test_a_choice_that_is_not_there_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_ssl_cert_file_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent.pem")
     with pytest.raises(RenderError, match="SSL_CERT_FILE"):
         ca_bundle()
 
 
-def test_there_is_a_bundle_without_a_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finds_a_bundle_without_ssl_cert_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     assert ca_bundle().is_file()

@@ -1,4 +1,4 @@
-"""What the rendered files say, read back as Envoy reads them."""
+"""Content of the rendered files, parsed as Envoy parses them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def provider_routes(files: dict[str, RenderedFile], listener: str) -> list[dict[
 
 
 def inside(node: Any, key: str) -> Iterator[Any]:
-    """Every value under `key`, however deep."""
+    """Yield every value under `key` at any depth."""
     if isinstance(node, dict):
         for name, value in node.items():
             if name == key:
@@ -59,7 +59,7 @@ def inside(node: Any, key: str) -> Iterator[Any]:
 
 
 def kept_headers(cluster: dict[str, Any], names: Iterable[str]) -> set[str]:
-    """Those of `names` that go to the provider."""
+    """Return those of `names` that go to the provider."""
     (mutation,) = next(inside(cluster, "request_mutations"))
     others = mutation["remove_on_match"]["key_matcher"]["safe_regex"]["regex"]
     return {name for name in names if not re.fullmatch(others, name)}
@@ -88,12 +88,12 @@ PLANS = {
 }
 
 
-def test_envoy_listens_where_the_plan_binds_it() -> None:
+def test_envoy_listens_on_the_bind_addresses() -> None:
     listeners = resources(render(PLANS["in a container"]), "lds")
     assert listeners["ingress"]["address"]["socket_address"] == {"address": "0.0.0.0", "port_value": 10000}  # noqa: S104
 
 
-def test_local_names_are_the_systems_to_find_again_every_second_whatever_their_time_to_live() -> None:
+def test_local_names_use_getaddrinfo_every_second() -> None:
     clusters = resources(render(PLANS["in a container"]), "cds")
     near, far = (clusters[name]["cluster_type"]["typed_config"] for name in ("near", "provider_openai"))
     assert near["typed_dns_resolver_config"]["name"] == "envoy.network.dns_resolver.getaddrinfo"
@@ -104,14 +104,14 @@ def test_local_names_are_the_systems_to_find_again_every_second_whatever_their_t
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_envoy_accepts_every_shape_of_plan(name: str) -> None:
+def test_envoy_accepts_all_kinds_of_plans(name: str) -> None:
     files = render(PLANS[name])
     validate_types(files)
     validate_with_envoy(binary(), files)
 
 
 @pytest.mark.parametrize("name", TRITONS)
-def test_envoy_accepts_every_way_to_a_remote_triton(name: str, tmp_path: Path) -> None:
+def test_envoy_accepts_all_remote_triton_schemes(name: str, tmp_path: Path) -> None:
     authority, client = trustme.CA(), trustme.CA().issue_cert("gateway.test")
     ca, cert, key = (tmp_path / name for name in ("ca", "cert", "key"))
     authority.cert_pem.write_to_path(ca)
@@ -122,7 +122,7 @@ def test_envoy_accepts_every_way_to_a_remote_triton(name: str, tmp_path: Path) -
     validate_with_envoy(binary(), files)
 
 
-def test_a_remote_triton_is_a_cluster_and_a_route_of_the_internal_listener_alone() -> None:
+def test_remote_triton_has_a_cluster_and_an_internal_route_only() -> None:
     subject = replace(remote(), ca=Path("/pem/ca"), cert=Path("/pem/cert"), key=Path("/pem/key"))
     files = render(plan(triton=subject))
     cluster = resources(files, "cds")["triton_remote"]
@@ -141,7 +141,7 @@ def test_a_remote_triton_is_a_cluster_and_a_route_of_the_internal_listener_alone
     route = resources(files, "rds_internal")["internal"]["virtual_hosts"][0]["routes"][-2]
     assert route["match"]["headers"] == [{"name": "x-arch-upstream", "string_match": {"exact": "triton_remote"}}]
     assert (route["route"]["timeout"], route["route"]["host_rewrite_literal"]) == ("0s", "triton.internal")
-    # An attempt that was late is not repeated: neither per_try_timeout nor 504 is in it.
+    # Timeouts are not retried: neither per_try_timeout nor 504 occurs.
     assert "per_try_timeout" not in route["route"]["retry_policy"]
     assert route["route"]["retry_policy"]["retriable_status_codes"] == [502, 503]
     for name in ("rds_ingress", "rds_egress"):
@@ -157,14 +157,14 @@ def test_a_remote_triton_is_a_cluster_and_a_route_of_the_internal_listener_alone
         ("https", "http_protocol_options"),
     ],
 )
-def test_each_form_of_kserve_has_its_protocol(scheme: str, codec: str) -> None:
+def test_kserve_grpc_uses_http2_and_kserve_http_uses_http1(scheme: str, codec: str) -> None:
     cluster = resources(render(plan(triton=remote(scheme))), "cds")["triton_remote"]
     assert list(next(inside(cluster, "explicit_http_config"))) == [codec]
     assert ("transport_socket" in cluster) == scheme.endswith("s")
 
 
 @pytest.mark.parametrize("header", ["authorization", "x-api-key", "x-team-key"])
-def test_the_key_of_a_remote_triton_is_written_into_every_call_from_its_secret_file(header: str) -> None:
+def test_injects_the_remote_triton_key_from_its_secret_file(header: str) -> None:
     files = render(plan(provider(key=None), triton=remote(header=header, key="the-triton-key")))
     assert [name for name, each in files.items() if "the-triton-key" in each.text] == ["secrets/triton_remote.yaml"]
     assert files["secrets/triton_remote.yaml"].mode == 0o600
@@ -177,18 +177,18 @@ def test_the_key_of_a_remote_triton_is_written_into_every_call_from_its_secret_f
     assert injected == ("Bearer " if header == "authorization" else "")
 
 
-def test_what_models_are_asked_is_not_in_the_access_log() -> None:
+def test_access_log_omits_model_calls() -> None:
     (log,) = next(inside(resources(render(plan(triton=remote())), "lds")["internal"], "access_log"))
     assert next(inside(log["filter"], "expression")) == "xds.route_name != 'triton_remote'"
 
 
-def test_hostile_values_stay_data() -> None:
+def test_hostile_values_are_quoted() -> None:
     subject = plan(provider(HOSTILE, key=HOSTILE.replace("\u2028", "").replace("\x85", "")))
     files = render(subject)
     validate_types(files)
     route = provider_routes(files, "ingress")[0]
     assert route["match"]["headers"][0]["string_match"] == {"exact": f"provider_{HOSTILE}"}
-    # Doubled, since Envoy expands %...% in the values of headers.
+    # Doubled, because Envoy expands %...% in header values.
     assert route["response_headers_to_add"][0]["header"]["value"] == HOSTILE.replace("%", "%%")
     assert f"provider_{HOSTILE}" in resources(files, "cds")
     [secret] = [file for name, file in files.items() if name.startswith("secrets/provider_")]
@@ -196,13 +196,13 @@ def test_hostile_values_stay_data() -> None:
     assert value == subject.providers[0].credential.value  # type: ignore[union-attr]
 
 
-def test_a_secret_cannot_name_a_file_elsewhere() -> None:
+def test_secret_name_cannot_escape_its_folder() -> None:
     files = render(plan(provider("../../etc/x")))
     assert "secrets/provider_..%2F..%2Fetc%2Fx.yaml" in files
 
 
 @pytest.mark.parametrize("key", ["", "sk\r\nx-admin: 1", "sk\0"])
-def test_a_key_that_no_header_may_carry_is_refused_and_not_shown(key: str) -> None:
+def test_rejects_an_invalid_header_value_without_showing_it(key: str) -> None:
     with pytest.raises(RenderError, match="openai") as caught:
         render(plan(provider(key=key)))
     assert "x-admin" not in str(caught.value)
@@ -212,14 +212,14 @@ def test_a_key_that_no_header_may_carry_is_refused_and_not_shown(key: str) -> No
     ("secret", "file"),
     [(KEY, "secrets/provider_openai.yaml"), (HEADER, "secrets/target_secretive%3Aauthorization.yaml")],
 )
-def test_a_key_is_in_its_secret_file_and_nowhere_else(secret: str, file: str) -> None:
+def test_key_is_only_in_its_secret_file(secret: str, file: str) -> None:
     files = render(plan())
     assert [name for name, each in files.items() if secret in each.text] == [file]
     assert secret not in repr(files)
     assert secret not in repr(plan())
 
 
-def test_each_call_has_its_route_and_its_time() -> None:
+def test_each_api_call_has_a_route_with_its_timeout() -> None:
     weather, secretive, rest = resources(render(plan()), "rds_internal")["internal"]["virtual_hosts"][0]["routes"]
     for route, call in zip((weather, secretive), plan().calls, strict=True):
         assert route["match"]["headers"] == [{"name": "x-arch-upstream", "string_match": {"exact": call.name}}]
@@ -235,7 +235,7 @@ def test_each_call_has_its_route_and_its_time() -> None:
     assert rest["direct_response"]["status"] == 404
 
 
-def test_the_headers_of_a_target_are_written_over_whatever_the_call_brings() -> None:
+def test_target_headers_overwrite_those_of_a_call() -> None:
     cluster = resources(render(plan()), "cds")["target_secretive"]
     filters = next(inside(cluster, "http_filters"))
     injectors = [each["typed_config"] for each in filters if each["name"].endswith("credential_injector")]
@@ -244,28 +244,28 @@ def test_the_headers_of_a_target_are_written_over_whatever_the_call_brings() -> 
     assert filters[-1]["name"] == "envoy.filters.http.upstream_codec"
 
 
-def test_files_of_secrets_are_closed_before_anyone_can_read_them(tmp_path: Path) -> None:
+def test_secrets_are_never_readable_by_others(tmp_path: Path) -> None:
     RenderedFiles(render(plan())).write(tmp_path)
     secrets = tmp_path / "secrets"
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in secrets.iterdir()} == {0o600}
 
 
-def test_credentials_of_others_are_removed_before_the_own_key_goes_in() -> None:
+def test_removes_foreign_credentials_before_adding_the_key() -> None:
     cluster = resources(render(plan()), "cds")["provider_openai"]
     assert kept_headers(cluster, CREDENTIAL_HEADERS) == set()
     names = [each["name"].rpartition(".")[2] for each in next(inside(cluster, "http_filters"))]
     assert names == ["header_mutation", "credential_injector", "upstream_codec"]
-    # With it, a request without a usable key would carry the client's.
+    # With it, a request without a usable key would carry the client's key.
     assert not list(inside(cluster, "allow_request_without_credential"))
 
 
-def test_passthrough_keeps_the_clients_authorization_only() -> None:
+def test_passthrough_keeps_only_the_authorization_header() -> None:
     cluster = resources(render(plan(provider(key=None, passthrough=True))), "cds")["provider_openai"]
     assert kept_headers(cluster, CREDENTIAL_HEADERS) == {"authorization"}
 
 
-def test_forged_headers_are_removed_on_entry_and_the_hint_is_not() -> None:
+def test_removes_forged_headers_but_not_the_provider_hint() -> None:
     listeners = resources(render(plan()), "lds")
     for name in ("ingress", "egress"):
         mutations = next(inside(next(inside(listeners[name], "early_header_mutation_extensions")), "mutations"))
@@ -279,7 +279,7 @@ def test_forged_headers_are_removed_on_entry_and_the_hint_is_not() -> None:
         )
 
 
-def test_a_request_without_a_chosen_provider_goes_nowhere() -> None:
+def test_request_without_a_chosen_provider_gets_503() -> None:
     routes = resources(render(plan()), "rds_ingress")["ingress"]["virtual_hosts"][0]["routes"]
     for route in routes:
         if "route" in route:
@@ -287,7 +287,7 @@ def test_a_request_without_a_chosen_provider_goes_nowhere() -> None:
     assert [route["direct_response"]["status"] for route in routes if route["name"] == "chat"] == [503]
 
 
-def test_upstream_certificates_are_verified() -> None:
+def test_verifies_upstream_certificates() -> None:
     cluster = resources(render(plan()), "cds")["provider_openai"]
     tls = cluster["transport_socket"]["typed_config"]
     validation = tls["common_tls_context"]["validation_context"]
@@ -296,28 +296,28 @@ def test_upstream_certificates_are_verified() -> None:
     assert validation["match_typed_subject_alt_names"] == [{"san_type": "DNS", "matcher": {"exact": "api.openai.com"}}]
 
 
-def test_names_are_resolved_without_holding_up_the_start_and_addresses_are_not() -> None:
+def test_dns_does_not_delay_the_start() -> None:
     clusters = resources(render(plan()), "cds")
     assert clusters["provider_openai"]["cluster_type"]["name"] == "envoy.clusters.dns"
     assert clusters["provider_openai"]["wait_for_warm_on_init"] is False
     assert clusters["endpoint_api"]["type"] == "STATIC"
 
 
-def test_no_answer_is_ever_cut_for_its_length_but_for_silence() -> None:
+def test_responses_have_an_idle_timeout_but_no_total_timeout() -> None:
     edited, passing = (each["route"] for each in provider_routes(render(plan()), "egress"))
     assert (passing["timeout"], passing["idle_timeout"]) == ("0s", "1.500s")
-    # The filter ends an edited stream after 1.5 s, and does it better.
+    # The filter itself ends an edited stream after 1.5 s.
     assert (edited["timeout"], edited["idle_timeout"]) == ("0s", "3.500s")
 
 
-def test_only_the_owner_may_open_the_admin_and_internal_sockets() -> None:
+def test_admin_and_internal_sockets_are_private() -> None:
     files = render(plan())
     admin = yaml.safe_load(files["envoy/bootstrap.yaml"].text)["admin"]["address"]["pipe"]
     internal = resources(files, "lds")["internal"]["address"]["pipe"]
     assert admin["mode"] == internal["mode"] == 0o600
 
 
-def test_the_access_log_has_no_query_and_no_credential() -> None:
+def test_access_log_has_no_query_and_no_credential() -> None:
     text = render(plan())["envoy/lds.yaml"].text
     for listener in yaml.safe_load(text)["resources"]:
         for line in inside(listener, "json_format"):
@@ -325,7 +325,7 @@ def test_the_access_log_has_no_query_and_no_credential() -> None:
                 assert not any(word in str(line).upper() for word in ("AUTHORIZATION", "COOKIE", "REQ(:PATH)", "BODY("))
 
 
-def test_prompts_may_not_reach_an_access_log_through_the_response_code_details_of_clients() -> None:
-    # Envoy's own texts are for the log; what a client sees is written in the template.
+def test_local_replies_never_show_response_code_details() -> None:
+    # Envoy's own texts are for the log only.
     for listener in resources(render(plan()), "lds").values():
         assert "%RESPONSE_CODE_DETAILS%" not in str(next(inside(listener, "local_reply_config")))

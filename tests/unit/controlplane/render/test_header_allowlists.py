@@ -1,4 +1,4 @@
-"""A list of names becomes the expression of every other name."""
+"""Header allowlists and their regular expressions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def passes(name: str, names: tuple[str, ...]) -> bool:
 
 
 @given(st.lists(NAMES, max_size=6).map(tuple), st.text("abc-", max_size=7))
-def test_what_is_not_on_the_list_matches_and_nothing_else(names: tuple[str, ...], name: str) -> None:
+def test_expression_matches_exactly_the_unlisted_names(names: tuple[str, ...], name: str) -> None:
     assert bool(re.fullmatch(regex_excluding(names), name)) is not passes(name, names)
 
 
@@ -35,7 +35,7 @@ def test_what_is_not_on_the_list_matches_and_nothing_else(names: tuple[str, ...]
     [INGRESS_REQUEST, INGRESS_RESPONSE, provider_request((), passthrough_auth=True)]
     + [provider_response(vendor.headers, passthrough_auth=False) for vendor in VENDORS.values()],
 )
-def test_a_name_with_a_letter_more_or_less_is_another(names: tuple[str, ...]) -> None:
+def test_expression_matches_names_that_differ_by_a_letter(names: tuple[str, ...]) -> None:
     others = regex_excluding(names)
     for each in names:
         name = each.replace("*", "x")
@@ -45,7 +45,7 @@ def test_a_name_with_a_letter_more_or_less_is_another(names: tuple[str, ...]) ->
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-def test_no_vendor_gets_credentials_that_are_not_its_own_or_speaks_for_the_gateway(vendor: str) -> None:
+def test_vendor_lists_have_no_credential_or_gateway_headers(vendor: str) -> None:
     request = provider_request(VENDORS[vendor].headers, passthrough_auth=False)
     response = provider_response(VENDORS[vendor].headers, passthrough_auth=False)
     assert not any(passes(name, request) for name in (*CREDENTIAL_HEADERS, *FORGED_HEADERS, "openai-organization"))

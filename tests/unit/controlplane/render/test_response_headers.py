@@ -1,4 +1,4 @@
-"""What a client is told of its request beside the answer: from the filter's metadata, in a real Envoy."""
+"""Response headers from the filter's dynamic metadata, in a real Envoy."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import yaml
 from controlplane.compile.plans import Address, Upstream
 from controlplane.render.rendered_files import RenderedFile
 from controlplane.runtime import ports
+from tests.unit.controlplane.render.envoy_server import Api, Gateway, running
 from tests.unit.controlplane.render.plans import door, plan, provider
-from tests.unit.controlplane.render.running import Api, Gateway, running
 
 CHAT = "/v1/chat/completions"
 HEADERS = {"x-arch-prompt-target", "x-arch-intent-drift"}
@@ -30,12 +30,12 @@ def _filter(kind: str, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_stand_in(files: dict[str, RenderedFile], notes: dict[str, str]) -> dict[str, RenderedFile]:
-    """The files with something in the filter's place that says `notes` and chooses the provider."""
+    """Return the files with a stand-in for the filter that sets `notes` as metadata and chooses the provider."""
     tree = yaml.safe_load(files["envoy/lds.yaml"].text)
     choice = {"append": {"header": {"key": "x-arch-upstream", "value": "provider_openai"}}}
     for listener in tree["resources"]:
         manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-        # The route is looked for before any filter of the chain can choose.
+        # Envoy chooses a route before the filter chain runs.
         for entry in manager.get("early_header_mutation_extensions", ()):
             entry["typed_config"]["mutations"].append(choice)
         manager["http_filters"] = [
@@ -82,16 +82,16 @@ def llm() -> Iterator[int]:
     thread.join()
 
 
-def test_a_client_of_ingress_is_told_the_target_and_the_drift(llm: int) -> None:
+def test_ingress_response_names_target_and_drift(llm: int) -> None:
     with gateway(llm, {"target": "get_weather", "drift": "true"}) as found:
         told = found.public("ingress", "POST", CHAT).headers
         assert (told["x-arch-prompt-target"], told["x-arch-intent-drift"]) == ("get_weather", "true")
-        # The other listener understands no prompts.
+        # Egress has no prompt targets.
         assert not HEADERS & set(found.public("egress", "POST", CHAT).headers)
 
 
 @pytest.mark.parametrize("notes", [{"target": "get_weather"}, {"decision": "forwarded"}])
-def test_where_there_is_nothing_to_tell_there_is_no_header(llm: int, notes: dict[str, str]) -> None:
+def test_no_header_without_a_value(llm: int, notes: dict[str, str]) -> None:
     with gateway(llm, notes) as found:
         reply = found.public("ingress", "POST", CHAT, x_arch_prompt_target="forged")
         assert reply.status == 200
@@ -100,7 +100,7 @@ def test_where_there_is_nothing_to_tell_there_is_no_header(llm: int, notes: dict
 
 
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
-def test_a_client_is_told_what_its_request_cost_and_how_long_the_provider_took(llm: int, listener: str) -> None:
+def test_timing_header_has_filter_and_provider_times(llm: int, listener: str) -> None:
     logged = {"degraded": "guard", "filter_ms": "1.90", "models_ms": "17.2", "served": "guard=local"}
     with gateway(llm, {"timing": TIMING, **logged}, timing_header=True) as found:
         reply = found.public(listener, "POST", CHAT)
@@ -111,7 +111,7 @@ def test_a_client_is_told_what_its_request_cost_and_how_long_the_provider_took(l
         assert line["upstream_ms"] >= 0
 
 
-def test_where_no_provider_answers_there_is_no_time_of_one() -> None:
+def test_timing_header_of_a_local_reply_has_no_provider_time() -> None:
     (nobody,) = ports.free(1)
     with gateway(nobody, {"timing": TIMING, "degraded": "intent"}, timing_header=True) as found:
         reply = found.public("ingress", "POST", CHAT)
@@ -120,7 +120,7 @@ def test_where_no_provider_answers_there_is_no_time_of_one() -> None:
         assert "x-arch-timing" not in found.public("ingress", "POST", "/nothing").headers
 
 
-def test_without_the_option_nobody_is_told_what_a_request_cost_and_nobody_can_forge_it(llm: int) -> None:
+def test_no_timing_header_without_the_option_and_none_from_a_provider(llm: int) -> None:
     with gateway(llm, {"timing": TIMING}) as found:
         reply = found.public("ingress", "POST", CHAT, x_arch_timing="forged", x_arch_degraded="forged")
         assert reply.status == 200

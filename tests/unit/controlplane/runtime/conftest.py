@@ -1,4 +1,4 @@
-"""A run directory short enough for unix sockets, and never left with anything running."""
+"""A run directory short enough for unix sockets. All its processes are stopped after a test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order of lines of several logs, and which of them are health checks."""
+"""Merging of logs by time, and recognition of health checks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
         ("", None),
     ],
 )
-def test_the_time_of_a_line(line: str, time: datetime | None) -> None:
+def test_reads_the_time_of_a_line(line: str, time: datetime | None) -> None:
     assert line_time(line, NOW) == time
 
 
@@ -38,12 +38,12 @@ def ours(second: int, text: str) -> str:
     return f'{{"time":"2026-01-01T00:00:{second:02}.000+00:00","event":"{text}"}}'
 
 
-def test_lines_of_several_logs_stand_in_the_order_of_their_times() -> None:
+def test_merges_several_logs_by_time() -> None:
     logs = {"envoy": [envoy(1, "a"), envoy(4, "b")], "extproc-0": [ours(0, "c"), ours(3, "d")]}
     assert [name for name, _ in merge_logs(logs, NOW)] == ["extproc-0", "envoy", "extproc-0", "envoy"]
 
 
-def test_a_line_without_a_time_stays_behind_the_one_before_it() -> None:
+def test_line_without_a_time_follows_the_previous_one() -> None:
     logs = {"a": [ours(1, "fault"), "Traceback:", "  line 1"], "b": ["first words", ours(0, "x"), ours(2, "y")]}
     assert [line for _, line in merge_logs(logs, NOW)] == [
         "first words",
@@ -55,7 +55,7 @@ def test_a_line_without_a_time_stays_behind_the_one_before_it() -> None:
     ]
 
 
-def test_lines_of_one_log_keep_their_order() -> None:
+def test_keeps_the_order_within_a_log() -> None:
     logs = {"a": [ours(3, "x"), ours(1, "y")], "b": [ours(2, "z")]}
     assert [line for _, line in merge_logs(logs, NOW)] == [ours(2, "z"), ours(3, "x"), ours(1, "y")]
 
@@ -71,5 +71,5 @@ def test_lines_of_one_log_keep_their_order() -> None:
         ("", False),
     ],
 )
-def test_a_health_check_is_one_by_its_decision(line: str, is_one: bool) -> None:
+def test_recognizes_health_checks_by_their_decision(line: str, is_one: bool) -> None:
     assert is_health_check(line) is is_one

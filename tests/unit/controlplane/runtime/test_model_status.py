@@ -1,4 +1,4 @@
-"""What several workers say of their models, put together."""
+"""Model status, merged from several workers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def local(*recent_ms: float, calls: int = 0) -> BackendStatus:
     return BackendStatus(place=Place.LOCAL, model="guard", ready=True, recent_ms=recent_ms, calls=calls)
 
 
-def test_durations_and_counts_of_all_workers_are_one() -> None:
+def test_merges_durations_and_counts_of_all_workers() -> None:
     (guard,) = merge_workers(
         PLACES,
         (
@@ -42,7 +42,7 @@ def test_durations_and_counts_of_all_workers_are_one() -> None:
     assert guard.ready
 
 
-def test_a_place_is_ready_when_every_worker_reaches_it() -> None:
+def test_backend_is_ready_if_every_worker_says_so() -> None:
     down = remote(ready=False, reason="unreachable", detail="connection refused")
     (guard,) = merge_workers(PLACES, (worker(remote(), local()), worker(down, local())))
     assert [place.ready for place in guard.places] == [False, True]
@@ -50,7 +50,7 @@ def test_a_place_is_ready_when_every_worker_reaches_it() -> None:
     assert guard.ready
 
 
-def test_what_a_server_says_reaches_no_terminal_as_it_is() -> None:
+def test_server_messages_are_made_printable() -> None:
     (guard,) = merge_workers(
         PLACES, (worker(remote(ready=False, reason="refused", detail="\x1b[2J\n" + "x" * 999), local()),)
     )
@@ -58,13 +58,13 @@ def test_what_a_server_says_reaches_no_terminal_as_it_is() -> None:
     assert len(guard.places[0].detail) < 999
 
 
-def test_without_a_worker_nothing_is_ready() -> None:
+def test_nothing_is_ready_without_workers() -> None:
     (guard,) = merge_workers(PLACES, ())
     assert not guard.ready
     assert "no filter worker" in guard.places[0].detail
 
 
-def test_a_model_that_is_not_what_the_gateway_needs_is_shown_with_its_place() -> None:
+def test_mismatch_names_the_model_and_its_backend() -> None:
     wrong = remote(ready=False, reason="mismatch", detail="expected PROB FP32 [1], found PROB FP64 [2]")
     states = merge_workers(PLACES, (worker(wrong, local()),))
     assert mismatch(states) == (

@@ -1,4 +1,4 @@
-"""The run directory."""
+"""Checks, lock, creation and cleaning of the run directory."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import run_directory
 
 
-def test_a_path_too_long_for_unix_sockets_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+def test_rejects_a_path_too_long_for_unix_sockets(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"bytes too long .* 107 at most; .* --run-dir"):
-        # Two bytes each.
+        # Two bytes per character.
         run_directory.run_layout(tmp_path / ("\N{LATIN SMALL LETTER U WITH DIAERESIS}" * 50))
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["a,b", "a#b", "a?b", "a%41b"])
-def test_a_path_that_a_grpc_target_cannot_hold_is_refused(tmp_path: Path, name: str) -> None:
+def test_rejects_a_path_that_grpc_cannot_parse(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="--run-dir"):
         run_directory.run_layout(tmp_path / name)
 
 
-def test_a_path_that_is_not_text_is_refused(tmp_path: Path) -> None:
+def test_rejects_a_path_that_is_not_utf8(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"a\\xffb has a name that is not UTF-8; .* --output"):
         run_directory.run_layout(tmp_path / os.fsdecode(b"a\xffb"), "--output")
 
 
-def test_the_default_is_the_users_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_is_the_users_state_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/s")
     assert run_directory.run_layout(None).root == Path("/s/archgw/run")
 
 
-def test_it_is_closed_to_others(layout: RunLayout) -> None:
+def test_run_directory_is_private(layout: RunLayout) -> None:
     assert stat.S_IMODE(layout.root.stat().st_mode) == 0o700
     assert stat.S_IMODE(layout.secrets.stat().st_mode) == 0o700
 
 
-def test_clearing_removes_keys_sockets_and_shared_memory_and_leaves_logs(layout: RunLayout) -> None:
+def test_clear_removes_keys_sockets_and_shared_memory_but_no_logs(layout: RunLayout) -> None:
     (layout.secrets / "k.yaml").write_text("k")
     (layout.logs / "envoy.log").write_text("l")
     region = Path("/dev/shm") / f"{layout.shared_memory_prefix}x"  # noqa: S108
@@ -53,14 +53,14 @@ def test_clearing_removes_keys_sockets_and_shared_memory_and_leaves_logs(layout:
     assert not region.exists()
 
 
-def test_two_commands_do_not_work_in_it_at_once(layout: RunLayout) -> None:
+def test_lock_excludes_a_second_command(layout: RunLayout) -> None:
     with run_directory.locked(layout), pytest.raises(RuntimeFault, match="at work"), run_directory.locked(layout):
         pass
     with run_directory.locked(layout):
         pass
 
 
-def test_a_model_of_the_users_own_is_left_where_it_lies(layout: RunLayout, tmp_path: Path) -> None:
+def test_clear_keeps_custom_models(layout: RunLayout, tmp_path: Path) -> None:
     weights = tmp_path / "mine" / "1" / "weights"
     weights.mkdir(parents=True)
     (weights / "model.onnx").touch()
@@ -73,7 +73,7 @@ def test_a_model_of_the_users_own_is_left_where_it_lies(layout: RunLayout, tmp_p
 
 
 @pytest.mark.parametrize("name", ["models/mine.onnx", "compose.yaml"])
-def test_a_folder_of_somebody_elses_work_is_not_taken_for_a_run_directory(tmp_path: Path, name: str) -> None:
+def test_rejects_a_folder_with_foreign_files(tmp_path: Path, name: str) -> None:
     layout, work = run_directory.run_layout(tmp_path), tmp_path / name
     work.parent.mkdir(exist_ok=True)
     work.touch()
@@ -83,9 +83,7 @@ def test_a_folder_of_somebody_elses_work_is_not_taken_for_a_run_directory(tmp_pa
 
 
 @pytest.mark.parametrize("beside", ["lock", "filter.json", None])
-def test_what_archgw_has_written_is_one_and_so_is_a_folder_without_any_of_its_names(
-    tmp_path: Path, beside: str | None
-) -> None:
+def test_accepts_empty_or_archgw_created_run_directory(tmp_path: Path, beside: str | None) -> None:
     layout = run_directory.run_layout(tmp_path)
     (tmp_path / "arch_config.yaml").touch()
     if beside is not None:

@@ -1,4 +1,4 @@
-"""What `archgw status` says of a gateway of which something is not there."""
+"""Status of a gateway with a missing service."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def states(layout: RunLayout, monkeypatch: pytest.MonkeyPatch, *names: str) -> t
     return found.ready, {service.name: service.state for service in found.parts}
 
 
-def test_a_part_that_somebody_removed_is_missing_and_the_gateway_not_ready(
+def test_removed_service_is_missing_and_the_gateway_not_ready(
     layout: RunLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert states(layout, monkeypatch, "envoy", "extproc-0", "triton") == (
@@ -54,7 +54,7 @@ def test_a_part_that_somebody_removed_is_missing_and_the_gateway_not_ready(
     )
 
 
-def test_with_every_part_it_is_ready(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ready_with_all_services(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
     ready, services = states(layout, monkeypatch, *STATE.services)
     assert ready
     assert set(services.values()) == {"running"}

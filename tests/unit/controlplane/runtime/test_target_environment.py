@@ -1,4 +1,4 @@
-"""The table of modes, role by role, on a machine with a GPU and on one without."""
+"""Backends of each role in every mode, with and without a GPU."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ model_serving:
 
 
 def places(tmp_path: Path, mode: Mode, serving: str = "") -> tuple[dict[str, list[str]], list[str]]:
-    """Where each role's model runs, the preferred place first; and what is said on the way."""
+    """Return the backends of each role in order of preference, and the messages."""
     path = tmp_path / "arch_config.yaml"
     path.write_text(CONFIG + serving)
     said: list[str] = []
@@ -56,22 +56,22 @@ def has_gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return bool(request.param)
 
 
-def test_local_on_the_cpu(tmp_path: Path, has_gpu: bool) -> None:
+def test_local_cpu_mode(tmp_path: Path, has_gpu: bool) -> None:
     found, said = places(tmp_path, Mode.LOCAL_CPU)
     assert found == {role: ["CPU"] for role in ("guard", "embed", "function", "chat")}
     assert said == []
 
 
-def test_local_on_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_gpu_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "detect", lambda _: gpu.GpuDetection((H200,), cuda=True))
     found, said = places(tmp_path, Mode.LOCAL_GPU)
     assert (found["guard"], found["embed"]) == ([H200], [H200])
-    # The function model that the gateway brings runs on CPUs alone, and so does its small chat model.
+    # The default function model and the small chat model run on CPUs only.
     assert (found["function"], found["chat"]) == (["CPU"], ["CPU"])
     assert said == []
 
 
-def test_remote_with_intent_here(tmp_path: Path, has_gpu: bool) -> None:
+def test_remote_mode_with_local_intent(tmp_path: Path, has_gpu: bool) -> None:
     found, said = places(tmp_path, Mode.REMOTE)
     assert (found["guard"], found["function"]) == ([URL], [URL])
     assert found["embed"] == [H200 if has_gpu else "CPU"]
@@ -80,7 +80,7 @@ def test_remote_with_intent_here(tmp_path: Path, has_gpu: bool) -> None:
     assert all("intent" in note and "CPU" in note for note in said)
 
 
-def test_a_roles_own_placement_goes_before_the_modes(tmp_path: Path, has_gpu: bool) -> None:
+def test_backend_of_a_role_overrides_the_mode(tmp_path: Path, has_gpu: bool) -> None:
     serving = """\
   roles:
     guard: {backend: [remote, local]}

@@ -1,4 +1,4 @@
-"""Configurations of every shape, compiled and rendered for containers."""
+"""Configurations of all kinds, compiled and rendered for containers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ IMAGES: Final = Images(
     local=True,
     registry=None,
 )
-# What speaks to nobody but the gateway's own models.
+# Uses only the gateway's own models.
 LOCAL: Final = """\
 version: v1
 overrides: {filter_workers: 2}
@@ -40,7 +40,7 @@ endpoints: {weather_api: {endpoint: "127.0.0.1:18083"}}
 llm_providers: [{name: local, provider: triton, model: chat}]
 prompt_targets: [{name: weather, description: The weather, endpoint: {name: weather_api, path: /weather}}]
 """
-# What needs no model here, and has a secret of every kind.
+# Needs no local model, and has every kind of secret.
 REMOTE: Final = """\
 version: v1
 overrides: {filter_workers: 1}
@@ -64,7 +64,7 @@ model_serving:
 
 @cache
 def certificates() -> Mapping[str, bytes]:
-    """An authority's certificate, one that it has issued, and the private key of that one."""
+    """A certificate authority, a certificate that it issued, and its private key."""
     authority = trustme.CA()
     issued = authority.issue_cert("gateway.example.com")
     return {
@@ -75,7 +75,7 @@ def certificates() -> Mapping[str, bytes]:
 
 
 def gateway(text: str, folder: Path, mode: Mode, *, quick_start: bool = False) -> Gateway:
-    """`text`, with the certificates that it may name beside it."""
+    """Compile `text`, with certificates beside it."""
     for name, pem in certificates().items():
         (folder / name).write_bytes(pem)
     path = folder / "arch_config.yaml"
@@ -99,7 +99,7 @@ def rendered(text: str, folder: Path, mode: Mode, **changes: Any) -> RenderedFil
 
 
 def document(subject: RenderedFiles) -> dict[str, Any]:
-    """compose.yaml as data."""
+    """Return compose.yaml as data."""
     found = yaml.safe_load(subject.files["compose.yaml"].text)
     assert isinstance(found, dict)
     return found
@@ -113,7 +113,7 @@ def services(subject: RenderedFiles) -> dict[str, dict[str, Any]]:
 
 @cache
 def has_compose() -> bool:
-    """Whether the `docker` here has the Compose plugin. It needs no engine to read a file."""
+    """Return True if `docker` has the Compose plugin, which needs no engine to read a file."""
     try:
         done = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)  # noqa: S607
     except FileNotFoundError:

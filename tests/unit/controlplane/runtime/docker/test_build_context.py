@@ -1,4 +1,4 @@
-"""What is built from what, and what never gets near an image."""
+"""Content and digest of the build context."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RECIPE = Recipe("r:1", "docker/r.Dockerfile", "base:1", ("base:1",), {"BASE": "b
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small checkout in place of ours."""
+    """A small fake checkout."""
     for name in ("docker/r.Dockerfile", "extproc/server.py", "extproc/words.txt"):
         file = tmp_path / "checkout" / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "checkout"
 
 
-def test_it_holds_what_the_dockerfiles_copy() -> None:
+def test_context_contains_all_files_that_dockerfiles_copy() -> None:
     found = files()
     assert {"pyproject.toml", "README.md", "LICENSE", "docker/requirements.py", "docker/seed.py"} <= found.keys()
     assert {"controlplane/cli/app.py", "extproc/__main__.py", "triton_models/catalog.yaml"} <= found.keys()
@@ -40,7 +40,7 @@ def test_it_holds_what_the_dockerfiles_copy() -> None:
                 assert any(name == source or name.startswith(f"{source}/") for name in found), (path, source)
 
 
-def test_nothing_else_of_a_checkout_is_in_it() -> None:
+def test_context_contains_nothing_else_of_a_checkout() -> None:
     for path in files():
         services = path.split("/")
         assert services[0] in {name.split("/")[0] for name in build_context.WHOLE}
@@ -50,7 +50,7 @@ def test_nothing_else_of_a_checkout_is_in_it() -> None:
 @pytest.mark.parametrize(
     "name", ["extproc/.env", "extproc/.git/config", "extproc/__pycache__/server.py", "extproc/server.pyc"]
 )
-def test_what_is_hidden_or_made_stays_out(checkout: Path, name: str) -> None:
+def test_context_excludes_hidden_and_generated_files(checkout: Path, name: str) -> None:
     before = digest(RECIPE)
     (checkout / name).parent.mkdir(exist_ok=True)
     (checkout / name).write_text("SECRET=1")
@@ -67,18 +67,18 @@ def test_what_is_hidden_or_made_stays_out(checkout: Path, name: str) -> None:
         lambda root: (root / "extproc/words.txt").rename(root / "extproc/more.txt"),
     ],
 )
-def test_another_source_is_another_digest(checkout: Path, change: Callable[[Path], object]) -> None:
+def test_changed_source_changes_the_digest(checkout: Path, change: Callable[[Path], object]) -> None:
     before = digest(RECIPE)
     change(checkout)
     assert digest(RECIPE) != before
 
 
-def test_so_are_another_base_and_another_argument(checkout: Path) -> None:
+def test_changed_base_or_argument_changes_the_digest(checkout: Path) -> None:
     others = [replace(RECIPE, bases=("base:2",)), replace(RECIPE, arguments={"BASE": "base:2"})]
     assert len({digest(each) for each in (RECIPE, *others)}) == 3
 
 
-def test_time_mode_and_what_it_does_not_copy_are_not(checkout: Path) -> None:
+def test_digest_ignores_times_modes_and_other_files(checkout: Path) -> None:
     before = digest(RECIPE)
     os.utime(checkout / "extproc/server.py", (1, 1))
     (checkout / "extproc/server.py").chmod(0o600)
@@ -86,7 +86,7 @@ def test_time_mode_and_what_it_does_not_copy_are_not(checkout: Path) -> None:
     assert digest(RECIPE) == before
 
 
-def test_everyone_can_read_it_and_nobody_else_write_whatever_the_umask_was(checkout: Path) -> None:
+def test_context_modes_do_not_depend_on_the_umask(checkout: Path) -> None:
     (checkout / "extproc/server.py").chmod(0o600)
     (checkout / "extproc/words.txt").chmod(0o666)
     (checkout / "docker").chmod(0o700)
@@ -103,7 +103,7 @@ def test_everyone_can_read_it_and_nobody_else_write_whatever_the_umask_was(check
     assert not root.exists()
 
 
-def test_an_installation_that_lacks_a_folder_says_so(checkout: Path) -> None:
+def test_names_a_folder_that_the_installation_lacks(checkout: Path) -> None:
     (checkout / "docker/r.Dockerfile").unlink()
     with pytest.raises(RuntimeFault, match="docker is missing"):
         files(RECIPE.sources)

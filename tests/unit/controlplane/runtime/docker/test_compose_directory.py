@@ -1,4 +1,4 @@
-"""The run directory of a gateway of containers, written twice: what stays, what goes, whose it is."""
+"""Writing the run directory of a gateway in containers, once and again; ownership of files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def stamps(layout: RunLayout) -> dict[str, int]:
     return {str(p.relative_to(layout.root)): p.stat().st_mtime_ns for p in layout.root.rglob("*") if p.is_file()}
 
 
-def test_written_again_nothing_is_touched(tmp_path: Path) -> None:
+def test_second_write_changes_no_file(tmp_path: Path) -> None:
     layout = RunLayout(tmp_path / "run")
     subject = gateway(LOCAL, tmp_path, Mode.LOCAL_CPU)
     compose_directory.write(subject, layout, "p", IMAGES)
@@ -27,7 +27,7 @@ def test_written_again_nothing_is_touched(tmp_path: Path) -> None:
     assert stamps(layout) == before
 
 
-def test_a_key_that_the_configuration_no_longer_has_goes(tmp_path: Path) -> None:
+def test_removes_the_key_of_a_removed_provider(tmp_path: Path) -> None:
     layout = RunLayout(tmp_path / "run")
     compose_directory.write(gateway(REMOTE, tmp_path, Mode.REMOTE), layout, "p", IMAGES)
     assert any(layout.secrets.iterdir())
@@ -35,7 +35,7 @@ def test_a_key_that_the_configuration_no_longer_has_goes(tmp_path: Path) -> None
     assert not any(layout.secrets.iterdir())
 
 
-def test_files_are_the_users_of_the_containers_and_nobody_elses(tmp_path: Path) -> None:
+def test_files_belong_to_the_containers_user_only(tmp_path: Path) -> None:
     layout = RunLayout(tmp_path / "run")
     compose_directory.write(gateway(REMOTE, tmp_path, Mode.REMOTE), layout, "p", IMAGES)
     owner = 10_001 if os.getuid() == 0 else os.getuid()
@@ -46,9 +46,7 @@ def test_files_are_the_users_of_the_containers_and_nobody_elses(tmp_path: Path) 
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="another user's containers run as that user")
-def test_models_that_root_alone_may_read_are_named_before_anything_starts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rejects_models_that_only_root_can_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tmp_path / "guard"
     (model / "1").mkdir(parents=True)
     (model / "1" / "model.py").touch(mode=0o600)
@@ -59,7 +57,7 @@ def test_models_that_root_alone_may_read_are_named_before_anything_starts(
     compose_directory.write(gateway(LOCAL, tmp_path, Mode.LOCAL_CPU), RunLayout(tmp_path / "run"), "p", IMAGES)
 
 
-def test_to_a_rootless_engine_its_operator_is_user_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rootless_engine_runs_containers_as_uid_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     monkeypatch.setattr(os, "getgid", lambda: 1000)
     for rootless, user in ((True, "0:0"), (False, "1000:1000")):

@@ -1,4 +1,4 @@
-"""compose.yaml: what each container is told, may do, and reads."""
+"""compose.yaml: commands, permissions, mounts and secrets of each container."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SHAPES: dict[str, tuple[str, Mode, dict[str, Any]]] = {
     "gpu": (LOCAL, Mode.LOCAL_GPU, {"gpus": ("0", "GPU-1f3a")}),
     "remote": (REMOTE, Mode.REMOTE, {}),
 }
-# Volumes that a container may write to, where it is not the sockets alone.
+# Writable volumes, besides those of sockets.
 WORKERS = ("extproc-0", "extproc-1", "extproc-2")
 WRITABLE = {"models": {"models"}, "triton": {"triton"}}
 needs_compose = pytest.mark.skipif(not has_compose(), reason="no `docker` with the Compose plugin is installed here")
@@ -60,7 +60,7 @@ def subject(shape: str, tmp_path: Path) -> RenderedFiles:
 
 
 def read_by_compose(subject: RenderedFiles, folder: Path) -> dict[str, Any]:
-    """The file as Compose itself understands it. A variable that it would fill in fails the test."""
+    """Return the file as Compose reads it. Fails if it contains a variable."""
     subject.write(folder)
     done = subprocess.run(
         ["docker", "compose", "--file", "compose.yaml", "config", "--format", "json"],  # noqa: S607
@@ -76,8 +76,8 @@ def read_by_compose(subject: RenderedFiles, folder: Path) -> dict[str, Any]:
     return found
 
 
-def test_the_file_as_a_whole(shape: str, subject: RenderedFiles) -> None:
-    # Digests change with the code of the models.
+def test_matches_the_golden_file(shape: str, subject: RenderedFiles) -> None:
+    # The digests depend on the code of the models.
     text = re.sub(r'(archgw.files: )"[0-9a-f]{32}"', r'\1"..."', subject.files["compose.yaml"].text)
     golden = GOLDEN / f"{shape}.yaml"
     if os.environ.get("UPDATE_GOLDEN"):
@@ -86,16 +86,16 @@ def test_the_file_as_a_whole(shape: str, subject: RenderedFiles) -> None:
 
 
 @needs_compose
-def test_compose_accepts_it_and_reads_what_is_written(subject: RenderedFiles, tmp_path: Path) -> None:
+def test_compose_reads_the_file_as_written(subject: RenderedFiles, tmp_path: Path) -> None:
     found = read_by_compose(subject, tmp_path / "run")
     assert found["services"].keys() == services(subject).keys()
     for name, service in services(subject).items():
         if "command" in service:
-            # Compose, too, escapes a dollar in what it shows.
+            # Compose escapes dollars in its output.
             assert found["services"][name]["command"] == service["command"]
 
 
-def test_each_container_is_an_ordinary_user_that_can_change_nothing_but_what_it_must(subject: RenderedFiles) -> None:
+def test_containers_are_unprivileged_and_read_only(subject: RenderedFiles) -> None:
     for name, service in services(subject).items():
         assert service["user"] == "1000:1000", name
         assert service["read_only"] is True, name
@@ -114,13 +114,13 @@ def test_each_container_is_an_ordinary_user_that_can_change_nothing_but_what_it_
         assert writable <= WRITABLE.get(name, {"sockets", "triton"}), name
 
 
-def test_what_runs_on_is_looked_after_and_what_ends_is_not(subject: RenderedFiles) -> None:
+def test_long_running_services_have_health_checks_and_restarts(subject: RenderedFiles) -> None:
     for name, service in services(subject).items():
         assert service["restart"] == ("no" if name == "models" else "unless-stopped")
         assert ("healthcheck" in service) is (name != "models")
 
 
-def test_envoy_waits_for_all_that_it_asks(shape: str, subject: RenderedFiles) -> None:
+def test_envoy_depends_on_all_services_that_it_calls(shape: str, subject: RenderedFiles) -> None:
     found = services(subject)
     others = found.keys() - {"envoy", "models"}
     assert found["envoy"]["depends_on"] == {name: {"condition": "service_healthy"} for name in others}
@@ -129,7 +129,7 @@ def test_envoy_waits_for_all_that_it_asks(shape: str, subject: RenderedFiles) ->
         assert found["triton"]["depends_on"] == {"models": {"condition": "service_completed_successfully"}}
 
 
-def test_only_the_listeners_are_published_and_where_the_file_says(subject: RenderedFiles, shape: str) -> None:
+def test_publishes_only_the_listeners(subject: RenderedFiles, shape: str) -> None:
     ports = {name: service["ports"] for name, service in services(subject).items() if "ports" in service}
     assert ports.keys() == {"envoy"}
     published = {(each["target"], each["host_ip"], each["published"]) for each in ports["envoy"]}
@@ -139,7 +139,7 @@ def test_only_the_listeners_are_published_and_where_the_file_says(subject: Rende
     assert not any("expose" in service for service in services(subject).values())
 
 
-def test_triton_has_no_network_and_only_those_that_ask_it_have_its_sockets(tmp_path: Path) -> None:
+def test_triton_has_no_network_and_shares_its_sockets_with_clients_only(tmp_path: Path) -> None:
     chat = "version: v1\nllm_providers: [{name: local, provider: triton, model: chat}]\n"
     hosted = "version: v1\nllm_providers: [{name: h, provider: openai_compatible, model: m, base_url: 'http://h/v1'}]\n"
     for text, askers in ((chat, {"envoy", *WORKERS, "triton"}), (hosted, {*WORKERS, "triton"})):
@@ -154,14 +154,12 @@ def test_triton_has_no_network_and_only_those_that_ask_it_have_its_sockets(tmp_p
 
 
 @needs_compose
-def test_an_address_of_ip_version_6_is_published_as_one(tmp_path: Path) -> None:
+def test_publishes_an_ipv6_address(tmp_path: Path) -> None:
     found = read_by_compose(rendered(REMOTE, tmp_path, Mode.REMOTE), tmp_path / "run")
     assert [each["host_ip"] for each in found["services"]["envoy"]["ports"]] == ["192.0.2.1", "::1"]
 
 
-def test_a_gpu_and_what_goes_with_it_is_asked_for_only_where_models_run_on_one(
-    shape: str, subject: RenderedFiles
-) -> None:
+def test_reserves_a_gpu_only_for_models_on_a_gpu(shape: str, subject: RenderedFiles) -> None:
     beyond = {"deploy", "ulimits", "ipc", "devices", "runtime"}
     for name, service in services(subject).items():
         asked = beyond & service.keys()
@@ -171,7 +169,7 @@ def test_a_gpu_and_what_goes_with_it_is_asked_for_only_where_models_run_on_one(
         assert device == {"driver": "nvidia", "capabilities": ["gpu"], "device_ids": ["0", "GPU-1f3a"]}
 
 
-def test_all_gpus_are_asked_for_where_none_is_named(tmp_path: Path) -> None:
+def test_reserves_all_gpus_by_default(tmp_path: Path) -> None:
     found = services(rendered(LOCAL, tmp_path, Mode.LOCAL_GPU))["triton"]
     assert found["deploy"]["resources"]["reservations"]["devices"][0]["count"] == "all"
 
@@ -179,7 +177,7 @@ def test_all_gpus_are_asked_for_where_none_is_named(tmp_path: Path) -> None:
 # --- secrets ----------------------------------------------------------------------------------------------------------
 
 
-def test_no_secret_is_in_the_file_in_any_form(tmp_path: Path) -> None:
+def test_file_contains_no_secret(tmp_path: Path) -> None:
     subject = rendered(REMOTE, tmp_path, Mode.REMOTE)
     text = subject.files["compose.yaml"].text
     for value in (*KEYS.values(), certificates()["key.pem"].decode()):
@@ -190,7 +188,7 @@ def test_no_secret_is_in_the_file_in_any_form(tmp_path: Path) -> None:
             assert form not in text
 
 
-def test_secret_files_are_for_their_owner_alone_and_mounted_for_envoy_alone(tmp_path: Path) -> None:
+def test_secrets_are_private_and_mounted_in_envoy_only(tmp_path: Path) -> None:
     subject = rendered(REMOTE, tmp_path, Mode.REMOTE)
     files = {f"./{name}" for name in subject.files if name.startswith("secrets/")}
     assert all(subject.files[name.removeprefix("./")].mode == 0o600 for name in files)
@@ -205,7 +203,7 @@ def test_secret_files_are_for_their_owner_alone_and_mounted_for_envoy_alone(tmp_
     assert all(set(each) == {"file"} for each in given.values())
 
 
-def test_envoy_finds_each_secret_and_certificate_where_it_is_mounted(tmp_path: Path) -> None:
+def test_mounts_secrets_and_certificates_at_their_configured_paths(tmp_path: Path) -> None:
     subject = rendered(REMOTE, tmp_path, Mode.REMOTE)
     text = "".join(file.text for name, file in subject.files.items() if name.startswith("envoy/"))
     named = set(re.findall(r'"(/run/archgw/(?:secrets|tls)/[^"]+)"', text))
@@ -213,7 +211,7 @@ def test_envoy_finds_each_secret_and_certificate_where_it_is_mounted(tmp_path: P
     assert str(tmp_path) not in text
 
 
-def test_no_environment_has_anything_of_the_operators(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_environment_variable_of_the_operator_is_passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OPENAI", KEYS["OPENAI"])
     allowed = {"LANG", "PYTHONUNBUFFERED", "OPENBLAS_NUM_THREADS", "CUDA_DEVICE_ORDER", "HOME", "ARCHGW_CACHE_DIR"}
     for text, mode, changes in SHAPES.values():
@@ -221,7 +219,7 @@ def test_no_environment_has_anything_of_the_operators(monkeypatch: pytest.Monkey
             assert service.get("environment", {}).keys() <= allowed
 
 
-# --- what makes a container anew --------------------------------------------------------------------------------------
+# --- replacement of containers ----------------------------------------------------------------------------------------
 
 Change = Callable[[Path], RenderedFiles]
 
@@ -261,20 +259,20 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
         _remote("protocol: https", "protocol: https, timeout: 77s"),
         {"envoy", "extproc-0", "extproc-1"},
     ),
-    # Compose sees a published port by itself.
+    # Compose notices changed ports by itself.
     "a published port": (_remote("port: 7000", "port: 7002"), set()),
 }
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_service_is_made_anew_when_what_it_reads_has_changed_and_only_then(name: str, tmp_path: Path) -> None:
+def test_changed_file_replaces_only_the_services_that_read_it(name: str, tmp_path: Path) -> None:
     change, expected = CHANGES[name]
     before, after = labels(rendered(REMOTE, tmp_path, Mode.REMOTE)), labels(change(tmp_path))
     assert {service for service in before if before[service] != after[service]} == expected
 
 
 def own_models(folder: Path) -> str:
-    """The guard of the examples, in a folder whose name must be quoted wherever it stands."""
+    """The example guard, in a folder whose name needs quotes everywhere."""
     repository = folder / "o$wn: 'models'"
     (repository / "my-guard" / "1").mkdir(parents=True)
     for name in ("config.pbtxt", "1/model.py"):
@@ -284,7 +282,7 @@ def own_models(folder: Path) -> str:
     return f"{LOCAL}model_serving: {json.dumps(serving)}\n"
 
 
-def test_triton_alone_is_made_anew_when_a_model_of_the_users_own_has_changed(tmp_path: Path) -> None:
+def test_changed_custom_model_replaces_only_triton(tmp_path: Path) -> None:
     text = own_models(tmp_path)
     before = labels(rendered(text, tmp_path, Mode.LOCAL_CPU))
     (code,) = tmp_path.glob("*/my-guard/1/model.py")
@@ -293,12 +291,12 @@ def test_triton_alone_is_made_anew_when_a_model_of_the_users_own_has_changed(tmp
     assert {name for name in before if before[name] != after[name]} == {"triton"}
 
 
-def test_digests_are_keyed_so_that_they_tell_nothing_of_what_they_are_of(tmp_path: Path) -> None:
+def test_digests_depend_on_the_salt(tmp_path: Path) -> None:
     one, other = (labels(rendered(REMOTE, tmp_path, Mode.REMOTE, salt=salt)) for salt in (b"one", b"other"))
     assert all(one[name] != other[name] for name in one)
 
 
-def test_what_has_not_changed_is_not_written_again(tmp_path: Path) -> None:
+def test_unchanged_files_are_not_rewritten(tmp_path: Path) -> None:
     rendered(REMOTE, tmp_path, Mode.REMOTE).write(tmp_path / "run")
     files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
     before = {path: path.stat().st_ino for path in files}
@@ -311,23 +309,23 @@ def test_what_has_not_changed_is_not_written_again(tmp_path: Path) -> None:
 
 
 def mounts(service: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Source and target of each file and folder of this machine."""
+    """Return source and target of each bind mount."""
     binds = (each for each in service["volumes"] if each["type"] == "bind")
     return ((each["source"].replace("$$", "$"), each["target"].replace("$$", "$")) for each in binds)
 
 
 @needs_compose
-def test_models_of_the_users_own_are_mounted_where_they_lie_whatever_the_folder_is_called(tmp_path: Path) -> None:
+def test_mounts_custom_models_at_the_same_path(tmp_path: Path) -> None:
     found = read_by_compose(rendered(own_models(tmp_path), tmp_path, Mode.LOCAL_CPU), tmp_path / "run")
     (folder,) = (str(path) for path in tmp_path.glob("*/my-guard"))
     mounted = {target: each for each in found["services"]["triton"]["volumes"] if (target := each["target"])}
-    # Compose writes what it has read so that it could be read again.
+    # Compose escapes its output.
     key = folder.replace("$", "$$")
     assert mounted[key]["source"] == key
     assert mounted[key]["read_only"] is True
 
 
-def test_what_links_of_a_model_lead_to_is_mounted_as_well(tmp_path: Path) -> None:
+def test_mounts_the_targets_of_links_in_a_model(tmp_path: Path) -> None:
     text = own_models(tmp_path)
     (folder,) = tmp_path.glob("*/my-guard")
     blob = tmp_path / "blobs" / "abc"
@@ -340,9 +338,7 @@ def test_what_links_of_a_model_lead_to_is_mounted_as_well(tmp_path: Path) -> Non
     assert len(found) == 3  # with the repository
 
 
-def test_the_users_own_catalogue_goes_to_what_prepares_its_models(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_mounts_the_users_catalogue_in_the_models_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     more = tmp_path / "more.yaml"
     more.write_text("artefacts: {}\n")
     monkeypatch.setenv(ADDED, str(more))
@@ -353,11 +349,11 @@ def test_the_users_own_catalogue_goes_to_what_prepares_its_models(
     assert dict(mounts(found["models"])) == {"./catalog.yaml": "/run/archgw/catalog.yaml"}
 
 
-# --- what Envoy says --------------------------------------------------------------------------------------------------
+# --- validation by Envoy ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_envoy_accepts_what_it_is_told_in_a_container(name: str, tmp_path: Path) -> None:
+def test_envoy_accepts_the_container_configuration(name: str, tmp_path: Path) -> None:
     text, mode, changes = SHAPES[name]
     subject = gateway(text, tmp_path, mode, quick_start="quick_start" in changes)
     trusted = ca_bundle()
@@ -368,6 +364,6 @@ def test_envoy_accepts_what_it_is_told_in_a_container(name: str, tmp_path: Path)
     validate_with_envoy(binary, files, compose_file.host_paths(subject, trusted))
 
 
-def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_names_an_unreadable_certificate(tmp_path: Path) -> None:
     with pytest.raises(RenderError, match=r"nowhere\.crt"):
         rendered(LOCAL, tmp_path, Mode.LOCAL_CPU, ca_file=tmp_path / "nowhere.crt")

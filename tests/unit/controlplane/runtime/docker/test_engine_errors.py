@@ -1,6 +1,6 @@
-"""Whatever Docker says becomes what happened and the way out, on one screen."""
+"""Docker's errors, explained on one screen with the way out."""
 
-# ruff: noqa: E501 - Docker's own words, each as one line
+# ruff: noqa: E501 - Docker's messages, unwrapped
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from controlplane.runtime.docker import engine_errors
 _PORTS = {10000: "listeners.ingress.port", 12000: "listeners.egress.port"}
 _ENDPOINT = "Error response from daemon: driver failed programming external connectivity on endpoint archgw-envoy-1 (b201eb37e67a)"
 
-# Said by engine 20.10.24, its command line 28.2.2, Compose 2.26.1 and buildx 0.13.1, each provoked; only names and ports
-# were exchanged.
+# Provoked with engine 20.10.24, command line 28.2.2, Compose 2.26.1 and buildx 0.13.1. Only names and ports were changed.
 _RECORDED = {
     "no engine": (
         "Cannot connect to the Docker daemon at unix:///nonexistent. Is the docker daemon running?",
@@ -26,7 +25,7 @@ _RECORDED = {
         "Cannot connect to the Docker daemon at tcp://127.0.0.1:1. Is the docker daemon running?",
         "no Docker engine answers at tcp://127.0.0.1:1\n",
     ),
-    # Not an image's registry, though the words are those of one.
+    # Not an image registry, although the message is the same.
     "no such host of an engine": (
         'error during connect: Get "http://nohost.invalid:1/v1.50/version": dial tcp: lookup nohost.invalid on 10.0.0.53:53: no such host',
         "no Docker engine answers at http://nohost.invalid:1\n",
@@ -73,7 +72,7 @@ _RECORDED = {
         'Step 1/2 : FROM nope-nope:1\nGet "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io on 10.0.0.53:53: no such host',
         "starting the containers failed: an image is not here, and its registry does not answer\n",
     ),
-    # A step that looks for a host is no registry that does not answer.
+    # A build step that resolves a host, not an unreachable registry.
     "step, BuildKit": (
         " > [2/2] RUN pip install numpy:\n0.229 Temporary failure in name resolution\n------\n"
         "ERROR: failed to solve: executor failed running [/bin/sh -c pip install numpy]: exit code: 1",
@@ -120,7 +119,7 @@ _RECORDED = {
     "nothing": ("", "starting the containers failed, and Docker says: nothing\n"),
 }  # fmt: skip
 
-# As people have reported them of other versions; not provoked.
+# Reported by users of other versions; not provoked.
 _REPORTED = {
     "no engine, 29": (
         "failed to connect to the docker API at unix:///var/run/docker.sock; check if the path is correct and if the daemon is running: dial unix /var/run/docker.sock: connect: no such file or directory",
@@ -197,13 +196,13 @@ _REPORTED = {
 @pytest.mark.parametrize(
     ("said", "told"), [pytest.param(*each, id=name) for name, each in (_RECORDED | _REPORTED).items()]
 )
-def test_what_docker_says_is_told_with_the_way_out(said: str, told: str) -> None:
+def test_explains_dockers_errors_with_the_way_out(said: str, told: str) -> None:
     message = str(engine_errors.explain("starting the containers", said, ports=_PORTS, lines=["why"])) + "\n"
     assert message.startswith(told)
     assert message.count("\n") <= 24
 
 
-def test_a_screen_holds_what_is_told_of_a_long_failure() -> None:
+def test_long_failure_fits_on_a_screen() -> None:
     said = "\n".join(f"line {number} " + "x" * 5000 for number in range(500))
     message = str(engine_errors.explain("building archgw-extproc", said))
     assert "line 499" in message
@@ -211,7 +210,7 @@ def test_a_screen_holds_what_is_told_of_a_long_failure() -> None:
     assert len(message) < 10_000
 
 
-def test_the_last_lines_of_the_accused_come_without_what_moves_a_terminal() -> None:
+def test_container_log_lines_are_printable() -> None:
     said = "dependency failed to start: container archgw-triton-1 exited (1)"
     fault = engine_errors.explain(
         "starting the containers", said, lines=["\x1b[2J\x1b[31mfailed\x1b[0m to load\x07\r\u202e"]
@@ -234,11 +233,11 @@ def test_the_last_lines_of_the_accused_come_without_what_moves_a_terminal() -> N
         ("Bind for 0.0.0.0:1 failed: port is already allocated", None),
     ],
 )
-def test_the_accused_is_known_by_its_name(said: str, accused: engine_errors.BlamedContainer | None) -> None:
+def test_finds_the_blamed_container(said: str, accused: engine_errors.BlamedContainer | None) -> None:
     assert engine_errors.blamed_container(said) == accused
 
 
-def test_a_port_that_no_key_sets_is_named_alone() -> None:
+def test_names_a_taken_port_without_a_key() -> None:
     said = "Bind for 127.0.0.1:9 failed: port is already allocated"
     assert str(engine_errors.explain("starting the containers", said, ports=_PORTS)).startswith(
         "port 9 is taken on 127.0.0.1\n"
@@ -251,5 +250,5 @@ def test_names_the_memory_limit_as_a_cause_of_exit_code_137() -> None:
 
 
 @given(st.text())
-def test_nothing_that_docker_says_breaks_the_telling(said: str) -> None:
+def test_explains_any_output(said: str) -> None:
     assert re.match(r"\S", str(engine_errors.explain("starting the containers", said)))

@@ -1,4 +1,4 @@
-"""The command line of a build, and what of its output is told."""
+"""Command line, labels and reported steps of a build."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IMAGES = images.required_images(Variant.CPU, local=True, registry=None)
 RECIPE = images.recipes(IMAGES)[IMAGES.triton]
 
 
-def test_the_command_line() -> None:
+def test_build_command_line() -> None:
     environ = {"HTTPS_PROXY": "http://user:secret@proxy:3128", "no_proxy": "localhost", "HTTP_PROXY": ""}
     arguments = build_arguments(RECIPE, "d1", Path("/context"), "host", environ)
     assert arguments[:7] == [
@@ -38,11 +38,11 @@ def test_the_command_line() -> None:
     assert "secret" not in " ".join(arguments)
 
 
-def test_no_network_is_named_where_none_is_asked_for() -> None:
+def test_no_network_option_by_default() -> None:
     assert "--network" not in build_arguments(RECIPE, "d1", Path("/context"), None, {})
 
 
-def test_labels_say_what_it_is_made_of() -> None:
+def test_labels_name_version_base_and_sources() -> None:
     told = labels(RECIPE, "d1")
     assert told[SOURCES_LABEL] == "d1"
     assert told["org.opencontainers.image.version"] == controlplane.__version__
@@ -62,11 +62,11 @@ def test_labels_say_what_it_is_made_of() -> None:
         ("", None),
     ],
 )
-def test_steps_that_take_time_are_told(line: str, told: str | None) -> None:
+def test_reports_slow_build_steps(line: str, told: str | None) -> None:
     assert step(line) == told
 
 
-def test_a_long_step_is_cut() -> None:
+def test_cuts_a_long_step() -> None:
     told = step(f"#1 [a 1/2] RUN {'x' * 500}")
     assert told is not None
     assert len(told) == 72
@@ -74,7 +74,7 @@ def test_a_long_step_is_cut() -> None:
 
 
 class Builder:
-    """An engine that is told to build, says these lines, and then has an image with that label."""
+    """A fake engine whose build prints these lines and leaves an image with that label."""
 
     environment: dict[str, str] = {}  # noqa: RUF012 - as of the engine
 
@@ -92,7 +92,7 @@ class Builder:
         return {SOURCES_LABEL: self._label}
 
 
-def test_each_step_is_told_once() -> None:
+def test_reports_each_step_once() -> None:
     engine: Any = Builder(["#1 [a 1/2] RUN x", "#1 0.1 output", "#2 [b 1/1] RUN y", "#1 [a 1/2] RUN x"], digest(RECIPE))
     said: list[str] = []
     build(engine, RECIPE, said.append)
@@ -101,7 +101,7 @@ def test_each_step_is_told_once() -> None:
     assert not Path(engine.arguments[-1]).exists()
 
 
-def test_an_image_that_another_builder_keeps_is_missed() -> None:
+def test_explains_an_image_that_the_builder_did_not_load() -> None:
     engine: Any = Builder([], "that of the former one")
     with pytest.raises(RuntimeFault, match="another builder keeps it"):
         build(engine, RECIPE, lambda _: None)

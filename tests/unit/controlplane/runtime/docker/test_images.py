@@ -1,4 +1,4 @@
-"""Names of images, and which of them are missing. The engine is a table of labels."""
+"""Names of images, and missing ones, with a table of labels as the engine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOCAL = required_images(Variant.CPU, local=True, registry=None)
 
 @dataclass
 class Shelf:
-    """An engine that has these images, by their labels."""
+    """A fake engine with these images and labels."""
 
     has: dict[str, dict[str, str]] = field(default_factory=dict)
     pulled: list[str] = field(default_factory=list)
@@ -36,12 +36,12 @@ class Shelf:
 
 
 def full(needed: Images) -> Shelf:
-    """An engine with every image, as `archgw build` makes them."""
+    """Return a fake engine with all images of `archgw build`."""
     known = recipes(needed)
     return Shelf({name: {SOURCES_LABEL: digest(known[name])} if name in known else {} for name in needed.needed})
 
 
-def test_ours_have_the_version_of_the_package() -> None:
+def test_image_tags_are_the_package_version() -> None:
     assert LOCAL.needed == (
         ENVOY,
         f"archgw-extproc:{VERSION}",
@@ -50,12 +50,12 @@ def test_ours_have_the_version_of_the_package() -> None:
     )
 
 
-def test_no_model_here_needs_neither_triton_nor_models() -> None:
+def test_no_local_model_needs_no_triton_image() -> None:
     assert required_images(Variant.CPU, local=False, registry=None).needed == (ENVOY, f"archgw-extproc:{VERSION}")
 
 
 @pytest.mark.parametrize("folder", ["ghcr.io/acme", "localhost:5000/team/archgw", "acme/"])
-def test_ours_lie_in_the_folder_of_a_registry(folder: str) -> None:
+def test_images_of_a_registry_folder(folder: str) -> None:
     far = required_images(Variant.VLLM, local=True, registry=folder)
     assert far.extproc == f"{folder.rstrip('/')}/archgw-extproc:{VERSION}"
     assert far.triton == f"{folder.rstrip('/')}/archgw-triton:{VERSION}-vllm"
@@ -63,7 +63,7 @@ def test_ours_lie_in_the_folder_of_a_registry(folder: str) -> None:
 
 
 @pytest.mark.parametrize("folder", ["", "/", "-x", "--help", "ghcr.io/acme x", "Ghcr.io", "a@b", "a;b"])
-def test_what_is_no_folder_of_a_registry_is_refused(folder: str) -> None:
+def test_rejects_an_invalid_registry_folder(folder: str) -> None:
     with pytest.raises(UsageError, match="folder of a registry"):
         required_images(Variant.CPU, local=True, registry=folder)
 
@@ -76,37 +76,37 @@ def test_what_is_no_folder_of_a_registry_is_refused(folder: str) -> None:
         (Variant.VLLM, "24.10-vllm-python-py3", "engines cuda"),
     ],
 )
-def test_triton_stands_on_nvidias_image(variant: Variant, base: str, libraries: str) -> None:
+def test_triton_image_is_based_on_nvidias(variant: Variant, base: str, libraries: str) -> None:
     needed = required_images(variant, local=True, registry=None)
     recipe = recipes(needed)[needed.triton]
     assert recipe.base == f"nvcr.io/nvidia/tritonserver:{base}"
     assert recipe.arguments == {"BASE": recipe.base, "LISTS": "python:3.11-slim-bookworm", "LIBRARIES": libraries}
 
 
-def test_code_is_no_source_of_tritons_image_and_lists_are_of_all() -> None:
+def test_triton_image_has_no_code_of_ours() -> None:
     for recipe in recipes(LOCAL).values():
         assert "pyproject.toml" in recipe.sources
         assert ("extproc" in recipe.sources) == (recipe.reference != LOCAL.triton)
 
 
-def test_nothing_is_missing_where_all_are_there_of_these_sources() -> None:
+def test_up_to_date_images_are_not_missing() -> None:
     shelf = full(LOCAL)
     assert missing(shelf, LOCAL) == ()  # type: ignore[arg-type]
 
 
-def test_one_of_other_sources_is_missing_and_so_is_one_without_a_label() -> None:
+def test_image_of_other_sources_or_without_label_is_missing() -> None:
     shelf = full(LOCAL)
     shelf.has[LOCAL.extproc] = {SOURCES_LABEL: "0" * 64}
     shelf.has[LOCAL.triton] = {}
     assert missing(shelf, LOCAL) == (LOCAL.extproc, LOCAL.triton)  # type: ignore[arg-type]
 
 
-def test_a_registrys_images_are_as_they_are() -> None:
+def test_registry_images_are_not_compared_with_sources() -> None:
     far = required_images(Variant.CPU, local=True, registry="acme")
     assert missing(Shelf({each: {} for each in far.needed}), far) == ()  # type: ignore[arg-type]
 
 
-def test_what_is_missing_comes_from_its_bases_or_from_the_registry() -> None:
+def test_base_images_of_missing_images() -> None:
     assert base_images(LOCAL, (LOCAL.extproc, LOCAL.triton)) == (
         "python:3.11-slim-bookworm",
         "nvcr.io/nvidia/tritonserver:24.10-py3",
@@ -116,7 +116,7 @@ def test_what_is_missing_comes_from_its_bases_or_from_the_registry() -> None:
     assert base_images(far, (far.extproc,)) == (far.extproc,)
 
 
-def test_what_is_missing_is_built_here_and_envoy_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_builds_missing_images_and_pulls_envoy(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[tuple[str, str | None]] = []
 
     def build(_: object, recipe: Recipe, __: object, *, network: str | None) -> None:
@@ -131,7 +131,7 @@ def test_what_is_missing_is_built_here_and_envoy_is_fetched(monkeypatch: pytest.
     assert said == [f"fetching the image {ENVOY}"]
 
 
-def test_with_a_registry_nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_builds_nothing_with_a_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "build", None)
     far = required_images(Variant.CPU, local=False, registry="acme")
     shelf = Shelf()

@@ -1,4 +1,4 @@
-"""What of a running gateway is made anew, and in which order."""
+"""Outdated services and the order of their replacement."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def but(changed: Container) -> tuple[Container, ...]:
     return (*(each for each in WHOLE if each.service != changed.service), changed)
 
 
-def test_nothing_is_made_anew_where_everything_is_as_it_should_be() -> None:
+def test_no_outdated_services_if_all_are_current() -> None:
     assert outdated_services(HASHES, IMAGES, WHOLE) == ()
 
 
@@ -62,22 +62,22 @@ def test_nothing_is_made_anew_where_everything_is_as_it_should_be() -> None:
         container("models", "exited", exit_code=1),
     ],
 )
-def test_what_differs_is_named_alone(changed: Container) -> None:
+def test_only_changed_services_are_outdated(changed: Container) -> None:
     assert outdated_services(HASHES, IMAGES, but(changed)) == (changed.service,)
 
 
-def test_what_is_not_there_is_made_and_what_is_not_asked_for_is_left_to_compose() -> None:
+def test_missing_services_are_outdated_and_extra_ones_are_ignored() -> None:
     assert outdated_services({**HASHES, "extproc-1": "x2"}, {**IMAGES, "extproc-1": "sha256:extproc-1"}, WHOLE) == (
         "extproc-1",
     )
     assert outdated_services({"envoy": "e1"}, IMAGES, WHOLE) == ()
 
 
-def test_an_image_that_the_engine_lost_makes_its_service_anew() -> None:
+def test_service_with_a_removed_image_is_outdated() -> None:
     assert outdated_services(HASHES, {**IMAGES, "triton": None}, WHOLE) == ("triton",)
 
 
-def test_half_of_the_workers_answer_while_the_others_are_made_anew_and_envoy_is_last() -> None:
+def test_replaces_workers_in_two_halves_and_envoy_last() -> None:
     services = ("envoy", "extproc-0", "extproc-1", "extproc-2", "triton", "models")
     assert stages(services) == (("models", "triton"), ("extproc-0", "extproc-1"), ("extproc-2",), ("envoy",))
     assert stages(("extproc-1",)) == (("extproc-1",),)

@@ -1,4 +1,4 @@
-"""A gateway of containers as `status`, `logs` and `up` see it. The engine here is what the test says it is."""
+"""The runner of a gateway in containers, with a fake engine."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def container(service: str, state: str = "running", exit_code: int = 0, error: s
 
 
 class Said(Engine):
-    """Containers and answers of a test; every call of `logs` and `exec` is kept."""
+    """A fake engine. Records calls of `logs` and `exec`."""
 
     def __init__(self, *containers: Container, answers: Mapping[str, str] | None = None) -> None:
         super().__init__("docker", {})
@@ -73,7 +73,7 @@ def runner(tmp_path: Path, engine: Engine) -> DockerRunner:
     return found
 
 
-def test_parts_are_the_services_that_run_on_in_words_that_both_runtimes_share(tmp_path: Path) -> None:
+def test_services_have_the_states_of_both_runtimes(tmp_path: Path) -> None:
     engine = Said(
         container("envoy"),
         container("extproc-0", "restarting", exit_code=3),
@@ -89,12 +89,12 @@ def test_parts_are_the_services_that_run_on_in_words_that_both_runtimes_share(tm
     )
 
 
-def test_models_alone_are_no_gateway(tmp_path: Path) -> None:
+def test_models_container_alone_is_not_a_gateway(tmp_path: Path) -> None:
     assert runner(tmp_path, Said(container("models", "exited"))).services() is None
     assert runner(tmp_path, Said()).services() is None
 
 
-def test_one_worker_is_asked_for_all_and_the_next_where_it_cannot(tmp_path: Path) -> None:
+def test_queries_all_workers_through_one_that_runs(tmp_path: Path) -> None:
     workers = (container("extproc-0", "exited"), container("extproc-1"), container("extproc-2"))
     engine = Said(*workers, answers={"id-extproc-2": ANSWER + "no answer of ours\n"})
     (found,) = runner(tmp_path, engine).workers((0, 1, 2))
@@ -105,7 +105,7 @@ def test_one_worker_is_asked_for_all_and_the_next_where_it_cannot(tmp_path: Path
     ]
 
 
-def test_the_access_log_is_what_envoy_writes_to_stdout(tmp_path: Path) -> None:
+def test_access_log_is_envoys_stdout(tmp_path: Path) -> None:
     engine = Said(container("envoy"), container("extproc-0"), container("extproc-1"))
     found = runner(tmp_path, engine)
     assert found.logs() == ("access", "envoy", "extproc-0", "extproc-1")
@@ -122,19 +122,19 @@ def test_the_access_log_is_what_envoy_writes_to_stdout(tmp_path: Path) -> None:
     assert found.log_location("access") == "container p-envoy-1"
 
 
-def test_what_has_no_container_has_no_lines(tmp_path: Path) -> None:
+def test_no_log_lines_without_a_container(tmp_path: Path) -> None:
     found = runner(tmp_path, Said())
     assert found.logs() == ()
     assert found.last_lines("triton", 3) == []
 
 
-def test_a_run_directory_is_a_project_of_its_own(tmp_path: Path) -> None:
+def test_each_run_directory_has_its_own_project(tmp_path: Path) -> None:
     assert project_name(RunLayout(tmp_path / "a")) != project_name(RunLayout(tmp_path / "b"))
     assert project_name(RunLayout(tmp_path / "a")) == project_name(RunLayout(tmp_path / "a"))
 
 
 class Stopping(Said):
-    """Containers, a network and two volumes that go with `compose down`, and what was run."""
+    """A fake engine with containers, a network and two volumes. Records commands."""
 
     def networks(self, project: str) -> tuple[str, ...]:
         return ("net",)
@@ -148,9 +148,7 @@ class Stopping(Said):
 
 
 @pytest.mark.parametrize(("volumes", "gone"), [(False, ("sockets",)), (True, ("models", "sockets"))])
-def test_what_runs_is_stopped_by_its_labels_whatever_has_become_of_the_file(
-    tmp_path: Path, volumes: bool, gone: tuple[str, ...]
-) -> None:
+def test_stops_containers_without_compose_yaml(tmp_path: Path, volumes: bool, gone: tuple[str, ...]) -> None:
     (tmp_path / "compose.yaml").write_text("services: [")
     engine = Stopping(container("envoy"))
     found = runner(tmp_path, engine)
@@ -159,11 +157,11 @@ def test_what_runs_is_stopped_by_its_labels_whatever_has_become_of_the_file(
     assert down[:4] == ("compose", "--project-name", found.project, "down")
     assert "--file" not in down
     assert ("--volumes" in down) is volumes
-    # Somebody else may remove them at the same time.
+    # Somebody else may remove them meanwhile.
     assert removed == [("volume", "rm", "--force", f"{found.project}_{name}") for name in gone]
 
 
-def test_envoy_is_drained_by_a_worker_which_has_a_python(tmp_path: Path) -> None:
+def test_drains_envoy_from_a_worker(tmp_path: Path) -> None:
     engine = Said(container("envoy"), container("extproc-1"), answers={"id-extproc-1": "2\n"})
     said: list[str] = []
     runner(tmp_path, engine).drain(5, said.append)
@@ -177,7 +175,7 @@ def test_envoy_is_drained_by_a_worker_which_has_a_python(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("left", [(), ("extproc-0",), ("envoy",)])
-def test_what_takes_no_requests_is_not_drained(tmp_path: Path, left: tuple[str, ...]) -> None:
+def test_drains_nothing_without_envoy_or_worker(tmp_path: Path, left: tuple[str, ...]) -> None:
     engine = Said(*map(container, left), container("extproc-1", state="exited"))
     runner(tmp_path, engine).drain(5, lambda _: None)
     assert engine.asked == []

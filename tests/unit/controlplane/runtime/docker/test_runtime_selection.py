@@ -1,4 +1,4 @@
-"""Which runtime `up` takes by itself, and the reason that it gives. The engine here is what the test says it is."""
+"""Selection of the runtime and its reason, with a fake engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NVIDIA = "nvcr.io/nvidia/tritonserver:24.10-py3"
 
 
 class Having(Engine):
-    """An engine with some images, behind a registry with some others."""
+    """A fake engine with some images, and a registry with others."""
 
     def __init__(self, here: set[str], registry: set[str]) -> None:
         super().__init__("docker", {})
@@ -50,19 +50,19 @@ def choose(
     return runtime_selection.choose_runtime(WANTED, RunLayout(tmp_path))
 
 
-def test_without_an_engine_processes_and_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_native_with_the_reason_without_an_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = choose(monkeypatch, tmp_path, unavailable_reason="no Docker engine answers")
     assert found == (Runtime.NATIVE, "no Docker engine answers")
 
 
-def test_with_every_image_containers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_docker_if_all_images_exist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     runtime, why = choose(monkeypatch, tmp_path)
     assert runtime is Runtime.DOCKER
     assert "has the images" in why
 
 
 @pytest.mark.parametrize("where", ["here", "registry"])
-def test_with_what_images_are_made_of_containers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str) -> None:
+def test_docker_if_images_can_be_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str) -> None:
     needed = images.required_images(images.Variant.CPU, local=True, registry=None)
     bases = set(images.base_images(needed, needed.needed))
     assert NVIDIA in bases
@@ -72,7 +72,7 @@ def test_with_what_images_are_made_of_containers(monkeypatch: pytest.MonkeyPatch
     assert needed.triton in why
 
 
-def test_without_one_of_them_processes_and_which(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_native_if_a_base_image_is_unavailable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     needed = images.required_images(images.Variant.CPU, local=True, registry=None)
     bases = set(images.base_images(needed, needed.needed)) - {NVIDIA}
     runtime, why = choose(monkeypatch, tmp_path, missing=needed.needed, here=bases)
@@ -80,7 +80,7 @@ def test_without_one_of_them_processes_and_which(monkeypatch: pytest.MonkeyPatch
     assert NVIDIA in why
 
 
-def test_what_runs_already_goes_on_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_keeps_the_runtime_of_a_running_gateway(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Here:
         runtime = Runtime.NATIVE
 

@@ -1,4 +1,4 @@
-"""What the processes are started with."""
+"""Command lines of the services."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GATEWAY = Gateway(
 )
 
 
-def test_the_environment_is_made_of_what_is_named() -> None:
+def test_environment_contains_only_allowed_variables() -> None:
     clean = environment_variables.service_environment(
         {"PATH": "/bin", "OPENAI_API_KEY": KEY, "HOME": "/h", "PYTHONPATH": "/evil"}, "/r"
     )
@@ -36,11 +36,11 @@ def test_the_environment_is_made_of_what_is_named() -> None:
     }
 
 
-def test_whose_own_models_multiply_large_matrices_may_have_threads_for_that() -> None:
+def test_user_can_set_the_number_of_openblas_threads() -> None:
     assert environment_variables.service_environment({"OPENBLAS_NUM_THREADS": "4"}, "/r")["OPENBLAS_NUM_THREADS"] == "4"
 
 
-def test_every_worker_of_the_plan_is_a_process_and_no_key_is_in_any_command() -> None:
+def test_one_process_per_worker_and_no_key_in_a_command_line() -> None:
     services = gateway_services(GATEWAY, LAYOUT, {}, Path("/envoy"), find_triton())
     assert [service.name for service in services] == ["triton", "extproc-0", "extproc-1", "extproc-2", "envoy"]
     assert [service.name for service in services if service.edge] == ["envoy"]
@@ -48,7 +48,7 @@ def test_every_worker_of_the_plan_is_a_process_and_no_key_is_in_any_command() ->
     assert "--reject-unknown-dynamic-fields" in services[-1].argv
 
 
-def test_triton_is_reached_by_unix_sockets_alone_and_loads_the_plan() -> None:
+def test_triton_listens_on_unix_sockets_and_loads_the_plan() -> None:
     triton = gateway_services(GATEWAY, LAYOUT, {}, Path("/envoy"), find_triton())[0]
     addresses = [each for each in triton.argv if "-address" in each]
     assert addresses == ["--http-address=unix:/r/triton/http", "--grpc-address=unix:/r/triton/grpc"]
@@ -57,20 +57,20 @@ def test_triton_is_reached_by_unix_sockets_alone_and_loads_the_plan() -> None:
     assert "nvidia_pytriton.libs" in triton.environment["LD_LIBRARY_PATH"]
 
 
-def test_triton_is_given_its_grpc_socket_as_a_uri() -> None:
-    """In a folder whose name has characters that mean something in one."""
+def test_triton_grpc_address_is_a_uri() -> None:
+    """The folder's name has characters with a meaning in URIs."""
     layout = RunLayout(Path("/my runs/50%#1"))
     triton = gateway_services(GATEWAY, layout, {}, Path("/envoy"), find_triton())[0]
     assert "--grpc-address=unix:/my%20runs/50%25%231/triton/grpc" in triton.argv
     assert "--http-address=unix:/my runs/50%#1/triton/http" in triton.argv
 
 
-def test_no_triton_is_started_where_every_model_is_somewhere_else() -> None:
+def test_no_triton_without_local_models() -> None:
     services = gateway_services(GATEWAY, LAYOUT, {}, Path("/envoy"), None)
     assert [service.name for service in services] == ["extproc-0", "extproc-1", "extproc-2", "envoy"]
 
 
-def test_the_backend_for_large_models_is_linked_behind_an_entry_that_finds_its_packages(tmp_path: Path) -> None:
+def test_links_the_vllm_backend_with_a_wrapped_entry_point(tmp_path: Path) -> None:
     vllm = tmp_path / "vllm"
     (vllm / "utils").mkdir(parents=True)
     (vllm / "model.py").touch()

@@ -1,4 +1,4 @@
-"""Reading logs while they are written and rotated."""
+"""Reading and following logs across rotations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from controlplane.render.run_layout import RunLayout
 from controlplane.runtime.native.log_files import follow, last_lines, log_paths
 
 
-def test_the_last_lines_of_a_file_or_of_none(tmp_path: Path) -> None:
+def test_reads_the_last_lines(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     assert last_lines(path, 2) == []
     path.write_bytes(b"one\ntwo\nth\xffree\n")
@@ -17,7 +17,7 @@ def test_the_last_lines_of_a_file_or_of_none(tmp_path: Path) -> None:
     assert last_lines(path, 0) == []
 
 
-def test_a_part_has_the_logs_of_its_processes(layout: RunLayout) -> None:
+def test_logs_of_a_service(layout: RunLayout) -> None:
     for name in ("envoy", "extproc-0", "extproc-1", "access"):
         (layout.logs / f"{name}.log").touch()
     assert [path.stem for path in log_paths(layout, "extproc")] == ["extproc-0", "extproc-1"]
@@ -25,7 +25,7 @@ def test_a_part_has_the_logs_of_its_processes(layout: RunLayout) -> None:
     assert len(log_paths(layout, None)) == 4
 
 
-def test_following_shows_whole_lines_through_a_rotation(tmp_path: Path) -> None:
+def test_follows_whole_lines_across_a_rotation(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     path.write_text("before\n")
     seen: list[str] = []

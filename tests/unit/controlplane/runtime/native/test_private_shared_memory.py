@@ -1,4 +1,4 @@
-"""Shared memory that no other process sees."""
+"""A private /dev/shm."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from controlplane.runtime.native import private_shared_memory
 name, user = sys.argv[1], int(sys.argv[2])
 if user:
     os.setgroups([]); os.setgid(user); os.setuid(user)
-    # As after the exec of a program that this user starts: /proc/self is theirs.
+    # Makes /proc/self belong to this user, as after an exec.
     PR_SET_DUMPABLE = 4
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1)
 try:
@@ -32,7 +32,7 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize("user", [0, 65534])
-def test_what_is_written_is_seen_by_nobody_else_and_the_process_stays_who_it_is(user: int) -> None:
+def test_other_processes_do_not_see_the_files_and_the_user_stays(user: int) -> None:
     if os.getuid() != 0:
         user = 0  # whoever runs the tests
     name = f"archgw-test-{uuid.uuid4()}"
@@ -66,6 +66,6 @@ except OSError as error:
 """
 
 
-def test_where_the_kernel_stops_half_way_nothing_has_changed() -> None:
+def test_partial_failure_changes_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", HALF_ALLOWED], capture_output=True, text=True, check=True)
     assert done.stdout.endswith(" True\n"), done

@@ -1,4 +1,4 @@
-"""A real supervisor with stand-in services: what it starts, restarts and stops, and what becomes of their logs."""
+"""A real supervisor with small services: starts, restarts, stops and logs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 @pytest.fixture
 def start(layout: RunLayout) -> Iterator[Start]:
-    """Starts services; whatever the test leaves is stopped, and waited for."""
+    """Starts services, and stops them after the test."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*services: Service, sizes: LogSizes = SIZES) -> subprocess.Popen[bytes]:
@@ -69,7 +69,7 @@ def start(layout: RunLayout) -> Iterator[Start]:
 
 
 def events(layout: RunLayout) -> list[dict[str, Any]]:
-    """What the supervisor says that it did."""
+    """Return the events of the supervisor's log."""
     lines = (layout.logs / "supervisor.log").read_text().splitlines()
     return [msgspec.json.decode(line) for line in lines]
 
@@ -84,7 +84,7 @@ def wait(layout: RunLayout, condition: Callable[[dict[str, ServiceState]], bool]
     raise AssertionError((layout.logs / "supervisor.out").read_text() or "waited in vain")
 
 
-def test_a_killed_part_is_started_again_and_everything_ends_with_stop(layout: RunLayout, start: Start) -> None:
+def test_restarts_a_killed_service_and_stops_all(layout: RunLayout, start: Start) -> None:
     services = (
         service(layout, "a", SLEEPER),
         service(layout, "b", SLEEPER, stdout_log=layout.logs / "b.out", edge=True),
@@ -106,7 +106,7 @@ def test_a_killed_part_is_started_again_and_everything_ends_with_stop(layout: Ru
     assert not stop(layout)
 
 
-def test_children_of_a_part_do_not_outlive_it(layout: RunLayout, start: Start) -> None:
+def test_kills_children_of_an_ended_service(layout: RunLayout, start: Start) -> None:
     script = "import signal, subprocess, time; signal.signal(15, signal.SIG_IGN); subprocess.run(['sleep', '600'])"
     start(service(layout, "a", script))
     wait(layout, lambda states: states["a"].running)
@@ -116,7 +116,7 @@ def test_children_of_a_part_do_not_outlive_it(layout: RunLayout, start: Start) -
     assert not gateway_processes.find(layout.root)
 
 
-def test_orphans_of_a_killed_supervisor_are_found_and_stopped(layout: RunLayout, start: Start) -> None:
+def test_stops_orphans_of_a_killed_supervisor(layout: RunLayout, start: Start) -> None:
     supervisor = start(service(layout, "a", SLEEPER))
     wait(layout, lambda states: states["a"].running)
     supervisor.kill()
@@ -127,7 +127,7 @@ def test_orphans_of_a_killed_supervisor_are_found_and_stopped(layout: RunLayout,
     assert not gateway_processes.find(layout.root)
 
 
-def test_parts_see_neither_keys_nor_other_variables_of_the_shell(
+def test_services_see_no_keys_or_other_shell_variables(
     layout: RunLayout, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
@@ -137,7 +137,7 @@ def test_parts_see_neither_keys_nor_other_variables_of_the_shell(
     stop(layout)
 
 
-def test_a_part_that_does_not_start_is_named_with_its_last_lines(layout: RunLayout, start: Start) -> None:
+def test_failing_service_is_named_with_its_last_lines(layout: RunLayout, start: Start) -> None:
     services = (service(layout, "good", SLEEPER), service(layout, "bad", "raise SystemExit('the reason')"))
     supervisor = start(*services)
     said: list[str] = []
@@ -145,7 +145,7 @@ def test_a_part_that_does_not_start_is_named_with_its_last_lines(layout: RunLayo
         wait_ready(started(layout, supervisor, *services), 60, said.append)
 
 
-def test_the_deadline_ends_the_wait(layout: RunLayout, start: Start) -> None:
+def test_deadline_ends_the_wait(layout: RunLayout, start: Start) -> None:
     services = (service(layout, "triton", SLEEPER), service(layout, "envoy", SLEEPER))
     supervisor = start(*services)
     begun = time.monotonic()
@@ -154,7 +154,7 @@ def test_the_deadline_ends_the_wait(layout: RunLayout, start: Start) -> None:
     assert time.monotonic() - begun < 10
 
 
-def test_a_supervisor_that_cannot_start_is_reported(layout: RunLayout) -> None:
+def test_reports_a_supervisor_that_cannot_start(layout: RunLayout) -> None:
     layout.supervisor_plan.write_text("{}")
     supervisor = client.start(layout, environment_variables.service_environment(os.environ, str(layout.root)))
     with pytest.raises(RuntimeFault, match="supervisor ended"):
@@ -163,7 +163,7 @@ def test_a_supervisor_that_cannot_start_is_reported(layout: RunLayout) -> None:
 
 
 @pytest.mark.parametrize("odd", ["100%(x)s", "'a' \"b\" \\", "c ;d #e", "f,g=h", "line\nbreak"])
-def test_values_reach_a_part_as_they_are(layout: RunLayout, start: Start, odd: str) -> None:
+def test_arguments_and_variables_reach_a_service_unchanged(layout: RunLayout, start: Start, odd: str) -> None:
     script = "import os, sys, time; print([*sys.argv[1:], os.environ['V']], flush=True); time.sleep(600)"
     clean = environment_variables.service_environment({}, str(layout.root)) | {"V": odd}
     log = layout.logs / f"a{odd}.log"
@@ -172,7 +172,7 @@ def test_values_reach_a_part_as_they_are(layout: RunLayout, start: Start, odd: s
     assert log.read_text() == f"{[odd, odd]}\n"
 
 
-def test_a_part_that_cannot_be_started_is_tried_until_it_can(layout: RunLayout, start: Start) -> None:
+def test_retries_a_service_until_it_starts(layout: RunLayout, start: Start) -> None:
     program = layout.root / "program"
     clean = environment_variables.service_environment(os.environ, str(layout.root))
     start(Service("a", (str(program),), clean, layout.logs / "a.log", 1, 2))
@@ -183,7 +183,7 @@ def test_a_part_that_cannot_be_started_is_tried_until_it_can(layout: RunLayout, 
     wait(layout, lambda states: states["a"].running)
 
 
-def test_the_edge_stops_before_the_others_and_who_does_not_end_is_killed(layout: RunLayout, start: Start) -> None:
+def test_stops_envoy_first_and_kills_what_does_not_end(layout: RunLayout, start: Start) -> None:
     deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
     supervisor = start(
         service(layout, "edge", deaf, edge=True), service(layout, "a", SLEEPER), service(layout, "b", SLEEPER)
@@ -198,7 +198,7 @@ def test_the_edge_stops_before_the_others_and_who_does_not_end_is_killed(layout:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_to_the_supervisor_stops_everything(layout: RunLayout, start: Start, number: signal.Signals) -> None:
+def test_signal_to_the_supervisor_stops_all_services(layout: RunLayout, start: Start, number: signal.Signals) -> None:
     supervisor = start(service(layout, "a", SLEEPER))
     wait(layout, lambda states: states["a"].running)
     supervisor.send_signal(number)
@@ -206,21 +206,21 @@ def test_a_signal_to_the_supervisor_stops_everything(layout: RunLayout, start: S
     assert not gateway_processes.find(layout.root)
 
 
-def test_what_a_part_has_started_ends_with_it_however_it_ends(layout: RunLayout, start: Start) -> None:
+def test_children_end_with_their_service(layout: RunLayout, start: Start) -> None:
     start(service(layout, "a", "import subprocess, time; subprocess.Popen(['sleep', '599']); time.sleep(600)"))
     before = wait(layout, lambda states: states["a"].running)
     os.kill(before["a"].pid or 0, signal.SIGKILL)
     wait(layout, lambda states: states["a"].running and states["a"].pid != before["a"].pid)
-    # The supervisor, the service and its one child: the child of the service before is gone.
+    # The supervisor, the service and its child. The child of the previous process has ended.
     assert len(gateway_processes.find(layout.root)) == 3
 
 
-def test_a_full_disk_costs_lines_and_nothing_else(layout: RunLayout, start: Start) -> None:
-    """Every write to /dev/full fails as one to a full disk does."""
+def test_full_disk_loses_only_log_lines(layout: RunLayout, start: Start) -> None:
+    """Writes to /dev/full fail as on a full disk."""
     full = layout.logs / "a.log"
     full.symlink_to("/dev/full")
     (layout.logs / "supervisor.log").symlink_to("/dev/full")
-    # Far more than a pipe holds: a service that nobody reads would stand still before its last line.
+    # More than a pipe holds: without a reader, the service would block before its last line.
     script = """
 import sys, time
 for _ in range(2000): print('x' * 1000, flush=True)
@@ -239,8 +239,8 @@ time.sleep(600)
     assert "err.log" not in dropped
 
 
-def test_a_disk_that_hangs_holds_up_nobody(layout: RunLayout, start: Start) -> None:
-    """A pipe that nobody reads stands for the log: to open it takes for ever."""
+def test_hanging_disk_blocks_nothing(layout: RunLayout, start: Start) -> None:
+    """The log is a pipe without a reader, so that opening it blocks."""
     os.mkfifo(layout.logs / "hangs.log")
     script = """
 import sys, time
@@ -258,7 +258,7 @@ time.sleep(600)
     assert supervisor.wait(20) == 0
 
 
-def test_a_log_goes_on_when_the_disk_has_room_again_and_says_what_is_missing(layout: RunLayout, start: Start) -> None:
+def test_log_resumes_and_reports_lost_lines(layout: RunLayout, start: Start) -> None:
     log = layout.logs / "a.log"
     log.symlink_to("/dev/full")
     script = "import time\nfor i in range(600): print(i, flush=True); time.sleep(0.05)"
@@ -268,13 +268,13 @@ def test_a_log_goes_on_when_the_disk_has_room_again_and_says_what_is_missing(lay
     wait(layout, lambda _: log.exists() and log.read_text().count("\n") > 2)
     (fault,) = NativeRunner(layout).dropped_lines()
     assert fault.reason == ""
-    # The first line that is there says how many are not.
+    # The first line gives the number of lost ones.
     assert log.read_text().split("\n")[0] == str(fault.dropped)
     (resumed,) = [event for event in events(layout) if event["event"] == "log.resumed"]
     assert (resumed["log"], int(resumed["dropped"])) == ("a.log", fault.dropped)
 
 
-def test_logs_are_rotated_by_size_and_no_line_is_lost(layout: RunLayout, start: Start) -> None:
+def test_rotates_logs_by_size_without_losing_lines(layout: RunLayout, start: Start) -> None:
     (layout.logs / "a.log.9").write_text("of a time when more were kept\n")
     script = "import time\nfor i in range(5000): print(f'{i:099}', flush=True)\ntime.sleep(600)"
     start(service(layout, "a", script), sizes=LogSizes(max_bytes=100_000, files=8))
@@ -287,7 +287,7 @@ def test_logs_are_rotated_by_size_and_no_line_is_lost(layout: RunLayout, start: 
     assert not (layout.logs / "a.log.9").exists()
 
 
-def test_state_is_read_back_and_rubbish_is_no_state(layout: RunLayout) -> None:
+def test_reads_the_saved_state_and_ignores_invalid_ones(layout: RunLayout) -> None:
     places = (RolePlace("guard", Place.REMOTE, "guard", "grpcs://triton.example.com:443"),)
     saved = msgspec.structs.replace(state(), places=places)
     save_state(layout, saved)

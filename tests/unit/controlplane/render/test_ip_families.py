@@ -1,4 +1,4 @@
-"""`localhost` is both families, in a real Envoy: servers on one of them are reached, clients of both are answered."""
+"""`localhost` means IPv4 and IPv6, for upstreams and for listeners, in a real Envoy."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from controlplane.compile.plans import Address, ApiCluster, CallRoute, Listener,
 from controlplane.config.addresses import listened_on
 from controlplane.runtime import listener_health, ports
 from controlplane.runtime.gateway_state import PublicListener
+from tests.unit.controlplane.render.envoy_server import Api, running
 from tests.unit.controlplane.render.plans import plan
-from tests.unit.controlplane.render.running import Api, running
 
 pytestmark = pytest.mark.skipif(not ports.has_ipv6(), reason="this machine has no IPv6")
 
@@ -30,7 +30,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def serving(host: str) -> Iterator[int]:
-    """The port of a server at this address and no other."""
+    """Port of a server that listens on this address only."""
     server = _Server(host)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
@@ -46,7 +46,7 @@ def _listener(name: str, host: str, port: int) -> Listener:
     return Listener(name, Address(host, port), tuple(Address(each, port) for each in listened_on(host, ipv6=True)))
 
 
-def test_a_server_on_one_family_is_reached_by_localhost_and_listeners_answer_on_both() -> None:
+def test_localhost_works_over_ipv4_and_ipv6() -> None:
     first, second = ports.free(2)
     with serving("::1") as six, serving("127.0.0.1") as four:
         addresses = {"six": (six,), "four": (four,), "both": (four, six)}
@@ -61,12 +61,12 @@ def test_a_server_on_one_family_is_reached_by_localhost_and_listeners_answer_on_
             for name in addresses:
                 assert [gateway.internal(f"target_{name}", "/").status for _ in range(4)] == [200] * 4, name
             for host, port in ((host, port) for host in ("127.0.0.1", "::1", "localhost") for port in (first, second)):
-                # No filter runs behind it.
+                # There is no filter.
                 assert listener_health.probe(PublicListener("any", host, port)).status == 503
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::"])
-def test_a_port_that_is_taken_in_one_family_is_taken(host: str) -> None:
+def test_port_taken_in_one_address_family_counts_as_taken(host: str) -> None:
     with serving(host) as port, pytest.raises(Exception, match=f"port {port} .* is taken"):
         for address in listened_on("localhost" if host != "::" else "::", ipv6=True):
             ports.check_free(address, port, "listeners.egress.port")

@@ -1,4 +1,4 @@
-"""Requests that Envoy refuses itself: each error body names the mistake and the way out. No filter runs behind it."""
+"""Requests that Envoy itself refuses: the error names the mistake and the way out. There is no filter."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import trustme
 
 from controlplane.compile.hosts import host_pattern, origin_pattern
 from controlplane.runtime import ports
+from tests.unit.controlplane.render.envoy_server import Gateway, running
 from tests.unit.controlplane.render.plans import door, plan
-from tests.unit.controlplane.render.running import Gateway, running
 
 CHAT: Final = "/v1/chat/completions"
 ALLOWED: Final = "pages.example"
@@ -34,7 +34,7 @@ def gateway() -> Iterator[Gateway]:
 
 
 def told(gateway: Gateway, listener: str, sent: bytes) -> tuple[int, str, str]:
-    """Status, code and message of the error that answers these bytes. Envoy's own close may come a second later."""
+    """Return status, code and message of the error for these bytes. Envoy may close a second later."""
     with socket.create_connection(("127.0.0.1", gateway.listeners[listener]), timeout=10) as connection:
         connection.sendall(sent)
         response = http.client.HTTPResponse(connection)
@@ -50,7 +50,7 @@ def request(
     return ("\r\n".join(each for each in lines if each) + f"\r\n\r\n{body}").encode()
 
 
-# No filter runs: what would have been read is 503.
+# There is no filter, so an accepted request gets 503.
 READ: Final = (503, "gateway_unavailable")
 
 
@@ -85,14 +85,14 @@ READ: Final = (503, "gateway_unavailable")
         ("/nothing", "POST /v1/chat/completions"),
     ],
 )
-def test_a_path_that_is_not_served_names_the_likely_mistake(gateway: Gateway, path: str, way_out: str) -> None:
+def test_unknown_path_gets_a_hint(gateway: Gateway, path: str, way_out: str) -> None:
     status, code, message = told(gateway, "egress", request(line=f"POST {path}?key=value HTTP/1.1"))
     assert (status, code) == (404, "not_found")
     assert way_out in message
 
 
 @pytest.mark.parametrize("path", [CHAT, f"/{CHAT}", "http://localhost/v1/chat/completions", f"{CHAT}?api-version=1"])
-def test_these_forms_of_the_path_are_served(gateway: Gateway, path: str) -> None:
+def test_accepts_equivalent_forms_of_the_path(gateway: Gateway, path: str) -> None:
     assert told(gateway, "egress", request(line=f"POST {path} HTTP/1.1"))[:2] == READ
 
 
@@ -119,7 +119,7 @@ def test_these_forms_of_the_path_are_served(gateway: Gateway, path: str) -> None
         (request("origin: https://a.example", line="OPTIONS / HTTP/1.1"), 403, "origin_not_allowed", "Origin"),
     ],
 )  # fmt: skip
-def test_a_refusal_names_its_cause(  # noqa: PLR0917 - one a column of the table
+def test_rejected_request_names_the_cause(  # noqa: PLR0917 - one a column of the table
     gateway: Gateway, listener: str, sent: bytes, status: int, code: str, named: str
 ) -> None:
     answer = told(gateway, listener, sent)
@@ -127,7 +127,7 @@ def test_a_refusal_names_its_cause(  # noqa: PLR0917 - one a column of the table
     assert named in answer[2]
 
 
-def test_a_page_that_may_call_is_told_that_it_must_have_the_gateways_origin(gateway: Gateway) -> None:
+def test_preflight_explains_that_a_page_needs_the_gateways_origin(gateway: Gateway) -> None:
     asked = request(
         f"origin: http://{ALLOWED}:3000", "access-control-request-method: POST", line=f"OPTIONS {CHAT} HTTP/1.1"
     )
@@ -144,23 +144,19 @@ def test_a_page_that_may_call_is_told_that_it_must_have_the_gateways_origin(gate
         (f"POST {CHAT} HTTP/1.0", "host: other.example", (403, "host_not_allowed")),
     ],
 )
-def test_http_1_0_is_read_and_without_a_host_it_means_this_machine(
-    gateway: Gateway, line: str, host: str, answered: tuple[int, str]
-) -> None:
+def test_accepts_http_1_0_without_a_host(gateway: Gateway, line: str, host: str, answered: tuple[int, str]) -> None:
     assert told(gateway, "egress", request(line=line, host=host))[:2] == answered
 
 
 @pytest.mark.parametrize("connection", ["close", "keep-alive"])
-def test_http_1_0_has_no_chunks_so_that_no_body_is_taken_for_a_second_request(
-    gateway: Gateway, connection: str
-) -> None:
+def test_rejects_chunked_http_1_0(gateway: Gateway, connection: str) -> None:
     head = f"POST {CHAT} HTTP/1.0\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: {connection}\r\n"
     sent = f"{head}transfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\nGET /hidden HTTP/1.0\r\n\r\n".encode()
     assert "proxy_http_version 1.1" in told(gateway, "egress", sent)[2]
     assert gateway.raw("egress", sent).count(b"x-request-id") == 1
 
 
-def test_health_answers_head_too(gateway: Gateway) -> None:
+def test_health_answers_head(gateway: Gateway) -> None:
     reply = gateway.public("ingress", "HEAD", "/healthz")
-    # No filter: it was asked, which is all that Envoy decides.
+    # There is no filter. Envoy only decides that it is called.
     assert (reply.status, reply.body) == (503, None)

@@ -1,4 +1,4 @@
-"""What passes between clients and providers, in a real Envoy with a stand-in for the filter."""
+"""Headers between clients and providers, in a real Envoy with a stand-in for the filter."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from controlplane.compile.hosts import host_pattern, origin_pattern
 from controlplane.compile.plans import Address, Listener, Tracing, Upstream
 from controlplane.runtime import ports
+from tests.unit.controlplane.render.envoy_server import Api, Gateway, running
 from tests.unit.controlplane.render.plans import KEY, plan, provider
-from tests.unit.controlplane.render.running import Api, Gateway, running
 from tests.unit.controlplane.render.test_response_headers import CHAT, llm, with_stand_in
 
 __all__ = ["llm"]
@@ -66,7 +66,7 @@ def theirs(llm: int) -> Iterator[Gateway]:
 
 @pytest.fixture
 def answer(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Sets what the provider answers."""
+    """Sets the provider's response."""
 
     def set_(status: int = 200, body: bytes | None = None, **headers: str) -> None:
         monkeypatch.setattr(Api, "answer_status", status)
@@ -76,20 +76,20 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Any:
     return set_
 
 
-def test_of_an_end_users_headers_a_provider_gets_none_that_it_does_not_need(ours: Gateway) -> None:
+def test_provider_gets_only_allowed_headers_of_an_ingress_client(ours: Gateway) -> None:
     got = ours.public("ingress", "POST", CHAT, b"{}", accept="*/*", **CLIENT).body["headers"]
     assert set(got) == {*ALWAYS, "authorization", "user-agent"}
     assert (got["authorization"], got["user-agent"]) == (f"Bearer {KEY}", "archgw")
 
 
-def test_of_an_applications_headers_a_provider_gets_those_of_its_api(ours: Gateway) -> None:
+def test_provider_gets_api_headers_of_an_egress_client(ours: Gateway) -> None:
     got = ours.public("egress", "POST", CHAT, b"{}", accept="*/*", **CLIENT).body["headers"]
     its = {"authorization", "idempotency-key", "openai-beta", "user-agent", "x-stainless-lang"}
     assert set(got) == {*ALWAYS, *its}
     assert (got["authorization"], got["user-agent"]) == (f"Bearer {KEY}", "Mozilla")
 
 
-def test_a_clients_organization_travels_with_its_own_credentials_only(theirs: Gateway) -> None:
+def test_organization_header_needs_the_clients_credentials(theirs: Gateway) -> None:
     got = theirs.public("egress", "POST", CHAT, b"{}", **CLIENT).body["headers"]
     assert (got["authorization"], got["openai-organization"], got["openai-project"]) == (
         "Bearer client",
@@ -99,7 +99,7 @@ def test_a_clients_organization_travels_with_its_own_credentials_only(theirs: Ga
     assert "openai-organization" not in theirs.public("ingress", "POST", CHAT, b"{}", **CLIENT).body["headers"]
 
 
-def test_no_trace_goes_on_to_a_provider(llm: int) -> None:
+def test_trace_headers_do_not_reach_a_provider(llm: int) -> None:
     (nobody,) = ports.free(1)
     collector = Upstream("otlp_collector", (Address("127.0.0.1", nobody),), 1000)
     with gateway(llm, tracing=Tracing(collector, random_sampling=100)) as found:
@@ -119,12 +119,12 @@ TOLD = {"openai-processing-ms", "retry-after", "x-ratelimit-limit-tokens", "cach
 OURS = {"content-length", "date", "server", "x-accel-buffering", "x-arch-llm-provider", "x-request-id"}
 
 
-def test_of_a_providers_headers_a_client_reads_those_of_its_api(ours: Gateway, answer: Any) -> None:
+def test_client_gets_only_api_headers_of_a_provider(ours: Gateway, answer: Any) -> None:
     answer(**PROVIDERS)
     for listener, more in (("ingress", set[str]()), ("egress", {"openai-organization"})):
         reply = ours.public(listener, "POST", CHAT, b"{}")
         assert set(reply.headers) == TOLD | OURS | more
-        # The gateway's, which does not take another one's word.
+        # Envoy's own value: it overwrites a provider's.
         assert reply.headers["x-request-id"] == reply.body["headers"]["x-request-id"]
 
 
@@ -140,7 +140,7 @@ REFUSAL = json.dumps(
 
 
 @pytest.mark.parametrize("status", [401, 403, 407])
-def test_who_refuses_our_key_says_nothing_of_it_to_anybody(ours: Gateway, answer: Any, status: int) -> None:
+def test_provider_refusing_our_key_reveals_no_part_of_it(ours: Gateway, answer: Any, status: int) -> None:
     answer(status, REFUSAL, content_type="application/json", www_authenticate=f"Bearer {KEY}")
     hidden = ours.public("ingress", "POST", CHAT, b"{}")
     assert (hidden.status, hidden.body["error"]["code"]) == (503, "upstream_unavailable")
@@ -166,16 +166,14 @@ def test_who_refuses_our_key_says_nothing_of_it_to_anybody(ours: Gateway, answer
         ("Project proj-1 has no access to gpt-4o-2024-08-06, see https://x.ai/docs/errors", None),
     ],
 )
-def test_a_message_loses_what_may_be_of_a_key_and_keeps_the_rest(
-    ours: Gateway, answer: Any, said: str, told: str | None
-) -> None:
+def test_masks_words_that_may_belong_to_a_key(ours: Gateway, answer: Any, said: str, told: str | None) -> None:
     answer(403, f'{{"error": {{"message": "{said}"}}}}'.encode(), content_type="application/json")
     reply = ours.public("egress", "POST", CHAT, b"{}")
     assert reply.body == json.loads(f'{{"error": {{"message": "{told or said}"}}}}')
 
 
 @pytest.mark.parametrize("body", [b"", b"x" * 200_000, b"\x00\xff\x1b[31m sk-very-secret-key"])
-def test_no_form_of_a_refusal_gets_past(ours: Gateway, answer: Any, body: bytes) -> None:
+def test_replaces_every_form_of_a_refusal(ours: Gateway, answer: Any, body: bytes) -> None:
     answer(401, body, content_type="text/plain")
     hidden = ours.raw("ingress", _request("127.0.0.1"))
     assert b"HTTP/1.1 50" in hidden
@@ -183,7 +181,7 @@ def test_no_form_of_a_refusal_gets_past(ours: Gateway, answer: Any, body: bytes)
     assert b"very-secret" not in hidden + ours.raw("egress", _request("127.0.0.1"))
 
 
-def test_a_compressed_refusal_is_replaced_on_both_listeners(ours: Gateway, answer: Any) -> None:
+def test_replaces_a_compressed_refusal_on_both_listeners(ours: Gateway, answer: Any) -> None:
     answer(401, b"\x1f\x8b sk-very-secret", content_type="application/json", content_encoding="gzip")
     for listener in ("ingress", "egress"):
         reply = ours.public(listener, "POST", CHAT, b"{}")
@@ -191,7 +189,7 @@ def test_a_compressed_refusal_is_replaced_on_both_listeners(ours: Gateway, answe
         assert "content-encoding" not in reply.headers
 
 
-def test_who_refuses_the_clients_own_key_says_so(theirs: Gateway, answer: Any) -> None:
+def test_refusal_of_the_clients_own_key_passes(theirs: Gateway, answer: Any) -> None:
     answer(401, REFUSAL, content_type="application/json", www_authenticate="Bearer")
     reply = theirs.public("egress", "POST", CHAT, b"{}")
     assert (reply.status, reply.headers["www-authenticate"]) == (401, "Bearer")
@@ -224,7 +222,7 @@ FOREIGN = ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "127.evi
 
 
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
-def test_a_loopback_listener_answers_to_loopback_names(ours: Gateway, listener: str) -> None:
+def test_loopback_listener_accepts_loopback_hosts_only(ours: Gateway, listener: str) -> None:
     for host in LOOPBACK:
         assert refused(ours.raw(listener, _request(host))) == (200, ""), host
     for host in FOREIGN:
@@ -238,7 +236,7 @@ def test_a_loopback_listener_answers_to_loopback_names(ours: Gateway, listener: 
 @pytest.mark.parametrize(
     "hosts", [("localhost", "127.0.0.1"), ("localhost", "localhost"), ("evil.example", "localhost")]
 )
-def test_two_hosts_are_refused(ours: Gateway, listener: str, hosts: tuple[str, ...]) -> None:
+def test_rejects_two_host_headers(ours: Gateway, listener: str, hosts: tuple[str, ...]) -> None:
     assert refused(ours.raw(listener, _request(*hosts))) == (400, "invalid_request")
 
 
@@ -246,12 +244,12 @@ def test_two_hosts_are_refused(ours: Gateway, listener: str, hosts: tuple[str, .
 @pytest.mark.parametrize(
     "origin", ["https://evil.example", "null", "http://localhost:3000", "", "http://127.0.0.1:10000"]
 )
-def test_no_web_page_is_answered(ours: Gateway, listener: str, origin: str) -> None:
+def test_rejects_requests_with_an_origin(ours: Gateway, listener: str, origin: str) -> None:
     answer = refused(ours.raw(listener, _request("localhost", fields=(f"origin: {origin}",))))
     assert answer == (403, "origin_not_allowed")
 
 
-def test_pages_of_a_host_that_is_allowed_may_call_ingress_and_no_others(llm: int) -> None:
+def test_allowed_host_is_an_allowed_origin_on_ingress_only(llm: int) -> None:
     with gateway(llm, allowed=("chat.example", "::1")) as found:
 
         def ask(listener: str, host: str, *origins: str) -> int:

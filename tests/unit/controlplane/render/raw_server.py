@@ -1,4 +1,4 @@
-"""A server on a raw socket that sends what a test says, byte by byte: no HTTP library would send such answers."""
+"""A raw socket server that sends a test's bytes, for responses that no HTTP library would send."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Self
 
 
 class Scripted:
-    """Reads one request a connection, sends `script` and closes. With `keeps`, it leaves that to the other side.
+    """Reads one request per connection, sends `script` and closes. With `keeps`, the client must close.
 
     `requests`: how many it has read. `closed_first`: set when the other side closes a connection that was kept.
     """
