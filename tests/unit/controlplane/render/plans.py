@@ -28,7 +28,7 @@ HOSTS: Final = (Address("10.0.0.1", 80), Address("::1", 81))
 LAYOUT: Final = RunLayout(Path("/run/archgw-test"))
 
 
-def door(name: str, port: int, host: str = "127.0.0.1") -> Listener:
+def listener(name: str, port: int, host: str = "127.0.0.1") -> Listener:
     return Listener(name, Address(host, port), bind=(Address(host, port),))
 
 
@@ -62,7 +62,7 @@ def remote(scheme: str = "grpcs", header: str = "authorization", key: str | None
 
 def plan(*providers: ProviderRoute, tracing: Tracing | None = None, triton: RemoteTriton | None = None) -> EnvoyPlan:
     return EnvoyPlan(
-        listeners=(door("ingress", 10000, "0.0.0.0"), door("egress", 12000)),  # noqa: S104
+        listeners=(listener("ingress", 10000, "0.0.0.0"), listener("egress", 12000)),  # noqa: S104
         providers=providers or (provider(),),
         apis=(
             ApiCluster(Upstream("endpoint_api", HOSTS, 1000)),

@@ -12,7 +12,7 @@ import yaml
 from controlplane.compile.plans import Address, ApiCluster, CallRoute, EnvoyPlan, Upstream
 from controlplane.runtime import ports
 from tests.unit.controlplane.render.envoy_server import Gateway, running
-from tests.unit.controlplane.render.plans import KEY, door, plan, provider, render
+from tests.unit.controlplane.render.plans import KEY, listener, plan, provider, render
 from tests.unit.controlplane.render.raw_server import Scripted
 from tests.unit.controlplane.render.test_response_headers import CHAT, with_stand_in
 
@@ -39,7 +39,7 @@ def _plan(port: int, *, key: str | None, listeners: tuple[int, int]) -> EnvoyPla
     )
     return replace(
         plan(its),
-        listeners=(door("ingress", listeners[0]), door("egress", listeners[1])),
+        listeners=(listener("ingress", listeners[0]), listener("egress", listeners[1])),
         apis=(ApiCluster(Upstream("endpoint_api", (Address("127.0.0.1", port),), 1000)),),
         calls=(CallRoute("target_weather", "endpoint_api", "api.internal", attempt_ms=5000, timeout_ms=5000),),
     )

@@ -15,7 +15,7 @@ import trustme
 from controlplane.compile.hosts import host_pattern, origin_pattern
 from controlplane.runtime import ports
 from tests.unit.controlplane.render.envoy_server import Gateway, running
-from tests.unit.controlplane.render.plans import door, plan
+from tests.unit.controlplane.render.plans import listener, plan
 
 CHAT: Final = "/v1/chat/completions"
 ALLOWED: Final = "pages.example"
@@ -26,8 +26,8 @@ def gateway() -> Iterator[Gateway]:
     ingress, egress = ports.free(2)
     hosts = host_pattern("127.0.0.1", (), in_containers=False)
     listeners = (
-        replace(door("ingress", ingress), hosts=hosts, origins=origin_pattern([ALLOWED])),
-        replace(door("egress", egress), hosts=hosts),
+        replace(listener("ingress", ingress), hosts=hosts, origins=origin_pattern([ALLOWED])),
+        replace(listener("egress", egress), hosts=hosts),
     )
     with running(replace(plan(), listeners=listeners), trustme.CA().cert_pem.bytes()) as found:
         yield found

@@ -16,7 +16,7 @@ import trustme
 from controlplane.compile.plans import Address, ApiCluster, CallRoute, Credential, Upstream
 from controlplane.runtime import ports
 from tests.unit.controlplane.render.envoy_server import Api, Gateway, running
-from tests.unit.controlplane.render.plans import HEADER, door, plan
+from tests.unit.controlplane.render.plans import HEADER, listener, plan
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def gateway(apis: dict[str, int], authority: trustme.CA) -> Iterator[Gateway]:
 
     subject = replace(
         plan(),
-        listeners=(door("ingress", ingress), door("egress", egress)),
+        listeners=(listener("ingress", ingress), listener("egress", egress)),
         apis=apis_plan,
         max_request_bytes=2_000_000,
         calls=(

@@ -11,7 +11,7 @@ from controlplane.compile.plans import MIB, Address, Upstream
 from controlplane.runtime import memory_limit, ports
 from tests.support.flood import unread
 from tests.unit.controlplane.render.envoy_server import Api, running
-from tests.unit.controlplane.render.plans import door, plan, provider
+from tests.unit.controlplane.render.plans import listener, plan, provider
 from tests.unit.controlplane.render.test_response_headers import CHAT, llm, with_stand_in
 
 __all__ = ["llm"]
@@ -36,7 +36,9 @@ def test_full_heap_refuses_requests_until_memory_is_free(llm: int, monkeypatch: 
         upstream=Upstream("provider_openai", (Address("127.0.0.1", llm),), 1000),
         idle_timeout_ms=60_000,
     )
-    subject = replace(plan(its), listeners=(door("ingress", first), door("egress", second)), max_heap_bytes=40 * MIB)
+    subject = replace(
+        plan(its), listeners=(listener("ingress", first), listener("egress", second)), max_heap_bytes=40 * MIB
+    )
     with running(subject, change=lambda files: with_stand_in(files, {})) as gateway:
 
         def status() -> bytes:

@@ -22,7 +22,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from controlplane.compile.plans import Address, RemoteTriton
 from controlplane.runtime import ports
 from tests.unit.controlplane.render.envoy_server import Api, Gateway, running
-from tests.unit.controlplane.render.plans import KEY, door, plan, remote
+from tests.unit.controlplane.render.plans import KEY, listener, plan, remote
 
 NAME = "triton.test"
 METADATA = (("x-arch-upstream", "triton_remote"),)
@@ -102,7 +102,7 @@ def serving(
 
 @contextmanager
 def reaching(triton: RemoteTriton) -> Iterator[Gateway]:
-    listeners = tuple(door(name, port) for name, port in zip(("ingress", "egress"), ports.free(2), strict=True))
+    listeners = tuple(listener(name, port) for name, port in zip(("ingress", "egress"), ports.free(2), strict=True))
     subject = replace(plan(triton=triton), listeners=listeners, max_request_bytes=2_000_000)
     # The default authorities have signed none of these certificates.
     with running(subject, trustme.CA().cert_pem.bytes()) as gateway:

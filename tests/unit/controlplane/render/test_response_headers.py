@@ -17,7 +17,7 @@ from controlplane.compile.plans import Address, Upstream
 from controlplane.render.rendered_files import RenderedFile
 from controlplane.runtime import ports
 from tests.unit.controlplane.render.envoy_server import Api, Gateway, running
-from tests.unit.controlplane.render.plans import door, plan, provider
+from tests.unit.controlplane.render.plans import listener, plan, provider
 
 CHAT = "/v1/chat/completions"
 HEADERS = {"x-arch-prompt-target", "x-arch-intent-drift"}
@@ -62,7 +62,7 @@ def _without_the_filter(file: RenderedFile) -> RenderedFile:
 @contextmanager
 def gateway(llm: int, notes: dict[str, str], *, timing_header: bool = False) -> Iterator[Gateway]:
     first, second = ports.free(2)
-    listeners = (door("ingress", first), door("egress", second))
+    listeners = (listener("ingress", first), listener("egress", second))
     upstream = Upstream("provider_openai", (Address("127.0.0.1", llm),), 1000)
     subject = replace(
         plan(replace(provider(key=None), upstream=upstream)), listeners=listeners, timing_header=timing_header

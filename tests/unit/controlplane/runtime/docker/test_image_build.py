@@ -73,7 +73,7 @@ def test_cuts_a_long_step() -> None:
     assert told.endswith("x…")
 
 
-class Builder:
+class FakeBuilder:
     """A fake engine whose build prints these lines and leaves an image with that label."""
 
     environment: dict[str, str] = {}  # noqa: RUF012 - as of the engine
@@ -93,7 +93,9 @@ class Builder:
 
 
 def test_reports_each_step_once() -> None:
-    engine: Any = Builder(["#1 [a 1/2] RUN x", "#1 0.1 output", "#2 [b 1/1] RUN y", "#1 [a 1/2] RUN x"], digest(RECIPE))
+    engine: Any = FakeBuilder(
+        ["#1 [a 1/2] RUN x", "#1 0.1 output", "#2 [b 1/1] RUN y", "#1 [a 1/2] RUN x"], digest(RECIPE)
+    )
     said: list[str] = []
     build(engine, RECIPE, said.append)
     name = IMAGES.triton
@@ -102,6 +104,6 @@ def test_reports_each_step_once() -> None:
 
 
 def test_explains_an_image_that_the_builder_did_not_load() -> None:
-    engine: Any = Builder([], "that of the former one")
+    engine: Any = FakeBuilder([], "that of the former one")
     with pytest.raises(RuntimeFault, match="another builder keeps it"):
         build(engine, RECIPE, lambda _: None)

@@ -21,7 +21,7 @@ LOCAL = required_images(Variant.CPU, local=True, registry=None)
 
 
 @dataclass
-class Shelf:
+class FakeEngine:
     """A fake engine with these images and labels."""
 
     has: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -35,10 +35,10 @@ class Shelf:
         self.pulled.append(reference)
 
 
-def full(needed: Images) -> Shelf:
+def full(needed: Images) -> FakeEngine:
     """Return a fake engine with all images of `archgw build`."""
     known = recipes(needed)
-    return Shelf({name: {SOURCES_LABEL: digest(known[name])} if name in known else {} for name in needed.needed})
+    return FakeEngine({name: {SOURCES_LABEL: digest(known[name])} if name in known else {} for name in needed.needed})
 
 
 def test_image_tags_are_the_package_version() -> None:
@@ -90,20 +90,20 @@ def test_triton_image_has_no_code_of_ours() -> None:
 
 
 def test_up_to_date_images_are_not_missing() -> None:
-    shelf = full(LOCAL)
-    assert missing(shelf, LOCAL) == ()  # type: ignore[arg-type]
+    engine = full(LOCAL)
+    assert missing(engine, LOCAL) == ()  # type: ignore[arg-type]
 
 
 def test_image_of_other_sources_or_without_label_is_missing() -> None:
-    shelf = full(LOCAL)
-    shelf.has[LOCAL.extproc] = {SOURCES_LABEL: "0" * 64}
-    shelf.has[LOCAL.triton] = {}
-    assert missing(shelf, LOCAL) == (LOCAL.extproc, LOCAL.triton)  # type: ignore[arg-type]
+    engine = full(LOCAL)
+    engine.has[LOCAL.extproc] = {SOURCES_LABEL: "0" * 64}
+    engine.has[LOCAL.triton] = {}
+    assert missing(engine, LOCAL) == (LOCAL.extproc, LOCAL.triton)  # type: ignore[arg-type]
 
 
 def test_registry_images_are_not_compared_with_sources() -> None:
     far = required_images(Variant.CPU, local=True, registry="acme")
-    assert missing(Shelf({each: {} for each in far.needed}), far) == ()  # type: ignore[arg-type]
+    assert missing(FakeEngine({each: {} for each in far.needed}), far) == ()  # type: ignore[arg-type]
 
 
 def test_base_images_of_missing_images() -> None:
@@ -123,17 +123,17 @@ def test_builds_missing_images_and_pulls_envoy(monkeypatch: pytest.MonkeyPatch) 
         built.append((recipe.reference, network))
 
     monkeypatch.setattr(images, "build", build)
-    shelf = full(LOCAL)
-    del shelf.has[ENVOY], shelf.has[LOCAL.models]
+    engine = full(LOCAL)
+    del engine.has[ENVOY], engine.has[LOCAL.models]
     said: list[str] = []
-    ensure(shelf, LOCAL, said.append, network="host")  # type: ignore[arg-type]
-    assert (shelf.pulled, built) == ([ENVOY], [(LOCAL.models, "host")])
+    ensure(engine, LOCAL, said.append, network="host")  # type: ignore[arg-type]
+    assert (engine.pulled, built) == ([ENVOY], [(LOCAL.models, "host")])
     assert said == [f"fetching the image {ENVOY}"]
 
 
 def test_builds_nothing_with_a_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "build", None)
     far = required_images(Variant.CPU, local=False, registry="acme")
-    shelf = Shelf()
-    ensure(shelf, far, lambda _: None, network=None)  # type: ignore[arg-type]
-    assert shelf.pulled == [ENVOY, far.extproc]
+    engine = FakeEngine()
+    ensure(engine, far, lambda _: None, network=None)  # type: ignore[arg-type]
+    assert engine.pulled == [ENVOY, far.extproc]

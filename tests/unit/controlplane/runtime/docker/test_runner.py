@@ -40,7 +40,7 @@ def container(service: str, state: str = "running", exit_code: int = 0, error: s
     )
 
 
-class Said(Engine):
+class FakeEngine(Engine):
     """A fake engine. Records calls of `logs` and `exec`."""
 
     def __init__(self, *containers: Container, answers: Mapping[str, str] | None = None) -> None:
@@ -74,7 +74,7 @@ def runner(tmp_path: Path, engine: Engine) -> DockerRunner:
 
 
 def test_services_have_the_states_of_both_runtimes(tmp_path: Path) -> None:
-    engine = Said(
+    engine = FakeEngine(
         container("envoy"),
         container("extproc-0", "restarting", exit_code=3),
         container("models", "exited"),
@@ -90,13 +90,13 @@ def test_services_have_the_states_of_both_runtimes(tmp_path: Path) -> None:
 
 
 def test_models_container_alone_is_not_a_gateway(tmp_path: Path) -> None:
-    assert runner(tmp_path, Said(container("models", "exited"))).services() is None
-    assert runner(tmp_path, Said()).services() is None
+    assert runner(tmp_path, FakeEngine(container("models", "exited"))).services() is None
+    assert runner(tmp_path, FakeEngine()).services() is None
 
 
 def test_queries_all_workers_through_one_that_runs(tmp_path: Path) -> None:
     workers = (container("extproc-0", "exited"), container("extproc-1"), container("extproc-2"))
-    engine = Said(*workers, answers={"id-extproc-2": ANSWER + "no answer of ours\n"})
+    engine = FakeEngine(*workers, answers={"id-extproc-2": ANSWER + "no answer of ours\n"})
     (found,) = runner(tmp_path, engine).workers((0, 1, 2))
     assert found.roles[Role.GUARD].backends[0].place is Place.LOCAL
     sockets = tuple(f"/run/archgw/sockets/extproc-{index}.sock" for index in range(3))
@@ -106,7 +106,7 @@ def test_queries_all_workers_through_one_that_runs(tmp_path: Path) -> None:
 
 
 def test_access_log_is_envoys_stdout(tmp_path: Path) -> None:
-    engine = Said(container("envoy"), container("extproc-0"), container("extproc-1"))
+    engine = FakeEngine(container("envoy"), container("extproc-0"), container("extproc-1"))
     found = runner(tmp_path, engine)
     assert found.logs() == ("access", "envoy", "extproc-0", "extproc-1")
     assert found.logs("extproc") == ("extproc-0", "extproc-1")
@@ -123,7 +123,7 @@ def test_access_log_is_envoys_stdout(tmp_path: Path) -> None:
 
 
 def test_no_log_lines_without_a_container(tmp_path: Path) -> None:
-    found = runner(tmp_path, Said())
+    found = runner(tmp_path, FakeEngine())
     assert found.logs() == ()
     assert found.last_lines("triton", 3) == []
 
@@ -133,7 +133,7 @@ def test_each_run_directory_has_its_own_project(tmp_path: Path) -> None:
     assert project_name(RunLayout(tmp_path / "a")) == project_name(RunLayout(tmp_path / "a"))
 
 
-class Stopping(Said):
+class FakeProject(FakeEngine):
     """A fake engine with containers, a network and two volumes. Records commands."""
 
     def networks(self, project: str) -> tuple[str, ...]:
@@ -150,7 +150,7 @@ class Stopping(Said):
 @pytest.mark.parametrize(("volumes", "gone"), [(False, ("sockets",)), (True, ("models", "sockets"))])
 def test_stops_containers_without_compose_yaml(tmp_path: Path, volumes: bool, gone: tuple[str, ...]) -> None:
     (tmp_path / "compose.yaml").write_text("services: [")
-    engine = Stopping(container("envoy"))
+    engine = FakeProject(container("envoy"))
     found = runner(tmp_path, engine)
     assert found.stop(volumes=volumes)
     down, *removed = engine.asked
@@ -162,7 +162,7 @@ def test_stops_containers_without_compose_yaml(tmp_path: Path, volumes: bool, go
 
 
 def test_drains_envoy_from_a_worker(tmp_path: Path) -> None:
-    engine = Said(container("envoy"), container("extproc-1"), answers={"id-extproc-1": "2\n"})
+    engine = FakeEngine(container("envoy"), container("extproc-1"), answers={"id-extproc-1": "2\n"})
     said: list[str] = []
     runner(tmp_path, engine).drain(5, said.append)
     (asked,) = engine.asked
@@ -176,6 +176,6 @@ def test_drains_envoy_from_a_worker(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("left", [(), ("extproc-0",), ("envoy",)])
 def test_drains_nothing_without_envoy_or_worker(tmp_path: Path, left: tuple[str, ...]) -> None:
-    engine = Said(*map(container, left), container("extproc-1", state="exited"))
+    engine = FakeEngine(*map(container, left), container("extproc-1", state="exited"))
     runner(tmp_path, engine).drain(5, lambda _: None)
     assert engine.asked == []

@@ -13,11 +13,11 @@ from controlplane.runtime.docker.engine import Engine
 from controlplane.runtime.runner import Runtime, ServiceState
 from controlplane.runtime.start_options import StartOptions
 
-WANTED = StartOptions(Path("arch_config.yaml"), Mode.LOCAL_CPU, deadline_s=1)
+OPTIONS = StartOptions(Path("arch_config.yaml"), Mode.LOCAL_CPU, deadline_s=1)
 NVIDIA = "nvcr.io/nvidia/tritonserver:24.10-py3"
 
 
-class Having(Engine):
+class FakeEngine(Engine):
     """A fake engine with some images, and a registry with others."""
 
     def __init__(self, here: set[str], registry: set[str]) -> None:
@@ -45,9 +45,9 @@ def choose(
     registry: set[str] | None = None,
 ) -> tuple[Runtime, str]:
     monkeypatch.setattr(runtime_selection, "unavailable_reason", lambda: unavailable_reason)
-    monkeypatch.setattr(Engine, "find", lambda: Having(here or set(), registry or set()))
+    monkeypatch.setattr(Engine, "find", lambda: FakeEngine(here or set(), registry or set()))
     monkeypatch.setattr(images, "missing", lambda *_: missing)
-    return runtime_selection.choose_runtime(WANTED, RunLayout(tmp_path))
+    return runtime_selection.choose_runtime(OPTIONS, RunLayout(tmp_path))
 
 
 def test_native_with_the_reason_without_an_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -81,13 +81,13 @@ def test_native_if_a_base_image_is_unavailable(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_keeps_the_runtime_of_a_running_gateway(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    class Here:
+    class FakeRunner:
         runtime = Runtime.NATIVE
 
         def services(self) -> tuple[ServiceState, ...]:
             return (ServiceState("envoy", "RUNNING", 1, 1, ""),)
 
-    monkeypatch.setattr(runtime_selection, "runner_of", lambda _: Here())
+    monkeypatch.setattr(runtime_selection, "runner_of", lambda _: FakeRunner())
     runtime, why = choose(monkeypatch, tmp_path)
     assert runtime is Runtime.NATIVE
     assert str(tmp_path) in why

@@ -56,7 +56,7 @@ def test_local_without_a_gpu_explains_both_ways_out(monkeypatch: pytest.MonkeyPa
         start._gpu(Mode.LOCAL_GPU, info("runc"))
 
 
-class Answers(Engine):
+class FakeEngine(Engine):
     """A fake engine. Envoy's container publishes `published`; commands are recorded in `done`."""
 
     def __init__(self, *containers: Container, published: frozenset[int] = frozenset()) -> None:
@@ -83,13 +83,13 @@ class Answers(Engine):
 
 
 def test_continues_paused_containers() -> None:
-    engine = Answers(container("envoy", "paused"), container("extproc-0"))
+    engine = FakeEngine(container("envoy", "paused"), container("extproc-0"))
     assert [each.service for each in start._running_containers(engine, "p")] == ["envoy", "extproc-0"]
     assert engine.done == [("unpause", "id-envoy")]
 
 
 def test_ended_containers_do_not_count_as_running() -> None:
-    engine = Answers(container("envoy", "exited"), container("extproc-0"))
+    engine = FakeEngine(container("envoy", "exited"), container("extproc-0"))
     assert [each.service for each in start._running_containers(engine, "p")] == ["extproc-0"]
     assert engine.done == []
 
@@ -101,11 +101,11 @@ def test_checks_new_ports_before_replacing_envoy(tmp_path: Path) -> None:
             stack.enter_context(socket.create_server(("127.0.0.1", listener.address.port)))
         taken = frozenset(listener.address.port for listener in wanted.envoy.listeners)
         envoy = container("envoy")
-        start._check_ports(Answers(published=taken), wanted, [envoy])
+        start._check_ports(FakeEngine(published=taken), wanted, [envoy])
         with pytest.raises(RuntimeFault, match=r"listeners\.\w+\.port.* is taken"):
-            start._check_ports(Answers(published=frozenset({1})), wanted, [envoy])
+            start._check_ports(FakeEngine(published=frozenset({1})), wanted, [envoy])
         with pytest.raises(RuntimeFault, match=r"listeners\.\w+\.port.* is taken"):
-            start._check_ports(Answers(published=taken), wanted, [])
+            start._check_ports(FakeEngine(published=taken), wanted, [])
 
 
 def test_foreground_wait_survives_a_silent_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
