@@ -73,7 +73,8 @@ def detect(environ: Mapping[str, str]) -> GpuDetection:
     try:
         import pynvml  # type: ignore[import-untyped]  # noqa: PLC0415 - not needed on the CPU
     except ImportError:
-        return GpuDetection(fault="NVML cannot be asked: pip install 'archgw[local]'", container=container)
+        fault = "the Python bindings of NVML are missing: pip install 'archgw[local]'"
+        return GpuDetection(fault=fault, container=container)
     try:
         with _session(pynvml):
             names = tuple(_names(pynvml, environ.get(VISIBLE_DEVICES)))
@@ -81,10 +82,10 @@ def detect(environ: Mapping[str, str]) -> GpuDetection:
         fault = "NVML, libnvidia-ml.so.1 of NVIDIA's driver, is not on this machine"
         return GpuDetection(fault=fault, container=container)
     except pynvml.NVMLError as error:
-        return GpuDetection(fault=f"NVML, of NVIDIA's driver, says: {error}", container=container)
+        return GpuDetection(fault=f"NVML, of NVIDIA's driver, reports: {error}", container=container)
     if not names:
-        limit = f" that {VISIBLE_DEVICES}={environ[VISIBLE_DEVICES]} lets pass" if VISIBLE_DEVICES in environ else ""
-        return GpuDetection(fault=f"NVML names no device{limit} that takes computations", container=container)
+        limit = f" that {VISIBLE_DEVICES}={environ[VISIBLE_DEVICES]} allows" if VISIBLE_DEVICES in environ else ""
+        return GpuDetection(fault=f"NVML names no device{limit} that can run computations", container=container)
     return GpuDetection(names, cuda=_onnxruntime_has_cuda(), container=container)
 
 

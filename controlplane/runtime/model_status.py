@@ -113,7 +113,7 @@ def _backend(backend: RolePlace, workers: Sequence[WorkerStatus]) -> BackendSumm
         where=backend.where,
         ready=bool(reports) and fault is None,
         reason=fault.reason if fault else "" if reports else "unknown",
-        detail=_printable(fault.detail) if fault else "" if reports else "no filter worker says",
+        detail=_printable(fault.detail) if fault else "" if reports else "no filter worker reports",
         calls=sum(each.calls for each in reports),
         p50_ms=median(recent_ms) if recent_ms else None,
         queue_ms=next((each.queue_ms for each in reports if each.queue_ms is not None), None),

@@ -14,7 +14,7 @@ from extproc.shared.worker_status import WorkerStatus
 
 
 class Runtime(StrEnum):
-    """Where the services run: as processes of this machine, or in containers."""
+    """The services run as processes of this machine, or in containers."""
 
     NATIVE = "native"
     DOCKER = "docker"

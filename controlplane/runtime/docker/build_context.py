@@ -32,7 +32,7 @@ _ASSETS: Final = "_assets"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How one image is built. `reference`: its full name. `base`: its base image. `arguments`: build arguments.
+    """Recipe of one image. `reference`: its full name. `base`: its base image. `arguments`: build arguments.
 
     `bases`: the base images of all build stages. `sources`: files and folders of the build context.
     """

@@ -65,9 +65,9 @@ def _log(lines: Sequence[str]) -> str:
 
 def _no_permission(failure: Failure, match: re.Match[str]) -> str:
     return (
-        f"you may not talk to the Docker engine: permission denied on {match['socket']}\n"
+        f"you may not use the Docker engine: permission denied on {match['socket']}\n"
         "One of these helps:\n"
-        "  sudo usermod -aG docker $USER   (then log in anew; who is in that group can become root)\n"
+        "  sudo usermod -aG docker $USER   (then log in again; members of that group can become root)\n"
         "  Docker without root: https://docs.docker.com/engine/security/rootless/\n"
         "  archgw without containers: --runtime native"
     )
@@ -99,7 +99,7 @@ def _port_taken(failure: Failure, match: re.Match[str]) -> str:
     key = failure.ports.get(port)
     return (
         f"port {port}{f' ({key})' if key else ''} is taken on {match['host'].strip('[]')}\n"
-        f"Change {key or 'the port'}, or stop what has it: "
+        f"Change {key or 'the port'}, or stop the process that uses it: "
         f"docker ps --filter publish={port}, sudo ss -ltnp 'sport = :{port}'"
     )
 
@@ -108,7 +108,7 @@ def _port_unnamed(failure: Failure, match: re.Match[str]) -> str:
     keys = f" ({', '.join(f'{port} {key}' for port, key in failure.ports.items())})" if failure.ports else ""
     return (
         f"a port to publish is taken{keys}\n"
-        f"Change it, or stop what has it: docker ps, sudo ss -ltnp\nDocker says:{failure.tail}"
+        f"Change it, or stop the process that uses it: docker ps, sudo ss -ltnp\nDocker says:{failure.tail}"
     )
 
 

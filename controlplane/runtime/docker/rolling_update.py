@@ -37,7 +37,7 @@ def update(runner: DockerRunner, deadline_s: float, ports: Mapping[int, str], sa
     """
     deadline = time.monotonic() + deadline_s
     for stage in stages(_outdated_services(runner)):
-        say(f"making anew: {', '.join(stage)}")
+        say(f"replacing: {', '.join(stage)}")
         # We query workers ourselves: Docker's health check runs only every ten seconds.
         workers = is_worker(stage[0])
         wait = () if workers else ("--wait",)

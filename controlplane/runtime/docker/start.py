@@ -143,7 +143,7 @@ def _running_containers(engine: Engine, project: str) -> list[Container]:
     """Return the running containers of the project. Paused ones are continued first: Compose does not touch them."""
     containers = engine.containers(project)
     if paused := [each.id for each in containers if each.state == "paused"]:
-        engine.run("unpause", *paused, doing="letting paused containers go on")
+        engine.run("unpause", *paused, doing="unpausing containers")
         containers = engine.containers(project)
     return [each for each in containers if each.running]
 

@@ -1,4 +1,4 @@
-"""How the supervisor runs one service. Made by `gateway_services`, read by `supervisor`."""
+"""One service as the supervisor runs it. Made by `gateway_services`, read by `supervisor`."""
 
 from __future__ import annotations
 

@@ -29,17 +29,17 @@ def _filter(kind: str, config: dict[str, Any]) -> dict[str, Any]:
     return {"name": kind, "typed_config": {"@type": f"{_TYPE}.{kind}", **config}}
 
 
-def with_stand_in(files: dict[str, RenderedFile], notes: dict[str, str]) -> dict[str, RenderedFile]:
-    """Return the files with a stand-in for the filter that sets `notes` as metadata and chooses the provider."""
+def with_stand_in(files: dict[str, RenderedFile], metadata: dict[str, str]) -> dict[str, RenderedFile]:
+    """Return the files with a stand-in for the filter that sets dynamic metadata and chooses the provider."""
     tree = yaml.safe_load(files["envoy/lds.yaml"].text)
     choice = {"append": {"header": {"key": "x-arch-upstream", "value": "provider_openai"}}}
-    for listener in tree["resources"]:
-        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    for resource in tree["resources"]:
+        manager = resource["filter_chains"][0]["filters"][0]["typed_config"]
         # Envoy chooses a route before the filter chain runs.
         for entry in manager.get("early_header_mutation_extensions", ()):
             entry["typed_config"]["mutations"].append(choice)
         manager["http_filters"] = [
-            _filter("set_metadata.v3.Config", {"metadata": [{"metadata_namespace": "archgw", "value": notes}]}),
+            _filter("set_metadata.v3.Config", {"metadata": [{"metadata_namespace": "archgw", "value": metadata}]}),
             *(each for each in manager["http_filters"] if not _asks_the_filter(each["name"])),
         ]
     routes = {name: _without_the_filter(file) for name, file in files.items() if name.startswith("envoy/rds_")}
@@ -60,14 +60,14 @@ def _without_the_filter(file: RenderedFile) -> RenderedFile:
 
 
 @contextmanager
-def gateway(llm: int, notes: dict[str, str], *, timing_header: bool = False) -> Iterator[Gateway]:
+def gateway(llm: int, metadata: dict[str, str], *, timing_header: bool = False) -> Iterator[Gateway]:
     first, second = ports.free(2)
     listeners = (listener("ingress", first), listener("egress", second))
     upstream = Upstream("provider_openai", (Address("127.0.0.1", llm),), 1000)
     subject = replace(
         plan(replace(provider(key=None), upstream=upstream)), listeners=listeners, timing_header=timing_header
     )
-    with running(subject, change=lambda files: with_stand_in(files, notes)) as found:
+    with running(subject, change=lambda files: with_stand_in(files, metadata)) as found:
         yield found
 
 
@@ -90,12 +90,12 @@ def test_ingress_response_names_target_and_drift(llm: int) -> None:
         assert not HEADERS & set(found.public("egress", "POST", CHAT).headers)
 
 
-@pytest.mark.parametrize("notes", [{"target": "get_weather"}, {"decision": "forwarded"}])
-def test_no_header_without_a_value(llm: int, notes: dict[str, str]) -> None:
-    with gateway(llm, notes) as found:
+@pytest.mark.parametrize("metadata", [{"target": "get_weather"}, {"decision": "forwarded"}])
+def test_no_header_without_a_value(llm: int, metadata: dict[str, str]) -> None:
+    with gateway(llm, metadata) as found:
         reply = found.public("ingress", "POST", CHAT, x_arch_prompt_target="forged")
         assert reply.status == 200
-        assert reply.headers.get("x-arch-prompt-target") == notes.get("target")
+        assert reply.headers.get("x-arch-prompt-target") == metadata.get("target")
         assert "x-arch-intent-drift" not in reply.headers
 
 

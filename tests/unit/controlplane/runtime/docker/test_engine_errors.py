@@ -40,7 +40,7 @@ _RECORDED = {
     ),
     "permission": (
         'permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock: Get "http://%2Fvar%2Frun%2Fdocker.sock/v1.50/version": dial unix /var/run/docker.sock: connect: permission denied',
-        "you may not talk to the Docker engine: permission denied on unix:///var/run/docker.sock\n",
+        "you may not use the Docker engine: permission denied on unix:///var/run/docker.sock\n",
     ),
     "port of a process": (
         f"{_ENDPOINT}: Error starting userland proxy: listen tcp4 127.0.0.1:12000: bind: address already in use",
@@ -127,7 +127,7 @@ _REPORTED = {
     ),
     "permission, 29": (
         "permission denied while trying to connect to the docker API at unix:///var/run/docker.sock",
-        "you may not talk to the Docker engine: permission denied on unix:///var/run/docker.sock\n",
+        "you may not use the Docker engine: permission denied on unix:///var/run/docker.sock\n",
     ),
     "port, 28": (
         "Error response from daemon: failed to set up container networking: driver failed programming external connectivity on endpoint x (ab): failed to bind host port for 127.0.0.1:12000:172.18.0.3:12000/tcp: address already in use",
