@@ -18,7 +18,7 @@ from bench.load import prompt
 from bench.report import Alone
 from controlplane.assets import asset
 from controlplane.models.prepare import prepare
-from controlplane.runtime.native import environment
+from controlplane.runtime.native import environment_variables
 from triton_models.embed.encoder import Encoder
 from triton_models.guard.detector import Detector
 
@@ -40,7 +40,7 @@ class ModelProcesses:
 def model_processes(count: int) -> Iterator[ModelProcesses]:
     """Starts `count` processes and yields them once their models are loaded."""
     folders = prepare(("embed", "guard"))
-    os.environ.update(environment.THREADS)
+    os.environ.update(environment_variables.THREADS)
     # Not forked: a fork would lack the threads of onnxruntime.
     context = multiprocessing.get_context("spawn")
     with contextlib.ExitStack() as stack:

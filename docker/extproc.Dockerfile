@@ -1,11 +1,11 @@
-# The filter, and the control plane beside it: the whole package archgw, without Envoy, Triton, torch or a compiler.
+# The filter and the control plane: the whole package archgw, without Envoy, Triton, torch or a compiler.
 #
 #   archgw build                                          builds it, with its version and labels
 #   docker build -f docker/extproc.Dockerfile -t NAME .   by hand, in a checkout
 
 ARG BASE=python:3.11-slim-bookworm
 
-# The stages up to `package` are the same in models.Dockerfile, line for line: they are built once for both.
+# The stages up to `package` are identical in models.Dockerfile, so that Docker builds them once for both.
 FROM ${BASE} AS lists
 WORKDIR /build
 COPY pyproject.toml docker/requirements.py ./
@@ -13,7 +13,7 @@ RUN python requirements.py pyproject.toml dependencies >dependencies.txt \
     && python requirements.py pyproject.toml models >models.txt \
     && python requirements.py pyproject.toml build >build.txt
 
-# Made anew where the lists have changed, and not where the code has. The tests of numpy and others are 20 MB.
+# Rebuilt if the requirements change, but not if the code does. The tests of numpy and others are 20 MB.
 FROM ${BASE} AS dependencies
 COPY --from=lists /build/dependencies.txt /build/
 RUN python -m venv --without-pip /opt/venv \
@@ -42,11 +42,11 @@ FROM ${BASE} AS image
 RUN groupadd --gid 10001 archgw \
     && useradd --no-log-init --uid 10001 --gid 10001 --create-home --shell /usr/sbin/nologin archgw \
     && install -d -o 10001 -g 10001 /run/archgw \
-    # What volumes mounted there are like at first: `archgw render --inside` fills them.
+    # New volumes mounted here get this owner and mode. `archgw render --inside` fills them.
     && install -d -o 10001 -g 10001 -m 0700 /run/archgw/secrets /run/archgw/sockets
 COPY --from=dependencies /opt/venv /opt/venv
 COPY --from=package /opt/package /opt/venv
-# HOME also for users without an entry in /etc/passwd: the one who runs a gateway on a host may be any.
+# HOME is set for uids without an entry in /etc/passwd: the operator of a gateway may have any uid.
 ENV PATH=/opt/venv/bin:$PATH HOME=/home/archgw PYTHONUNBUFFERED=1
 LABEL org.opencontainers.image.title="archgw-extproc" \
       org.opencontainers.image.description="The filter of archgw, an AI gateway, and its control plane" \

@@ -1,11 +1,11 @@
-# Every model that comes from a package, converted and verified, and `archgw models prepare` that fills a volume with them.
+# All models from packages, converted and verified, and `archgw models prepare`, which copies them into a volume.
 #
 #   archgw build                                         builds it, with its version and labels
 #   docker build -f docker/models.Dockerfile -t NAME .   by hand, in a checkout
 
 ARG BASE=python:3.11-slim-bookworm
 
-# The stages up to `package` are the same in extproc.Dockerfile, line for line: they are built once for both.
+# The stages up to `package` are identical in extproc.Dockerfile, so that Docker builds them once for both.
 FROM ${BASE} AS lists
 WORKDIR /build
 COPY pyproject.toml docker/requirements.py ./
@@ -13,7 +13,7 @@ RUN python requirements.py pyproject.toml dependencies >dependencies.txt \
     && python requirements.py pyproject.toml models >models.txt \
     && python requirements.py pyproject.toml build >build.txt
 
-# Made anew where the lists have changed, and not where the code has. The tests of numpy and others are 20 MB.
+# Rebuilt if the requirements change, but not if the code does. The tests of numpy and others are 20 MB.
 FROM ${BASE} AS dependencies
 COPY --from=lists /build/dependencies.txt /build/
 RUN python -m venv --without-pip /opt/venv \
@@ -38,14 +38,14 @@ FROM dependencies AS package
 COPY --from=wheel /wheels /wheels
 RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --prefix /opt/package /wheels/*.whl
 
-# What `prepare` and `pull` need besides, by itself: all else is a layer that the filter's image has too.
+# The additional requirements of `prepare` and `pull`, separately: the filter's image shares all other layers.
 FROM dependencies AS more
 COPY --from=lists /build/models.txt /build/
 RUN pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check --prefix /opt/more \
         -r /build/models.txt \
     && find /opt/more -type d -name tests -prune -exec rm -r {} +
 
-# Downloads anew where one of these few files has changed.
+# Downloads again only if one of these few files changes.
 FROM dependencies AS seed
 COPY --from=more /opt/more /opt/venv
 WORKDIR /src
@@ -63,7 +63,7 @@ COPY --from=dependencies /opt/venv /opt/venv
 COPY --from=more /opt/more /opt/venv
 COPY --from=seed /opt/archgw /opt/archgw
 COPY --from=package /opt/package /opt/venv
-# A fresh volume that is mounted here gets this mode: whoever runs the gateway may fill it.
+# A new volume mounted here gets this mode, so that any user who runs the gateway may fill it.
 RUN install -d -m 0777 /var/lib/archgw/models
 ENV PATH=/opt/venv/bin:$PATH HOME=/home/archgw PYTHONUNBUFFERED=1 \
     ARCHGW_CACHE_DIR=/var/lib/archgw ARCHGW_MODELS_SEED=/opt/archgw/models

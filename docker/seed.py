@@ -1,4 +1,4 @@
-"""Prepares every model that comes from a package, for the CPU and for a GPU. Run once, inside models.Dockerfile."""
+"""Prepares all models from packages, for CPU and GPU. Run in models.Dockerfile."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-from controlplane.runtime.layout import RunLayout
+from controlplane.render.run_layout import RunLayout
 from controlplane.runtime.ports import free
 from extproc.inference.models import RoleClients, open_models
 from extproc.shared import filter_config

@@ -23,7 +23,7 @@ from controlplane.compile.model_plan import artefacts
 from controlplane.compile.plans import Device, ModelInstance
 from controlplane.errors import ArchgwError
 from controlplane.runtime import gpu
-from controlplane.runtime.native import triton
+from controlplane.runtime.native import triton_install
 
 _ROLES: Final = ("guard", "embed", "function")
 
@@ -55,7 +55,7 @@ def device_name(device: Device) -> str:
     """Returns the GPU's name, or "CPU". Raises BenchError with the reason when there is no GPU."""
     if device is Device.CPU:
         return "CPU"
-    found = gpu.find(os.environ)
+    found = gpu.detect(os.environ)
     if found.usable is None:
         raise BenchError(f"{found.missing}; --device cpu measures the CPU")
     return found.usable
@@ -83,7 +83,7 @@ def _compare(triton_client: client.InferenceServerClient, roles: Sequence[str], 
 def _run(options: argparse.Namespace, scratch: Path) -> int:
     device = Device(options.device)
     name = device_name(device)
-    if options.function is None and device is Device.GPU and triton.has_vllm():
+    if options.function is None and device is Device.GPU and triton_install.has_vllm():
         _progress("function is the default one, on the CPU; --function Arch-Function-3B measures one on the GPU")
     models = triton_server.instances(options.roles, device, options.function)
     with triton_server.started(models, scratch) as triton_client:

@@ -23,8 +23,8 @@ from controlplane.compile.plans import Device, ModelInstance, ModelPlan
 from controlplane.models.catalog import catalog
 from controlplane.models.prepare import prepare
 from controlplane.render.model_repository import render_repository
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native import environment, triton
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime.native import environment_variables, triton_install
 
 # A large model is read and its kernels are compiled before vLLM is ready.
 _READY_S: Final = 600.0
@@ -53,13 +53,15 @@ def started(models: Sequence[ModelInstance], scratch: Path) -> Iterator[client.I
     """Starts Triton and yields a client once all models are ready."""
     prepare(tuple(dict.fromkeys(name for model in models for name in artefacts(model))))
     plan = ModelPlan(tuple(models))
-    layout, install = RunLayout(scratch / "triton"), triton.find_triton()
+    layout, install = RunLayout(scratch / "triton"), triton_install.find_triton()
     for path, text in render_repository(plan).items():
         (layout.models / path).parent.mkdir(parents=True, exist_ok=True)
         (layout.models / path).write_text(text, encoding="utf-8")
-    triton.build_backend(install, layout)
+    triton_install.build_backend(install, layout)
     layout.triton_sockets.mkdir(mode=0o700)
-    variables = triton.environment(install, environment.clean(os.environ, str(layout.root)))
+    variables = triton_install.environment(
+        install, environment_variables.service_environment(os.environ, str(layout.root))
+    )
     triton_client = client.InferenceServerClient(f"unix:{quote(os.fsencode(layout.triton_grpc))}")
 
     def ready() -> None:
@@ -71,7 +73,9 @@ def started(models: Sequence[ModelInstance], scratch: Path) -> Iterator[client.I
             raise OSError(f"{', '.join(waiting)} not loaded")
 
     log = scratch / "triton.log"
-    with running(triton.argv(install, plan, layout), log, ready=ready, seconds=_READY_S, env=variables):
+    with running(
+        triton_install.launcher_command(install, plan, layout), log, ready=ready, seconds=_READY_S, env=variables
+    ):
         yield triton_client
     triton_client.close()
 

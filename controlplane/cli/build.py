@@ -8,9 +8,9 @@ import typer
 
 from controlplane.cli.columns import columns
 from controlplane.runtime.docker import images
-from controlplane.runtime.docker.build import build as build_image
-from controlplane.runtime.docker.context import Recipe
+from controlplane.runtime.docker.build_context import Recipe
 from controlplane.runtime.docker.engine import Engine
+from controlplane.runtime.docker.image_build import build as build_image
 from controlplane.runtime.docker.images import Variant
 from controlplane.runtime.signals import InterruptedStartError, signals_raise
 
@@ -38,7 +38,10 @@ def build(
     chosen = [variant for variant, given in ((Variant.GPU, gpu), (Variant.VLLM, vllm)) if given] or [Variant.CPU]
     # Refuses an invalid registry name before an hour of building.
     named = [
-        (images.wanted(each, local=True, registry=None), images.wanted(each, local=True, registry=push))
+        (
+            images.required_images(each, local=True, registry=None),
+            images.required_images(each, local=True, registry=push),
+        )
         for each in chosen
     ]
     engine = Engine.find()

@@ -9,7 +9,7 @@ import typer
 
 from controlplane.cli.options import DEFAULT_GRACE, Grace, RunDir
 from controlplane.errors import UsageError
-from controlplane.runtime import place
+from controlplane.runtime import run_directory
 from controlplane.runtime.signals import signals_ignored
 from controlplane.runtime.stop import drain, stop
 
@@ -28,9 +28,9 @@ def down(
     """
     if now and grace is not None:
         raise UsageError("--now means --grace 0s: leave out either --now or --grace")
-    layout = place.run_layout(run_dir)
+    layout = run_directory.run_layout(run_dir)
     # Containers can run without the directory.
-    with place.locked(layout) if layout.root.is_dir() else nullcontext():
+    with run_directory.locked(layout) if layout.root.is_dir() else nullcontext():
         drain(layout, 0 if now else DEFAULT_GRACE if grace is None else grace, lambda text: typer.echo(text, err=True))
         with signals_ignored():
             stopped = stop(layout, volumes=volumes)

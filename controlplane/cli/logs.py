@@ -11,9 +11,9 @@ import typer
 
 from controlplane.cli.options import RunDir
 from controlplane.errors import RuntimeFault
-from controlplane.runtime.log_lines import in_order, is_health_check
-from controlplane.runtime.place import run_layout
-from controlplane.runtime.runners import runner_of
+from controlplane.runtime.log_merge import is_health_check, merge_logs
+from controlplane.runtime.run_directory import run_layout
+from controlplane.runtime.runner_selection import runner_of
 from controlplane.runtime.signals import InterruptedStartError, signals_raise
 
 
@@ -58,7 +58,7 @@ def logs(
         shown = [line for line in runner.last_lines(name, count) if is_shown(name, line)]
         return shown[len(shown) - min(lines, len(shown)) :]
 
-    for name, line in in_order({name: last(name) for name in names}, datetime.now(UTC)):
+    for name, line in merge_logs({name: last(name) for name in names}, datetime.now(UTC)):
         show(name, line)
     if follow:
         try:

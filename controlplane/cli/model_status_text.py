@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from controlplane.runtime.roles import PlaceState
+from controlplane.runtime.model_status import BackendSummary
 
 
-def readiness(backend: PlaceState) -> str:
+def readiness(backend: BackendSummary) -> str:
     return "ready" if backend.ready else f"not ready: {backend.reason}"
 
 

@@ -13,19 +13,24 @@ from controlplane.compile.plans import Gateway
 from controlplane.config.load import DEFAULT_PATH, LoadedConfig, load
 from controlplane.config.model_serving import Mode
 from controlplane.errors import UsageError
-from controlplane.render.envoy import check_with_envoy, find_envoy
-from controlplane.render.files import Rendered
-from controlplane.render.files import render as render_files
-from controlplane.render.trust import ca_file
-from controlplane.render.types import check_types
-from controlplane.runtime import place
-from controlplane.runtime.docker.compose import here, render_inside, variant
-from controlplane.runtime.docker.directory import write
-from controlplane.runtime.docker.images import wanted as wanted_images
-from controlplane.runtime.docker.site import INSIDE, container_site, elsewhere_note, project_name
-from controlplane.runtime.layout import RunLayout
+from controlplane.render.ca_bundle import ca_bundle
+from controlplane.render.envoy_validation import find_envoy, validate_with_envoy
+from controlplane.render.gateway_files import render as render_files
+from controlplane.render.proto_validation import validate_types
+from controlplane.render.rendered_files import RenderedFiles
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime import run_directory
+from controlplane.runtime.docker.compose_directory import write
+from controlplane.runtime.docker.compose_file import host_paths, render_container_files, triton_variant
+from controlplane.runtime.docker.container_environment import (
+    CONTAINER_LAYOUT,
+    container_environment,
+    loopback_note,
+    project_name,
+)
+from controlplane.runtime.docker.images import required_images
 from controlplane.runtime.runner import Runtime
-from controlplane.runtime.site import compile_at, compile_here
+from controlplane.runtime.target_environment import compile_for, compile_native
 
 # `archgw render` does not contact the engine, which may be on another machine.
 _GPU = "NVIDIA GPU"
@@ -47,7 +52,8 @@ def render(  # noqa: PLR0913, PLR0917 - one a command line option
         bool,
         typer.Option(
             "--inside",
-            help=f"Write what containers read below {INSIDE.root}, by default there: for a Compose file of one's own.",
+            help=f"Write what containers read below {CONTAINER_LAYOUT.root}, by default there: "
+            "for a Compose file of one's own.",
         ),
     ] = False,
     workers: Annotated[
@@ -65,16 +71,16 @@ def render(  # noqa: PLR0913, PLR0917 - one a command line option
     loaded = load(config, os.environ)
     for warning in loaded.warnings:
         _say(f"warning: {warning}")
-    layout = INSIDE if output is None else RunLayout(output.absolute())
+    layout = CONTAINER_LAYOUT if output is None else RunLayout(output.absolute())
     if inside:
         rendered = _inside(_for_containers(loaded, wanted, workers), layout)
     elif runtime is Runtime.DOCKER:
         gateway = _for_containers(loaded, wanted, workers)
-        needed = wanted_images(variant(gateway.models), local=bool(gateway.models.names), registry=images)
+        needed = required_images(triton_variant(gateway.models), local=bool(gateway.models.names), registry=images)
         rendered = write(gateway, layout, project_name(layout), needed)
     else:
-        layout = place.run_layout(output, "--output")
-        rendered = _native(compile_here(loaded, layout, wanted, _say), layout)
+        layout = run_directory.run_layout(output, "--output")
+        rendered = _native(compile_native(loaded, layout, wanted, _say), layout)
     typer.echo(f"{len(rendered.files)} files in {output or layout.root}, {_envoy_check_result(inside=inside)}")
 
 
@@ -86,11 +92,11 @@ def _envoy_check_result(*, inside: bool) -> str:
     return f"not checked with Envoy, which is not installed{hint}"
 
 
-def _native(gateway: Gateway, layout: RunLayout) -> Rendered:
+def _native(gateway: Gateway, layout: RunLayout) -> RenderedFiles:
     rendered = render_files(gateway, layout)
-    check_types(rendered.files)
+    validate_types(rendered.files)
     if (envoy := find_envoy()) is not None:
-        check_with_envoy(envoy, rendered.files)
+        validate_with_envoy(envoy, rendered.files)
     rendered.write(layout.root)
     return rendered
 
@@ -98,27 +104,29 @@ def _native(gateway: Gateway, layout: RunLayout) -> Rendered:
 def _for_containers(loaded: LoadedConfig, wanted: Mode, workers: int | None) -> Gateway:
     """Raises UsageError when the file and the command line give different numbers of workers."""
     cores = len(os.sched_getaffinity(0))
-    site = container_site(wanted, workers or cores, _GPU if wanted is Mode.LOCAL_GPU else None)
-    gateway = compile_at(site, loaded, _NO_GPU, _say)
+    site = container_environment(wanted, workers or cores, _GPU if wanted is Mode.LOCAL_GPU else None)
+    gateway = compile_for(site, loaded, _NO_GPU, _say)
     if workers not in {None, gateway.envoy.workers}:
         raise UsageError(
             f"overrides.filter_workers is {gateway.envoy.workers} and --workers is {workers}; leave out either of them"
         )
     if gateway.loopback_keys:
-        _say(elsewhere_note(gateway))
+        _say(loopback_note(gateway))
     return gateway
 
 
-def _inside(gateway: Gateway, layout: RunLayout) -> Rendered:
+def _inside(gateway: Gateway, layout: RunLayout) -> RenderedFiles:
     """Renders files for containers. They belong to the current user, which all archgw containers share."""
-    trusted = ca_file()
-    rendered = render_inside(gateway, trusted)
-    check_types(rendered.files)
+    trusted = ca_bundle()
+    rendered = render_container_files(gateway, trusted)
+    validate_types(rendered.files)
     if (envoy := find_envoy()) is not None:
-        check_with_envoy(envoy, rendered.files, here(gateway, trusted))
-    place.make(layout)
-    if layout == INSIDE:  # what an earlier configuration left, a key above all; another folder's files are not ours
-        place.prune(layout, {*rendered.files, *rendered.links})
+        validate_with_envoy(envoy, rendered.files, host_paths(gateway, trusted))
+    run_directory.create(layout)
+    if (
+        layout == CONTAINER_LAYOUT
+    ):  # what an earlier configuration left, a key above all; another folder's files are not ours
+        run_directory.remove_stale(layout, {*rendered.files, *rendered.links})
     rendered.write(layout.root)
     return rendered
 

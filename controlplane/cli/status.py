@@ -11,9 +11,9 @@ import typer
 from controlplane.cli.columns import columns
 from controlplane.cli.model_status_text import milliseconds, readiness
 from controlplane.cli.options import RunDir
-from controlplane.runtime.place import run_layout
-from controlplane.runtime.roles import PlaceState, RoleState, why
-from controlplane.runtime.status import PartStatus, Status
+from controlplane.runtime.model_status import BackendSummary, RoleSummary, not_ready_reason
+from controlplane.runtime.run_directory import run_layout
+from controlplane.runtime.status import ServiceStatus, Status
 from controlplane.runtime.status import status as read_status
 
 
@@ -57,7 +57,7 @@ def _show(current: Status) -> None:
     for role in current.roles:
         for backend in role.places:
             if not backend.ready:
-                typer.echo(f"{role.role} is not ready on {why(backend)}")
+                typer.echo(f"{role.role} is not ready on {not_ready_reason(backend)}")
     for log in current.logs:
         lines = f"{log.dropped} line{'' if log.dropped == 1 else 's'} of {log.name}"
         typer.echo(
@@ -70,11 +70,11 @@ def _echo(rows: Sequence[Sequence[str]]) -> None:
     typer.echo("\n".join(columns(rows)))
 
 
-def _ports(part: PartStatus) -> str:
+def _ports(part: ServiceStatus) -> str:
     return " ".join(f"{name}:{port}" for name, port in part.ports.items()) or "-"
 
 
-def _backend_row(role: RoleState, backend: PlaceState) -> Sequence[str]:
+def _backend_row(role: RoleSummary, backend: BackendSummary) -> Sequence[str]:
     return (
         *(role.role, backend.model, backend.where, readiness(backend), str(backend.calls)),
         *(milliseconds(each) for each in (backend.p50_ms, backend.queue_ms, backend.compute_ms)),

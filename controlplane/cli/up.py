@@ -29,14 +29,14 @@ from controlplane.cli.options import (
 )
 from controlplane.config.load import DEFAULT_PATH
 from controlplane.errors import RuntimeFault, UsageError
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.place import run_layout
-from controlplane.runtime.runners import runner_of
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime.gateway_state import State
+from controlplane.runtime.run_directory import run_layout
+from controlplane.runtime.runner_selection import runner_of
 from controlplane.runtime.signals import InterruptedStartError, signals_ignored, signals_raise
 from controlplane.runtime.start import start
-from controlplane.runtime.state import State
+from controlplane.runtime.start_options import QUICK_START, RunningGateway, StartOptions
 from controlplane.runtime.stop import drain, stop
-from controlplane.runtime.wanted import QUICK_START, Running, Wanted
 
 _READY_S: Final = 120.0
 
@@ -77,7 +77,7 @@ def up(  # noqa: PLR0913, PLR0917 - one a command line option
         try:
             with _progress() as say:
                 running = start(
-                    Wanted(path, wanted, timeout, quick_start, runtime.runtime, images, network), layout, say
+                    StartOptions(path, wanted, timeout, quick_start, runtime.runtime, images, network), layout, say
                 )
         except InterruptedStartError as interruption:
             typer.echo(f"archgw: {interruption}, {_state_after_interruption(layout)}", err=True)
@@ -98,7 +98,7 @@ def up(  # noqa: PLR0913, PLR0917 - one a command line option
 def _state_after_interruption(layout: RunLayout) -> str:
     """Returns what an interrupted start leaves: an interrupted update does not stop the running gateway."""
     with signals_ignored(), suppress(RuntimeFault):
-        if runner_of(layout).parts() is not None:
+        if runner_of(layout).services() is not None:
             return "the gateway is still running, possibly partly updated: run `archgw up` again"
     return "everything is stopped"
 
@@ -145,8 +145,8 @@ def _progress() -> Iterator[Callable[[str], None]]:
         yield show
 
 
-def _announce(running: Running, layout: RunLayout) -> None:
-    listeners = running.state.doors
+def _announce(running: RunningGateway, layout: RunLayout) -> None:
+    listeners = running.state.listeners
     typer.echo(f"ready: {', '.join(f'{listener.name} on {listener.url}' for listener in listeners)}")
     rows = [
         (f"  {role.role}", backend.model, backend.where, readiness(backend), f"p50 {milliseconds(backend.p50_ms)}")
@@ -163,4 +163,4 @@ def _announce(running: Running, layout: RunLayout) -> None:
 
 
 def _listener_url(state: State, name: str) -> str:
-    return next(listener.url for listener in state.doors if listener.name == name)
+    return next(listener.url for listener in state.listeners if listener.name == name)

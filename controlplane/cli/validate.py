@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Site, TritonSockets
+from controlplane.compile.plans import TargetEnvironment, TritonSockets
 from controlplane.config.addresses import host_and_port
 from controlplane.config.arch_config import ArchConfig
 from controlplane.config.load import DEFAULT_PATH, load
@@ -20,7 +20,7 @@ from controlplane.errors import Problem
 ConfigArgument = Annotated[Path, typer.Argument(metavar="[CONFIG]", help="The configuration file.", show_default=True)]
 
 # An environment with all features: `archgw up` checks those of the real one.
-_SITE = Site(
+_SITE = TargetEnvironment(
     triton=TritonSockets(http="http", grpc="grpc"),
     workers=1,
     internal_socket="",

@@ -22,7 +22,7 @@ from controlplane.compile.plans import (
     LogPlan,
     Pipe,
     ProviderRoute,
-    Site,
+    TargetEnvironment,
     Tracing,
     Upstream,
 )
@@ -42,7 +42,7 @@ _ENDPOINT_GRACE_MS: Final = 1_000
 _REQUEST_GRACE_MS: Final = 10_000
 
 
-def compile_gateway(config: ArchConfig, site: Site, custom: Sequence[CustomModel] = ()) -> Gateway:
+def compile_gateway(config: ArchConfig, site: TargetEnvironment, custom: Sequence[CustomModel] = ()) -> Gateway:
     """Compiles a valid configuration for one site. `custom`: the user's own models that the file names.
 
     Equal arguments give equal results. Raises UsageError where the file lacks settings for the site's mode, and
@@ -64,7 +64,7 @@ def compile_gateway(config: ArchConfig, site: Site, custom: Sequence[CustomModel
 
 
 def _filter_config(
-    config: ArchConfig, site: Site, inference: filter_config.Inference | None
+    config: ArchConfig, site: TargetEnvironment, inference: filter_config.Inference | None
 ) -> filter_config.FilterConfig:
     # A request may make an API call and, when that fails, a call of the error target.
     call_ms = max(longest_call_ms(config), error_call_ms(config)) + _ENDPOINT_GRACE_MS
@@ -104,7 +104,7 @@ def _filter_provider(provider: Provider, *, only: bool) -> filter_config.Provide
     )
 
 
-def _envoy_plan(config: ArchConfig, site: Site, inference: filter_config.Inference | None) -> EnvoyPlan:
+def _envoy_plan(config: ArchConfig, site: TargetEnvironment, inference: filter_config.Inference | None) -> EnvoyPlan:
     remote = config.model_serving.remote
     is_used = inference is not None and filter_config.Place.REMOTE in inference.servers
     listeners: dict[str, Ingress | Egress] = {"ingress": config.listeners.ingress, "egress": config.listeners.egress}
@@ -123,14 +123,14 @@ def _envoy_plan(config: ArchConfig, site: Site, inference: filter_config.Inferen
     )
 
 
-def _listener(name: str, section: Ingress | Egress, site: Site) -> Listener:
+def _listener(name: str, section: Ingress | Egress, site: TargetEnvironment) -> Listener:
     addresses = tuple(Address(host, section.port) for host in listened_on(section.address, ipv6=site.ipv6))
     return Listener(
         name,
         Address(section.address, section.port),
-        bind=addresses if site.doors is None else (site.doors[name],),
-        published=() if site.doors is None else addresses,
-        hosts=host_pattern(section.address, section.allowed_hosts, in_containers=site.doors is not None),
+        bind=addresses if site.listen_addresses is None else (site.listen_addresses[name],),
+        published=() if site.listen_addresses is None else addresses,
+        hosts=host_pattern(section.address, section.allowed_hosts, in_containers=site.listen_addresses is not None),
         # Egress clients are the team's applications, not browsers.
         origins=origin_pattern(section.allowed_hosts) if isinstance(section, Ingress) else None,
     )
@@ -140,7 +140,7 @@ def _provider_cluster(name: str) -> str:
     return f"provider_{name}"
 
 
-def _provider_route(provider: Provider, site: Site) -> ProviderRoute:
+def _provider_route(provider: Provider, site: TargetEnvironment) -> ProviderRoute:
     url = provider.url()
     return ProviderRoute(
         name=provider.name,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, TypedDict
 
 from controlplane.compile.model_plan import artefacts
-from controlplane.compile.plans import Device, ModelPlan, RoleLocation, Site
+from controlplane.compile.plans import Device, ModelPlan, RoleLocation, TargetEnvironment
 from controlplane.compile.remote_triton import CLUSTER, protocol
 from controlplane.compile.role_backends import GUARD_ROLES
 from controlplane.config.arch_config import ArchConfig
@@ -34,7 +34,7 @@ Places = Mapping[Role, tuple[Place, ...]]
 
 
 def compile_inference(
-    config: ArchConfig, site: Site, places: Places, models: ModelPlan
+    config: ArchConfig, site: TargetEnvironment, places: Places, models: ModelPlan
 ) -> filter_config.Inference | None:
     """Returns None where no role is used."""
     if not places:
@@ -52,7 +52,9 @@ def compile_inference(
     )
 
 
-def role_locations(config: ArchConfig, site: Site, places: Places, models: ModelPlan) -> tuple[RoleLocation, ...]:
+def role_locations(
+    config: ArchConfig, site: TargetEnvironment, places: Places, models: ModelPlan
+) -> tuple[RoleLocation, ...]:
     """Returns the model and the location of each role and place, for people."""
     locations = []
     for role, role_places in places.items():
@@ -66,7 +68,7 @@ def role_locations(config: ArchConfig, site: Site, places: Places, models: Model
     return tuple(locations)
 
 
-def _local_location(role: Role, site: Site, models: ModelPlan) -> RoleLocation:
+def _local_location(role: Role, site: TargetEnvironment, models: ModelPlan) -> RoleLocation:
     custom = next((model for model in models.custom if model.role == role), None)
     if custom is not None:
         name, on_gpu = custom.name, custom.on_gpu
@@ -76,7 +78,7 @@ def _local_location(role: Role, site: Site, models: ModelPlan) -> RoleLocation:
     return RoleLocation(role, Place.LOCAL, name, site.gpu if on_gpu and site.gpu is not None else "CPU")
 
 
-def _servers(config: ArchConfig, site: Site, places: Places) -> dict[Place, filter_config.Server]:
+def _servers(config: ArchConfig, site: TargetEnvironment, places: Places) -> dict[Place, filter_config.Server]:
     used = {place for role_places in places.values() for place in role_places}
     servers = {}
     if Place.LOCAL in used:

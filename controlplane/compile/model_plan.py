@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from controlplane.compile.plans import Device, ModelInstance, ModelPlan, Site
+from controlplane.compile.plans import Device, ModelInstance, ModelPlan, TargetEnvironment
 from controlplane.config.arch_config import ArchConfig
 from controlplane.config.model_serving import LocalServing, Mode, ModelServing
 from controlplane.errors import RuntimeFault, UsageError
@@ -26,7 +26,7 @@ _LLAMA: Final = "llama.cpp"
 
 
 def compile_models(
-    config: ArchConfig, site: Site, local: Iterable[Role], custom: Sequence[CustomModel] = ()
+    config: ArchConfig, site: TargetEnvironment, local: Iterable[Role], custom: Sequence[CustomModel] = ()
 ) -> ModelPlan:
     """Returns the plan. `local`: roles that run on this machine. `custom`: the user's own models, at most one a role.
 
@@ -52,7 +52,7 @@ def artefacts(instance: ModelInstance) -> tuple[str, ...]:
     return catalog().made_of(instance.role, instance.artefact, gpu=instance.device is Device.GPU)
 
 
-def _instance(role: Role, serving: ModelServing, site: Site) -> ModelInstance:
+def _instance(role: Role, serving: ModelServing, site: TargetEnvironment) -> ModelInstance:
     artefact, device = _choice(role, serving.of(role).model, site)
     if role is Role.CHAT:
         # Decoupled: one request, many responses, so Triton must not batch.
@@ -87,14 +87,14 @@ def _instance(role: Role, serving: ModelServing, site: Site) -> ModelInstance:
     )
 
 
-def _instances(local: LocalServing, device: Device, site: Site) -> int:
+def _instances(local: LocalServing, device: Device, site: TargetEnvironment) -> int:
     if local.instances is not None:
         return local.instances
     # A GPU runs one batch at a time, and a second process would need the model's memory again.
     return 1 if device is Device.GPU else min(_MOST_INSTANCES, max(1, site.workers // 2))
 
 
-def _choice(role: Role, model: str | None, site: Site) -> tuple[str | None, Device]:
+def _choice(role: Role, model: str | None, site: TargetEnvironment) -> tuple[str | None, Device]:
     """Returns the catalogue entry (None: the role's default ones) and the device."""
     entries = catalog()
     gpu = site.gpu is not None and site.mode is not Mode.LOCAL_CPU

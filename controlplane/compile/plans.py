@@ -249,7 +249,7 @@ class Loopback:
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class TargetEnvironment:
     """The environment that the gateway will run in.
 
     `workers`: default number of filter processes, one a core.
@@ -258,7 +258,7 @@ class Site:
     `max_heap_bytes`: Envoy's heap limit. Near it, Envoy refuses work.
     `ipv6`: this machine has the loopback address `::1`.
     `loopback`: for containers; None: `localhost` is this machine.
-    `doors`: addresses that Envoy listens on, by listener name; None: the listeners' own addresses.
+    `listen_addresses`: addresses that Envoy listens on, by listener name; None: the listeners' own addresses.
     """
 
     triton: TritonSockets
@@ -271,7 +271,7 @@ class Site:
     loopback: Loopback | None = None
     max_heap_bytes: int = DEFAULT_HEAP
     ipv6: bool = True
-    doors: Mapping[str, Address] | None = None
+    listen_addresses: Mapping[str, Address] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""The Jinja2 environment of envoy/templates/ and docker/: nothing reaches a file but through a filter that quotes it.
+"""The Jinja2 environment of envoy/templates/ and docker/. Every value must pass a filter that quotes it.
 
-Called by `files`. A template that prints a bare value fails (`_quoted_only`), and so does one that names a value that
-is not there (`StrictUndefined`).
+Called by `gateway_files` and by the compose file. A template fails if it prints an unquoted value (`_quoted_only`) or
+names an unknown one (`StrictUndefined`).
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from markupsafe import Markup
 from controlplane.assets import asset
 from controlplane.compile.plans import Address, Pipe
 from controlplane.config.addresses import is_ip, is_localhost
-from controlplane.render.header_lists import anything_but
+from controlplane.render.header_allowlists import regex_excluding
 
 Scalar = str | int | float | bool | None | Path | Undefined
 
 
 def to_json(value: Scalar) -> Markup:
-    """`value` as a JSON scalar that YAML parsers read as the same value.
+    """Return `value` as a JSON scalar that YAML parsers read as the same value.
 
-    JSON is not quite YAML: a surrogate pair means two characters there, and some characters may not stand unescaped.
-    Both are written as YAML's own escapes.
+    In YAML, unlike JSON, a surrogate pair is two characters, and some characters must be escaped. So everything but
+    printable ASCII is written as YAML escapes.
     """
     if isinstance(value, Undefined):
-        # Raises, and names the value; json would only say that it has no such type.
+        # Raises an error that names the value; json.dumps would name only the type.
         str(value)
     text = json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
     return Markup("".join(char if char.isascii() and char.isprintable() else _escape(char) for char in text))  # noqa: S704
@@ -43,22 +43,22 @@ def _escape(char: str) -> str:
 
 
 def to_compose(value: Scalar) -> Markup:
-    """`value` as a JSON scalar of a compose file, in which `$` begins a variable and `$$` is a dollar."""
+    """Return `value` as a JSON scalar for a compose file, in which `$` starts a variable and `$$` is a dollar."""
     return Markup(to_json(value).replace("$", "$$"))  # noqa: S704
 
 
 def to_mapping(values: Mapping[str, str]) -> Markup:
-    """Texts by name, in one line of a compose file."""
+    """Return a mapping on one line of a compose file."""
     return Markup(f"{{{', '.join(f'{to_compose(name)}: {to_compose(text)}' for name, text in values.items())}}}")  # noqa: S704
 
 
 def to_list(values: Iterable[str]) -> Markup:
-    """Texts, in one line of a compose file."""
+    """Return a list on one line of a compose file."""
     return Markup(f"[{', '.join(map(to_compose, values))}]")  # noqa: S704
 
 
 def to_bare(value: str | Path) -> Markup:
-    """`value` without quotes: a key, or in a comment. ValueError where it has more than letters, digits and `_./-`."""
+    """Return `value` unquoted, for keys and comments. ValueError unless it has only letters, digits and `_./-`."""
     text = str(value)
     if not re.fullmatch(r"[A-Za-z0-9_./-]+", text):
         raise ValueError(f"{text!r} cannot be written without quotes")
@@ -66,22 +66,22 @@ def to_bare(value: str | Path) -> Markup:
 
 
 def to_duration(milliseconds: int) -> Markup:
-    """Milliseconds as protobuf's JSON form of a duration: `"1.500s"`."""
+    """Return milliseconds in protobuf's JSON form of a duration: `"1.500s"`."""
     return to_json(f"{milliseconds // 1000}.{milliseconds % 1000:03d}s")
 
 
 def to_literal(text: str) -> str:
-    """`text` for a field in which Envoy would otherwise read `%...%` as a command."""
+    """Escape `text` for a field in which Envoy reads `%...%` as a command operator."""
     return text.replace("%", "%%")
 
 
 def all_known(addresses: Iterable[Address | Pipe]) -> bool:
-    """True where Envoy resolves no name to reach `addresses`."""
+    """Return True if Envoy needs no DNS to reach `addresses`."""
     return all(isinstance(each, Pipe) or is_ip(each.host) or is_localhost(each.host) for each in addresses)
 
 
 def secret_file(secret_name: str) -> str:
-    """The file name of a secret, safe whatever the secret is called."""
+    """Return the file name of a secret. Special characters are percent-encoded."""
     return quote(secret_name, safe="") + ".yaml"
 
 
@@ -93,8 +93,8 @@ def _quoted_only(value: object) -> object:
 
 @cache
 def _environment() -> Environment:
-    # autoescape makes macros and quoting filters return Markup, which is how _quoted_only tells text from values. It
-    # never gets to escape anything.
+    # With autoescape, macros and quoting filters return Markup, which is how _quoted_only recognizes quoted text.
+    # Nothing is ever escaped by it.
     environment = Environment(
         loader=FileSystemLoader([asset("envoy/templates"), asset("docker")]),
         undefined=StrictUndefined,
@@ -116,14 +116,14 @@ def _environment() -> Environment:
         "is_localhost": is_localhost,
         "all_known": all_known,
         "secret_file": secret_file,
-        "anything_but": anything_but,
+        "regex_excluding": regex_excluding,
     }
     return environment
 
 
-def fill(template: str, values: Mapping[str, object], *, spaced: bool = False) -> str:
-    """The template's text, without the empty lines that macros leave. `spaced`: with one where it has any."""
+def render_template(template: str, values: Mapping[str, object], *, spaced: bool = False) -> str:
+    """Return the rendered template without the empty lines that macros leave. `spaced`: runs of them become one."""
     text = _environment().get_template(template).render(values)
     lines = [line.rstrip() for line in text.splitlines()]
-    kept = (line for line, before in zip(lines, ["", *lines], strict=False) if line or (spaced and before))
+    kept = (line for line, previous in zip(lines, ["", *lines], strict=False) if line or (spaced and previous))
     return "".join(f"{line}\n" for line in kept)

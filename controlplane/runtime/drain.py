@@ -1,8 +1,8 @@
-"""Draining Envoy: what comes is refused, what runs may end. `down` calls it; in containers it runs as a program:
+"""Drains Envoy: refuses new requests and lets running ones finish. Called by `archgw down`. In containers, a program:
 
-    python -m controlplane.runtime.drain ADMIN_SOCKET SECONDS    prints how many requests still run in the end
+    python -m controlplane.runtime.drain ADMIN_SOCKET SECONDS    prints the number of requests that still run at the end
 
-It imports the standard library alone.
+Imports only the standard library.
 """
 
 from __future__ import annotations
@@ -17,46 +17,47 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-# The routes that refuse what is new are matched while this is 100: `rds_ingress.yaml`, `rds_egress.yaml`.
-_KEY: Final = "archgw.draining"
+# Runtime key, in percent, of the routes that refuse new requests: `rds_ingress.yaml`, `rds_egress.yaml`.
+_DRAINING_KEY: Final = "archgw.draining"
 _POLL_S: Final = 0.05
 _TIMEOUT_S: Final = 2.0
-# For clients that have connected and not asked yet: they are told, unless they are in no hurry.
-_LAST_S: Final = 1.0
+# Time for clients that are connected but have sent no request yet to receive the refusal.
+_IDLE_CONNECTIONS_S: Final = 1.0
 _GAUGE: Final = re.compile(r"^http\.(?:ingress|egress)\.downstream_(?P<name>\w+): (?P<value>\d+)$", re.MULTILINE)
 _STATS: Final = "/stats?type=Gauges&filter=^http\\.(ingress|egress)\\.downstream_"
 
 
 @dataclass(frozen=True, slots=True)
 class _Traffic:
-    """`unsent`: bytes of answers that slow clients have not taken yet."""
+    """Requests and connections of the public listeners. `unsent_bytes`: responses that clients have not read yet."""
 
     requests: int
     connections: int
-    unsent: int
+    unsent_bytes: int
 
 
-def drain(admin_socket: str, grace_s: float, waiting: Callable[[int], None]) -> int:
-    """Refuse new requests, and return when none runs any more or `grace_s` is over: how many still run.
+def drain(admin_socket: str, grace_s: float, on_wait: Callable[[int], None]) -> int:
+    """Refuse new requests, wait until no request runs or `grace_s` is over, and return how many still run.
 
-    `waiting` is told once how many are waited for, where there are some. An Envoy that does not answer has none.
+    If requests run, `on_wait` is called once with their number. An Envoy that does not answer has none.
     """
     deadline = time.monotonic() + grace_s
     try:
-        _ask(admin_socket, "POST", f"/runtime_modify?{_KEY}=100")
-        # Answers ask their clients to close the connection.
-        _ask(admin_socket, "POST", "/healthcheck/fail")
+        _call_admin(admin_socket, "POST", f"/runtime_modify?{_DRAINING_KEY}=100")
+        # From now on, responses ask clients to close the connection.
+        _call_admin(admin_socket, "POST", "/healthcheck/fail")
         traffic = _traffic(admin_socket)
         if traffic.requests:
-            waiting(traffic.requests)
-        while traffic.requests or traffic.unsent:
+            on_wait(traffic.requests)
+        while traffic.requests or traffic.unsent_bytes:
             if time.monotonic() >= deadline:
                 return max(traffic.requests, 1)
             time.sleep(_POLL_S)
             traffic = _traffic(admin_socket)
-        # Who comes now cannot connect: while Envoy ends, nobody would answer. Who came before is still refused.
-        _ask(admin_socket, "POST", "/drain_listeners")
-        deadline = time.monotonic() + _LAST_S
+        # New connections fail from now on, because an Envoy that ends would not answer them. Connected clients are
+        # still refused properly.
+        _call_admin(admin_socket, "POST", "/drain_listeners")
+        deadline = time.monotonic() + _IDLE_CONNECTIONS_S
         while traffic.connections and time.monotonic() < deadline:
             time.sleep(_POLL_S)
             traffic = _traffic(admin_socket)
@@ -70,13 +71,13 @@ def requests(count: int) -> str:
 
 
 def _traffic(admin_socket: str) -> _Traffic:
-    found: Counter[str] = Counter()
-    for gauge in _GAUGE.finditer(_ask(admin_socket, "GET", _STATS)):
-        found[gauge["name"]] += int(gauge["value"])
-    return _Traffic(found["rq_active"], found["cx_active"], found["cx_tx_bytes_buffered"])
+    gauges: Counter[str] = Counter()
+    for gauge in _GAUGE.finditer(_call_admin(admin_socket, "GET", _STATS)):
+        gauges[gauge["name"]] += int(gauge["value"])
+    return _Traffic(gauges["rq_active"], gauges["cx_active"], gauges["cx_tx_bytes_buffered"])
 
 
-def _ask(admin_socket: str, method: str, path: str) -> str:
+def _call_admin(admin_socket: str, method: str, path: str) -> str:
     connection = http.client.HTTPConnection("admin", timeout=_TIMEOUT_S)
     connection.sock = socket.socket(socket.AF_UNIX)
     try:
@@ -84,10 +85,10 @@ def _ask(admin_socket: str, method: str, path: str) -> str:
         connection.sock.connect(admin_socket)
         connection.request(method, path)
         response = connection.getresponse()
-        said = response.read().decode(errors="replace")
+        body = response.read().decode(errors="replace")
         if response.status != http.client.OK:
             raise http.client.HTTPException(f"{path}: {response.status}")
-        return said
+        return body
     finally:
         connection.close()
 

@@ -1,4 +1,4 @@
-"""Is there an NVIDIA GPU that models can run on? `find` asks NVML, a library of NVIDIA's driver; `decide` is pure."""
+"""Detects NVIDIA GPUs that models can run on (`detect`, with the driver's NVML) and chooses among CPU and GPU."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Any, Final
 from controlplane.config.model_serving import Mode
 from controlplane.errors import RuntimeFault
 
-# CUDA's own choice among the devices of a machine. NVML knows nothing of it.
-VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
+# Limits the devices that CUDA uses. NVML ignores it.
+VISIBLE_DEVICES: Final = "CUDA_VISIBLE_DEVICES"
 _CUDA_PROVIDER: Final = "CUDAExecutionProvider"
-# Docker's mark of a container, and Podman's.
+# Files that exist in containers of Docker and of Podman.
 _CONTAINER_MARKS: Final = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What this machine has. `names`: every GPU that CUDA may use; `fault`: why there is none.
+class GpuDetection:
+    """The GPUs of this machine. `names`: those that CUDA may use; `fault`: the reason if there is none.
 
-    `cuda`: whether onnxruntime, which most models run on, can compute on a GPU.
+    `cuda`: whether onnxruntime, which runs most models, can compute on a GPU. `container`: whether this is a container.
     """
 
     names: tuple[str, ...] = ()
@@ -33,12 +33,12 @@ class Found:
 
     @property
     def usable(self) -> str | None:
-        """What the models would run on, in words; None where they cannot."""
+        """The GPUs in words; None if models cannot run on one."""
         return self._words if self.names and self.cuda else None
 
     @property
     def missing(self) -> str:
-        """Why nothing is usable, and what would change that."""
+        """The reason why no GPU is usable, and the remedy."""
         if self.names:
             return (
                 f"{self._words} is here, but the installed onnxruntime has no {_CUDA_PROVIDER}; "
@@ -56,36 +56,37 @@ class Found:
         return ", ".join(name if count == 1 else f"{count} x {name}" for name, count in Counter(self.names).items())
 
 
-def decide(mode: Mode, found: Found) -> str | None:
-    """The GPU that local models run on; None: they run on the CPU. RuntimeFault where the mode asks for one in vain."""
+def choose(mode: Mode, detection: GpuDetection) -> str | None:
+    """Return the GPU for local models, or None for the CPU. RuntimeFault if the mode needs a GPU and none is usable."""
     if mode is Mode.LOCAL_CPU:
         return None
-    if mode is Mode.LOCAL_GPU and found.usable is None:
+    if mode is Mode.LOCAL_GPU and detection.usable is None:
         raise RuntimeFault(
-            f"--local runs the models on a GPU: {found.missing}\nTo run them on the CPU: archgw up --local -cpu"
+            f"--local runs the models on a GPU: {detection.missing}\nTo run them on the CPU: archgw up --local -cpu"
         )
-    return found.usable
+    return detection.usable
 
 
-def find(environ: Mapping[str, str]) -> Found:
-    """Look for GPUs, without a CUDA context of our own."""
+def detect(environ: Mapping[str, str]) -> GpuDetection:
+    """Detect GPUs. Creates no CUDA context."""
     container = any(mark.exists() for mark in _CONTAINER_MARKS)
     try:
-        import pynvml  # type: ignore[import-untyped]  # noqa: PLC0415 - a gateway on the CPU needs none
+        import pynvml  # type: ignore[import-untyped]  # noqa: PLC0415 - not needed on the CPU
     except ImportError:
-        return Found(fault="NVML cannot be asked: pip install 'archgw[local]'", container=container)
+        fault = "the Python bindings of NVML are missing: pip install 'archgw[local]'"
+        return GpuDetection(fault=fault, container=container)
     try:
         with _session(pynvml):
-            names = tuple(_names(pynvml, environ.get(VISIBLE)))
+            names = tuple(_names(pynvml, environ.get(VISIBLE_DEVICES)))
     except pynvml.NVMLError_LibraryNotFound:
         fault = "NVML, libnvidia-ml.so.1 of NVIDIA's driver, is not on this machine"
-        return Found(fault=fault, container=container)
+        return GpuDetection(fault=fault, container=container)
     except pynvml.NVMLError as error:
-        return Found(fault=f"NVML, of NVIDIA's driver, says: {error}", container=container)
+        return GpuDetection(fault=f"NVML, of NVIDIA's driver, reports: {error}", container=container)
     if not names:
-        limit = f" that {VISIBLE}={environ[VISIBLE]} lets pass" if VISIBLE in environ else ""
-        return Found(fault=f"NVML names no device{limit} that takes computations", container=container)
-    return Found(names, cuda=_onnxruntime_has_cuda(), container=container)
+        limit = f" that {VISIBLE_DEVICES}={environ[VISIBLE_DEVICES]} allows" if VISIBLE_DEVICES in environ else ""
+        return GpuDetection(fault=f"NVML names no device{limit} that can run computations", container=container)
+    return GpuDetection(names, cuda=_onnxruntime_has_cuda(), container=container)
 
 
 @contextlib.contextmanager
@@ -107,12 +108,12 @@ def _is_prohibited(nvml: Any, device: Any) -> bool:
     try:
         return bool(nvml.nvmlDeviceGetComputeMode(device) == nvml.NVML_COMPUTEMODE_PROHIBITED)
     except nvml.NVMLError_NotSupported:
-        # A slice of a GPU has no such mode.
+        # A MIG slice has no compute mode.
         return False
 
 
 def _devices(nvml: Any, visible: str | None) -> Iterator[Any]:
-    """As CUDA reads its variable: positions and ids, up to the first entry that is neither."""
+    """Yield the devices of `visible` as CUDA does: indices and ids, up to the first entry that is neither."""
     count = nvml.nvmlDeviceGetCount()
     for entry in map(str, range(count)) if visible is None else visible.split(","):
         if entry.strip().isdigit() and int(entry) < count:
@@ -125,7 +126,7 @@ def _devices(nvml: Any, visible: str | None) -> Iterator[Any]:
 
 def _onnxruntime_has_cuda() -> bool:
     try:
-        import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415 - half a second, and only a machine with a GPU wants to know
+        import onnxruntime  # type: ignore[import-untyped]  # noqa: PLC0415 - takes 0.5 s, and is needed only with a GPU
     except ImportError:
         return False
     return _CUDA_PROVIDER in onnxruntime.get_available_providers()

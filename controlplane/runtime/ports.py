@@ -1,4 +1,4 @@
-"""TCP ports: is this one taken, by whom, and which are free. Asked before anything is started."""
+"""TCP ports: checks that a port is free before anything starts, names its owner otherwise, finds free ports."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ _LISTEN: Final = "0A"
 
 
 def check_free(host: str, port: int, key: str, *, by_engine: bool = False) -> None:
-    """RuntimeFault, naming the configuration key and the process that listens, unless `host:port` can be bound.
+    """Raise RuntimeFault, with the configuration key and the listening process, unless `host:port` can be bound.
 
-    Envoy itself would not notice: it shares its ports among its threads, and so with another Envoy of the same user.
-    `by_engine`: who will listen is Docker's engine, which may take ports that this user may not.
+    Envoy itself would not fail: with SO_REUSEPORT it shares ports with another Envoy of the same user. `by_engine`: the
+    Docker engine will listen, which may bind ports that this user may not.
     """
     try:
         _listen(host, port)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise RuntimeFault(f"port {port} ({key}) is taken{_by(port)}; change {key} or stop that process") from error
+            owner = _owner(port)
+            raise RuntimeFault(f"port {port} ({key}) is taken{owner}; change {key} or stop that process") from error
         if not (by_engine and error.errno == errno.EACCES):
             raise RuntimeFault(f"cannot listen on {host_and_port(host, port)} ({key}): {error.strerror}") from error
 
 
 def has_ipv6() -> bool:
-    """True where this machine has the loopback address `::1`."""
+    """Return True if this machine has the loopback address `::1`."""
     try:
         _listen("::1", 0)
     except OSError:
@@ -41,17 +42,17 @@ def has_ipv6() -> bool:
 def _listen(host: str, port: int) -> None:
     is_ipv6 = ":" in host
     with socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As servers do, so that connections that are closing do not count.
+        # As servers do: connections in TIME_WAIT do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if is_ipv6:
-            # As Envoy does: IPv4 has a socket of its own.
+            # As Envoy does: IPv4 has its own socket.
             probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         probe.bind((host, port))
         probe.listen(1)
 
 
 def free(count: int) -> tuple[int, ...]:
-    """Ports of 127.0.0.1 that nobody listens on now, all different."""
+    """Return `count` different ports of 127.0.0.1 that are free now."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -59,16 +60,16 @@ def free(count: int) -> tuple[int, ...]:
         return tuple(int(each.getsockname()[1]) for each in sockets)
 
 
-def _by(port: int) -> str:
-    owner = listener(port)
+def _owner(port: int) -> str:
+    owner = listening_process(port)
     if owner is None:
         return ""
     pid, name = owner
     return f" by process {pid} ({name})"
 
 
-def listener(port: int) -> tuple[int, str] | None:
-    """Id and name of the process that listens on `port`; None where it cannot be told (another user's, or no Linux)."""
+def listening_process(port: int) -> tuple[int, str] | None:
+    """Return id and name of the process that listens on `port`; None if unknown (of another user, or not on Linux)."""
     inodes = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -79,11 +80,11 @@ def listener(port: int) -> tuple[int, str] | None:
 
 
 def _listening_inodes(port: int) -> set[str]:
-    found: set[str] = set()
+    inodes: set[str] = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(OSError):
             for line in Path(table).read_text().splitlines()[1:]:
                 fields = line.split()
                 if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
-                    found.add(fields[9])
-    return found
+                    inodes.add(fields[9])
+    return inodes

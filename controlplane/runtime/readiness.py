@@ -1,4 +1,4 @@
-"""Waiting until a gateway answers on every listener, or saying which part is to blame."""
+"""Waits until a started gateway answers on every listener, or names the service that prevents it."""
 
 from __future__ import annotations
 
@@ -9,23 +9,30 @@ from dataclasses import dataclass
 from typing import Final
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime import probes
-from controlplane.runtime.commands import ENVOY, TRITON, is_worker, worker_indices
-from controlplane.runtime.roles import STARTING, PlaceState, RoleState, merge, mismatch, why
-from controlplane.runtime.runner import PartState, Runner
-from controlplane.runtime.state import State
+from controlplane.runtime import listener_health
+from controlplane.runtime.command_lines import ENVOY, TRITON, is_worker, worker_indices
+from controlplane.runtime.gateway_state import State
+from controlplane.runtime.model_status import (
+    STARTING,
+    BackendSummary,
+    RoleSummary,
+    merge_workers,
+    mismatch,
+    not_ready_reason,
+)
+from controlplane.runtime.runner import Runner, ServiceState
 from extproc.shared.filter_config import Place
 
-# A part that has been started so often will not come up by waiting.
-_STARTS: Final = 3
+# A service that ended this often will not start by waiting longer.
+_MAX_STARTS: Final = 3
 _LOG_LINES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
-    """A gateway that has been started and may answer soon.
+class StartedGateway:
+    """A gateway whose services are being started.
 
-    `check` raises RuntimeFault when whoever starts its parts has given up.
+    `check` raises RuntimeFault if the supervisor, or Compose, has given up.
     """
 
     runner: Runner
@@ -33,114 +40,119 @@ class Started:
     check: Callable[[], None]
 
 
-def wait_ready(started: Started, deadline_s: float, say: Callable[[str], None]) -> tuple[RoleState, ...]:
-    """Return when every listener answers /healthz with 200, which takes Envoy, the filter and its models.
+def wait_ready(started: StartedGateway, deadline_s: float, say: Callable[[str], None]) -> tuple[RoleSummary, ...]:
+    """Return when every listener answers /healthz with 200. That needs Envoy, the filter and the models.
 
-    The gateway's own models are waited for, also where a remote one would do; a remote one for which another place
-    stands in is warned about. Where `deadline_s` has passed, a gateway is good enough that has one place a role.
+    Waits for the gateway's own models even if a remote one could stand in. Warns about a remote model that is not
+    ready if another backend stands in. After `deadline_s`, one ready backend per role is enough.
 
-    RuntimeFault when a part keeps failing, when a model is not what the gateway needs, or when it is not ready in time;
-    with the last lines of the part that is guilty, if one is.
+    RuntimeFault if a service keeps failing, if a model does not fit its role, or after `deadline_s`. The message ends
+    with the last log lines of the failing service, if there is one.
     """
     runner, state = started.runner, started.state
     deadline = time.monotonic() + deadline_s
     starts: defaultdict[str, set[int]] = defaultdict(set)
-    said = ""
+    last_progress = ""
     while True:
         started.check()
-        states = runner.parts() or ()
-        for each in states:
-            if each.since:
-                starts[each.name].add(each.since)
-            if each.state in {"BACKOFF", "EXITED"} and len(starts[each.name]) >= _STARTS:
-                raise blamed(f"{each.name} does not start ({each.fault or each.state.lower()})", runner, each.name)
-        workers = worker_indices(state.parts)
-        answers = runner.workers(workers)
-        roles = merge(state.places, answers)
+        services = runner.services() or ()
+        for service in services:
+            if service.since:
+                starts[service.name].add(service.since)
+            if service.state in {"BACKOFF", "EXITED"} and len(starts[service.name]) >= _MAX_STARTS:
+                reason = f"{service.name} does not start ({service.fault or service.state.lower()})"
+                raise fault_with_log(reason, runner, service.name)
+        indices = worker_indices(state.services)
+        workers = runner.workers(indices)
+        roles = merge_workers(state.places, workers)
         if (fault := mismatch(roles)) is not None:
             raise RuntimeFault(fault)
-        # One that does not answer yet may take requests a moment later, and know nothing of its models then.
-        waiting = _waiting_for(state, roles) if len(answers) == len(workers) else "waiting for the filter"
+        # A worker that is still silent may take requests a moment later, without knowing its models.
+        waiting = _missing(state, roles) if len(workers) == len(indices) else "waiting for the filter"
         late = time.monotonic() > deadline
-        if waiting is None and (late or (waiting := _loading(roles) or _starting(state, states)) is None):
+        if waiting is None and (late or (waiting := _loading_models(roles) or _starting(state, services)) is None):
             _warn(roles, say)
             return roles
-        if waiting != said:
-            said = waiting
+        if waiting != last_progress:
+            last_progress = waiting
             say(waiting)
         if late:
-            known = "".join(f"\n{role.role} is not ready on {why(each)}" for role, each in _remote_faults(roles))
-            reason = f"not ready after {deadline_s:g} s: {waiting}{known}"
-            raise blamed(reason, runner, _guilty(state, roles, states))
+            faults = "".join(
+                f"\n{role.role} is not ready on {not_ready_reason(backend)}" for role, backend in _remote_faults(roles)
+            )
+            reason = f"not ready after {deadline_s:g} s: {waiting}{faults}"
+            raise fault_with_log(reason, runner, _failing_service(state, roles, services))
         time.sleep(runner.poll_s)
 
 
-def _waiting_for(state: State, roles: Sequence[RoleState]) -> str | None:
-    """What is not there yet, in words; None when a request would be answered."""
+def _missing(state: State, roles: Sequence[RoleSummary]) -> str | None:
+    """Return what is not ready, in words; None if a request would be answered."""
     if missing := [role.role for role in roles if not role.ready]:
         return f"waiting for {', '.join(missing)}"
-    # Envoy asks one worker at a time: all of them are to have been asked, most likely.
-    for _ in range(1 + 2 * len(worker_indices(state.parts))):
-        for door in state.doors:
-            health = probes.door_health(door)
+    # Envoy picks a worker for each probe. With this many, most likely each worker has answered one.
+    for _ in range(1 + 2 * len(worker_indices(state.services))):
+        for listener in state.listeners:
+            health = listener_health.probe(listener)
             if health.status is None:
-                return f"waiting for the {door.name} listener"
+                return f"waiting for the {listener.name} listener"
             if not health.ready:
                 return f"waiting for {', '.join(health.not_ready) or 'the filter'}"
     return None
 
 
-def _starting(state: State, states: Sequence[PartState]) -> str | None:
-    """The part that has not run for long enough to say that it does; None where all do."""
-    running = {each.name for each in states if each.running}
-    return next((f"waiting for {name}" for name in state.parts if name not in running), None)
+def _starting(state: State, services: Sequence[ServiceState]) -> str | None:
+    """Name the first service that is not RUNNING yet; None if all are."""
+    running = {service.name for service in services if service.running}
+    return next((f"waiting for {name}" for name in state.services if name not in running), None)
 
 
-def _remote_faults(roles: Sequence[RoleState]) -> Iterator[tuple[RoleState, PlaceState]]:
-    """Why each role that has no place is not ready elsewhere; of a place here, its own log tells more."""
+def _remote_faults(roles: Sequence[RoleSummary]) -> Iterator[tuple[RoleSummary, BackendSummary]]:
+    """Yield the faulty remote backends of roles that have no ready one. A local one's log says more."""
     return (
-        (role, each)
+        (role, backend)
         for role in roles
         if not role.ready
-        for each in role.places
-        if each.place is Place.REMOTE and each.reason
+        for backend in role.places
+        if backend.place is Place.REMOTE and backend.reason
     )
 
 
-def _loading(roles: Sequence[RoleState]) -> str | None:
-    """Which models a gateway that can answer already waits for: its own, and those that were not asked yet."""
+def _loading_models(roles: Sequence[RoleSummary]) -> str | None:
+    """Name the models to wait for although requests are answered: local ones, and those not called yet."""
     names = [
-        f"{role.role} on {each.where}"
+        f"{role.role} on {backend.where}"
         for role in roles
-        for each in role.places
-        if not each.ready and (each.place is Place.LOCAL or each.reason == STARTING)
+        for backend in role.places
+        if not backend.ready and (backend.place is Place.LOCAL or backend.reason == STARTING)
     ]
     return f"waiting for {', '.join(names)}" if names else None
 
 
-def _warn(roles: Sequence[RoleState], say: Callable[[str], None]) -> None:
+def _warn(roles: Sequence[RoleSummary], say: Callable[[str], None]) -> None:
     for role in roles:
-        for each in role.places:
-            if not each.ready:
-                say(f"warning: {role.role} is not ready on {why(each)}; another place stands in for it")
+        for backend in role.places:
+            if not backend.ready:
+                say(f"warning: {role.role} is not ready on {not_ready_reason(backend)}; another place stands in for it")
 
 
-def _guilty(state: State, roles: Sequence[RoleState], states: Sequence[PartState]) -> str | None:
-    """The part that most likely keeps the rest from being ready; None where it is none of ours."""
-    failing = [each.name for each in states if each.state not in {"RUNNING", "STARTING"}]
-    guilty = failing[0] if failing else None
-    if guilty is None and any(each.place is Place.LOCAL and not each.ready for role in roles for each in role.places):
-        guilty = TRITON
-    if guilty is None and any(probes.door_health(door).status is None for door in state.doors):
-        guilty = ENVOY
-    if guilty is None and all(role.ready for role in roles):
-        guilty = next((name for name in state.parts if is_worker(name)), None)
-    return guilty if guilty in state.parts else None
+def _failing_service(state: State, roles: Sequence[RoleSummary], services: Sequence[ServiceState]) -> str | None:
+    """Return the service that most likely keeps the gateway from being ready; None if it is none of ours."""
+    failing = [service.name for service in services if service.state not in {"RUNNING", "STARTING"}]
+    name = failing[0] if failing else None
+    if name is None and any(
+        backend.place is Place.LOCAL and not backend.ready for role in roles for backend in role.places
+    ):
+        name = TRITON
+    if name is None and any(listener_health.probe(listener).status is None for listener in state.listeners):
+        name = ENVOY
+    if name is None and all(role.ready for role in roles):
+        name = next((service for service in state.services if is_worker(service)), None)
+    return name if name in state.services else None
 
 
-def blamed(reason: str, runner: Runner, part: str | None) -> RuntimeFault:
-    """`reason`, with the last lines of the part that is to blame, where one is."""
-    if part is None:
+def fault_with_log(reason: str, runner: Runner, service: str | None) -> RuntimeFault:
+    """Return a fault with the reason, and the last log lines of `service` unless it is None."""
+    if service is None:
         return RuntimeFault(reason)
-    shown = "".join(f"\n  {line}" for line in runner.last_lines(part, _LOG_LINES)) or " is empty"
-    return RuntimeFault(f"{reason}\nlast lines of {runner.place(part)}:{shown}")
+    shown = "".join(f"\n  {line}" for line in runner.last_lines(service, _LOG_LINES)) or " is empty"
+    return RuntimeFault(f"{reason}\nlast lines of {runner.log_location(service)}:{shown}")

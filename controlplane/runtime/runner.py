@@ -1,6 +1,6 @@
-"""Who keeps the parts of one gateway running: a supervisor on this machine, or Docker's engine.
+"""The interface of what keeps a gateway's services running: our supervisor (native) or the Docker engine.
 
-All that `up`, `status`, `logs` and `down` ask of either. A part has the same name with both.
+`up`, `status`, `logs` and `down` use nothing else. A service has the same name in both runtimes.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from extproc.shared.worker_status import WorkerStatus
 
 
 class Runtime(StrEnum):
-    """Where the parts run: as processes of this machine, or in containers."""
+    """The services run as processes of this machine, or in containers."""
 
     NATIVE = "native"
     DOCKER = "docker"
 
 
 @dataclass(frozen=True, slots=True)
-class PartState:
-    """One part: RUNNING, STARTING, BACKOFF (started again soon), STOPPING, STOPPED, EXITED.
+class ServiceState:
+    """`state`: RUNNING, STARTING, BACKOFF (will be restarted), STOPPING, STOPPED, EXITED, PAUSED or MISSING.
 
-    `pid`: of its first process. `since`: seconds since the epoch at which it last started; 0 never. `fault`: why not.
+    `pid`: of its first process. `since`: last start in seconds since the epoch, 0 if never started. `fault`: the reason
+    if it does not run.
     """
 
     name: str
@@ -39,10 +40,10 @@ class PartState:
 
 
 @dataclass(frozen=True, slots=True)
-class LogFault:
-    """Lines of one log were not written since the start. `reason`: why the last ones were not, such as `disk full`.
+class DroppedLines:
+    """Lines of one log that were lost since the start. `reason`: why the last ones were, such as `disk full`.
 
-    Empty where the log is written again.
+    `reason` is empty if the log is being written again. The field names are keys of `archgw status --json`.
     """
 
     name: str
@@ -51,48 +52,48 @@ class LogFault:
 
 
 class Runner(Protocol):
-    """One gateway's. What runs nowhere has no parts, no logs and no workers."""
+    """The services of one gateway. A gateway that does not run has no services, logs or workers."""
 
     @property
     def runtime(self) -> Runtime: ...
 
     @property
     def poll_s(self) -> float:
-        """How often it may be asked at most."""
+        """Shortest useful interval between two queries."""
         ...
 
-    def parts(self) -> tuple[PartState, ...] | None:
-        """Every part in name order; None where nothing runs."""
+    def services(self) -> tuple[ServiceState, ...] | None:
+        """Return all services in order of their names; None if the gateway does not run."""
         ...
 
     def workers(self, indices: Sequence[int]) -> tuple[WorkerStatus, ...]:
-        """What the filter's workers say; one that does not answer is left out."""
+        """Return the reports of the filter's workers, without those that do not answer."""
         ...
 
-    def log_faults(self) -> tuple[LogFault, ...]:
-        """The logs of which lines were dropped."""
+    def dropped_lines(self) -> tuple[DroppedLines, ...]:
+        """Return the logs that lost lines."""
         ...
 
-    def logs(self, part: str | None = None) -> tuple[str, ...]:
-        """Names of the logs of `part` ("extproc": all of the filter's workers), or of all parts."""
+    def logs(self, service: str | None = None) -> tuple[str, ...]:
+        """Return the names of the logs of `service` ("extproc": all of the filter's workers); None: of all services."""
         ...
 
-    def place(self, log: str) -> str:
-        """Where a log is, for people."""
+    def log_location(self, log: str) -> str:
+        """Return where a log is, in words."""
         ...
 
     def last_lines(self, log: str, count: int) -> list[str]:
-        """The last `count` lines; none where there is no such log."""
+        """Return the last `count` lines; none if there is no such log."""
         ...
 
     def follow(self, logs: Sequence[str], show: Callable[[str, str], None]) -> None:
-        """Show the log's name and each line that is added to any of `logs`, while the gateway runs."""
+        """Call `show(log, line)` for each new line of `logs` while the gateway runs."""
         ...
 
     def drain(self, grace_s: float, say: Callable[[str], None]) -> None:
-        """Refuse new requests and wait until those that run have ended, for at most `grace_s`; `say` tells of it."""
+        """Refuse new requests and wait at most `grace_s` for the running ones. `say` reports progress."""
         ...
 
     def stop(self, *, volumes: bool) -> bool:
-        """Stop all of it. False where nothing ran. `volumes`: what would be kept for the next start goes as well."""
+        """Stop all services. Returns False if nothing ran. `volumes`: also remove volumes kept for the next start."""
         ...

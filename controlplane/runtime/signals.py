@@ -1,4 +1,4 @@
-"""Signals while something is being started or stopped: nothing may be left half-way."""
+"""Signal handling while a gateway starts or stops, so that it is never left half started or half stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class InterruptedStartError(BaseException):
-    """A signal ended the wait. A BaseException, so that nothing on the way mistakes it for a failure to handle."""
+    """A signal interrupted the work. A BaseException, so that no `except Exception` handles it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -21,25 +21,25 @@ class InterruptedStartError(BaseException):
 
 @contextmanager
 def signals_raise() -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP raise `InterruptedStartError` meanwhile, so that what was started is stopped."""
+    """SIGINT, SIGTERM and SIGHUP raise `InterruptedStartError` in the block, so that what was started is stopped."""
 
-    def raise_it(number: int, _: FrameType | None) -> None:
+    def interrupt(number: int, _: FrameType | None) -> None:
         raise InterruptedStartError(number)
 
-    before = {number: signal.signal(number, raise_it) for number in _ENDING}
+    previous = {number: signal.signal(number, interrupt) for number in _ENDING}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 @contextmanager
 def signals_ignored() -> Iterator[None]:
-    """For as long as something is being stopped: a second signal must not stop the stopping."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
+    """SIGINT, SIGTERM and SIGHUP are ignored in the block, so that a second signal does not interrupt a stop."""
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

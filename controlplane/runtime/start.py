@@ -1,4 +1,4 @@
-"""`archgw up`: from a configuration file to a gateway that answers, or to nothing at all."""
+"""Starts a gateway from its configuration file: `archgw up`."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import os
 from collections.abc import Callable
 
 from controlplane.config.load import load
-from controlplane.runtime.layout import RunLayout
+from controlplane.render.run_layout import RunLayout
 from controlplane.runtime.runner import Runtime
-from controlplane.runtime.wanted import Running, Wanted
+from controlplane.runtime.start_options import RunningGateway, StartOptions
 
-# Each runtime is imported where it is the one: the other's libraries may not be installed.
+# Only the chosen runtime is imported: the other one's libraries may not be installed.
 # ruff: noqa: PLC0415
 
 
-def start(wanted: Wanted, layout: RunLayout, say: Callable[[str], None]) -> Running:
-    """Start a gateway and wait until it answers. Whatever goes wrong, nothing of what it started is left running."""
-    loaded = load(wanted.config, os.environ)
+def start(options: StartOptions, layout: RunLayout, say: Callable[[str], None]) -> RunningGateway:
+    """Start a gateway and wait until it answers. On failure, everything that was started is stopped."""
+    loaded = load(options.config, os.environ)
     for warning in loaded.warnings:
         say(f"warning: {warning}")
-    runtime = wanted.runtime
+    runtime = options.runtime
     if runtime is None:
-        from controlplane.runtime.docker.choice import choose
+        from controlplane.runtime.docker.runtime_selection import choose_runtime
 
-        runtime, why = choose(wanted, layout)
-        say(f"note: runtime {runtime}: {why}")
+        runtime, reason = choose_runtime(options, layout)
+        say(f"note: runtime {runtime}: {reason}")
     if runtime is Runtime.DOCKER:
         from controlplane.runtime.docker import start as docker
 
-        return docker.start(loaded, wanted, layout, say)
+        return docker.start(loaded, options, layout, say)
     from controlplane.runtime.native import start as native
 
-    return native.start(loaded, wanted, layout, say)
+    return native.start(loaded, options, layout, say)

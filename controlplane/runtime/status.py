@@ -1,4 +1,4 @@
-"""What runs in a run directory, part by part."""
+"""The status of the gateway in a run directory: services, listeners, models, logs. Used by `archgw status`."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from controlplane.runtime import probes, roles
-from controlplane.runtime.commands import ENVOY, worker_indices
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native import processes
-from controlplane.runtime.roles import RoleState
-from controlplane.runtime.runner import LogFault, PartState, Runtime
-from controlplane.runtime.runners import runner_of
-from controlplane.runtime.state import Door, State, load
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime import listener_health, model_status
+from controlplane.runtime.command_lines import ENVOY, worker_indices
+from controlplane.runtime.gateway_state import PublicListener, State, load_state
+from controlplane.runtime.model_status import RoleSummary
+from controlplane.runtime.native import gateway_processes
+from controlplane.runtime.runner import DroppedLines, Runtime, ServiceState
+from controlplane.runtime.runner_selection import runner_of
 
 
 @dataclass(frozen=True, slots=True)
-class PartStatus:
-    """One process. `since` is RFC 3339; None while it does not run."""
+class ServiceStatus:
+    """One service. `since`: RFC 3339; None if it does not run."""
 
     name: str
     state: str
@@ -28,8 +28,8 @@ class PartStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class DoorStatus:
-    """One public listener: whether it answers, else why not."""
+class ListenerStatus:
+    """One public listener. `reason`: why it is not ready."""
 
     name: str
     url: str
@@ -39,10 +39,11 @@ class DoorStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A gateway. `ready`: every part runs, every listener says that it is ready, every role has a place that is.
+    """A gateway. The field names are the keys of `archgw status --json`; there, services are called parts.
 
-    `logs`: those of which lines were dropped since the start. `unsupervised`: process ids of a gateway whose supervisor
-    was killed; it answers on, and nobody starts again what dies of it.
+    `ready`: every service runs, every listener is ready, every role has a ready backend. `logs`: those that lost lines
+    since the start. `unsupervised`: process ids of a gateway whose supervisor was killed. It still answers requests,
+    but no process that dies is restarted.
     """
 
     run_dir: str
@@ -52,34 +53,36 @@ class Status:
     mode: str | None = None
     config: str | None = None
     since: str | None = None
-    parts: tuple[PartStatus, ...] = ()
-    listeners: tuple[DoorStatus, ...] = ()
-    roles: tuple[RoleState, ...] = ()
-    logs: tuple[LogFault, ...] = ()
+    parts: tuple[ServiceStatus, ...] = ()
+    listeners: tuple[ListenerStatus, ...] = ()
+    roles: tuple[RoleSummary, ...] = ()
+    logs: tuple[DroppedLines, ...] = ()
     unsupervised: tuple[int, ...] = ()
 
 
 def status(layout: RunLayout) -> Status:
     runner = runner_of(layout)
-    state, parts = load(layout), runner.parts()
-    if state is None or parts is None:
+    state, services = load_state(layout), runner.services()
+    if state is None or services is None:
         return Status(
             run_dir=str(layout.root),
             running=False,
             ready=False,
-            unsupervised=processes.of_run(layout.root) if runner.runtime is Runtime.NATIVE and parts is None else (),
+            unsupervised=gateway_processes.find(layout.root)
+            if runner.runtime is Runtime.NATIVE and services is None
+            else (),
         )
-    shown = _all_of(state, parts)
-    listeners = tuple(_door(door) for door in state.doors)
-    models = roles.merge(state.places, runner.workers(worker_indices(state.parts)))
+    services = _with_missing(state, services)
+    listeners = tuple(_listener(listener) for listener in state.listeners)
+    roles = model_status.merge_workers(state.places, runner.workers(worker_indices(state.services)))
     return Status(
         run_dir=str(layout.root),
         running=True,
         ready=all(
             (
-                *(part.running for part in shown),
-                *(door.ready for door in listeners),
-                *(role.ready for role in models),
+                *(service.running for service in services),
+                *(listener.ready for listener in listeners),
+                *(role.ready for role in roles),
             )
         ),
         runtime=runner.runtime,
@@ -87,36 +90,36 @@ def status(layout: RunLayout) -> Status:
         config=state.config,
         since=state.since,
         parts=tuple(
-            PartStatus(
-                name=part.name,
-                state=part.state.lower(),
-                pid=part.pid,
-                since=_time(part.since) if part.pid else None,
-                ports=_ports(part.name, state),
+            ServiceStatus(
+                name=service.name,
+                state=service.state.lower(),
+                pid=service.pid,
+                since=_time(service.since) if service.pid else None,
+                ports=_ports(service.name, state),
             )
-            for part in shown
+            for service in services
         ),
         listeners=listeners,
-        roles=models,
-        logs=runner.log_faults(),
+        roles=roles,
+        logs=runner.dropped_lines(),
     )
 
 
-def _all_of(state: State, parts: Sequence[PartState]) -> list[PartState]:
-    """`parts`, and those that should be there and are not: a container that somebody removed."""
-    names = {part.name for part in parts}
-    missing = (PartState(name, "MISSING", None, 0, "") for name in state.parts if name not in names)
-    return sorted((*parts, *missing), key=lambda part: part.name)
+def _with_missing(state: State, services: Sequence[ServiceState]) -> tuple[ServiceState, ...]:
+    """Return `services` plus those of the state that do not exist, such as a container that somebody removed."""
+    names = {service.name for service in services}
+    missing = (ServiceState(name, "MISSING", None, 0, "") for name in state.services if name not in names)
+    return tuple(sorted((*services, *missing), key=lambda service: service.name))
 
 
-def _door(door: Door) -> DoorStatus:
-    health = probes.door_health(door)
-    return DoorStatus(door.name, door.url, health.ready, None if health.ready else health.text.strip())
+def _listener(listener: PublicListener) -> ListenerStatus:
+    health = listener_health.probe(listener)
+    return ListenerStatus(listener.name, listener.url, health.ready, None if health.ready else health.text.strip())
 
 
-def _ports(part: str, state: State) -> dict[str, int]:
-    if part == ENVOY:
-        return {door.name: door.port for door in state.doors}
+def _ports(service: str, state: State) -> dict[str, int]:
+    if service == ENVOY:
+        return {listener.name: listener.port for listener in state.listeners}
     return {}
 
 

@@ -1,4 +1,4 @@
-"""Stopping a gateway: after its requests, in order, completely, and leaving no key, socket or shared memory behind."""
+"""Stops a gateway: drains requests, stops all services, removes keys, sockets and shared memory."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import shutil
 from collections.abc import Callable
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime import place
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime import run_directory
 from controlplane.runtime.docker.runner import DockerRunner
-from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.runner import Runtime
-from controlplane.runtime.runners import runner_of
+from controlplane.runtime.runner_selection import runner_of
 from controlplane.runtime.signals import InterruptedStartError, signals_raise
 
 
 def drain(layout: RunLayout, grace_s: float, say: Callable[[str], None]) -> None:
-    """Let running requests end, for at most `grace_s`, while new ones are refused. A signal ends the wait.
+    """Refuse new requests and wait at most `grace_s` for the running ones. A signal ends the wait.
 
-    What cannot be drained is stopped all the same: a fault is said, and no error.
+    A failure is only a warning: the gateway is stopped anyway.
     """
     if grace_s <= 0:
         return
@@ -31,21 +31,21 @@ def drain(layout: RunLayout, grace_s: float, say: Callable[[str], None]) -> None
 
 
 def stop(layout: RunLayout, *, volumes: bool = False) -> bool:
-    """Stop whatever of this gateway runs. False when nothing did. `volumes`: with what containers would find again."""
+    """Stop the gateway. Returns False if nothing ran. `volumes`: also remove the volumes of containers."""
     runner = runner_of(layout)
     was_native = layout.supervisor_plan.exists()
     stopped = runner.stop(volumes=volumes)
-    place.clear(layout)
+    run_directory.clear(layout)
     if runner.runtime is Runtime.NATIVE and (volumes or not stopped):
-        stopped = _stop_forgotten(layout, volumes=volumes, expected=not (stopped or was_native)) or stopped
+        stopped = _stop_orphaned_containers(layout, volumes=volumes, expected=not (stopped or was_native)) or stopped
     return stopped
 
 
-def _stop_forgotten(layout: RunLayout, *, volumes: bool, expected: bool) -> bool:
-    """Containers whose run directory somebody removed, and volumes of some that were stopped before.
+def _stop_orphaned_containers(layout: RunLayout, *, volumes: bool, expected: bool) -> bool:
+    """Stop containers whose run directory was deleted, and remove volumes of a gateway that was stopped before.
 
-    `expected`: nothing else ran there. Then RuntimeFault where there may be such volumes, and no engine answers that
-    could remove them.
+    `expected`: no native gateway ran here, so that containers are likely. Then it is a RuntimeFault if volumes should
+    be removed and no engine answers.
     """
     try:
         return DockerRunner(layout).stop(volumes=volumes)

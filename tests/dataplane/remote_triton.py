@@ -19,9 +19,9 @@ import trustme
 import yaml
 
 from controlplane.assets import asset
-from controlplane.render.envoy import find_envoy
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native.triton import build_backend, find_triton
+from controlplane.render.envoy_validation import find_envoy
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime.native.triton_install import build_backend, find_triton
 from tests.dataplane.stack import free_ports, wait_for
 
 KEY: Final = "sk-cloud-2f6d90c1"

@@ -19,9 +19,9 @@ import msgspec
 import openai
 import yaml
 
-from controlplane.runtime.place import run_layout
+from controlplane.runtime.run_directory import run_layout
 from controlplane.runtime.runner import Runtime
-from controlplane.runtime.runners import runner_of
+from controlplane.runtime.runner_selection import runner_of
 from controlplane.runtime.status import status
 
 ARCHGW: Final = str(Path(sys.executable).parent / "archgw")

@@ -16,9 +16,9 @@ import httpx2
 import pytest
 import yaml
 
-from controlplane.runtime.place import run_layout
+from controlplane.runtime.gateway_state import load_state
+from controlplane.runtime.run_directory import run_layout
 from controlplane.runtime.runner import Runtime
-from controlplane.runtime.state import load
 from tests.dataplane.egress_only import egress_config, egress_only
 from tests.dataplane.load import Load
 from tests.dataplane.stack import ARCHGW, Stack, archgw, wait_for
@@ -187,7 +187,7 @@ def test_first_signal_in_the_foreground_drains(provider: LlmProvider, tmp_path: 
     with subprocess.Popen([*command, "--run-dir", str(stack.run_dir)], stderr=subprocess.PIPE, text=True) as up:
         try:
             # Before that a signal ends the start, and with it everything.
-            wait_for(lambda: (state := load(run_layout(stack.run_dir))) is not None and state.ready)
+            wait_for(lambda: (state := load_state(run_layout(stack.run_dir))) is not None and state.ready)
             stream = Stream(stack)
             up.terminate()
             wait_for(lambda: draining(stack))

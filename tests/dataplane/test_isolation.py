@@ -19,7 +19,7 @@ import psutil
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from controlplane.runtime.native.processes import of_run
+from controlplane.runtime.native.gateway_processes import find as find_processes
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.load import prompt
 from tests.dataplane.recovery import model_processes, wait_recovered
@@ -48,7 +48,7 @@ def run_intruder(task: Task) -> Loot:
 
 
 def processes(stack: Stack) -> list[psutil.Process]:
-    return [psutil.Process(pid) for pid in of_run(stack.run_dir)]
+    return [psutil.Process(pid) for pid in find_processes(stack.run_dir)]
 
 
 def ports(stack: Stack) -> set[int]:

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from controlplane.runtime.docker.site import project_name
-from controlplane.runtime.layout import RunLayout
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime.docker.container_environment import project_name
 from tests.docker.engine import docker
 
 

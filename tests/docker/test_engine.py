@@ -18,8 +18,9 @@ import pytest
 import yaml
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime.docker.engine import Container, Engine, why_not
-from controlplane.runtime.docker.follow import LogLine, follow
+from controlplane.runtime.docker.engine import Engine, unavailable_reason
+from controlplane.runtime.docker.engine_objects import Container
+from controlplane.runtime.docker.log_follow import LogLine, follow
 
 _IMAGE: Final = "python:3.11-slim-bookworm"
 _WAIT_S: Final = 60
@@ -54,7 +55,7 @@ class Composed:
         with self.engine.start(*self.up) as running:
             assert running.wait(_WAIT_S) not in {0, None}
             keys = {port: f"listeners.{name}.port" for name, port in ports.items()}
-            return str(self.engine.fault("starting the containers", running.said, project=self.name, ports=keys))
+            return str(self.engine.fault("starting the containers", running.output, project=self.name, ports=keys))
 
     def containers(self) -> dict[str, Container]:
         return {each.service: each for each in self.engine.containers(self.name)}
@@ -92,12 +93,12 @@ def test_engine_info_is_read(engine: Engine) -> None:
     assert "runc" in info.runtimes
     assert info.memory > 1 << 20
     assert not info.rootless
-    assert why_not() is None
+    assert unavailable_reason() is None
 
 
 def test_unreachable_engine_is_named(engine: Engine) -> None:
     environ = dict(engine.environment) | {"DOCKER_HOST": "unix:///nonexistent"}
-    assert why_not(environ) == "no Docker engine answers at unix:///nonexistent"
+    assert unavailable_reason(environ) == "no Docker engine answers at unix:///nonexistent"
 
 
 def test_denied_engine_access_names_the_way_out(engine: Engine, tmp_path: Path) -> None:
@@ -308,7 +309,7 @@ def test_waiting_start_can_be_killed(composed: Composed) -> None:
     after = {"depends_on": {"triton": {"condition": "service_healthy"}}}
     composed.write(triton={**_SLEEPING, "healthcheck": never}, envoy={**_SLEEPING, **after})
     with composed.engine.start(*composed.up) as running:
-        _eventually(lambda: "triton-1  Waiting" in running.said)
+        _eventually(lambda: "triton-1  Waiting" in running.output)
         assert running.poll() is None
     left = subprocess.run(["pgrep", "-f", composed.name], capture_output=True, text=True, check=False)  # noqa: S607
     assert left.stdout == ""

@@ -16,9 +16,9 @@ import pytest
 
 import controlplane
 from controlplane.runtime.docker import images
-from controlplane.runtime.docker.build import SOURCES_LABEL
-from controlplane.runtime.docker.context import WHOLE, files
+from controlplane.runtime.docker.build_context import WHOLE, files
 from controlplane.runtime.docker.engine import Engine
+from controlplane.runtime.docker.image_build import SOURCES_LABEL
 from controlplane.runtime.docker.images import Images, Variant, recipes
 from tests.docker.engine import docker, try_docker
 from tests.docker.images import built
@@ -38,7 +38,7 @@ _PRIVATE: Final = (".env", ".git", ".pem", ".key", "id_rsa", ".pypirc", ".netrc"
 @pytest.fixture(scope="module")
 def ours(docker_answers: None) -> Images:
     built()
-    return images.wanted(Variant.CPU, local=True, registry=os.environ.get("ARCHGW_IMAGES"))
+    return images.required_images(Variant.CPU, local=True, registry=os.environ.get("ARCHGW_IMAGES"))
 
 
 @pytest.fixture

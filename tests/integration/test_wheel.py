@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.runtime.docker.context import files
+from controlplane.runtime.docker.build_context import files
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAVELLING = (
@@ -46,7 +46,7 @@ def test_every_file_that_travels_is_in_the_wheel(wheel: Path) -> None:
 def test_an_installed_wheel_builds_images_from_the_same_files_as_the_checkout(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path)
     code = (
-        "import json; from controlplane.runtime.docker.context import files; "
+        "import json; from controlplane.runtime.docker.build_context import files; "
         "print(json.dumps({name: str(path) for name, path in files().items()}))"
     )
     # -P, and elsewhere than in the checkout: the modules are those of the wheel.

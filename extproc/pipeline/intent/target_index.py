@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 
 from extproc import request_stats
-from extproc.inference.roles import FloatMatrix, Models, Role, RoleUnavailable
+from extproc.inference.roles import FloatMatrix, Models, RoleUnavailable
 from extproc.pipeline.intent.similarity import similarity, stems, target_stems, target_texts, word_overlap
 from extproc.request_stats import Stage
-from extproc.shared.filter_config import Intent, Target
+from extproc.shared.filter_config import Intent, Role, Target
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench import gateway
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Site, TritonSockets
+from controlplane.compile.plans import TargetEnvironment, TritonSockets
 from controlplane.config.load import load
 
 
@@ -18,7 +18,7 @@ def test_configuration_has_guard_targets_and_two_workers(tmp_path: Path) -> None
 
     assert loaded.warnings == ()
     assert loaded.config.overrides.filter_workers == 2
-    site = Site(TritonSockets(http="h", grpc="g"), workers=2, internal_socket="", repair_lock="")
+    site = TargetEnvironment(TritonSockets(http="h", grpc="g"), workers=2, internal_socket="", repair_lock="")
     config = compile_gateway(loaded.config, site).filter_config
     assert config.prompting is not None
     assert [guard.name for guard in config.guards] == ["jailbreak"]

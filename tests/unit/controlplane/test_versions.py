@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from controlplane import versions
-from controlplane.runtime.native.triton import find_triton
+from controlplane.runtime.native.triton_install import find_triton
 
 
 def test_envoy_version_is_that_of_the_installed_program() -> None:

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from controlplane.config.model_serving import Mode
-from controlplane.runtime.commands import envoy_arguments, worker_arguments
-from controlplane.runtime.docker.images import Variant, wanted
-from controlplane.runtime.docker.site import INSIDE
+from controlplane.runtime.command_lines import envoy_arguments, worker_arguments
+from controlplane.runtime.docker.container_environment import CONTAINER_LAYOUT
+from controlplane.runtime.docker.images import Variant, required_images
 from tests.unit.controlplane.runtime.docker.gateways import gateway, has_compose, rendered, services
 
 EXAMPLE: Final = Path(__file__).resolve().parents[3] / "examples" / "compose"
@@ -49,7 +49,7 @@ def as_compose_reads_it(folder: Path, **variables: str) -> dict[str, dict[str, A
 def test_images_have_this_version_and_one_repository() -> None:
     prefix = "${ARCHGW_IMAGES:+${ARCHGW_IMAGES:-}/}"
     plain = [image.replace(prefix, "") for image in FILE["x-images"]]
-    assert plain == list(wanted(Variant.CPU, local=True, registry=None).needed)
+    assert plain == list(required_images(Variant.CPU, local=True, registry=None).needed)
     assert {service["image"] for service in SERVICES.values()} == set(FILE["x-images"])
 
 
@@ -57,7 +57,7 @@ def test_images_have_this_version_and_one_repository() -> None:
 @pytest.mark.parametrize("registry", [None, "ghcr.io/acme"])
 def test_one_variable_sets_the_registry(registry: str | None, tmp_path: Path) -> None:
     found = as_compose_reads_it(tmp_path, **({} if registry is None else {"ARCHGW_IMAGES": registry}))
-    needed = wanted(Variant.CPU, local=True, registry=registry).needed
+    needed = required_images(Variant.CPU, local=True, registry=registry).needed
     assert {service["image"] for service in found.values()} == set(needed)
 
 
@@ -112,10 +112,13 @@ def test_volumes_are_writable_only_where_needed() -> None:
 
 def test_commands_and_environment_match_those_of_archgw(tmp_path: Path) -> None:
     compiled = gateway(CONFIG, tmp_path, Mode.LOCAL_CPU)
-    assert tuple(SERVICES["envoy"]["command"]) == envoy_arguments(compiled.envoy, INSIDE)
+    assert tuple(SERVICES["envoy"]["command"]) == envoy_arguments(compiled.envoy, CONTAINER_LAYOUT)
     workers = [name for name in SERVICES if name.startswith("extproc-")]
     for index, name in enumerate(workers):
-        assert tuple(SERVICES[name]["command"]) == ("python", *worker_arguments(compiled.envoy, INSIDE, index))
+        assert tuple(SERVICES[name]["command"]) == (
+            "python",
+            *worker_arguments(compiled.envoy, CONTAINER_LAYOUT, index),
+        )
     assert SERVICES["render"]["command"][-2:] == ["--workers", str(len(workers) - 1)]
     # The example loads all rendered models, independent of the configuration.
     theirs = services(rendered(CONFIG, tmp_path, Mode.LOCAL_CPU))["triton"]["command"]

@@ -1,5 +1,5 @@
-"""The supervisor of a gateway of processes. It starts the parts, starts them again when they die, writes their logs.
+"""The supervisor of a native gateway. It starts the services, restarts them when they end, and writes their logs.
 
-It runs as `python -m controlplane.runtime.native.supervisor PLAN`, one a run directory, and answers on a unix socket.
-`client` starts it and asks it. It imports nothing of archgw but `part`, so that it stays small.
+Runs as `python -m controlplane.runtime.native.supervisor PLAN`, one per run directory. `client` starts it and talks to
+it over a unix socket. To stay small, it imports only `service` from the rest of archgw.
 """

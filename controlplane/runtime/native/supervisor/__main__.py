@@ -1,4 +1,4 @@
-"""`python -m controlplane.runtime.native.supervisor PLAN`: exit 0 when it was told to stop."""
+"""`python -m controlplane.runtime.native.supervisor PLAN`. Exits with 0 when told to stop."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def main() -> None:
     os.umask(0o077)
     plan = decode(Path(sys.argv[1]).read_bytes())
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # The parts inherit it; Envoy needs two for each client.
-    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    # Inherited by the services. Envoy needs two open files per client.
+    soft = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     asyncio.run(supervise(plan))
 
 

@@ -1,4 +1,4 @@
-"""Starts a supervisor, and asks the one of a run directory: what runs, and to stop."""
+"""Starts the supervisor of a run directory, asks it for its report, and tells it to stop."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Final
 import msgspec
 
 from controlplane.errors import RuntimeFault
-from controlplane.render.atomic import write_file
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native.logs import last_lines
-from controlplane.runtime.native.part import Part
-from controlplane.runtime.native.supervisor.plan import LogSizes, Plan, encode
+from controlplane.render.atomic_write import write_file
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime.native.log_files import last_lines
+from controlplane.runtime.native.service import Service
+from controlplane.runtime.native.supervisor.plan import LogSizes, SupervisorPlan, encode
 from controlplane.runtime.native.supervisor.protocol import Command, Report, Request
 
 _PROGRAM: Final = "controlplane.runtime.native.supervisor"
@@ -24,20 +24,20 @@ _TIMEOUT_S: Final = 5.0
 _CHUNK: Final = 64 << 10
 
 
-def write_plan(parts: Sequence[Part], layout: RunLayout, sizes: LogSizes) -> None:
-    """Write what `start` will run."""
-    plan = Plan(
+def write_plan(services: Sequence[Service], layout: RunLayout, sizes: LogSizes) -> None:
+    """Write the plan that `start` runs."""
+    plan = SupervisorPlan(
         directory=layout.root,
         socket=layout.supervisor_socket,
         events=layout.logs / "supervisor.log",
         sizes=sizes,
-        parts=tuple(parts),
+        services=tuple(services),
     )
     write_file(layout.supervisor_plan, encode(plan), 0o600)
 
 
 def start(layout: RunLayout, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start a supervisor in a session of its own, so that a terminal's Ctrl-C is ours to handle and not the parts'."""
+    """Start a supervisor in a new session, so that Ctrl-C in a terminal reaches only `archgw`."""
     with layout.supervisor_output.open("wb") as output:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", _PROGRAM, str(layout.supervisor_plan)],
@@ -51,7 +51,7 @@ def start(layout: RunLayout, environment: dict[str, str]) -> subprocess.Popen[by
 
 
 def check(layout: RunLayout, supervisor: subprocess.Popen[bytes]) -> None:
-    """RuntimeFault, with its last words, when the supervisor itself has ended."""
+    """Raise RuntimeFault, with its last output, if the supervisor has ended."""
     if supervisor.poll() is not None:
         log = layout.supervisor_output
         shown = "".join(f"\n  {line}" for line in last_lines(log, _LOG_LINES)) or " is empty"
@@ -59,24 +59,24 @@ def check(layout: RunLayout, supervisor: subprocess.Popen[bytes]) -> None:
 
 
 def report(layout: RunLayout) -> Report | None:
-    """None where no supervisor answers."""
-    return _ask(layout, Command.STATUS)
+    """Return the supervisor's report; None if none answers."""
+    return _send(layout, Command.STATUS)
 
 
 def shut_down(layout: RunLayout) -> bool:
-    """Ask the supervisor to stop everything and end. False where none answers."""
-    return _ask(layout, Command.STOP) is not None
+    """Tell the supervisor to stop everything and end. Returns False if none answers."""
+    return _send(layout, Command.STOP) is not None
 
 
-def _ask(layout: RunLayout, command: Command) -> Report | None:
+def _send(layout: RunLayout, command: Command) -> Report | None:
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_TIMEOUT_S)
             connection.connect(str(layout.supervisor_socket))
             connection.sendall(msgspec.json.encode(Request(command)) + b"\n")
-            said = b""
+            reply = b""
             while chunk := connection.recv(_CHUNK):
-                said += chunk
-        return msgspec.json.decode(said, type=Report)
+                reply += chunk
+        return msgspec.json.decode(reply, type=Report)
     except (OSError, msgspec.DecodeError):
         return None

@@ -1,4 +1,4 @@
-"""One log on disk: appended to, rotated by size, and never left with half a line. Used by `log_writer` alone."""
+"""A log file: append, rotate by size, never leave half a line. Used by `log_writer`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from controlplane.runtime.native.supervisor.plan import LogSizes
 
 
 class LogFile:
-    """`x.log`, and the old `x.log.1` (the youngest) to `x.log.N`."""
+    """`x.log`, and the rotated files `x.log.1` (the newest) to `x.log.N`."""
 
     def __init__(self, path: Path, sizes: LogSizes) -> None:
         self.path = path
@@ -19,7 +19,7 @@ class LogFile:
         self._size = 0
 
     def write(self, lines: bytes) -> None:
-        """Append whole lines. OSError where they cannot be; then nothing of them is in the file."""
+        """Append whole lines. OSError if that fails; then the file contains none of them."""
         descriptor = self._current()
         if self._size and self._size + len(lines) > self._sizes.max_bytes:
             descriptor = self._rotate(descriptor)
@@ -28,7 +28,7 @@ class LogFile:
             while written < len(lines):
                 written += os.write(descriptor, lines[written:])
         except OSError:
-            # The disk took the first bytes of them: half a line would spoil the next one.
+            # A partial write would corrupt the next line.
             if written:
                 with contextlib.suppress(OSError):
                     os.ftruncate(descriptor, self._size)
@@ -41,16 +41,16 @@ class LogFile:
             os.close(descriptor)
 
     def _current(self) -> int:
-        """The open file of that name. One that somebody has removed or renamed, to make room, is let go."""
-        if self._descriptor is not None and not self._is_there(self._descriptor):
+        """Return the descriptor of the file with this name. Reopens it if somebody has removed or renamed the file."""
+        if self._descriptor is not None and not self._is_same_file(self._descriptor):
             self.close()
         if self._descriptor is None:
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        # Somebody may have made it shorter, too.
+        # Somebody may also have truncated the file.
         self._size = os.fstat(self._descriptor).st_size
         return self._descriptor
 
-    def _is_there(self, descriptor: int) -> bool:
+    def _is_same_file(self, descriptor: int) -> bool:
         try:
             return os.path.samestat(self.path.stat(), os.fstat(descriptor))
         except FileNotFoundError:
@@ -75,7 +75,7 @@ class LogFile:
         return self.path.with_name(f"{self.path.name}.{number}")
 
     def _beyond(self, keep: int) -> list[Path]:
-        """Old files with a number over `keep`: also those of a time when more were kept."""
+        """Return rotated files with a number above `keep`, also those of a time when more were kept."""
         start = f"{self.path.name}."
         names = [each for each in self.path.parent.iterdir() if each.name.startswith(start)]
         return [each for each in names if (end := each.name.removeprefix(start)).isdecimal() and int(end) > keep]

@@ -1,6 +1,6 @@
-"""Writes every log, in a thread of its own: a disk that is full, broken or slow holds up neither supervisor nor parts.
+"""Writes all logs in a thread, so that a full, broken or slow disk blocks neither the supervisor nor a service.
 
-What cannot be written is dropped and counted.
+Lines that cannot be written are dropped and counted.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from controlplane.runtime.native.supervisor.log_file import LogFile
 from controlplane.runtime.native.supervisor.plan import LogSizes
 from controlplane.runtime.native.supervisor.protocol import LogReport
 
-# Of one log, waiting for the disk: a quarter of a minute of a busy access log.
+# Buffered for the disk per log: 15 s of a busy access log.
 _WAITING_BYTES: Final = 4 << 20
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SLOW: Final = "the disk is too slow"
 
 
 class Log:
-    """One log. `put` is for the event loop; all else happens in the writer's thread."""
+    """One log. `put` and `report` are called by the event loop, the rest by the writer's thread."""
 
     def __init__(self, path: Path, sizes: LogSizes, items: queue.SimpleQueue[tuple[Log, bytes] | None]) -> None:
         self._file = LogFile(path, sizes)
@@ -35,7 +35,7 @@ class Log:
         self._reason = ""
 
     def put(self, lines: bytes) -> None:
-        """Write whole lines, some time soon. Never blocks, never fails."""
+        """Queue whole lines for writing. Never blocks, never fails."""
         with self._lock:
             if self._waiting + len(lines) > _WAITING_BYTES:
                 self._drop(lines, _SLOW)
@@ -48,7 +48,7 @@ class Log:
             return LogReport(name=self._file.path.name, dropped=self._dropped, reason=self._reason)
 
     def write(self, lines: bytes) -> bool:
-        """True where this is the first write that succeeds after some that did not."""
+        """Write lines. Returns True if this is the first success after failures."""
         reason = ""
         try:
             self._file.write(lines)
@@ -71,27 +71,27 @@ class Log:
 
 
 class LogWriter:
-    """`resumed` is told, in the writer's thread, of a log that is written again after lines of it were dropped."""
+    """All logs of a gateway. `on_resume` is called, in the writer's thread, when a log works again after failures."""
 
-    def __init__(self, sizes: LogSizes, resumed: Callable[[LogReport], None]) -> None:
+    def __init__(self, sizes: LogSizes, on_resume: Callable[[LogReport], None]) -> None:
         self._sizes = sizes
-        self._resumed = resumed
+        self._on_resume = on_resume
         self._logs: dict[Path, Log] = {}
         self._items: queue.SimpleQueue[tuple[Log, bytes] | None] = queue.SimpleQueue()
-        # Daemonic: a disk that hangs must not keep the supervisor from ending.
+        # A daemon thread: a disk that hangs must not keep the supervisor from exiting.
         self._thread = threading.Thread(target=self._write, name="log-writer", daemon=True)
         self._thread.start()
 
     def log(self, path: Path) -> Log:
-        """The log of that path; parts may share one."""
+        """Return the log with this path. Services may share one."""
         return self._logs.setdefault(path, Log(path, self._sizes, self._items))
 
     def dropped(self) -> tuple[LogReport, ...]:
-        """The logs of which lines were dropped."""
+        """Return the logs that lost lines."""
         return tuple(report for log in self._logs.values() if (report := log.report()).dropped)
 
     def close(self, timeout_s: float) -> None:
-        """Write what waits, for at most `timeout_s`."""
+        """Write the queued lines, within `timeout_s`."""
         self._items.put(None)
         self._thread.join(timeout_s)
 
@@ -99,6 +99,6 @@ class LogWriter:
         while (item := self._items.get()) is not None:
             log, lines = item
             if log.write(lines):
-                self._resumed(log.report())
+                self._on_resume(log.report())
         for log in self._logs.values():
             log.close()

@@ -1,6 +1,6 @@
-"""The supervisor's plan: the parts, and how their logs are kept. Written by `client`, read once by the supervisor.
+"""The supervisor's plan: services and log sizes. Written by `client`, read once by the supervisor.
 
-It is a file of JSON, so that a path or an argument may hold any character. It holds no secret.
+A JSON file, so that paths and arguments may contain any character. It contains no secret.
 """
 
 from __future__ import annotations
@@ -9,33 +9,33 @@ from pathlib import Path
 
 import msgspec
 
-from controlplane.runtime.native.part import Part
+from controlplane.runtime.native.service import Service
 
 
 class LogSizes(msgspec.Struct, frozen=True):
-    """Each log is rotated at `max_bytes`; `files` old ones are kept. 0: a full log begins anew."""
+    """Each log is rotated at `max_bytes`, and `files` old ones are kept. 0: a full log is truncated."""
 
     max_bytes: int
     files: int
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """`directory` is where the parts run. `events`: the supervisor's own log. `socket`: where it answers."""
+class SupervisorPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """`directory`: working directory of the services. `events`: the supervisor's log. `socket`: where it listens."""
 
     directory: Path
     socket: Path
     events: Path
     sizes: LogSizes
-    parts: tuple[Part, ...]
+    services: tuple[Service, ...]
 
 
-def encode(plan: Plan) -> str:
+def encode(plan: SupervisorPlan) -> str:
     return msgspec.json.format(msgspec.json.encode(plan, enc_hook=_encode_path), indent=2).decode() + "\n"
 
 
-def decode(text: bytes) -> Plan:
-    """msgspec.DecodeError where it is no plan."""
-    return msgspec.json.decode(text, type=Plan, dec_hook=_decode_path)
+def decode(text: bytes) -> SupervisorPlan:
+    """Decode a plan. msgspec.DecodeError if the text is none."""
+    return msgspec.json.decode(text, type=SupervisorPlan, dec_hook=_decode_path)
 
 
 def _encode_path(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Questions to a supervisor and its answers: one line of JSON each way, one question a connection."""
+"""The protocol of the supervisor's socket: one line of JSON each way, one request per connection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Command(StrEnum):
-    """STATUS: report. STOP: report, then stop every part and end."""
+    """STATUS: report. STOP: report, then stop all services and exit."""
 
     STATUS = "status"
     STOP = "stop"
@@ -18,8 +18,8 @@ class Request(msgspec.Struct, frozen=True):
     command: Command
 
 
-class Phase(StrEnum):
-    """STARTING: has not run for two seconds yet. BACKOFF: did not get so far, is started again soon."""
+class ServicePhase(StrEnum):
+    """STARTING: has run for less than two seconds. BACKOFF: ended within that time, and will be restarted."""
 
     STARTING = "STARTING"
     RUNNING = "RUNNING"
@@ -28,20 +28,20 @@ class Phase(StrEnum):
     STOPPED = "STOPPED"
 
 
-class PartReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`since`: when it last started, in seconds since the epoch; 0 never. `fault`: why it does not run."""
+class ServiceReport(msgspec.Struct, frozen=True, kw_only=True):
+    """`since`: last start in seconds since the epoch, 0 if never started. `fault`: why it does not run."""
 
     name: str
-    state: Phase
+    state: ServicePhase
     pid: int | None
     since: int
     fault: str
 
 
 class LogReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Lines of one log were not written since the supervisor started. `reason`: why the last ones were not.
+    """Lines of one log that were lost since the supervisor started. `reason`: why the last ones were.
 
-    Empty where the log is written again.
+    Empty if the log is being written again.
     """
 
     name: str
@@ -50,7 +50,7 @@ class LogReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """`logs` has those of which lines were dropped."""
+    """`logs`: those that lost lines."""
 
-    parts: tuple[PartReport, ...]
+    services: tuple[ServiceReport, ...]
     logs: tuple[LogReport, ...]

@@ -1,4 +1,4 @@
-"""Answers on the supervisor's unix socket: see `protocol`."""
+"""The server on the supervisor's unix socket. See `protocol`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from controlplane.runtime.native.supervisor.protocol import Command, Report, Req
 
 
 async def serve(socket: Path, report: Callable[[], Report], stop: Callable[[], None]) -> asyncio.Server:
-    """Answer until the server is closed. OSError where the socket cannot be made."""
+    """Start the server. OSError if the socket cannot be created."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -22,7 +22,7 @@ async def serve(socket: Path, report: Callable[[], Report], stop: Callable[[], N
                 stop()
             await writer.drain()
         except (msgspec.DecodeError, ValueError, ConnectionError):
-            # Whoever it is speaks another protocol, or has gone: the end of the connection says so.
+            # The client has another protocol or has gone. Closing the connection is answer enough.
             return
         finally:
             writer.close()

@@ -1,4 +1,4 @@
-"""Runs the parts of a plan until it is told to stop: by the socket, or by SIGTERM, SIGINT or SIGHUP."""
+"""Runs the services of a plan until told to stop, over the socket or by SIGTERM, SIGINT or SIGHUP."""
 
 from __future__ import annotations
 
@@ -6,36 +6,38 @@ import asyncio
 import signal
 from typing import Final
 
-from controlplane.runtime.native.supervisor import events
-from controlplane.runtime.native.supervisor.keeper import Keeper
+from controlplane.runtime.native.supervisor import event_log
 from controlplane.runtime.native.supervisor.log_writer import LogWriter
-from controlplane.runtime.native.supervisor.plan import Plan
+from controlplane.runtime.native.supervisor.plan import SupervisorPlan
 from controlplane.runtime.native.supervisor.protocol import LogReport, Report
+from controlplane.runtime.native.supervisor.restarted_process import RestartedProcess
 from controlplane.runtime.native.supervisor.server import serve
 
-# What a part wrote last lies in its pipe when it has ended.
+# Time to read and write the last lines of the services after they have ended.
 _LAST_LINES_S: Final = 2.0
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-async def supervise(plan: Plan) -> None:
-    """OSError where the socket cannot be made: then nothing was started."""
+async def supervise(plan: SupervisorPlan) -> None:
+    """Run the plan. OSError if the socket cannot be created; then nothing was started."""
 
-    def resumed(log: LogReport) -> None:
-        events.put(own, "log.resumed", log=log.name, dropped=log.dropped)
+    def on_resume(log: LogReport) -> None:
+        event_log.write(events, "log.resumed", log=log.name, dropped=log.dropped)
 
-    writer = LogWriter(plan.sizes, resumed)
-    own = writer.log(plan.events)
-    keepers = [
-        Keeper(part, plan.directory, writer.log(part.stdout_log or part.log), writer.log(part.log), own)
-        for part in sorted(plan.parts, key=lambda part: part.order)
+    writer = LogWriter(plan.sizes, on_resume)
+    events = writer.log(plan.events)
+    processes = [
+        RestartedProcess(
+            service, plan.directory, writer.log(service.stdout_log or service.log), writer.log(service.log), events
+        )
+        for service in sorted(plan.services, key=lambda service: service.order)
     ]
 
     def report() -> Report:
-        return Report(parts=tuple(each.report() for each in keepers), logs=writer.dropped())
+        return Report(services=tuple(each.report() for each in processes), logs=writer.dropped())
 
     def reap() -> None:
-        for each in keepers:
+        for each in processes:
             each.reap()
 
     stopping = asyncio.Event()
@@ -45,25 +47,25 @@ async def supervise(plan: Plan) -> None:
         loop.add_signal_handler(number, stopping.set)
     server = await serve(plan.socket, report, stopping.set)
     try:
-        await _run(keepers, stopping)
+        await _run(processes, stopping)
     finally:
         server.close()
-        pipes = [pipe.ended for each in keepers for pipe in each.pipes]
+        pipes = [pipe.ended for each in processes for pipe in each.pipes]
         if pipes:
             await asyncio.wait(pipes, timeout=_LAST_LINES_S)
-        events.put(own, "supervisor.ended")
+        event_log.write(events, "supervisor.ended")
         writer.close(_LAST_LINES_S)
 
 
-async def _run(keepers: list[Keeper], stopping: asyncio.Event) -> None:
-    """Keep the parts until `stopping`, then stop them. Where one cannot be kept, stop all and raise why."""
-    tasks = [asyncio.ensure_future(each.keep()) for each in keepers]
-    told = asyncio.ensure_future(stopping.wait())
+async def _run(processes: list[RestartedProcess], stopping: asyncio.Event) -> None:
+    """Run the processes until `stopping` is set, then stop them. If one task fails, stop all and raise its error."""
+    tasks = [asyncio.ensure_future(each.run()) for each in processes]
+    stop = asyncio.ensure_future(stopping.wait())
     try:
-        await asyncio.wait([told, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        # Who takes requests in, first; then the others together, since none of them is asked any more.
+        # First Envoy, which takes requests; then all others at once, since they are idle now.
         for edge in (True, False):
-            await asyncio.gather(*(each.stop() for each in keepers if each.part.edge is edge))
-        told.cancel()
+            await asyncio.gather(*(each.stop() for each in processes if each.service.edge is edge))
+        stop.cancel()
     await asyncio.gather(*tasks)

@@ -13,25 +13,27 @@ from typer.testing import CliRunner
 
 from controlplane.cli import build, logs, up
 from controlplane.cli.app import app
-from controlplane.runtime.docker.context import Recipe
+from controlplane.runtime.docker.build_context import Recipe
 from controlplane.runtime.docker.engine import Engine
-from controlplane.runtime.runner import PartState
+from controlplane.runtime.runner import ServiceState
 
-PARTS = (PartState("envoy", "RUNNING", 7, 11, ""),)
+SERVICES = (ServiceState("envoy", "RUNNING", 7, 11, ""),)
 
 
 class Running:
     """The runner of a gateway; following its logs raises a signal and waits."""
 
-    def __init__(self, number: signal.Signals = signal.SIGTERM, parts: tuple[PartState, ...] | None = PARTS) -> None:
+    def __init__(
+        self, number: signal.Signals = signal.SIGTERM, services: tuple[ServiceState, ...] | None = SERVICES
+    ) -> None:
         self.number = number
-        self.found = parts
+        self.found = services
         self.closed = False
 
-    def parts(self) -> tuple[PartState, ...] | None:
+    def services(self) -> tuple[ServiceState, ...] | None:
         return self.found
 
-    def logs(self, part: str | None) -> tuple[str, ...]:
+    def logs(self, service: str | None) -> tuple[str, ...]:
         return ("envoy",)
 
     def last_lines(self, name: str, count: int) -> list[str]:
@@ -56,9 +58,11 @@ def test_following_logs_closes_its_processes_on_each_signal(
     assert runner.closed
 
 
-@pytest.mark.parametrize(("parts", "said"), [(PARTS, "the gateway is still running"), (None, "everything is stopped")])
+@pytest.mark.parametrize(
+    ("services", "said"), [(SERVICES, "the gateway is still running"), (None, "everything is stopped")]
+)
 def test_interrupted_up_reports_whether_a_gateway_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: tuple[PartState, ...] | None, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, services: tuple[ServiceState, ...] | None, said: str
 ) -> None:
     def start(*_: object) -> NoReturn:
         os.kill(os.getpid(), signal.SIGINT)
@@ -66,7 +70,7 @@ def test_interrupted_up_reports_whether_a_gateway_runs(
         raise AssertionError
 
     monkeypatch.setattr(up, "start", start)
-    monkeypatch.setattr(up, "runner_of", lambda _: Running(parts=parts))
+    monkeypatch.setattr(up, "runner_of", lambda _: Running(services=services))
     done = CliRunner().invoke(app, ["up", "--run-dir", str(tmp_path)])
     assert done.exit_code == 130
     assert f"SIGINT, {said}" in done.stderr

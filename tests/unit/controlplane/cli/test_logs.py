@@ -29,8 +29,8 @@ LOGS = {
 class Runner:
     """The runner of a gateway with these logs."""
 
-    def logs(self, part: str | None) -> tuple[str, ...]:
-        return tuple(name for name in LOGS if part is None or name.startswith(part))
+    def logs(self, service: str | None) -> tuple[str, ...]:
+        return tuple(name for name in LOGS if service is None or name.startswith(service))
 
     def last_lines(self, log: str, count: int) -> list[str]:
         return LOGS[log][len(LOGS[log]) - min(count, len(LOGS[log])) :]

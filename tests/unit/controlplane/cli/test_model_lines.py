@@ -11,10 +11,10 @@ from controlplane.cli import status as status_command
 from controlplane.cli import up as up_command
 from controlplane.cli.app import app
 from controlplane.compile.plans import RoleLocation
-from controlplane.runtime.roles import RoleState, merge
-from controlplane.runtime.state import Door, State
+from controlplane.runtime.gateway_state import PublicListener, State
+from controlplane.runtime.model_status import RoleSummary, merge_workers
+from controlplane.runtime.start_options import RunningGateway, StartOptions
 from controlplane.runtime.status import Status
-from controlplane.runtime.wanted import Running, Wanted
 from extproc.shared.filter_config import Place, Role
 from extproc.shared.worker_status import BackendStatus, RoleStatus, WorkerStatus
 
@@ -30,7 +30,7 @@ UP = BackendStatus(
     place=Place.LOCAL, model="guard", ready=True, calls=3, recent_ms=(9.0, 10.5, 30.0), queue_ms=0.25, compute_ms=8.0
 )
 GUARD = RoleStatus(backends=(DOWN, UP), skipped={"remote:refused": 7}, failed={"dead": 2})
-ROLES: tuple[RoleState, ...] = merge(PLACES, (WorkerStatus(roles={Role.GUARD: GUARD}),))
+ROLES: tuple[RoleSummary, ...] = merge_workers(PLACES, (WorkerStatus(roles={Role.GUARD: GUARD}),))
 
 
 def lines(output: str, word: str) -> list[str]:
@@ -38,12 +38,12 @@ def lines(output: str, word: str) -> list[str]:
 
 
 def test_up_lists_model_backend_and_latency_of_each_role(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    wanted: list[Wanted] = []
-    doors = (Door("ingress", "127.0.0.1", 1),)
-    state = State(mode="remote", config="c", since="s", doors=doors, places=PLACES, parts=())
-    running = Running(state, ROLES, lambda: 0)
+    wanted: list[StartOptions] = []
+    listeners = (PublicListener("ingress", "127.0.0.1", 1),)
+    state = State(mode="remote", config="c", since="s", listeners=listeners, places=PLACES, services=())
+    running = RunningGateway(state, ROLES, lambda: 0)
 
-    def start(asked: Wanted, *_: object) -> Running:
+    def start(asked: StartOptions, *_: object) -> RunningGateway:
         wanted.append(asked)
         return running
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Gateway, Site, TritonSockets
+from controlplane.compile.plans import Gateway, TargetEnvironment, TritonSockets
 from controlplane.config.arch_config import ArchConfig
 from controlplane.models.catalog import catalog
 from controlplane.models.custom_model import CustomModel
@@ -157,7 +157,7 @@ CHANGES: dict[str, Any] = {
 # The version says how to read the rest; there is one.
 WITHOUT_EFFECT = {"version"}
 
-SITE = Site(TritonSockets(http="h", grpc="g"), workers=1, internal_socket="i", repair_lock="r")
+SITE = TargetEnvironment(TritonSockets(http="h", grpc="g"), workers=1, internal_socket="i", repair_lock="r")
 
 
 def compiled(document: dict[str, Any]) -> Gateway:

@@ -20,7 +20,7 @@ from controlplane.compile.plans import (
     ModelInstance,
     Pipe,
     ProviderRoute,
-    Site,
+    TargetEnvironment,
     Tracing,
     TritonSockets,
     Upstream,
@@ -32,7 +32,9 @@ from controlplane.errors import UsageError
 from controlplane.models.custom_model import CustomModel
 from extproc.shared import filter_config
 
-SITE = Site(TritonSockets(http="/run/h", grpc="/run/g"), workers=3, internal_socket="/run/i", repair_lock="/run/r")
+SITE = TargetEnvironment(
+    TritonSockets(http="/run/h", grpc="/run/g"), workers=3, internal_socket="/run/i", repair_lock="/run/r"
+)
 LOCAL = {"name": "local", "provider": "triton", "model": "chat"}
 HOSTED = {"name": "gpt", "provider": "openai", "model": "gpt-4o", "access_key": "sk-1"}
 SECRET = "sk-very-secret-0123456789"

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Address, Gateway, Loopback, Pipe, Site, TritonSockets, Upstream
+from controlplane.compile.plans import Address, Gateway, Loopback, Pipe, TargetEnvironment, TritonSockets, Upstream
 from controlplane.config.arch_config import ArchConfig
 from controlplane.config.model_serving import Mode
 from extproc.shared.filter_config import Place
 
-HERE = Site(TritonSockets("h", "g"), workers=1, internal_socket="i", repair_lock="r", mode=Mode.REMOTE)
-INSIDE = replace(
+HERE = TargetEnvironment(TritonSockets("h", "g"), workers=1, internal_socket="i", repair_lock="r", mode=Mode.REMOTE)
+CONTAINER_LAYOUT = replace(
     HERE,
     triton=TritonSockets("/run/http", "/run/grpc"),
     loopback=Loopback("engine", services={18083: Address("weather-api", 18083)}),
-    doors={"ingress": Address("0.0.0.0", 10000), "egress": Address("0.0.0.0", 12000)},  # noqa: S104
+    listen_addresses={"ingress": Address("0.0.0.0", 10000), "egress": Address("0.0.0.0", 12000)},  # noqa: S104
 )
 LOOPBACKS = (
     *("localhost", "LocalHost", "localhost.", "api.localhost", "127.0.0.1", "127.8.9.10", "0.0.0.0"),  # noqa: S104
@@ -59,7 +59,7 @@ def document(host: str) -> dict[str, Any]:
     }
 
 
-def compiled(written: dict[str, Any], site: Site) -> Gateway:
+def compiled(written: dict[str, Any], site: TargetEnvironment) -> Gateway:
     return compile_gateway(ArchConfig.model_validate_json(json.dumps(written)), site)
 
 
@@ -74,7 +74,7 @@ def upstreams(gateway: Gateway) -> Iterator[Upstream]:
 
 @pytest.mark.parametrize("host", LOOPBACKS)
 def test_localhost_keys_mean_the_engines_machine(host: str) -> None:
-    gateway = compiled(document(host), INSIDE)
+    gateway = compiled(document(host), CONTAINER_LAYOUT)
     found = {each.cluster: each.addresses for each in upstreams(gateway)}
     assert found == {
         "provider_plain": (Address("engine", 83),),
@@ -91,7 +91,7 @@ def test_localhost_keys_mean_the_engines_machine(host: str) -> None:
 @pytest.mark.parametrize("host", LOOPBACKS)
 def test_loopback_keys_name_key_and_address(host: str) -> None:
     shown = host.lower() if host == "LocalHost" else host
-    assert [line.lower() for line in compiled(document(host), INSIDE).loopback_keys] == [
+    assert [line.lower() for line in compiled(document(host), CONTAINER_LAYOUT).loopback_keys] == [
         f"endpoints.plain.endpoint {shown}:81",
         f"endpoints.secure.endpoint {shown}:8443",
         f"llm_providers.plain.base_url {shown}:83",
@@ -103,7 +103,7 @@ def test_loopback_keys_name_key_and_address(host: str) -> None:
 
 @pytest.mark.parametrize("host", LOOPBACKS)
 def test_server_names_are_not_rewritten(host: str) -> None:
-    here, inside = compiled(document(host), HERE), compiled(document(host), INSIDE)
+    here, inside = compiled(document(host), HERE), compiled(document(host), CONTAINER_LAYOUT)
     assert [each.tls_server_name for each in upstreams(inside)] == [each.tls_server_name for each in upstreams(here)]
     assert inside.envoy.calls == here.envoy.calls
     assert [each.authority for each in inside.envoy.providers] == [each.authority for each in here.envoy.providers]
@@ -114,7 +114,7 @@ def test_server_names_are_not_rewritten(host: str) -> None:
 
 @pytest.mark.parametrize("host", OTHERS)
 def test_other_addresses_are_not_rewritten(host: str) -> None:
-    here, inside = compiled(document(host), HERE), compiled(document(host), INSIDE)
+    here, inside = compiled(document(host), HERE), compiled(document(host), CONTAINER_LAYOUT)
     assert [each.addresses for each in upstreams(inside)] == [each.addresses for each in upstreams(here)]
     assert inside.loopback_keys == ()
 
@@ -130,7 +130,7 @@ def test_localhost_is_unchanged_outside_containers(host: str) -> None:
 def test_names_without_a_dot_are_local_names() -> None:
     written = document("localhost")
     written["endpoints"] = {"plain": {"endpoint": "api:80"}, "secure": {"endpoint": "api.example.com"}}
-    found = {each.cluster: each for each in upstreams(compiled(written, INSIDE))}
+    found = {each.cluster: each for each in upstreams(compiled(written, CONTAINER_LAYOUT))}
     assert found["endpoint_plain"] == Upstream("endpoint_plain", (Address("api", 80),), 5000, None, local_names=True)
     assert not found["endpoint_secure"].local_names
 
@@ -138,7 +138,7 @@ def test_names_without_a_dot_are_local_names() -> None:
 def test_port_of_a_service_leads_to_that_service() -> None:
     written = document("localhost")
     written["endpoints"] = {"plain": {"endpoint": "127.0.0.1:18083"}, "secure": {"endpoint": "api.example.com:18083"}}
-    gateway = compiled(written, INSIDE)
+    gateway = compiled(written, CONTAINER_LAYOUT)
     found = {each.cluster: each.addresses for each in upstreams(gateway)}
     assert found["endpoint_plain"] == (Address("weather-api", 18083),)
     assert found["endpoint_secure"] == (Address("api.example.com", 18083),)
@@ -147,7 +147,7 @@ def test_port_of_a_service_leads_to_that_service() -> None:
 
 def test_vendor_default_localhost_means_the_engines_machine() -> None:
     written = {"version": "v1", "llm_providers": [{"name": "llama", "provider": "ollama", "model": "m"}]}
-    gateway = compiled(written, replace(INSIDE, mode=Mode.LOCAL_CPU))
+    gateway = compiled(written, replace(CONTAINER_LAYOUT, mode=Mode.LOCAL_CPU))
     assert gateway.envoy.providers[0].upstream.addresses == (Address("engine", 11434),)
     assert gateway.envoy.providers[0].authority == "127.0.0.1:11434"
     assert gateway.loopback_keys == ("llm_providers.llama.provider 127.0.0.1:11434",)
@@ -155,7 +155,7 @@ def test_vendor_default_localhost_means_the_engines_machine() -> None:
 
 def test_local_triton_sockets_are_not_rewritten() -> None:
     written = {"version": "v1", "llm_providers": [{"name": "local", "provider": "triton", "model": "chat"}]}
-    gateway = compiled(written, replace(INSIDE, mode=Mode.LOCAL_CPU))
+    gateway = compiled(written, replace(CONTAINER_LAYOUT, mode=Mode.LOCAL_CPU))
     upstream = gateway.envoy.providers[0].upstream
     assert upstream.addresses == (Pipe("/run/http"),)
     assert not upstream.local_names
@@ -166,7 +166,7 @@ def test_local_triton_sockets_are_not_rewritten() -> None:
 
 def test_envoy_binds_container_addresses_and_publishes_the_files() -> None:
     written = document("localhost") | {"listeners": {"ingress": {"address": "::1", "port": 7000}}}
-    listeners = {each.name: each for each in compiled(written, INSIDE).envoy.listeners}
+    listeners = {each.name: each for each in compiled(written, CONTAINER_LAYOUT).envoy.listeners}
     assert listeners["ingress"].address == Address("::1", 7000)
     assert listeners["ingress"].bind == (Address("0.0.0.0", 10000),)  # noqa: S104
     assert listeners["egress"].address == Address("127.0.0.1", 12000)
@@ -188,7 +188,7 @@ def test_localhost_and_every_address_mean_both_families(address: str, ipv6: bool
     expected = tuple(Address(host, 10000) for host in hosts)
     here, inside = (
         next(each for each in compiled(written, replace(site, ipv6=ipv6)).envoy.listeners if each.name == "ingress")
-        for site in (HERE, INSIDE)
+        for site in (HERE, CONTAINER_LAYOUT)
     )
     assert (here.bind, here.published) == (expected, ())
     assert inside.published == expected

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Address, Credential, Device, Gateway, RemoteTriton, Site, TritonSockets, Upstream
+from controlplane.compile.plans import (
+    Address,
+    Credential,
+    Device,
+    Gateway,
+    RemoteTriton,
+    TargetEnvironment,
+    TritonSockets,
+    Upstream,
+)
 from controlplane.config.arch_config import ArchConfig
 from controlplane.config.model_serving import Mode
 from controlplane.errors import ArchgwError, RuntimeFault, UsageError
@@ -16,7 +25,9 @@ from controlplane.models.custom_model import CustomModel
 from extproc.shared import filter_config
 from extproc.shared.filter_config import Place, Role
 
-CPU = Site(TritonSockets(http="/run/h", grpc="/run/g"), workers=4, internal_socket="/run/i", repair_lock="/run/r")
+CPU = TargetEnvironment(
+    TritonSockets(http="/run/h", grpc="/run/g"), workers=4, internal_socket="/run/i", repair_lock="/run/r"
+)
 GPU = replace(CPU, mode=Mode.LOCAL_GPU, gpu="NVIDIA L4", vllm=True)
 REMOTE = replace(CPU, mode=Mode.REMOTE)
 LOCAL, ELSEWHERE = (Place.LOCAL,), (Place.REMOTE,)
@@ -28,7 +39,7 @@ BARE: dict[str, Any] = {
 }
 
 
-def compiled(site: Site, *own: CustomModel, **serving: Any) -> Gateway:
+def compiled(site: TargetEnvironment, *own: CustomModel, **serving: Any) -> Gateway:
     config = ArchConfig.model_validate_json(json.dumps({**BARE, "model_serving": serving}))
     return compile_gateway(config, site, own)
 
@@ -53,12 +64,12 @@ def places(gateway: Gateway) -> dict[Role, tuple[Place, ...]]:
         ),
     ],
 )
-def test_mode_decides_where_roles_run(site: Site, expected: dict[Role, tuple[Place, ...]]) -> None:
+def test_mode_decides_where_roles_run(site: TargetEnvironment, expected: dict[Role, tuple[Place, ...]]) -> None:
     assert places(compiled(site, remote=TRITON)) == expected
 
 
 @pytest.mark.parametrize("site", [CPU, GPU, REMOTE])
-def test_role_settings_override_the_mode(site: Site) -> None:
+def test_role_settings_override_the_mode(site: TargetEnvironment) -> None:
     roles = {
         "guard": {"placement": ["remote", "local"]},
         "embed": {"placement": ["remote"]},
@@ -201,7 +212,7 @@ def test_models_run_on_a_gpu_where_they_can() -> None:
     ],
 )
 def test_catalogue_model_runs_on_the_available_device(
-    site: Site, artefact: str, device: Device, behind: str | None
+    site: TargetEnvironment, artefact: str, device: Device, behind: str | None
 ) -> None:
     roles = {"function": {"model": "Arch-Function-3B", "placement": ["local"]}, "guard": {"placement": ["local"]}}
     (model,) = (each for each in compiled(site, roles=roles).models.models if each.role == "function")
@@ -227,7 +238,7 @@ def test_catalogue_model_runs_on_the_available_device(
     ],
 )
 def test_error_for_unrunnable_model_has_a_way_out(
-    site: Site, roles: dict[str, Any], error: type[ArchgwError], words: str
+    site: TargetEnvironment, roles: dict[str, Any], error: type[ArchgwError], words: str
 ) -> None:
     with pytest.raises(error, match=words) as caught:
         compiled(site, remote=TRITON, roles=roles)
@@ -235,7 +246,7 @@ def test_error_for_unrunnable_model_has_a_way_out(
 
 
 @pytest.mark.parametrize(("site", "is_error"), [(GPU, False), (CPU, True), (REMOTE, True)])
-def test_custom_gpu_model_does_not_run_on_a_cpu(site: Site, is_error: bool) -> None:
+def test_custom_gpu_model_does_not_run_on_a_cpu(site: TargetEnvironment, is_error: bool) -> None:
     own = CustomModel("embed", "theirs", Path("/m/theirs"), 8, on_gpu=True)
     roles = {"embed": {"model": "theirs"}}
     if is_error:

@@ -1,4 +1,4 @@
-"""A plan with one of everything, for the tests of rendering."""
+"""A plan with one of everything, for tests of rendering."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from controlplane.compile.plans import (
     Tracing,
     Upstream,
 )
-from controlplane.render.files import File, render_envoy
-from controlplane.render.trust import ca_file
-from controlplane.runtime.layout import RunLayout
+from controlplane.render.ca_bundle import ca_bundle
+from controlplane.render.gateway_files import render_envoy
+from controlplane.render.rendered_files import RenderedFile
+from controlplane.render.run_layout import RunLayout
 
 KEY: Final = "sk-very-secret"
 HEADER: Final = "Bearer also-very-secret"
@@ -27,7 +28,7 @@ HOSTS: Final = (Address("10.0.0.1", 80), Address("::1", 81))
 LAYOUT: Final = RunLayout(Path("/run/archgw-test"))
 
 
-def door(name: str, port: int, host: str = "127.0.0.1") -> Listener:
+def listener(name: str, port: int, host: str = "127.0.0.1") -> Listener:
     return Listener(name, Address(host, port), bind=(Address(host, port),))
 
 
@@ -61,7 +62,7 @@ def remote(scheme: str = "grpcs", header: str = "authorization", key: str | None
 
 def plan(*providers: ProviderRoute, tracing: Tracing | None = None, triton: RemoteTriton | None = None) -> EnvoyPlan:
     return EnvoyPlan(
-        listeners=(door("ingress", 10000, "0.0.0.0"), door("egress", 12000)),  # noqa: S104
+        listeners=(listener("ingress", 10000, "0.0.0.0"), listener("egress", 12000)),  # noqa: S104
         providers=providers or (provider(),),
         apis=(
             ApiCluster(Upstream("endpoint_api", HOSTS, 1000)),
@@ -86,5 +87,5 @@ def plan(*providers: ProviderRoute, tracing: Tracing | None = None, triton: Remo
     )
 
 
-def render(subject: EnvoyPlan) -> dict[str, File]:
-    return render_envoy(subject, LAYOUT, 75_000, ca_file())
+def render(subject: EnvoyPlan) -> dict[str, RenderedFile]:
+    return render_envoy(subject, LAYOUT, 75_000, ca_bundle())

@@ -1,4 +1,4 @@
-"""Near the limit of its heap Envoy refuses requests, and takes them again once there is room."""
+"""Envoy refuses requests near its heap limit, and accepts them again later."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 
 from controlplane.compile.plans import Address, Upstream
 from controlplane.config.quantities import MIB
-from controlplane.runtime import memory, ports
+from controlplane.runtime import memory_limit, ports
 from tests.support.flood import unread
-from tests.unit.controlplane.render.plans import door, plan, provider
-from tests.unit.controlplane.render.running import Api, running
+from tests.unit.controlplane.render.envoy_server import Api, running
+from tests.unit.controlplane.render.plans import listener, plan, provider
 from tests.unit.controlplane.render.test_response_headers import CHAT, llm, with_stand_in
 
 __all__ = ["llm"]
@@ -21,15 +21,15 @@ __all__ = ["llm"]
 @pytest.mark.parametrize(
     ("machine", "heap"), [(1 << 30, 256 * MIB), (8 << 30, 1024 * MIB), (24 << 30, 2048 * MIB), (1 << 40, 2048 * MIB)]
 )
-def test_the_heap_is_a_share_of_the_machine(machine: int, heap: int) -> None:
-    assert memory.envoy_heap(machine) == heap
+def test_heap_limit_is_a_share_of_the_memory(machine: int, heap: int) -> None:
+    assert memory_limit.envoy_heap_bytes(machine) == heap
 
 
-def test_this_machines_memory_is_known() -> None:
-    assert memory.available() > 256 * MIB
+def test_reads_the_memory_of_this_machine() -> None:
+    assert memory_limit.available_bytes() > 256 * MIB
 
 
-def test_a_full_heap_refuses_requests_until_there_is_room(llm: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_heap_refuses_requests_until_memory_is_free(llm: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Api, "answer_body", b"x" * 200_000)
     first, second = ports.free(2)
     its = replace(
@@ -37,7 +37,9 @@ def test_a_full_heap_refuses_requests_until_there_is_room(llm: int, monkeypatch:
         upstream=Upstream("provider_openai", (Address("127.0.0.1", llm),), 1000),
         idle_timeout_ms=60_000,
     )
-    subject = replace(plan(its), listeners=(door("ingress", first), door("egress", second)), max_heap_bytes=40 * MIB)
+    subject = replace(
+        plan(its), listeners=(listener("ingress", first), listener("egress", second)), max_heap_bytes=40 * MIB
+    )
     with running(subject, change=lambda files: with_stand_in(files, {})) as gateway:
 
         def status() -> bytes:

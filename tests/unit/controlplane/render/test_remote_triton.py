@@ -1,4 +1,4 @@
-"""The way to a remote Triton in a real Envoy: KServe v2 through the internal listener to servers behind TLS."""
+"""Requests to a remote Triton: KServe v2 through a real Envoy's internal listener to TLS servers."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from controlplane.compile.plans import Address, RemoteTriton
 from controlplane.runtime import ports
-from tests.unit.controlplane.render.plans import KEY, door, plan, remote
-from tests.unit.controlplane.render.running import Api, Gateway, running
+from tests.unit.controlplane.render.envoy_server import Api, Gateway, running
+from tests.unit.controlplane.render.plans import KEY, listener, plan, remote
 
 NAME = "triton.test"
 METADATA = (("x-arch-upstream", "triton_remote"),)
 
 
 class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
-    """Answers every inference with its own name, after a while, to whoever knows the key."""
+    """Answers each inference with its own name, after a delay, if the key is right."""
 
     def __init__(self, name: str, header: str, key: str) -> None:
         self.name = name
@@ -51,7 +51,7 @@ class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[mis
 
 @dataclass(frozen=True)
 class Authorities:
-    """One for servers, one for clients, and the files that a configuration would name."""
+    """Certificates of a server and a client, and the files that a configuration names."""
 
     servers: trustme.CA
     clients: trustme.CA
@@ -60,7 +60,7 @@ class Authorities:
     key: Path
 
     def at(self, *ports: int, scheme: str = "grpcs", header: str = "authorization", key: str = KEY) -> RemoteTriton:
-        """The way to the servers on these ports."""
+        """Return a remote Triton with these ports."""
         subject = remote(scheme, header, key)
         addresses = tuple(Address("127.0.0.1", port) for port in ports)
         upstream = replace(subject.upstream, addresses=addresses, tls_server_name=NAME)
@@ -82,7 +82,7 @@ def authorities(tmp_path_factory: pytest.TempPathFactory) -> Authorities:
 def serving(
     name: str, authorities: Authorities, header: str = "authorization", key: str = f"Bearer {KEY}"
 ) -> Iterator[tuple[Triton, grpc.Server, int]]:
-    """A server whose certificate is for `NAME`, and that wants one of its clients."""
+    """A server with a certificate for `NAME` that requires client certificates."""
     triton = Triton(name, header, key)
     server = grpc.server(futures.ThreadPoolExecutor(16))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(triton, server)
@@ -102,9 +102,9 @@ def serving(
 
 @contextmanager
 def reaching(triton: RemoteTriton) -> Iterator[Gateway]:
-    listeners = tuple(door(name, port) for name, port in zip(("ingress", "egress"), ports.free(2), strict=True))
+    listeners = tuple(listener(name, port) for name, port in zip(("ingress", "egress"), ports.free(2), strict=True))
     subject = replace(plan(triton=triton), listeners=listeners, max_request_bytes=2_000_000)
-    # The authorities that everything else believes have signed nothing here.
+    # The default authorities have signed none of these certificates.
     with running(subject, trustme.CA().cert_pem.bytes()) as gateway:
         yield gateway
 
@@ -127,16 +127,16 @@ def failure(gateway: Gateway, **call: Any) -> tuple[grpc.StatusCode, str]:
     return error.code(), error.details()
 
 
-def test_a_call_arrives_with_the_key_and_the_gateways_certificate(authorities: Authorities) -> None:
+def test_remote_triton_gets_the_key_and_the_client_certificate(authorities: Authorities) -> None:
     with (
         serving("one", authorities) as (triton, _, port),
         reaching(authorities.at(port)) as gateway,
     ):
-        # Larger than what Envoy holds back by default.
+        # Larger than Envoy's default retry buffer.
         assert infer(gateway, body=b"x" * 3_000_000).id == "one"
         assert triton.headers["authorization"] == f"Bearer {KEY}"
         assert not {name for name in triton.headers if name.startswith(("x-arch", "x-envoy", "x-forwarded"))}
-        # Refused once for the moment, and asked again: an inference changes nothing.
+        # Refused once, then retried: an inference is idempotent.
         assert infer(gateway, model="busy").id == "one"
         assert triton.calls["busy"] == 2
         code, _ = failure(gateway, model="slow", timeout_s=0.2)
@@ -153,7 +153,7 @@ def test_a_call_arrives_with_the_key_and_the_gateways_certificate(authorities: A
         ("port", grpc.StatusCode.UNAVAILABLE, "Connection_refused"),
     ],
 )
-def test_what_is_wrong_on_the_way_is_said_to_the_filter(
+def test_filter_gets_the_reason_of_a_connection_failure(
     authorities: Authorities, tmp_path: Path, difference: str, code: grpc.StatusCode, words: str
 ) -> None:
     with serving("one", authorities) as (_, _, port):
@@ -176,7 +176,7 @@ def test_what_is_wrong_on_the_way_is_said_to_the_filter(
             assert words in details
 
 
-def test_a_key_may_travel_in_a_header_of_its_own(authorities: Authorities) -> None:
+def test_key_can_use_a_custom_header(authorities: Authorities) -> None:
     with (
         serving("one", authorities, "x-api-key", KEY) as (triton, _, port),
         reaching(authorities.at(port, header="x-api-key")) as gateway,
@@ -185,7 +185,7 @@ def test_a_key_may_travel_in_a_header_of_its_own(authorities: Authorities) -> No
         assert "authorization" not in triton.headers
 
 
-def test_calls_are_shared_out_and_none_fails_where_one_of_two_servers_ends(authorities: Authorities) -> None:
+def test_no_call_fails_if_one_of_two_servers_stops(authorities: Authorities) -> None:
     with ExitStack() as stack:
         (one, ending, first), (other, _, second) = (
             stack.enter_context(serving(name, authorities)) for name in ("one", "other")
@@ -214,11 +214,11 @@ def test_calls_are_shared_out_and_none_fails_where_one_of_two_servers_ends(autho
                     time.sleep(0.001)
             finally:
                 stop.set()
-            # A call that failed raises here.
+            # Raises if a call failed.
             assert all(each.result() for each in loads)
 
 
-def test_the_http_form_has_its_path_and_its_key_and_a_server_that_is_not_ready_is_asked_again(
+def test_http_calls_have_path_and_key_and_retry_503(
     authorities: Authorities,
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -230,7 +230,7 @@ def test_the_http_form_has_its_path_and_its_key_and_a_server_that_is_not_ready_i
         threads.append(threading.Thread(target=server.serve_forever, args=(0.05,)))
         threads[-1].start()
     subject = authorities.at(*(server.server_address[1] for server in servers), scheme="https")
-    # Below this path, a server answers 503 the first time.
+    # Below this path, a server answers 503 once.
     subject = replace(subject, path_prefix="/503/1")
     try:
         with reaching(subject) as gateway:

@@ -1,4 +1,4 @@
-"""What a client is told of its request beside the answer: from the filter's metadata, in a real Envoy."""
+"""Response headers from the filter's dynamic metadata, in a real Envoy."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from controlplane.compile.plans import Address, Upstream
-from controlplane.render.files import File
+from controlplane.render.rendered_files import RenderedFile
 from controlplane.runtime import ports
-from tests.unit.controlplane.render.plans import door, plan, provider
-from tests.unit.controlplane.render.running import Api, Gateway, running
+from tests.unit.controlplane.render.envoy_server import Api, Gateway, running
+from tests.unit.controlplane.render.plans import listener, plan, provider
 
 CHAT = "/v1/chat/completions"
 HEADERS = {"x-arch-prompt-target", "x-arch-intent-drift"}
@@ -29,45 +29,45 @@ def _filter(kind: str, config: dict[str, Any]) -> dict[str, Any]:
     return {"name": kind, "typed_config": {"@type": f"{_TYPE}.{kind}", **config}}
 
 
-def with_stand_in(files: dict[str, File], notes: dict[str, str]) -> dict[str, File]:
-    """The files with something in the filter's place that says `notes` and chooses the provider."""
+def with_stand_in(files: dict[str, RenderedFile], metadata: dict[str, str]) -> dict[str, RenderedFile]:
+    """Return the files with a stand-in for the filter that sets dynamic metadata and chooses the provider."""
     tree = yaml.safe_load(files["envoy/lds.yaml"].text)
     choice = {"append": {"header": {"key": "x-arch-upstream", "value": "provider_openai"}}}
-    for listener in tree["resources"]:
-        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-        # The route is looked for before any filter of the chain can choose.
+    for resource in tree["resources"]:
+        manager = resource["filter_chains"][0]["filters"][0]["typed_config"]
+        # Envoy chooses a route before the filter chain runs.
         for entry in manager.get("early_header_mutation_extensions", ()):
             entry["typed_config"]["mutations"].append(choice)
         manager["http_filters"] = [
-            _filter("set_metadata.v3.Config", {"metadata": [{"metadata_namespace": "archgw", "value": notes}]}),
+            _filter("set_metadata.v3.Config", {"metadata": [{"metadata_namespace": "archgw", "value": metadata}]}),
             *(each for each in manager["http_filters"] if not _asks_the_filter(each["name"])),
         ]
     routes = {name: _without_the_filter(file) for name, file in files.items() if name.startswith("envoy/rds_")}
-    return {**files, **routes, "envoy/lds.yaml": File(yaml.safe_dump(tree))}
+    return {**files, **routes, "envoy/lds.yaml": RenderedFile(yaml.safe_dump(tree))}
 
 
 def _asks_the_filter(name: str) -> bool:
     return name in {"envoy.filters.http.ext_proc", "archgw.response"}
 
 
-def _without_the_filter(file: File) -> File:
+def _without_the_filter(file: RenderedFile) -> RenderedFile:
     tree = yaml.safe_load(file.text)
     for route in tree["resources"][0]["virtual_hosts"][0]["routes"]:
         configured = route.pop("typed_per_filter_config", {})
         if kept := {name: each for name, each in configured.items() if not _asks_the_filter(name)}:
             route["typed_per_filter_config"] = kept
-    return File(yaml.safe_dump(tree))
+    return RenderedFile(yaml.safe_dump(tree))
 
 
 @contextmanager
-def gateway(llm: int, notes: dict[str, str], *, timing_header: bool = False) -> Iterator[Gateway]:
+def gateway(llm: int, metadata: dict[str, str], *, timing_header: bool = False) -> Iterator[Gateway]:
     first, second = ports.free(2)
-    listeners = (door("ingress", first), door("egress", second))
+    listeners = (listener("ingress", first), listener("egress", second))
     upstream = Upstream("provider_openai", (Address("127.0.0.1", llm),), 1000)
     subject = replace(
         plan(replace(provider(key=None), upstream=upstream)), listeners=listeners, timing_header=timing_header
     )
-    with running(subject, change=lambda files: with_stand_in(files, notes)) as found:
+    with running(subject, change=lambda files: with_stand_in(files, metadata)) as found:
         yield found
 
 
@@ -82,25 +82,25 @@ def llm() -> Iterator[int]:
     thread.join()
 
 
-def test_a_client_of_ingress_is_told_the_target_and_the_drift(llm: int) -> None:
+def test_ingress_response_names_target_and_drift(llm: int) -> None:
     with gateway(llm, {"target": "get_weather", "drift": "true"}) as found:
         told = found.public("ingress", "POST", CHAT).headers
         assert (told["x-arch-prompt-target"], told["x-arch-intent-drift"]) == ("get_weather", "true")
-        # The other listener understands no prompts.
+        # Egress has no prompt targets.
         assert not HEADERS & set(found.public("egress", "POST", CHAT).headers)
 
 
-@pytest.mark.parametrize("notes", [{"target": "get_weather"}, {"decision": "forwarded"}])
-def test_where_there_is_nothing_to_tell_there_is_no_header(llm: int, notes: dict[str, str]) -> None:
-    with gateway(llm, notes) as found:
+@pytest.mark.parametrize("metadata", [{"target": "get_weather"}, {"decision": "forwarded"}])
+def test_no_header_without_a_value(llm: int, metadata: dict[str, str]) -> None:
+    with gateway(llm, metadata) as found:
         reply = found.public("ingress", "POST", CHAT, x_arch_prompt_target="forged")
         assert reply.status == 200
-        assert reply.headers.get("x-arch-prompt-target") == notes.get("target")
+        assert reply.headers.get("x-arch-prompt-target") == metadata.get("target")
         assert "x-arch-intent-drift" not in reply.headers
 
 
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
-def test_a_client_is_told_what_its_request_cost_and_how_long_the_provider_took(llm: int, listener: str) -> None:
+def test_timing_header_has_filter_and_provider_times(llm: int, listener: str) -> None:
     logged = {"degraded": "guard", "filter_ms": "1.90", "models_ms": "17.2", "served": "guard=local"}
     with gateway(llm, {"timing": TIMING, **logged}, timing_header=True) as found:
         reply = found.public(listener, "POST", CHAT)
@@ -111,7 +111,7 @@ def test_a_client_is_told_what_its_request_cost_and_how_long_the_provider_took(l
         assert line["upstream_ms"] >= 0
 
 
-def test_where_no_provider_answers_there_is_no_time_of_one() -> None:
+def test_timing_header_of_a_local_reply_has_no_provider_time() -> None:
     (nobody,) = ports.free(1)
     with gateway(nobody, {"timing": TIMING, "degraded": "intent"}, timing_header=True) as found:
         reply = found.public("ingress", "POST", CHAT)
@@ -120,7 +120,7 @@ def test_where_no_provider_answers_there_is_no_time_of_one() -> None:
         assert "x-arch-timing" not in found.public("ingress", "POST", "/nothing").headers
 
 
-def test_without_the_option_nobody_is_told_what_a_request_cost_and_nobody_can_forge_it(llm: int) -> None:
+def test_no_timing_header_without_the_option_and_none_from_a_provider(llm: int) -> None:
     with gateway(llm, {"timing": TIMING}) as found:
         reply = found.public("ingress", "POST", CHAT, x_arch_timing="forged", x_arch_degraded="forged")
         assert reply.status == 200

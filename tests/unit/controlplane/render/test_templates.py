@@ -1,4 +1,4 @@
-"""The quoting of values, on which everything else in the templates relies."""
+"""Quoting of values in templates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jinja2 import UndefinedError
 
 from controlplane.render import templates
 from controlplane.render.templates import (
-    fill,
+    render_template,
     secret_file,
     to_bare,
     to_compose,
@@ -22,39 +22,39 @@ from controlplane.render.templates import (
 @pytest.mark.parametrize(
     "value", ['"', "'", "\\", "a: b # c", "\n\r\t\0", "é", "😀", "\u2028\x85\x7f\ufeff", "{{ x }}", "", "null", "~"]
 )
-def test_yaml_reads_back_what_was_quoted(value: str) -> None:
+def test_quoted_text_survives_yaml(value: str) -> None:
     assert yaml.safe_load(f"key: {to_json(value)}") == {"key": value}
 
 
 @pytest.mark.parametrize("value", [None, True, 3, 2.5])
-def test_other_scalars_keep_their_type(value: float | None) -> None:
+def test_scalars_keep_their_type(value: float | None) -> None:
     assert yaml.safe_load(to_json(value)) == value
 
 
-def test_a_duration_keeps_its_milliseconds() -> None:
+def test_duration_keeps_milliseconds() -> None:
     assert to_duration(61_007) == '"61.007s"'
 
 
-def test_the_file_of_a_secret_is_one_name() -> None:
+def test_secret_file_name_has_no_separators() -> None:
     assert secret_file("../a b/é") == "..%2Fa%20b%2F%C3%A9.yaml"
 
 
-def test_a_bare_value_in_a_template_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejects_an_unquoted_value_in_a_template(monkeypatch: pytest.MonkeyPatch) -> None:
     environment = templates._environment()
     monkeypatch.setattr(environment, "get_template", environment.from_string)
     with pytest.raises(TypeError, match="without a filter"):
-        fill("key: {{ value }}", {"value": "x"})
+        render_template("key: {{ value }}", {"value": "x"})
     with pytest.raises(UndefinedError):
-        fill("key: {{ valeu | json }}", {"value": "x"})
+        render_template("key: {{ valeu | json }}", {"value": "x"})
 
 
-def test_a_dollar_of_a_compose_file_begins_no_variable() -> None:
+def test_escapes_dollars_in_compose_files() -> None:
     assert to_compose("$HOME ${X:-y} $$") == '"$$HOME $${X:-y} $$$$"'
     assert to_mapping({"a$": "b"}) == '{"a$$": "b"}'
     assert to_list(["$a", "b"]) == '["$$a", "b"]'
 
 
 @pytest.mark.parametrize("text", ["", "a b", "a: b", "a\nb", "$a", "#a", '"a"', "é"])
-def test_what_needs_quotes_is_not_written_without(text: str) -> None:
+def test_bare_filter_rejects_values_that_need_quotes(text: str) -> None:
     with pytest.raises(ValueError, match="without quotes"):
         to_bare(text)

@@ -1,4 +1,4 @@
-"""A run directory short enough for unix sockets, and never left with anything running."""
+"""A run directory short enough for unix sockets. All its processes are stopped after a test."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.runtime import place
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native import processes
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime import run_directory
+from controlplane.runtime.native import gateway_processes
 
 
 @pytest.fixture
 def layout() -> Iterator[RunLayout]:
     with tempfile.TemporaryDirectory(prefix="ag-") as folder:
-        layout = place.run_layout(Path(folder))
-        place.make(layout)
+        layout = run_directory.run_layout(Path(folder))
+        run_directory.create(layout)
         try:
             yield layout
         finally:
-            processes.stop_all(layout.root, grace_s=0)
+            gateway_processes.stop_all(layout.root, grace_s=0)

@@ -1,4 +1,4 @@
-"""Ports are asked before anything is started."""
+"""Checks of TCP ports."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from controlplane.errors import RuntimeFault
 from controlplane.runtime import ports
 
 
-def test_a_taken_port_is_named_with_its_key_and_its_owner() -> None:
+def test_taken_port_names_its_key_and_owner() -> None:
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as server:
         port = server.getsockname()[1]
-        # Also where the owner would share it.
+        # Also if the owner set SO_REUSEPORT.
         with pytest.raises(
             RuntimeFault, match=rf"port {port} \(listeners.ingress.port\) is taken by process {os.getpid()}"
         ):
@@ -23,23 +23,23 @@ def test_a_taken_port_is_named_with_its_key_and_its_owner() -> None:
     ports.check_free("127.0.0.1", port, "listeners.ingress.port")
 
 
-def test_an_address_that_is_not_here_is_named() -> None:
+def test_names_an_address_of_another_machine() -> None:
     with pytest.raises(RuntimeFault, match=r"192\.0\.2\.77"):
         ports.check_free("192.0.2.77", 1, "listeners.egress.port")
 
 
-def test_free_ports_differ_and_can_be_taken() -> None:
+def test_free_ports_are_different_and_usable() -> None:
     found = ports.free(3)
     assert len(set(found)) == 3
     for port in found:
         socket.create_server(("127.0.0.1", port)).close()
 
 
-def test_nobody_listens_on_a_free_port() -> None:
-    assert ports.listener(ports.free(1)[0]) is None
+def test_free_port_has_no_listening_process() -> None:
+    assert ports.listening_process(ports.free(1)[0]) is None
 
 
-def test_a_port_that_the_engine_may_take_is_free_though_this_user_may_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_privileged_port_is_free_for_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 

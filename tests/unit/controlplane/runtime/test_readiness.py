@@ -1,4 +1,4 @@
-"""When `up` returns, and what it says: real processes of ours, and a filter that says what a test wants it to say."""
+"""When `up` returns and what it reports, with real processes and a fake filter."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ import pytest
 
 from controlplane.compile.plans import RoleLocation
 from controlplane.errors import RuntimeFault
-from controlplane.runtime.commands import worker_indices
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native import environment, processes
-from controlplane.runtime.native.part import Part
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime.command_lines import worker_indices
+from controlplane.runtime.gateway_state import PublicListener, State
+from controlplane.runtime.native import environment_variables, gateway_processes
 from controlplane.runtime.native.runner import NativeRunner
+from controlplane.runtime.native.service import Service
 from controlplane.runtime.native.supervisor import client
 from controlplane.runtime.native.supervisor.plan import LogSizes
-from controlplane.runtime.readiness import Started, wait_ready
-from controlplane.runtime.state import Door, State
+from controlplane.runtime.readiness import StartedGateway, wait_ready
 from extproc.shared.filter_config import Place, Role
 from extproc.shared.worker_status import METHOD, BackendStatus, RoleStatus, WorkerStatus
 
@@ -44,7 +44,7 @@ def down(place: Place, reason: str, detail: str = "") -> BackendStatus:
 
 @pytest.fixture
 def worker(layout: RunLayout) -> Iterator[Says]:
-    """A filter worker's socket; each answer of its is the next of what it was told to say, then the last again."""
+    """A filter worker's socket. It sends the given replies one after another, and then repeats the last one."""
     answers: list[tuple[BackendStatus, ...] | bytes] = []
 
     def say(*said: tuple[BackendStatus, ...] | bytes) -> None:
@@ -67,8 +67,8 @@ def worker(layout: RunLayout) -> Iterator[Says]:
 
 
 @pytest.fixture
-def door() -> Iterator[Door]:
-    """A listener whose /healthz is well."""
+def listener() -> Iterator[PublicListener]:
+    """A listener whose /healthz answers 200."""
 
     class Well(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -76,31 +76,31 @@ def door() -> Iterator[Door]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Into no terminal."""
+            """Log nothing."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Well) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield Door("ingress", "127.0.0.1", server.server_port)
+        yield PublicListener("ingress", "127.0.0.1", server.server_port)
         server.shutdown()
         thread.join()
 
 
 @pytest.fixture
-def started(layout: RunLayout, door: Door) -> Iterator[Started]:
-    clean = environment.clean(os.environ, str(layout.root))
+def started(layout: RunLayout, listener: PublicListener) -> Iterator[StartedGateway]:
+    clean = environment_variables.service_environment(os.environ, str(layout.root))
     sleeper = (sys.executable, "-c", "import time; print('loading', flush=True); time.sleep(600)")
     names = ("triton", "extproc-0")
-    parts = tuple(Part(name, sleeper, clean, layout.logs / f"{name}.log", order=1, stop_s=2) for name in names)
-    client.write_plan(parts, layout, LogSizes(max_bytes=1 << 20, files=1))
+    services = tuple(Service(name, sleeper, clean, layout.logs / f"{name}.log", order=1, stop_s=2) for name in names)
+    client.write_plan(services, layout, LogSizes(max_bytes=1 << 20, files=1))
     supervisor = client.start(layout, clean)
-    state = State(mode="m", config="c", since="s", doors=(door,), places=(REMOTE, LOCAL), parts=names)
-    yield Started(NativeRunner(layout), state, lambda: None)
-    processes.stop_all(layout.root, grace_s=5)
+    state = State(mode="m", config="c", since="s", listeners=(listener,), places=(REMOTE, LOCAL), services=names)
+    yield StartedGateway(NativeRunner(layout), state, lambda: None)
+    gateway_processes.stop_all(layout.root, grace_s=5)
     supervisor.wait(5)
 
 
-def test_the_gateways_own_model_is_waited_for_though_a_remote_one_answers(started: Started, worker: Says) -> None:
+def test_waits_for_the_local_model_although_a_remote_one_answers(started: StartedGateway, worker: Says) -> None:
     loading = (ready(Place.REMOTE), down(Place.LOCAL, "unreachable"))
     worker(loading, loading, (ready(Place.REMOTE), ready(Place.LOCAL)))
     said: list[str] = []
@@ -109,7 +109,7 @@ def test_the_gateways_own_model_is_waited_for_though_a_remote_one_answers(starte
     assert said[0] == "waiting for guard on CPU"
 
 
-def test_a_remote_that_is_down_is_a_warning_where_another_place_stands_in(started: Started, worker: Says) -> None:
+def test_unreachable_remote_is_a_warning_if_another_backend_is_ready(started: StartedGateway, worker: Says) -> None:
     worker((down(Place.REMOTE, "refused", "status 401"), ready(Place.LOCAL)))
     said: list[str] = []
     (guard,) = wait_ready(started, 20, said.append)
@@ -118,58 +118,56 @@ def test_a_remote_that_is_down_is_a_warning_where_another_place_stands_in(starte
     assert [line for line in said if line.startswith("warning")] == [warning]
 
 
-def test_a_remote_that_was_not_asked_yet_is_waited_for(started: Started, worker: Says) -> None:
+def test_waits_for_a_remote_that_was_not_called_yet(started: StartedGateway, worker: Says) -> None:
     worker((down(Place.REMOTE, "starting"), ready(Place.LOCAL)), (ready(Place.REMOTE), ready(Place.LOCAL)))
     (guard,) = wait_ready(started, 20, lambda _: None)
     assert all(place.ready for place in guard.places)
 
 
-def test_a_model_of_another_shape_ends_the_start_though_another_place_would_do(started: Started, worker: Says) -> None:
+def test_mismatch_fails_although_another_backend_is_ready(started: StartedGateway, worker: Says) -> None:
     worker((down(Place.REMOTE, "mismatch", "expected PROB FP32 [1], found LABEL BYTES [1]"), ready(Place.LOCAL)))
     with pytest.raises(RuntimeFault, match=r"guard.*triton\.example\.com.*expected PROB FP32 \[1\], found LABEL"):
         wait_ready(started, 20, lambda _: None)
 
 
-def test_a_role_without_a_place_is_named_with_what_its_remote_says(started: Started, worker: Says) -> None:
+def test_names_a_role_without_a_backend_and_the_remote_reason(started: StartedGateway, worker: Says) -> None:
     worker((down(Place.REMOTE, "unreachable", "connection refused"), down(Place.LOCAL, "unreachable")))
     with pytest.raises(RuntimeFault) as failure:
         wait_ready(started, 1, lambda _: None)
     assert f"waiting for guard\nguard is not ready on {URL}: unreachable, connection refused\n" in str(failure.value)
-    # Its own model does not come up either: Triton says why.
+    # The local model is not ready either, so Triton's log is shown.
     assert "last lines of" in str(failure.value)
     assert "triton.log" in str(failure.value)
 
 
-def test_a_gateway_that_can_answer_is_not_stopped_for_a_model_that_loads_too_slowly(
-    started: Started, worker: Says
-) -> None:
+def test_slow_local_model_does_not_fail_a_gateway_that_answers(started: StartedGateway, worker: Says) -> None:
     worker((ready(Place.REMOTE), down(Place.LOCAL, "unreachable")))
     said: list[str] = []
     wait_ready(started, 1, said.append)
     assert said[-1].startswith("warning: guard is not ready on CPU: unreachable")
 
 
-def test_a_part_that_has_just_started_is_waited_for(started: Started, worker: Says) -> None:
-    """Else `up` would say that all is ready, and `status` a moment later that it is not."""
+def test_waits_for_a_service_that_just_started(started: StartedGateway, worker: Says) -> None:
+    """Otherwise `up` reports ready, and `status` not ready a moment later."""
     worker((ready(Place.REMOTE), ready(Place.LOCAL)))
     wait_ready(started, 20, lambda _: None)
-    assert [part.state for part in started.runner.parts() or ()] == ["RUNNING", "RUNNING"]
+    assert [service.state for service in started.runner.services() or ()] == ["RUNNING", "RUNNING"]
 
 
-def test_a_worker_that_does_not_answer_yet_is_waited_for(started: Started, worker: Says) -> None:
-    """The one that answers says nothing of the models of the other."""
+def test_waits_for_a_silent_worker(started: StartedGateway, worker: Says) -> None:
+    """A worker knows nothing about the models of another one."""
     worker((ready(Place.REMOTE), ready(Place.LOCAL)))
-    two = msgspec.structs.replace(started.state, parts=(*started.state.parts, "extproc-1"))
+    two = msgspec.structs.replace(started.state, services=(*started.state.services, "extproc-1"))
     with pytest.raises(RuntimeFault, match="waiting for the filter"):
         wait_ready(replace(started, state=two), 1, lambda _: None)
 
 
-def test_a_worker_that_does_not_answer_is_left_out(layout: RunLayout, worker: Says) -> None:
+def test_ignores_a_worker_without_a_reply(layout: RunLayout, worker: Says) -> None:
     worker((ready(Place.REMOTE),))
     assert len(NativeRunner(layout).workers((0, 1))) == 1
     assert worker_indices(("triton", "extproc-0", "extproc-1", "envoy")) == (0, 1)
 
 
-def test_a_worker_that_speaks_as_another_version_is_left_out(worker: Says, layout: RunLayout) -> None:
+def test_ignores_a_reply_of_another_version(worker: Says, layout: RunLayout) -> None:
     worker(b'{"models": []}')
     assert NativeRunner(layout).workers((0,)) == ()

@@ -1,4 +1,4 @@
-"""What `archgw status` says of a gateway of which something is not there."""
+"""Status of a gateway with a missing service."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from collections.abc import Sequence
 
 import pytest
 
+from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import status
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.runner import LogFault, PartState, Runtime
-from controlplane.runtime.state import State, save
+from controlplane.runtime.gateway_state import State, save_state
+from controlplane.runtime.runner import DroppedLines, Runtime, ServiceState
 from extproc.shared.worker_status import WorkerStatus
 
 STATE = State(
     mode="local-cpu",
     config="arch_config.yaml",
     since="2026-01-01T00:00:00+00:00",
-    doors=(),
+    listeners=(),
     places=(),
-    parts=("triton", "extproc-0", "extproc-1", "envoy"),
+    services=("triton", "extproc-0", "extproc-1", "envoy"),
 )
 
 
-class Here:
+class FakeRunner:
     runtime = Runtime.DOCKER
 
     def __init__(self, *names: str) -> None:
         self.names = names
 
-    def parts(self) -> tuple[PartState, ...]:
-        return tuple(PartState(name, "RUNNING", 7, 11, "") for name in self.names)
+    def services(self) -> tuple[ServiceState, ...]:
+        return tuple(ServiceState(name, "RUNNING", 7, 11, "") for name in self.names)
 
-    def log_faults(self) -> tuple[LogFault, ...]:
+    def dropped_lines(self) -> tuple[DroppedLines, ...]:
         return ()
 
     def workers(self, _: Sequence[int]) -> tuple[WorkerStatus, ...]:
@@ -39,13 +39,13 @@ class Here:
 
 
 def states(layout: RunLayout, monkeypatch: pytest.MonkeyPatch, *names: str) -> tuple[bool, dict[str, str]]:
-    save(layout, STATE)
-    monkeypatch.setattr(status, "runner_of", lambda _: Here(*names))
+    save_state(layout, STATE)
+    monkeypatch.setattr(status, "runner_of", lambda _: FakeRunner(*names))
     found = status.status(layout)
-    return found.ready, {part.name: part.state for part in found.parts}
+    return found.ready, {service.name: service.state for service in found.parts}
 
 
-def test_a_part_that_somebody_removed_is_missing_and_the_gateway_not_ready(
+def test_removed_service_is_missing_and_the_gateway_not_ready(
     layout: RunLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert states(layout, monkeypatch, "envoy", "extproc-0", "triton") == (
@@ -54,7 +54,7 @@ def test_a_part_that_somebody_removed_is_missing_and_the_gateway_not_ready(
     )
 
 
-def test_with_every_part_it_is_ready(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
-    ready, parts = states(layout, monkeypatch, *STATE.parts)
+def test_ready_with_all_services(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready, services = states(layout, monkeypatch, *STATE.services)
     assert ready
-    assert set(parts.values()) == {"running"}
+    assert set(services.values()) == {"running"}

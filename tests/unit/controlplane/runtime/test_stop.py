@@ -1,4 +1,4 @@
-"""Stopping what is half there: no run directory, no engine, or no Docker at all."""
+"""Stopping without a run directory, without an engine, or without Docker."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime import place
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime import run_directory
 from controlplane.runtime.docker.runner import DockerRunner
-from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native.runner import NativeRunner
 from controlplane.runtime.stop import stop
 
@@ -22,7 +22,7 @@ def key(layout: RunLayout) -> Path:
 
 
 @pytest.mark.parametrize("volumes", [False, True])
-def test_without_docker_no_key_stays_and_nothing_is_amiss(
+def test_stop_removes_keys_without_docker(
     layout: RunLayout, key: Path, monkeypatch: pytest.MonkeyPatch, volumes: bool
 ) -> None:
     monkeypatch.setenv("PATH", str(layout.root))
@@ -32,7 +32,7 @@ def test_without_docker_no_key_stays_and_nothing_is_amiss(
 
 @pytest.fixture
 def no_engine(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A `docker` whose engine does not run."""
+    """A `docker` without an engine."""
     docker = layout.root / "docker"
     docker.write_text("#!/bin/sh\necho Cannot connect to the Docker daemon >&2; exit 1\n")
     docker.chmod(0o755)
@@ -40,7 +40,7 @@ def no_engine(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_engine")
-def test_volumes_that_no_engine_can_remove_are_told_and_no_key_stays(layout: RunLayout, key: Path) -> None:
+def test_reports_volumes_that_no_engine_can_remove(layout: RunLayout, key: Path) -> None:
     with pytest.raises(RuntimeFault, match="no Docker engine answers"):
         stop(layout, volumes=True)
     assert not key.exists()
@@ -49,16 +49,14 @@ def test_volumes_that_no_engine_can_remove_are_told_and_no_key_stays(layout: Run
 
 @pytest.mark.usefixtures("no_engine")
 @pytest.mark.parametrize("alive", [False, True], ids=["crashed", "running"])
-def test_a_native_gateway_has_no_volumes_and_needs_no_engine(
-    layout: RunLayout, monkeypatch: pytest.MonkeyPatch, alive: bool
-) -> None:
+def test_native_gateway_needs_no_engine(layout: RunLayout, monkeypatch: pytest.MonkeyPatch, alive: bool) -> None:
     monkeypatch.setattr(NativeRunner, "stop", lambda _, volumes: alive)
     if not alive:
         layout.supervisor_plan.write_text("{}")
     assert stop(layout, volumes=True) is alive
 
 
-def test_containers_whose_run_directory_is_gone_are_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stops_containers_of_a_deleted_run_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
 
     def found(_: DockerRunner, *, volumes: bool) -> bool:
@@ -66,5 +64,5 @@ def test_containers_whose_run_directory_is_gone_are_stopped(tmp_path: Path, monk
         return True
 
     monkeypatch.setattr(DockerRunner, "stop", found)
-    assert stop(place.run_layout(tmp_path / "gone"))
+    assert stop(run_directory.run_layout(tmp_path / "gone"))
     assert asked == [False]

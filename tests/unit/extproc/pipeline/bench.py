@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from extproc.decision import Decision, Forward, HttpRequest, Reply
-from extproc.inference.roles import FunctionCall, Role
+from extproc.inference.roles import FunctionCall
 from extproc.pipeline.error_handling import ErrorHandler
 from extproc.pipeline.guard.evaluator import GuardEvaluator
 from extproc.pipeline.ingress import Ingress
@@ -22,6 +22,7 @@ from extproc.shared.filter_config import (
     ParameterType,
     Prompting,
     Provider,
+    Role,
     Schema,
     Target,
 )

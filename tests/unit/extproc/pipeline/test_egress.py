@@ -10,12 +10,11 @@ from msgspec.structs import replace
 
 from extproc.decision import Decision, Forward, HttpRequest, Reply
 from extproc.errors import GuardUnavailable
-from extproc.inference.roles import Role
 from extproc.pipeline.egress import Egress
 from extproc.pipeline.error_handling import ErrorHandler
 from extproc.pipeline.guard.evaluator import GuardEvaluator
 from extproc.providers.routing import ProviderRouter
-from extproc.shared.filter_config import EndpointCall, Guard, HttpMethod, Provider
+from extproc.shared.filter_config import EndpointCall, Guard, HttpMethod, Provider, Role
 from extproc.targets.api_client import Answer
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels
 from tests.unit.extproc.pipeline.bench import GUARD, OPENAI

@@ -16,9 +16,9 @@ from extproc.conversation import state
 from extproc.endpoints.chat_completions import Message
 from extproc.endpoints.usage import usage
 from extproc.errors import ApiError, GuardUnavailable, InvalidRequest, ModelNotFound, ModelUnavailable
-from extproc.inference.roles import Extraction, FunctionCall, Role
+from extproc.inference.roles import Extraction, FunctionCall
 from extproc.request_stats import Stage
-from extproc.shared.filter_config import FailMode, JsonValue
+from extproc.shared.filter_config import FailMode, JsonValue, Role
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels, target
 from tests.unit.extproc.pipeline.bench import DAYS, GUARD, Bench, called, forward, reply, sent
 

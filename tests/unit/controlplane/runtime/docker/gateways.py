@@ -1,4 +1,4 @@
-"""Configurations of every shape, compiled and rendered for containers."""
+"""Configurations of all kinds, compiled and rendered for containers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from controlplane.compile.gateway import compile_gateway
 from controlplane.compile.plans import Gateway
 from controlplane.config.load import load
 from controlplane.config.model_serving import Mode
-from controlplane.render.files import Rendered
-from controlplane.runtime.docker import compose
-from controlplane.runtime.docker.compose import Inside
+from controlplane.render.rendered_files import RenderedFiles
+from controlplane.runtime.docker import compose_file
+from controlplane.runtime.docker.compose_file import ContainerSettings
+from controlplane.runtime.docker.container_environment import container_environment
 from controlplane.runtime.docker.images import Images, Variant
-from controlplane.runtime.docker.site import container_site
 
 KEYS: Final = {"OPENAI": "sk-$ecret-of-the-provider", "TRITON": "sk-secret-of-triton", "API": "secret of the API: $API"}
 IMAGES: Final = Images(
@@ -32,7 +32,7 @@ IMAGES: Final = Images(
     local=True,
     registry=None,
 )
-# What speaks to nobody but the gateway's own models.
+# Uses only the gateway's own models.
 LOCAL: Final = """\
 version: v1
 overrides: {filter_workers: 2}
@@ -41,7 +41,7 @@ endpoints: {weather_api: {endpoint: "127.0.0.1:18083"}}
 llm_providers: [{name: local, provider: triton, model: chat}]
 prompt_targets: [{name: weather, description: The weather, endpoint: {name: weather_api, path: /weather}}]
 """
-# What needs no model here, and has a secret of every kind.
+# Needs no local model, and has every kind of secret.
 REMOTE: Final = """\
 version: v1
 overrides: {filter_workers: 1}
@@ -65,7 +65,7 @@ model_serving:
 
 @cache
 def certificates() -> Mapping[str, bytes]:
-    """An authority's certificate, one that it has issued, and the private key of that one."""
+    """A certificate authority, a certificate that it issued, and its private key."""
     authority = trustme.CA()
     issued = authority.issue_cert("gateway.example.com")
     return {
@@ -76,37 +76,39 @@ def certificates() -> Mapping[str, bytes]:
 
 
 def gateway(text: str, folder: Path, mode: Mode, *, quick_start: bool = False) -> Gateway:
-    """`text`, with the certificates that it may name beside it."""
+    """Compile `text`, with certificates beside it."""
     for name, pem in certificates().items():
         (folder / name).write_bytes(pem)
     path = folder / "arch_config.yaml"
     path.write_text(text)
     loaded = load(path, KEYS)
     gpu = "NVIDIA H200" if mode is Mode.LOCAL_GPU else None
-    return compile_gateway(loaded.config, container_site(mode, 2, gpu, quick_start=quick_start), loaded.custom_models)
+    return compile_gateway(
+        loaded.config, container_environment(mode, 2, gpu, quick_start=quick_start), loaded.custom_models
+    )
 
 
-def inside(folder: Path, **changes: Any) -> Inside:
-    trusted = folder / "authorities.crt"
-    if not trusted.exists():
-        trusted.write_text("the authorities of the operator\n")
-    usual = Inside("archgw", user=(1000, 1000), images=IMAGES, salt=b"salt", trusted=trusted)
+def inside(folder: Path, **changes: Any) -> ContainerSettings:
+    ca_file = folder / "authorities.crt"
+    if not ca_file.exists():
+        ca_file.write_text("the authorities of the operator\n")
+    usual = ContainerSettings("archgw", user=(1000, 1000), images=IMAGES, salt=b"salt", ca_file=ca_file)
     return replace(usual, **changes)
 
 
-def rendered(text: str, folder: Path, mode: Mode, **changes: Any) -> Rendered:
+def rendered(text: str, folder: Path, mode: Mode, **changes: Any) -> RenderedFiles:
     subject = gateway(text, folder, mode, quick_start=bool(changes.get("quick_start")))
-    return compose.render_compose(subject, inside(folder, **changes))
+    return compose_file.render_compose(subject, inside(folder, **changes))
 
 
-def document(subject: Rendered) -> dict[str, Any]:
-    """compose.yaml as data."""
+def document(subject: RenderedFiles) -> dict[str, Any]:
+    """Return compose.yaml as data."""
     found = yaml.safe_load(subject.files["compose.yaml"].text)
     assert isinstance(found, dict)
     return found
 
 
-def services(subject: Rendered) -> dict[str, dict[str, Any]]:
+def services(subject: RenderedFiles) -> dict[str, dict[str, Any]]:
     found = document(subject)["services"]
     assert isinstance(found, dict)
     return found
@@ -114,7 +116,7 @@ def services(subject: Rendered) -> dict[str, dict[str, Any]]:
 
 @cache
 def has_compose() -> bool:
-    """Whether the `docker` here has the Compose plugin. It needs no engine to read a file."""
+    """Return True if `docker` has the Compose plugin, which needs no engine to read a file."""
     try:
         done = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)  # noqa: S607
     except FileNotFoundError:

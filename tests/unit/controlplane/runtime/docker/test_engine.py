@@ -1,4 +1,4 @@
-"""The engine as `docker` tells of it: a script of that name says what the test wants."""
+"""The engine, with a shell script as `docker`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime.docker.engine import Engine, containers_of, why_not
+from controlplane.runtime.docker.engine import Engine, unavailable_reason
+from controlplane.runtime.docker.engine_objects import decode_containers
 
 Script = Callable[[str], dict[str, str]]
 
@@ -42,7 +43,7 @@ esac"""
 
 @pytest.fixture
 def script(tmp_path: Path) -> Script:
-    """Makes `docker` a shell script of that text; the environment in which it is found."""
+    """Creates a script `docker`. Returns the environment to find it."""
 
     def make(text: str) -> dict[str, str]:
         path = tmp_path / "docker"
@@ -53,18 +54,18 @@ def script(tmp_path: Path) -> Script:
     return make
 
 
-def test_without_the_command_line_there_is_no_engine(tmp_path: Path) -> None:
+def test_no_engine_without_the_docker_command(tmp_path: Path) -> None:
     with pytest.raises(RuntimeFault, match="there is no `docker` on PATH"):
         Engine.find({"PATH": str(tmp_path)})
-    assert why_not({"PATH": str(tmp_path)}) == "there is no `docker` on PATH"
+    assert unavailable_reason({"PATH": str(tmp_path)}) == "there is no `docker` on PATH"
 
 
-def test_an_engine_that_is_new_enough_is_told(script: Script) -> None:
+def test_accepts_a_new_enough_engine(script: Script) -> None:
     environ = script(_answers())
     info = Engine.find(environ).check()
     assert (info.version, info.api, info.rootless) == ("20.10.24+dfsg1", "1.41", True)
     assert info.runtimes == ("nvidia", "runc")
-    assert why_not(environ) is None
+    assert unavailable_reason(environ) is None
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_an_engine_that_is_new_enough_is_told(script: Script) -> None:
             "(`docker-compose` with a hyphen is another program)",
             id="plugin too old",
         ),
-        # As the command line of 20.10 reports an engine that is not there: with success.
+        # `docker info` 20.10 succeeds without an engine.
         pytest.param(
             _answers(info='{"ServerErrors":["Cannot connect to the Docker daemon at unix:///x. Is it running?"]}'),
             "no Docker engine answers at unix:///x",
@@ -110,15 +111,15 @@ def test_an_engine_that_is_new_enough_is_told(script: Script) -> None:
         ),
     ],
 )
-def test_what_is_not_enough_is_told_in_one_line(script: Script, text: str, told: str) -> None:
+def test_explains_an_unusable_engine_in_one_line(script: Script, text: str, told: str) -> None:
     environ = script(text)
     with pytest.raises(RuntimeFault) as caught:
         Engine.find(environ).check()
     assert str(caught.value).startswith(f"{told}\n")
-    assert why_not(environ) == told
+    assert unavailable_reason(environ) == told
 
 
-def test_an_engine_that_hangs_is_given_up_with_its_children(script: Script, tmp_path: Path) -> None:
+def test_kills_a_hanging_command_with_its_children(script: Script, tmp_path: Path) -> None:
     engine = Engine.find(script(f"sleep 300 & echo $! > {tmp_path}/child; wait"))
     with pytest.raises(RuntimeFault, match=r"Docker did not answer within 0\.5 s: docker ps"):
         engine.run("ps", timeout_s=0.5)
@@ -135,7 +136,7 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def test_docker_reads_its_own_environment_and_no_key_of_a_provider(script: Script) -> None:
+def test_passes_docker_variables_but_no_provider_keys(script: Script) -> None:
     environ = script("env") | {
         "DOCKER_HOST": "ssh://build",
         "XDG_RUNTIME_DIR": "/run/user/7",
@@ -148,30 +149,30 @@ def test_docker_reads_its_own_environment_and_no_key_of_a_provider(script: Scrip
     seen = dict(line.split("=", 1) for line in Engine.find(environ).run("ps").splitlines())
     expected = environ | {"LANG": "C", "LC_ALL": "C"}
     del expected["OPENAI_API_KEY"], expected["COMPOSE_PROJECT_NAME"]
-    # A shell adds its own.
+    # The shell adds some variables.
     assert {name: value for name, value in seen.items() if name not in {"PWD", "_", "SHLVL", "OLDPWD"}} == expected
     assert "OPENAI" not in repr(Engine.find(environ))
 
 
-def test_input_reaches_docker_and_nothing_waits_for_a_terminal(script: Script) -> None:
+def test_passes_input_and_never_waits_for_a_terminal(script: Script) -> None:
     engine = Engine.find(script("cat"))
     assert engine.run("load", input="two\nlines") == "two\nlines"
     assert engine.run("load") == ""
 
 
-def test_a_failure_is_told_in_the_words_of_what_was_done(script: Script) -> None:
+def test_failure_names_the_action(script: Script) -> None:
     engine = Engine.find(script("echo half; echo 'no space left on device' >&2; exit 1"))
     with pytest.raises(RuntimeFault, match=r"^loading the image failed: the disk of the Docker engine is full"):
         engine.run("load", doing="loading the image")
 
 
-def test_an_answer_without_end_is_not_read(script: Script) -> None:
+def test_rejects_endless_output(script: Script) -> None:
     engine = Engine.find(script("head -c 20000000 /dev/zero"))
     with pytest.raises(RuntimeFault, match="more than 16 MiB from docker ps"):
         engine.run("ps")
 
 
-def test_a_stream_is_shown_line_by_line_and_its_end_told(script: Script) -> None:
+def test_streams_lines_and_reports_failure(script: Script) -> None:
     engine = Engine.find(script("printf 'one\\r1 %%\\033[1Amoved\\n'; echo 'toomanyrequests: slow down' >&2; exit 1"))
     lines: list[str] = []
     with pytest.raises(RuntimeFault, match=r"^fetching failed: the registry allows no more downloads"):
@@ -179,7 +180,7 @@ def test_a_stream_is_shown_line_by_line_and_its_end_told(script: Script) -> None
     assert lines == ["one", "1 %moved", "toomanyrequests: slow down"]
 
 
-def test_a_stream_that_its_reader_leaves_is_ended(script: Script, tmp_path: Path) -> None:
+def test_ends_the_command_if_the_reader_raises(script: Script, tmp_path: Path) -> None:
     engine = Engine.find(script(f"echo $$ > {tmp_path}/pid; echo one; exec sleep 300"))
 
     def leave(line: str) -> None:
@@ -190,11 +191,11 @@ def test_a_stream_that_its_reader_leaves_is_ended(script: Script, tmp_path: Path
     assert not _lives(int((tmp_path / "pid").read_text()))
 
 
-def test_what_blocks_can_be_watched_and_killed(script: Script, tmp_path: Path) -> None:
+def test_started_command_can_be_watched_and_killed(script: Script, tmp_path: Path) -> None:
     engine = Engine.find(script(f"echo Creating >&2; echo $$ > {tmp_path}/pid; exec sleep 300"))
     with engine.start("compose", "up") as running:
         deadline = time.monotonic() + 5
-        while running.said != "Creating\n":
+        while running.output != "Creating\n":
             assert time.monotonic() < deadline
         assert running.wait(0.01) is None
         assert running.poll() is None
@@ -203,36 +204,36 @@ def test_what_blocks_can_be_watched_and_killed(script: Script, tmp_path: Path) -
     assert not _lives(int((tmp_path / "pid").read_text()))
 
 
-def test_what_ended_keeps_what_it_said(script: Script) -> None:
+def test_ended_command_keeps_its_output(script: Script) -> None:
     with Engine.find(script("echo Creating >&2; echo failed >&2; exit 18")).start("compose", "up") as running:
         assert running.wait(5) == 18
-        assert running.said == "Creating\nfailed\n"
+        assert running.output == "Creating\nfailed\n"
 
 
-def test_only_the_end_of_much_is_kept(script: Script) -> None:
+def test_keeps_only_the_end_of_long_output(script: Script) -> None:
     with Engine.find(script("yes | head -c 200000; echo last")).start("compose", "up") as running:
         assert running.wait(10) == 0
-        assert len(running.said) == 64 << 10
-        assert running.said.endswith("last\n")
+        assert len(running.output) == 64 << 10
+        assert running.output.endswith("last\n")
 
 
 @pytest.mark.parametrize("fetched", [True, False])
-def test_an_image_can_be_fetched_where_its_registry_says_so(script: Script, fetched: bool) -> None:
+def test_can_pull_an_image_that_the_registry_has(script: Script, fetched: bool) -> None:
     engine = Engine.find(script(f'[ "$*" = "manifest inspect a:1" ] && {str(fetched).lower()}'))
     assert engine.can_pull("a:1") is fetched
 
 
-def test_a_registry_that_hangs_is_one_that_does_not_have_it(script: Script) -> None:
+def test_cannot_pull_from_a_hanging_registry(script: Script) -> None:
     assert Engine.find(script("sleep 60")).can_pull("a:1", timeout_s=0.2) is False
 
 
-def test_a_fault_is_told_also_where_the_log_cannot_be_read(script: Script) -> None:
+def test_explains_a_fault_without_a_readable_log(script: Script) -> None:
     engine = Engine.find(script("echo 'Cannot connect to the Docker daemon at unix:///x.' >&2; exit 1"))
     fault = engine.fault("starting", 'service "models" didn\'t complete successfully: exit 3', project="p")
     assert str(fault) == "the container of the service models ended with exit code 3; its log is empty"
 
 
-def test_the_log_of_the_accused_is_fetched_by_its_service(script: Script) -> None:
+def test_fetches_the_log_of_the_blamed_service(script: Script) -> None:
     inspected = json.dumps(_INSPECTED)
     engine = Engine.find(
         script(
@@ -247,7 +248,7 @@ esac"""
     assert str(fault).endswith("the last lines of its log:\n  no such model")
 
 
-# From `docker inspect` of engine 20.10.24, what is read of it and its like.
+# From `docker inspect` of engine 20.10.24, shortened.
 _INSPECTED = {
     "Id": "d092c9b5fe5d",
     "Created": "2026-11-22T23:11:44.126402041Z",
@@ -281,8 +282,8 @@ def _inspected(**changes: object) -> str:
     return json.dumps(_INSPECTED | changes)
 
 
-def test_a_container_is_decoded() -> None:
-    (container,) = containers_of(_inspected() + "\n")
+def test_decodes_a_container() -> None:
+    (container,) = decode_containers(_inspected() + "\n")
     assert (container.service, container.id, container.name) == ("triton", "d092c9b5fe5d", "archgw-triton-1")
     assert (container.state, container.running, container.pid, container.restarts) == ("running", True, 17713, 3)
     assert (container.health, container.check) == ("unhealthy", "refused by it")
@@ -293,35 +294,35 @@ def test_a_container_is_decoded() -> None:
     assert not container.oneoff
 
 
-def test_a_container_that_never_ran_has_no_process_and_no_health() -> None:
+def test_decodes_a_container_that_never_ran() -> None:
     never = {"StartedAt": "0001-01-01T00:00:00Z", "FinishedAt": "0001-01-01T00:00:00Z"}
     state = never | {"Status": "created", "Pid": 0, "ExitCode": 128, "Error": "could not select\x07 device driver"}
-    (container,) = containers_of(_inspected(State=state))
+    (container,) = decode_containers(_inspected(State=state))
     assert (container.pid, container.health, container.check, container.started_at) == (None, None, "", 0)
     assert (container.exit_code, container.error) == (128, "could not select device driver")
 
 
-def test_no_health_check_is_no_health_in_every_version() -> None:
+def test_health_is_none_without_a_health_check() -> None:
     state = _INSPECTED["State"] | {"Health": {"Status": "none", "Log": None}}  # type: ignore[operator]
-    (container,) = containers_of(_inspected(State=state))
+    (container,) = decode_containers(_inspected(State=state))
     assert container.health is None
 
 
-def test_containers_are_ordered_and_oneoffs_known() -> None:
+def test_orders_containers_and_marks_oneoffs() -> None:
     def labelled(service: str, **more: str) -> str:
         return _inspected(Config={"Image": "i", "Labels": {"com.docker.compose.service": service, **more}})
 
-    found = containers_of(
+    found = decode_containers(
         "\n".join([labelled("triton"), labelled("envoy"), labelled("models", **{"com.docker.compose.oneoff": "True"})])
     )
     assert [(each.service, each.oneoff) for each in found] == [("envoy", False), ("models", True), ("triton", False)]
 
 
-def test_a_project_without_containers_has_none(script: Script) -> None:
+def test_project_without_containers(script: Script) -> None:
     assert Engine.find(script(":")).containers("archgw") == ()
 
 
-def test_a_container_that_went_meanwhile_is_left_out(script: Script) -> None:
+def test_ignores_a_container_that_was_removed_meanwhile(script: Script) -> None:
     text = f"""case "$1" in
 ps) echo abc def;;
 inspect) printf '%s\\n' '{json.dumps(_INSPECTED)}'; echo 'Error: No such object: def' >&2; exit 1;;
@@ -329,12 +330,12 @@ esac"""
     assert [each.service for each in Engine.find(script(text)).containers("archgw")] == ["triton"]
 
 
-def test_docker_is_found_where_the_callers_path_says(script: Script) -> None:
+def test_finds_docker_on_the_given_path(script: Script) -> None:
     environ = script("echo mine")
     assert Engine.find(environ).program == str(Path(environ["PATH"].split(os.pathsep)[0]) / "docker")
 
 
-def test_the_ports_on_which_a_container_answers(script: Script) -> None:
+def test_reads_the_published_ports_of_a_container(script: Script) -> None:
     lines = ("10000/tcp -> 0.0.0.0:21400", "10000/tcp -> [::]:21400", "12000/tcp -> :::21401")
     engine = Engine.find(script(f"""[ "$*" = "port id" ] && printf '%s\\n' '{"' '".join(lines)}'"""))
     assert engine.ports("id") == {21400, 21401}

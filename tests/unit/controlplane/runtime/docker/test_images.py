@@ -1,4 +1,4 @@
-"""Names of images, and which of them are missing. The engine is a table of labels."""
+"""Names of images, and missing ones, with a table of labels as the engine."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import controlplane
 from controlplane import versions
 from controlplane.errors import UsageError
 from controlplane.runtime.docker import images
-from controlplane.runtime.docker.build import SOURCES_LABEL
-from controlplane.runtime.docker.context import Recipe, digest
-from controlplane.runtime.docker.images import Images, Variant, ensure, missing, recipes, sources, wanted
+from controlplane.runtime.docker.build_context import Recipe, digest
+from controlplane.runtime.docker.image_build import SOURCES_LABEL
+from controlplane.runtime.docker.images import Images, Variant, base_images, ensure, missing, recipes, required_images
 
 VERSION = controlplane.__version__
 ENVOY = f"envoyproxy/envoy:v{versions.envoy()}"
-LOCAL = wanted(Variant.CPU, local=True, registry=None)
+LOCAL = required_images(Variant.CPU, local=True, registry=None)
 
 
 @dataclass
-class Shelf:
-    """An engine that has these images, by their labels."""
+class FakeEngine:
+    """A fake engine with these images and labels."""
 
     has: dict[str, dict[str, str]] = field(default_factory=dict)
     pulled: list[str] = field(default_factory=list)
@@ -35,13 +35,13 @@ class Shelf:
         self.pulled.append(reference)
 
 
-def full(needed: Images) -> Shelf:
-    """An engine with every image, as `archgw build` makes them."""
+def full(needed: Images) -> FakeEngine:
+    """Return a fake engine with all images of `archgw build`."""
     known = recipes(needed)
-    return Shelf({name: {SOURCES_LABEL: digest(known[name])} if name in known else {} for name in needed.needed})
+    return FakeEngine({name: {SOURCES_LABEL: digest(known[name])} if name in known else {} for name in needed.needed})
 
 
-def test_ours_have_the_version_of_the_package() -> None:
+def test_image_tags_are_the_package_version() -> None:
     assert LOCAL.needed == (
         ENVOY,
         f"archgw-extproc:{VERSION}",
@@ -50,22 +50,22 @@ def test_ours_have_the_version_of_the_package() -> None:
     )
 
 
-def test_no_model_here_needs_neither_triton_nor_models() -> None:
-    assert wanted(Variant.CPU, local=False, registry=None).needed == (ENVOY, f"archgw-extproc:{VERSION}")
+def test_no_local_model_needs_no_triton_image() -> None:
+    assert required_images(Variant.CPU, local=False, registry=None).needed == (ENVOY, f"archgw-extproc:{VERSION}")
 
 
 @pytest.mark.parametrize("folder", ["ghcr.io/acme", "localhost:5000/team/archgw", "acme/"])
-def test_ours_lie_in_the_folder_of_a_registry(folder: str) -> None:
-    far = wanted(Variant.VLLM, local=True, registry=folder)
+def test_images_of_a_registry_folder(folder: str) -> None:
+    far = required_images(Variant.VLLM, local=True, registry=folder)
     assert far.extproc == f"{folder.rstrip('/')}/archgw-extproc:{VERSION}"
     assert far.triton == f"{folder.rstrip('/')}/archgw-triton:{VERSION}-vllm"
     assert far.envoy == ENVOY
 
 
 @pytest.mark.parametrize("folder", ["", "/", "-x", "--help", "ghcr.io/acme x", "Ghcr.io", "a@b", "a;b"])
-def test_what_is_no_folder_of_a_registry_is_refused(folder: str) -> None:
+def test_rejects_an_invalid_registry_folder(folder: str) -> None:
     with pytest.raises(UsageError, match="folder of a registry"):
-        wanted(Variant.CPU, local=True, registry=folder)
+        required_images(Variant.CPU, local=True, registry=folder)
 
 
 @pytest.mark.parametrize(
@@ -76,64 +76,64 @@ def test_what_is_no_folder_of_a_registry_is_refused(folder: str) -> None:
         (Variant.VLLM, "24.10-vllm-python-py3", "engines cuda"),
     ],
 )
-def test_triton_stands_on_nvidias_image(variant: Variant, base: str, libraries: str) -> None:
-    needed = wanted(variant, local=True, registry=None)
+def test_triton_image_is_based_on_nvidias(variant: Variant, base: str, libraries: str) -> None:
+    needed = required_images(variant, local=True, registry=None)
     recipe = recipes(needed)[needed.triton]
     assert recipe.base == f"nvcr.io/nvidia/tritonserver:{base}"
     assert recipe.arguments == {"BASE": recipe.base, "LISTS": "python:3.11-slim-bookworm", "LIBRARIES": libraries}
 
 
-def test_code_is_no_source_of_tritons_image_and_lists_are_of_all() -> None:
+def test_triton_image_has_no_code_of_ours() -> None:
     for recipe in recipes(LOCAL).values():
         assert "pyproject.toml" in recipe.sources
         assert ("extproc" in recipe.sources) == (recipe.reference != LOCAL.triton)
 
 
-def test_nothing_is_missing_where_all_are_there_of_these_sources() -> None:
-    shelf = full(LOCAL)
-    assert missing(shelf, LOCAL) == ()  # type: ignore[arg-type]
+def test_up_to_date_images_are_not_missing() -> None:
+    engine = full(LOCAL)
+    assert missing(engine, LOCAL) == ()  # type: ignore[arg-type]
 
 
-def test_one_of_other_sources_is_missing_and_so_is_one_without_a_label() -> None:
-    shelf = full(LOCAL)
-    shelf.has[LOCAL.extproc] = {SOURCES_LABEL: "0" * 64}
-    shelf.has[LOCAL.triton] = {}
-    assert missing(shelf, LOCAL) == (LOCAL.extproc, LOCAL.triton)  # type: ignore[arg-type]
+def test_image_of_other_sources_or_without_label_is_missing() -> None:
+    engine = full(LOCAL)
+    engine.has[LOCAL.extproc] = {SOURCES_LABEL: "0" * 64}
+    engine.has[LOCAL.triton] = {}
+    assert missing(engine, LOCAL) == (LOCAL.extproc, LOCAL.triton)  # type: ignore[arg-type]
 
 
-def test_a_registrys_images_are_as_they_are() -> None:
-    far = wanted(Variant.CPU, local=True, registry="acme")
-    assert missing(Shelf({each: {} for each in far.needed}), far) == ()  # type: ignore[arg-type]
+def test_registry_images_are_not_compared_with_sources() -> None:
+    far = required_images(Variant.CPU, local=True, registry="acme")
+    assert missing(FakeEngine({each: {} for each in far.needed}), far) == ()  # type: ignore[arg-type]
 
 
-def test_what_is_missing_comes_from_its_bases_or_from_the_registry() -> None:
-    assert sources(LOCAL, (LOCAL.extproc, LOCAL.triton)) == (
+def test_base_images_of_missing_images() -> None:
+    assert base_images(LOCAL, (LOCAL.extproc, LOCAL.triton)) == (
         "python:3.11-slim-bookworm",
         "nvcr.io/nvidia/tritonserver:24.10-py3",
     )
-    assert sources(LOCAL, (ENVOY,)) == (ENVOY,)
-    far = wanted(Variant.CPU, local=True, registry="acme")
-    assert sources(far, (far.extproc,)) == (far.extproc,)
+    assert base_images(LOCAL, (ENVOY,)) == (ENVOY,)
+    far = required_images(Variant.CPU, local=True, registry="acme")
+    assert base_images(far, (far.extproc,)) == (far.extproc,)
 
 
-def test_what_is_missing_is_built_here_and_envoy_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_builds_missing_images_and_pulls_envoy(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[tuple[str, str | None]] = []
 
     def build(_: object, recipe: Recipe, __: object, *, network: str | None) -> None:
         built.append((recipe.reference, network))
 
     monkeypatch.setattr(images, "build", build)
-    shelf = full(LOCAL)
-    del shelf.has[ENVOY], shelf.has[LOCAL.models]
+    engine = full(LOCAL)
+    del engine.has[ENVOY], engine.has[LOCAL.models]
     said: list[str] = []
-    ensure(shelf, LOCAL, said.append, network="host")  # type: ignore[arg-type]
-    assert (shelf.pulled, built) == ([ENVOY], [(LOCAL.models, "host")])
+    ensure(engine, LOCAL, said.append, network="host")  # type: ignore[arg-type]
+    assert (engine.pulled, built) == ([ENVOY], [(LOCAL.models, "host")])
     assert said == [f"fetching the image {ENVOY}"]
 
 
-def test_with_a_registry_nothing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_builds_nothing_with_a_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "build", None)
-    far = wanted(Variant.CPU, local=False, registry="acme")
-    shelf = Shelf()
-    ensure(shelf, far, lambda _: None, network=None)  # type: ignore[arg-type]
-    assert shelf.pulled == [ENVOY, far.extproc]
+    far = required_images(Variant.CPU, local=False, registry="acme")
+    engine = FakeEngine()
+    ensure(engine, far, lambda _: None, network=None)  # type: ignore[arg-type]
+    assert engine.pulled == [ENVOY, far.extproc]

@@ -1,4 +1,4 @@
-"""A gateway of containers as `status`, `logs` and `up` see it. The engine here is what the test says it is."""
+"""The runner of a gateway in containers, with a fake engine."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime.docker.engine import Container, Engine
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime.docker.container_environment import project_name
+from controlplane.runtime.docker.engine import Engine
+from controlplane.runtime.docker.engine_objects import Container
 from controlplane.runtime.docker.runner import DockerRunner
-from controlplane.runtime.docker.site import project_name
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.runner import PartState
+from controlplane.runtime.runner import ServiceState
 from extproc.shared.filter_config import Place, Role
 
 ANSWER = '{"roles": {"guard": {"backends": [{"place": "local", "model": "guard", "ready": true}]}}}\n'
@@ -39,8 +40,8 @@ def container(service: str, state: str = "running", exit_code: int = 0, error: s
     )
 
 
-class Said(Engine):
-    """Containers and answers of a test; every call of `logs` and `exec` is kept."""
+class FakeEngine(Engine):
+    """A fake engine. Records calls of `logs` and `exec`."""
 
     def __init__(self, *containers: Container, answers: Mapping[str, str] | None = None) -> None:
         super().__init__("docker", {})
@@ -72,30 +73,30 @@ def runner(tmp_path: Path, engine: Engine) -> DockerRunner:
     return found
 
 
-def test_parts_are_the_services_that_run_on_in_words_that_both_runtimes_share(tmp_path: Path) -> None:
-    engine = Said(
+def test_services_have_the_states_of_both_runtimes(tmp_path: Path) -> None:
+    engine = FakeEngine(
         container("envoy"),
         container("extproc-0", "restarting", exit_code=3),
         container("models", "exited"),
         container("triton", "created", error="no such device"),
         container("weather-api", "exited", exit_code=137),
     )
-    assert runner(tmp_path, engine).parts() == (
-        PartState("envoy", "RUNNING", 7, 11, ""),
-        PartState("extproc-0", "BACKOFF", None, 11, "exit code 3"),
-        PartState("triton", "STARTING", None, 11, "no such device"),
-        PartState("weather-api", "EXITED", None, 11, "exit code 137"),
+    assert runner(tmp_path, engine).services() == (
+        ServiceState("envoy", "RUNNING", 7, 11, ""),
+        ServiceState("extproc-0", "BACKOFF", None, 11, "exit code 3"),
+        ServiceState("triton", "STARTING", None, 11, "no such device"),
+        ServiceState("weather-api", "EXITED", None, 11, "exit code 137"),
     )
 
 
-def test_models_alone_are_no_gateway(tmp_path: Path) -> None:
-    assert runner(tmp_path, Said(container("models", "exited"))).parts() is None
-    assert runner(tmp_path, Said()).parts() is None
+def test_models_container_alone_is_not_a_gateway(tmp_path: Path) -> None:
+    assert runner(tmp_path, FakeEngine(container("models", "exited"))).services() is None
+    assert runner(tmp_path, FakeEngine()).services() is None
 
 
-def test_one_worker_is_asked_for_all_and_the_next_where_it_cannot(tmp_path: Path) -> None:
+def test_queries_all_workers_through_one_that_runs(tmp_path: Path) -> None:
     workers = (container("extproc-0", "exited"), container("extproc-1"), container("extproc-2"))
-    engine = Said(*workers, answers={"id-extproc-2": ANSWER + "no answer of ours\n"})
+    engine = FakeEngine(*workers, answers={"id-extproc-2": ANSWER + "no answer of ours\n"})
     (found,) = runner(tmp_path, engine).workers((0, 1, 2))
     assert found.roles[Role.GUARD].backends[0].place is Place.LOCAL
     sockets = tuple(f"/run/archgw/sockets/extproc-{index}.sock" for index in range(3))
@@ -104,8 +105,8 @@ def test_one_worker_is_asked_for_all_and_the_next_where_it_cannot(tmp_path: Path
     ]
 
 
-def test_the_access_log_is_what_envoy_writes_to_stdout(tmp_path: Path) -> None:
-    engine = Said(container("envoy"), container("extproc-0"), container("extproc-1"))
+def test_access_log_is_envoys_stdout(tmp_path: Path) -> None:
+    engine = FakeEngine(container("envoy"), container("extproc-0"), container("extproc-1"))
     found = runner(tmp_path, engine)
     assert found.logs() == ("access", "envoy", "extproc-0", "extproc-1")
     assert found.logs("extproc") == ("extproc-0", "extproc-1")
@@ -118,22 +119,22 @@ def test_the_access_log_is_what_envoy_writes_to_stdout(tmp_path: Path) -> None:
         ("id-envoy", 3, False, True),
         ("id-extproc-0", 3, True, True),
     ]
-    assert found.place("access") == "container p-envoy-1"
+    assert found.log_location("access") == "container p-envoy-1"
 
 
-def test_what_has_no_container_has_no_lines(tmp_path: Path) -> None:
-    found = runner(tmp_path, Said())
+def test_no_log_lines_without_a_container(tmp_path: Path) -> None:
+    found = runner(tmp_path, FakeEngine())
     assert found.logs() == ()
     assert found.last_lines("triton", 3) == []
 
 
-def test_a_run_directory_is_a_project_of_its_own(tmp_path: Path) -> None:
+def test_each_run_directory_has_its_own_project(tmp_path: Path) -> None:
     assert project_name(RunLayout(tmp_path / "a")) != project_name(RunLayout(tmp_path / "b"))
     assert project_name(RunLayout(tmp_path / "a")) == project_name(RunLayout(tmp_path / "a"))
 
 
-class Stopping(Said):
-    """Containers, a network and two volumes that go with `compose down`, and what was run."""
+class FakeProject(FakeEngine):
+    """A fake engine with containers, a network and two volumes. Records commands."""
 
     def networks(self, project: str) -> tuple[str, ...]:
         return ("net",)
@@ -147,23 +148,21 @@ class Stopping(Said):
 
 
 @pytest.mark.parametrize(("volumes", "gone"), [(False, ("sockets",)), (True, ("models", "sockets"))])
-def test_what_runs_is_stopped_by_its_labels_whatever_has_become_of_the_file(
-    tmp_path: Path, volumes: bool, gone: tuple[str, ...]
-) -> None:
+def test_stops_containers_without_compose_yaml(tmp_path: Path, volumes: bool, gone: tuple[str, ...]) -> None:
     (tmp_path / "compose.yaml").write_text("services: [")
-    engine = Stopping(container("envoy"))
+    engine = FakeProject(container("envoy"))
     found = runner(tmp_path, engine)
     assert found.stop(volumes=volumes)
     down, *removed = engine.asked
     assert down[:4] == ("compose", "--project-name", found.project, "down")
     assert "--file" not in down
     assert ("--volumes" in down) is volumes
-    # Somebody else may remove them at the same time.
+    # Somebody else may remove them meanwhile.
     assert removed == [("volume", "rm", "--force", f"{found.project}_{name}") for name in gone]
 
 
-def test_envoy_is_drained_by_a_worker_which_has_a_python(tmp_path: Path) -> None:
-    engine = Said(container("envoy"), container("extproc-1"), answers={"id-extproc-1": "2\n"})
+def test_drains_envoy_from_a_worker(tmp_path: Path) -> None:
+    engine = FakeEngine(container("envoy"), container("extproc-1"), answers={"id-extproc-1": "2\n"})
     said: list[str] = []
     runner(tmp_path, engine).drain(5, said.append)
     (asked,) = engine.asked
@@ -176,7 +175,7 @@ def test_envoy_is_drained_by_a_worker_which_has_a_python(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("left", [(), ("extproc-0",), ("envoy",)])
-def test_what_takes_no_requests_is_not_drained(tmp_path: Path, left: tuple[str, ...]) -> None:
-    engine = Said(*map(container, left), container("extproc-1", state="exited"))
+def test_drains_nothing_without_envoy_or_worker(tmp_path: Path, left: tuple[str, ...]) -> None:
+    engine = FakeEngine(*map(container, left), container("extproc-1", state="exited"))
     runner(tmp_path, engine).drain(5, lambda _: None)
     assert engine.asked == []

@@ -1,4 +1,4 @@
-"""What a start of containers looks at first, and what it waits for. The engine here is what the test says it is."""
+"""Checks before containers start, and waiting for their end, with a fake engine."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import pytest
 
 from controlplane.config.model_serving import Mode
 from controlplane.errors import RuntimeFault
+from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import gpu
 from controlplane.runtime.docker import start
-from controlplane.runtime.docker.engine import Container, Engine, EngineInfo
+from controlplane.runtime.docker.engine import Engine
+from controlplane.runtime.docker.engine_objects import Container, EngineInfo
 from controlplane.runtime.docker.runner import DockerRunner
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.runner import PartState
+from controlplane.runtime.runner import ServiceState
 from tests.unit.controlplane.runtime.docker.gateways import LOCAL, gateway
 from tests.unit.controlplane.runtime.docker.test_runner import container
 
@@ -38,25 +39,25 @@ def info(*runtimes: str) -> EngineInfo:
         (Mode.REMOTE, ("runc",), (H200,), None),
     ],
 )
-def test_the_gpu_that_an_engine_lends(
+def test_gpu_of_the_engine(
     monkeypatch: pytest.MonkeyPatch,
     mode: Mode,
     runtimes: tuple[str, ...],
     names: tuple[str, ...],
     expected: str | None,
 ) -> None:
-    monkeypatch.setattr(gpu, "find", lambda _: gpu.Found(names))
+    monkeypatch.setattr(gpu, "detect", lambda _: gpu.GpuDetection(names))
     assert start._gpu(mode, info(*runtimes)) == expected
 
 
-def test_local_without_any_says_what_to_install_and_what_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "find", lambda _: gpu.Found())
+def test_local_without_a_gpu_explains_both_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "detect", lambda _: gpu.GpuDetection())
     with pytest.raises(RuntimeFault, match=r"nvidia-ctk runtime configure(?s:.*)archgw up --local -cpu"):
         start._gpu(Mode.LOCAL_GPU, info("runc"))
 
 
-class Answers(Engine):
-    """Containers of a test, of which Envoy answers on `published`; what was run goes to `done`."""
+class FakeEngine(Engine):
+    """A fake engine. Envoy's container publishes `published`; commands are recorded in `done`."""
 
     def __init__(self, *containers: Container, published: frozenset[int] = frozenset()) -> None:
         super().__init__("docker", {})
@@ -81,45 +82,43 @@ class Answers(Engine):
         return ""
 
 
-def test_what_somebody_paused_goes_on_and_counts_as_running() -> None:
-    engine = Answers(container("envoy", "paused"), container("extproc-0"))
-    assert [each.service for each in start._running(engine, "p")] == ["envoy", "extproc-0"]
+def test_continues_paused_containers() -> None:
+    engine = FakeEngine(container("envoy", "paused"), container("extproc-0"))
+    assert [each.service for each in start._running_containers(engine, "p")] == ["envoy", "extproc-0"]
     assert engine.done == [("unpause", "id-envoy")]
 
 
-def test_what_has_ended_does_not_run_and_is_left_to_compose() -> None:
-    engine = Answers(container("envoy", "exited"), container("extproc-0"))
-    assert [each.service for each in start._running(engine, "p")] == ["extproc-0"]
+def test_ended_containers_do_not_count_as_running() -> None:
+    engine = FakeEngine(container("envoy", "exited"), container("extproc-0"))
+    assert [each.service for each in start._running_containers(engine, "p")] == ["extproc-0"]
     assert engine.done == []
 
 
-def test_a_new_port_that_is_taken_is_told_before_the_running_envoy_is_given_up(tmp_path: Path) -> None:
+def test_checks_new_ports_before_replacing_envoy(tmp_path: Path) -> None:
     wanted = gateway(LOCAL, tmp_path, Mode.LOCAL_CPU)
     with contextlib.ExitStack() as stack:
         for listener in wanted.envoy.listeners:
             stack.enter_context(socket.create_server(("127.0.0.1", listener.address.port)))
         taken = frozenset(listener.address.port for listener in wanted.envoy.listeners)
         envoy = container("envoy")
-        start._check_ports(Answers(published=taken), wanted, [envoy])
+        start._check_ports(FakeEngine(published=taken), wanted, [envoy])
         with pytest.raises(RuntimeFault, match=r"listeners\.\w+\.port.* is taken"):
-            start._check_ports(Answers(published=frozenset({1})), wanted, [envoy])
+            start._check_ports(FakeEngine(published=frozenset({1})), wanted, [envoy])
         with pytest.raises(RuntimeFault, match=r"listeners\.\w+\.port.* is taken"):
-            start._check_ports(Answers(published=taken), wanted, [])
+            start._check_ports(FakeEngine(published=taken), wanted, [])
 
 
-def test_in_the_foreground_an_engine_that_is_silent_for_a_while_ends_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[tuple[PartState, ...] | None] = [(PartState("envoy", "RUNNING", 1, 1, ""),), None]
+def test_foreground_wait_survives_a_silent_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[tuple[ServiceState, ...] | None] = [(ServiceState("envoy", "RUNNING", 1, 1, ""),), None]
     asked: list[int] = []
 
-    def parts(_: DockerRunner) -> tuple[PartState, ...] | None:
+    def services(_: DockerRunner) -> tuple[ServiceState, ...] | None:
         asked.append(1)
         if len(asked) == 2:
             raise RuntimeFault("Docker did not answer within 10 s")
         return said.pop(0)
 
     monkeypatch.setattr(start, "_WATCH_S", 0)
-    monkeypatch.setattr(DockerRunner, "parts", parts)
+    monkeypatch.setattr(DockerRunner, "services", services)
     assert start._wait(DockerRunner(RunLayout(tmp_path))) == 0
     assert len(asked) == 3

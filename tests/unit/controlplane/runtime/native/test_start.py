@@ -1,26 +1,26 @@
-"""Processes are not started over containers, nor where nobody can tell whether there are some."""
+"""A native start is refused if containers run, or may run."""
 
 from __future__ import annotations
 
 import pytest
 
 from controlplane.errors import RuntimeFault
-from controlplane.runtime.layout import RunLayout
+from controlplane.render.run_layout import RunLayout
 from controlplane.runtime.native import start
-from controlplane.runtime.runner import PartState
+from controlplane.runtime.runner import ServiceState
 
 
 class Told:
-    def __init__(self, answer: tuple[PartState, ...] | RuntimeFault | None) -> None:
+    def __init__(self, answer: tuple[ServiceState, ...] | RuntimeFault | None) -> None:
         self.answer = answer
 
-    def parts(self) -> tuple[PartState, ...] | None:
+    def services(self) -> tuple[ServiceState, ...] | None:
         if isinstance(self.answer, RuntimeFault):
             raise self.answer
         return self.answer
 
 
-def test_an_engine_that_is_gone_is_no_dead_end(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explains_what_to_do_without_the_engine(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
     fault = RuntimeFault("no Docker engine answers\nor run without containers: --runtime native")
     monkeypatch.setattr(start, "runner_of", lambda _: Told(fault))
     with pytest.raises(RuntimeFault, match=r"no Docker engine answers(?s:.*)--run-dir(?s:.*)compose\.yaml") as raised:
@@ -29,8 +29,8 @@ def test_an_engine_that_is_gone_is_no_dead_end(layout: RunLayout, monkeypatch: p
     assert "--runtime native" not in str(raised.value)
 
 
-def test_what_runs_already_is_refused(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "runner_of", lambda _: Told((PartState("envoy", "EXITED", None, 1, ""),)))
+def test_refuses_a_running_gateway(layout: RunLayout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "runner_of", lambda _: Told((ServiceState("envoy", "EXITED", None, 1, ""),)))
     with pytest.raises(RuntimeFault, match="runs already"):
         start._refuse_running(layout)
     monkeypatch.setattr(start, "runner_of", lambda _: Told(None))

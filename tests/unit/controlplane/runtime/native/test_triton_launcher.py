@@ -1,4 +1,4 @@
-"""What is left of a Triton that was killed is gone before the next one starts."""
+"""Cleaning up after a killed Triton before the next start."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.runtime import place
-from controlplane.runtime.layout import RunLayout
-from controlplane.runtime.native import environment, processes
+from controlplane.render.run_layout import RunLayout
+from controlplane.runtime import run_directory
+from controlplane.runtime.native import environment_variables, gateway_processes
 
-# A part's process that starts another, in a session of its own, and tells its id.
+# A process that starts another one in a new session and prints its id.
 PARENT = """
 import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
@@ -29,59 +29,63 @@ time.sleep(600)
 @pytest.fixture
 def layout(tmp_path: Path) -> RunLayout:
     layout = RunLayout(tmp_path / "run")
-    place.make(layout)
+    run_directory.create(layout)
     return layout
 
 
 @contextmanager
-def part(layout: RunLayout, name: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A part's process, and the id of the one that it started."""
-    env = environment.clean(os.environ, str(layout.root)) | {environment.PART_MARK: name}
+def service(layout: RunLayout, name: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Start the process; return it and the id of its child."""
+    env = environment_variables.service_environment(os.environ, str(layout.root)) | {
+        environment_variables.SERVICE_MARK: name
+    }
     with subprocess.Popen([sys.executable, "-c", PARENT], env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             yield process, int(process.stdout.readline())
         finally:
             process.kill()
-            processes.kill(layout.root, name, 5)
+            gateway_processes.kill_service(layout.root, name, 5)
 
 
 def launch(layout: RunLayout, *command: str) -> subprocess.CompletedProcess[str]:
     launcher = [sys.executable, "-P", "-m", "controlplane.runtime.native.triton_launcher", str(layout.root)]
-    env = environment.clean(os.environ, str(layout.root)) | {environment.PART_MARK: "triton"}
+    env = environment_variables.service_environment(os.environ, str(layout.root)) | {
+        environment_variables.SERVICE_MARK: "triton"
+    }
     return subprocess.run([*launcher, *command], env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_it_becomes_the_server_with_its_arguments_and_environment(layout: RunLayout) -> None:
+def test_executes_the_server_with_its_arguments_and_environment(layout: RunLayout) -> None:
     said = launch(layout, sys.executable, "-c", "import os, sys; print(sys.argv[1:], os.environ['ARCHGW_PART'])", "a b")
     assert (said.stdout, said.stderr) == ("['a b'] triton\n", "")
 
 
-def test_orphans_of_a_killed_triton_end_and_other_parts_live_on(layout: RunLayout) -> None:
-    with part(layout, "triton") as (triton, orphan), part(layout, "extproc-0") as (worker, its):
+def test_kills_orphans_of_triton_but_no_other_service(layout: RunLayout) -> None:
+    with service(layout, "triton") as (triton, orphan), service(layout, "extproc-0") as (worker, its):
         triton.kill()
         triton.wait()
-        assert orphan in processes.of_run(layout.root)
+        assert orphan in gateway_processes.find(layout.root)
         assert launch(layout, "/bin/true").returncode == 0
-        assert set(processes.of_run(layout.root)) == {worker.pid, its}
+        assert set(gateway_processes.find(layout.root)) == {worker.pid, its}
 
 
-def test_a_triton_of_another_run_directory_lives_on(layout: RunLayout, tmp_path: Path) -> None:
-    with part(RunLayout(tmp_path / "other"), "triton") as (triton, _):
+def test_keeps_the_triton_of_another_run_directory(layout: RunLayout, tmp_path: Path) -> None:
+    with service(RunLayout(tmp_path / "other"), "triton") as (triton, _):
         launch(layout, "/bin/true")
         assert triton.poll() is None
 
 
-def test_an_orphan_that_is_frozen_ends_too(layout: RunLayout) -> None:
-    with part(layout, "triton") as (triton, orphan):
+def test_kills_a_frozen_orphan(layout: RunLayout) -> None:
+    with service(layout, "triton") as (triton, orphan):
         os.kill(orphan, signal.SIGSTOP)
         triton.kill()
         triton.wait()
         launch(layout, "/bin/true")
-        assert processes.of_run(layout.root) == ()
+        assert gateway_processes.find(layout.root) == ()
 
 
-def test_sockets_and_shared_memory_of_a_killed_triton_are_removed(layout: RunLayout) -> None:
+def test_removes_sockets_and_shared_memory_of_a_killed_triton(layout: RunLayout) -> None:
     shared = Path("/dev/shm") / f"{layout.shared_memory_prefix}left"  # noqa: S108
     others = Path("/dev/shm") / "archgw-of-somebody-else"  # noqa: S108
     try:

@@ -11,11 +11,11 @@ import pytest
 
 from extproc.conversation import current_turn
 from extproc.endpoints.chat_completions import Message
-from extproc.inference.roles import Extraction, FunctionCall, Role, RoleUnavailable
+from extproc.inference.roles import Extraction, FunctionCall, RoleUnavailable
 from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCalls
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import TargetIndex
-from extproc.shared.filter_config import Grounding, Intent, JsonValue, Parameter, ParameterType, Prompting
+from extproc.shared.filter_config import Grounding, Intent, JsonValue, Parameter, ParameterType, Prompting, Role
 from tests.unit.extproc.fakes import FakeModels, target
 
 T = ParameterType

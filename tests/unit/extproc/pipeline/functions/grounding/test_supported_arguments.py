@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from datetime import date
 
 from extproc import request_stats
-from extproc.inference.roles import Role
 from extproc.pipeline.functions.grounding import ParsedText, supported_arguments
 from extproc.request_stats import Stage
-from extproc.shared.filter_config import Grounding, JsonValue, Parameter, ParameterType
+from extproc.shared.filter_config import Grounding, JsonValue, Parameter, ParameterType, Role
 from tests.unit.extproc.fakes import FakeModels, target
 
 TODAY = date(2026, 11, 22)
