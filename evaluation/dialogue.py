@@ -12,8 +12,9 @@ import yaml
 
 from controlplane.compile.prompting import INTENT_THRESHOLD
 from evaluation.report import Section, table
+from extproc.codecs.json_values import encode_json
 from extproc.conversation import current_turn
-from extproc.endpoints.chat_completions import Message, encode_json
+from extproc.conversation.messages import Message
 from extproc.inference.roles import Models
 from extproc.pipeline.functions.tool_selection import Calls, Clarification, NoCall
 from extproc.pipeline.intent.resolution import IntentResolver

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from extproc.conversation.messages import Message, texts
 from extproc.conversation.state import is_own
-from extproc.endpoints.chat_completions import Message, texts
 from extproc.shared.filter_config import JsonValue, Target
 
 # Intent, function calling and grounding read so much of the beginning and of the end of what is said at once: a wish

@@ -13,8 +13,9 @@ import aiohttp
 from yarl import URL
 
 from extproc import request_stats
+from extproc.codecs.json_values import encode_json
+from extproc.conversation.messages import Message
 from extproc.decision import Headers
-from extproc.endpoints.chat_completions import Message, encode_json
 from extproc.errors import ApiError, ApiTimeout, BadApiAnswer, UpstreamTimeout
 from extproc.request_stats import ApiCall
 from extproc.shared.filter_config import EndpointCall, HttpMethod, JsonValue

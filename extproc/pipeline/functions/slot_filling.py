@@ -11,7 +11,7 @@ from datetime import date
 from typing import Final
 
 from extproc.conversation.current_turn import Exchange, Turn
-from extproc.endpoints.chat_completions import Message
+from extproc.conversation.messages import Message
 from extproc.inference.roles import Models
 from extproc.pipeline.functions import tool_selection
 from extproc.pipeline.functions.argument_validation import check

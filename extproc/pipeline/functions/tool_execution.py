@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from extproc.codecs.json_values import encode_json
 from extproc.conversation import state
 from extproc.decision import Headers, ToolCall
-from extproc.endpoints import chat_completions
 from extproc.errors import BadApiAnswer
 from extproc.pipeline.functions.tool_selection import Call
 from extproc.pipeline.request_context import RequestContext
@@ -53,7 +53,7 @@ async def make(
             ToolCall(
                 call_id=state.new_call_id(),
                 name=call.target.name,
-                arguments=chat_completions.encode_json(call.arguments).decode(),
+                arguments=encode_json(call.arguments).decode(),
                 answer=answer.body.decode(errors="replace"),
             )
         )

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Final
 
 from extproc.conversation.current_turn import Turn
-from extproc.endpoints.chat_completions import Message, texts
+from extproc.conversation.messages import Message, texts
 from extproc.inference.roles import Models
 from extproc.pipeline.functions.argument_validation import check
 from extproc.pipeline.functions.grounding.datetimes import in_format

@@ -13,9 +13,9 @@ from itertools import pairwise
 from typing import Final, Protocol
 
 from extproc import worker_thread
-from extproc.endpoints import chat_completions
-from extproc.endpoints.chat_completions import ChatRequest, Message
-from extproc.pipeline import client_retries, system_message
+from extproc.conversation.chat_request import ChatRequest, of_messages
+from extproc.conversation.messages import SYSTEM_ROLES, Message
+from extproc.pipeline import client_retries
 from extproc.pipeline.guard import text_extraction
 from extproc.pipeline.guard.guards import Verdict
 from extproc.shared.filter_config import Guard
@@ -76,14 +76,13 @@ async def without_refused_turns(judge: Judge, request: ChatRequest, verdict: Ver
     kept = [
         message
         for index, message in enumerate(request.messages)
-        if index not in dropped or message["role"] in system_message.ROLES
+        if index not in dropped or message["role"] in SYSTEM_ROLES
     ]
-    return chat_completions.with_messages(request, kept)
+    return request.with_messages(kept)
 
 
 async def _is_blocked(judge: Judge, messages: Sequence[Message]) -> bool:
-    alone = ChatRequest(fields={}, messages=tuple(messages), model=None, stream=False, metadata={})
-    return (await judge.judge(alone)).blocked_by is not None
+    return (await judge.judge(of_messages(messages))).blocked_by is not None
 
 
 def _refused(messages: Sequence[Message], verdict: Verdict) -> list[_Refused]:

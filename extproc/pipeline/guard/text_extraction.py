@@ -15,21 +15,20 @@ from typing import Final
 import msgspec
 
 from extproc.codecs import json_size
+from extproc.codecs.json_values import decode_json
 from extproc.conversation import state
-from extproc.endpoints import chat_completions
-from extproc.endpoints.chat_completions import ChatRequest, Message
+from extproc.conversation.chat_request import ChatRequest
+from extproc.conversation.messages import SYSTEM_ROLES, Message, has_tool_calls
 from extproc.errors import InvalidRequest, RequestTooLarge
-from extproc.pipeline import client_retries, system_message
+from extproc.pipeline import client_retries
 from extproc.pipeline.guard import binary_files, encodings
 from extproc.pipeline.guard.english_words import LETTERS, likeness, segment
 from extproc.shared.filter_config import Guard, JsonValue
 
 # Roles that do not answer an assistant.
-_UNANSWERING: Final = frozenset({"assistant", *system_message.ROLES})
+_UNANSWERING: Final = frozenset({"assistant", *SYSTEM_ROLES})
 # Roles that answer an LLM's calls.
 _RESULTS: Final = frozenset({"tool", "function"})
-# Top-level fields that are settings of the call and that no model is shown; the messages are read on their own.
-_SETTINGS: Final = frozenset({"messages", "model", "stream", "stream_options", "metadata"})
 # The vocabulary of the API itself: said by every client, by none to a model.
 _API_WORDS: Final = """
     additionalProperties allOf anyOf annotations arguments array assistant audio auto boolean content custom
@@ -91,9 +90,8 @@ def screen(request: ChatRequest) -> Screened:
     echoes = {text for text, echo in said if echo} - {text for text, echo in said if not echo}
     found = [text for text, _ in said]
     around: list[str] = []
-    for name, raw in request.fields.items():
-        if name not in _SETTINGS:
-            around += [text for place in _places(raw) for text in _apart(reader.literals(bytes(place), name))]
+    for name, raw in request.fields_for_models.items():
+        around += [text for place in _places(raw) for text in _apart(reader.literals(bytes(place), name))]
     metadata = state.without(request.metadata)
     around += _apart(reader.strings(metadata, "metadata"))
     question = state.load(request.metadata).question
@@ -168,7 +166,7 @@ class _Reader:
         the other. Raises `InvalidRequest`.
         """
         for literal in _LITERAL.finditer(raw):
-            text = str(chat_completions.decode_json(b'"' + literal[1] + b'"'))
+            text = str(decode_json(b'"' + literal[1] + b'"'))
             if literal[2]:
                 key = text
                 if text not in _VOCABULARY:
@@ -282,12 +280,12 @@ def without_refused(request: ChatRequest, guards: Sequence[Guard]) -> ChatReques
             _take_back_turn(kept)
         else:
             kept.append(message)
-    return request if len(kept) == len(request.messages) else chat_completions.with_messages(request, kept)
+    return request if len(kept) == len(request.messages) else request.with_messages(kept)
 
 
 def _take_back_turn(kept: list[Message]) -> None:
     """Drop what was refused from the end: the user's last messages, and calls with their results after those."""
-    while kept and (kept[-1]["role"] in _RESULTS or kept[-1].get("tool_calls") or kept[-1].get("function_call")):
+    while kept and (kept[-1]["role"] in _RESULTS or has_tool_calls(kept[-1])):
         kept.pop()
     while kept and kept[-1]["role"] == "user":
         kept.pop()

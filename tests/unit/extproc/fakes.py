@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from extproc.conversation.messages import Message
 from extproc.decision import Headers
-from extproc.endpoints.chat_completions import Message
 from extproc.errors import GatewayError
 from extproc.inference.roles import Embeddings, Extraction, FunctionCall, Role, RoleUnavailable
 from extproc.shared.filter_config import EndpointCall, HttpMethod, JsonValue, Parameter, Target

@@ -28,6 +28,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from extproc import envoy_responses
+from extproc.current_gateway import CurrentGateway
 from extproc.decision import ResponseEdit, ToolCall
 from extproc.gateway import Gateway
 from extproc.inference.models import RoleClients
@@ -42,7 +43,7 @@ from extproc.providers.routing import ProviderRouter
 from extproc.server import open_server
 from extproc.shared.filter_config import EndpointCall, HttpMethod, Prompting, Schema, Transport
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels
-from tests.unit.extproc.pipeline.bench import GUARD, INTENT, OPENAI, WEATHER
+from tests.unit.extproc.pipeline.ingress_fixture import GUARD, INTENT, OPENAI, WEATHER, guarded
 
 # Texts that hold it are attacks to the guard's model, and so it must never leave the gateway.
 MARKER = "pwn the gateway"
@@ -112,17 +113,17 @@ async def _serving(transport: Transport, socket: Path) -> AsyncIterator[None]:
     """The service with a guarded gateway behind it, whose models and endpoints are stood in for."""
     models = FakeModels(marker=MARKER, calls=(FunctionCall("weather", {"days": 3}),))
     endpoints: Any = FakeEndpoints()
-    failures = ErrorHandler(endpoints, ERRORS)
-    guards = Guards(models, (GUARD,))
+    errors = ErrorHandler(endpoints, ERRORS)
+    stages = guarded(Guards(models, (GUARD,)), errors)
     prompting = Prompting(intent=INTENT, targets=(WEATHER,), system_prompt="You are a helper.")
     index = TargetIndex(models, prompting.targets)
     await index.build()
-    understanding = IntentResolver(models, index, prompting)
+    intent = IntentResolver(models, index, prompting)
     providers = ProviderRouter((OPENAI,))
-    ingress = Ingress(prompting, providers, guards, understanding, endpoints, failures, 5.0)
-    egress = Egress(providers, guards, failures, 5.0)
+    ingress = Ingress(prompting, providers, stages, intent, endpoints, errors, 5.0)
+    egress = Egress(providers, stages, 5.0)
     gateway = Gateway(LIMIT, 1000, egress, ingress, index, RoleClients({}), budget_ms=5000, timing_header=True)
-    server = open_server(transport, gateway)
+    server = open_server(transport, CurrentGateway(gateway))
     await server.start(socket)
     yield
     await server.stop(0)

@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from extproc.decision import Decision, Forward, HttpRequest, Reply
+from extproc.endpoints.endpoint import Endpoint
 from extproc.errors import GuardUnavailable, MethodNotAllowed, ModelNotFound, NotFound, UnsupportedEncoding
 from extproc.gateway import Gateway, open_gateway
 from extproc.inference import deadline
@@ -102,17 +103,17 @@ async def test_an_unknown_model_is_an_error_where_the_contract_says_so(listener:
 class Watching(Egress):
     """Decides as egress does, and sees what is left of the budget."""
 
-    async def decide(self, request: HttpRequest) -> Decision:
+    async def decide(self, request: HttpRequest, endpoint: Endpoint) -> Decision:
         left = deadline.left_s()
         assert left is not None
         assert 0.5 < left <= 1.0
-        return await super().decide(request)
+        return await super().decide(request, endpoint)
 
 
 async def test_all_models_of_a_request_share_one_budget_and_work_of_no_request_has_none() -> None:
     async with open_gateway(BOTH) as gateway:
         own = gateway.egress
-        watched = dataclasses.replace(gateway, egress=Watching(own.providers, own.guards, own.failures, own.timeout_s))
+        watched = dataclasses.replace(gateway, egress=Watching(own.providers, own.stages, own.timeout_s))
         assert isinstance(await watched.decide(request("/v1/chat/completions")), Forward)
         assert deadline.left_s() is None
 

@@ -23,10 +23,14 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (
 )
 
 from extproc import envoy_responses, request_stats
+from extproc.current_gateway import CurrentGateway
 from extproc.decision import Decision, Forward, HttpRequest, Reply, ResponseEdit, ToolCall
 from extproc.endpoints import error_responses
+from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.errors import InvalidRequest, ModelNotFound
+from extproc.gateway import RESPONSE_STAGES
 from extproc.request_stats import ModelCall, Stage
+from extproc.response_stages.stage import ResponseContext, ResponseStage, open_stages
 from extproc.server import open_server
 from extproc.shared.filter_config import Place, Role, Schema, Transport
 from extproc.transport.service import Server
@@ -50,6 +54,9 @@ class Decider:
         decision = self.how(request)
         return decision if isinstance(decision, Forward | Reply) else await decision
 
+    def response_stages(self, context: ResponseContext) -> list[ResponseStage]:
+        return open_stages(RESPONSE_STAGES, context)
+
 
 Exchange = Callable[..., Awaitable[list[ProcessingResponse]]]
 
@@ -62,7 +69,7 @@ async def exchange(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     async def run(
         decider: Decider, messages: Sequence[ProcessingRequest], *, silence_ms: int = 60_000
     ) -> list[ProcessingResponse]:
-        server = open_server(request.param, decider)
+        server = open_server(request.param, CurrentGateway(decider))
         servers.append(server)
         socket = tmp_path / f"{len(servers)}.sock"
         await server.start(socket)
@@ -104,7 +111,7 @@ def pieces(kind: str, body: bytes, size: int) -> list[ProcessingRequest]:
 
 
 def forward(edit: ResponseEdit | None = None) -> Forward:
-    return Forward(cluster="provider_a", body=b"new body", path="/x", edit=edit, notes={"target": "weather"})
+    return Forward(cluster="provider_a", body=b"new body", path="/x", edit=edit, dynamic_metadata={"target": "weather"})
 
 
 def changes(answer: ProcessingResponse, phase: str) -> dict[str, str]:
@@ -264,7 +271,7 @@ async def test_a_body_of_too_many_values_is_refused_before_it_is_complete(exchan
 async def test_only_applications_read_the_names_of_providers(listener: str, names: bool) -> None:
     fault = ModelNotFound("Valid ones: azure.")
     request = HttpRequest(listener, "POST", "/v1/chat/completions", {}, b"", "id-7")
-    told = error_responses.told(request, fault)
+    told = error_responses.client_error(ChatCompletions(), request, fault)
     assert (told.status, told.code) == (400, "model_not_found")
     assert (b"azure" in told.body) is names
     assert (b"id-7" in told.body) is not names

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from extproc.decision import Decision, Forward
 from tests.unit.extproc.fakes import FakeModels
-from tests.unit.extproc.pipeline.bench import GUARD, Bench, called, forward, reply, sent
+from tests.unit.extproc.pipeline.ingress_fixture import GUARD, IngressFixture, called, forward, reply, sent
 
 SCHEMA: Final[dict[str, Any]] = {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}}
 FORCED: Final[dict[str, Any]] = {"tool_choice": {"type": "function", "function": {"name": "f"}}}
@@ -33,7 +33,7 @@ def told(decision: Decision) -> tuple[Any, str]:
 
 
 async def decide(*messages: dict[str, Any], **fields: Any) -> Decision:
-    return await Bench(models=FakeModels(marker="attack")).decide(list(messages), **fields)
+    return await IngressFixture(models=FakeModels(marker="attack")).decide(list(messages), **fields)
 
 
 @pytest.mark.parametrize("wanted", [SCHEMA, FORCED, {"tool_choice": "required"}])
@@ -47,10 +47,10 @@ async def test_a_block_is_a_refusal_without_content(wanted: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("wanted", [SCHEMA, FORCED])
 async def test_a_question_is_a_refusal_without_content(wanted: dict[str, Any]) -> None:
-    message, finish = told(await Bench(models=called()).decide("weather", **wanted))
+    message, finish = told(await IngressFixture(models=called()).decide("weather", **wanted))
     assert message == {"role": "assistant", "content": None, "refusal": QUESTION}
     assert finish == "stop"
-    message, _ = told(await Bench(models=called()).decide("weather"))
+    message, _ = told(await IngressFixture(models=called()).decide("weather"))
     assert message == {"role": "assistant", "content": QUESTION}
 
 
@@ -88,7 +88,7 @@ async def test_a_structured_client_goes_on_where_something_was_answered() -> Non
 
 @pytest.mark.parametrize("echo", [assistant(""), assistant(None)])
 async def test_a_retry_of_a_question_asks_again(echo: dict[str, Any]) -> None:
-    bench = Bench(models=called())
+    bench = IngressFixture(models=called())
     for retries in ([echo, user(FIX)], [echo, user(FIX), echo, user(FIX)]):
         message, _ = told(await bench.decide([user("weather"), *retries], **SCHEMA))
         assert message["refusal"] == QUESTION
@@ -97,7 +97,7 @@ async def test_a_retry_of_a_question_asks_again(echo: dict[str, Any]) -> None:
 
 async def test_an_answer_to_the_question_completes_the_call() -> None:
     asked = assistant(None, refusal=QUESTION, model="Arch-Function")
-    bench = Bench(models=called(days=3))
+    bench = IngressFixture(models=called(days=3))
     decision = await bench.decide([user("weather"), asked, user("3 days")], **SCHEMA)
     assert forward(decision).edit
     assert len(bench.endpoints.calls) == 1
@@ -107,14 +107,14 @@ async def test_an_answer_to_the_question_completes_the_call() -> None:
 
 async def test_an_empty_answer_of_a_chat_is_no_retry() -> None:
     conversation = [user("weather"), assistant(""), user("hello")]
-    assert isinstance(await Bench(models=called()).decide(conversation), Forward)
+    assert isinstance(await IngressFixture(models=called()).decide(conversation), Forward)
 
 
 async def test_calls_of_the_clients_llm_are_an_answer() -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     for calls in ({"tool_calls": [call]}, {"function_call": call["function"]}):
         conversation = [user("weather"), assistant(None, **calls), user("hello")]
-        assert isinstance(await Bench(models=called()).decide(conversation, **SCHEMA), Forward)
+        assert isinstance(await IngressFixture(models=called()).decide(conversation, **SCHEMA), Forward)
 
 
 SAID = "This prompt is not allowed here."
@@ -122,7 +122,7 @@ ERROR = "Correct your JSON: 1 validation error, line 1 column 1 [type=json_inval
 
 
 async def test_a_retry_that_quotes_our_refusal_is_blocked_without_structured_output() -> None:
-    bench = Bench(models=FakeModels(marker="attack"), guards=(replace(GUARD, message=SAID),))
+    bench = IngressFixture(models=FakeModels(marker="attack"), guards=(replace(GUARD, message=SAID),))
     truncated = ERROR.format(SAID[:24] + "..." + SAID[-4:])
     for retry in (ERROR.format(SAID), truncated):
         again = [assistant(SAID), user(retry)]
@@ -138,7 +138,7 @@ async def test_a_short_refusal_is_not_taken_for_quoted() -> None:
 
 
 async def test_a_retry_that_quotes_our_question_asks_again_without_structured_output() -> None:
-    bench = Bench(models=called())
+    bench = IngressFixture(models=called())
     again = [assistant(QUESTION), user(ERROR.format(QUESTION))]
     for retries in (again, again + again):
         message, _ = told(await bench.decide([user("weather"), *retries]))
@@ -147,7 +147,7 @@ async def test_a_retry_that_quotes_our_question_asks_again_without_structured_ou
 
 
 async def test_an_answer_below_our_question_is_one() -> None:
-    bench = Bench(models=called(days=3))
+    bench = IngressFixture(models=called(days=3))
     quoted = user(f"> {QUESTION}\n3 days")
     assert forward(await bench.decide([user("weather"), assistant(QUESTION), quoted])).edit
 
@@ -155,4 +155,4 @@ async def test_an_answer_below_our_question_is_one() -> None:
 async def test_what_an_llm_said_may_be_quoted() -> None:
     words = "Oslo is the capital of Norway."
     conversation = [user("weather"), assistant(words), user(f"why do you say {words}")]
-    assert isinstance(await Bench(models=called()).decide(conversation), Forward)
+    assert isinstance(await IngressFixture(models=called()).decide(conversation), Forward)

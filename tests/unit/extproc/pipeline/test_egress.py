@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from extproc.decision import Decision, Forward, HttpRequest, Reply
+from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.errors import GuardUnavailable
 from extproc.inference.roles import Role
 from extproc.pipeline.egress import Egress
@@ -18,7 +19,7 @@ from extproc.providers.routing import ProviderRouter
 from extproc.shared.filter_config import EndpointCall, Guard, HttpMethod, Provider
 from extproc.targets.api_client import Answer
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels
-from tests.unit.extproc.pipeline.bench import GUARD, OPENAI
+from tests.unit.extproc.pipeline.ingress_fixture import GUARD, OPENAI, guarded
 
 ERRORS = EndpointCall(endpoint="errors", upstream="error_target", method=HttpMethod.POST, path="/errors")
 
@@ -28,8 +29,9 @@ async def decide(
 ) -> Decision:
     body = json.dumps({"messages": [{"role": "user", "content": "attack"}], **fields}).encode()
     request = HttpRequest("egress", "POST", "/v1/chat/completions", {}, body, "id")
-    failures = ErrorHandler(endpoints, ERRORS)  # type: ignore[arg-type]
-    return await Egress(ProviderRouter((provider,)), Guards(models, guards), failures, 5.0).decide(request)
+    errors = ErrorHandler(endpoints, ERRORS)  # type: ignore[arg-type]
+    egress = Egress(ProviderRouter((provider,)), guarded(Guards(models, guards), errors), 5.0)
+    return await egress.decide(request, ChatCompletions())
 
 
 async def test_without_guards_no_model_is_asked() -> None:
@@ -42,7 +44,7 @@ async def test_without_guards_no_model_is_asked() -> None:
 async def test_a_guarded_egress_blocks_as_ingress_does(stream: bool) -> None:
     decision = await decide(FakeModels(marker="attack"), FakeEndpoints(), GUARD, stream=stream)
     assert isinstance(decision, Reply)
-    assert (decision.status, decision.notes["guard"]) == (200, "blocked")
+    assert (decision.status, decision.dynamic_metadata["guard"]) == (200, "blocked")
     assert b"Not this." in decision.body
     assert (decision.content_type == "text/event-stream") is stream
 
@@ -58,7 +60,7 @@ async def test_a_block_on_egress_is_told_by_the_error_target() -> None:
 async def test_what_passes_the_guards_goes_to_the_llm_with_a_note() -> None:
     decision = await decide(FakeModels(), FakeEndpoints(), GUARD)
     assert isinstance(decision, Forward)
-    assert decision.notes["guard"] == "allowed"
+    assert decision.dynamic_metadata["guard"] == "allowed"
 
 
 async def test_a_guard_without_a_verdict_blocks_here_too() -> None:
@@ -83,8 +85,8 @@ async def test_messages_pass_unchanged_but_for_a_role_that_the_provider_does_not
 
 async def test_the_log_says_which_unknown_model_was_asked_for() -> None:
     decision = await decide(FakeModels(), FakeEndpoints(), model="gpt-5")
-    assert decision.notes == {"unknown_model": "gpt-5"}
-    assert (await decide(FakeModels(), FakeEndpoints(), model="gpt-4o")).notes == {}
+    assert decision.dynamic_metadata == {"unknown_model": "gpt-5"}
+    assert (await decide(FakeModels(), FakeEndpoints(), model="gpt-4o")).dynamic_metadata == {}
 
 
 async def test_a_blocked_structured_request_is_a_refusal_and_so_are_its_retries() -> None:

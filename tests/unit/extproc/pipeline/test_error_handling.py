@@ -13,7 +13,7 @@ from extproc.errors import ApiError, ApiTimeout, BadApiAnswer, GatewayError
 from extproc.shared.filter_config import EndpointCall, HttpMethod
 from extproc.targets.api_client import Answer
 from tests.unit.extproc.fakes import FakeEndpoints, target
-from tests.unit.extproc.pipeline.bench import GUARD, Bench, called, reply, sent
+from tests.unit.extproc.pipeline.ingress_fixture import GUARD, IngressFixture, called, reply, sent
 
 ERRORS = EndpointCall(endpoint="errors", upstream="error_target", method=HttpMethod.POST, path="/errors")
 COMPLETION = json.dumps({"model": "m", "choices": [{"message": {"role": "assistant", "content": "sorry"}}]}).encode()
@@ -25,9 +25,9 @@ FORWARDING = replace(GUARD, forward_to_error_target=True)
 JSON, SSE = "application/json", "text/event-stream; charset=utf-8"
 
 
-def bench(told: Answer | GatewayError, fault: GatewayError | None = None) -> Bench:
+def bench(told: Answer | GatewayError, fault: GatewayError | None = None) -> IngressFixture:
     """One whose error target answers `told`, and whose other endpoints fail with `fault`."""
-    return Bench(
+    return IngressFixture(
         models=called(days=3), endpoints=FakeEndpoints(by_path={"/errors": told}, fault=fault), error_target=ERRORS
     )
 
@@ -110,7 +110,7 @@ async def test_a_message_is_fit_for_a_header() -> None:
 async def test_a_default_target_answers_in_the_form_that_the_client_asked_for(answer: Answer, stream: bool) -> None:
     endpoints = FakeEndpoints(by_path={"/fallback": answer})
     told = reply(
-        await Bench(endpoints=endpoints, default_target=target("fallback", dispatch=False)).decide(
+        await IngressFixture(endpoints=endpoints, default_target=target("fallback", dispatch=False)).decide(
             "hello", stream=stream
         )
     )
@@ -125,7 +125,7 @@ async def test_a_default_target_answers_in_the_form_that_the_client_asked_for(an
 @pytest.mark.parametrize("answer", [Answer(200, JSON, COMPLETION), Answer(200, SSE, STREAM)])
 async def test_a_default_target_may_leave_the_answer_to_the_llm(answer: Answer) -> None:
     endpoints = FakeEndpoints(by_path={"/fallback": answer})
-    body = sent(await Bench(endpoints=endpoints, default_target=target("fallback")).decide("hello"))
+    body = sent(await IngressFixture(endpoints=endpoints, default_target=target("fallback")).decide("hello"))
     assert body["messages"][-1]["content"] == "hello\ncontext: sorry"
 
 
@@ -134,7 +134,7 @@ async def test_a_default_target_may_leave_the_answer_to_the_llm(answer: Answer) 
 )
 async def test_a_default_target_that_fails_is_told_by_the_error_target(answer: Answer | ApiError) -> None:
     endpoints = FakeEndpoints(by_path={"/fallback": answer, "/errors": Answer(200, JSON, COMPLETION)})
-    failing = Bench(endpoints=endpoints, default_target=target("fallback"), error_target=ERRORS)
+    failing = IngressFixture(endpoints=endpoints, default_target=target("fallback"), error_target=ERRORS)
     told = reply(await failing.decide("hello"))
     assert told.body == COMPLETION
     assert endpoints.sent[0][2]["x-function-error-code"] == "502"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from extproc.pipeline.system_message import merged
-from tests.unit.extproc.pipeline.bench import Bench, called, sent
+from tests.unit.extproc.pipeline.ingress_fixture import IngressFixture, called, sent
 
 USER: dict[str, Any] = {"role": "user", "content": "hi"}
 CHAT: dict[str, Any] = {"role": "assistant", "content": "Hello!"}
@@ -56,7 +56,7 @@ def test_without_ours_a_single_one_stays_as_it_is() -> None:
 @pytest.mark.parametrize("said", ["hello", "weather"])
 async def test_the_llm_gets_one_on_every_way(said: str) -> None:
     conversation = [system("Theirs.", "developer"), {"role": "user", "content": said}]
-    messages = sent(await Bench(models=called(days=3)).decide(conversation))["messages"]
+    messages = sent(await IngressFixture(models=called(days=3)).decide(conversation))["messages"]
     ours = "You are a forecaster." if said == "weather" else "You are a helper."
     assert messages[0] == system(f"{ours}\n\nTheirs.")
     assert [message["role"] for message in messages] == ["system", "user"]

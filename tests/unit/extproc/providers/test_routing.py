@@ -67,14 +67,14 @@ def test_of_providers_that_share_a_model_the_default_one_answers() -> None:
 
 
 def test_a_model_that_no_provider_has_is_noted() -> None:
-    assert choose(PROVIDERS, model="gpt-5").notes == {"unknown_model": "gpt-5"}
+    assert choose(PROVIDERS, model="gpt-5").dynamic_metadata == {"unknown_model": "gpt-5"}
     for known in ("gpt-4o", "azure", "", None):
-        assert choose(PROVIDERS, model=known).notes == {}
-    assert choose(PROVIDERS, model="gpt-5", hint="azure").notes == {}
+        assert choose(PROVIDERS, model=known).dynamic_metadata == {}
+    assert choose(PROVIDERS, model="gpt-5", hint="azure").dynamic_metadata == {}
 
 
 def test_the_note_is_short_and_printable() -> None:
-    noted = choose(PROVIDERS, model="a\r\nb\x00 \ud800é" + "x" * 10_000).notes["unknown_model"]
+    noted = choose(PROVIDERS, model="a\r\nb\x00 \ud800é" + "x" * 10_000).dynamic_metadata["unknown_model"]
     assert noted == "a?b?" + "x" * 56
 
 

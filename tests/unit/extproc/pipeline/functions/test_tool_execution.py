@@ -14,7 +14,7 @@ from extproc.inference.roles import FunctionCall
 from extproc.shared.filter_config import JsonValue
 from extproc.targets.api_client import MAX_ANSWER_BYTES, Answer
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels, target
-from tests.unit.extproc.pipeline.bench import DAYS, Bench, called, forward, reply, sent
+from tests.unit.extproc.pipeline.ingress_fixture import DAYS, IngressFixture, called, forward, reply, sent
 
 BOTH = "weather and money"
 TWO = FakeModels(calls=(FunctionCall("weather", {"days": 3}), FunctionCall("money", {})))
@@ -30,7 +30,7 @@ def state_after(*targets: str) -> dict[str, str]:
 
 
 async def test_all_calls_are_under_way_at_the_same_time() -> None:
-    bench = Bench(models=TWO, endpoints=FakeEndpoints(gate=asyncio.Event()))
+    bench = IngressFixture(models=TWO, endpoints=FakeEndpoints(gate=asyncio.Event()))
     deciding = asyncio.create_task(bench.decide(BOTH))
     async with asyncio.timeout(5):
         while len(bench.endpoints.calls) < 2:  # noqa: ASYNC110 - the fake has no event to wait for
@@ -42,14 +42,14 @@ async def test_all_calls_are_under_way_at_the_same_time() -> None:
 
 
 async def test_the_answers_are_joined_in_the_order_of_the_calls() -> None:
-    decision = forward(await Bench(models=TWO, endpoints=FakeEndpoints(by_path=dict(ANSWERS))).decide(BOTH))
+    decision = forward(await IngressFixture(models=TWO, endpoints=FakeEndpoints(by_path=dict(ANSWERS))).decide(BOTH))
     assert sent(decision)["messages"][-1]["content"] == (
         f'{BOTH}\ncontext: weather {{"days":3}}: "sun"\ncontext: money {{}}: "5"'
     )
     assert decision.edit
     assert [(call.name, call.answer) for call in decision.edit.calls] == [("weather", '"sun"'), ("money", '"5"')]
     assert len({call.call_id for call in decision.edit.calls}) == 2
-    assert decision.notes["target"] == "weather, money"
+    assert decision.dynamic_metadata["target"] == "weather, money"
 
 
 async def test_the_system_prompts_of_all_targets_count_once_each() -> None:
@@ -59,13 +59,13 @@ async def test_the_system_prompts_of_all_targets_count_once_each() -> None:
         target("cash", system_prompt="A."),
     )
     models = FakeModels(calls=(FunctionCall("weather", {"days": 3}), FunctionCall("money", {})))
-    messages = sent(await Bench(models=models, targets=targets).decide(BOTH))["messages"]
+    messages = sent(await IngressFixture(models=models, targets=targets).decide(BOTH))["messages"]
     assert messages[0]["content"] == "A.\n\nB."
 
 
 async def test_an_answer_that_one_target_keeps_from_the_llm_stays_from_it() -> None:
     targets = (target("weather", DAYS), target("money", dispatch=False))
-    bench = Bench(models=TWO, targets=targets, endpoints=FakeEndpoints(by_path=dict(ANSWERS)))
+    bench = IngressFixture(models=TWO, targets=targets, endpoints=FakeEndpoints(by_path=dict(ANSWERS)))
     answer = json.loads(reply(await bench.decide(BOTH)).body)
     assert answer["choices"][0]["message"]["content"] == '"sun"\n"5"'
     assert len(state.load(answer["metadata"]).messages) == 3
@@ -76,7 +76,7 @@ async def test_an_answer_that_one_target_keeps_from_the_llm_stays_from_it() -> N
 )
 async def test_one_failure_is_the_answer_and_the_other_call_is_not_broken_off(fault: ApiError | ApiTimeout) -> None:
     endpoints = FakeEndpoints(by_path={"/money": fault})
-    failed = reply(await Bench(models=TWO, endpoints=endpoints).decide(BOTH))
+    failed = reply(await IngressFixture(models=TWO, endpoints=endpoints).decide(BOTH))
     assert failed.status == fault.status
     assert ("x-function-error-code", str(fault.status)) in failed.headers
     assert json.loads(failed.body)["error"]["message"] == f"{fault.public} Request id: id."
@@ -85,32 +85,32 @@ async def test_one_failure_is_the_answer_and_the_other_call_is_not_broken_off(fa
 
 async def test_of_several_failures_the_first_call_s_is_told() -> None:
     endpoints = FakeEndpoints(by_path={"/weather": ApiError("A", 404), "/money": ApiError("B", 500)})
-    assert reply(await Bench(models=TWO, endpoints=endpoints).decide(BOTH)).status == 404
+    assert reply(await IngressFixture(models=TWO, endpoints=endpoints).decide(BOTH)).status == 404
 
 
 async def test_a_deadline_breaks_all_calls_off() -> None:
     endpoints = FakeEndpoints(gate=asyncio.Event())
     with pytest.raises(TimeoutError):
-        await Bench(models=TWO, endpoints=endpoints, timeout_s=0.2).decide(BOTH)
+        await IngressFixture(models=TWO, endpoints=endpoints, timeout_s=0.2).decide(BOTH)
     assert len(endpoints.calls) == 2
     assert len(asyncio.all_tasks()) == 1
 
 
 async def test_answers_are_bounded_together() -> None:
     half = b"x" * (MAX_ANSWER_BYTES // 2)
-    forward(await Bench(models=TWO, endpoints=FakeEndpoints(body=half)).decide(BOTH))
-    failed = reply(await Bench(models=TWO, endpoints=FakeEndpoints(body=half + b"x")).decide(BOTH))
+    forward(await IngressFixture(models=TWO, endpoints=FakeEndpoints(body=half)).decide(BOTH))
+    failed = reply(await IngressFixture(models=TWO, endpoints=FakeEndpoints(body=half + b"x")).decide(BOTH))
     assert (failed.status, failed.code) == (502, "bad_upstream_answer")
 
 
 async def test_endpoints_and_client_are_told_the_target_and_the_drift() -> None:
-    bench = Bench(models=TWO)
+    bench = IngressFixture(models=TWO)
     decision = forward(await bench.decide(BOTH, metadata=state_after("weather")))
     assert bench.endpoints.headers == [
         {"x-arch-prompt-target": "weather"},
         {"x-arch-prompt-target": "money", "x-arch-intent-drift": "true"},
     ]
-    assert decision.notes["drift"] == "true"
+    assert decision.dynamic_metadata["drift"] == "true"
 
 
 @pytest.mark.parametrize(
@@ -126,24 +126,24 @@ async def test_endpoints_and_client_are_told_the_target_and_the_drift() -> None:
     ],
 )
 async def test_a_drift_is_a_target_that_the_last_turn_did_not_have(metadata: dict[str, str], drifts: bool) -> None:
-    bench = Bench(models=FakeModels(calls=(FunctionCall("weather", {"days": 3}),)))
+    bench = IngressFixture(models=FakeModels(calls=(FunctionCall("weather", {"days": 3}),)))
     decision = forward(await bench.decide("weather", metadata=metadata))
-    assert ("drift" in decision.notes) is drifts
+    assert ("drift" in decision.dynamic_metadata) is drifts
     assert ("x-arch-intent-drift" in bench.endpoints.headers[0]) is drifts
 
 
 async def test_our_own_replies_tell_the_target_themselves() -> None:
-    asked = reply(await Bench(models=FakeModels(calls=(FunctionCall("weather", {}),))).decide("weather"))
+    asked = reply(await IngressFixture(models=FakeModels(calls=(FunctionCall("weather", {}),))).decide("weather"))
     assert ("x-arch-prompt-target", "weather") in asked.headers
-    plain = forward(await Bench().decide("hello"))
-    assert plain.notes.keys().isdisjoint({"target", "drift"})
+    plain = forward(await IngressFixture().decide("hello"))
+    assert plain.dynamic_metadata.keys().isdisjoint({"target", "drift"})
 
 
 TOOLS: list[JsonValue] = [{"type": "function", "function": {"name": "mine"}}]
 
 
 async def test_the_client_s_own_tools_reach_the_llm_beside_the_answer_of_a_target() -> None:
-    bench = Bench(models=called(days=3), stream_tool_chunks=True)
+    bench = IngressFixture(models=called(days=3), stream_tool_chunks=True)
     decision = forward(await bench.decide("weather", tools=TOOLS, tool_choice="auto", stream=True))
     body = sent(decision)
     assert (body["tools"], body["tool_choice"]) == (TOOLS, "auto")
@@ -154,7 +154,7 @@ async def test_the_client_s_own_tools_reach_the_llm_beside_the_answer_of_a_targe
 
 @pytest.mark.parametrize("wanted", [False, True])
 async def test_a_stream_tells_its_calls_in_chunks_only_where_the_file_says_so(wanted: bool) -> None:
-    bench = Bench(models=called(days=3), stream_tool_chunks=wanted)
+    bench = IngressFixture(models=called(days=3), stream_tool_chunks=wanted)
     edit = forward(await bench.decide("weather", stream=True)).edit
     assert edit
     assert edit.tool_chunks is wanted
@@ -167,7 +167,7 @@ async def test_answers_to_the_client_s_own_tools_go_through_the_guards_straight_
         {"role": "tool", "tool_call_id": "c1", "content": "it rains"},
     ]
     models = FakeModels(calls=(FunctionCall("weather", {"days": 3}),))
-    bench = Bench(models=models, default_target=target("fallback"))
+    bench = IngressFixture(models=models, default_target=target("fallback"))
     messages = sent(await bench.decide(conversation, tools=TOOLS))["messages"]
     assert messages[1:] == conversation
     assert bench.endpoints.calls == []

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import pytest
 
-from extproc.endpoints import chat_completions
+from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.pipeline.guard import binary_files, text_extraction
 from extproc.pipeline.guard.decoded_variants import readings
 
@@ -101,7 +101,7 @@ def test_a_text_is_none_even_if_it_begins_like_one(raw: bytes) -> None:
 
 def screened(**part: object) -> tuple[str, ...]:
     return text_extraction.texts(
-        chat_completions.parse(json.dumps({"messages": [{"role": "user", "content": [part]}]}).encode())
+        ChatCompletions().parse(json.dumps({"messages": [{"role": "user", "content": [part]}]}).encode())
     )
 
 

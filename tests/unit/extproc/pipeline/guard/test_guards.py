@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from extproc import request_stats
-from extproc.endpoints import chat_completions
-from extproc.endpoints.chat_completions import ChatRequest
+from extproc.conversation.chat_request import ChatRequest
+from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.errors import ContextTooLong, GuardUnavailable
 from extproc.inference.roles import RoleUnavailable
 from extproc.pipeline.guard.guards import Guards, Verdict
@@ -46,7 +46,7 @@ class Judge(FakeModels):
 
 def request(*contents: str, **fields: Any) -> ChatRequest:
     messages = [{"role": ("user", "assistant")[index % 2], "content": text} for index, text in enumerate(contents)]
-    return chat_completions.parse(json.dumps({"messages": messages, **fields}).encode())
+    return ChatCompletions().parse(json.dumps({"messages": messages, **fields}).encode())
 
 
 async def judge(models: FakeModels, *guards: Guard, text: str = ATTACK) -> Verdict:
@@ -178,7 +178,7 @@ async def test_what_is_remembered_is_bounded_and_the_longest_unused_goes_first()
 async def test_a_request_without_any_text_is_allowed_unasked() -> None:
     models = Judge()
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "iVBORw0KGgo" * 40}}
-    found = chat_completions.parse(json.dumps({"messages": [{"role": "user", "content": [image]}]}).encode())
+    found = ChatCompletions().parse(json.dumps({"messages": [{"role": "user", "content": [image]}]}).encode())
     assert await Guards(models, [JAILBREAK]).judge(found) == Verdict(None, {"guard": "allowed"})
     assert models.read == []
 
@@ -303,5 +303,5 @@ async def test_of_an_assistants_words_a_guard_must_be_surer(probability: float, 
 )
 async def test_words_that_somebody_else_says_too_are_no_assistants(body: dict[str, Any]) -> None:
     models = Judge(scores={Role.GUARD: {"Ignore": 0.9}})
-    verdict = await Guards(models, (JAILBREAK,)).judge(chat_completions.parse(json.dumps(body).encode()))
+    verdict = await Guards(models, (JAILBREAK,)).judge(ChatCompletions().parse(json.dumps(body).encode()))
     assert verdict.blocked_by is JAILBREAK

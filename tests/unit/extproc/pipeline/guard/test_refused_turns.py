@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unit.extproc.fakes import FakeModels
-from tests.unit.extproc.pipeline.bench import Bench, reply, sent
+from tests.unit.extproc.pipeline.ingress_fixture import IngressFixture, reply, sent
 
 
 def user(text: str) -> dict[str, Any]:
@@ -24,7 +24,7 @@ RESULT = {"role": "tool", "tool_call_id": "c1", "content": "an attack in a resul
 
 async def passed(*messages: dict[str, Any]) -> list[Any]:
     """What the LLM gets of a conversation, without the system prompt of the gateway."""
-    body = sent(await Bench(models=FakeModels(marker="attack")).decide(list(messages)))
+    body = sent(await IngressFixture(models=FakeModels(marker="attack")).decide(list(messages)))
     assert "attack" not in str(body)
     first, *rest = body["messages"]
     assert first["role"] == "system"
@@ -64,15 +64,17 @@ async def test_a_result_of_a_tool_that_was_blocked_goes_with_its_turn() -> None:
     ],
 )
 async def test_an_attack_in_the_last_turn_or_outside_of_turns_is_blocked(messages: list[dict[str, Any]]) -> None:
-    assert reply(await Bench(models=FakeModels(marker="attack")).decide(messages)).code == "blocked"
+    assert reply(await IngressFixture(models=FakeModels(marker="attack")).decide(messages)).code == "blocked"
 
 
 async def test_an_attack_that_is_cut_into_messages_stays_one_turn() -> None:
     models = FakeModels(marker="bad\nword")
-    assert reply(await Bench(models=models).decide([user("a bad"), user("word")])).code == "blocked"
+    assert reply(await IngressFixture(models=models).decide([user("a bad"), user("word")])).code == "blocked"
 
 
 async def test_an_attack_in_a_field_of_the_request_is_blocked_whatever_the_turns_are() -> None:
     tools = [{"type": "function", "function": {"name": "f", "description": "this is an attack in a tool"}}]
     messages = [user("an attack"), assistant("No."), user("hello")]
-    assert reply(await Bench(models=FakeModels(marker="attack")).decide(messages, tools=tools)).code == "blocked"
+    assert (
+        reply(await IngressFixture(models=FakeModels(marker="attack")).decide(messages, tools=tools)).code == "blocked"
+    )

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation import hiding
-from extproc.endpoints import chat_completions
-from extproc.endpoints.chat_completions import ChatRequest
+from extproc.conversation.chat_request import ChatRequest
+from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.errors import InvalidRequest
 from extproc.pipeline.guard import text_extraction
 from extproc.shared.filter_config import Guard, Role
@@ -23,7 +23,7 @@ GUARDS = (Guard(name="jailbreak", role=Role.GUARD, threshold=0.5, message=REFUSA
 
 
 def request(body: dict[str, Any]) -> ChatRequest:
-    return chat_completions.parse(json.dumps(body).encode())
+    return ChatCompletions().parse(json.dumps(body).encode())
 
 
 def said(*messages: dict[str, Any], **fields: Any) -> tuple[str, ...]:
@@ -126,7 +126,7 @@ def test_more_sentences_than_a_tool_has_are_read_together_and_none_is_lost() -> 
 
 def test_both_values_of_a_key_that_stands_twice_are_read() -> None:
     body = b'{"messages":[{"role":"user","content":"Hi."}],"tools":[{"description":"one","description":"two"}]}'
-    assert text_extraction.texts(chat_completions.parse(body)) == ("Hi.", "one\ntwo")
+    assert text_extraction.texts(ChatCompletions().parse(body)) == ("Hi.", "one\ntwo")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_text_in_json_is_read_without_its_signs(text: str, read: str) -> None:
 def test_what_is_no_text_is_an_invalid_request() -> None:
     body = b'{"messages":[{"role":"user","content":"Hi."}],"suffix":"\\ud800"}'
     with pytest.raises(InvalidRequest):
-        text_extraction.texts(chat_completions.parse(body))
+        text_extraction.texts(ChatCompletions().parse(body))
 
 
 def test_our_own_question_in_the_state_is_read_and_the_rest_of_it_is_not() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from extproc.conversation import current_turn
-from extproc.endpoints.chat_completions import Message
+from extproc.conversation.messages import Message
 from extproc.inference.roles import Extraction, FunctionCall, Role, RoleUnavailable
 from extproc.pipeline.functions.tool_selection import Calls, Clarification, NoCall
 from extproc.pipeline.intent.resolution import IntentResolver

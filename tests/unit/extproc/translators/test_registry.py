@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from extproc.endpoints import chat_completions
+from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.shared.filter_config import Provider, Schema
-from extproc.translators import schema
+from extproc.translators import registry
 
 PROVIDER = Provider(name="p", model="m", schema=Schema.OPENAI, cluster="provider_p")
 
 
 def leaves(provider: Provider, *messages: dict[str, Any]) -> Any:
-    request = chat_completions.parse(json.dumps({"messages": messages}).encode())
-    body = json.loads(schema.forward(request, list(request.messages), provider).body)
+    request = ChatCompletions().parse(json.dumps({"messages": messages}).encode())
+    body = json.loads(registry.forward(request, list(request.messages), provider).body)
     return (json.loads(body["REQUEST"]) if "REQUEST" in body else body)["messages"]
 
 

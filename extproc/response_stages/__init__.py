@@ -1,0 +1,1 @@
+"""What happens to a response on its way back: an ordered list of stages."""
