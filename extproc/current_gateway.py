@@ -6,8 +6,8 @@ Used by server.py. A stream keeps the gateway that it got at its start, so one r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from extproc.decision import Decision, HttpRequest
@@ -36,13 +36,26 @@ class StreamGateway(Protocol):
 
 
 class _Served:
-    """A gateway with the number of its running streams."""
+    """A gateway with the number of its running streams. Each stream is a `with` block."""
 
     def __init__(self, gateway: StreamGateway) -> None:
-        self.gateway = gateway
-        self.streams = 0
-        self.idle = asyncio.Event()
-        self.idle.set()
+        self._gateway = gateway
+        self._streams = 0
+        self._idle: asyncio.Event | None = None
+
+    def __enter__(self) -> StreamGateway:
+        self._streams += 1
+        return self._gateway
+
+    def __exit__(self, *_: object) -> None:
+        self._streams -= 1
+        if self._idle is not None and not self._streams:
+            self._idle.set()
+
+    async def wait_until_idle(self) -> None:
+        if self._streams:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
 
 
 class CurrentGateway:
@@ -51,20 +64,11 @@ class CurrentGateway:
     def __init__(self, gateway: StreamGateway) -> None:
         self._served = _Served(gateway)
 
-    @contextmanager
-    def stream(self) -> Iterator[StreamGateway]:
-        """The gateway for one stream, which keeps it open until the block ends."""
-        served = self._served
-        served.streams += 1
-        served.idle.clear()
-        try:
-            yield served.gateway
-        finally:
-            served.streams -= 1
-            if not served.streams:
-                served.idle.set()
+    def stream(self) -> AbstractContextManager[StreamGateway]:
+        """Returns a block with the gateway for one stream. The gateway stays open until the block ends."""
+        return self._served
 
     async def swap(self, gateway: StreamGateway) -> None:
-        """Gives `gateway` to new streams. Returns when the last stream of the former one has ended: it may be closed."""
+        """Gives `gateway` to new streams. Returns when the former one has no more streams, so that it may be closed."""
         former, self._served = self._served, _Served(gateway)
-        await former.idle.wait()
+        await former.wait_until_idle()

@@ -67,8 +67,8 @@ class RequestSummary(msgspec.Struct, frozen=True, kw_only=True):
 class ResponseEdit(msgspec.Struct, frozen=True, kw_only=True):
     """The change of a response on its way back: from which provider schema, and with which tool calls added.
 
-    It travels through Envoy as dynamic metadata: any worker can do the edit, and no worker must live from the request to
-    the response. `tool_chunks`: a stream has the calls in chunks of their own, as in 0.1.
+    It travels through Envoy as dynamic metadata: any worker can do the edit, and no worker must live from the request
+    to the response. `tool_chunks`: a stream has the calls in chunks of their own, as in 0.1.
     """
 
     schema: Schema = Schema.OPENAI

@@ -63,7 +63,7 @@ def immediate(reply: Reply, metadata: DynamicMetadata = _NO_METADATA) -> Process
 
 
 def request_headers(forward: Forward, metadata: DynamicMetadata = _NO_METADATA) -> ProcessingResponse:
-    """Sends the request to its cluster. Envoy chooses the route again only if an answer changes headers: this one does."""
+    """Sends the request to its cluster. Envoy chooses the route anew only if headers change, as they do here."""
     # A compressed answer cannot be edited, so none is asked for. The body is the filter's own JSON in UTF-8, not
     # compressed: no header of the client may make a provider read it in another way than the guards did.
     remove = ("content-encoding", *(("accept-encoding",) if forward.edit else ()))

@@ -31,14 +31,26 @@ _SENT_AT_ONCE: Final = 256 << 10
 
 async def answer(stream: Stream, head: ProcessingRequest, gateway: StreamGateway) -> None:
     """Answers the request that `head` begins. Raises `ProtocolError`."""
-    request = _request(stream, head)
+    headers = read_headers(head.request_headers.headers)
+    path = headers.get(":path", "").partition("?")[0]
     try:
         body = await _read_body(stream, head, gateway)
     except GatewayError as error:
-        reply = error_responses.full_error(registry.of_path(request.path), error)
+        reply = error_responses.full_error(registry.of_path(path), error)
         await stream.send(envoy_responses.immediate(reply))
         return
-    request = replace(request, body=body.content, json_values=body.json_values)
+    request = HttpRequest(
+        listener=stream.metadata.get("x-archgw-listener", ""),
+        method=headers.get(":method", ""),
+        path=path,
+        headers=headers,
+        body=body.content,
+        json_values=body.json_values,
+        request_id=headers.get("x-request-id", ""),
+        # With tracing on, Envoy names its own span here: the parent of all calls that the filter makes.
+        traceparent=stream.metadata.get("traceparent") or headers.get("traceparent"),
+        client=stream.metadata.get("x-archgw-client", ""),
+    )
     with request_stats.counted() as stats:
         decision = await _decide(request, gateway)
     metadata = timing.notes(stats, time.perf_counter(), header=gateway.timing_header)
@@ -89,22 +101,6 @@ async def _read_body(stream: Stream, head: ProcessingRequest, gateway: StreamGat
             # After a millisecond at most: Envoy may hand over the whole body in one message.
             await asyncio.sleep(0)
     return _Body(b"".join(pieces), counter.values)
-
-
-def _request(stream: Stream, head: ProcessingRequest) -> HttpRequest:
-    """Returns the request without its body."""
-    headers = read_headers(head.request_headers.headers)
-    return HttpRequest(
-        listener=stream.metadata.get("x-archgw-listener", ""),
-        method=headers.get(":method", ""),
-        path=headers.get(":path", "").partition("?")[0],
-        headers=headers,
-        body=b"",
-        request_id=headers.get("x-request-id", ""),
-        # With tracing on, Envoy names its own span here: the parent of all calls that the filter makes.
-        traceparent=stream.metadata.get("traceparent") or headers.get("traceparent"),
-        client=stream.metadata.get("x-archgw-client", ""),
-    )
 
 
 async def _decide(request: HttpRequest, gateway: StreamGateway) -> Decision:

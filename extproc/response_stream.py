@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest
 
-from extproc import client_context, envoy_responses
+from extproc import envoy_responses
 from extproc.codecs import sse
 from extproc.current_gateway import StreamGateway
 from extproc.decision import Reply, ResponseEdit
@@ -39,12 +39,6 @@ _SILENCE: Final = "x-archgw-silence-ms"
 async def edit(stream: Stream, head: ProcessingRequest, gateway: StreamGateway) -> None:
     """Edits the response that `head` begins. Raises `ProtocolError`."""
     response_edit = _read_edit(head)
-    # Models that a stage calls serve clients in turn.
-    with client_context.calling(response_edit.request.client):
-        await _edit(stream, head, gateway, response_edit)
-
-
-async def _edit(stream: Stream, head: ProcessingRequest, gateway: StreamGateway, response_edit: ResponseEdit) -> None:
     headers = read_headers(head.response_headers.headers)
     context = ResponseContext(response_edit, _status(headers))
     endpoint = registry.of_path(response_edit.request.path)

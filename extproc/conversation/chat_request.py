@@ -1,7 +1,7 @@
 """A request in the canonical form. An endpoint makes it from its client's body; a translator encodes it for a provider.
 
-The canonical form is the request body of OpenAI chat completions. Top-level fields that the gateway does not act on stay
-in the bytes in which they came, so that nothing unknown is changed. Fields that it acts on are encoded anew from the
+The canonical form is the request body of OpenAI chat completions. Top-level fields that the gateway does not act on
+keep their own bytes, so that nothing unknown is changed. Fields that it acts on are encoded anew from the
 values that were read: what the guards read is what leaves, also where a key stands twice.
 """
 

@@ -26,7 +26,7 @@ def find(method: str, path: str) -> Endpoint:
 
 
 def of_path(path: str) -> Endpoint:
-    """Returns the endpoint at `path`. A path that is not served has that of chat completions: its errors need a form."""
+    """Returns the endpoint at `path`. Errors at a path that is not served have the form of chat completions."""
     return _BY_PATH.get(path, _DEFAULT)
 
 

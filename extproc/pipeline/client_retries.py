@@ -1,12 +1,12 @@
 """Recognises retries that a structured-output client's library sends by itself. Used by ingress.py, text_extraction.py
 and refused_turns.py.
 
-A library that wants an object and gets none appends the answer and a user message of its own ("correct your JSON"). Such
-a message is no prompt: sent alone, it would make the LLM invent the object that a question or a guard prevented. So it
-counts as the turn that it repeats.
+A library that wants an object and gets none appends the answer and a user message of its own ("correct your JSON").
+Such a message is no prompt: sent alone, it would make the LLM invent the object that a question or a guard prevented.
+So it counts as the turn that it repeats.
 
-Questions and refusals of the gateway stand in `refusal`, which some libraries drop, so that the message arrives empty. A
-client that asks for JSON only in words is known by its retry, which quotes the answer.
+Questions and refusals of the gateway stand in `refusal`, which some libraries drop, so that the message arrives empty.
+A client that asks for JSON only in words is known by its retry, which quotes the answer.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def is_refusal(message: Message, guards: Sequence[Guard]) -> bool:
 
 
 def _is_quoted(answer: Message, turn: Sequence[Message], guards: Sequence[Guard]) -> bool:
-    """Tells whether a turn quotes a question or refusal of the gateway behind other words, as errors of JSON parsers do.
+    """Tells whether a turn quotes a question or refusal of the gateway behind other words, as JSON parsers do.
 
     A quote at the beginning of a line does not count: a user may answer below a quoted question.
     """

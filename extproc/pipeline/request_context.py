@@ -1,4 +1,4 @@
-"""A request on its way through the pipeline: in the canonical form, as it came in, and the client API that it came by."""
+"""A request on its way through the pipeline: in the canonical form and as it came in, with its client API."""
 
 from __future__ import annotations
 

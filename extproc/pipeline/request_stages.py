@@ -66,8 +66,8 @@ class StagesResult:
 class RequestStages:
     """The stages of one listener.
 
-    `guards`: earlier turns that they refused are recognised and left out. `reencodes`: no structured field leaves with a
-    key that stands twice; without it, fields that the gateway does not act on stay as they came.
+    `guards`: earlier turns that they refused are recognised and left out. `reencodes`: no structured field leaves with
+    a key that stands twice; without it, fields that the gateway does not act on stay as they came.
     """
 
     stages: Sequence[RequestStage]
@@ -84,7 +84,7 @@ class RequestStages:
     async def run(
         self, context: RequestContext, on_transform: Callable[[RequestContext], None] | None = None
     ) -> StagesResult:
-        """Runs the stages in order. Calls `on_transform` with each request that a stage changed. Raises `GatewayError`."""
+        """Runs the stages in order. Calls `on_transform` with each changed request. Raises `GatewayError`."""
         metadata: dict[str, str] = {}
         for stage in self.stages:
             outcome = await stage.check(context)

@@ -34,10 +34,10 @@ class ProviderRouter:
     unknown_model: UnknownModel = UnknownModel.DEFAULT
 
     def choose(self, request: HttpRequest, model: str | None) -> ProviderChoice:
-        """Returns the provider that the hint or `model` names, else the default. A hint is a name, a model or "default".
+        """Returns the provider that the hint or `model` names, else the default.
 
-        Raises `ModelNotFound` if the hint names no provider; also if `model` names none and either unknown models are
-        errors or there is no default.
+        A hint is a provider's name, its model, or "default". Raises `ModelNotFound` if the hint names no provider, or
+        if `model` names none and either unknown models are errors or there is no default.
         """
         default = next((provider for provider in self.providers if provider.default), None)
         hint = request.headers.get(HINT)

@@ -25,7 +25,10 @@ class WholeResponse:
 
 @dataclass(frozen=True, slots=True)
 class ResponseContext:
-    """The context of one response. `edit` is what the request half asked for, with a summary of the request."""
+    """The context of one response. `edit` is what the request half asked for, with a summary of the request.
+
+    A stage that calls a model does so for the client of that request: see client_context.py.
+    """
 
     edit: ResponseEdit
     status: int
