@@ -7,8 +7,8 @@ from typing import Final
 
 from controlplane.compile.plans import Mode
 from controlplane.config.arch import ArchConfig
-from controlplane.config.providers import TRITON
 from controlplane.config.serving_checks import REMOTE_EXAMPLE
+from controlplane.config.vendors import TRITON
 from controlplane.errors import UsageError
 from extproc.shared import filter_config
 from extproc.shared.filter_config import Place, Role

@@ -15,10 +15,11 @@ from controlplane.config.document import Finding, ListNode, Loc, MapNode, node_a
 from controlplane.config.endpoints import Endpoint, Protocol
 from controlplane.config.pipeline_checks import check_pipeline
 from controlplane.config.problems import suggestion
-from controlplane.config.providers import TRITON, VENDORS, Provider
+from controlplane.config.providers import Provider
 from controlplane.config.report import Report
 from controlplane.config.serving_checks import check_serving
 from controlplane.config.target_checks import check_targets
+from controlplane.config.vendors import TRITON, VENDORS
 from extproc.shared.filter_config import Listener
 
 # The models that the local Triton can serve as a provider.

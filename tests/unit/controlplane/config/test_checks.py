@@ -2,7 +2,7 @@
 
 import pytest
 
-from controlplane.config.providers import VENDORS
+from controlplane.config.vendors import VENDORS
 from extproc.shared.filter_config import ParameterType
 from tests.unit.controlplane.config.files import PROVIDER, Folder
 
@@ -100,7 +100,7 @@ def test_the_local_triton_serves_its_chat_model(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("vendor", ["anthropic", "gemini", "bedrock", "azure_openai", "Claude"])
-def test_a_vendor_with_a_wire_of_its_own_comes_later(folder: Folder, vendor: str) -> None:
+def test_names_vendors_that_are_not_supported_yet(folder: Folder, vendor: str) -> None:
     (problem,) = folder.problems(providers(f"name: a, provider: {vendor}, model: m"))
     assert f'provider: "{vendor}" is not supported yet' in problem
 
