@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from extproc.decision import Decision, HttpRequest
 from extproc.response_stages.stage import ResponseContext, ResponseStage
@@ -35,17 +35,20 @@ class StreamGateway(Protocol):
         """Returns the stages of a response, in order."""
 
 
-class _Served:
+GatewayT = TypeVar("GatewayT", bound=StreamGateway)
+
+
+class _Served(Generic[GatewayT]):
     """A gateway with the number of its running streams. Each stream is a `with` block."""
 
-    def __init__(self, gateway: StreamGateway) -> None:
-        self._gateway = gateway
+    def __init__(self, gateway: GatewayT) -> None:
+        self.gateway = gateway
         self._streams = 0
         self._idle: asyncio.Event | None = None
 
-    def __enter__(self) -> StreamGateway:
+    def __enter__(self) -> GatewayT:
         self._streams += 1
-        return self._gateway
+        return self.gateway
 
     def __exit__(self, *_: object) -> None:
         self._streams -= 1
@@ -58,17 +61,22 @@ class _Served:
             await self._idle.wait()
 
 
-class CurrentGateway:
+class CurrentGateway(Generic[GatewayT]):
     """Gives each stream the gateway of the moment. Not thread-safe: it belongs to one event loop."""
 
-    def __init__(self, gateway: StreamGateway) -> None:
+    def __init__(self, gateway: GatewayT) -> None:
         self._served = _Served(gateway)
 
-    def stream(self) -> AbstractContextManager[StreamGateway]:
+    @property
+    def gateway(self) -> GatewayT:
+        """The gateway of the moment."""
+        return self._served.gateway
+
+    def stream(self) -> AbstractContextManager[GatewayT]:
         """Returns a block with the gateway for one stream. The gateway stays open until the block ends."""
         return self._served
 
-    async def swap(self, gateway: StreamGateway) -> None:
+    async def swap(self, gateway: GatewayT) -> None:
         """Gives `gateway` to new streams. Returns when the former one has no more streams, so that it may be closed."""
         former, self._served = self._served, _Served(gateway)
         await former.wait_until_idle()

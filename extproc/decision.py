@@ -81,7 +81,7 @@ class ResponseEdit(msgspec.Struct, frozen=True, kw_only=True):
 class Forward:
     """Envoy sends `body` to `cluster`. `edit` None: the response passes untouched, and the filter never sees it.
 
-    `path` None: the route's own rewriting applies.
+    `path` None: the path of the request stays, with its query. Either way the provider's route rewrites it.
     """
 
     cluster: str

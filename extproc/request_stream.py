@@ -57,9 +57,9 @@ async def answer(stream: Stream, head: ProcessingRequest, gateway: StreamGateway
     if isinstance(decision, Reply):
         await stream.send(envoy_responses.immediate(decision, metadata))
         return
-    if decision.path is None and request.listener == Listener.INGRESS:
-        # Without its query: nothing in an end user's URL is for a provider.
-        decision = replace(decision, path=request.path)
+    if decision.path == request.path and request.listener == Listener.EGRESS:
+        # With the query of the application. Nothing in an end user's URL is for a provider.
+        decision = replace(decision, path=None)
     await stream.send(envoy_responses.request_headers(decision, metadata))
     # In pieces: a large body in one message would hold up the event loop, and Envoy's.
     for start in range(0, max(1, len(decision.body)), _SENT_AT_ONCE):

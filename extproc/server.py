@@ -8,13 +8,13 @@ import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Generic
 
 import grpc
 import msgspec
 
 from extproc import request_stream, response_stream
-from extproc.current_gateway import CurrentGateway
+from extproc.current_gateway import CurrentGateway, GatewayT
 from extproc.gateway import Gateway, open_gateway
 from extproc.shared.filter_config import FilterConfig, Transport
 from extproc.shared.worker_status import METHOD
@@ -36,10 +36,10 @@ _SERVERS: Final[Mapping[Transport, Callable[[Service], Server]]] = {
 }
 
 
-class Processor:
+class Processor(Generic[GatewayT]):
     """The ext_proc service: every stream is one half of one HTTP request."""
 
-    def __init__(self, current: CurrentGateway) -> None:
+    def __init__(self, current: CurrentGateway[GatewayT]) -> None:
         self._current = current
 
     async def process(self, stream: Stream) -> None:
@@ -59,7 +59,7 @@ class Processor:
 
 
 def open_server(
-    transport: Transport, current: CurrentGateway, methods: Mapping[str, Method] = MappingProxyType({})
+    transport: Transport, current: CurrentGateway[GatewayT], methods: Mapping[str, Method] = MappingProxyType({})
 ) -> Server:
     """A server whose streams get the gateway of the moment. It also serves `methods`, by path."""
     return _SERVERS[transport](Service(Processor(current).process, methods))
@@ -73,9 +73,8 @@ async def serve(config: FilterConfig, socket: Path) -> None:
         loop.add_signal_handler(signum, stop.set)
     async with open_gateway(config) as gateway:
         health = Health()
-        server = open_server(
-            config.transport, CurrentGateway(gateway), {CHECK: health.check, METHOD: _status_of(gateway)}
-        )
+        current = CurrentGateway(gateway)
+        server = open_server(config.transport, current, {CHECK: health.check, METHOD: _status_of(current)})
         socket.unlink(missing_ok=True)  # noqa: ASYNC240 - before anything is served
         await server.start(socket)
         health.serving = True
@@ -88,9 +87,9 @@ async def serve(config: FilterConfig, socket: Path) -> None:
     log.info("stopped")
 
 
-def _status_of(gateway: Gateway) -> Method:
+def _status_of(current: CurrentGateway[Gateway]) -> Method:
     async def read(_request: bytes) -> bytes:
-        return msgspec.json.encode(await gateway.models.status())
+        return msgspec.json.encode(await current.gateway.models.status())
 
     return read
 

@@ -104,4 +104,6 @@ class RequestStages:
 
 def with_metadata(decision: _Decision, metadata: Mapping[str, str]) -> _Decision:
     """Returns the decision with more fields for the access log."""
+    if not metadata:
+        return decision
     return dataclasses.replace(decision, dynamic_metadata={**decision.dynamic_metadata, **metadata})

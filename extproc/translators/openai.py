@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from extproc.codecs.json_values import encode_json
 from extproc.conversation import state
@@ -12,12 +13,14 @@ from extproc.response_stages.stage import ResponseStage
 from extproc.shared.filter_config import Provider
 from extproc.translators.translator import ProviderRequest
 
+_PATH: Final = "/v1/chat/completions"
+
 
 class OpenAiTranslator:
     """Implements `Translator`. Responses pass untouched."""
 
     def request(self, chat: ChatRequest, messages: Sequence[Message], provider: Provider) -> ProviderRequest:
-        return ProviderRequest(encode_request(chat, messages, provider))
+        return ProviderRequest(encode_request(chat, messages, provider), _PATH)
 
     def response_stage(self) -> ResponseStage | None:
         return None

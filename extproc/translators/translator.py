@@ -14,10 +14,10 @@ from extproc.shared.filter_config import Provider
 
 @dataclass(frozen=True, slots=True)
 class ProviderRequest:
-    """The request as it leaves. `path` None: the client's path, which the provider's route rewrites."""
+    """The request as it leaves. The provider's route replaces `/v1/` at the beginning of `path` by its base URL."""
 
     body: bytes
-    path: str | None = None
+    path: str
 
 
 class Translator(Protocol):
