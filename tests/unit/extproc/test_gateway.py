@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from extproc.decision import Decision, Forward, HttpRequest, Reply
+from extproc.decision import Decision, Forward, HttpRequest, Reply, RequestSummary
 from extproc.endpoints.endpoint import Endpoint
 from extproc.errors import GuardUnavailable, MethodNotAllowed, ModelNotFound, NotFound, UnsupportedEncoding
 from extproc.gateway import Gateway, open_gateway
@@ -178,3 +178,14 @@ async def test_answers_pass_through_the_filter_where_they_are_watched(watched: b
         decision = await gateway.decide(request("/v1/chat/completions"))
     assert isinstance(decision, Forward)
     assert (decision.edit is not None) is watched
+
+
+async def test_a_response_that_is_edited_knows_its_request() -> None:
+    http = dataclasses.replace(request("/v1/chat/completions"), client="1.2.3.4")
+    async with open_gateway(replace(EGRESS_ONLY, watch_answers=True)) as gateway:
+        decision = await gateway.decide(http)
+    assert isinstance(decision, Forward)
+    assert decision.edit is not None
+    assert decision.edit.request == RequestSummary(
+        path="/v1/chat/completions", listener="egress", request_id="id", client="1.2.3.4"
+    )

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import grpc
@@ -24,13 +24,19 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (
 
 from extproc import envoy_responses, request_stats
 from extproc.current_gateway import CurrentGateway
-from extproc.decision import Decision, Forward, HttpRequest, Reply, ResponseEdit, ToolCall
+from extproc.decision import Decision, Forward, HttpRequest, Reply, RequestSummary, ResponseEdit, ToolCall
 from extproc.endpoints import error_responses
 from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.errors import InvalidRequest, ModelNotFound
 from extproc.gateway import RESPONSE_STAGES
 from extproc.request_stats import ModelCall, Stage
-from extproc.response_stages.stage import ResponseContext, ResponseStage, open_stages
+from extproc.response_stages.stage import (
+    ResponseContext,
+    ResponseStage,
+    StageFactory,
+    WholeResponse,
+    open_stages,
+)
 from extproc.server import open_server
 from extproc.shared.filter_config import Place, Role, Schema, Transport
 from extproc.transport.service import Server
@@ -41,13 +47,15 @@ CALL = ToolCall(call_id="call_arch_1", name="weather", arguments="{}", answer="2
 
 @dataclass
 class Decider:
-    """Decides as it is told, and remembers what it was asked."""
+    """A gateway that decides as it is told, and records the requests and the contexts of responses."""
 
     how: Callable[[HttpRequest], Decision | Awaitable[Decision]]
     max_request_bytes: int = LIMIT
     max_json_values: int = 100
     timing_header: bool = False
     asked: list[HttpRequest] = field(default_factory=list)
+    stages: tuple[StageFactory, ...] = RESPONSE_STAGES
+    responses: list[ResponseContext] = field(default_factory=list)
 
     async def decide(self, request: HttpRequest) -> Decision:
         self.asked.append(request)
@@ -55,7 +63,8 @@ class Decider:
         return decision if isinstance(decision, Forward | Reply) else await decision
 
     def response_stages(self, context: ResponseContext) -> list[ResponseStage]:
-        return open_stages(RESPONSE_STAGES, context)
+        self.responses.append(context)
+        return open_stages(self.stages, context)
 
 
 Exchange = Callable[..., Awaitable[list[ProcessingResponse]]]
@@ -67,7 +76,11 @@ async def exchange(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     servers: list[Server] = []
 
     async def run(
-        decider: Decider, messages: Sequence[ProcessingRequest], *, silence_ms: int = 60_000
+        decider: Decider,
+        messages: Sequence[ProcessingRequest],
+        *,
+        silence_ms: int = 60_000,
+        listener: str = "egress",
     ) -> list[ProcessingResponse]:
         server = open_server(request.param, CurrentGateway(decider))
         servers.append(server)
@@ -76,7 +89,7 @@ async def exchange(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
         async with grpc.aio.insecure_channel(f"unix:{socket}") as channel, asyncio.timeout(10):
             stub = external_processor_pb2_grpc.ExternalProcessorStub(channel)
             told = (
-                ("x-archgw-listener", "egress"),
+                ("x-archgw-listener", listener),
                 ("traceparent", "00-a-b-01"),
                 ("x-archgw-silence-ms", str(silence_ms)),
             )
@@ -419,3 +432,47 @@ async def test_where_a_body_is_missing_the_error_is_a_reply_of_its_own(exchange:
 async def test_a_response_that_nobody_asked_to_edit_is_aborted(exchange: Exchange) -> None:
     with pytest.raises(grpc.aio.AioRpcError):
         await exchange(Decider(undecided), [response_head(None)])
+
+
+class Redact:
+    """A response stage that waits, and holds back what may be the beginning of its word."""
+
+    WORD = b"secret"
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    async def whole(self, response: WholeResponse) -> WholeResponse:
+        return replace(response, body=await self.feed(response.body) + await self.finish())
+
+    async def feed(self, chunk: bytes) -> bytes:
+        await asyncio.sleep(0)
+        text = (self._rest + chunk).replace(self.WORD, b"******")
+        keep = len(self.WORD) - 1
+        out, self._rest = text[:-keep], text[-keep:]
+        return out
+
+    async def finish(self) -> bytes:
+        return self._rest
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+@pytest.mark.parametrize("content_type", ["text/event-stream", "application/json"])
+async def test_one_more_response_stage_needs_no_change_of_the_stream_driver(
+    exchange: Exchange, content_type: str, size: int
+) -> None:
+    summary = RequestSummary(path="/v1/chat/completions", listener="egress", request_id="id-1", client="1.2.3.4")
+    gateway = Decider(undecided, stages=(*RESPONSE_STAGES, lambda _: Redact()))
+    head = response_head(ResponseEdit(request=summary), {"content-type": content_type})
+    _, *body = await exchange(gateway, [head, *pieces("response_body", b'data: {"a": "a secret"}\n\n', size)])
+    assert response_bytes(body) == b'data: {"a": "a ******"}\n\n'
+    assert [(context.status, context.edit.request) for context in gateway.responses] == [(200, summary)]
+
+
+@pytest.mark.parametrize(("listener", "path"), [("egress", None), ("ingress", "/v1/chat/completions")])
+async def test_only_applications_keep_the_query_of_their_path(
+    exchange: Exchange, listener: str, path: str | None
+) -> None:
+    forward = Forward(cluster="provider_a", body=b"", path="/v1/chat/completions")
+    head, _ = await exchange(Decider(lambda _: forward), [request_head(end=True)], listener=listener)
+    assert changes(head, "request_headers").get(":path") == path
