@@ -23,11 +23,11 @@ def client_error(endpoint: Endpoint, request: HttpRequest, error: GatewayError) 
     End users read no names of endpoints, models or providers: they get a general sentence and the request id, under
     which the log holds the whole message.
     """
-    if error.public is None or request.listener == Listener.EGRESS:
+    if error.public_message is None or request.listener == Listener.EGRESS:
         return full_error(endpoint, error)
     fields = {"request_id": request.request_id, "code": error.code, "status": error.status, "reason": error.message}
     log.warning("request failed", extra={"fields": fields})
-    return _reply(endpoint, error, f"{error.public} Request id: {request.request_id}.")
+    return _reply(endpoint, error, f"{error.public_message} Request id: {request.request_id}.")
 
 
 def _reply(endpoint: Endpoint, error: GatewayError, message: str) -> Reply:

@@ -32,7 +32,7 @@ from extproc.pipeline.request_stages import RequestStages, with_metadata
 from extproc.providers.routing import ProviderChoice, ProviderRouter
 from extproc.request_stats import Stage
 from extproc.shared.filter_config import JsonValue, Prompting, Target
-from extproc.targets.api_client import Answer, ApiClient, where
+from extproc.targets.api_client import ApiAnswer, ApiClient, endpoint_label
 
 log = logging.getLogger(__name__)
 
@@ -151,13 +151,13 @@ class Ingress:
             return await response_assembly.relayed(context, answer, code="api_answer")
         return await self._to_llm(context, choice, self._system_prompt([target]), [completion.content])
 
-    async def _call_default_target(self, context: RequestContext, target: Target) -> tuple[Answer, Completion]:
+    async def _call_default_target(self, context: RequestContext, target: Target) -> tuple[ApiAnswer, Completion]:
         """Returns the default target's answer, raw and as a completion. Raises `ApiError`, `ApiTimeout`."""
         headers = tool_execution.headers([target.name], drift=False)
         answer = await self.api_client.call(target.call, {}, context.chat.messages, context.origin, headers)
         completion = response_assembly.read_completion(answer)
         if completion is None:
-            raise BadApiAnswer(f"{where(target.call)} did not answer with a chat completion.")
+            raise BadApiAnswer(f"{endpoint_label(target.call)} did not answer with a chat completion.")
         return answer, completion
 
     async def _to_llm(

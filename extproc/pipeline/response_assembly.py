@@ -18,7 +18,7 @@ from extproc.endpoints.usage import usage
 from extproc.pipeline import system_message
 from extproc.pipeline.request_context import RequestContext
 from extproc.shared.filter_config import Provider
-from extproc.targets.api_client import Answer
+from extproc.targets.api_client import ApiAnswer
 from extproc.translators import registry
 
 # Counting the tokens of more bytes than this takes more than a few milliseconds.
@@ -90,13 +90,13 @@ async def api_answer(context: RequestContext, calls: Sequence[ToolCall], *, tool
     return await answer(context, completion, code="api_answer", tool_calls=calls if shows_chunks else ())
 
 
-def read_completion(answer: Answer) -> Completion | None:
+def read_completion(answer: ApiAnswer) -> Completion | None:
     """Returns the completion in a prompt target's answer, whole or streamed; None if the answer is anything else."""
     decode = chat_completion_json.decode_stream if answer.is_stream else chat_completion_json.decode_completion
     return decode(answer.body)
 
 
-async def relayed(context: RequestContext, received: Answer, *, code: str) -> Reply:
+async def relayed(context: RequestContext, received: ApiAnswer, *, code: str) -> Reply:
     """Returns a prompt target's own answer for the client.
 
     It passes as it is, except for a whole completion where the client wants a stream, or the other way round.

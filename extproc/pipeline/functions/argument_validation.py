@@ -52,7 +52,7 @@ def check(target: Target, given: Mapping[str, JsonValue]) -> Checked:
     for parameter in target.parameters:
         try:
             value = _value(parameter, given.get(parameter.name))
-            if parameter.name in in_path and (reason := path_values.fault(str(value))) is not None:
+            if parameter.name in in_path and (reason := path_values.unsafe_reason(str(value))) is not None:
                 refused[parameter.name] = reason
                 missing.append(parameter.name)
             else:

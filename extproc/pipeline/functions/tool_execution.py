@@ -12,7 +12,7 @@ from extproc.decision import Headers, ToolCall
 from extproc.errors import BadApiAnswer
 from extproc.pipeline.functions.tool_selection import Call
 from extproc.pipeline.request_context import RequestContext
-from extproc.targets.api_client import MAX_ANSWER_BYTES, ApiClient, where
+from extproc.targets.api_client import MAX_ANSWER_BYTES, ApiClient, endpoint_label
 
 TARGET: Final = "x-arch-prompt-target"
 DRIFT: Final = "x-arch-intent-drift"
@@ -47,7 +47,7 @@ async def make(
         size += len(answer.body)
         if size > MAX_ANSWER_BYTES:
             raise BadApiAnswer(
-                f"{where(call.target.call)} and others answered with more than {MAX_ANSWER_BYTES} bytes."
+                f"{endpoint_label(call.target.call)} and others answered with more than {MAX_ANSWER_BYTES} bytes."
             )
         made.append(
             ToolCall(

@@ -13,7 +13,7 @@ from extproc.decision import Headers
 from extproc.errors import GatewayError
 from extproc.inference.roles import Embeddings, Extraction, FunctionCall, Role, RoleUnavailable
 from extproc.shared.filter_config import EndpointCall, HttpMethod, JsonValue, Parameter, Target
-from extproc.targets.api_client import Answer, Origin
+from extproc.targets.api_client import ApiAnswer, Origin
 
 
 def target(name: str, *parameters: Parameter, dispatch: bool = True, system_prompt: str | None = None) -> Target:
@@ -103,7 +103,7 @@ class FakeEndpoints:
     body: bytes = b'{"temperature": 20}'
     content_type: str = "application/json"
     fault: GatewayError | None = None
-    by_path: dict[str, Answer | GatewayError] = field(default_factory=dict)
+    by_path: dict[str, ApiAnswer | GatewayError] = field(default_factory=dict)
     calls: list[tuple[str, Mapping[str, JsonValue]]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     sent: list[tuple[str, bytes, dict[str, str]]] = field(default_factory=list)
@@ -117,7 +117,7 @@ class FakeEndpoints:
         messages: Sequence[Message],
         origin: Origin,
         headers: Headers = (),
-    ) -> Answer:
+    ) -> ApiAnswer:
         self.calls.append((call.path, arguments))
         self.headers.append(dict(headers))
         if self.gate:
@@ -127,12 +127,12 @@ class FakeEndpoints:
         self.finished += 1
         return self._answer(call.path)
 
-    async def send(self, call: EndpointCall, body: bytes, origin: Origin, headers: Headers) -> Answer:
+    async def send(self, call: EndpointCall, body: bytes, origin: Origin, headers: Headers) -> ApiAnswer:
         self.sent.append((call.path, body, dict(headers)))
         return self._answer(call.path)
 
-    def _answer(self, path: str) -> Answer:
-        answer = self.by_path.get(path) or self.fault or Answer(200, self.content_type, self.body)
+    def _answer(self, path: str) -> ApiAnswer:
+        answer = self.by_path.get(path) or self.fault or ApiAnswer(200, self.content_type, self.body)
         if isinstance(answer, GatewayError):
             raise answer
         return answer

@@ -17,7 +17,7 @@ from extproc.pipeline.error_handling import ErrorHandler
 from extproc.pipeline.guard.guards import Guards
 from extproc.providers.routing import ProviderRouter
 from extproc.shared.filter_config import EndpointCall, Guard, HttpMethod, Provider
-from extproc.targets.api_client import Answer
+from extproc.targets.api_client import ApiAnswer
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels
 from tests.unit.extproc.pipeline.ingress_fixture import GUARD, OPENAI, guarded
 
@@ -50,7 +50,7 @@ async def test_a_guarded_egress_blocks_as_ingress_does(stream: bool) -> None:
 
 
 async def test_a_block_on_egress_is_told_by_the_error_target() -> None:
-    endpoints = FakeEndpoints(by_path={"/errors": Answer(400, "text/plain", b"told")})
+    endpoints = FakeEndpoints(by_path={"/errors": ApiAnswer(400, "text/plain", b"told")})
     guard = replace(GUARD, forward_to_error_target=True)
     decision = await decide(FakeModels(marker="attack"), endpoints, guard)
     assert isinstance(decision, Reply)

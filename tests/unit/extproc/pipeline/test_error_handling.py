@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from extproc.decision import Reply
 from extproc.errors import ApiError, ApiTimeout, BadApiAnswer, GatewayError
 from extproc.shared.filter_config import EndpointCall, HttpMethod
-from extproc.targets.api_client import Answer
+from extproc.targets.api_client import ApiAnswer
 from tests.unit.extproc.fakes import FakeEndpoints, target
 from tests.unit.extproc.pipeline.ingress_fixture import GUARD, IngressFixture, called, reply, sent
 
@@ -25,7 +25,7 @@ FORWARDING = replace(GUARD, forward_to_error_target=True)
 JSON, SSE = "application/json", "text/event-stream; charset=utf-8"
 
 
-def bench(told: Answer | GatewayError, fault: GatewayError | None = None) -> IngressFixture:
+def bench(told: ApiAnswer | GatewayError, fault: GatewayError | None = None) -> IngressFixture:
     """One whose error target answers `told`, and whose other endpoints fail with `fault`."""
     return IngressFixture(
         models=called(days=3), endpoints=FakeEndpoints(by_path={"/errors": told}, fault=fault), error_target=ERRORS
@@ -42,7 +42,7 @@ def texts(answer: Reply) -> str:
 
 @pytest.mark.parametrize("fault", [ApiError("Endpoint `api` answered with status 418.", 418), ApiTimeout("Late.")])
 async def test_a_failed_api_call_is_told_by_the_error_target(fault: ApiError | ApiTimeout) -> None:
-    failing = bench(Answer(422, "text/plain", b"told"), fault)
+    failing = bench(ApiAnswer(422, "text/plain", b"told"), fault)
     told = reply(await failing.decide("weather", metadata={"mine": "x"}))
     assert (told.status, told.content_type, told.body) == (422, "text/plain", b"told")
     assert ("x-function-error-code", str(fault.status)) in told.headers
@@ -57,7 +57,7 @@ async def test_a_failed_api_call_is_told_by_the_error_target(fault: ApiError | A
 
 @pytest.mark.parametrize("status", [None, 403])
 async def test_a_block_is_told_by_the_error_target_only_where_the_guard_says_so(status: int | None) -> None:
-    failing = bench(Answer(200, JSON, COMPLETION))
+    failing = bench(ApiAnswer(200, JSON, COMPLETION))
     failing.models.attack = 1.0
     failing.guards = (replace(FORWARDING, status=status),)
     told = reply(await failing.decide("hello"))
@@ -72,9 +72,9 @@ async def test_a_block_is_told_by_the_error_target_only_where_the_guard_says_so(
     assert failing.endpoints.sent == []
 
 
-@pytest.mark.parametrize("answer", [Answer(200, JSON, COMPLETION), Answer(200, SSE, STREAM)])
+@pytest.mark.parametrize("answer", [ApiAnswer(200, JSON, COMPLETION), ApiAnswer(200, SSE, STREAM)])
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_completion_comes_in_the_form_that_the_client_asked_for(answer: Answer, stream: bool) -> None:
+async def test_a_completion_comes_in_the_form_that_the_client_asked_for(answer: ApiAnswer, stream: bool) -> None:
     told = reply(await bench(answer, ApiError("x", 500)).decide("weather", stream=stream))
     assert told.content_type.startswith("text/event-stream" if stream else JSON)
     assert texts(told) == "sorry"
@@ -82,9 +82,9 @@ async def test_a_completion_comes_in_the_form_that_the_client_asked_for(answer: 
 
 @pytest.mark.parametrize(
     "broken",
-    [Answer(500, JSON, b"{}"), BadApiAnswer("Elsewhere."), ApiTimeout("Late."), ApiError("Gone.", 503)],
+    [ApiAnswer(500, JSON, b"{}"), BadApiAnswer("Elsewhere."), ApiTimeout("Late."), ApiError("Gone.", 503)],
 )
-async def test_where_the_error_target_fails_too_the_first_failure_is_told(broken: Answer | GatewayError) -> None:
+async def test_where_the_error_target_fails_too_the_first_failure_is_told(broken: ApiAnswer | GatewayError) -> None:
     failing = bench(broken, ApiError("First.", 418))
     assert reply(await failing.decide("weather")).status == 418
     failing.models.attack = 1.0
@@ -93,7 +93,7 @@ async def test_where_the_error_target_fails_too_the_first_failure_is_told(broken
 
 
 async def test_a_message_is_fit_for_a_header() -> None:
-    failing = bench(Answer(200, JSON, b"{}"))
+    failing = bench(ApiAnswer(200, JSON, b"{}"))
     failing.models.attack = 1.0
     failing.guards = (replace(FORWARDING, message="100 %\r\nSet-Cookie: a=b é 🙂 " + "x" * 5000),)
     await failing.decide("hello")
@@ -105,9 +105,9 @@ async def test_a_message_is_fit_for_a_header() -> None:
     assert len(message) < 2000
 
 
-@pytest.mark.parametrize("answer", [Answer(200, JSON, COMPLETION), Answer(200, SSE, STREAM)])
+@pytest.mark.parametrize("answer", [ApiAnswer(200, JSON, COMPLETION), ApiAnswer(200, SSE, STREAM)])
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_default_target_answers_in_the_form_that_the_client_asked_for(answer: Answer, stream: bool) -> None:
+async def test_a_default_target_answers_in_the_form_that_the_client_asked_for(answer: ApiAnswer, stream: bool) -> None:
     endpoints = FakeEndpoints(by_path={"/fallback": answer})
     told = reply(
         await IngressFixture(endpoints=endpoints, default_target=target("fallback", dispatch=False)).decide(
@@ -122,18 +122,19 @@ async def test_a_default_target_answers_in_the_form_that_the_client_asked_for(an
     assert endpoints.headers == [{"x-arch-prompt-target": "fallback"}]
 
 
-@pytest.mark.parametrize("answer", [Answer(200, JSON, COMPLETION), Answer(200, SSE, STREAM)])
-async def test_a_default_target_may_leave_the_answer_to_the_llm(answer: Answer) -> None:
+@pytest.mark.parametrize("answer", [ApiAnswer(200, JSON, COMPLETION), ApiAnswer(200, SSE, STREAM)])
+async def test_a_default_target_may_leave_the_answer_to_the_llm(answer: ApiAnswer) -> None:
     endpoints = FakeEndpoints(by_path={"/fallback": answer})
     body = sent(await IngressFixture(endpoints=endpoints, default_target=target("fallback")).decide("hello"))
     assert body["messages"][-1]["content"] == "hello\ncontext: sorry"
 
 
 @pytest.mark.parametrize(
-    "answer", [Answer(200, JSON, b"{}"), Answer(200, SSE, b"data: {}\n\n"), Answer(200, SSE, b""), BadApiAnswer("x")]
+    "answer",
+    [ApiAnswer(200, JSON, b"{}"), ApiAnswer(200, SSE, b"data: {}\n\n"), ApiAnswer(200, SSE, b""), BadApiAnswer("x")],
 )
-async def test_a_default_target_that_fails_is_told_by_the_error_target(answer: Answer | ApiError) -> None:
-    endpoints = FakeEndpoints(by_path={"/fallback": answer, "/errors": Answer(200, JSON, COMPLETION)})
+async def test_a_default_target_that_fails_is_told_by_the_error_target(answer: ApiAnswer | ApiError) -> None:
+    endpoints = FakeEndpoints(by_path={"/fallback": answer, "/errors": ApiAnswer(200, JSON, COMPLETION)})
     failing = IngressFixture(endpoints=endpoints, default_target=target("fallback"), error_target=ERRORS)
     told = reply(await failing.decide("hello"))
     assert told.body == COMPLETION

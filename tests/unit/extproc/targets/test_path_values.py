@@ -77,12 +77,12 @@ ALLOWED = (
 
 @pytest.mark.parametrize("value", REFUSED)
 def test_a_value_that_may_change_the_route_is_refused(value: str) -> None:
-    assert path_values.fault(value) is not None
+    assert path_values.unsafe_reason(value) is not None
 
 
 @pytest.mark.parametrize("value", ALLOWED)
 def test_an_honest_value_is_not(value: str) -> None:
-    assert path_values.fault(value) is None
+    assert path_values.unsafe_reason(value) is None
 
 
 def _fastapi(socket: str) -> Iterator[None]:
@@ -154,7 +154,7 @@ async def test_what_is_refused_is_never_sent(socket: str, value: str) -> None:
 async def test_the_servers_do_decode_a_slash_before_they_choose_a_route(
     socket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(path_values, "fault", lambda _: None)
+    monkeypatch.setattr(path_values, "unsafe_reason", lambda _: None)
     assert (await dispatched(socket, "42/invoice"))["route"] == "other"
 
 
@@ -162,5 +162,5 @@ async def test_the_servers_do_decode_a_slash_before_they_choose_a_route(
 @example("%2f").via("the fault of the issue")
 @given(st.text(alphabet="a4./\\%2fFeE5c\uff0f\uff0e\u2025 ;?#&+é", min_size=1, max_size=8))
 async def test_no_allowed_value_changes_the_route(socket: str, value: str) -> None:
-    if path_values.fault(value) is None:
+    if path_values.unsafe_reason(value) is None:
         assert await dispatched(socket, value) == {"route": "order", "id": value}

@@ -12,13 +12,16 @@ from extproc.conversation import state
 from extproc.errors import ApiError, ApiTimeout
 from extproc.inference.roles import FunctionCall
 from extproc.shared.filter_config import JsonValue
-from extproc.targets.api_client import MAX_ANSWER_BYTES, Answer
+from extproc.targets.api_client import MAX_ANSWER_BYTES, ApiAnswer
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels, target
 from tests.unit.extproc.pipeline.ingress_fixture import DAYS, IngressFixture, called, forward, reply, sent
 
 BOTH = "weather and money"
 TWO = FakeModels(calls=(FunctionCall("weather", {"days": 3}), FunctionCall("money", {})))
-ANSWERS = {"/weather": Answer(200, "application/json", b'"sun"'), "/money": Answer(200, "application/json", b'"5"')}
+ANSWERS = {
+    "/weather": ApiAnswer(200, "application/json", b'"sun"'),
+    "/money": ApiAnswer(200, "application/json", b'"5"'),
+}
 
 
 def state_after(*targets: str) -> dict[str, str]:
@@ -79,7 +82,7 @@ async def test_one_failure_is_the_answer_and_the_other_call_is_not_broken_off(fa
     failed = reply(await IngressFixture(models=TWO, endpoints=endpoints).decide(BOTH))
     assert failed.status == fault.status
     assert ("x-function-error-code", str(fault.status)) in failed.headers
-    assert json.loads(failed.body)["error"]["message"] == f"{fault.public} Request id: id."
+    assert json.loads(failed.body)["error"]["message"] == f"{fault.public_message} Request id: id."
     assert endpoints.finished == 2
 
 
