@@ -1,4 +1,4 @@
-"""The ext_proc service under messages in any order, split and number: it always ends, and lets nothing unread pass."""
+"""The ext_proc service, fuzzed: for any order, cut and number of messages a stream ends, and nothing unread passes."""
 
 from __future__ import annotations
 
@@ -294,7 +294,7 @@ def check(exchange: Exchange, caplog: pytest.LogCaptureFixture) -> None:
 
 @FUZZ
 @given(messages=request_halves(), listener=LISTENERS)
-def test_every_request_is_decided_on_and_no_attack_leaves(
+def test_every_request_gets_a_decision_and_no_attack_leaves(
     service: Service, caplog: pytest.LogCaptureFixture, messages: list[ProcessingRequest], listener: str
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -306,7 +306,7 @@ def test_every_request_is_decided_on_and_no_attack_leaves(
 
 @FUZZ
 @given(messages=response_halves(), listener=LISTENERS)
-def test_every_response_is_edited_or_the_stream_aborted(
+def test_every_response_is_edited_or_its_stream_aborted(
     service: Service, caplog: pytest.LogCaptureFixture, messages: list[ProcessingRequest], listener: str
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -318,7 +318,7 @@ def test_every_response_is_edited_or_the_stream_aborted(
 
 @FUZZ
 @given(messages=disordered(), listener=LISTENERS)
-def test_messages_in_disorder_end_the_stream_and_let_nothing_pass(
+def test_messages_out_of_order_end_the_stream_and_let_nothing_pass(
     service: Service, caplog: pytest.LogCaptureFixture, messages: list[ProcessingRequest], listener: str
 ) -> None:
     with caplog.at_level(logging.INFO):

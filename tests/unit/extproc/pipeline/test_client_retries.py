@@ -1,4 +1,4 @@
-"""A structured-output client and its retries: a question or a block stays one until the user says something new."""
+"""Retries of structured-output clients: a question or a block is repeated until the user says something new."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ ECHOES = [
 
 
 @pytest.mark.parametrize("echo", ECHOES)
-async def test_a_retry_of_a_blocked_prompt_is_blocked_however_often_it_comes(echo: dict[str, Any]) -> None:
+async def test_every_retry_of_a_blocked_prompt_is_blocked(echo: dict[str, Any]) -> None:
     begun = [user("hi"), assistant("Hi!"), user("an attack")]
     system = {"role": "system", "content": "Answer in JSON."}
     for retries in ([echo, user(FIX)], [echo, user(FIX), echo, user(FIX)], [echo, system, user(FIX), system]):
@@ -74,12 +74,12 @@ async def test_a_retry_of_a_blocked_prompt_is_blocked_however_often_it_comes(ech
 
 
 @pytest.mark.parametrize("echo", ECHOES)
-async def test_without_structured_output_the_user_goes_on(echo: dict[str, Any]) -> None:
+async def test_a_client_without_structured_output_may_go_on_after_a_block(echo: dict[str, Any]) -> None:
     body = sent(await decide(user("an attack"), echo, user("hello")))
     assert [message["content"] for message in body["messages"]] == ["You are a helper.", "hello"]
 
 
-async def test_a_structured_client_goes_on_where_something_was_answered() -> None:
+async def test_a_structured_client_may_go_on_after_an_answer() -> None:
     words = sent(await decide(user("an attack"), assistant("Try something else."), user("hello"), **SCHEMA))
     assert [message["content"] for message in words["messages"]] == ["You are a helper.", "hello"]
     later = [user("an attack"), assistant(None), user(FIX), assistant("{}"), user("hello")]
@@ -105,12 +105,12 @@ async def test_an_answer_to_the_question_completes_the_call() -> None:
     assert sent(decision)["messages"][2] == assistant(QUESTION)
 
 
-async def test_an_empty_answer_of_a_chat_is_no_retry() -> None:
+async def test_an_empty_answer_without_structured_output_begins_no_retry() -> None:
     conversation = [user("weather"), assistant(""), user("hello")]
     assert isinstance(await IngressFixture(models=called()).decide(conversation), Forward)
 
 
-async def test_calls_of_the_clients_llm_are_an_answer() -> None:
+async def test_tool_calls_of_the_llm_count_as_an_answer() -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     for calls in ({"tool_calls": [call]}, {"function_call": call["function"]}):
         conversation = [user("weather"), assistant(None, **calls), user("hello")]
@@ -132,7 +132,7 @@ async def test_a_retry_that_quotes_our_refusal_is_blocked_without_structured_out
         assert isinstance(await bench.decide([user("an attack"), assistant(SAID), user(new)]), Forward)
 
 
-async def test_a_short_refusal_is_not_taken_for_quoted() -> None:
+async def test_a_short_refusal_does_not_count_as_quoted() -> None:
     conversation = [user("an attack"), assistant(GUARD.message), user(f"it says: {GUARD.message}")]
     assert isinstance(await decide(*conversation), Forward)
 
@@ -146,13 +146,13 @@ async def test_a_retry_that_quotes_our_question_asks_again_without_structured_ou
     assert bench.endpoints.calls == []
 
 
-async def test_an_answer_below_our_question_is_one() -> None:
+async def test_an_answer_below_a_quoted_question_is_no_retry() -> None:
     bench = IngressFixture(models=called(days=3))
     quoted = user(f"> {QUESTION}\n3 days")
     assert forward(await bench.decide([user("weather"), assistant(QUESTION), quoted])).edit
 
 
-async def test_what_an_llm_said_may_be_quoted() -> None:
+async def test_a_quoted_answer_of_the_llm_is_no_retry() -> None:
     words = "Oslo is the capital of Norway."
     conversation = [user("weather"), assistant(words), user(f"why do you say {words}")]
     assert isinstance(await IngressFixture(models=called()).decide(conversation), Forward)

@@ -1,4 +1,4 @@
-"""Errors answered by the error target or by the gateway, and the default target, whose answers come from outside."""
+"""Errors that the error target or the gateway answers, and the answers of the default target."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def texts(answer: Reply) -> str:
 
 
 @pytest.mark.parametrize("fault", [ApiError("Endpoint `api` answered with status 418.", 418), ApiTimeout("Late.")])
-async def test_a_failed_api_call_is_told_by_the_error_target(fault: ApiError | ApiTimeout) -> None:
+async def test_the_error_target_answers_for_a_failed_api_call(fault: ApiError | ApiTimeout) -> None:
     failing = bench(ApiAnswer(422, "text/plain", b"told"), fault)
     told = reply(await failing.decide("weather", metadata={"mine": "x"}))
     assert (told.status, told.content_type, told.body) == (422, "text/plain", b"told")
@@ -56,7 +56,7 @@ async def test_a_failed_api_call_is_told_by_the_error_target(fault: ApiError | A
 
 
 @pytest.mark.parametrize("status", [None, 403])
-async def test_a_block_is_told_by_the_error_target_only_where_the_guard_says_so(status: int | None) -> None:
+async def test_the_error_target_answers_for_a_block_only_if_the_guard_says_so(status: int | None) -> None:
     failing = bench(ApiAnswer(200, JSON, COMPLETION))
     failing.models.attack = 1.0
     failing.guards = (replace(FORWARDING, status=status),)
@@ -74,7 +74,9 @@ async def test_a_block_is_told_by_the_error_target_only_where_the_guard_says_so(
 
 @pytest.mark.parametrize("answer", [ApiAnswer(200, JSON, COMPLETION), ApiAnswer(200, SSE, STREAM)])
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_completion_comes_in_the_form_that_the_client_asked_for(answer: ApiAnswer, stream: bool) -> None:
+async def test_the_error_target_s_completion_is_streamed_if_the_client_wants_a_stream(
+    answer: ApiAnswer, stream: bool
+) -> None:
     told = reply(await bench(answer, ApiError("x", 500)).decide("weather", stream=stream))
     assert told.content_type.startswith("text/event-stream" if stream else JSON)
     assert texts(told) == "sorry"
@@ -84,7 +86,7 @@ async def test_a_completion_comes_in_the_form_that_the_client_asked_for(answer: 
     "broken",
     [ApiAnswer(500, JSON, b"{}"), BadApiAnswer("Elsewhere."), ApiTimeout("Late."), ApiError("Gone.", 503)],
 )
-async def test_where_the_error_target_fails_too_the_first_failure_is_told(broken: ApiAnswer | GatewayError) -> None:
+async def test_the_gateway_answers_itself_if_the_error_target_fails(broken: ApiAnswer | GatewayError) -> None:
     failing = bench(broken, ApiError("First.", 418))
     assert reply(await failing.decide("weather")).status == 418
     failing.models.attack = 1.0
@@ -92,7 +94,7 @@ async def test_where_the_error_target_fails_too_the_first_failure_is_told(broken
     assert reply(await failing.decide("weather")).code == "blocked"
 
 
-async def test_a_message_is_fit_for_a_header() -> None:
+async def test_the_error_message_is_safe_in_a_header() -> None:
     failing = bench(ApiAnswer(200, JSON, b"{}"))
     failing.models.attack = 1.0
     failing.guards = (replace(FORWARDING, message="100 %\r\nSet-Cookie: a=b é 🙂 " + "x" * 5000),)
@@ -107,7 +109,9 @@ async def test_a_message_is_fit_for_a_header() -> None:
 
 @pytest.mark.parametrize("answer", [ApiAnswer(200, JSON, COMPLETION), ApiAnswer(200, SSE, STREAM)])
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_default_target_answers_in_the_form_that_the_client_asked_for(answer: ApiAnswer, stream: bool) -> None:
+async def test_the_default_target_s_completion_is_streamed_if_the_client_wants_a_stream(
+    answer: ApiAnswer, stream: bool
+) -> None:
     endpoints = FakeEndpoints(by_path={"/fallback": answer})
     told = reply(
         await IngressFixture(endpoints=endpoints, default_target=target("fallback", dispatch=False)).decide(
@@ -123,7 +127,7 @@ async def test_a_default_target_answers_in_the_form_that_the_client_asked_for(an
 
 
 @pytest.mark.parametrize("answer", [ApiAnswer(200, JSON, COMPLETION), ApiAnswer(200, SSE, STREAM)])
-async def test_a_default_target_may_leave_the_answer_to_the_llm(answer: ApiAnswer) -> None:
+async def test_the_default_target_s_answer_may_go_to_the_llm(answer: ApiAnswer) -> None:
     endpoints = FakeEndpoints(by_path={"/fallback": answer})
     body = sent(await IngressFixture(endpoints=endpoints, default_target=target("fallback")).decide("hello"))
     assert body["messages"][-1]["content"] == "hello\ncontext: sorry"
@@ -133,7 +137,7 @@ async def test_a_default_target_may_leave_the_answer_to_the_llm(answer: ApiAnswe
     "answer",
     [ApiAnswer(200, JSON, b"{}"), ApiAnswer(200, SSE, b"data: {}\n\n"), ApiAnswer(200, SSE, b""), BadApiAnswer("x")],
 )
-async def test_a_default_target_that_fails_is_told_by_the_error_target(answer: ApiAnswer | ApiError) -> None:
+async def test_the_error_target_answers_for_a_failed_default_target(answer: ApiAnswer | ApiError) -> None:
     endpoints = FakeEndpoints(by_path={"/fallback": answer, "/errors": ApiAnswer(200, JSON, COMPLETION)})
     failing = IngressFixture(endpoints=endpoints, default_target=target("fallback"), error_target=ERRORS)
     told = reply(await failing.decide("hello"))

@@ -1,4 +1,4 @@
-"""A prompt's way through the ingress listener, with models and endpoints stood in for."""
+"""Decisions of the ingress listener, with fake models and fake APIs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.unit.extproc.fakes import FakeEndpoints, FakeModels, target
 from tests.unit.extproc.pipeline.ingress_fixture import DAYS, GUARD, IngressFixture, called, forward, reply, sent
 
 
-async def test_a_prompt_that_means_no_target_goes_to_the_llm_with_the_system_prompt() -> None:
+async def test_a_prompt_without_a_target_goes_to_the_llm_with_the_system_prompt() -> None:
     bench = IngressFixture()
     body = sent(await bench.decide("hello"))
     assert body["messages"] == [
@@ -49,7 +49,7 @@ async def test_a_blocked_prompt_reaches_neither_function_model_nor_api_nor_llm()
     assert blocked.dynamic_metadata["guard"] == "blocked"
 
 
-async def test_a_blocked_stream_says_so_as_a_stream() -> None:
+async def test_a_blocked_streaming_request_gets_a_stream() -> None:
     blocked = reply(await IngressFixture(models=FakeModels(attack=1.0)).decide("hello", stream=True))
     assert blocked.content_type == "text/event-stream"
     assert b"Not this." in blocked.body
@@ -64,7 +64,7 @@ async def test_a_guard_may_answer_with_a_status() -> None:
     assert json.loads(rejected.body)["error"]["message"] == "Not this."
 
 
-async def test_a_guard_without_a_verdict_blocks_or_is_seen_to_have_let_pass() -> None:
+async def test_an_unavailable_guard_blocks_or_is_logged_as_failed_open() -> None:
     with pytest.raises(GuardUnavailable):
         await IngressFixture(models=FakeModels(down={Role.GUARD: "dead"})).decide("hello")
     lenient = replace(GUARD, on_error=FailMode.ALLOW)
@@ -86,7 +86,7 @@ async def test_guard_and_intent_run_at_the_same_time() -> None:
     forward(await deciding)
 
 
-async def test_a_verdict_against_the_prompt_does_not_wait_for_the_intent() -> None:
+async def test_a_block_does_not_wait_for_the_intent() -> None:
     models = FakeModels(attack=1.0, embed_gate=asyncio.Event())
     async with asyncio.timeout(5):
         assert reply(await IngressFixture(models=models).decide("hello")).code == "blocked"
@@ -124,7 +124,7 @@ async def test_the_function_model_sees_several_targets_only_when_they_are_close(
     assert seen == [["weather"], ["weather", "money"]]
 
 
-async def test_a_guess_of_the_function_model_is_asked_about_where_the_intent_is_sure_and_dropped_elsewhere() -> None:
+async def test_an_unsure_tool_call_becomes_a_question_if_the_intent_is_sure_else_no_call() -> None:
     guess = FakeModels(calls=(FunctionCall("weather", {"days": 3}),), confidence=0.05)
     asked = IngressFixture(models=guess)
     assert reply(await asked.decide("weather")).code == "ask"
@@ -150,7 +150,7 @@ async def test_a_streamed_question_has_its_state_in_its_first_chunk() -> None:
     assert state.load(first["metadata"]).targets == ("weather",)
 
 
-async def test_an_answer_to_the_question_completes_the_call_whatever_its_own_words_mean() -> None:
+async def test_an_answer_completes_the_call_also_if_its_words_mean_another_target() -> None:
     bench = IngressFixture(models=called(days=5))
     dialogue = [
         {"role": "user", "content": "the usual please"},
@@ -162,7 +162,7 @@ async def test_an_answer_to_the_question_completes_the_call_whatever_its_own_wor
     assert all("model" not in message for message in messages)
 
 
-async def test_a_target_that_wants_no_llm_answers_itself() -> None:
+async def test_the_api_answer_of_a_target_without_llm_goes_to_the_client() -> None:
     bench = IngressFixture(models=called(days=3), targets=(target("weather", DAYS, dispatch=False),))
     answer = json.loads(reply(await bench.decide("weather")).body)
     assert answer["choices"][0]["message"]["content"] == '{"temperature": 20}'
@@ -193,7 +193,7 @@ async def test_a_target_that_wants_no_llm_answers_itself() -> None:
     ],
     ids=["block", "question", "api answer"],
 )
-async def test_our_own_answers_tell_their_usage(bench: Callable[[], IngressFixture], said: str) -> None:
+async def test_answers_of_the_gateway_hold_their_usage(bench: Callable[[], IngressFixture], said: str) -> None:
     prompt = "weather, and then the weather of tomorrow " * 500
     found = usage([{"role": "user", "content": prompt}], said)
     whole = json.loads(reply(await bench().decide(prompt)).body)
@@ -207,7 +207,7 @@ def chunks_of(stream: bytes) -> list[dict[str, Any]]:
     return [json.loads(line[6:]) for line in stream.splitlines() if line.startswith(b"data: {")]
 
 
-async def test_the_default_target_answers_what_means_no_other() -> None:
+async def test_the_default_target_answers_a_prompt_without_a_target() -> None:
     completion = b'{"choices":[{"message":{"role":"assistant","content":"from the api"}}]}'
     endpoints = FakeEndpoints(body=completion)
     bench = IngressFixture(endpoints=endpoints, default_target=target("fallback", dispatch=False))
@@ -216,12 +216,12 @@ async def test_the_default_target_answers_what_means_no_other() -> None:
     assert b"from the api" in reply(await bench.decide("hello", stream=True)).body
 
 
-async def test_a_default_target_that_answers_with_something_else_is_a_502() -> None:
+async def test_a_default_target_without_a_completion_is_a_502() -> None:
     failed = reply(await IngressFixture(default_target=target("fallback", dispatch=False)).decide("hello"))
     assert (failed.status, failed.code) == (502, "bad_upstream_answer")
 
 
-async def test_without_intent_a_prompt_goes_the_way_of_one_without_a_target() -> None:
+async def test_a_prompt_is_treated_as_no_match_if_intent_is_unavailable() -> None:
     bench = IngressFixture(models=FakeModels(down={Role.EMBED: "unreachable"}))
     with request_stats.counted() as spent:
         assert forward(await bench.decide("weather")).cluster == "provider_openai"
@@ -231,7 +231,7 @@ async def test_without_intent_a_prompt_goes_the_way_of_one_without_a_target() ->
     assert spent.degraded == set()
 
 
-async def test_without_the_function_model_a_prompt_that_needs_it_fails() -> None:
+async def test_a_prompt_with_a_target_fails_if_the_function_model_is_unavailable() -> None:
     with pytest.raises(ModelUnavailable):
         await IngressFixture(models=FakeModels(down={Role.FUNCTION: "dead"})).decide("weather")
 
@@ -262,7 +262,7 @@ WITHOUT_A_USER_TURN: list[list[dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize("messages", WITHOUT_A_USER_TURN)
-async def test_where_no_user_speaks_last_nothing_is_decided_and_the_llm_answers(messages: list[dict[str, Any]]) -> None:
+async def test_the_llm_answers_if_no_user_speaks_last(messages: list[dict[str, Any]]) -> None:
     bench = IngressFixture(models=called(days=3), default_target=target("fallback"))
     body = sent(await bench.decide(messages))
     instructions = {"system", "developer"}
@@ -313,7 +313,7 @@ async def test_a_request_for_an_unknown_llm_has_no_effect_on_the_api() -> None:
     assert bench.endpoints.calls == []
 
 
-async def test_an_unknown_model_is_the_defaults_and_the_log_says_so() -> None:
+async def test_the_default_provider_answers_for_an_unknown_model_and_the_access_log_names_it() -> None:
     assert (await IngressFixture().decide("hello", model="gpt-5")).dynamic_metadata["unknown_model"] == "gpt-5"
     assert (await IngressFixture(models=called(days=3)).decide("weather", model="gpt-5")).dynamic_metadata[
         "unknown_model"
@@ -321,13 +321,13 @@ async def test_an_unknown_model_is_the_defaults_and_the_log_says_so() -> None:
     assert "unknown_model" not in (await IngressFixture().decide("hello", model="gpt-4o")).dynamic_metadata
 
 
-async def test_who_needs_no_llm_need_not_name_one_that_exists() -> None:
+async def test_an_unknown_model_does_not_matter_if_no_llm_answers() -> None:
     bench = IngressFixture(default_target=target("fallback", dispatch=False))
     bench.endpoints.body = b'{"choices":[{"message":{"content":"hi"}}]}'
     assert reply(await bench.decide("hello", headers={"x-arch-llm-provider-hint": "nope"})).status == 200
 
 
-async def test_a_failed_api_call_is_the_answer_and_names_nothing_internal_but_in_the_log(
+async def test_a_failed_api_call_names_internals_only_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     fault = ApiError("Endpoint `api` answered with status 418.", 418)

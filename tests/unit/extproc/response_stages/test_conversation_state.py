@@ -26,26 +26,26 @@ async def edited(body: bytes, edit: ResponseEdit, *, status: int = 200) -> Whole
     return await stage.whole(stages(edit, status), WholeResponse(status, "application/json", body))
 
 
-async def test_the_state_joins_the_answers_metadata_and_nothing_else_changes() -> None:
+async def test_adds_the_state_to_the_metadata_and_changes_nothing_else() -> None:
     answer = await edited(b'{"id":"1","n":1.10,"metadata":{"a":"b"}}', ResponseEdit(calls=(CALL,)))
     assert answer.body.startswith(b'{"id":"1","n":1.10,"metadata":{"a":"b",')
     assert state.load(json.loads(answer.body)["metadata"]).messages[1]["content"] == "20 degrees"
 
 
 @pytest.mark.parametrize(("status", "body"), [(500, COMPLETION), (503, b"not json"), (429, b"{}")])
-async def test_an_error_passes_as_it_is(status: int, body: bytes) -> None:
+async def test_an_error_passes_unchanged(status: int, body: bytes) -> None:
     assert await edited(body, ResponseEdit(calls=(CALL,)), status=status) == WholeResponse(
         status, "application/json", body
     )
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b"[]"])
-async def test_an_answer_that_cannot_carry_the_state_is_an_error(body: bytes) -> None:
+async def test_refuses_an_answer_that_cannot_hold_the_state(body: bytes) -> None:
     with pytest.raises(BadUpstreamAnswer):
         await edited(body, ResponseEdit(calls=(CALL,)))
 
 
-async def test_a_wrapped_answer_is_unwrapped_before_the_state_joins_it() -> None:
+async def test_adds_the_state_to_a_translated_answer() -> None:
     wrapped = json.dumps({"RESPONSE": COMPLETION.decode()}).encode()
     answer = json.loads((await edited(wrapped, ResponseEdit(schema=Schema.TRITON, calls=(CALL,)))).body)
     assert answer["choices"] == []
@@ -71,7 +71,7 @@ REST = b'data: {"id":"7","model":"m","choices":[{"index":0,"delta":{"content":"!
 
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
 @pytest.mark.parametrize("size", SIZES)
-async def test_the_state_stands_before_the_first_chunk_in_one_of_its_id_and_model(size: int, end: bytes) -> None:
+async def test_the_state_is_in_a_chunk_before_the_first_with_its_id_and_model(size: int, end: bytes) -> None:
     before = b": wait" + end + b'data: {"id":"","model":"","choices":[]}' + end
     out = await streamed(before + FIRST + end + REST, size)
     assert out.startswith(before)
@@ -95,11 +95,11 @@ async def test_the_state_stands_before_the_first_chunk_in_one_of_its_id_and_mode
     ],
     ids=["done", "error", "error at once", "comment", "too large"],
 )
-async def test_a_stream_without_an_answer_passes_as_it_is(raw: bytes, size: int) -> None:
+async def test_a_stream_without_an_answer_passes_unchanged(raw: bytes, size: int) -> None:
     assert await streamed(raw, max(size, len(raw) // 100)) == raw
 
 
-async def test_a_first_chunk_is_not_held_back_for_what_follows() -> None:
+async def test_the_first_chunk_does_not_wait_for_the_second() -> None:
     (state_stage,) = stages(ResponseEdit(calls=(CALL,)))
     assert await state_stage.feed(b": wait\n\n") == b": wait\n\n"
     assert await state_stage.feed(FIRST) == b""
@@ -107,11 +107,11 @@ async def test_a_first_chunk_is_not_held_back_for_what_follows() -> None:
     assert await state_stage.feed(REST[:20]) == REST[:20]
 
 
-async def test_the_last_event_may_lack_its_blank_line() -> None:
+async def test_adds_the_state_to_an_event_without_its_closing_blank_line() -> None:
     assert (await streamed(FIRST)).count(b"data: ") == 2
 
 
-async def test_a_wrapped_stream_is_unwrapped_before_the_state_joins_it() -> None:
+async def test_adds_the_state_to_a_translated_stream() -> None:
     wrapped = b"data: " + json.dumps({"RESPONSE": FIRST[6:].decode()}).encode() + b"\n\n"
     opening, first, done, _ = (await streamed(wrapped, schema=Schema.TRITON)).split(b"\n\n")
     assert {json.loads(event[6:])["model"] for event in (opening, first)} == {"m"}
@@ -119,7 +119,7 @@ async def test_a_wrapped_stream_is_unwrapped_before_the_state_joins_it() -> None
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_the_calls_stand_before_a_stream_of_0_1(size: int) -> None:
+async def test_tool_chunks_stand_before_the_stream(size: int) -> None:
     out = await streamed(b'data: {"choices":[]}\n\ndata: [DONE]\n\n', size, tool_chunks=True)
     events = [event.removeprefix(b"data: ") for event in out.split(b"\n\n") if event]
     call, tool = json.loads(events[0]), json.loads(events[1])
@@ -132,6 +132,6 @@ async def test_the_calls_stand_before_a_stream_of_0_1(size: int) -> None:
     assert b"\n\n".join(events[2:]) == b'{"choices":[]}\n\n[DONE]'
 
 
-def test_an_edit_survives_its_way_through_envoy() -> None:
+def test_an_edit_is_decoded_from_dynamic_metadata_unchanged() -> None:
     edit = ResponseEdit(schema=Schema.TRITON, calls=(CALL,))
     assert msgspec.json.decode(msgspec.json.encode(edit), type=ResponseEdit) == edit

@@ -1,4 +1,4 @@
-"""What leaves in a provider's own form."""
+"""Requests as providers get them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def leaves(provider: Provider, *messages: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("wanted", [Schema.OPENAI, Schema.TRITON])
 @pytest.mark.parametrize(("accepts", "role"), [(True, "developer"), (False, "system")])
-def test_developer_messages_are_system_ones_where_the_provider_knows_no_other(
+def test_the_developer_role_becomes_system_for_providers_that_do_not_know_it(
     wanted: Schema, accepts: bool, role: str
 ) -> None:
     said = [{"role": name, "content": "hi", "name": "n"} for name in ("developer", "system", "user", "developer")]
@@ -31,5 +31,5 @@ def test_developer_messages_are_system_ones_where_the_provider_knows_no_other(
     assert got == [{"role": name, "content": "hi", "name": "n"} for name in (role, "system", "user", role)]
 
 
-def test_the_model_of_a_message_stays_here() -> None:
+def test_removes_the_model_of_a_message() -> None:
     assert leaves(PROVIDER, {"role": "user", "content": "hi", "model": "x"}) == [{"role": "user", "content": "hi"}]

@@ -13,7 +13,7 @@ PROVIDER = Provider(name="local", model="chat", schema=Schema.TRITON, cluster="p
 
 
 @pytest.mark.parametrize(("stream", "verb"), [(True, "generate_stream"), (False, "generate")])
-def test_the_request_is_one_text_input(stream: bool, verb: str) -> None:
+def test_the_request_is_one_text_input_of_triton(stream: bool, verb: str) -> None:
     asked = ChatCompletions().parse(
         json.dumps({"messages": [{"role": "user", "content": "hi"}], "stream": stream, "n": 1}).encode()
     )
