@@ -30,7 +30,7 @@ def target(name: str, *parameters: Parameter, dispatch: bool = True, system_prom
 
 @dataclass
 class FakeModels:
-    """Each answer is settable; `down` roles are unavailable with the given reason; `asked` records what was asked."""
+    """Each answer is settable; `down` roles are unavailable with the given reason; `called_roles` records the calls."""
 
     attack: float = 0.0
     # Texts that hold it are attacks, whatever `attack` says.
@@ -49,7 +49,7 @@ class FakeModels:
     # How likely every prompt entails these hypotheses; any other one is not entailed.
     entailment: dict[str, float] = field(default_factory=dict)
     down: dict[Role, str] = field(default_factory=dict)
-    asked: list[Role] = field(default_factory=list)
+    called_roles: list[Role] = field(default_factory=list)
     guard_gate: asyncio.Event | None = None
     embed_gate: asyncio.Event | None = None
     # Bytes of text of one request that a guard reads in time.
@@ -60,7 +60,7 @@ class FakeModels:
         return self.readable
 
     def _ask(self, role: Role) -> None:
-        self.asked.append(role)
+        self.called_roles.append(role)
         if role in self.down:
             raise RoleUnavailable(role, self.down[role], "fake")
 
@@ -95,14 +95,14 @@ class FakeModels:
 
 @dataclass
 class FakeEndpoints:
-    """Answers every call with `body`, or fails with `fault`; `by_path` has answers and faults of single paths.
+    """Answers every call with `body`, or fails with `error`; `by_path` has answers and errors of single paths.
 
     `calls`, `headers` and `sent` record what was asked; `gate` holds every call back.
     """
 
     body: bytes = b'{"temperature": 20}'
     content_type: str = "application/json"
-    fault: GatewayError | None = None
+    error: GatewayError | None = None
     by_path: dict[str, ApiAnswer | GatewayError] = field(default_factory=dict)
     calls: list[tuple[str, Mapping[str, JsonValue]]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -132,7 +132,7 @@ class FakeEndpoints:
         return self._answer(call.path)
 
     def _answer(self, path: str) -> ApiAnswer:
-        answer = self.by_path.get(path) or self.fault or ApiAnswer(200, self.content_type, self.body)
+        answer = self.by_path.get(path) or self.error or ApiAnswer(200, self.content_type, self.body)
         if isinstance(answer, GatewayError):
             raise answer
         return answer

@@ -235,8 +235,8 @@ def response_halves(draw: st.DrawFn) -> list[ProcessingRequest]:
     }
     head = _head("response_headers", fields, end=False)
     edit = ResponseEdit(schema=draw(st.sampled_from(Schema)), calls=draw(st.sampled_from([(), (CALL,), (CALL, CALL)])))
-    wanted = draw(st.sampled_from([msgspec.json.encode(edit).decode(), "", "{}", "[]"]))
-    head.metadata_context.filter_metadata[envoy_responses.EDIT].update({"edit": wanted})
+    encoded = draw(st.sampled_from([msgspec.json.encode(edit).decode(), "", "{}", "[]"]))
+    head.metadata_context.filter_metadata[envoy_responses.EDIT].update({"edit": encoded})
     trailers = draw(st.booleans())
     body = _pieces("response_body", draw(BODIES), draw(st.lists(st.integers(0, 10_000), max_size=4)), end=not trailers)
     end = [ProcessingRequest(response_trailers=HttpTrailers())] if trailers else []

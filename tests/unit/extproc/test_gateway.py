@@ -92,12 +92,12 @@ async def test_guards_only_the_listeners_that_the_filter_config_names() -> None:
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
 async def test_an_unknown_model_is_an_error_if_the_filter_config_says_so(listener: str) -> None:
     body = b'{"messages":[{"role":"user","content":"hi"}],"model":"gpt-5"}'
-    asked = dataclasses.replace(request("/v1/chat/completions", listener=listener), body=body)
+    http_request = dataclasses.replace(request("/v1/chat/completions", listener=listener), body=body)
     async with open_gateway(BOTH) as gateway:
-        assert isinstance(await gateway.decide(asked), Forward)
+        assert isinstance(await gateway.decide(http_request), Forward)
     async with open_gateway(replace(BOTH, unknown_model=UnknownModel.ERROR)) as gateway:
         with pytest.raises(ModelNotFound):
-            await gateway.decide(asked)
+            await gateway.decide(http_request)
 
 
 class Watching(Egress):
@@ -134,7 +134,7 @@ async def test_a_gateway_without_ingress_waits_for_no_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "fault"),
+    ("http_request", "error"),
     [
         (request("/v1/models"), NotFound),
         (request("/v1/chat/completions", "GET"), MethodNotAllowed),
@@ -143,10 +143,10 @@ async def test_a_gateway_without_ingress_waits_for_no_model() -> None:
         (request("/v1/chat/completions", listener=""), NotFound),
     ],
 )
-async def test_refuses_other_paths_methods_and_listeners(asked: HttpRequest, fault: type[Exception]) -> None:
+async def test_refuses_other_paths_methods_and_listeners(http_request: HttpRequest, error: type[Exception]) -> None:
     async with open_gateway(EGRESS_ONLY) as gateway:
-        with pytest.raises(fault):
-            await gateway.decide(asked)
+        with pytest.raises(error):
+            await gateway.decide(http_request)
 
 
 async def test_a_failed_watch_task_ends_the_gateway(monkeypatch: pytest.MonkeyPatch) -> None:

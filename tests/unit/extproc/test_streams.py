@@ -53,12 +53,12 @@ class FakeGateway:
     max_request_bytes: int = LIMIT
     max_json_values: int = 100
     timing_header: bool = False
-    asked: list[HttpRequest] = field(default_factory=list)
+    requests: list[HttpRequest] = field(default_factory=list)
     stages: tuple[StageFactory, ...] = RESPONSE_STAGES
     responses: list[ResponseContext] = field(default_factory=list)
 
     async def decide(self, request: HttpRequest) -> Decision:
-        self.asked.append(request)
+        self.requests.append(request)
         decision = self.how(request)
         return decision if isinstance(decision, Forward | Reply) else await decision
 
@@ -137,14 +137,14 @@ async def test_reads_the_same_body_for_all_cuts(exchange: Exchange, size: int) -
     body = b'{"messages": [{"role": "user", "content": "h\xc3\xa9llo"}]}'
     gateway = FakeGateway(lambda _: forward())
     answers = await exchange(gateway, [request_head(), *pieces("request_body", body, size)])
-    assert [request.body for request in gateway.asked] == [body]
+    assert [request.body for request in gateway.requests] == [body]
     assert [answer.WhichOneof("response") for answer in answers] == ["request_headers", "request_body"]
 
 
 async def test_the_gateway_gets_the_listener_the_path_and_the_trace(exchange: Exchange) -> None:
     gateway = FakeGateway(lambda _: forward())
     await exchange(gateway, [request_head(end=True)])
-    (request,) = gateway.asked
+    (request,) = gateway.requests
     assert (request.listener, request.method, request.path) == ("egress", "POST", "/v1/chat/completions")
     assert (request.request_id, request.traceparent) == ("id-1", "00-a-b-01")
 
@@ -194,17 +194,17 @@ async def test_a_reply_is_an_immediate_response(exchange: Exchange) -> None:
     }
 
 
-def costly(decision: Decision | Exception) -> Callable[[HttpRequest], Awaitable[Decision]]:
+def calling_models(decision: Decision | Exception) -> Callable[[HttpRequest], Awaitable[Decision]]:
     """Decides so after a task of its own has asked a model and found the intent's gone."""
 
-    async def ask() -> None:
-        spent = request_stats.current()
-        assert spent
-        spent.models.append(ModelCall(Role.GUARD, Place.LOCAL, spent.began, spent.began + 0.002))
+    async def call_model() -> None:
+        stats = request_stats.current()
+        assert stats
+        stats.models.append(ModelCall(Role.GUARD, Place.LOCAL, stats.began, stats.began + 0.002))
         request_stats.degraded(Stage.INTENT)
 
     async def decide(_: HttpRequest) -> Decision:
-        await asyncio.create_task(ask())
+        await asyncio.create_task(call_model())
         await asyncio.sleep(0.005)
         if isinstance(decision, Exception):
             raise decision
@@ -218,7 +218,7 @@ def costly(decision: Decision | Exception) -> Callable[[HttpRequest], Awaitable[
 async def test_a_reply_has_the_timing_and_the_degraded_stages(
     exchange: Exchange, decision: Decision | Exception, timing_header: bool
 ) -> None:
-    gateway = FakeGateway(costly(decision), timing_header=timing_header)
+    gateway = FakeGateway(calling_models(decision), timing_header=timing_header)
     (answer,) = await exchange(gateway, [request_head(end=True)])
     told = {o.header.key: o.header.raw_value.decode() for o in answer.immediate_response.headers.set_headers}
     assert told["x-arch-degraded"] == "intent"
@@ -231,25 +231,27 @@ async def test_a_reply_has_the_timing_and_the_degraded_stages(
 
 async def test_a_forward_has_timing_and_degraded_stages_in_dynamic_metadata_only(exchange: Exchange) -> None:
     for timing_header in (True, False):
-        head, _ = await exchange(FakeGateway(costly(forward()), timing_header=timing_header), [request_head(end=True)])
+        head, _ = await exchange(
+            FakeGateway(calling_models(forward()), timing_header=timing_header), [request_head(end=True)]
+        )
         notes = head.dynamic_metadata["archgw"]
         assert (notes["degraded"], "timing" in notes) == ("intent", timing_header)
         assert not {"x-arch-timing", "x-arch-degraded"} & set(changes(head, "request_headers"))
 
 
 async def test_requests_do_not_share_their_stats(exchange: Exchange) -> None:
-    await exchange(FakeGateway(costly(forward())), [request_head(end=True)])
+    await exchange(FakeGateway(calling_models(forward())), [request_head(end=True)])
     head, _ = await exchange(FakeGateway(lambda _: forward()), [request_head(end=True)])
     assert not {"models_ms", "served", "degraded"} & set(head.dynamic_metadata["archgw"])
 
 
 @pytest.mark.parametrize(
-    ("fault", "status", "code"),
+    ("error", "status", "code"),
     [(InvalidRequest("No."), 400, "invalid_request"), (ZeroDivisionError("inside"), 500, "internal_error")],
 )
-async def test_every_error_is_a_reply(exchange: Exchange, fault: Exception, status: int, code: str) -> None:
+async def test_every_error_is_a_reply(exchange: Exchange, error: Exception, status: int, code: str) -> None:
     def fail(_: HttpRequest) -> Decision:
-        raise fault
+        raise error
 
     (answer,) = await exchange(FakeGateway(fail), [request_head(end=True)])
     assert answer.immediate_response.status.code == status
@@ -269,7 +271,7 @@ async def test_refuses_a_body_over_the_limit_before_it_is_complete(exchange: Exc
     gateway = FakeGateway(lambda _: forward())
     (answer,) = await exchange(gateway, [request_head(), body_of("request_body", b"x" * (LIMIT + 1), end=False)])
     assert answer.immediate_response.status.code == 413
-    assert gateway.asked == []
+    assert gateway.requests == []
 
 
 async def test_refuses_a_body_of_too_many_values_before_it_is_complete(exchange: Exchange) -> None:
@@ -277,14 +279,14 @@ async def test_refuses_a_body_of_too_many_values_before_it_is_complete(exchange:
     (answer,) = await exchange(gateway, [request_head(), body_of("request_body", b"[" + b"1," * 101, end=False)])
     assert answer.immediate_response.status.code == 413
     assert b"more than 100 JSON values" in answer.immediate_response.body
-    assert gateway.asked == []
+    assert gateway.requests == []
 
 
 @pytest.mark.parametrize(("listener", "names"), [("ingress", False), ("", False), ("egress", True)])
 async def test_only_applications_read_the_names_of_providers(listener: str, names: bool) -> None:
-    fault = ModelNotFound("Valid ones: azure.")
+    error = ModelNotFound("Valid ones: azure.")
     request = HttpRequest(listener, "POST", "/v1/chat/completions", {}, b"", "id-7")
-    told = error_responses.client_error(ChatCompletions(), request, fault)
+    told = error_responses.client_error(ChatCompletions(), request, error)
     assert (told.status, told.code) == (400, "model_not_found")
     assert (b"azure" in told.body) is names
     assert (b"id-7" in told.body) is not names

@@ -106,7 +106,7 @@ def test_refuses_a_malformed_request_and_names_the_place(raw: bytes, place: str)
 
 
 @pytest.mark.parametrize(
-    ("fields", "wanted"),
+    ("fields", "expected"),
     [
         ({}, False),
         ({"response_format": None, "tool_choice": None, "function_call": None}, False),
@@ -124,8 +124,8 @@ def test_refuses_a_malformed_request_and_names_the_place(raw: bytes, place: str)
         ({"function_call": {"name": "f"}}, True),
     ],
 )
-def test_recognises_a_client_that_wants_an_object(fields: dict[str, Any], wanted: bool) -> None:
-    assert ENDPOINT.parse(body(**fields)).is_structured is wanted
+def test_recognises_a_client_that_wants_an_object(fields: dict[str, Any], expected: bool) -> None:
+    assert ENDPOINT.parse(body(**fields)).is_structured is expected
 
 
 @pytest.mark.parametrize("role", ["system", "developer", "user", "assistant", "tool", "function"])
@@ -135,9 +135,9 @@ def test_accepts_every_role_of_the_api(role: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "wanted"),
+    ("options", "expected"),
     [(None, False), ({}, False), ({"include_usage": True}, True), ({"include_usage": 1}, False), ("x", False)],
 )
-def test_reads_whether_the_client_wants_a_usage_chunk(options: object, wanted: bool) -> None:
-    assert ENDPOINT.parse(body(stream_options=options)).include_usage is wanted
+def test_reads_whether_the_client_wants_a_usage_chunk(options: object, expected: bool) -> None:
+    assert ENDPOINT.parse(body(stream_options=options)).include_usage is expected
     assert ENDPOINT.parse(body()).include_usage is False

@@ -66,7 +66,7 @@ class IngressFixture:
         gate, self.models.embed_gate = self.models.embed_gate, None
         await index.build()
         self.models.down, self.models.embed_gate = down, gate
-        self.models.asked.clear()
+        self.models.called_roles.clear()
         headers = fields.pop("headers", {})
         assert isinstance(headers, dict)
         body = json.dumps({"messages": messages, **fields}).encode()

@@ -37,4 +37,4 @@ async def test_the_parts_of_a_prompt_that_means_no_target_are_not_embedded() -> 
     models = FakeModels(words=("weather", "money", "card"))
     assert await candidates("tell me about the leaves, and then about the autumn", models) == []
     # The targets, and the prompt.
-    assert models.asked == [Role.EMBED] * 2
+    assert models.called_roles == [Role.EMBED] * 2

@@ -26,7 +26,7 @@ def assistant(content: str | None, **more: Any) -> dict[str, Any]:
     return {"role": "assistant", "content": content, **more}
 
 
-def told(decision: Decision) -> tuple[Any, str]:
+def message_and_finish(decision: Decision) -> tuple[Any, str]:
     """The message and the finish reason of a whole answer."""
     choice = json.loads(reply(decision).body)["choices"][0]
     return choice["message"], choice["finish_reason"]
@@ -36,21 +36,21 @@ async def decide(*messages: dict[str, Any], **fields: Any) -> Decision:
     return await IngressFixture(models=FakeModels(marker="attack")).decide(list(messages), **fields)
 
 
-@pytest.mark.parametrize("wanted", [SCHEMA, FORCED, {"tool_choice": "required"}])
-async def test_a_block_is_a_refusal_without_content(wanted: dict[str, Any]) -> None:
-    message, finish = told(await decide(user("an attack"), **wanted))
+@pytest.mark.parametrize("structured", [SCHEMA, FORCED, {"tool_choice": "required"}])
+async def test_a_block_is_a_refusal_without_content(structured: dict[str, Any]) -> None:
+    message, finish = message_and_finish(await decide(user("an attack"), **structured))
     assert message == {"role": "assistant", "content": None, "refusal": GUARD.message}
     assert finish == "content_filter"
-    message, finish = told(await decide(user("an attack")))
+    message, finish = message_and_finish(await decide(user("an attack")))
     assert message == {"role": "assistant", "content": GUARD.message}
 
 
-@pytest.mark.parametrize("wanted", [SCHEMA, FORCED])
-async def test_a_question_is_a_refusal_without_content(wanted: dict[str, Any]) -> None:
-    message, finish = told(await IngressFixture(models=called()).decide("weather", **wanted))
+@pytest.mark.parametrize("structured", [SCHEMA, FORCED])
+async def test_a_question_is_a_refusal_without_content(structured: dict[str, Any]) -> None:
+    message, finish = message_and_finish(await IngressFixture(models=called()).decide("weather", **structured))
     assert message == {"role": "assistant", "content": None, "refusal": QUESTION}
     assert finish == "stop"
-    message, _ = told(await IngressFixture(models=called()).decide("weather"))
+    message, _ = message_and_finish(await IngressFixture(models=called()).decide("weather"))
     assert message == {"role": "assistant", "content": QUESTION}
 
 
@@ -88,19 +88,19 @@ async def test_a_structured_client_may_go_on_after_an_answer() -> None:
 
 @pytest.mark.parametrize("echo", [assistant(""), assistant(None)])
 async def test_a_retry_of_a_question_asks_again(echo: dict[str, Any]) -> None:
-    bench = IngressFixture(models=called())
+    ingress = IngressFixture(models=called())
     for retries in ([echo, user(FIX)], [echo, user(FIX), echo, user(FIX)]):
-        message, _ = told(await bench.decide([user("weather"), *retries], **SCHEMA))
+        message, _ = message_and_finish(await ingress.decide([user("weather"), *retries], **SCHEMA))
         assert message["refusal"] == QUESTION
-    assert bench.endpoints.calls == []
+    assert ingress.endpoints.calls == []
 
 
 async def test_an_answer_to_the_question_completes_the_call() -> None:
-    asked = assistant(None, refusal=QUESTION, model="Arch-Function")
-    bench = IngressFixture(models=called(days=3))
-    decision = await bench.decide([user("weather"), asked, user("3 days")], **SCHEMA)
+    question = assistant(None, refusal=QUESTION, model="Arch-Function")
+    ingress = IngressFixture(models=called(days=3))
+    decision = await ingress.decide([user("weather"), question, user("3 days")], **SCHEMA)
     assert forward(decision).edit
-    assert len(bench.endpoints.calls) == 1
+    assert len(ingress.endpoints.calls) == 1
     # Not every provider knows `refusal`, and some refuse a message without content.
     assert sent(decision)["messages"][2] == assistant(QUESTION)
 
@@ -122,14 +122,14 @@ ERROR = "Correct your JSON: 1 validation error, line 1 column 1 [type=json_inval
 
 
 async def test_a_retry_that_quotes_our_refusal_is_blocked_without_structured_output() -> None:
-    bench = IngressFixture(models=FakeModels(marker="attack"), guards=(replace(GUARD, message=SAID),))
+    ingress = IngressFixture(models=FakeModels(marker="attack"), guards=(replace(GUARD, message=SAID),))
     truncated = ERROR.format(SAID[:24] + "..." + SAID[-4:])
     for retry in (ERROR.format(SAID), truncated):
         again = [assistant(SAID), user(retry)]
         for retries in (again, again + again):
-            assert reply(await bench.decide([user("an attack"), *retries])).code == "blocked"
+            assert reply(await ingress.decide([user("an attack"), *retries])).code == "blocked"
     for new in ("hello", f"> {SAID}\nhello", f'"{SAID}"?'):
-        assert isinstance(await bench.decide([user("an attack"), assistant(SAID), user(new)]), Forward)
+        assert isinstance(await ingress.decide([user("an attack"), assistant(SAID), user(new)]), Forward)
 
 
 async def test_a_short_refusal_does_not_count_as_quoted() -> None:
@@ -138,18 +138,18 @@ async def test_a_short_refusal_does_not_count_as_quoted() -> None:
 
 
 async def test_a_retry_that_quotes_our_question_asks_again_without_structured_output() -> None:
-    bench = IngressFixture(models=called())
+    ingress = IngressFixture(models=called())
     again = [assistant(QUESTION), user(ERROR.format(QUESTION))]
     for retries in (again, again + again):
-        message, _ = told(await bench.decide([user("weather"), *retries]))
+        message, _ = message_and_finish(await ingress.decide([user("weather"), *retries]))
         assert message["content"] == QUESTION
-    assert bench.endpoints.calls == []
+    assert ingress.endpoints.calls == []
 
 
 async def test_an_answer_below_a_quoted_question_is_no_retry() -> None:
-    bench = IngressFixture(models=called(days=3))
+    ingress = IngressFixture(models=called(days=3))
     quoted = user(f"> {QUESTION}\n3 days")
-    assert forward(await bench.decide([user("weather"), assistant(QUESTION), quoted])).edit
+    assert forward(await ingress.decide([user("weather"), assistant(QUESTION), quoted])).edit
 
 
 async def test_a_quoted_answer_of_the_llm_is_no_retry() -> None:

@@ -37,7 +37,7 @@ async def decide(
 async def test_calls_no_model_without_guards() -> None:
     models = FakeModels(attack=1.0)
     assert isinstance(await decide(models, FakeEndpoints()), Forward)
-    assert models.asked == []
+    assert models.called_roles == []
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -50,11 +50,11 @@ async def test_egress_guards_block_a_prompt(stream: bool) -> None:
 
 
 async def test_the_error_target_answers_for_a_block_on_egress() -> None:
-    endpoints = FakeEndpoints(by_path={"/errors": ApiAnswer(400, "text/plain", b"told")})
+    endpoints = FakeEndpoints(by_path={"/errors": ApiAnswer(400, "text/plain", b"from the error target")})
     guard = replace(GUARD, forward_to_error_target=True)
     decision = await decide(FakeModels(marker="attack"), endpoints, guard)
     assert isinstance(decision, Reply)
-    assert (decision.status, decision.body) == (400, b"told")
+    assert (decision.status, decision.body) == (400, b"from the error target")
 
 
 async def test_an_allowed_prompt_goes_to_the_llm_and_the_access_log_says_so() -> None:

@@ -72,8 +72,8 @@ def test_the_access_log_names_an_unknown_model() -> None:
 
 
 def test_a_logged_model_name_is_short_and_printable() -> None:
-    noted = choose(PROVIDERS, model="a\r\nb\x00 \ud800é" + "x" * 10_000).dynamic_metadata["unknown_model"]
-    assert noted == "a?b?" + "x" * 56
+    logged = choose(PROVIDERS, model="a\r\nb\x00 \ud800é" + "x" * 10_000).dynamic_metadata["unknown_model"]
+    assert logged == "a?b?" + "x" * 56
 
 
 def test_refuses_an_unknown_model_if_configured_so() -> None:

@@ -118,8 +118,8 @@ async def test_no_value_changes_the_path(endpoints: ApiClient, path: str, city: 
 
 
 async def test_target_headers_reach_the_endpoint_and_replace_no_other_header(endpoints: ApiClient) -> None:
-    said = (("x-arch-prompt-target", "weather"), ("x-arch-upstream", "forged"))
-    answer = await endpoints.call(call("/weather"), {}, [], ORIGIN, said)
+    target_headers = (("x-arch-prompt-target", "weather"), ("x-arch-upstream", "forged"))
+    answer = await endpoints.call(call("/weather"), {}, [], ORIGIN, target_headers)
     headers = msgspec.json.decode(answer.body)["headers"]
     assert headers["x-arch-prompt-target"] == "weather"
     assert headers["x-arch-upstream"] == "endpoint_api"
@@ -169,10 +169,10 @@ async def test_send_follows_no_redirect(endpoints: ApiClient, path: str) -> None
 
 
 async def test_request_stats_count_every_call_also_failed_ones(endpoints: ApiClient) -> None:
-    with request_stats.counted() as spent:
+    with request_stats.counted() as stats:
         await echoed(endpoints, call("/weather"))
         with pytest.raises(ApiError):
             await endpoints.call(call("/teapot"), {}, [], ORIGIN)
         await endpoints.send(call("/teapot"), b"{}", ORIGIN, ())
-    first, second, third = spent.apis
-    assert spent.began <= first.began < first.ended <= second.began < second.ended <= third.began < third.ended
+    first, second, third = stats.apis
+    assert stats.began <= first.began < first.ended <= second.began < second.ended <= third.began < third.ended

@@ -157,7 +157,7 @@ async def test_servers_decode_a_slash_before_they_choose_a_route(socket: str, mo
 
 
 @settings(max_examples=60, deadline=None)
-@example("%2f").via("the fault of the issue")
+@example("%2f").via("the bug of the issue")
 @given(st.text(alphabet="a4./\\%2fFeE5c\uff0f\uff0e\u2025 ;?#&+é", min_size=1, max_size=8))
 async def test_no_accepted_value_changes_the_route(socket: str, value: str) -> None:
     if path_values.unsafe_reason(value) is None:

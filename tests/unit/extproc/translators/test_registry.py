@@ -15,21 +15,23 @@ from extproc.translators import registry
 PROVIDER = Provider(name="p", model="m", schema=Schema.OPENAI, cluster="provider_p")
 
 
-def leaves(provider: Provider, *messages: dict[str, Any]) -> Any:
+def sent_messages(provider: Provider, *messages: dict[str, Any]) -> Any:
     request = ChatCompletions().parse(json.dumps({"messages": messages}).encode())
     body = json.loads(registry.forward(request, list(request.messages), provider).body)
     return (json.loads(body["REQUEST"]) if "REQUEST" in body else body)["messages"]
 
 
-@pytest.mark.parametrize("wanted", [Schema.OPENAI, Schema.TRITON])
+@pytest.mark.parametrize("schema", [Schema.OPENAI, Schema.TRITON])
 @pytest.mark.parametrize(("accepts", "role"), [(True, "developer"), (False, "system")])
 def test_the_developer_role_becomes_system_for_providers_that_do_not_know_it(
-    wanted: Schema, accepts: bool, role: str
+    schema: Schema, accepts: bool, role: str
 ) -> None:
-    said = [{"role": name, "content": "hi", "name": "n"} for name in ("developer", "system", "user", "developer")]
-    got = leaves(replace(PROVIDER, schema=wanted, accepts_developer=accepts), *said)
-    assert got == [{"role": name, "content": "hi", "name": "n"} for name in (role, "system", "user", role)]
+    messages = [{"role": name, "content": "hi", "name": "n"} for name in ("developer", "system", "user", "developer")]
+    sent = sent_messages(replace(PROVIDER, schema=schema, accepts_developer=accepts), *messages)
+    assert sent == [{"role": name, "content": "hi", "name": "n"} for name in (role, "system", "user", role)]
 
 
 def test_removes_the_model_of_a_message() -> None:
-    assert leaves(PROVIDER, {"role": "user", "content": "hi", "model": "x"}) == [{"role": "user", "content": "hi"}]
+    assert sent_messages(PROVIDER, {"role": "user", "content": "hi", "model": "x"}) == [
+        {"role": "user", "content": "hi"}
+    ]

@@ -14,12 +14,12 @@ PROVIDER = Provider(name="local", model="chat", schema=Schema.TRITON, cluster="p
 
 @pytest.mark.parametrize(("stream", "verb"), [(True, "generate_stream"), (False, "generate")])
 def test_the_request_is_one_text_input_of_triton(stream: bool, verb: str) -> None:
-    asked = ChatCompletions().parse(
+    chat = ChatCompletions().parse(
         json.dumps({"messages": [{"role": "user", "content": "hi"}], "stream": stream, "n": 1}).encode()
     )
-    forward = triton.TritonTranslator().request(asked, asked.messages, PROVIDER)
-    assert forward.path == f"/v2/models/chat/{verb}"
-    inner = json.loads(json.loads(forward.body)["REQUEST"])
+    request = triton.TritonTranslator().request(chat, chat.messages, PROVIDER)
+    assert request.path == f"/v2/models/chat/{verb}"
+    inner = json.loads(json.loads(request.body)["REQUEST"])
     assert inner == {"messages": [{"role": "user", "content": "hi"}], "stream": stream, "n": 1, "model": "chat"}
 
 

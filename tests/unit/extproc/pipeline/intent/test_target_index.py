@@ -39,13 +39,13 @@ async def test_targets_are_embedded_once_and_in_one_call() -> None:
     index = await built(models, with_examples("money", "pay", "send"), target("weather"))
     await index.rank("a")
     await index.rank("b")
-    assert models.asked.count(Role.EMBED) == 1 + 2
+    assert models.called_roles.count(Role.EMBED) == 1 + 2
 
 
 async def test_many_targets_are_embedded_a_few_texts_at_a_time() -> None:
     models = FakeModels(words=tuple(f"about x{number}y" for number in range(20)))
     index = await built(models, *(target(f"x{number}y") for number in range(20)))
-    assert models.asked.count(Role.EMBED) > 1
+    assert models.called_roles.count(Role.EMBED) > 1
     assert max(models.embedded) <= target_index._AT_ONCE
     assert (await index.rank("about x19y"))[0].target.name == "x19y"
 
@@ -85,7 +85,7 @@ async def test_without_targets_no_model_is_asked() -> None:
     index = await built(models)
     assert index.ready
     assert await index.rank("hello") == []
-    assert models.asked == []
+    assert models.called_roles == []
 
 
 async def test_a_model_of_another_size_is_not_multiplied_by() -> None:
@@ -106,9 +106,9 @@ async def test_when_the_model_is_another_one_the_targets_are_embedded_anew(
     await index.build()
     models.words = words
     keeping = asyncio.create_task(index.keep())
-    built = models.asked.count(Role.EMBED)
+    built = models.called_roles.count(Role.EMBED)
     async with asyncio.timeout(5):
-        while models.asked.count(Role.EMBED) < built + 3:  # noqa: ASYNC110 - the check, the new embeddings, a check
+        while models.called_roles.count(Role.EMBED) < built + 3:  # noqa: ASYNC110 - the check, the new embeddings, a check
             await asyncio.sleep(0.001)
     keeping.cancel()
     assert (await index.rank("one money"))[0].score > 0.3
@@ -117,7 +117,7 @@ async def test_when_the_model_is_another_one_the_targets_are_embedded_anew(
 async def test_each_space_has_its_own_embeddings_and_a_prompt_meets_those_of_its_own() -> None:
     models = FakeModels(spaces=("remote", "local"), words_of={"remote": ("money", "x", "weather")})
     index = await built(models, target("money"), target("weather"))
-    assert models.asked.count(Role.EMBED) == 2
+    assert models.called_roles.count(Role.EMBED) == 2
     preferred = (await index.rank("money"))[0]
     models.spaces_down.add("remote")
     assert (await index.rank("money"))[0] == preferred

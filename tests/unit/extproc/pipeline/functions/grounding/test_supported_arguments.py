@@ -27,19 +27,19 @@ async def kept(models: FakeModels, said: str, **arguments: JsonValue) -> Mapping
 async def test_what_matching_finds_asks_no_model() -> None:
     models = FakeModels()
     assert await kept(models, "in Paris it is raining", city="Paris") == {"city": "Paris"}
-    assert models.asked == []
+    assert models.called_roles == []
 
 
 async def test_free_text_in_other_words_is_near_in_meaning() -> None:
     models = FakeModels(words=("storm",))
     assert await kept(models, "a stormy night", issue="storm all over") == {"issue": "storm all over"}
-    assert models.asked == [Role.EMBED]
+    assert models.called_roles == [Role.EMBED]
 
 
 async def test_a_name_is_said_as_it_is() -> None:
     models = FakeModels(words=("a",))
     assert await kept(models, "in Parma it is raining", city="Paris") == {}
-    assert models.asked == []
+    assert models.called_roles == []
 
 
 async def test_a_member_of_an_enum_must_be_nearer_than_the_others() -> None:
