@@ -18,6 +18,7 @@ from extproc import client_context
 from extproc.codecs.json_values import encode_json
 from extproc.decision import Decision, Forward, HttpRequest, Reply, RequestSummary, ResponseEdit
 from extproc.endpoints import registry
+from extproc.endpoints.endpoint import Endpoint
 from extproc.errors import MethodNotAllowed, NotFound, UnsupportedEncoding
 from extproc.inference import deadline
 from extproc.inference.models import RoleClients, open_models
@@ -45,7 +46,7 @@ RESPONSE_STAGES: Final[tuple[StageFactory, ...]] = (translation_stage, state_sta
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """`ingress` and `targets` are None where that listener is off. `budget_ms`: for all models of one request."""
+    """`ingress` and `targets` are None if that listener is off. `models_timeout_ms`: for all models of a request."""
 
     max_request_bytes: int
     max_json_values: int
@@ -53,7 +54,7 @@ class Gateway:
     ingress: Ingress | None
     targets: TargetIndex | None
     models: RoleClients
-    budget_ms: int
+    models_timeout_ms: int
     timing_header: bool
     watch_answers: bool = False
     stage_factories: tuple[StageFactory, ...] = RESPONSE_STAGES
@@ -64,10 +65,10 @@ class Gateway:
             return self._health(request.method)
         endpoint = registry.find(request.method, request.path)
         _refuse_compressed(request)
-        # The budget is for models only: the last of them has answered before any API is called.
-        with deadline.spending(self.budget_ms), client_context.calling(request.client):
+        # The deadline is for models only: the last of them has answered before any API is called.
+        with deadline.spending(self.models_timeout_ms), client_context.calling(request.client):
             decision = await self._listener(request.listener).decide(request, endpoint)
-        return self._for_response_half(decision, request)
+        return self._for_response_half(decision, request, endpoint)
 
     def response_stages(self, context: ResponseContext) -> Sequence[ResponseStage]:
         """Returns the stages of a response, in order."""
@@ -80,13 +81,15 @@ class Gateway:
             return self.ingress
         raise NotFound("This listener serves no prompts.")
 
-    def _for_response_half(self, decision: Decision, request: HttpRequest) -> Decision:
+    def _for_response_half(self, decision: Decision, request: HttpRequest, endpoint: Endpoint) -> Decision:
         """Adds a summary of the request, if the response passes through the filter at all."""
         if not isinstance(decision, Forward):
             return decision
-        edit = decision.edit or (ResponseEdit() if self.watch_answers else None)
+        edit = decision.edit
         if edit is None:
-            return decision
+            if not self.watch_answers and endpoint.response_stage() is None:
+                return decision
+            edit = ResponseEdit()
         summary = RequestSummary(
             path=request.path, listener=request.listener, request_id=request.request_id, client=request.client
         )
@@ -136,7 +139,7 @@ async def open_gateway(config: FilterConfig) -> AsyncIterator[Gateway]:
                 prompting=config.prompting,
                 providers=providers,
                 stages=_request_stages(config, models, errors, Listener.INGRESS),
-                intent=IntentResolver(models, targets, config.prompting),
+                intent_resolver=IntentResolver(models, targets, config.prompting),
                 api_client=api_client,
                 errors=errors,
                 timeout_s=timeout_s,
@@ -149,7 +152,7 @@ async def open_gateway(config: FilterConfig) -> AsyncIterator[Gateway]:
             ingress=ingress,
             targets=targets,
             models=models,
-            budget_ms=config.inference.budget_ms if config.inference else 0,
+            models_timeout_ms=config.inference.budget_ms if config.inference else 0,
             timing_header=config.timing_header,
             watch_answers=config.watch_answers,
         )

@@ -44,7 +44,7 @@ class Ingress:
     prompting: Prompting
     providers: ProviderRouter
     stages: RequestStages
-    intent: IntentResolver
+    intent_resolver: IntentResolver
     api_client: ApiClient
     errors: ErrorHandler
     timeout_s: float
@@ -86,7 +86,7 @@ class Ingress:
         if turn.is_empty:
             return ()
         try:
-            return await self.intent.intend(turn)
+            return await self.intent_resolver.intend(turn)
         except RoleUnavailable as error:
             # Without intent the prompt is treated as no match.
             log.warning("intent is unknown", extra={"fields": {"reason": error.reason}})
@@ -113,7 +113,7 @@ class Ingress:
         if not candidates:
             return NoCall()
         try:
-            return await self.intent.resolve(turn, candidates)
+            return await self.intent_resolver.resolve(turn, candidates)
         except RoleUnavailable as error:
             log.warning("function calling failed", extra={"fields": {"role": error.role, "reason": error.reason}})
             raise ModelUnavailable(f"The model for `{error.role}` does not answer: try again later.") from error

@@ -78,7 +78,7 @@ class IngressFixture:
             prompting=prompting,
             providers=ProviderRouter((self.provider,)),
             stages=guarded(Guards(self.models, self.guards), errors),
-            intent=IntentResolver(self.models, index, prompting),
+            intent_resolver=IntentResolver(self.models, index, prompting),
             api_client=self.endpoints,  # type: ignore[arg-type]
             errors=errors,
             timeout_s=self.timeout_s,
