@@ -52,23 +52,23 @@ class Provider(Section):
     """One LLM provider."""
 
     name: Name
-    """What clients and answers call it, in `x-arch-llm-provider-hint` and `x-arch-llm-provider`."""
+    """The name in `x-arch-llm-provider-hint` and `x-arch-llm-provider`."""
     provider: ProviderKind
-    """Whose API it is. Everything but `triton` speaks OpenAI's format; `openai_compatible` needs `base_url`."""
+    """The vendor of the API. All except `triton` speak OpenAI's format; `openai_compatible` needs `base_url`."""
     model: str = Field(min_length=1, max_length=256)
     """The model id that goes into the request body. For `triton`: the model of the local Triton, `chat`."""
     access_key: AccessKey | None = None
     """The provider's key, written as `$NAME`. It never appears in a rendered file, a log or a trace."""
     base_url: BaseUrl | None = None
-    """Where the API lives, `/v1` included where the server has it. `http` and `https`. The vendor's own by default."""
+    """The URL of the API, with `/v1` if the server has it. `http` and `https`. Default: the vendor's own."""
     default: bool = False
     """Takes the requests that name no provider and no model of the list."""
     passthrough_auth: bool = False
-    """Sends the client's own `Authorization` on instead of a key of ours."""
+    """Passes the client's own `Authorization` on, instead of a key of the gateway."""
     timeout: SilenceTimeout = Field(default=5 * MINUTE, json_schema_extra={"default": "5m"})
-    """How long the provider may stay silent, before its first byte and between any two."""
+    """The time that the provider may stay silent, before its first byte and between any two."""
     connect_timeout: ConnectTimeout = Field(default=5 * SECOND, json_schema_extra={"default": "5s"})
-    """How long a connection may take to open."""
+    """Timeout for opening a connection."""
 
     def url(self) -> Url | None:
         """Returns the URL of the API; None for the local Triton, and while a needed `base_url` is missing."""

@@ -19,7 +19,7 @@ class Endpoint(Protocol):
 
     @property
     def path(self) -> str:
-        """Where clients send their requests with POST. It also names the endpoint in dynamic metadata."""
+        """The path of the API, which clients call with POST. It also names the endpoint in dynamic metadata."""
 
     def parse(self, body: bytes, *, is_large: bool) -> ChatRequest:
         """Returns the request. Raises `InvalidRequest` with the place of the error, never with the content."""

@@ -1,1 +1,1 @@
-"""What happens to a response on its way back: an ordered list of stages."""
+"""The stages of a response on its way back to the client, in order."""

@@ -57,7 +57,7 @@ PATIENCE_S = 30.0
 
 @dataclass
 class Exchange:
-    """What came back. `error` None: the filter ended the stream as if all were well."""
+    """The answers of the filter. `error` None: the filter ended the stream without an error."""
 
     answers: list[ProcessingResponse]
     error: grpc.StatusCode | None

@@ -35,7 +35,7 @@ def ingress_of(error_target_answer: ApiAnswer | GatewayError, error: GatewayErro
 
 
 def texts(answer: Reply) -> str:
-    """What a client reads of a completion or a stream of chunks."""
+    """Returns the text of a completion or a stream of chunks, as a client reads it."""
     if answer.content_type == JSON:
         return str(json.loads(answer.body)["choices"][0]["message"]["content"])
     chunks = [json.loads(line[6:]) for line in answer.body.splitlines() if line.startswith(b"data: {")]
