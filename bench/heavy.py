@@ -1,6 +1,6 @@
-"""An honest client beside one that sends long texts, or large and dense bodies, back to back. `--rows heavy`.
+"""The latency of honest clients beside a client that sends long texts or large, dense bodies. `--rows heavy`.
 
-Both come from one address, so that nothing but the length of what they send tells them apart.
+Both have the same address, so that only the length of their requests differs.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Client:
-    """The answers that one client got: how many seconds each took, and how many had each status."""
+    """The answers to one client: the seconds of each, and the number of answers by status."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: dict[str, int] = field(default_factory=dict)
 
-    def saw(self, status: str, seconds: float) -> None:
+    def record(self, status: str, seconds: float) -> None:
         self.seconds.append(seconds)
         self.statuses[status] = self.statuses.get(status, 0) + 1
 
@@ -53,7 +53,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """A row: the honest ones on each listener while the heavy one sends, and the heavy one itself."""
+    """A row of the table: the honest clients on each listener, and the heavy client beside them."""
 
     name: str
     ingress: Client
@@ -62,7 +62,7 @@ class Beside:
 
 
 def measure(scratch: Path, upstream: int, seconds: float, say: Say) -> list[str]:
-    """Markdown."""
+    """Returns the report as Markdown."""
     alone, rows = [], []
     with gateway.started(scratch / "heavy", upstream) as running:
         alone_ = [_alone(running, size) for size in (30_000, 400_000)]
@@ -75,7 +75,7 @@ def measure(scratch: Path, upstream: int, seconds: float, say: Say) -> list[str]
 
 
 def _heavy() -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Bodies that a hostile client may send within 10 MiB. The last shows the cost of bytes alone: Envoy refuses it."""
+    """Yields bodies of a hostile client, up to 10 MiB. The last one is larger, so that Envoy refuses it."""
     for size in (3_000, 10_000, 30_000, 400_000, 1_000_000):
         yield f"prose, {size // 1000} KB", partial(_prose_body, size)
     yield "U+FDFA, 0.9 MB", lambda: _body("\ufdfa" * 300_000 + str(next(_NUMBERS)))
@@ -99,7 +99,7 @@ def _prose_body(size: int) -> bytes:
 
 
 def prose(size: int) -> str:
-    """Sentences of Python's reference manual, in an order that nobody has read before."""
+    """Returns sentences of Python's reference manual in a new random order, so that no cache has the text."""
     number = next(_NUMBERS)
     draw = random.Random(f"{number} {time.time_ns()}")  # noqa: S311 - no secret
     text, sentences = "", _sentences()
@@ -144,7 +144,7 @@ def _beside(running: Gateway, name: str, body: Callable[[], bytes] | None, secon
 
 
 def _honestly(url: str, client: Client, ends: float) -> None:
-    """Short prompts at a steady rate, whether or not the one before was slow."""
+    """Sends short prompts at a steady rate, independent of the previous answers."""
     threads: list[threading.Thread] = []
     due = time.monotonic()
     while due < ends:
@@ -172,11 +172,11 @@ def _send(url: str, body: bytes, client: Client) -> None:
         answer.read()
         status = str(answer.status)
     except (OSError, http.client.HTTPException) as error:
-        # An early answer closes the connection while the body is still being sent.
+        # An early answer closes the connection while the body is being sent.
         status = type(error).__name__
     finally:
         connection.close()
-    client.saw(status, time.monotonic() - began)
+    client.record(status, time.monotonic() - began)
 
 
 def _table(rows: Sequence[Beside], idle: Beside) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""LiteLLM's proxy, from PyPI, in a virtual environment of its own under bench/.work."""
+"""Installs LiteLLM's proxy from PyPI into its own virtual environment under bench/.work, and configures it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.load import BenchError
 VERSION: Final = "1.106.0"
 WORKERS: Final = 2
 
-# No price list from the network, no usage reports, no line for each request on its log.
+# No price list from the network, no usage reports, no log line for each request.
 ENVIRONMENT: Final = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "LITELLM_TELEMETRY": "False",
@@ -24,9 +24,9 @@ ENVIRONMENT: Final = {
 
 
 def install(work: Path) -> Path:
-    """The path of its command. Installs on the first call, and when the pinned version has changed.
+    """Returns the path of its command. Installs it on the first call, and after a change of the pinned version.
 
-    Raises `BenchError` where pip cannot.
+    Raises `BenchError` when pip fails.
     """
     venv = work / "litellm"
     command = venv / "bin" / "litellm"
@@ -45,7 +45,7 @@ def install(work: Path) -> Path:
 
 
 def config(upstream_port: int) -> str:
-    """One model, served by the mock upstream. No key, no database, no callbacks: its fastest form."""
+    """Returns its fastest configuration: one model on the mock upstream, without key, database and callbacks."""
     parameters = {
         "model": "openai/mock",
         "api_base": f"http://127.0.0.1:{upstream_port}/v1",
@@ -55,7 +55,7 @@ def config(upstream_port: int) -> str:
         {
             "model_list": [{"model_name": "mock", "litellm_params": parameters}],
             "litellm_settings": {"telemetry": False, "set_verbose": False},
-            # On loopback, for one run: checking a client's key is work that the gateway's rows do not do either.
+            # The gateway's rows do not check client keys either. The proxy listens on loopback only.
             "general_settings": {"dangerously_permit_weak_or_unset_master_key": True},
         },
         sort_keys=False,
@@ -63,7 +63,10 @@ def config(upstream_port: int) -> str:
 
 
 def started_workers(log: Path) -> int:
-    """How many workers have read the configuration: each says so once. The first to listen would answer for all."""
+    """Returns the number of workers that have logged that they read the configuration, once each.
+
+    A request cannot tell: one ready worker answers for all.
+    """
     return log.read_text(errors="replace").count("Proxy initialized with Config")
 
 

@@ -1,4 +1,4 @@
-"""Load from `wrk`, a C program, so that the measuring costs little of the two cores that are measured."""
+"""Generates load with `wrk`, a C program, which takes little of the two cores that are measured."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Final
 _SCRIPT: Final = Path(__file__).with_name("post.lua")
 CONCURRENCIES: Final = (1, 8, 32)
 
-# 30 to 32 tokens of all-MiniLM-L6-v2, the two that frame a text included. It means none of the bench's prompt targets.
-# wrk puts another number into each request: the guards remember what they have read.
+# 30 to 32 tokens of all-MiniLM-L6-v2, with [CLS] and [SEP]. It matches none of the bench's prompt targets.
+# wrk puts a new number into each request, since the guards cache probabilities.
 PROMPT: Final = (
     "Please explain to me in a few sentences why the leaves of many trees turn red and yellow in the autumn (00000000)"
 )
@@ -23,12 +23,12 @@ BODY: Final = json.dumps(
 
 
 def prompt(number: int) -> str:
-    """One that nobody has read before."""
+    """Returns a prompt that no cache has."""
     return PROMPT.replace("00000000", f"{number:08}")
 
 
 class BenchError(Exception):
-    """The bench cannot go on, or what it measured means nothing."""
+    """The bench cannot continue, or its measurement is invalid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Load:
 
 
 def check(url: str) -> None:
-    """One request, read in full: a load of error pages must never become a row of the table. Raises `OSError`."""
+    """Sends one request and checks the answer, so that error pages are never measured. Raises `OSError`."""
     request = urllib.request.Request(url, BODY, {"content-type": "application/json"})  # noqa: S310 - our own http URL
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
         completion = json.load(answer)
@@ -53,7 +53,7 @@ def check(url: str) -> None:
 
 
 def run(url: str, concurrency: int, seconds: float, body_file: Path) -> Load:
-    """Closed loop: each of `concurrency` connections sends its next request when its last answer has come."""
+    """Runs a closed loop: each of `concurrency` connections sends its next request after the last answer."""
     body_file.write_bytes(BODY)
     argv = ["wrk", "-t1", f"-c{concurrency}", f"-d{seconds:g}s", "--timeout", "30s", "-s", str(_SCRIPT), url]
     output = subprocess.run([*argv, "--", str(body_file)], check=True, capture_output=True, text=True).stdout

@@ -1,4 +1,4 @@
-"""On what the figures were taken."""
+"""Describes the machine and the versions that were measured."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def cores() -> int:
 
 
 def _field(path: str, name: str) -> str:
-    """The value of the first `name : value` line of a /proc file."""
+    """Returns the value of the first `name : value` line of a /proc file."""
     lines = Path(path).read_text().splitlines()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "unknown")
 
@@ -30,7 +30,7 @@ def _first_line(*argv: str) -> str:
 
 
 def _busy(seconds: float = 2.0) -> float:
-    """The share of the machine that others use, 0 to 1, hypervisor included: figures taken beside them mean little."""
+    """Returns the CPU share in use by others, hypervisor included, 0 to 1: a high share distorts the figures."""
 
     def ticks() -> tuple[int, int]:
         # user nice system idle iowait irq softirq steal
@@ -51,7 +51,7 @@ def _revision() -> str:
 
 
 def describe() -> list[str]:
-    """Lines of Markdown. To be called before the run, since it looks at how busy the machine is without it."""
+    """Returns lines of Markdown. Call it before the run, since it measures the CPU share of others."""
     processor = _field("/proc/cpuinfo", "model name")
     memory_gib = int(_field("/proc/meminfo", "MemTotal").split()[0]) / 1024**2
     wrk = _first_line("wrk", "-v").split()[1]

@@ -1,4 +1,4 @@
-"""Whether a filter worker grows: many requests through egress, its resident memory every so often."""
+"""Measures the memory growth of filter workers over many requests through egress. `--memory`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bench.processes import MB
 
 _STEPS: Final = 10
 _CONCURRENCY: Final = 8
-# wrk loads for a time, not for a number of requests: short loads come close to the number wanted.
+# wrk runs for a time, not for a number of requests: short runs approximate the number.
 _SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Resident bytes of each worker, by pid, after so many requests in all."""
+    """Resident bytes of each worker, by pid, after `requests` requests in all."""
 
     requests: int
     workers: dict[int, int]
@@ -41,7 +41,7 @@ def table(samples: Sequence[Sample]) -> list[str]:
     lines = ["| requests | " + " | ".join(f"worker {number}, MB" for number in range(len(pids))) + " |"]
     lines.append("| ---: |" + " ---: |" * len(pids))
     for sample in samples:
-        # A worker that was replaced has another pid: it would hide the growth that ended the first.
+        # A restarted worker has a new pid. Its size would hide the growth that ended the old one.
         sizes = [f"{sample.workers[pid] / MB:.1f}" if pid in sample.workers else "gone" for pid in pids]
         lines.append(f"| {sample.requests:,} | " + " | ".join(sizes) + " |")
     return lines

@@ -1,6 +1,6 @@
--- wrk script: POSTs a JSON body, and prints what it measured as one line of JSON.
+-- wrk script: POSTs a JSON body and prints the results as one line of JSON.
 -- wrk ... -s post.lua URL -- BODY_FILE
--- The eight zeros in the body become another number each time, so that nobody has read a prompt before.
+-- Replaces the eight zeros in the body by a new number each time, so that no cache has the prompt.
 
 local before, after, number
 

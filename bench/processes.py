@@ -1,4 +1,4 @@
-"""Starting what is measured, stopping all of it, and reading its memory from /proc."""
+"""Starts and stops the measured processes, and reads their memory and processor time from /proc."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MB: Final = 1_000_000
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on. All are held at once, so that no two are the same."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+    """Returns distinct free ports: all are bound at once."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [int(one.getsockname()[1]) for one in sockets]
@@ -32,7 +32,7 @@ def free_ports(count: int) -> list[int]:
 def running(
     argv: Sequence[str], log: Path, *, ready: Callable[[], None], seconds: float, env: Mapping[str, str] | None = None
 ) -> Iterator[int]:
-    """The process, from when `ready` no longer raises; its whole process group is gone at the end. Yields its pid."""
+    """Starts a process and yields its pid once `ready` no longer raises; stops its process group at the end."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             argv, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}, start_new_session=True
@@ -65,7 +65,7 @@ def _stop_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def resident(pid: int) -> int:
-    """Bytes of resident memory (VmRSS). Pages shared with other processes count in full. 0: no such process."""
+    """Returns the bytes of resident memory (VmRSS), 0 for no such process. Shared pages count in full."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
@@ -74,22 +74,22 @@ def resident(pid: int) -> int:
 
 
 def processor_seconds(pid: int) -> float:
-    """User and system time of `pid` and of every process below it, until now."""
+    """Returns the user and system time so far of `pid` and all its descendants."""
     ticks = 0
     for one in descendants(pid):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            # utime and stime, counted from behind the command name, which may hold spaces.
+            # utime and stime, counted from after the command name, which may contain spaces.
             fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def descendants(pid: int) -> list[int]:
-    """`pid` and every process below it."""
+    """Returns `pid` and all its descendants."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            # The command name, in parentheses, may hold spaces: the fields are counted from the last one.
+            # The command name, in parentheses, may contain spaces: the fields are counted from the last parenthesis.
             fields = stat.read_text().rpartition(")")[2].split()
             children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
     found = [pid]

@@ -1,4 +1,4 @@
-"""What was measured, as Markdown. Pure."""
+"""Formats the measurements as Markdown. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LITELLM = "LiteLLM proxy"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One way to the upstream. `memory`: resident bytes of each process after the load, by part."""
+    """One path to the upstream. `memory`: resident bytes of each process after the load, by service."""
 
     name: str
     loads: tuple[Load, ...]
@@ -31,7 +31,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The models called in one process, one text after the other: median milliseconds."""
+    """Median milliseconds of the models, called sequentially in one process."""
 
     guard: float
     embed: float
@@ -39,18 +39,18 @@ class Models:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """A role's model on one server: p50 in milliseconds, asked straight, and through Envoy, TLS and another Envoy."""
+class RoleLatency:
+    """The p50 milliseconds of a role's model, called directly, and through Envoy, TLS and another Envoy."""
 
     role: str
-    straight: float
+    direct: float
     remote: float
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Milliseconds: the first request after a remote guard's end, and the median of later ones, beside that of requests
-    to a gateway whose guard is local. `back_s`: how long after its return the remote one was used again.
+    """A failure of the remote guard, in milliseconds: the first request after it, the median of later requests, and the
+    median with a local guard alone. `back_s`: seconds from recovery until the remote guard is used again.
     """
 
     how: str
@@ -62,7 +62,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """The models in so many processes, without anything around them. `processor_ms`: of one prompt."""
+    """The throughput of the models alone. `processor_ms`: processor time of one prompt."""
 
     processes: int
     per_second: float
@@ -71,7 +71,7 @@ class Alone:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A load through the gateway. `processor_ms`: of one request, by who spent it."""
+    """A load through the gateway. `processor_ms`: processor time of one request, by service."""
 
     load: Load
     processor_ms: Mapping[str, float]
@@ -87,7 +87,7 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Of `model_serving.local`, and the loads under it."""
+    """A setting of `model_serving.local`, and the loads under it."""
 
     instances: int
     threads: int
@@ -111,7 +111,7 @@ def table(rows: Sequence[Row]) -> list[str]:
 
 
 def ratios(rows: Sequence[Row], models: Models | None) -> list[str]:
-    """The figures that the design promises, from the rows that were measured."""
+    """Returns the figures that have goals, from the measured rows."""
     by_name = {row.name: row for row in rows}
     lines = [_line(["measure", "figure", "goal"]), _line(["---", "---", "---"])]
     plain, lite, egress = by_name.get(PLAIN), by_name.get(LITELLM), by_name.get(EGRESS)
@@ -141,7 +141,7 @@ def ratios(rows: Sequence[Row], models: Models | None) -> list[str]:
 
 
 def _transport(ours: Row | None, grpcio: Row | None, plain: Row | None) -> list[str]:
-    """Compare the filter's own server with grpcio's."""
+    """Compares the filter's own gRPC server with grpcio's."""
     if ours is None or grpcio is None:
         return []
     lines: list[str] = []
@@ -154,14 +154,14 @@ def _transport(ours: Row | None, grpcio: Row | None, plain: Row | None) -> list[
     return lines
 
 
-def ways(found: Sequence[Way]) -> list[str]:
+def role_latencies(found: Sequence[RoleLatency]) -> list[str]:
     lines = [
         _line(["role", "straight: p50 ms", "over TLS: p50 ms", "added ms (goal: at most 1.5)"]),
         _line(["---", "---:", "---:", "---:"]),
     ]
-    for way in found:
-        added = way.remote - way.straight
-        lines.append(_line([way.role, f"{way.straight:.2f}", f"{way.remote:.2f}", f"{added:.2f}"]))
+    for each in found:
+        added = each.remote - each.direct
+        lines.append(_line([each.role, f"{each.direct:.2f}", f"{each.remote:.2f}", f"{added:.2f}"]))
     return lines
 
 
@@ -178,7 +178,7 @@ def failures(found: Sequence[Failure]) -> list[str]:
 
 
 def serving(rounds: Sequence[Serving]) -> list[str]:
-    """Medians of the rounds; the ratio is that of both sides of a round."""
+    """Returns the medians of the rounds. The ratio is computed within each round."""
     processes = rounds[0].alone.processes
     parts = list(rounds[0].served.processor_ms)
     alone_ms = _median(each.alone.processor_ms for each in rounds)
@@ -200,7 +200,7 @@ def serving(rounds: Sequence[Serving]) -> list[str]:
 
 
 def tuning(found: Sequence[Setting]) -> list[str]:
-    """Medians of the rounds, a line a setting."""
+    """Returns the medians of the rounds, a line a setting."""
     concurrencies = [load.concurrency for load in found[0].loads]
     head = [*(f"c={c}: req/s" for c in concurrencies), *(f"c={c}: p50 / p99 ms" for c in concurrencies)]
     lines = [
@@ -224,7 +224,7 @@ def _median(values: Iterable[float]) -> float:
 
 
 def _memory(memory: Mapping[str, tuple[int, ...]]) -> str:
-    """`envoy 52; extproc 2 x 71`."""
+    """Returns, for example, `envoy 52; extproc 2 x 71`."""
     parts = []
     for name, sizes in memory.items():
         mean = sum(sizes) / max(len(sizes), 1) / MB

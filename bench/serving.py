@@ -1,6 +1,6 @@
-"""Guard and intent through the whole gateway, against what the models alone do on the same cores. `--rows serving`.
+"""The throughput of guard and intent through the whole gateway, against that of the models alone. `--rows serving`.
 
-And the same under other settings of `model_serving.local`. `--rows tuning`.
+Also under various settings of `model_serving.local`: `--rows tuning`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from bench import alone, gateway, load, machine
+from bench import gateway, load, machine, model_throughput
 from bench.gateway import Gateway
 from bench.load import CONCURRENCIES
 from bench.processes import processor_seconds
@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 
 
 class Upstream:
-    """The LLM that answers: what it costs counts neither for the gateway nor for the models."""
+    """The mock LLM. Its processor time is reported apart from that of the gateway and the models."""
 
     def __init__(self, port: int, pid: int) -> None:
         self.port = port
@@ -34,24 +34,24 @@ class Upstream:
 
 
 def compare(scratch: Path, upstream: Upstream, seconds: float, rounds: int, say: Say) -> list[Serving]:
-    """Both in turn, so that what others do on the machine falls on both; each idles while the other is measured."""
+    """Measures both alternately, so that other load on the machine affects both; the other one is idle meanwhile."""
     found = []
-    with alone.readers(machine.cores()) as readers, _started(scratch, upstream, {}) as running:
+    with model_throughput.model_processes(machine.cores()) as models, _started(scratch, upstream, {}) as running:
         for number in range(rounds):
             say(f"serving, round {number + 1} of {rounds}")
-            found.append(Serving(readers.read(seconds), _served(running, upstream, seconds, scratch)))
+            found.append(Serving(models.measure(seconds), _served(running, upstream, seconds, scratch)))
     return found
 
 
 def tune(scratch: Path, upstream: Upstream, seconds: float, rounds: int, say: Say) -> list[Setting]:
-    """All settings in turn, so many times."""
+    """Measures each setting once in each round."""
     found = []
     for number in range(rounds):
         for instances, threads, delay in itertools.product((1, 2), (1, 2), _DELAYS):
             say(f"tuning, round {number + 1} of {rounds}: {instances} x {threads}, {delay}")
-            # A model that takes one text at a time is never handed two requests.
-            together: dict[str, Any] = {"max_batch_size": 1} if delay == _OFF else {"max_queue_delay": delay}
-            with _started(scratch, upstream, {"instances": instances, "threads": threads, **together}) as running:
+            # A batch size of 1 switches batching off.
+            batching: dict[str, Any] = {"max_batch_size": 1} if delay == _OFF else {"max_queue_delay": delay}
+            with _started(scratch, upstream, {"instances": instances, "threads": threads, **batching}) as running:
                 loads = tuple(load.run(running.ingress, each, seconds, _body(scratch)) for each in CONCURRENCIES)
             found.append(Setting(instances, threads, delay, loads))
     return found
@@ -65,7 +65,7 @@ def _started(scratch: Path, upstream: Upstream, local: Mapping[str, Any]) -> Ite
 
 
 def _served(running: Gateway, upstream: Upstream, seconds: float, scratch: Path) -> Served:
-    """A load, and who spent how much of the processor meanwhile."""
+    """Runs a load and returns it with the processor time of each process."""
     pids = {**running.pids(), "mock upstream": (upstream.pid,)}
     before = _spent(pids)
     taken = load.run(running.ingress, max(CONCURRENCIES), seconds, _body(scratch))
@@ -74,7 +74,7 @@ def _served(running: Gateway, upstream: Upstream, seconds: float, scratch: Path)
 
 
 def _spent(pids: Mapping[str, tuple[int, ...]]) -> dict[str, float]:
-    """Processor seconds until now, by part."""
+    """Returns the processor seconds so far, by service."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     parts = {name: sum(map(processor_seconds, of_part)) for name, of_part in pids.items()}
     return parts | {"wrk": children.ru_utime + children.ru_stime}

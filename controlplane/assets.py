@@ -1,4 +1,4 @@
-"""Where the files that travel beside the code lie: templates, Triton models, the quick start."""
+"""Finds the files that are installed beside the code: templates, Triton models, the quick start."""
 
 from pathlib import Path
 
@@ -6,6 +6,6 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def asset(name: str) -> Path:
-    """The folder `name` (say "envoy/templates"): inside the installed wheel, else at the top of the checkout."""
+    """Returns the path of `name`, such as "envoy/templates": inside the installed wheel, else at the checkout's top."""
     packaged = _PACKAGE / "_assets" / name
     return packaged if packaged.exists() else _PACKAGE.parent / name

@@ -1,10 +1,10 @@
-"""Every way in which the control plane fails.
+"""The control plane's errors.
 
-ArchgwError            exit 1: something could not be done
+ArchgwError            exit 1: a command failed
 ├── ConfigError        exit 2: arch_config.yaml is wrong; carries every problem at once
-├── UsageError         exit 2: the command line asks for what cannot be
-├── SourceError        a source to generate prompt targets from cannot be used; carries its problems with their places
-├── RenderError        the rendered files are not what Envoy accepts: a bug of ours, or an Envoy of another version
+├── UsageError         exit 2: the options of the command line contradict each other, or the configuration
+├── SourceError        prompt targets cannot be generated from this source; carries its problems with their positions
+├── RenderError        Envoy refuses the rendered files: a bug of ours, or an Envoy of another version
 ├── ModelError         a model could not be fetched, verified or converted
 └── RuntimeFault       a process did not start, stop or answer
 """
@@ -16,14 +16,14 @@ from typing import ClassVar
 
 
 class ArchgwError(Exception):
-    """A failure whose message is written for the person at the terminal: what, where, and the way out."""
+    """A failure. Its message tells the person at the terminal what failed, where, and the way out."""
 
     exit_code: ClassVar[int] = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One fault in a configuration file. `line` and `column` count from 1."""
+    """One problem in a file. `line` and `column` count from 1."""
 
     file: str
     line: int
@@ -37,7 +37,7 @@ class Problem:
 
 
 class ConfigError(ArchgwError):
-    """arch_config.yaml is wrong. `problems` holds every fault found, in file order."""
+    """arch_config.yaml is wrong. `problems` holds all problems, in file order."""
 
     exit_code = 2
 
@@ -47,7 +47,7 @@ class ConfigError(ArchgwError):
 
 
 class SourceError(ArchgwError):
-    """A Python source or an OpenAPI document cannot be used. `problems` say where and why."""
+    """A Python source or an OpenAPI document cannot be used. `problems` holds positions and reasons."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -55,13 +55,13 @@ class SourceError(ArchgwError):
 
 
 class UsageError(ArchgwError):
-    """The command line asks for what cannot be."""
+    """The options of the command line contradict each other, or the configuration."""
 
     exit_code = 2
 
 
 class RenderError(ArchgwError):
-    """The rendered files are not what Envoy accepts."""
+    """Envoy refuses the rendered files."""
 
 
 class ModelError(ArchgwError):
@@ -69,4 +69,4 @@ class ModelError(ArchgwError):
 
 
 class RuntimeFault(ArchgwError):
-    """A process did not start, stop or answer. The message ends with the guilty part's last lines, if any."""
+    """A process did not start, stop or answer. The message ends with the last log lines of that process, if any."""

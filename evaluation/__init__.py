@@ -1,5 +1,6 @@
-"""How right the gateway's decisions are: `python -m evaluation [SECTION ...]` measures, and writes docs/quality.md.
+"""Measures the quality of the gateway's decisions: `python -m evaluation [SECTION ...]` writes docs/quality.md.
 
-Each section is a module with one `measure`. What is measured is the pipeline of the filter on a real Triton, started as
-`archgw up` starts it; the data comes from pinned packages (training/sources.py). bench/ says how fast, this how good.
+Each section is a module with one `measure`. It runs the filter's pipeline on a real Triton, started by `archgw up`. The
+data comes from pinned packages (training/datasets.py) and from attacks.txt, dialogues.yaml and grounding_cases.yaml,
+which are hand-written. bench/ measures speed.
 """

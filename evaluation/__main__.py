@@ -1,4 +1,4 @@
-"""`python -m evaluation [SECTION ...]`: measures, and writes the sections into docs/quality.md."""
+"""`python -m evaluation [SECTION ...]`: runs the measurements and writes the sections of docs/quality.md."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from evaluation import bypass, dialogue, functions, grounding, guard, intent, latency
+from evaluation.gateway import EvaluationError, serving
 from evaluation.report import Section, replaced
-from evaluation.serving import EvaluationError, serving
 from extproc.inference.models import RoleClients
 
 _REPORT: Final = Path(__file__).parent.parent / "docs" / "quality.md"
@@ -46,22 +46,24 @@ async def _measure(names: list[str], scratch: Path) -> None:
             section = await _SECTIONS[name](models)
             minutes = (time.monotonic() - started) / 60
             taken = f"*{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {_machine()}; it took {minutes:.1f} minutes.*"
-            # Written at once: what was measured stays, should a later section fail.
+            # Written after each section, so that a later failure loses nothing.
             _REPORT.write_text(replaced(_REPORT.read_text(), section, taken))
             print(f"## {section.title}\n\n{section.body}\n", flush=True)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="evaluation", description="Measure the gateway's decisions.")
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help="which of " + ", ".join(_SECTIONS))
-    wanted = parser.parse_args().sections or list(_SECTIONS)
-    if unknown := set(wanted) - set(_SECTIONS):
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help="one of " + ", ".join(_SECTIONS) + "; by default all"
+    )
+    names = parser.parse_args().sections or list(_SECTIONS)
+    if unknown := set(names) - set(_SECTIONS):
         parser.error(f"unknown sections: {', '.join(sorted(unknown))}")
-    # So that an evaluation which is told to end stops the gateway that it started.
+    # SIGTERM, too, stops the gateway that was started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="archgw-eval-", dir="/tmp") as scratch:
         try:
-            asyncio.run(_measure(wanted, Path(scratch)))
+            asyncio.run(_measure(names, Path(scratch)))
         except EvaluationError as error:
             print(f"evaluation: {error}", file=sys.stderr)
             return 1

@@ -1,6 +1,6 @@
-"""BFCL as prompt targets, and its official checker. Used by the sections here and by training/function_confidence.py.
+"""BFCL's rows as prompt targets, and its official checker. Used by sections and by training/function_confidence.py.
 
-The checker runs from the pinned wheel itself: nothing of that package is installed.
+The checker is imported from the pinned wheel; the package is not installed.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, Final
 
 from extproc.shared.filter_config import EndpointCall, HttpMethod, Items, JsonValue, Parameter, ParameterType, Target
-from training import sources
+from training import datasets
 
-# BFCL names types as Python does.
+# BFCL uses Python's type names.
 _TYPES: Final[Mapping[str, ParameterType]] = {
     "string": ParameterType.STR,
     "any": ParameterType.STR,
@@ -32,7 +32,7 @@ _CALL: Final = EndpointCall(endpoint="bfcl", upstream="bfcl", method=HttpMethod.
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One prompt with its targets. `answers` is None where no call is right."""
+    """One prompt with its targets. `answers`: the right calls, None if no call is right."""
 
     id: str
     category: str
@@ -43,15 +43,15 @@ class Row:
 
     @property
     def right_names(self) -> list[str]:
-        """The functions of the right calls, sorted."""
+        """The names of the functions in the right calls, sorted."""
         return sorted(next(iter(answer)) for answer in self.answers or ())
 
 
 def rows(category: str) -> list[Row]:
-    """All rows of "simple_python", "irrelevance" and so on, in order."""
+    """Returns all rows of a category such as "simple_python" or "irrelevance", in order."""
     answers = {}
     if "irrelevance" not in category:
-        answers = {row["id"]: row["ground_truth"] for row in sources.bfcl_answers(category)}
+        answers = {row["id"]: row["ground_truth"] for row in datasets.bfcl_answers(category)}
     return [
         Row(
             id=row["id"],
@@ -61,12 +61,12 @@ def rows(category: str) -> list[Row]:
             functions=row["function"],
             answers=answers.get(row["id"]),
         )
-        for row in sources.bfcl(category)
+        for row in datasets.bfcl(category)
     ]
 
 
 def target(function: Mapping[str, Any]) -> Target:
-    """A function of BFCL as arch_config.yaml would declare it."""
+    """Returns a BFCL function as the prompt target that arch_config.yaml would declare."""
     declared = function["parameters"]
     required = set(declared.get("required", ()))
     return Target(
@@ -82,7 +82,7 @@ def _parameter(name: str, declared: Mapping[str, Any], required: bool) -> Parame
     description = str(declared.get("description") or "")
     inner = declared.get("properties") or (declared.get("items") or {}).get("properties")
     if inner:
-        # A prompt target has no keys of an object: whoever writes one says them in the description.
+        # Parameters cannot declare the keys of an object: authors put them into the description.
         keys = "; ".join(f"{key} ({of['type']}): {of.get('description', '')}".strip() for key, of in inner.items())
         description = f"{description} Keys: {keys}"
     items = None
@@ -98,7 +98,7 @@ def _parameter(name: str, declared: Mapping[str, Any], required: bool) -> Parame
         enum=tuple(each for each in declared.get("enum") or () if isinstance(each, str | int | float)),
         format=declared.get("format"),
         items=items,
-        # A default is told to the model; whether the gateway sends it is all the same to the checker.
+        # The model sees the default. The checker ignores whether the gateway sends it.
         default_json=None if default is None else json.dumps(default),
     )
 
@@ -107,10 +107,10 @@ class Checker:
     """The official AST checker of BFCL, for Python functions."""
 
     def __init__(self) -> None:
-        wheel = str(sources.wheel("bfcl-eval"))
+        wheel = str(datasets.wheel("bfcl-eval"))
         if wheel not in sys.path:
             sys.path.append(wheel)
-        # The checker asks this table for one flag of one model; the real one imports the client of every vendor.
+        # The checker reads one flag from this table. The real module imports the clients of all vendors.
         table = ModuleType("bfcl_eval.constants.model_config")
         table.MODEL_CONFIG_MAPPING = {"archgw": SimpleNamespace(underscore_to_dot=False)}  # type: ignore[attr-defined]
         sys.modules[table.__name__] = table
@@ -118,11 +118,11 @@ class Checker:
         self._python = importlib.import_module("bfcl_eval.constants.enums").Language.PYTHON
 
     def exact(self, row: Row, calls: Sequence[tuple[str, Mapping[str, JsonValue]]]) -> bool:
-        """Whether these are the right calls with right arguments, and no other ones."""
+        """Returns whether these are exactly the right calls with right arguments."""
         return not self.error(row, calls)
 
     def error(self, row: Row, calls: Sequence[tuple[str, Mapping[str, JsonValue]]]) -> str:
-        """What is wrong, in the checker's words; empty where nothing is."""
+        """Returns the checker's error message, "" for right calls."""
         made = [{name: dict(arguments)} for name, arguments in calls]
         verdict = self._check(list(row.functions), made, list(row.answers or ()), self._python, row.category, "archgw")
         return "" if verdict["valid"] else f"{verdict.get('error_type')}: {verdict.get('error')}"

@@ -1,4 +1,7 @@
-"""Dialogues in which a value was asked for: what their last turns lead to. The dialogues are in dialogues.yaml."""
+"""The section `dialogue`: the decision on the last turn of dialogues in which the gateway asked for a value.
+
+The dialogues are in dialogues.yaml.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from extproc.codecs.json_values import encode_json
 from extproc.conversation import current_turn
 from extproc.conversation.messages import Message
 from extproc.inference.roles import Models
-from extproc.pipeline.functions.tool_selection import Calls, Clarification, NoCall
+from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCalls
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import TargetIndex
 from extproc.shared.filter_config import (
@@ -36,10 +39,10 @@ _TODAY: Final = date(2026, 11, 22)
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """`turns`: as in the file. `wanted`: what the last one must lead to."""
+    """`turns`: as in the file. `expected`: the decision that the last one must lead to."""
 
     turns: tuple[str, ...]
-    wanted: Mapping[str, Any]
+    expected: Mapping[str, Any]
 
     @property
     def messages(self) -> list[Message]:
@@ -52,13 +55,13 @@ class Dialogue:
 
 
 def dialogues(part: str) -> tuple[list[Target], list[Dialogue]]:
-    """The targets, and the dialogues of the part "dev" or "test"."""
+    """Returns the targets, and the dialogues of the part "dev" or "test"."""
     document = yaml.safe_load(_FILE.read_text())
-    wanted = [
+    parsed = [
         Dialogue(tuple(row["turns"]), {key: value for key, value in row.items() if key != "turns"})
         for row in document[part]
     ]
-    return [_target(row) for row in document["targets"]], wanted
+    return [_target(row) for row in document["targets"]], parsed
 
 
 def _target(row: Mapping[str, Any]) -> Target:
@@ -81,43 +84,45 @@ def _target(row: Mapping[str, Any]) -> Target:
     )
 
 
-def as_wanted(outcome: Calls | Clarification | NoCall, wanted: Mapping[str, Any]) -> bool:
-    """Whether the turn led to what it must."""
+def is_as_expected(outcome: TargetCalls | Clarification | NoTargetCall, expected: Mapping[str, Any]) -> bool:
+    """Returns whether the turn led to the expected decision."""
     match outcome:
-        case Calls((call,)):
-            values = wanted.get("call", {}).get(call.target.name)
+        case TargetCalls((call,)):
+            values = expected.get("call", {}).get(call.target.name)
             return values is not None and all(_same(call.arguments.get(name), value) for name, value in values.items())
         case Clarification(target, missing):
-            return bool(wanted.get("ask", {}).get(target.name) == list(missing))
-        case NoCall():
-            return bool(wanted.get("none"))
+            return bool(expected.get("ask", {}).get(target.name) == list(missing))
+        case NoTargetCall():
+            return bool(expected.get("none"))
     return False
 
 
 def _same(given: object, value: object) -> bool:
-    """Texts without their case and what stands around them; the gateway types the rest."""
+    """Compares texts without case and surrounding punctuation; other values have their types from the gateway."""
     if isinstance(given, str) and isinstance(value, str):
         return given.casefold().strip(" .!") == value.casefold().strip(" .!")
     return given == value
 
 
-async def outcomes(models: Models, part: str, intent: Intent) -> list[tuple[Dialogue, Calls | Clarification | NoCall]]:
-    """What each dialogue of a part leads to."""
-    targets, wanted = dialogues(part)
+async def outcomes(
+    models: Models, part: str, intent: Intent
+) -> list[tuple[Dialogue, TargetCalls | Clarification | NoTargetCall]]:
+    """Returns the decision on each dialogue of a part."""
+    targets, part_dialogues = dialogues(part)
     index = TargetIndex(models, targets)
     await index.build()
     prompting = Prompting(intent=intent, grounding=Grounding(threshold=0.5), targets=tuple(targets))
-    understanding = IntentResolver(models, index, prompting, today=lambda: _TODAY)
+    resolver = IntentResolver(models, index, prompting, today=lambda: _TODAY)
     found = []
-    for dialogue in wanted:
+    for dialogue in part_dialogues:
         turn = current_turn.read(dialogue.messages, targets)
-        found.append((dialogue, await understanding.resolve(turn, await understanding.intend(turn))))
+        found.append((dialogue, await resolver.resolve(turn, await resolver.find_candidates(turn))))
     return found
 
 
-def _row(part: str, rows: Sequence[tuple[Dialogue, Calls | Clarification | NoCall]]) -> list[object]:
+def _row(part: str, rows: Sequence[tuple[Dialogue, TargetCalls | Clarification | NoTargetCall]]) -> list[object]:
     kinds = {
-        kind: [as_wanted(outcome, dialogue.wanted) for dialogue, outcome in rows if kind in dialogue.wanted]
+        kind: [is_as_expected(outcome, dialogue.expected) for dialogue, outcome in rows if kind in dialogue.expected]
         for kind in ("call", "ask", "none")
     }
     right = sum(map(sum, kinds.values()))
@@ -125,7 +130,7 @@ def _row(part: str, rows: Sequence[tuple[Dialogue, Calls | Clarification | NoCal
 
 
 async def measure(models: Models) -> Section:
-    """The section of docs/quality.md."""
+    """Returns the section of docs/quality.md."""
     intent = Intent(threshold=INTENT_THRESHOLD)
     rows = [_row(part, await outcomes(models, part, intent)) for part in ("dev", "test")]
     head = ("part", "right", "to be called, with these values", "to be asked, exactly for these", "no target any more")

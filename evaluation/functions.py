@@ -1,7 +1,7 @@
-"""Does the gateway make the calls that a prompt asks for, with the right arguments, and none where none fits?
+"""The section `functions`: whether the gateway makes the right calls with right arguments, and no call if none fits.
 
-Data: BFCL v4, judged by its official checker. What is measured is the pipeline as the gateway runs it: the intent picks
-the candidates, the function model proposes, arguments are typed, checked and grounded.
+Data: BFCL v4 with its official checker. The pipeline is that of the gateway: the intent stage picks candidates, the
+function model proposes calls, arguments are typed, checked and grounded.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from evaluation.bfcl import Checker, Row
 from evaluation.report import Section, table
 from extproc.conversation import current_turn
 from extproc.inference.roles import Models, RoleUnavailable
-from extproc.pipeline.functions.tool_selection import Calls, Clarification, NoCall
+from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCalls
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import TargetIndex
 from extproc.shared.filter_config import Grounding, Intent, Prompting
 
-# What the rules and thresholds were chosen on is every second row; the others are the test. Of the first a sample is
-# enough, and of the categories that have no figure to reach: a row costs a second and more.
+# Every second row is the development half, on which rules and thresholds were chosen; the others are the test half. Of
+# the development half, and of categories without a goal, only a sample is measured: a row takes more than a second.
 _CATEGORIES: Final = ("simple_python", "multiple", "parallel", "irrelevance")
 _OTHERS: Final = ("parallel_multiple", "live_simple", "live_multiple")
 _SEEN: Final = 60
@@ -34,7 +34,7 @@ _SAMPLE: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one prompt. `ms`: the time of the whole decision, without the guard."""
+    """The decision on one prompt. `ms`: its time, without the guard."""
 
     kind: type
     exact: bool
@@ -43,18 +43,18 @@ class Outcome:
 
 
 def halves(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """The rows that were looked at, and those that were not."""
+    """Returns the development half and the test half."""
     return list(rows[::2]), list(rows[1::2])
 
 
 def sample(rows: Sequence[Row], count: int) -> list[Row]:
-    """At most `count` of them, always the same, in order."""
+    """Returns at most `count` of the rows, always the same ones, in order."""
     draw = random.Random(1)  # noqa: S311 - a reproducible sample, no secret
     return [rows[index] for index in sorted(draw.sample(range(len(rows)), min(count, len(rows))))]
 
 
 async def outcome(models: Models, checker: Checker, row: Row) -> Outcome:
-    """One prompt through the pipeline, with its row's functions as the targets of the gateway."""
+    """Runs one prompt through the pipeline, with the functions of its row as the gateway's targets."""
     index = TargetIndex(models, row.targets)
     await index.build()
     prompting = Prompting(
@@ -62,17 +62,17 @@ async def outcome(models: Models, checker: Checker, row: Row) -> Outcome:
         grounding=Grounding(threshold=GROUNDING_THRESHOLD),
         targets=row.targets,
     )
-    understanding = IntentResolver(models, index, prompting)
+    resolver = IntentResolver(models, index, prompting)
     turn = current_turn.read(row.messages, row.targets)
     started = time.perf_counter()
     try:
-        decided = await understanding.resolve(turn, await understanding.intend(turn))
+        decision = await resolver.resolve(turn, await resolver.find_candidates(turn))
     except RoleUnavailable as failure:
         return Outcome(kind=type(failure), exact=False, right_names=False, ms=(time.perf_counter() - started) * 1000)
     ms = (time.perf_counter() - started) * 1000
-    calls = [(call.target.name, call.arguments) for call in decided.calls] if isinstance(decided, Calls) else []
+    calls = [(call.target.name, call.arguments) for call in decision.calls] if isinstance(decision, TargetCalls) else []
     return Outcome(
-        kind=type(decided),
+        kind=type(decision),
         exact=not calls if row.answers is None else bool(calls) and checker.exact(row, calls),
         right_names=sorted(name for name, _ in calls) == row.right_names,
         ms=ms,
@@ -80,10 +80,12 @@ async def outcome(models: Models, checker: Checker, row: Row) -> Outcome:
 
 
 def line(category: str, part: str, outcomes: Sequence[Outcome]) -> list[object]:
-    """A row of the table. For irrelevance, exact is that nothing is called."""
+    """Returns a row of the table. For irrelevance, exact means that nothing is called."""
     count = len(outcomes)
-    kinds = [sum(each.kind is kind for each in outcomes) / count for kind in (Clarification, NoCall, RoleUnavailable)]
-    called = [each for each in outcomes if each.kind is Calls]
+    kinds = [
+        sum(each.kind is kind for each in outcomes) / count for kind in (Clarification, NoTargetCall, RoleUnavailable)
+    ]
+    called = [each for each in outcomes if each.kind is TargetCalls]
     right = sum(each.exact for each in called) / len(called) if called and "irrelevance" not in category else "-"
     return [
         category,
@@ -98,7 +100,7 @@ def line(category: str, part: str, outcomes: Sequence[Outcome]) -> list[object]:
 
 
 def both(test: Sequence[object], seen: Sequence[object]) -> list[object]:
-    """What the two halves come to together: each counts as much as the other, whatever their samples' sizes."""
+    """Returns the row of the means of both halves; the halves have equal weight, whatever their sample sizes."""
     means = [
         (a + b) / 2 if isinstance(a, float) and isinstance(b, float) else "-"
         for a, b in zip(test[3:-1], seen[3:-1], strict=True)
@@ -107,7 +109,7 @@ def both(test: Sequence[object], seen: Sequence[object]) -> list[object]:
 
 
 async def measure(models: Models) -> Section:
-    """The section of docs/quality.md."""
+    """Returns the section of docs/quality.md."""
     checker = Checker()
     lines = []
     for category in (*_CATEGORIES, *_OTHERS):

@@ -1,10 +1,9 @@
-"""Grounding: values that a prompt says against values that it does not, and a written set of values in other words.
+"""The section `grounding`: values that a prompt supports against values that it does not, from BFCL and by hand.
 
-BFCL's right arguments are what a prompt supports. What it does not: for a number the same number with two digits
-exchanged, one more, one less or ten times as much; for a truth value its opposite; for a member of an enum another one;
-for text and lists a right value of another prompt, of a parameter of the same name where there is one. A value that was
-said after all (it stands in the prompt, or is right for another parameter) is drawn again: whether a value stands under
-the right name is not grounding's to judge.
+Supported are BFCL's right arguments. Unsupported are: for a number, the number with two digits exchanged, one more, one
+less or ten times as much; for a boolean, its opposite; for an enum, another member; for text and lists, a right value
+of another prompt, of a parameter of the same name if there is one. A value that occurs in the prompt, or is right for
+another parameter, is drawn again: grounding does not judge whether a value has the right name.
 """
 
 from __future__ import annotations
@@ -26,21 +25,22 @@ import yaml
 
 from evaluation import bfcl
 from evaluation.report import Section, table
+from evaluation.roc import auc
 from extproc.inference.roles import Models
-from extproc.pipeline.functions.grounding import Said, support
-from extproc.pipeline.functions.grounding.supported_arguments import scores
+from extproc.pipeline.functions.grounding import ParsedText, support_score
+from extproc.pipeline.functions.grounding.supported_arguments import argument_scores
 from extproc.shared.filter_config import JsonValue, Parameter, ParameterType
 
 _CASES: Final = Path(__file__).parent / "grounding_cases.yaml"
-# What the gateway uses where the configuration says nothing.
+# The gateway's default.
 THRESHOLD: Final = 0.5
-_AT_ONCE: Final = 4
+_CONCURRENCY: Final = 4
 _DRAWS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A value, and whether `said` supports it."""
+    """A value, and whether the text `said` supports it."""
 
     said: str
     parameter: Parameter
@@ -49,8 +49,8 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """`matched`: the score of matching alone, `score`: with embeddings where matching found nothing."""
+class ScoredCase:
+    """`matched`: the score of matching alone. `score`: with embeddings when matching finds nothing."""
 
     case: Case
     matched: float
@@ -58,7 +58,7 @@ class Judged:
 
 
 def written(part: str) -> tuple[list[Case], date]:
-    """The written set's part "dev" or "test", and the day that it was written for."""
+    """Returns the part "dev" or "test" of the hand-written set, and the date that it assumes."""
     document = yaml.safe_load(_CASES.read_text())
     cases = [Case(row["said"], _declared(row["parameter"]), row["value"], row["supported"]) for row in document[part]]
     return cases, document["today"]
@@ -75,7 +75,7 @@ def _declared(row: Mapping[str, Any]) -> Parameter:
 
 
 def of_bfcl(categories: Sequence[str]) -> tuple[list[Case], list[Case]]:
-    """(dev, test): each argument with its right value and a wrong one; every other argument is in the test part."""
+    """Returns (dev, test): each argument with its right value and a wrong one, alternately dev and test."""
     both = [pair for category in categories for pair in _right(category)]
     right = [case for case, _ in both]
     parts: tuple[list[Case], list[Case]] = [], []
@@ -99,7 +99,7 @@ def of_bfcl(categories: Sequence[str]) -> tuple[list[Case], list[Case]]:
 
 
 def _right(category: str) -> list[tuple[Case, list[JsonValue]]]:
-    """The arguments that a right call must have: with the first value that BFCL takes for right, and with all."""
+    """Returns the required arguments of the right calls: a case with the first accepted value, and all of them."""
     cases = []
     for row in bfcl.rows(category):
         (name, given), *_ = [(name, given) for answer in row.answers or () for name, given in answer.items()]
@@ -109,7 +109,7 @@ def _right(category: str) -> list[tuple[Case, list[JsonValue]]]:
                 continue
             for parameter in target.parameters:
                 accepted = given.get(parameter.name)
-                # An empty string says that the argument may be left out: nobody need have said it.
+                # An empty string marks an optional argument, which the prompt need not support.
                 if accepted and "" not in accepted:
                     undefaulted = msgspec.structs.replace(parameter, default_json=None)
                     case = Case(said, undefaulted, _first(accepted[0]), supported=True)
@@ -118,7 +118,7 @@ def _right(category: str) -> list[tuple[Case, list[JsonValue]]]:
 
 
 def _first(value: Any) -> Any:
-    """BFCL lists the right values of each key of an object too."""
+    """Returns a value with the first of BFCL's accepted values for each key of an object."""
     if isinstance(value, dict):
         return {
             key: _first(of[0]) if isinstance(of, list) and of else of
@@ -140,7 +140,7 @@ def _stands_in(value: JsonValue, said: str) -> bool:
 
 
 def _wrong(case: Case, pools: Sequence[Sequence[JsonValue]], draw: random.Random) -> JsonValue:
-    """A value of the same type that looks right; None where there is none."""
+    """Returns a wrong value of the same type that looks right, None when there is none."""
     value = case.value
     if isinstance(value, bool):
         return not value
@@ -166,28 +166,21 @@ def _miscopied(value: float, draw: random.Random) -> float:
     return draw.choice([each for each in changed if each != value])
 
 
-async def judged(models: Models, cases: Sequence[Case], today: date) -> list[Judged]:
-    """Every case as the gateway scores it."""
-    gate = asyncio.Semaphore(_AT_ONCE)
+async def score_cases(models: Models, cases: Sequence[Case], today: date) -> list[ScoredCase]:
+    """Scores each case as the gateway does."""
+    semaphore = asyncio.Semaphore(_CONCURRENCY)
 
-    async def one(case: Case) -> Judged:
-        matched = support(case.parameter, case.value, case.said, today)
-        async with gate:
-            found = await scores(
-                models, THRESHOLD, [case.parameter], {case.parameter.name: case.value}, Said(case.said, today)
-            )
-        return Judged(case, matched, found[case.parameter.name])
+    async def one(case: Case) -> ScoredCase:
+        text = ParsedText(case.said, today)
+        matched = support_score(case.parameter, case.value, text)
+        async with semaphore:
+            found = await argument_scores(models, THRESHOLD, [case.parameter], {case.parameter.name: case.value}, text)
+        return ScoredCase(case, matched, found[case.parameter.name])
 
     return list(await asyncio.gather(*map(one, cases)))
 
 
-def auc(positives: Sequence[float], negatives: Sequence[float]) -> float:
-    """The chance that a supported value scores higher than an unsupported one; ties count half."""
-    above = np.subtract.outer(np.array(positives), np.array(negatives))
-    return float(np.mean(above > 0) + np.mean(above == 0) / 2)
-
-
-def _row(name: str, rows: Sequence[Judged], *, embeddings: bool) -> list[object]:
+def _row(name: str, rows: Sequence[ScoredCase], *, embeddings: bool) -> list[object]:
     values = [(row.case.supported, row.score if embeddings else row.matched) for row in rows]
     yes = [score for supported, score in values if supported]
     no = [score for supported, score in values if not supported]
@@ -201,18 +194,18 @@ _HEAD: Final = ("values", "how", "supported / not", "AUC", "accuracy", "supporte
 
 
 async def measure(models: Models) -> Section:
-    """The section of docs/quality.md."""
+    """Returns the section of docs/quality.md."""
     rows: list[list[object]] = []
     dev, test = of_bfcl(("simple_python", "multiple"))
     _, live = of_bfcl(("live_simple",))
     today = date(2026, 11, 22)
-    thresholds = _thresholds(await judged(models, dev, today))
+    thresholds = _thresholds(await score_cases(models, dev, today))
     for name, cases in (("BFCL simple and multiple, test half", test), ("BFCL live_simple, test half", live)):
-        found = await judged(models, cases, today)
+        found = await score_cases(models, cases, today)
         rows += [_row(name, found, embeddings=False), _row(name, found, embeddings=True)]
     for part in ("dev", "test"):
         cases, day = written(part)
-        found = await judged(models, cases, day)
+        found = await score_cases(models, cases, day)
         name = f"written set, {part}"
         rows += [_row(name, found, embeddings=False), _row(name, found, embeddings=True)]
     return Section(
@@ -220,7 +213,7 @@ async def measure(models: Models) -> Section:
     )
 
 
-def _thresholds(dev: Sequence[Judged]) -> str:
+def _thresholds(dev: Sequence[ScoredCase]) -> str:
     lines = []
     for threshold in (0.1, 0.3, 0.5, 0.7, 0.9):
         kept = [row.score >= threshold for row in dev if row.case.supported]

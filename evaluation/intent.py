@@ -1,8 +1,8 @@
-"""Does the intent find the target that a prompt means, and tell the prompts that mean none?
+"""The section `intent`: whether the intent stage finds the right target, and rejects prompts that match none.
 
-Data: BFCL v4. Its written part (simple, multiple), and its live part: requests that users of real tools wrote. Every
-function with enough prompts is a target with its own name, description and parameters; a gateway has ten of them, drawn
-at random. Prompts that mean none: requests to other tools and questions (fitz-gov).
+Data: BFCL v4, its written part (simple, multiple) and its live part, which users of real tools wrote. Each function
+with enough prompts is a target with its own name, description and parameters; a gateway has ten of them, drawn at
+random. Out-of-scope prompts: requests to other tools, and questions (fitz-gov).
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ from evaluation.report import Section, table
 from evaluation.roc import auc
 from extproc.inference.models import RoleClients
 from extproc.inference.roles import Embeddings, FloatMatrix
-from extproc.pipeline.intent.similarity import views
+from extproc.pipeline.intent.similarity import target_texts
 from extproc.pipeline.intent.target_index import TargetIndex
 from extproc.shared.filter_config import Target
-from training import sources
+from training import datasets
 
 _TARGETS: Final = 10
 _EXAMPLES: Final = 5
 _GATEWAYS: Final = 60
 _OTHERS: Final = 25
 _THRESHOLDS: Final = (0.15, 0.20, INTENT_THRESHOLD, 0.25, 0.30, 0.35, 0.40)
-# Nobody gives one gateway two targets that say the same in other words.
-_ALIKE: Final = 0.6
+# Cosine from which two descriptions are too close for one gateway.
+_CLOSE: Final = 0.6
 
 
 @dataclass
-class Remembering:
-    """The embeddings of Triton's model, each text's asked for once."""
+class CachedModels:
+    """Caches the embeddings of Triton's model."""
 
     models: RoleClients
     known: dict[str, FloatMatrix] = field(default_factory=dict)
 
     @property
     def spaces(self) -> Sequence[str]:
-        """There is one: the models are local."""
+        """One space: the models are local."""
         return self.models.spaces
 
     async def embed(self, texts: Sequence[str], spaces: Collection[str] | None = None) -> Embeddings:
-        fresh = list(dict.fromkeys(text for text in texts if text not in self.known))
-        if fresh:
-            self.known.update(zip(fresh, (await self.models.embed(fresh, spaces)).vectors, strict=True))
+        missing = list(dict.fromkeys(text for text in texts if text not in self.known))
+        if missing:
+            self.known.update(zip(missing, (await self.models.embed(missing, spaces)).vectors, strict=True))
         return Embeddings(np.stack([self.known[text] for text in texts]), self.spaces[0])
 
 
@@ -63,16 +63,16 @@ _LIVE: Final = ("live_simple", "live_multiple")
 
 @dataclass
 class Scores:
-    """What the best target of each prompt scored, and whether it was the right one."""
+    """The best target's score for each prompt. `in_scope`: prompts that match a target, `right`: whether it won."""
 
     right: list[bool] = field(default_factory=list)
-    meant: list[float] = field(default_factory=list)
+    in_scope: list[float] = field(default_factory=list)
     requests: list[float] = field(default_factory=list)
     questions: list[float] = field(default_factory=list)
 
 
-def meant(categories: Sequence[str], least: int) -> Prompts:
-    """Every function of these categories with the prompts that call it alone, where it has at least so many."""
+def prompts_of(categories: Sequence[str], minimum: int) -> Prompts:
+    """Returns the functions of these categories with the prompts that call only them, if there are `minimum`."""
     prompts: dict[str, dict[str, None]] = {}
     targets: dict[str, Target] = {}
     for category in categories:
@@ -80,28 +80,28 @@ def meant(categories: Sequence[str], least: int) -> Prompts:
             if len(set(row.right_names)) == 1:
                 name = row.right_names[0]
                 targets[name] = next(target for target in row.targets if target.name == name)
-                prompts.setdefault(name, {})[_said(row)] = None
-    return {targets[name]: list(said) for name, said in prompts.items() if len(said) >= least}
+                prompts.setdefault(name, {})[_user_text(row)] = None
+    return {targets[name]: list(texts) for name, texts in prompts.items() if len(texts) >= minimum}
 
 
-def _said(row: bfcl.Row) -> str:
+def _user_text(row: bfcl.Row) -> str:
     return "\n".join(message["content"] for message in row.messages if message["role"] == "user")
 
 
 def is_test(target: Target) -> bool:
-    """Two targets of three. On the others the parts of a score, their weights and the threshold were chosen."""
+    """Returns whether a target is for the test: two thirds are; score and threshold were chosen on the others."""
     return int(hashlib.sha256(target.name.encode()).hexdigest(), 16) % 3 != 0
 
 
 async def scores(
-    models: Remembering, prompts: Prompts, others: Prompts, questions: Sequence[str], examples: int
+    models: CachedModels, prompts: Prompts, others: Prompts, questions: Sequence[str], examples: int
 ) -> Scores:
-    """Every draw's gateway, its targets with so many examples each, which are not asked about."""
+    """Scores prompts on gateways of random targets with `examples` examples each; the examples are not scored."""
     targets = list(prompts)
     draw, taken = random.Random(1), Scores()  # noqa: S311 - a reproducible sample, no secret
     for _ in range(_GATEWAYS):
         chosen = {}
-        for target in await _unlike(models, draw.sample(targets, len(targets))):
+        for target in await _dissimilar(models, draw.sample(targets, len(targets))):
             shown = draw.sample(prompts[target], examples)
             chosen[target.name] = (msgspec.structs.replace(target, examples=tuple(shown)), set(shown))
         index = TargetIndex(models, [target for target, _ in chosen.values()])  # type: ignore[arg-type]
@@ -109,10 +109,10 @@ async def scores(
         for target in targets:
             if target.name in chosen:
                 rest = [text for text in prompts[target] if text not in chosen[target.name][1]]
-                for said in draw.sample(rest, min(_EXAMPLES, len(rest))):
-                    best = (await index.rank(said))[0]
+                for prompt in draw.sample(rest, min(_EXAMPLES, len(rest))):
+                    best = (await index.rank(prompt))[0]
                     taken.right.append(best.target.name == target.name)
-                    taken.meant.append(best.score)
+                    taken.in_scope.append(best.score)
         requests = [texts[0] for target, texts in others.items() if target.name not in chosen]
         for request in draw.sample(requests, _OTHERS):
             taken.requests.append((await index.rank(request))[0].score)
@@ -121,42 +121,42 @@ async def scores(
     return taken
 
 
-async def _unlike(models: Remembering, targets: Sequence[Target]) -> list[Target]:
-    """The first ten of which no two are alike."""
+async def _dissimilar(models: CachedModels, targets: Sequence[Target]) -> list[Target]:
+    """Returns the first ten targets of which no two are similar."""
     chosen: list[Target] = []
-    vectors = (await models.embed([views(target)[0] for target in targets])).vectors
+    vectors = (await models.embed([target_texts(target)[0] for target in targets])).vectors
     rows: list[int] = []
     for row, target in enumerate(targets):
-        if len(chosen) < _TARGETS and all(float(vectors[row] @ vectors[other]) < _ALIKE for other in rows):
+        if len(chosen) < _TARGETS and all(float(vectors[row] @ vectors[other]) < _CLOSE for other in rows):
             chosen.append(target)
             rows.append(row)
     return chosen
 
 
 def _shares(taken: Scores, threshold: float) -> str:
-    parts = (taken.meant, taken.requests, taken.questions)
+    parts = (taken.in_scope, taken.requests, taken.questions)
     return " / ".join(f"{float(np.mean(np.array(part) >= threshold)):.2f}" for part in parts)
 
 
 async def measure(models: RoleClients) -> Section:
-    """Zero-shot and with examples, on the targets that nothing was chosen on."""
-    remembering = Remembering(models)
-    written, live = meant(_WRITTEN, 1), meant(_LIVE, _EXAMPLES + 1)
-    tested = {target: said for target, said in live.items() if is_test(target)}
-    questions = [text.text for text in sources.documents() if text.group == "questions"]
+    """Measures zero-shot and with examples, on the test targets."""
+    cached = CachedModels(models)
+    written, live = prompts_of(_WRITTEN, 1), prompts_of(_LIVE, _EXAMPLES + 1)
+    tested = {target: prompts for target, prompts in live.items() if is_test(target)}
+    questions = [text.text for text in datasets.documents() if text.group == "questions"]
     taken = {
-        "written, zero-shot": await scores(remembering, written, written, questions, 0),
-        "live, zero-shot": await scores(remembering, tested, written, questions, 0),
-        f"live, {_EXAMPLES} examples a target": await scores(remembering, tested, written, questions, _EXAMPLES),
+        "written, zero-shot": await scores(cached, written, written, questions, 0),
+        "live, zero-shot": await scores(cached, tested, written, questions, 0),
+        f"live, {_EXAMPLES} examples a target": await scores(cached, tested, written, questions, _EXAMPLES),
     }
     quality = [
         [
             name,
             len(each.right),
             float(np.mean(each.right)),
-            auc(each.meant, each.requests + each.questions),
-            auc(each.meant, each.requests),
-            auc(each.meant, each.questions),
+            auc(each.in_scope, each.requests + each.questions),
+            auc(each.in_scope, each.requests),
+            auc(each.in_scope, each.questions),
         ]
         for name, each in taken.items()
     ]
@@ -172,7 +172,7 @@ prompts each. *Live*: the {len(live)} functions of its live part with more than 
 tools, some of them in other languages, {sum(map(len, live.values()))} prompts in all. {len(tested)} of those functions
 are reported; the other ones were what the parts of a score, their weights and the threshold were chosen on. {_GATEWAYS}
 gateways of {_TARGETS} targets each, drawn at random, no two of them alike (cosine of their descriptions under
-{_ALIKE}), with the functions' own descriptions, which nobody improved. Out of scope: requests to other tools (written)
+{_CLOSE}), with the functions' own descriptions, which nobody improved. Out of scope: requests to other tools (written)
 and {len(questions)} questions (`fitz-gov`), half and half.
 
 {table(["", "prompts", "top-1", "out-of-scope AUC", "AUC, other tools", "AUC, questions"], quality)}

@@ -1,7 +1,7 @@
-"""What guard and intent cost together, by the length of the prompt, beside the bare models.
+"""The section `latency`: the time of guard and intent together, by the length of the prompt, beside the bare models.
 
-The gateway asks for both at once, through Triton; the bare models run in this process, one after the other, on one
-thread each. bench/ measures the whole way through Envoy.
+The gateway calls both models at once, through Triton. The bare models run in this process, one after the other, on one
+thread each. bench/ measures the whole path through Envoy.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from controlplane.models.prepare import prepare
 from evaluation.report import Section, table
 from extproc.conversation.chat_request import of_messages
 from extproc.inference.models import RoleClients
-from extproc.pipeline.guard.guards import Guards
+from extproc.pipeline.guard.evaluator import GuardEvaluator
 from extproc.pipeline.intent.target_index import TargetIndex
 from extproc.shared.filter_config import EndpointCall, Guard, HttpMethod, Role, Target
-from training import sources
+from training import datasets
 from triton_models.embed.encoder import Encoder
 from triton_models.guard.detector import Detector
 
@@ -39,28 +39,28 @@ _TARGETS: Final = tuple(
 
 
 def prompts(encoder_folder: Path, tokens: int, count: int) -> Iterator[str]:
-    """Different texts of so many tokens: pieces of documents, end to end."""
+    """Yields `count` different texts of `tokens` tokens: consecutive pieces of documents."""
     tokenizer = Tokenizer.from_file(str(encoder_folder / "tokenizer.json"))
     tokenizer.no_truncation()
-    text = "\n\n".join(text.text for text in sources.documents() if text.group == "long")
+    text = "\n\n".join(text.text for text in datasets.documents() if text.group == "long")
     offsets = tokenizer.encode(text[: 60 * tokens * count // 8], add_special_tokens=False).offsets
     for start in range(0, tokens * count, tokens):
         yield text[offsets[start][0] : offsets[start + tokens - 1][1]]
 
 
-async def _times(ask: Callable[[str], Awaitable[object]], texts: list[str]) -> tuple[float, float]:
-    """Median and 95th percentile, in milliseconds. The first text warms up."""
+async def _times(call: Callable[[str], Awaitable[object]], texts: list[str]) -> tuple[float, float]:
+    """Returns median and 95th percentile in milliseconds. The first text, called twice, warms up."""
     taken = []
     for text in (texts[0], *texts):
         started = time.perf_counter()
-        await ask(text)
+        await call(text)
         taken.append((time.perf_counter() - started) * 1000)
     p50, p95 = np.percentile(taken[1:], [50, 95])
     return float(p50), float(p95)
 
 
 async def measure(models: RoleClients) -> Section:
-    """One caller at a time."""
+    """Measures one call at a time."""
     folders = prepare(("embed", "guard"))
     encoder = Encoder(folders["minilm"])
     detector = Detector.load(folders["minilm"], folders["nanoguard"], asset("triton_models") / "guard" / "head.json")
@@ -69,9 +69,9 @@ async def measure(models: RoleClients) -> Section:
     guard = Guard(name="jailbreak", role=Role.GUARD, threshold=0.5, message="no")
 
     async def gateway(text: str) -> None:
-        # Guards of its own: nothing is remembered from the text before.
+        # New guards for each text, since guards cache probabilities.
         request = of_messages([{"role": "user", "content": text}])
-        await asyncio.gather(Guards(models, (guard,)).judge(request), index.rank(text))
+        await asyncio.gather(GuardEvaluator(models, (guard,)).evaluate(request), index.rank(text))
 
     async def bare(text: str) -> None:
         detector.probability(text)

@@ -1,4 +1,4 @@
-"""docs/quality.md: one section a measurement, each replaced by itself, so that one can be taken anew. Pure."""
+"""The format of docs/quality.md: one section a measurement, which can be replaced on its own. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What one measurement says. `body` is Markdown: the data and its size, the tables, what they leave out."""
+    """The result of one measurement. `body` is Markdown: data and its size, tables, limits."""
 
     name: str
     title: str
@@ -16,7 +16,7 @@ class Section:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table. Floats are shown with three digits."""
+    """Returns a Markdown table. Floats have three digits."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
 
@@ -26,7 +26,7 @@ def _cell(value: object) -> str:
 
 
 def replaced(document: str, section: Section, taken: str) -> str:
-    """`document` with this section in place of the last one of its name, or at its end. `taken`: when and where."""
+    """Returns `document` with the section replaced, or appended if it is new. `taken`: date and machine."""
     begin, end = f"<!-- {section.name} -->", f"<!-- /{section.name} -->"
     text = f"{begin}\n## {section.title}\n\n{section.body.strip()}\n\n{taken}\n{end}"
     before, found, rest = document.partition(begin)

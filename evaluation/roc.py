@@ -1,4 +1,4 @@
-"""How well scores tell two classes apart, whatever the threshold. Pure."""
+"""The area under the ROC curve. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ import numpy as np
 
 
 def auc(positive: Sequence[float], negative: Sequence[float]) -> float:
-    """The chance that a positive scores above a negative; of equal scores, half."""
+    """Returns the probability that a positive scores above a negative; ties count half."""
     difference = np.asarray(positive)[:, None] - np.asarray(negative)[None, :]
     return float((difference > 0).mean() + 0.5 * (difference == 0).mean())

@@ -25,7 +25,7 @@ from extproc.inference.models import RoleClients, open_models
 from extproc.inference.roles import Models
 from extproc.pipeline.egress import Egress
 from extproc.pipeline.error_handling import ErrorHandler
-from extproc.pipeline.guard.guards import Guards, Limits
+from extproc.pipeline.guard.evaluator import GuardEvaluator, GuardLimits
 from extproc.pipeline.guard_stage import GuardStage
 from extproc.pipeline.ingress import Ingress
 from extproc.pipeline.intent.resolution import IntentResolver
@@ -134,7 +134,7 @@ async def open_gateway(config: FilterConfig) -> AsyncIterator[Gateway]:
         if config.prompting is not None and config.inference is not None:
             nli = config.prompting.intent if Role.NLI in config.inference.roles else None
             targets = TargetIndex(models, config.prompting.targets, nli)
-            tasks.append(watches.create_task(targets.keep()))
+            tasks.append(watches.create_task(targets.run()))
             ingress = Ingress(
                 prompting=config.prompting,
                 providers=providers,
@@ -164,6 +164,6 @@ def _request_stages(config: FilterConfig, models: Models, errors: ErrorHandler, 
     """Returns the stages of a listener, in order."""
     guards = config.guards if listener in config.guarded else ()
     inference = config.inference
-    limits = Limits(inference.reading_ms, inference.whole_bytes, inference.read_share) if inference else None
-    stages = (GuardStage(Guards(models, guards, limits), errors),) if guards else ()
+    limits = GuardLimits(inference.reading_ms, inference.whole_bytes, inference.read_share) if inference else None
+    stages = (GuardStage(GuardEvaluator(models, guards, limits), errors),) if guards else ()
     return RequestStages(stages, guards, reencodes=bool(guards) or listener is Listener.INGRESS)

@@ -1,4 +1,4 @@
-"""What tests of a running gateway share: the world around it, and one gateway a runtime for the whole session."""
+"""Which tests run, and the fixtures of a running gateway: mock servers, and one gateway per runtime for the session."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 import trustme
@@ -19,28 +20,54 @@ from tests.docker.images import built
 from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider
 
-# The first test in containers waits for an engine and for images that have yet to be built.
-_FIRST_IN_DOCKER_S = 1200
+_TESTS: Final = Path(__file__).parent
+# The first test in containers waits for the engine and for the builds of images.
+_FIRST_IN_DOCKER_S: Final = 1200
+
+# Folders of tests that check tools: bench, evaluation, training, and the mock servers of other tests.
+_TOOLS: Final = frozenset({"bench", "evaluation", "support", "training"})
+
+_MARKERS: Final = (
+    "runtime(name, why): runs against a gateway of this runtime alone",
+    "docker: needs a Docker engine; set by tests/conftest.py",
+    "smoke: runs in containers too; the other tests of tests/dataplane run in containers with --all only",
+    "matrix: one more combination of what a test of the gate proves; runs with --all only",
+    "soak: takes minutes; runs with --all only",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="run the tests outside the gate too, see docs/testing.md")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "runtime(name, why): runs against a gateway of this runtime alone")
-    config.addinivalue_line("markers", "soak: takes minutes; `make test-all` runs it, `make test` does not")
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Whatever needs a gateway runs against both kinds."""
+    """Run each test that needs a gateway against both runtimes."""
     if "runtime" in metafunc.fixturenames:
         metafunc.parametrize("runtime", list(Runtime), indirect=True, scope="session")
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if _runtime_of(item) is Runtime.DOCKER or "docker_answers" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.docker)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Native first, and containers last of all, so that one gateway has the machine to itself."""
-    unfit = [item for item in items if not _is_fit(item)]
-    config.hook.pytest_deselected(items=unfit)
-    items[:] = sorted((item for item in items if item not in set(unfit)), key=_is_in_docker)
-    for first in [item for item in items if _is_in_docker(item)][:1]:
+    """Deselect what does not run here. Native tests come first, so that one gateway has the machine to itself."""
+    everything = config.getoption("--all")
+    selected: list[pytest.Item] = []
+    deselected: list[pytest.Item] = []
+    for item in items:
+        fits = _fits_runtime(item) and (everything or _in_gate(item))
+        (selected if fits else deselected).append(item)
+    config.hook.pytest_deselected(items=deselected)
+    items[:] = sorted(selected, key=_in_docker)
+    for first in [item for item in items if _in_docker(item)][:1]:
         first.add_marker(pytest.mark.timeout(_FIRST_IN_DOCKER_S))
 
 
@@ -49,18 +76,26 @@ def _runtime_of(item: pytest.Item) -> Runtime | None:
     return None if callspec is None else callspec.params.get("runtime")
 
 
-def _is_in_docker(item: pytest.Item) -> bool:
-    return _runtime_of(item) is Runtime.DOCKER or "docker_answers" in getattr(item, "fixturenames", ())
+def _in_docker(item: pytest.Item) -> bool:
+    return item.get_closest_marker("docker") is not None
 
 
-def _is_fit(item: pytest.Item) -> bool:
+def _fits_runtime(item: pytest.Item) -> bool:
     only, runtime = item.get_closest_marker("runtime"), _runtime_of(item)
     return only is None or runtime in {None, only.args[0]}
 
 
+def _in_gate(item: pytest.Item) -> bool:
+    """True if `make test` runs the test."""
+    folders = item.path.relative_to(_TESTS).parent.parts
+    if not _TOOLS.isdisjoint(folders[1:2]) or any(item.get_closest_marker(name) for name in ("soak", "matrix")):
+        return False
+    return folders[:1] != ("dataplane",) or not _in_docker(item) or item.get_closest_marker("smoke") is not None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _terminate_cleanly() -> None:
-    """A terminated test run ends as an interrupted one does: every fixture stops what it started."""
+    """SIGTERM ends a test run as Ctrl-C does: every fixture stops what it started."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -70,7 +105,7 @@ def _terminate_cleanly() -> None:
 
 @pytest.fixture(scope="session")
 def docker_answers() -> Iterator[None]:
-    """A Docker engine answers. Where there is none, tests are skipped with the reason, or fail where they must run."""
+    """A Docker engine. Without one, tests are skipped, or fail if $ARCHGW_TESTS_DOCKER is "required"."""
     try:
         with engine.answering():
             yield
@@ -82,7 +117,7 @@ def docker_answers() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def runtime(request: pytest.FixtureRequest) -> Runtime:
-    """What the gateway runs on."""
+    """The runtime of the gateway. For Docker: an engine answers and the images are built."""
     runtime: Runtime = request.param
     if runtime is Runtime.DOCKER:
         request.getfixturevalue("docker_answers")
@@ -141,7 +176,7 @@ def api(_api: ApiServer) -> Iterator[ApiServer]:
 
 @pytest.fixture(scope="session")
 def trusted(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle with the authority that the providers' certificates are of."""
+    """A CA bundle with the authority that issued the providers' certificates."""
     bundle = tmp_path_factory.mktemp("ca") / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
     return bundle
@@ -166,7 +201,7 @@ def _stack(
 
 @pytest.fixture
 def stack(_stack: Stack, request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """The session's gateway. When a test fails, the ends of its logs are shown with it."""
+    """The session's gateway. A failed test is shown with the last lines of its logs."""
     failed_before = request.session.testsfailed
     yield _stack
     if request.session.testsfailed > failed_before:

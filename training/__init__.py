@@ -1,3 +1,3 @@
-"""How the numbers in the tree came about: whoever doubts the guard's head or the intent threshold can make them
-again.
+"""Reproduces the trained files and measured thresholds of the repository: the guard's head, the suspicion score, and
+the confidence of function calls. Run by hand; never part of a release.
 """

@@ -1,10 +1,10 @@
-"""From which confidence a call of the function model counts, with the intent in front of it as the gateway has it.
-Prints a table; see docs/models.md.
+"""Measures the confidence thresholds of function calls, behind the intent stage, as the gateway runs it. Prints a table
+for docs/models.md.
 
     python -m training.function_confidence [COUNT]
 
-Prompts: COUNT (60) of the half of BFCL that may be looked at, of "simple", "multiple" and "parallel" (a call is right)
-and of "irrelevance" (none is). A call takes a third of a second, reading its tools as much again.
+Prompts: COUNT (60) of BFCL's development half, of "simple", "multiple" and "parallel" (a call is right) and of
+"irrelevance" (no call is right). A call takes a third of a second; reading its tools takes as long again.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from extproc.conversation import current_turn
 from extproc.conversation.messages import Message
 from extproc.inference.roles import Embeddings, Extraction, FunctionCall, Role, RoleUnavailable
 from extproc.pipeline.functions import tool_selection
-from extproc.pipeline.functions.tool_selection import Calls, Clarification, NoCall
-from extproc.pipeline.intent.target_index import Scored, TargetIndex
+from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCalls
+from extproc.pipeline.intent.target_index import ScoredTarget, TargetIndex
 from extproc.shared.filter_config import Intent, JsonValue
 from triton_models.embed.encoder import Encoder
-from triton_models.function.caller import Caller
-from triton_models.function.needle import Engines
+from triton_models.function.needle import NeedleEngines
+from triton_models.function.needle_caller import NeedleCaller
 
-# (confidence, sure); over 1 in `sure`: no target is ever surely meant.
-_RULES = ((0.0, 0.0), (0.1, 2.0), (0.1, 0.0), (0.05, 0.4), (0.1, 0.4), (0.2, 0.4), (0.1, 0.5), (0.1, 0.3))
+# (confidence, sure); `sure` above 1 switches that rule off.
+_THRESHOLDS = ((0.0, 0.0), (0.1, 2.0), (0.1, 0.0), (0.05, 0.4), (0.1, 0.4), (0.2, 0.4), (0.1, 0.5), (0.1, 0.3))
 
 
 class LocalModels:
@@ -41,7 +41,7 @@ class LocalModels:
 
     def __init__(self) -> None:
         paths = prepare(("embed", "function"))
-        self._encoder, self._caller = Encoder(paths["minilm"]), Caller(Engines(paths["needle"], 1), 512)
+        self._encoder, self._caller = Encoder(paths["minilm"]), NeedleCaller(NeedleEngines(paths["needle"], 1), 512)
 
     @property
     def spaces(self) -> Sequence[str]:
@@ -51,14 +51,14 @@ class LocalModels:
         return Embeddings(np.stack([self._encoder.encode(text) for text in texts]), "here")
 
     async def attack_probabilities(self, role: Role, texts: Sequence[str]) -> tuple[float, ...]:
-        raise RoleUnavailable(role, "unreachable", "not here")
+        raise RoleUnavailable(role, "unreachable", "not loaded")
 
     def readable_bytes(self, role: Role) -> float | None:
         del role
         return None
 
     async def entailments(self, premise: str, hypotheses: Sequence[str]) -> tuple[float, ...]:
-        raise RoleUnavailable(Role.NLI, "unreachable", "not here")
+        raise RoleUnavailable(Role.NLI, "unreachable", "not loaded")
 
     async def call_functions(self, messages: Sequence[Message], tools: Sequence[JsonValue]) -> Extraction:
         answer = json.loads(self._caller.reply(json.dumps({"messages": messages, "tools": tools})))
@@ -66,8 +66,8 @@ class LocalModels:
         return Extraction(calls, answer.get("confidence", 0.0))
 
 
-class Said(LocalModels):
-    """A function model that has said what it says."""
+class RecordedModels(LocalModels):
+    """A function model that replays one recorded answer."""
 
     def __init__(self, extraction: Extraction) -> None:
         self._extraction = extraction
@@ -78,36 +78,36 @@ class Said(LocalModels):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One prompt with its candidates and what the function model made of them."""
+    """One prompt with its candidates and the function model's answer."""
 
     row: bfcl.Row
-    candidates: Sequence[Scored]
+    candidates: Sequence[ScoredTarget]
     extraction: Extraction
 
 
 async def prompts(category: str, count: int, models: LocalModels) -> list[Prompt]:
-    """A sample of the half of `category` that may be looked at."""
+    """Returns a sample of the development half of `category`."""
     intent = Intent(threshold=INTENT_THRESHOLD)
     found = []
     for row in sample(halves(bfcl.rows(category))[0], count):
         index = TargetIndex(models, row.targets)
         await index.build()
         turn = current_turn.read(row.messages)
-        ranked = await index.rank(turn.meant)
+        ranked = await index.rank(turn.user_text)
         close = [scored for scored in ranked if scored.score >= ranked[0].score - intent.margin][: intent.candidates]
         candidates = close if ranked[0].score >= intent.threshold else []
         messages: list[Message] = [dict(message) for message in row.messages]
-        tools = [tool_selection.tool(scored.target) for scored in candidates]
+        tools = [tool_selection.openai_tool(scored.target) for scored in candidates]
         found.append(Prompt(row, candidates, await models.call_functions(messages, tools)))
     return found
 
 
-async def decided(prompt: Prompt, intent: Intent) -> Calls | Clarification | NoCall:
-    """What the gateway makes of it under these thresholds, before grounding."""
+async def decide(prompt: Prompt, intent: Intent) -> TargetCalls | Clarification | NoTargetCall:
+    """Returns the gateway's decision under these thresholds, before grounding."""
     if not prompt.candidates:
-        return NoCall()
+        return NoTargetCall()
     turn = current_turn.read(prompt.row.messages)
-    return await tool_selection.choose(Said(prompt.extraction), prompt.candidates, turn, intent)
+    return await tool_selection.select_calls(RecordedModels(prompt.extraction), prompt.candidates, turn, intent)
 
 
 async def table(count: int) -> None:
@@ -120,16 +120,17 @@ async def table(count: int) -> None:
         ("irrelevant", await prompts("irrelevance", count, models)),
     ]
     print("| confidence | sure | prompts | call | exact | ask | nothing |\n|---|---|---|---|---|---|---|")
-    for confidence, sure in _RULES:
+    for confidence, sure in _THRESHOLDS:
         for kind, rows in kinds:
-            made = [
-                await decided(p, Intent(threshold=INTENT_THRESHOLD, confidence=confidence, sure=sure)) for p in rows
+            made = [await decide(p, Intent(threshold=INTENT_THRESHOLD, confidence=confidence, sure=sure)) for p in rows]
+            shares = [
+                sum(isinstance(each, of) for each in made) / len(made)
+                for of in (TargetCalls, Clarification, NoTargetCall)
             ]
-            shares = [sum(isinstance(each, of) for each in made) / len(made) for of in (Calls, Clarification, NoCall)]
             exact = [
                 checker.exact(p.row, [(call.target.name, call.arguments) for call in each.calls])
                 for p, each in zip(rows, made, strict=True)
-                if isinstance(each, Calls) and p.row.answers is not None
+                if isinstance(each, TargetCalls) and p.row.answers is not None
             ]
             called, asked, nothing = (f"{share:.2f}" for share in shares)
             right = f"{sum(exact) / len(made):.2f}" if exact else "-"

@@ -3,9 +3,9 @@
     pip install torch==2.13.0        # on a CPU; nothing else of archgw needs it
     python -m training.guard_head
 
-Features are what the guard itself computes (the same readings and int8 models), over longer windows. Everything is
-pinned or seeded. bastioncorpus is never learnt from. It was scored nine times on the way, though, and token pooling was
-kept after one of those looks, so that its figures are somewhat better than those of attacks never seen.
+The features are those that the guard itself computes (the same decoded variants and int8 models), over longer windows.
+Everything is pinned or seeded. bastioncorpus is never trained on. It was scored nine times during development, and
+token pooling was kept after one of these measurements: its figures are somewhat better than those of unseen attacks.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ import numpy.typing as npt
 import torch
 
 from controlplane.assets import asset
-from extproc.pipeline.guard.decoded_variants import readings
+from extproc.pipeline.guard.decoded_variants import decoded_variants
 from training import guard_net, guard_split, guard_texts
-from training.guard_features import Features, Place, features
+from training.datasets import Text
+from training.guard_features import Features, Span, features
 from training.guard_net import Basis, Batch, Network, Scale
 from training.guard_split import NORMAL
-from training.sources import Text
 from triton_models.guard.head import CLIP
 from triton_models.onnx import FloatArray
 
-_CALIBRATION = (1, 2)  # folds of normal texts that set the threshold; the first one's attacks set what is skipped
+_CALIBRATION = (1, 2)  # folds of normal texts that set the threshold; the first fold's attacks set the skip score
 _SEEDS = (0, 1)
 _FALSE_POSITIVES = 0.01  # of normal texts; decides where 0.5 lies
-_SKIPPED = 0.01  # of attacks; decides below which first score NanoGuard is not asked
+_SKIPPED = 0.01  # of attacks; sets the first score below which NanoGuard is not called
 _EMBED_COMPONENTS, _CLASSIFY_COMPONENTS = 160, 96
-_SAMPLE = 30_000  # tokens that the components are computed from
+_SAMPLE = 30_000  # tokens from which the components are computed
 _WINDOWS = 96  # in a batch
-# How much each source weighs in the fit, whatever its size.
+# The weight of each source in the fit, independent of its size.
 _WEIGHTS = {
     "extraction": 100,
     "wild": 500,
@@ -57,7 +57,7 @@ _WEIGHTS = {
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Texts as the network takes them. `owner`: each window's text."""
+    """Texts as inputs of the network. `owner`: the text index of each window."""
 
     rows: Sequence[Text]
     owner: npt.NDArray[np.int64]
@@ -70,7 +70,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """Networks, and from which scores on they flag."""
+    """The fitted networks, their skip score and their threshold."""
 
     networks: Sequence[Network]
     skip: float
@@ -78,25 +78,23 @@ class Trained:
 
 
 def prepared(rows: Sequence[Text]) -> Prepared:
-    """Every window of every reading of every text."""
-    read = [readings(row.text) for row in rows]
+    """Returns the network inputs for each window of each decoded variant of each text."""
+    read = [decoded_variants(row.text) for row in rows]
     found = features([reading for of_text in read for reading in of_text])
     windows = [
-        (number, place) for number, of_text in enumerate(read) for reading in of_text for place in found.of(reading)
+        (number, span) for number, of_text in enumerate(read) for reading in of_text for span in found.of(reading)
     ]
-    places = [place for _, place in windows]
-    embed = _basis(found.embed, [(place.embed, place.embed_count) for place in places], _EMBED_COMPONENTS)
-    classify = _basis(
-        found.classify, [(place.classify, place.classify_count) for place in places], _CLASSIFY_COMPONENTS
-    )
-    context = np.array(found.rows[[place.row for place in places]])
+    spans = [span for _, span in windows]
+    embed = _basis(found.embed, [(span.embed, span.embed_count) for span in spans], _EMBED_COMPONENTS)
+    classify = _basis(found.classify, [(span.classify, span.classify_count) for span in spans], _CLASSIFY_COMPONENTS)
+    context = np.array(found.rows[[span.row for span in spans]])
     context[:, -1] = np.clip(context[:, -1], -CLIP, CLIP) / CLIP
     scale = Scale.of(context)
     return Prepared(
         rows,
         np.array([number for number, _ in windows]),
         np.array([row.attack for row in rows]),
-        list(_batches(places, found, scale(context), embed, classify)),
+        list(_batches(spans, found, scale(context), embed, classify)),
         embed,
         classify,
         scale,
@@ -104,22 +102,22 @@ def prepared(rows: Sequence[Text]) -> Prepared:
 
 
 def _basis(states: npt.NDArray[np.float16], spans: Sequence[tuple[int, int]], width: int) -> Basis:
-    """From a sample of the spans' states."""
+    """Computes the components from a sample of the states."""
     numbers = np.concatenate([np.arange(first, first + count) for first, count in spans])
     drawn = np.random.default_rng(0).choice(len(numbers), min(_SAMPLE, len(numbers)), replace=False)
     return Basis.of(np.asarray(states[numbers[np.sort(drawn)]], dtype=np.float32), width)
 
 
 def _batches(
-    places: Sequence[Place], found: Features, context: FloatArray, embed: Basis, classify: Basis
+    spans: Sequence[Span], found: Features, context: FloatArray, embed: Basis, classify: Basis
 ) -> Sequence[Batch]:
-    order = np.argsort([place.classify_count for place in places], kind="stable")
+    order = np.argsort([span.classify_count for span in spans], kind="stable")
     batches = []
     for start in range(0, len(order), _WINDOWS):
         chosen = order[start : start + _WINDOWS]
-        said = [embed(_states(found.embed, places[i].embed, places[i].embed_count)) for i in chosen]
-        judged = [classify(_states(found.classify, places[i].classify, places[i].classify_count)) for i in chosen]
-        batches.append(Batch(chosen, *_padded(said), *_padded(judged), torch.from_numpy(context[chosen])))
+        embedded = [embed(_states(found.embed, spans[i].embed, spans[i].embed_count)) for i in chosen]
+        classified = [classify(_states(found.classify, spans[i].classify, spans[i].classify_count)) for i in chosen]
+        batches.append(Batch(chosen, *_padded(embedded), *_padded(classified), torch.from_numpy(context[chosen])))
     return batches
 
 
@@ -138,12 +136,12 @@ def _padded(every: Sequence[FloatArray]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def trained(data: Prepared) -> Trained:
-    """Networks that learn from all texts but those that set the thresholds."""
+    """Fits the networks on all texts except those that set the thresholds."""
     groups = np.array([row.group for row in data.rows])
     folds = np.array([guard_split.fold(row.text) for row in data.rows])
-    calibrates = np.isin(folds, _CALIBRATION) & np.isin(groups, NORMAL)
-    judges = (folds == _CALIBRATION[0]) & (groups == "generated-attack")
-    seen = ~calibrates & ~judges
+    sets_threshold = np.isin(folds, _CALIBRATION) & np.isin(groups, NORMAL)
+    sets_skip = (folds == _CALIBRATION[0]) & (groups == "generated-attack")
+    seen = ~sets_threshold & ~sets_skip
     counts = Counter(groups[seen])
     share = np.array([_WEIGHTS[group] / counts[group] if one else 0 for group, one in zip(groups, seen, strict=True)])
     share = (share / share[seen].mean()).astype(np.float32)
@@ -152,8 +150,8 @@ def trained(data: Prepared) -> Trained:
         print(f"fitting on {seen.sum()} texts, seed {seed}", file=sys.stderr, flush=True)
         networks.append(guard_net.fit(data.batches, data.owner, data.attack, share, seed))
     scores = _window_scores(data, networks)
-    skip = float(np.quantile(_worst(data, scores[:, 0])[judges], _SKIPPED))
-    threshold = float(np.quantile(_text_scores(data, scores, skip)[calibrates], 1 - _FALSE_POSITIVES))
+    skip = float(np.quantile(_worst(data, scores[:, 0])[sets_skip], _SKIPPED))
+    threshold = float(np.quantile(_text_scores(data, scores, skip)[sets_threshold], 1 - _FALSE_POSITIVES))
     return Trained(networks, skip, threshold)
 
 
@@ -173,8 +171,8 @@ def _worst(data: Prepared, scores: FloatArray) -> FloatArray:
     return worst
 
 
-def written(data: Prepared, head: Trained) -> str:
-    """head.json. `texts` names what it learnt from: another version of a source would give another head."""
+def serialized(data: Prepared, head: Trained) -> str:
+    """Returns the text of head.json. Its key `texts` is a hash of the training texts: other texts give another head."""
     texts = hashlib.sha256("\0".join(row.text for row in data.rows).encode()).hexdigest()
     document = {
         "of": "token states of MiniLM and NanoGuard, pooled; see head.py",
@@ -182,16 +180,16 @@ def written(data: Prepared, head: Trained) -> str:
         "texts": texts,
         "skip": round(head.skip, 4),
         "threshold": round(head.threshold, 4),
-        "members": [guard_net.written(each, data.embed, data.classify, data.scale) for each in head.networks],
+        "members": [guard_net.serialized(each, data.embed, data.classify, data.scale) for each in head.networks],
     }
     return json.dumps(document, indent=1) + "\n"
 
 
 def main() -> None:
-    """Writes the head."""
-    torch.set_num_threads(1)  # the same sums on every machine, or nearly
+    """Trains and writes the head."""
+    torch.set_num_threads(1)  # nearly the same sums on each machine
     data = prepared(guard_texts.texts())
-    (asset("triton_models") / "guard" / "head.json").write_text(written(data, trained(data)))
+    (asset("triton_models") / "guard" / "head.json").write_text(serialized(data, trained(data)))
 
 
 if __name__ == "__main__":

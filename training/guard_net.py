@@ -1,7 +1,7 @@
-"""The guard's head as a torch network: fitting it, and writing it down for triton_models/guard/head.py.
+"""Fits the guard's head as a torch network and serializes it for triton_models/guard/head.py. Used by guard_head.py.
 
-A text is an attack when one of its windows is, so that of an attack only the window that looks worst is learnt from, of
-a harmless text every one (multiple-instance learning, Andrews et al. 2003).
+A text is an attack when one of its windows is. So the fit uses only the highest-scoring window of an attack, and each
+window of a harmless text (multiple-instance learning, Andrews et al. 2003).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from triton_models.onnx import FloatArray
 _INNER, _QUERIES, _HIDDEN = 48, 4, 32
 _DROPOUT, _CONTEXT_DROPOUT = 0.2, 0.3
 _EPOCHS, _RATE, _DECAY, _WARM_UP = 10, 3e-3, 0.02, 40
-_FIRST_WEIGHT = 0.3  # of the first part's loss beside the whole's
-_ABSENT = -1e4  # the score of a place without a token: e^-10000 is 0
+_FIRST_WEIGHT = 0.3  # weight of the first score's loss; that of the whole score is 1
+_ABSENT = -1e4  # attention score of a padded position: e^-10000 is 0
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Windows of like length, padded. `windows` are their numbers; masks are true where a token is."""
+    """Windows of similar length, padded. `windows`: their indices; the masks are true at tokens."""
 
     windows: npt.NDArray[np.int64]
     embed: Tensor
@@ -41,18 +41,18 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """Principal components of token states, whitened: (x - mean) @ project. Part of the first layer when written."""
+    """Principal components of token states, whitened: (x - mean) @ project. Serialized as part of the first layer."""
 
     mean: FloatArray
     project: FloatArray
 
     @classmethod
     def of(cls, states: FloatArray, width: int) -> Basis:
-        """The `width` strongest components of states [tokens, any]."""
+        """Returns the `width` strongest components of states [tokens, any]."""
         mean = states.mean(axis=0)
         values, vectors = np.linalg.eigh(np.cov((states - mean).T))
         order = np.argsort(values)[::-1][:width]
-        # The weakest are damped, not blown up.
+        # Keeps the weakest components from being scaled up without bound.
         scale = np.sqrt(values[order] + 1e-3 * values[order[0]])
         return cls(mean.astype(np.float32), (vectors[:, order] / scale).astype(np.float32))
 
@@ -63,14 +63,14 @@ class Basis:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Context vectors made comparable: (x - mean) / deviation. Part of a layer when written."""
+    """Standardization of context vectors: (x - mean) / deviation. Serialized as part of a layer."""
 
     mean: FloatArray
     deviation: FloatArray
 
     @classmethod
     def of(cls, context: FloatArray) -> Scale:
-        """That of context [windows, width]; the last number, NanoGuard's logit, is clipped and stays as it is."""
+        """Returns the scale of context [windows, width]. The last column, NanoGuard's clipped logit, is not centred."""
         mean, deviation = context.mean(axis=0), context.std(axis=0) + np.float32(1e-3)
         mean[-1], deviation[-1] = 0.0, 0.5
         return cls(mean, deviation)
@@ -110,7 +110,7 @@ class _Joint(nn.Module):
 
 
 class Network(nn.Module):
-    """One member of the head. Scores: of MiniLM alone, and of both."""
+    """One member of the head. Returns two scores: from MiniLM alone, and from both models."""
 
     def __init__(self, embed: int, classify: int) -> None:
         super().__init__()
@@ -120,10 +120,10 @@ class Network(nn.Module):
         self.whole = _Joint(2 * _INNER * _QUERIES, EMBED_WIDTH + CLASSIFIER_WIDTH + 1)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        said = self.embed(batch.embed.float(), batch.embed_mask)
-        judged = self.classify(batch.classify.float(), batch.classify_mask)
-        first = self.first(said, batch.context[:, :EMBED_WIDTH])
-        return first, self.whole(torch.cat([said, judged], 1), batch.context)
+        embedded = self.embed(batch.embed.float(), batch.embed_mask)
+        classified = self.classify(batch.classify.float(), batch.classify_mask)
+        first = self.first(embedded, batch.context[:, :EMBED_WIDTH])
+        return first, self.whole(torch.cat([embedded, classified], 1), batch.context)
 
 
 def fit(
@@ -133,7 +133,10 @@ def fit(
     share: FloatArray,
     seed: int,
 ) -> Network:
-    """A network for these windows. `owner`: each window's text. By text: `attack`, `share` (weight, 0: unseen)."""
+    """Fits a network to the windows. `owner`: text index of each window; by text: `attack`, and `share`, its weight.
+
+    Texts with weight 0 are not trained on.
+    """
     torch.manual_seed(seed)
     draw = np.random.default_rng(seed)
     network = Network(batches[0].embed.shape[2], batches[0].classify.shape[2])
@@ -173,7 +176,7 @@ def fit(
 
 @torch.no_grad()
 def scores(network: Network, batches: Sequence[Batch], count: int) -> FloatArray:
-    """The first and the whole score of each window: [count, 2]."""
+    """Returns the first and the whole score of each window: [count, 2]."""
     found = np.empty((count, 2), dtype=np.float32)
     for batch in batches:
         first, whole = network(batch)
@@ -181,8 +184,8 @@ def scores(network: Network, batches: Sequence[Batch], count: int) -> FloatArray
     return found
 
 
-def written(network: Network, embed: Basis, classify: Basis, scale: Scale) -> Mapping[str, object]:
-    """The member as head.json has it: what only made training easier is folded into the layer behind it."""
+def serialized(network: Network, embed: Basis, classify: Basis, scale: Scale) -> Mapping[str, object]:
+    """Returns the member in the form of head.json: bases and scale are folded into the layer behind them."""
     tensors: dict[str, FloatArray] = {}
     for name, pooling, basis in (("embed", network.embed, embed), ("classify", network.classify, classify)):
         weight = basis.project @ _numpy(pooling.project.weight).T

@@ -1,4 +1,4 @@
-"""Which of the guard's texts are learnt from, and which are kept apart. Used by guard_texts.py and guard_head.py."""
+"""Splits the guard's texts into folds by hash, and clusters similar texts. Used by guard_texts.py and guard_head.py."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ FOLDS = 7
 NORMAL = ("requests", "questions", "long", "tools", "mailboxes")
 
 _SHINGLE = 6  # words
-_ALIKE = 0.25  # of the shorter text's shingles
+_MIN_SHARED = 0.25  # share of the shorter text's shingles that makes two texts similar
 
 
-def place(text: str) -> float:
-    """0 to 1, by the text's hash: a draw that stays the same when other texts come or go."""
+def hash_fraction(text: str) -> float:
+    """Returns a number in [0, 1) from the text's hash: a draw that does not depend on other texts."""
     return _hash(text) / 2**256
 
 
 def fold(text: str) -> int:
-    """A text's fold, by its hash."""
+    """Returns the fold of a text, from its hash."""
     return _hash(text) % FOLDS
 
 
@@ -28,7 +28,7 @@ def _hash(text: str) -> int:
 
 
 def clusters(texts: Sequence[str]) -> list[int]:
-    """For each text the number of the first one that it is alike, directly or over others: itself where none is."""
+    """Returns for each text the index of the first text of its cluster: similar directly or through other texts."""
     parents = list(range(len(texts)))
 
     def first(index: int) -> int:
@@ -44,7 +44,7 @@ def clusters(texts: Sequence[str]) -> list[int]:
         sizes.append(len(shingles))
         shared = Counter(other for shingle in shingles for other in holders[shingle])
         for other, count in shared.items():
-            if count >= _ALIKE * min(sizes[index], sizes[other]):
+            if count >= _MIN_SHARED * min(sizes[index], sizes[other]):
                 low, high = sorted((first(index), first(other)))
                 parents[high] = low
         for shingle in shingles:

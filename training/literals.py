@@ -1,4 +1,4 @@
-"""Texts that stand as literals in somebody's Python source, read without running it. Used by guard_texts.py."""
+"""Reads the literals of Python source code without running it. Used by guard_texts.py."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ Value = str | int | float | list["Value"] | dict["Value", "Value"] | None
 
 
 class _NotLiteralError(ValueError):
-    """The expression needs more than literals, names of literals, + and *."""
+    """The expression is not made of literals, names of literals, + and * alone."""
 
 
 def assigned(source: str) -> Iterator[tuple[str, str, Value]]:
-    """Every assignment of a literal in `source`: the class it stands in ("" at the top), the name, the value.
+    """Yields each assignment of a literal in `source`: its class ("" at module level), name and value.
 
-    f-strings, names assigned before, + and * are followed; what needs more is left out.
+    f-strings, names assigned before, + and * are evaluated; assignments of other expressions are skipped.
     """
     module = ast.parse(source)
     known: dict[str, Value] = {}
@@ -72,5 +72,5 @@ def _sum(left: Value, right: Value) -> Value:
 
 
 def texts(value: Value) -> list[str]:
-    """The strings of a list, none of anything else."""
+    """Returns the strings of a list, and an empty list for any other value."""
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

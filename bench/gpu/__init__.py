@@ -1,1 +1,1 @@
-"""What the models do on a GPU under the real Triton: whether they say what they say on a CPU, and how fast."""
+"""Compares the models on a GPU under the real Triton with those on the CPU, and measures their speed."""

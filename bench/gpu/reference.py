@@ -1,4 +1,4 @@
-"""The same models in this process, on the CPU: what the answers of a GPU are held against."""
+"""Runs the same models in this process on the CPU, as the reference for a GPU's outputs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.gpu.figures import FloatArray
+from bench.gpu.report import FloatArray
 from controlplane.assets import asset
 from controlplane.compile.plans import Device
 from controlplane.models import cache
@@ -18,7 +18,7 @@ from triton_models.guard.together import BatchDetector
 
 
 def embeddings(texts: Sequence[str], device: Device) -> FloatArray:
-    """Of the graph that `device` is given."""
+    """Returns the embeddings of the graph for `device`."""
     known = catalog()
     (name,) = known.made_of("embed", None, gpu=device is Device.GPU)
     folder = cache.folder(name, known.artefacts[name])
@@ -29,7 +29,7 @@ def embeddings(texts: Sequence[str], device: Device) -> FloatArray:
 
 
 def probabilities(texts: Sequence[str], device: Device) -> FloatArray:
-    """Of the graphs that `device` is given."""
+    """Returns the attack probabilities of the graphs for `device`."""
     known = catalog()
     names = known.made_of("guard", None, gpu=device is Device.GPU)
     encoder, classifier = (cache.folder(name, known.artefacts[name]) for name in names)

@@ -1,4 +1,4 @@
-"""The `archgw` command: one Typer application, one file a command, one place where errors become exit codes."""
+"""The `archgw` command: assembles the subcommands and converts errors to exit codes."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"archgw {controlplane.__version__}")
         raise typer.Exit
 
@@ -38,7 +38,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Options of the command itself."""
@@ -57,14 +57,14 @@ app.command()(build)
 
 
 def main() -> None:
-    """Entry point. Exit 0 done, 1 failed, 2 wrong usage or configuration; errors on stderr, never a traceback."""
+    """Entry point. Exit codes: 0 success, 1 failure, 2 wrong usage or configuration. Errors go to stderr, as text."""
     try:
         app()
     except ArchgwError as error:
-        # Problems of a file begin with file:line:column, which editors and CI systems look for at the start of a line.
+        # A problem in a file begins with file:line:column, which editors and CI systems expect at the line's start.
         typer.echo(str(error) if isinstance(error, ConfigError | SourceError) else f"archgw: {error}", err=True)
         sys.exit(error.exit_code)
     except OSError as error:
-        # A file or folder of this machine that nothing above it said more of. It names itself.
+        # The message of an OSError names its file.
         typer.echo(f"archgw: {error}", err=True)
         sys.exit(1)

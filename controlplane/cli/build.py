@@ -1,4 +1,4 @@
-"""`archgw build`: the images that `archgw up` starts containers from, and their way into a registry."""
+"""`archgw build`: builds the images of archgw and pushes them to a registry."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from controlplane.runtime.signals import InterruptedStartError, signals_raise
 
 
 def build(
-    gpu: Annotated[bool, typer.Option("--gpu", help="Triton for models on a GPU, not for those on a CPU.")] = False,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Triton for models on a GPU instead of a CPU.")] = False,
     vllm: Annotated[bool, typer.Option("--vllm", help="Triton with vLLM, for large models on a GPU.")] = False,
     push: Annotated[
-        str | None, typer.Option("--push", metavar="REPO", help="Then push them, to REPO/archgw-... of a registry.")
+        str | None, typer.Option("--push", metavar="REPO", help="Then push them to a registry, as REPO/archgw-...")
     ] = None,
     network: Annotated[
         str | None,
@@ -27,54 +27,58 @@ def build(
             "--network",
             metavar="NET",
             envvar="ARCHGW_BUILD_NETWORK",
-            help="As `docker build --network`: `host` where containers have no way out.",
+            help="As `docker build --network`; use `host` when containers cannot reach the network.",
         ),
     ] = None,
 ) -> None:
-    """Build the images of archgw: the filter, the models, and Triton with what they import.
+    """Build the images of archgw: the filter, the models, and Triton with the packages of the models.
 
-    `archgw up` does so by itself where one is missing; who has a registry builds once, and says `up --images REPO`.
+    `archgw up` builds missing images by itself. With a registry, build and push once, then use `up --images REPO`.
     """
-    chosen = [variant for variant, asked in ((Variant.GPU, gpu), (Variant.VLLM, vllm)) if asked] or [Variant.CPU]
-    # Before an hour of building: a name that no registry can have.
+    chosen = [variant for variant, given in ((Variant.GPU, gpu), (Variant.VLLM, vllm)) if given] or [Variant.CPU]
+    # Refuses an invalid registry name before an hour of building.
     named = [
         (images.wanted(each, local=True, registry=None), images.wanted(each, local=True, registry=push))
         for each in chosen
     ]
     engine = Engine.find()
     engine.check()
-    recipes = {name: recipe for here, _ in named for name, recipe in images.recipes(here).items()}
+    recipes = {name: recipe for local, _ in named for name, recipe in images.recipes(local).items()}
     try:
-        # `docker build` would outlive us, and so would the copy of the sources.
+        # Otherwise `docker build` and the copy of the sources would outlive this process.
         with signals_raise():
             for recipe in recipes.values():
                 build_image(engine, recipe, _say, network=network)
     except InterruptedStartError as interruption:
-        typer.echo(f"archgw: {interruption}, nothing more is built", err=True)
+        typer.echo(f"archgw: {interruption}, the build is stopped", err=True)
         raise typer.Exit(128 + interruption.number) from None
-    typer.echo("\n".join(columns([_described(engine, recipe) for recipe in recipes.values()])))
+    typer.echo("\n".join(columns([_image_row(engine, recipe) for recipe in recipes.values()])))
     if push is None:
         return
-    there = {
-        ours: theirs
-        for here, far in named
-        for ours, theirs in ((here.extproc, far.extproc), (here.models, far.models), (here.triton, far.triton))
+    pushes = {
+        source: target
+        for local, remote in named
+        for source, target in (
+            (local.extproc, remote.extproc),
+            (local.models, remote.models),
+            (local.triton, remote.triton),
+        )
     }
-    for ours, theirs in there.items():
-        _say(f"pushing {theirs}")
-        engine.run("tag", ours, theirs)
-        engine.stream("push", theirs, on_line=lambda _: None, doing=f"pushing {theirs}")
-        typer.echo(f"pushed {theirs}")
+    for source, target in pushes.items():
+        _say(f"pushing {target}")
+        engine.run("tag", source, target)
+        engine.stream("push", target, on_line=lambda _: None, doing=f"pushing {target}")
+        typer.echo(f"pushed {target}")
 
 
 def _say(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def _described(engine: Engine, recipe: Recipe) -> tuple[str, ...]:
+def _image_row(engine: Engine, recipe: Recipe) -> tuple[str, ...]:
     image, base = engine.image(recipe.reference), engine.image(recipe.base)
     if image is None:
         return (recipe.reference, "gone")
-    # A builder that fetched the base for itself has not given it to the engine.
-    more = f"{(image.size - base.size) / 1e6:.0f} MB over {recipe.base}" if base is not None else f"on {recipe.base}"
-    return (recipe.reference, f"{image.size / 1e6:.0f} MB", more)
+    # The engine does not have a base image that BuildKit pulled itself.
+    added = f"{(image.size - base.size) / 1e6:.0f} MB over {recipe.base}" if base is not None else f"on {recipe.base}"
+    return (recipe.reference, f"{image.size / 1e6:.0f} MB", added)

@@ -1,4 +1,7 @@
-"""Rows of words, one under the other, for terminals and for files alike."""
+"""Aligns rows of words in columns, for terminals and pipes alike. Used by the commands that print tables.
+
+rich.Table is no replacement: in a pipe it assumes 80 columns, and it wraps and truncates wider cells.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,6 @@ _GAP = 2
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """One line a row; every column as wide as what is widest in it."""
+    """Returns one line a row; each column is as wide as its widest word."""
     widths = [max(map(len, column)) + _GAP for column in zip_longest(*rows, fillvalue="")]
     return ["".join(word.ljust(width) for word, width in zip(row, widths, strict=False)).rstrip() for row in rows]

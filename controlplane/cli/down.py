@@ -1,4 +1,4 @@
-"""`archgw down`: stop a gateway, completely."""
+"""`archgw down`: stops a gateway and removes its keys."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from controlplane.runtime.stop import drain, stop
 
 def down(
     grace: Grace = None,
-    now: Annotated[bool, typer.Option("--now", help="Stop at once, and cut the requests that run.")] = False,
+    now: Annotated[bool, typer.Option("--now", help="Stop at once and cut running requests.")] = False,
     volumes: Annotated[
-        bool, typer.Option("--volumes", help="With Docker: remove the models as well, which are kept otherwise.")
+        bool, typer.Option("--volumes", help="With Docker: also remove the volume of the models.")
     ] = False,
     run_dir: RunDir = None,
 ) -> None:
-    """Stop the gateway of a run directory and remove its keys. Nothing to stop is no error.
+    """Stop the gateway of a run directory and remove its keys. It is no error if none runs.
 
-    New requests are refused at once; those that run may end. Ctrl-C ends the wait for them.
+    New requests are refused at once; running requests may finish. Ctrl-C ends the wait for them.
     """
     if now and grace is not None:
-        raise UsageError("--now is a grace of 0s: leave out either it or --grace")
+        raise UsageError("--now means --grace 0s: leave out either --now or --grace")
     layout = place.run_layout(run_dir)
-    # Containers run on without it.
+    # Containers can run without the directory.
     with place.locked(layout) if layout.root.is_dir() else nullcontext():
         drain(layout, 0 if now else DEFAULT_GRACE if grace is None else grace, lambda text: typer.echo(text, err=True))
         with signals_ignored():

@@ -1,4 +1,4 @@
-"""How far a download is: a bar for each file on a terminal, a line for each elsewhere. Used by `archgw models pull`."""
+"""Shows download progress: a bar a file on a terminal, else a line a file. Used by `archgw models pull`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from controlplane.models.pull import Advance
+from controlplane.models.pull import DownloadProgress
 
 
 @contextmanager
-def shown(console: Console) -> Iterator[Callable[[Advance], None]]:
-    """What a pull is to tell of its progress, while the block lasts."""
+def download_progress(console: Console) -> Iterator[Callable[[DownloadProgress], None]]:
+    """Yields the function to call on each advance of the download."""
     if not console.is_terminal:
-        yield lambda advance: _line(console, advance)
+        yield lambda advance: _print_finished(console, advance)
         return
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -36,16 +36,16 @@ def shown(console: Console) -> Iterator[Callable[[Advance], None]]:
     with Progress(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def move(advance: Advance) -> None:
+        def update_bar(advance: DownloadProgress) -> None:
             if advance.path not in tasks:
-                said = f"[{advance.index}/{advance.total}] {advance.path}"
-                tasks[advance.path] = bars.add_task(said, total=advance.size)
+                label = f"[{advance.index}/{advance.total}] {advance.path}"
+                tasks[advance.path] = bars.add_task(label, total=advance.size)
             bars.update(tasks[advance.path], completed=advance.done)
 
-        yield move
+        yield update_bar
 
 
-def _line(console: Console, advance: Advance) -> None:
+def _print_finished(console: Console, advance: DownloadProgress) -> None:
     if advance.done == advance.size:
-        said = f"[{advance.index}/{advance.total}] {advance.path}: {decimal(advance.size)}"
-        console.print(said, markup=False, highlight=False, soft_wrap=True)
+        line = f"[{advance.index}/{advance.total}] {advance.path}: {decimal(advance.size)}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`archgw logs`: the last lines of a gateway's parts, and what follows."""
+"""`archgw logs`: shows the last lines of a gateway's logs and follows them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from controlplane.runtime.runners import runner_of
 from controlplane.runtime.signals import InterruptedStartError, signals_raise
 
 
-class LogPart(StrEnum):
-    """What has a log. `access` is Envoy's line a request."""
+class LogSource(StrEnum):
+    """The logs of a gateway. `access` is Envoy's access log."""
 
     ENVOY = "envoy"
     EXTPROC = "extproc"
@@ -26,43 +26,45 @@ class LogPart(StrEnum):
     ACCESS = "access"
 
 
-# Of the access log so many lines are read: most of an idle gateway's are health checks.
-_READ: Final = 10_000
+# Lines of the access log that are read: on an idle gateway most of them are health checks, which are not shown.
+_ACCESS_LOG_LINES: Final = 10_000
 
 
 def logs(
-    part: Annotated[LogPart | None, typer.Argument(help="All of them by default.")] = None,
-    following: Annotated[bool, typer.Option("--follow", "-f", help="Go on showing what is added.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines of each.")] = 20,
-    every: Annotated[bool, typer.Option("--all", help="Also requests of GET /healthz in the access log.")] = False,
+    part: Annotated[LogSource | None, typer.Argument(help="All of them by default.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep showing new lines.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="The number of last lines of each log.")] = 20,
+    with_health_checks: Annotated[
+        bool, typer.Option("--all", help="Also show requests of GET /healthz in the access log.")
+    ] = False,
     run_dir: RunDir = None,
 ) -> None:
-    """Show the logs of a gateway, the latest lines last. Several are told apart by their names before each line."""
+    """Show the logs of a gateway, the latest lines last. With several logs, each line begins with the log's name."""
     layout = run_layout(run_dir)
     runner = runner_of(layout)
     names = runner.logs(part)
     if not names:
-        raise RuntimeFault(f"there are no logs in {layout.root}; has a gateway been started there?")
+        raise RuntimeFault(f"there are no logs in {layout.root}; check --run-dir, or start a gateway with `archgw up`")
 
     def is_shown(name: str, line: str) -> bool:
-        return every or name != LogPart.ACCESS or not is_health_check(line)
+        return with_health_checks or name != LogSource.ACCESS or not is_health_check(line)
 
     def show(name: str, line: str) -> None:
         if is_shown(name, line):
             typer.echo(line if len(names) == 1 else f"{name}: {line}")
 
     def last(name: str) -> list[str]:
-        read = lines if every or name != LogPart.ACCESS else max(lines, _READ)
-        found = [line for line in runner.last_lines(name, read) if is_shown(name, line)]
-        return found[len(found) - min(lines, len(found)) :]
+        count = lines if with_health_checks or name != LogSource.ACCESS else max(lines, _ACCESS_LOG_LINES)
+        shown = [line for line in runner.last_lines(name, count) if is_shown(name, line)]
+        return shown[len(shown) - min(lines, len(shown)) :]
 
     for name, line in in_order({name: last(name) for name in names}, datetime.now(UTC)):
         show(name, line)
-    if following:
+    if follow:
         try:
-            # Also where it is told to end, or its terminal is closed: `docker logs` would outlive it.
+            # Also on SIGTERM and SIGHUP: otherwise `docker logs` would outlive this process.
             with signals_raise():
                 runner.follow(names, show)
         except InterruptedStartError as interruption:
-            asked = interruption.number == signal.SIGINT
-            raise typer.Exit(0 if asked else 128 + interruption.number) from None
+            by_user = interruption.number == signal.SIGINT
+            raise typer.Exit(0 if by_user else 128 + interruption.number) from None

@@ -9,24 +9,24 @@ from typing import Annotated, Final
 import typer
 from pydantic_core import PydanticCustomError
 
-from controlplane.compile.plans import Mode
+from controlplane.config.model_serving import Mode
 from controlplane.config.quantities import MINUTE, SECOND, duration_between
 from controlplane.errors import UsageError
 from controlplane.runtime.runner import Runtime
 
 RunDir = Annotated[
     Path | None,
-    typer.Option("--run-dir", metavar="DIR", help="Where the gateway's files lie; several gateways need several."),
+    typer.Option("--run-dir", metavar="DIR", help="The folder of the gateway's files; each gateway needs its own."),
 ]
 Local = Annotated[
     bool, typer.Option("--local", help="Run all models on this machine's NVIDIA GPU, none on a remote Triton.")
 ]
-# With one dash too, as the documentation of Arch has always spelt it.
+# Arch's documentation has always spelt it -cpu.
 Cpu = Annotated[bool, typer.Option("--cpu", "-cpu", help="With --local: run them on the CPU.")]
 
 
 class RuntimeName(StrEnum):
-    """What `--runtime` takes."""
+    """The values of `--runtime`."""
 
     AUTO = "auto"
     DOCKER = "docker"
@@ -34,7 +34,7 @@ class RuntimeName(StrEnum):
 
     @property
     def runtime(self) -> Runtime | None:
-        """None: whichever can be had."""
+        """The runtime, None for the first that is available."""
         return None if self is RuntimeName.AUTO else Runtime(self)
 
 
@@ -51,7 +51,7 @@ BuildNetwork = Annotated[
         "--build-network",
         metavar="NET",
         envvar="ARCHGW_BUILD_NETWORK",
-        help="For images that are built first: `docker build --network`; `host` where containers have no way out.",
+        help="For missing images: as `docker build --network`; use `host` when containers cannot reach the network.",
     ),
 ]
 
@@ -64,7 +64,7 @@ def _grace(value: str) -> float:
 
 
 _parse_grace: Final = duration_between(0, 60 * MINUTE)
-# Seconds. A completion seldom takes longer.
+# Seconds; few completions take longer.
 DEFAULT_GRACE: Final = 30.0
 Grace = Annotated[
     float | None,
@@ -72,15 +72,15 @@ Grace = Annotated[
         "--grace",
         metavar="DURATION",
         parser=_grace,
-        help="How long running requests may take to end, such as 90s or 5m; 30s by default.",
+        help="The time for running requests to finish, such as 90s or 5m; 30s by default.",
     ),
 ]
 
 
 def mode(*, local: bool, cpu: bool) -> Mode:
-    """Where the command line says that models run. UsageError where it says half of it."""
+    """Returns the mode of the models. Raises UsageError for --cpu without --local."""
     if cpu and not local:
-        raise UsageError("-cpu goes with --local, which it says the processor of: write --local -cpu")
+        raise UsageError("-cpu needs --local: write --local -cpu")
     if not local:
         return Mode.REMOTE
     return Mode.LOCAL_CPU if cpu else Mode.LOCAL_GPU

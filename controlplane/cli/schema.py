@@ -1,4 +1,4 @@
-"""`archgw schema`: the JSON Schema of the configuration file, for editors."""
+"""`archgw schema`: prints the JSON Schema of the configuration file, for editors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import typer
 
-from controlplane.config.schema import json_schema
+from controlplane.config.json_schema import json_schema
 
 
 def schema() -> None:

@@ -1,4 +1,4 @@
-"""`archgw up`: start a gateway and return when it answers."""
+"""`archgw up`: starts a gateway and returns when it is ready."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.console import Console
 
 from controlplane.assets import asset
 from controlplane.cli.columns import columns
+from controlplane.cli.model_status_text import milliseconds, readiness
 from controlplane.cli.options import (
     DEFAULT_GRACE,
     BuildNetwork,
@@ -26,7 +27,6 @@ from controlplane.cli.options import (
     RuntimeName,
     mode,
 )
-from controlplane.cli.wording import milliseconds, readiness
 from controlplane.config.load import DEFAULT_PATH
 from controlplane.errors import RuntimeFault, UsageError
 from controlplane.runtime.layout import RunLayout
@@ -48,27 +48,29 @@ def up(  # noqa: PLR0913, PLR0917 - one a command line option
     quick_start: Annotated[
         bool, typer.Option("--quick-start", help="Run the built-in sample and send it three prompts.")
     ] = False,
-    foreground: Annotated[bool, typer.Option("--foreground", help="Stay, and stop the gateway when ended.")] = False,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay in the foreground; stop the gateway on exit.")
+    ] = False,
     grace: Grace = None,
     runtime: RuntimeChoice = RuntimeName.AUTO,
     images: Images = None,
     network: BuildNetwork = None,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", help="How long it may take to be ready.")
+        float, typer.Option("--timeout", metavar="SECONDS", help="The time until the gateway must be ready.")
     ] = _READY_S,
     run_dir: RunDir = None,
 ) -> None:
-    """Start Envoy, the filter and Triton, wait until everything answers, and say where to send a request.
+    """Start Envoy, the filter and Triton, wait until all are ready, and print an example request.
 
-    In Docker's containers where an engine can be had, else as processes of this machine: --runtime says which.
+    They run as Docker containers if an engine is available, else as processes of this machine; --runtime chooses.
 
     Without --local, guard and function calling run on the remote Triton of `model_serving.remote.url`.
     """
     wanted = mode(local=local, cpu=cpu)
     if grace is not None and not foreground:
-        raise UsageError("--grace goes with --foreground; otherwise it is `archgw down` that takes it")
+        raise UsageError("--grace needs --foreground; without it, give --grace to `archgw down`")
     if quick_start and config is not None:
-        raise UsageError("--quick-start brings its own configuration; leave out either it or CONFIG")
+        raise UsageError("--quick-start has its own configuration; leave out either --quick-start or CONFIG")
     path = asset(QUICK_START) / "arch_config.yaml" if quick_start else config or DEFAULT_PATH
     layout = run_layout(run_dir)
     with signals_raise():
@@ -78,35 +80,32 @@ def up(  # noqa: PLR0913, PLR0917 - one a command line option
                     Wanted(path, wanted, timeout, quick_start, runtime.runtime, images, network), layout, say
                 )
         except InterruptedStartError as interruption:
-            typer.echo(f"archgw: {interruption}, {_left(layout)}", err=True)
+            typer.echo(f"archgw: {interruption}, {_state_after_interruption(layout)}", err=True)
             raise typer.Exit(128 + interruption.number) from None
         with _attached(layout, DEFAULT_GRACE if grace is None else grace) if foreground else _detached():
             _announce(running, layout)
             if quick_start:
-                # Its HTTP client takes a third of a second to import, which no other start needs.
-                from controlplane.quickstart import tour  # noqa: PLC0415
+                # Imported here: its HTTP client takes a third of a second to import.
+                from controlplane.quickstart import sample_prompts  # noqa: PLC0415
 
-                tour.run(_door_url(running.state, "ingress"), typer.echo)
+                sample_prompts.run(_listener_url(running.state, "ingress"), typer.echo)
             if foreground:
-                # Until `archgw down` or an end of its own; a supervisor that a signal killed is a failure.
+                # Returns on `archgw down` or the supervisor's own end; one killed by a signal is a failure.
                 code = running.wait()
                 raise typer.Exit(0 if code == 0 else 1)
 
 
-def _left(layout: RunLayout) -> str:
-    """What an interrupted start has left: one that should change a gateway which ran has not stopped it."""
+def _state_after_interruption(layout: RunLayout) -> str:
+    """Returns what an interrupted start leaves: an interrupted update does not stop the running gateway."""
     with signals_ignored(), suppress(RuntimeFault):
         if runner_of(layout).parts() is not None:
-            return "the gateway that ran before goes on, half changed maybe: say `archgw up` again"
+            return "the gateway is still running, possibly partly updated: run `archgw up` again"
     return "everything is stopped"
 
 
 @contextmanager
 def _attached(layout: RunLayout, grace_s: float) -> Iterator[None]:
-    """The gateway ends with the block, however that ends. To be told to end is how a service ends well: exit 0.
-
-    Told to end, it drains first; told again, it stops at once.
-    """
+    """Stops the gateway after the block. A first signal drains it and exits 0; a second one stops it at once."""
     try:
         yield
     except InterruptedStartError:
@@ -119,17 +118,17 @@ def _attached(layout: RunLayout, grace_s: float) -> Iterator[None]:
 
 @contextmanager
 def _detached() -> Iterator[None]:
-    """The gateway outlives the block."""
+    """Leaves the gateway running after the block."""
     try:
         yield
     except InterruptedStartError as interruption:
-        typer.echo(f"archgw: {interruption}; the gateway goes on, stop it with `archgw down`", err=True)
+        typer.echo(f"archgw: {interruption}; the gateway keeps running, stop it with `archgw down`", err=True)
         raise typer.Exit(128 + interruption.number) from None
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
-    """One line that changes on a terminal, one line each elsewhere. Warnings and notes stay in both."""
+    """Shows progress as one changing line on a terminal, as a line each elsewhere. Warnings and notes always stay."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda text: typer.echo(text, err=True)
@@ -140,28 +139,28 @@ def _progress() -> Iterator[Callable[[str], None]]:
             if text.startswith(("warning: ", "note: ")):
                 console.print(text, markup=False, highlight=False)
             else:
-                # A log line may hold square brackets, which are markup to rich.
+                # Square brackets are markup to rich.
                 status.update(text.replace("[", r"\["))
 
         yield show
 
 
 def _announce(running: Running, layout: RunLayout) -> None:
-    doors = running.state.doors
-    typer.echo(f"ready: {', '.join(f'{door.name} on {door.url}' for door in doors)}")
+    listeners = running.state.doors
+    typer.echo(f"ready: {', '.join(f'{listener.name} on {listener.url}' for listener in listeners)}")
     rows = [
-        (f"  {role.role}", place.model, place.where, readiness(place), f"p50 {milliseconds(place.p50_ms)}")
+        (f"  {role.role}", backend.model, backend.where, readiness(backend), f"p50 {milliseconds(backend.p50_ms)}")
         for role in running.roles
-        for place in role.places
+        for backend in role.places
     ]
-    typer.echo("\n".join(["models:", *columns(rows)] if rows else ["models: none is asked"]))
+    typer.echo("\n".join(["models:", *columns(rows)] if rows else ["models: none is used"]))
     typer.echo(f"run directory {layout.root}")
-    # Quoted where a shell would read the brackets of IPv6.
-    url = shlex.quote(f"{doors[0].url}/v1/chat/completions")
+    # Quotes the brackets of IPv6.
+    url = shlex.quote(f"{listeners[0].url}/v1/chat/completions")
     body = '{"model": "none", "messages": [{"role": "user", "content": "Hello"}]}'
     typer.echo(f"try: curl {url} -H 'content-type: application/json' -d '{body}'")
     sys.stdout.flush()
 
 
-def _door_url(state: State, name: str) -> str:
-    return next(door.url for door in state.doors if door.name == name)
+def _listener_url(state: State, name: str) -> str:
+    return next(listener.url for listener in state.doors if listener.name == name)

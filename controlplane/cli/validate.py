@@ -1,4 +1,4 @@
-"""`archgw validate`: is this file right? Reads, checks and compiles it; starts nothing, writes nothing."""
+"""`archgw validate`: reads, checks and compiles a configuration file; starts nothing, writes nothing."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Annotated
 import typer
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Mode, Site, TritonSockets
+from controlplane.compile.plans import Site, TritonSockets
 from controlplane.config.addresses import host_and_port
-from controlplane.config.arch import ArchConfig
+from controlplane.config.arch_config import ArchConfig
 from controlplane.config.load import DEFAULT_PATH, load
+from controlplane.config.model_serving import Mode
 from controlplane.errors import Problem
 
 ConfigArgument = Annotated[Path, typer.Argument(metavar="[CONFIG]", help="The configuration file.", show_default=True)]
 
-# A site that has everything: whether another has what the file needs is for `up` to say, there.
+# An environment with all features: `archgw up` checks those of the real one.
 _SITE = Site(
     triton=TritonSockets(http="http", grpc="grpc"),
     workers=1,
@@ -30,26 +31,26 @@ _SITE = Site(
 
 
 def validate(config: ConfigArgument = DEFAULT_PATH) -> None:
-    """Check a configuration file: exit 0 when it is right, else 2 and every problem with its line and column."""
+    """Check a configuration file: exit 0 when it is valid, else 2 with the line and column of every problem."""
     loaded = load(config, os.environ)
-    # A role without a model of this machine may still have one on the remote Triton, where the file names it.
+    # With a remote Triton, a role may do without a local model.
     mode = Mode.REMOTE if loaded.config.model_serving.remote else Mode.LOCAL_GPU
-    compile_gateway(loaded.config, replace(_SITE, mode=mode), loaded.own)
+    compile_gateway(loaded.config, replace(_SITE, mode=mode), loaded.custom_models)
     for warning in loaded.warnings:
         typer.echo(str(as_warning(warning)), err=True)
     typer.echo(f"{config}: {summary(loaded.config, len(loaded.warnings))}")
 
 
 def summary(config: ArchConfig, warnings: int = 0) -> str:
-    """One line that tells the author that the file was understood as meant."""
+    """Returns one line about the content of the file, so that the author can see that it was understood."""
     ingress, egress = config.listeners.ingress, config.listeners.egress
-    doors = [
-        f"{name} on {host_and_port(door.address, door.port)}"
-        for name, door in (("ingress", ingress), ("egress", egress))
-        if door.enabled
+    listeners = [
+        f"{name} on {host_and_port(listener.address, listener.port)}"
+        for name, listener in (("ingress", ingress), ("egress", egress))
+        if listener.enabled
     ]
     parts = [
-        *doors,
+        *listeners,
         _counted(len(config.llm_providers), "provider"),
         _counted(len(config.prompt_targets), "prompt target"),
         _counted(len(config.endpoints), "endpoint"),
@@ -64,5 +65,5 @@ def _counted(count: int, noun: str) -> str:
 
 
 def as_warning(problem: Problem) -> Problem:
-    """The problem, marked as one that stops nothing."""
+    """Returns the problem with its message marked as a warning."""
     return replace(problem, message=f"warning: {problem.message}")

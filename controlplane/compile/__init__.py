@@ -1,1 +1,1 @@
-"""ArchConfig -> filter configuration, Envoy plan, model plan. Pure: no file, no socket, no clock."""
+"""Compiles ArchConfig into filter configuration, Envoy plan and model plan. Pure: no files, no sockets, no clock."""

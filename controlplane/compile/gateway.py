@@ -1,7 +1,6 @@
-"""`compile_gateway`: one ArchConfig into everything that the filter, Envoy and Triton are told.
+"""Compiles one ArchConfig into the plans for the filter, Envoy and Triton. Used by `archgw up`, `render`, `validate`.
 
-Called by `archgw up`, `render` and `validate`. It decides nothing that the file or the site has decided already; what
-neither says, the constants of this package say.
+The file and the site decide; constants of this package are the defaults.
 """
 
 from __future__ import annotations
@@ -9,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from controlplane.compile.backends import backends, guarded
-from controlplane.compile.calls import compile_calls, error_call, error_call_ms, longest_call_ms
-from controlplane.compile.hosts import host_pattern, origin_pattern
-from controlplane.compile.inference import compile_inference, role_places
-from controlplane.compile.loopback import loopback_keys, reached_from_containers
-from controlplane.compile.models import compile_models
+from controlplane.compile.allowed_hosts import host_pattern, origin_pattern
+from controlplane.compile.api_calls import compile_calls, error_call, error_call_ms, longest_call_ms
+from controlplane.compile.inference import compile_inference, role_locations
+from controlplane.compile.loopback import loopback_keys, rewrite_loopback
+from controlplane.compile.model_plan import compile_models
 from controlplane.compile.plans import (
     Address,
     Credential,
@@ -22,7 +20,6 @@ from controlplane.compile.plans import (
     Gateway,
     Listener,
     LogPlan,
-    OwnModel,
     Pipe,
     ProviderRoute,
     Site,
@@ -30,45 +27,47 @@ from controlplane.compile.plans import (
     Upstream,
 )
 from controlplane.compile.prompting import compile_guards, compile_prompting
-from controlplane.compile.remote import compile_remote
+from controlplane.compile.remote_triton import compile_remote
+from controlplane.compile.role_backends import guarded_listeners, role_backends
 from controlplane.config.addresses import authority, listened_on
-from controlplane.config.arch import ArchConfig
+from controlplane.config.arch_config import ArchConfig
 from controlplane.config.listeners import Egress, Ingress
 from controlplane.config.providers import Provider
 from controlplane.config.vendors import TRITON, VENDORS
+from controlplane.models.custom_model import CustomModel
 from extproc.shared import filter_config
 
-# What the filter waits beyond Envoy's own timeout, so that Envoy's 504 arrives instead of being overtaken.
+# Time that the filter waits longer than Envoy's own timeout, so that Envoy's 504 arrives first.
 _ENDPOINT_GRACE_MS: Final = 1_000
-# Reading a body and everything else that is neither a model nor an API.
+# Time for a body and for all work that is neither a model nor an API call.
 _REQUEST_GRACE_MS: Final = 10_000
 
 
-def compile_gateway(config: ArchConfig, site: Site, own: Sequence[OwnModel] = ()) -> Gateway:
-    """Compile a valid configuration for one site, with the models of the user's own that it names.
+def compile_gateway(config: ArchConfig, site: Site, custom: Sequence[CustomModel] = ()) -> Gateway:
+    """Compiles a valid configuration for one site. `custom`: the user's own models that the file names.
 
-    The same arguments give an equal result. UsageError where the site's mode needs what the file does not say,
-    RuntimeFault where it needs what the site does not have.
+    Equal arguments give equal results. Raises UsageError where the file lacks settings for the site's mode, and
+    RuntimeFault where the site lacks hardware or software for it.
     """
-    places = backends(config, site.mode)
-    local = (role for role, its in places.items() if filter_config.Place.LOCAL in its)
-    models = compile_models(config, site, local, own)
+    places = role_backends(config, site.mode)
+    local = (role for role, role_places in places.items() if filter_config.Place.LOCAL in role_places)
+    models = compile_models(config, site, local, custom)
     inference = compile_inference(config, site, places, models)
     envoy = _envoy_plan(config, site, inference)
     return Gateway(
         filter_config=_filter_config(config, site, inference),
-        envoy=envoy if site.loopback is None else reached_from_containers(envoy, site.loopback),
+        envoy=envoy if site.loopback is None else rewrite_loopback(envoy, site.loopback),
         models=models,
         logs=LogPlan(config.overrides.log_max_bytes, config.overrides.log_files),
-        places=role_places(config, site, places, models),
-        elsewhere=() if site.loopback is None else loopback_keys(config, envoy, site.loopback),
+        places=role_locations(config, site, places, models),
+        loopback_keys=() if site.loopback is None else loopback_keys(config, envoy, site.loopback),
     )
 
 
 def _filter_config(
     config: ArchConfig, site: Site, inference: filter_config.Inference | None
 ) -> filter_config.FilterConfig:
-    # The error target is called after a call that failed, each within the longest that any call may take.
+    # A request may make an API call and, when that fails, a call of the error target.
     call_ms = max(longest_call_ms(config), error_call_ms(config)) + _ENDPOINT_GRACE_MS
     calls_ms = call_ms + (error_call_ms(config) + _ENDPOINT_GRACE_MS if config.error_target else 0)
     only = len(config.llm_providers) == 1
@@ -82,8 +81,8 @@ def _filter_config(
         endpoint_timeout_ms=call_ms,
         request_timeout_ms=calls_ms + (inference.budget_ms if inference else 0) + _REQUEST_GRACE_MS,
         inference=inference,
-        guards=tuple(compile_guards(config)) if guarded(config) else (),
-        guarded=guarded(config),
+        guards=tuple(compile_guards(config)) if guarded_listeners(config) else (),
+        guarded=guarded_listeners(config),
         error_target=error_call(config.error_target) if config.error_target else None,
         prompting=compile_prompting(config) if config.listeners.ingress.enabled else None,
         timing_header=config.overrides.timing_header,
@@ -99,7 +98,7 @@ def _filter_provider(provider: Provider, *, only: bool) -> filter_config.Provide
         model=provider.model,
         schema=vendor.schema,
         cluster=_provider_cluster(provider.name),
-        # A sole provider is the default.
+        # A single provider needs no mark to be the one that is meant.
         default=provider.default or only,
         accepts_metadata=vendor.accepts_metadata,
         accepts_developer=vendor.accepts_developer,
@@ -108,33 +107,33 @@ def _filter_provider(provider: Provider, *, only: bool) -> filter_config.Provide
 
 def _envoy_plan(config: ArchConfig, site: Site, inference: filter_config.Inference | None) -> EnvoyPlan:
     remote = config.model_serving.remote
-    is_asked = inference is not None and filter_config.Place.REMOTE in inference.servers
-    doors: dict[str, Ingress | Egress] = {"ingress": config.listeners.ingress, "egress": config.listeners.egress}
+    is_used = inference is not None and filter_config.Place.REMOTE in inference.servers
+    listeners: dict[str, Ingress | Egress] = {"ingress": config.listeners.ingress, "egress": config.listeners.egress}
     calls = compile_calls(config)
     return EnvoyPlan(
-        listeners=tuple(_listener(name, door, site) for name, door in doors.items() if door.enabled),
+        listeners=tuple(_listener(name, section, site) for name, section in listeners.items() if section.enabled),
         providers=tuple(_provider_route(provider, site) for provider in config.llm_providers),
         apis=calls.apis,
         calls=calls.routes,
         workers=config.overrides.filter_workers or site.workers,
         max_request_bytes=config.overrides.max_request_bytes,
         tracing=_tracing(config),
-        remote=compile_remote(remote) if remote is not None and is_asked else None,
+        remote=compile_remote(remote) if remote is not None and is_used else None,
         timing_header=config.overrides.timing_header,
         max_heap_bytes=site.max_heap_bytes,
     )
 
 
-def _listener(name: str, door: Ingress | Egress, site: Site) -> Listener:
-    at = tuple(Address(host, door.port) for host in listened_on(door.address, ipv6=site.ipv6))
+def _listener(name: str, section: Ingress | Egress, site: Site) -> Listener:
+    addresses = tuple(Address(host, section.port) for host in listened_on(section.address, ipv6=site.ipv6))
     return Listener(
         name,
-        Address(door.address, door.port),
-        bind=at if site.doors is None else (site.doors[name],),
-        published=() if site.doors is None else at,
-        hosts=host_pattern(door.address, door.allowed_hosts, in_containers=site.doors is not None),
-        # The applications of the team are no browsers.
-        origins=origin_pattern(door.allowed_hosts) if isinstance(door, Ingress) else None,
+        Address(section.address, section.port),
+        bind=addresses if site.doors is None else (site.doors[name],),
+        published=() if site.doors is None else addresses,
+        hosts=host_pattern(section.address, section.allowed_hosts, in_containers=site.doors is not None),
+        # Egress clients are the team's applications, not browsers.
+        origins=origin_pattern(section.allowed_hosts) if isinstance(section, Ingress) else None,
     )
 
 

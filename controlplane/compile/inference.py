@@ -1,15 +1,15 @@
-"""What the filter is told of the models: who serves them, at which places, and how long each may take."""
+"""Compiles the filter configuration's models: their servers, backends and deadlines."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final, TypedDict
 
-from controlplane.compile.backends import GUARD_ROLES
-from controlplane.compile.models import artefacts
-from controlplane.compile.plans import Device, ModelPlan, RolePlace, Site
-from controlplane.compile.remote import CLUSTER, protocol
-from controlplane.config.arch import ArchConfig
+from controlplane.compile.model_plan import artefacts
+from controlplane.compile.plans import Device, ModelPlan, RoleLocation, Site
+from controlplane.compile.remote_triton import CLUSTER, protocol
+from controlplane.compile.role_backends import GUARD_ROLES
+from controlplane.config.arch_config import ArchConfig
 from extproc.shared import filter_config
 from extproc.shared.filter_config import Place, Role
 
@@ -22,12 +22,12 @@ TIMEOUTS_MS: Final[Mapping[Role, int]] = {
     Role.FUNCTION: 20_000,
     Role.CHAT: 30_000,
 }
-# Of a CPU: bytes of text that one call carries, a piece of a long text; calls that one worker has running, enough that
-# none of a model's processes waits for the next; and from how many bytes on a request counts as a long one.
+# Limits of a model on a CPU: bytes of text in one call (a chunk of a long text); calls of one worker at a time for each
+# of the model's processes, so that none of them is idle; bytes of text from which a request is a long one.
 _CALL_BYTES: Final = 700
 _CALLS: Final = 4
 _BULK_BYTES: Final = 900
-# How many texts one request to a remote model may carry, where the model itself takes as many.
+# Maximum number of texts in one request to a remote model. The model's own limit may be lower.
 _MOST_TEXTS: Final = 64
 
 Places = Mapping[Role, tuple[Place, ...]]
@@ -36,7 +36,7 @@ Places = Mapping[Role, tuple[Place, ...]]
 def compile_inference(
     config: ArchConfig, site: Site, places: Places, models: ModelPlan
 ) -> filter_config.Inference | None:
-    """None where nothing asks a model."""
+    """Returns None where no role is used."""
     if not places:
         return None
     roles = {role: _served(role, its, config, models) for role, its in places.items()}
@@ -52,32 +52,32 @@ def compile_inference(
     )
 
 
-def role_places(config: ArchConfig, site: Site, places: Places, models: ModelPlan) -> tuple[RolePlace, ...]:
-    """The same for people: which model, and where it runs."""
-    found = []
-    for role, its in places.items():
-        for place in its:
+def role_locations(config: ArchConfig, site: Site, places: Places, models: ModelPlan) -> tuple[RoleLocation, ...]:
+    """Returns the model and the location of each role and place, for people."""
+    locations = []
+    for role, role_places in places.items():
+        for place in role_places:
             if place is Place.LOCAL:
-                found.append(_local_place(role, site, models))
+                locations.append(_local_location(role, site, models))
             else:
                 assert config.model_serving.remote is not None  # noqa: S101  without one, no place is remote
                 urls = ", ".join(str(url) for url in config.model_serving.remote.url)
-                found.append(RolePlace(role, place, config.model_serving.of(role).model or role, urls))
-    return tuple(found)
+                locations.append(RoleLocation(role, place, config.model_serving.of(role).model or role, urls))
+    return tuple(locations)
 
 
-def _local_place(role: Role, site: Site, models: ModelPlan) -> RolePlace:
-    own = next((model for model in models.own if model.role == role), None)
-    if own is not None:
-        name, on_gpu = own.name, own.on_gpu
+def _local_location(role: Role, site: Site, models: ModelPlan) -> RoleLocation:
+    custom = next((model for model in models.custom if model.role == role), None)
+    if custom is not None:
+        name, on_gpu = custom.name, custom.on_gpu
     else:
         instance = next(model for model in models.models if model.role == role)
         name, on_gpu = " + ".join(artefacts(instance)), instance.device is Device.GPU
-    return RolePlace(role, Place.LOCAL, name, site.gpu if on_gpu and site.gpu is not None else "CPU")
+    return RoleLocation(role, Place.LOCAL, name, site.gpu if on_gpu and site.gpu is not None else "CPU")
 
 
 def _servers(config: ArchConfig, site: Site, places: Places) -> dict[Place, filter_config.Server]:
-    used = {place for its in places.values() for place in its}
+    used = {place for role_places in places.values() for place in role_places}
     servers = {}
     if Place.LOCAL in used:
         servers[Place.LOCAL] = filter_config.Server(address=f"unix:{site.triton.grpc}", repair_lock=site.repair_lock)
@@ -101,11 +101,11 @@ def _served(role: Role, places: tuple[Place, ...], config: ArchConfig, models: M
 
 
 def _local_backend(role: Role, models: ModelPlan) -> filter_config.Backend:
-    """Calls of a CPU are small and few: whoever comes next waits for one of them."""
-    own = next((model for model in models.own if model.role == role), None)
-    if own is not None:
-        sizes = _ON_GPU if own.on_gpu else _small(instances=1, background=0)
-        return filter_config.Backend(place=Place.LOCAL, model=own.name, max_batch=own.max_batch, **sizes)
+    """Returns the backend of a local model. On a CPU, calls are small and few: the next request waits for one."""
+    custom = next((model for model in models.custom if model.role == role), None)
+    if custom is not None:
+        sizes = _ON_GPU if custom.on_gpu else _small(instances=1, background=0)
+        return filter_config.Backend(place=Place.LOCAL, model=custom.name, max_batch=custom.max_batch, **sizes)
     instance = next(model for model in models.models if model.role == role)
     sizes = _ON_GPU if instance.device is Device.GPU else _small(instance.instances, instance.background)
     most = max(1, instance.max_batch_size)
@@ -120,7 +120,7 @@ class _Sizes(TypedDict, total=False):
     background: bool
 
 
-# The filter config's defaults, which are for models that read many texts at once.
+# Empty: the filter configuration's defaults are for models that read many texts at once.
 _ON_GPU: Final[_Sizes] = {}
 
 
@@ -135,9 +135,9 @@ def _small(instances: int, background: int) -> _Sizes:
 
 
 def _budget_ms(roles: Mapping[Role, filter_config.RoleBackends], reading_ms: int) -> int:
-    """How long the models of one prompt may take, with an attempt at each place.
+    """Returns the maximum time of all model calls for one prompt, with one attempt at each place.
 
-    The guards are asked beside those of the intent, the function model after them.
+    Guards and intent models run at the same time, then the function model.
     """
     longest = {role: served.timeout_ms * len(served.backends) for role, served in roles.items()}
     guards = max((max(longest[role], reading_ms) for role in GUARD_ROLES.values() if role in longest), default=0)

@@ -1,6 +1,6 @@
-"""`localhost` of the file, seen from containers: there it is the container itself, and people mean the machine.
+"""Rewrites `localhost` for containers: there it means the container, but users mean the machine.
 
-Only the address that Envoy connects to changes. What a server is called in `Host`, in TLS and in its certificate stays.
+Only the address that Envoy connects to changes. The server's name in `Host`, in TLS and in its certificate stays.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from controlplane.compile.calls import addresses
+from controlplane.compile.api_calls import addresses
 from controlplane.compile.plans import Address, EnvoyPlan, Loopback, Pipe, Upstream
 from controlplane.config.addresses import host_and_port, is_ip, is_this_machine
-from controlplane.config.arch import ArchConfig
+from controlplane.config.arch_config import ArchConfig
 
 
-def reached_from_containers(plan: EnvoyPlan, loopback: Loopback) -> EnvoyPlan:
-    """`plan` with every upstream at an address that leads there from inside a container."""
+def rewrite_loopback(plan: EnvoyPlan, loopback: Loopback) -> EnvoyPlan:
+    """Returns `plan` with upstream addresses that work inside a container."""
     return replace(
         plan,
         providers=tuple(replace(each, upstream=_reached(each.upstream, loopback)) for each in plan.providers),
@@ -26,15 +26,15 @@ def reached_from_containers(plan: EnvoyPlan, loopback: Loopback) -> EnvoyPlan:
 
 
 def loopback_keys(config: ArchConfig, plan: EnvoyPlan, loopback: Loopback) -> tuple[str, ...]:
-    """The keys whose servers are looked for on the engine's machine, each with the address that the file says."""
+    """Returns the keys whose servers are expected on the container engine's machine, each with the file's address."""
     return tuple(
         f"{key} {host_and_port(written.host, written.port)}"
-        for key, written in _written(config, plan)
+        for key, written in _configured_addresses(config, plan)
         if is_this_machine(written.host) and written.port not in loopback.services
     )
 
 
-def _written(config: ArchConfig, plan: EnvoyPlan) -> Iterator[tuple[str, Address]]:
+def _configured_addresses(config: ArchConfig, plan: EnvoyPlan) -> Iterator[tuple[str, Address]]:
     for name, endpoint in config.endpoints.items():
         yield from ((f"endpoints.{name}.endpoint", address) for address in addresses(endpoint))
     for provider in config.llm_providers:
@@ -51,10 +51,10 @@ def _written(config: ArchConfig, plan: EnvoyPlan) -> Iterator[tuple[str, Address
 
 
 def _reached(upstream: Upstream, loopback: Loopback) -> Upstream:
-    found = tuple(_address(address, loopback) for address in upstream.addresses)
-    hosts = [each.host for each in found if isinstance(each, Address)]
-    near = any(host == loopback.host or _of_network(host) for host in hosts)
-    return replace(upstream, addresses=found, local_names=near)
+    addresses = tuple(_address(address, loopback) for address in upstream.addresses)
+    hosts = [each.host for each in addresses if isinstance(each, Address)]
+    local_names = any(host == loopback.host or _is_container_name(host) for host in hosts)
+    return replace(upstream, addresses=addresses, local_names=local_names)
 
 
 def _address(written: Address | Pipe, loopback: Loopback) -> Address | Pipe:
@@ -63,6 +63,6 @@ def _address(written: Address | Pipe, loopback: Loopback) -> Address | Pipe:
     return loopback.services.get(written.port, Address(loopback.host, written.port))
 
 
-def _of_network(host: str) -> bool:
-    """Whether it is the name of a container rather than one of the world's, which have a dot."""
+def _is_container_name(host: str) -> bool:
+    """Returns whether `host` is a container's name. Public names have a dot."""
     return not is_ip(host) and "." not in host

@@ -1,6 +1,6 @@
-"""What compilation makes of a configuration: plain values that rendering turns into text and the runtime runs.
+"""The results of compilation. Rendering turns these values into text, and the runtime starts them.
 
-ArchConfig -> (FilterConfig, EnvoyPlan, ModelPlan). No file paths, no secrets' values beyond `Credential.value`.
+ArchConfig -> (FilterConfig, EnvoyPlan, ModelPlan). No file paths; only `Credential.value` holds secrets.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from controlplane.config.model_serving import Mode
+from controlplane.config.quantities import MIB
+from controlplane.models.custom_model import CustomModel
 from extproc.shared.filter_config import FilterConfig, Place
 
-MIB: Final = 1 << 20
-# Enough for a thousand streams, where nobody knows the machine.
+# Envoy's heap limit where the machine's memory is unknown: enough for a thousand streams.
 DEFAULT_HEAP: Final = 512 * MIB
 
 
@@ -28,17 +30,17 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Pipe:
-    """A unix socket, by its path as Envoy sees it."""
+    """A unix socket. `path`: as Envoy opens it."""
 
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """One Envoy cluster. More than one address is balanced. `tls_server_name` None: plain HTTP.
+    """One Envoy cluster. Several addresses are load-balanced. `tls_server_name` None: plain HTTP.
 
-    `local_names`: names that only the hosts file and the network of the containers know. Whom they mean changes with
-    every container.
+    `local_names`: only the hosts file or the container network resolves the names. Their addresses change with each
+    container.
     """
 
     cluster: str
@@ -50,10 +52,10 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class RemoteTriton:
-    """How Envoy reaches the Triton that is not ours. Calls carry `x-arch-upstream: <upstream.cluster>`.
+    """The remote Triton, as Envoy reaches it. Calls carry `x-arch-upstream: <upstream.cluster>`.
 
-    `grpc`: HTTP/2 whether or not there is TLS. `path_prefix` stands before the paths of KServe's HTTP form. `ca`,
-    `cert`, `key` are absolute paths; None: this machine's authorities, no client certificate.
+    `grpc`: HTTP/2, with or without TLS. `path_prefix`: before the paths of KServe over HTTP. `ca`, `cert`, `key` are
+    absolute paths; None: this machine's CA certificates, no client certificate.
     """
 
     upstream: Upstream
@@ -68,7 +70,7 @@ class RemoteTriton:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A secret and the request header it travels in. Its value reaches one file of mode 0600, nothing else."""
+    """A secret and its request header. The value is written to one file of mode 0600, nowhere else."""
 
     secret_name: str
     header: str
@@ -78,11 +80,11 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class ProviderRoute:
-    """How Envoy reaches one LLM provider. Requests carry `x-arch-upstream: <upstream.cluster>`.
+    """One LLM provider, as Envoy reaches it. Requests carry `x-arch-upstream: <upstream.cluster>`.
 
-    `path_prefix` replaces the client's `/v1`; None where the filter sets the whole path (a provider of another wire).
-    `idle_timeout_ms`: how long the provider may stay silent, before its first byte and between any two.
-    `headers`: those of its API beyond OpenAI's, both ways; one that ends in `*` is a prefix.
+    `path_prefix` replaces the client's `/v1`; None: the filter sets the whole path (a provider of another schema).
+    `idle_timeout_ms`: maximum silence of the provider, before its first byte and between two bytes.
+    `headers`: request and response headers of its API beyond OpenAI's. One that ends in `*` is a prefix.
     """
 
     name: str
@@ -97,7 +99,7 @@ class ProviderRoute:
 
 @dataclass(frozen=True, slots=True)
 class ApiCluster:
-    """The hosts of an endpoint. `headers` go into every request to them, and are secrets."""
+    """The hosts of an endpoint. `headers` are secret, and are added to every request."""
 
     upstream: Upstream
     headers: tuple[Credential, ...] = ()
@@ -105,10 +107,10 @@ class ApiCluster:
 
 @dataclass(frozen=True, slots=True)
 class CallRoute:
-    """How Envoy's internal listener makes the calls of one prompt target. They carry `x-arch-upstream: <name>`.
+    """The route of one prompt target's calls on Envoy's internal listener. They carry `x-arch-upstream: <name>`.
 
-    `attempt_ms` is how long one attempt may take, `timeout_ms` how long all of them. `retries`: how often a call is
-    repeated that the API may have seen. `path`: the template, for the access log; a call's own path holds arguments.
+    `attempt_ms`: timeout of one attempt. `timeout_ms`: of all attempts. `retries`: maximum number of retries of a call
+    that the API may have seen. `path`: the template, for the access log; the path of a call has arguments.
     """
 
     name: str
@@ -122,12 +124,12 @@ class CallRoute:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A public listener. Its name is `ingress` or `egress`, which is also what the filter is told.
+    """A public listener. Its name is `ingress` or `egress`; the filter gets the same name.
 
-    `address` is what the file says, which may stand for several: `localhost` and `::`. `bind` is where Envoy listens.
-    In a container that is another address, and the engine publishes it at each of `published`.
-    `hosts` and `origins` are regular expressions of the `Host` and `Origin` headers that are answered. Without `hosts`
-    every host is; without `origins` no request with an origin is.
+    `address`: the file's, which may mean several addresses: `localhost` and `::`. `bind`: the addresses that Envoy
+    listens on. In a container that is another address, which the engine publishes at each of `published`.
+    `hosts` and `origins`: regular expressions of the accepted `Host` and `Origin` headers. Without `hosts`, all hosts
+    are accepted. Without `origins`, no request with an origin is.
     """
 
     name: str
@@ -140,7 +142,7 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Tracing:
-    """Spans to an OTLP gRPC collector. `random_sampling` is a percentage, 0 to 100."""
+    """Export of spans to an OTLP gRPC collector. `random_sampling` is a percentage, 0 to 100."""
 
     collector: Upstream
     random_sampling: float
@@ -148,9 +150,9 @@ class Tracing:
 
 @dataclass(frozen=True, slots=True)
 class EnvoyPlan:
-    """All that Envoy's configuration says, apart from where files and sockets lie.
+    """Envoy's configuration without the paths of files and sockets.
 
-    `workers`: filter processes for ordinary requests. One more reads large bodies: `large_worker` is its index.
+    `workers`: number of filter processes for ordinary requests. One more is for large bodies: `large_worker`.
     """
 
     listeners: tuple[Listener, ...]
@@ -166,18 +168,19 @@ class EnvoyPlan:
 
     @property
     def credentials(self) -> tuple[Credential, ...]:
-        """Every secret that goes into a header."""
+        """All secrets that are sent in headers."""
         senders = (*self.providers, self.remote)
         keys = (sender.credential for sender in senders if sender is not None and sender.credential is not None)
         return (*keys, *(header for api in self.apis for header in api.headers))
 
     @property
     def large_worker(self) -> int:
+        """Index of the filter process for large bodies."""
         return self.workers
 
     @property
     def worker_indices(self) -> range:
-        """Of all filter processes."""
+        """Indices of all filter processes."""
         return range(self.workers + 1)
 
 
@@ -185,7 +188,7 @@ class EnvoyPlan:
 class TritonSockets:
     """Paths of the unix sockets of the gateway's own Triton, as Envoy (`http`) and the filter (`grpc`) open them.
 
-    It has no TCP port: whoever can load a model runs code as the gateway's user, and Triton asks nobody who they are.
+    It has no TCP port: Triton has no authentication, and loading a model means running code as the gateway's user.
     """
 
     http: str
@@ -193,7 +196,7 @@ class TritonSockets:
 
 
 class Device(StrEnum):
-    """What a local model computes on."""
+    """The device of a local model."""
 
     CPU = "cpu"
     GPU = "gpu"
@@ -203,11 +206,11 @@ class Device(StrEnum):
 class ModelInstance:
     """One model in Triton's repository: the role's code in `triton_models/`, served under `name`.
 
-    `artefact`: the catalogue's entry whose files it reads; None: the role's own ones. `max_batch_size`: how many texts
-    one request may carry; 0 for a model that takes no batches. `max_queue_delay_us`: how long Triton may hold a request
-    back for others to be computed with it; None: every request by itself. `behind`: the name of a model of Triton's
-    vLLM backend that this one asks, served with it. `background`: threads of each instance that compute long texts
-    behind everything else on the machine; 0: those are computed like all others.
+    `artefact`: the catalogue entry whose files it reads; None: the role's default ones.
+    `max_batch_size`: maximum number of texts in one request; 0: no batches.
+    `max_queue_delay_us`: maximum time that Triton holds a request back to batch it; None: no batches across requests.
+    `behind`: name of a model of Triton's vLLM backend that this one calls, served with it.
+    `background`: threads of each instance that compute long texts at low priority; 0: all texts have one priority.
     """
 
     role: str
@@ -224,47 +227,22 @@ class ModelInstance:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnModel:
-    """A model of the user's own, served as it lies in `folder`. `max_batch`: how many texts one request may carry.
-
-    `entries` are the paths in the folder, down to what lies in each version; `entry_points` those of them that Triton
-    imports. `on_gpu`: it asks for one.
-    """
-
-    role: str
-    name: str
-    folder: Path
-    max_batch: int
-    entries: tuple[str, ...] = ()
-    entry_points: tuple[str, ...] = ()
-    on_gpu: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class ModelPlan:
-    """What the gateway's own Triton serves. Without a model it is not started."""
+    """The models of the gateway's own Triton. Without models it is not started."""
 
     models: tuple[ModelInstance, ...]
-    own: tuple[OwnModel, ...] = ()
+    custom: tuple[CustomModel, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What Triton serves."""
+        """Names of all models that Triton serves."""
         behind = (model.behind for model in self.models if model.behind is not None)
-        return (*behind, *(model.name for model in self.models), *(model.name for model in self.own))
-
-
-class Mode(StrEnum):
-    """What the command line says of where models run; `model_serving.roles` may say otherwise of one role."""
-
-    LOCAL_CPU = "local-cpu"
-    LOCAL_GPU = "local-gpu"
-    REMOTE = "remote"
+        return (*behind, *(model.name for model in self.models), *(model.name for model in self.custom))
 
 
 @dataclass(frozen=True, slots=True)
 class Loopback:
-    """How containers reach what the file calls `localhost`: at `host`, or at one of `services`, by its port."""
+    """Addresses that replace `localhost` in containers: one of `services`, by its port, else `host`."""
 
     host: str
     services: Mapping[int, Address] = field(default_factory=dict)
@@ -272,15 +250,15 @@ class Loopback:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What compilation must know about the place where the gateway will run.
+    """The environment that the gateway will run in.
 
-    `workers`: filter processes where the file does not say, one a core. `internal_socket` and `repair_lock` are paths
-    that the filter opens. `gpu`: the name of a usable one, None where there is none. `vllm`: whether the Triton here
-    has that backend.
-    `max_heap_bytes`: of Envoy, which takes no more work as it comes near.
-    `ipv6`: whether this machine has the loopback address `::1`.
-    `loopback`: for containers; None where `localhost` is this machine. `doors`: where Envoy listens, by the listener's
-    name; None: at the listener's own address.
+    `workers`: default number of filter processes, one a core.
+    `internal_socket`, `repair_lock`: paths that the filter opens.
+    `gpu`: name of a usable GPU, or None. `vllm`: the local Triton has the vLLM backend.
+    `max_heap_bytes`: Envoy's heap limit. Near it, Envoy refuses work.
+    `ipv6`: this machine has the loopback address `::1`.
+    `loopback`: for containers; None: `localhost` is this machine.
+    `doors`: addresses that Envoy listens on, by listener name; None: the listeners' own addresses.
     """
 
     triton: TritonSockets
@@ -297,8 +275,8 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class RolePlace:
-    """Where a role's model runs, for people: `where` is "CPU", the GPU's name, or the remote URL."""
+class RoleLocation:
+    """Location of a role's model, for people. `where`: "CPU", the GPU's name, or the remote URL."""
 
     role: str
     place: Place
@@ -308,7 +286,7 @@ class RolePlace:
 
 @dataclass(frozen=True, slots=True)
 class LogPlan:
-    """Each log is rotated at `max_bytes`; `files` old ones are kept beside it."""
+    """Each log is rotated at `max_bytes`. `files` rotated ones are kept."""
 
     max_bytes: int
     files: int
@@ -316,14 +294,14 @@ class LogPlan:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """One compiled gateway: what the filter reads, what Envoy is configured with, what Triton serves.
+    """One compiled gateway: the plans for the filter, Envoy and Triton.
 
-    `elsewhere`: the keys whose `localhost` became the machine around the containers, with what they say, for people.
+    `loopback_keys`: the keys whose `localhost` became the machine around the containers, with their values, for people.
     """
 
     filter_config: FilterConfig
     envoy: EnvoyPlan
     models: ModelPlan
     logs: LogPlan
-    places: tuple[RolePlace, ...] = ()
-    elsewhere: tuple[str, ...] = ()
+    places: tuple[RoleLocation, ...] = ()
+    loopback_keys: tuple[str, ...] = ()

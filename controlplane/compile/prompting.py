@@ -1,4 +1,4 @@
-"""What the filter is told of prompts: targets, intent, grounding, guards."""
+"""Compiles the filter configuration's prompting: targets, intent, grounding, guards."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from controlplane.compile.backends import GUARD_ROLES
-from controlplane.compile.calls import target_call
-from controlplane.config.arch import ArchConfig
-from controlplane.config.guards import Guard
+from controlplane.compile.api_calls import target_call
+from controlplane.compile.role_backends import GUARD_ROLES
+from controlplane.config.arch_config import ArchConfig
 from controlplane.config.parameters import Items, Parameter, format_of
-from controlplane.config.targets import PromptTarget
+from controlplane.config.prompt_guards import Guard
+from controlplane.config.prompt_targets import PromptTarget
 from extproc.shared import filter_config
 
-# Score under which a prompt means no target. On the development half of evaluation/intent.py it keeps .95 of the
-# prompts that mean one (.98 with examples); of requests for other tools it lets .10 through (.23), of questions .02
-# (.08). The trade-off is for recall: the function model has the last word on what passes.
+# Score under which a prompt matches no target. On the development half of evaluation/intent.py it keeps .95 of the
+# prompts for a target (.98 with examples). It lets .10 of the requests for other tools pass (.23), and .02 of the
+# questions (.08). Recall counts more: the function model decides about the rest.
 INTENT_THRESHOLD: Final = 0.22
 # Score under which the conversation does not support an argument (docs/quality.md).
 GROUNDING_THRESHOLD: Final = 0.5
@@ -68,7 +68,6 @@ def _intent(config: ArchConfig) -> filter_config.Intent:
 
 
 def _target(target: PromptTarget) -> filter_config.Target:
-    dispatch = target.auto_llm_dispatch_on_response
     return filter_config.Target(
         name=target.name,
         description=target.description,
@@ -76,7 +75,7 @@ def _target(target: PromptTarget) -> filter_config.Target:
         examples=target.examples,
         parameters=tuple(_parameter(parameter) for parameter in target.parameters),
         system_prompt=target.system_prompt,
-        auto_llm_dispatch=(not target.default) if dispatch is None else dispatch,
+        auto_llm_dispatch=target.dispatches_to_llm,
     )
 
 

@@ -1,4 +1,5 @@
-"""`arch_config.yaml`: one file a section, loading with line numbers, the 0.1 dialect, the JSON Schema.
+"""`arch_config.yaml`: one module a section, loading with line numbers, migration of 0.1 files, the JSON Schema.
 
-document -> dialect -> deferred -> references -> models -> checks; `load` strings them together.
+`load` runs the steps: yaml_parser -> v01_migration -> unsupported_keys -> shorthand -> env_references -> file_paths ->
+ArchConfig -> checks.
 """

@@ -1,4 +1,4 @@
-"""Hosts, ports and URLs as the file writes them. Messages never quote them: a URL may carry a password."""
+"""Parsers of hosts, ports and URLs. Messages never quote them: a URL may carry a password."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import PlainValidator, WithJsonSchema
 
-from controlplane.config.quoting import quoted
-from controlplane.config.section import refusal
+from controlplane.config.base_model import refusal
+from controlplane.quoting import quoted
 
 _HOST_NAME: Final = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\.?"
 )
 _URL_PATH: Final = re.compile(r"(/[A-Za-z0-9._~!&'()*+,;=:@%-]*)*")
 LOCALHOST: Final = "localhost"
-# What it means, the first to be tried first.
+# The addresses of localhost, in the order of connection attempts.
 LOOPBACK: Final = ("127.0.0.1", "::1")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 _MOST_HOSTS: Final = 64
-# By scheme: Triton's own ports, and that of TLS.
+# Default ports by scheme: Triton's own, and 443 for TLS.
 _TRITON_PORTS: Final = {"http": 8000, "https": 443, "grpc": 8001, "grpcs": 443}
 
 
 @dataclass(frozen=True, slots=True)
 class HostPort:
-    """One address of an endpoint; `port` None: the one of its protocol."""
+    """One address of an endpoint. `port` None: the protocol's default port."""
 
     host: str
     port: int | None
@@ -37,21 +37,21 @@ class HostPort:
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """An `http` or `https` URL. `path` has no trailing slash, so that `""` is the root."""
+    """An `http` or `https` URL. `path` has no trailing slash: `""` is the root."""
 
     secure: bool
     host: str
     port: int
     path: str
-    # `http://host` and `http://host/` name the same thing, but only the second says that the root is meant.
+    # False for `http://host`, True for `http://host/`.
     path_given: bool
 
 
 @dataclass(frozen=True, slots=True)
 class TritonUrl:
-    """Where a Triton answers: `grpc` and `grpcs` are the gRPC form of KServe, `http` and `https` its HTTP form.
+    """URL of a Triton server. `grpc` and `grpcs` mean KServe over gRPC, `http` and `https` KServe over HTTP.
 
-    `path` stands before the paths of the HTTP form, without a trailing slash.
+    `path` is the prefix of all HTTP paths, without a trailing slash.
     """
 
     scheme: str
@@ -68,7 +68,7 @@ class TritonUrl:
         return self.scheme in {"grpc", "grpcs"}
 
     def __str__(self) -> str:
-        """With its port, whether or not that was given. It holds no secret: a URL with a password is refused."""
+        """Returns the URL with its port. It holds no secret: URLs with a password are refused."""
         return f"{self.scheme}://{_bracketed(self.host)}:{self.port}{self.path}"
 
 
@@ -81,13 +81,13 @@ def is_ip(host: str) -> bool:
 
 
 def is_localhost(host: str) -> bool:
-    """True for the names of this machine's loopback addresses, by RFC 6761."""
+    """Returns whether `host` is a name of the loopback addresses, by RFC 6761."""
     name = host.lower().removesuffix(".")
     return name == LOCALHOST or name.endswith(f".{LOCALHOST}")
 
 
 def is_this_machine(host: str) -> bool:
-    """Whether `host` means the machine that it is said on: a loopback address, or the unspecified one."""
+    """Returns whether `host` is a loopback name or address, or the unspecified address."""
     if not is_ip(host):
         return is_localhost(host)
     address = ipaddress.ip_address(host)
@@ -96,14 +96,18 @@ def is_this_machine(host: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
+def default_port(*, secure: bool) -> int:
+    return 443 if secure else 80
+
+
 def authority(host: str, port: int, *, secure: bool) -> str:
-    """What a `Host` header says: no port where it is the protocol's own."""
+    """Returns the value of a `Host` header. The protocol's default port is left out."""
     shown = _bracketed(host)
-    return shown if port == (443 if secure else 80) else f"{shown}:{port}"
+    return shown if port == default_port(secure=secure) else f"{shown}:{port}"
 
 
 def host_and_port(host: str, port: int) -> str:
-    """As people write an address."""
+    """Returns `host:port`, with brackets around an IPv6 address."""
     return f"{_bracketed(host)}:{port}"
 
 
@@ -143,7 +147,7 @@ def _parse_host_port(value: object) -> HostPort:
 
 
 def parse_hosts(value: object) -> tuple[HostPort, ...]:
-    """One `host`, one `host:port`, or a list of them, which is balanced."""
+    """Parses a `host`, a `host:port`, or a list of them. A list is load-balanced."""
     values = value if isinstance(value, list) else [value]
     if not values:
         raise refusal("the list is empty", "name at least one host")
@@ -180,20 +184,20 @@ def _split_url(value: object, schemes: Sequence[str] = ("http", "https")) -> Spl
 
 
 def parse_url(value: object) -> Url:
-    """A base URL: scheme, host, port and path, nothing else."""
+    """Parses a base URL: scheme, host, port and path, nothing else."""
     parts = _split_url(value)
     secure = parts.scheme == "https"
     return Url(
         secure=secure,
         host=parts.hostname or "",
-        port=parts.port or (443 if secure else 80),
+        port=parts.port or default_port(secure=secure),
         path=parts.path.rstrip("/"),
         path_given=parts.path != "",
     )
 
 
 def parse_collector(value: object) -> Url:
-    """The URL of an OTLP gRPC collector: it has no path."""
+    """Parses the URL of an OTLP gRPC collector. It has no path; the default port is 4317."""
     url = parse_url(value)
     if url.path:
         raise refusal("a gRPC collector has no path", "write http://host:4317")
@@ -203,7 +207,7 @@ def parse_collector(value: object) -> Url:
 
 
 def parse_triton_url(value: object) -> TritonUrl:
-    """The URL of a Triton; a path is a proxy's, in front of KServe's HTTP form."""
+    """Parses the URL of a Triton server. Only HTTP URLs may have a path: that of a proxy in front of Triton."""
     parts = _split_url(value, tuple(_TRITON_PORTS))
     path = parts.path.rstrip("/")
     if path and parts.scheme in {"grpc", "grpcs"}:
@@ -212,7 +216,7 @@ def parse_triton_url(value: object) -> TritonUrl:
 
 
 def parse_bind_address(value: object) -> str:
-    """An IP address to listen on, or `localhost`; another name would leave open which of its addresses is meant."""
+    """Parses an address to listen on: an IP address or `localhost`. Other names may have several addresses."""
     if isinstance(value, str) and value.lower() == LOCALHOST:
         return LOCALHOST
     if not isinstance(value, str) or not is_ip(value) or "%" in value:
@@ -224,7 +228,7 @@ def parse_bind_address(value: object) -> str:
 
 
 def parse_allowed_host(value: object) -> str:
-    """A name or an IP address that a `Host` header may say, in lower case. Its port is ignored."""
+    """Parses a name or IP address that clients may send as `Host`. Returns it in lower case, without a port."""
     if not isinstance(value, str) or not is_host(value):
         raise refusal(
             f"{quoted(value)} is not a host", "write a name or an IP address alone, without http:// and without a port"
@@ -233,19 +237,19 @@ def parse_allowed_host(value: object) -> str:
 
 
 def listened_on(address: str, *, ipv6: bool) -> tuple[str, ...]:
-    """The IP addresses that a listener's `address` stands for: `localhost` and `::` mean both families.
+    """Returns the IP addresses to bind for a listener's `address`. `localhost` and `::` mean both IP families.
 
-    `ipv6`: whether this machine has the loopback address `::1`.
+    `ipv6`: this machine has the loopback address `::1`.
     """
     if address == LOCALHOST:
         return LOOPBACK if ipv6 else LOOPBACK[:1]
     if ipaddress.ip_address(address) == ipaddress.IPv6Address("::"):
-        return "0.0.0.0", "::"  # noqa: S104 - as on any machine whose sockets of IPv6 take IPv4 as well
+        return "0.0.0.0", "::"  # noqa: S104 - as a dual-stack socket does
     return (address,)
 
 
 def is_loopback(address: str) -> bool:
-    """True where `address` of a listener reaches only this machine."""
+    """Returns whether only this machine can reach a listener on `address`."""
     if address == LOCALHOST:
         return True
     ip = ipaddress.ip_address(address)

@@ -1,6 +1,6 @@
-"""What no section can check alone: names that must exist, or must not exist twice; keys that contradict each other.
+"""Checks across sections: names that must exist or be unique, keys that contradict each other. Used by `load`.
 
-Works on a valid `ArchConfig`, or on the valid part of a faulty one.
+The input is a valid `ArchConfig`, or the valid part of a faulty one.
 """
 
 from __future__ import annotations
@@ -10,37 +10,37 @@ import re
 from dataclasses import dataclass, field
 
 from controlplane.config.addresses import is_this_machine, listened_on
-from controlplane.config.arch import ArchConfig
-from controlplane.config.document import Finding, ListNode, Loc, MapNode, node_at
+from controlplane.config.arch_config import ArchConfig
+from controlplane.config.check_report import Report
 from controlplane.config.endpoints import Endpoint, Protocol
+from controlplane.config.model_serving_checks import check_serving
 from controlplane.config.pipeline_checks import check_pipeline
-from controlplane.config.problems import suggestion
+from controlplane.config.prompt_target_checks import check_targets
 from controlplane.config.providers import Provider
-from controlplane.config.report import Report
-from controlplane.config.serving_checks import check_serving
-from controlplane.config.target_checks import check_targets
+from controlplane.config.suggestions import suggestion
 from controlplane.config.vendors import TRITON, VENDORS
+from controlplane.config.yaml_tree import Finding, ListNode, Loc, MapNode, node_at
 from extproc.shared.filter_config import Listener
 
 # The models that the local Triton can serve as a provider.
 _TRITON_MODELS = ("chat",)
 # `x-arch-llm-provider-hint: default` means the default provider, whatever its name.
 _RESERVED_PROVIDER = "default"
-# What a client adds to its base URL, or has added twice.
+# Paths that clients add to a base URL, or add twice.
 _ENDPOINT = re.compile(r"/(?:chat/completions|completions|responses|messages|embeddings|models|v1/v1)$")
 _CONTAINER_HOST = "host.docker.internal"
 
 
 @dataclass(slots=True)
-class Checked:
-    """What the checks found."""
+class CheckResult:
+    """Errors and warnings."""
 
     faults: list[Finding] = field(default_factory=list)
     warnings: tuple[Finding, ...] = ()
 
 
-def check(config: ArchConfig, root: MapNode, whole: MapNode) -> Checked:
-    """All findings. `whole` is the tree of the whole file: a faulty item of it is declared all the same."""
+def check(config: ArchConfig, root: MapNode, whole: MapNode) -> CheckResult:
+    """Runs all checks. `root` and `whole`: as in Report."""
     report = Report(root, whole)
     _check_listeners(config, report)
     _check_endpoints(config, report)
@@ -48,7 +48,7 @@ def check(config: ArchConfig, root: MapNode, whole: MapNode) -> Checked:
     check_targets(config, report)
     check_pipeline(config, report)
     check_serving(config, report)
-    return Checked(report.faults, tuple(report.warnings))
+    return CheckResult(report.faults, tuple(report.warnings))
 
 
 def _check_listeners(config: ArchConfig, report: Report) -> None:
@@ -64,7 +64,7 @@ def _check_listeners(config: ArchConfig, report: Report) -> None:
         guards = () if Listener.EGRESS in config.prompt_guards.apply_to else ("prompt_guards",)
         for section in (*guards, "prompt_targets", "system_prompt"):
             if report.root.entry(section) is not None:
-                report.warning((section,), f"{section} takes no part: the ingress listener is off")
+                report.warning((section,), f"{section} is ignored: the ingress listener is off")
 
 
 def _overlap(one: str, other: str) -> bool:
@@ -87,7 +87,7 @@ def _check_hosts(endpoint: Endpoint, loc: Loc, report: Report) -> None:
     if endpoint.protocol is Protocol.HTTPS and len(set(hosts)) > 1:
         report.fault(
             loc,
-            "https hosts of one endpoint must have one name: it is the name that their certificate is checked for",
+            "https hosts of one endpoint must have one name: their certificate is checked for it",
             "make an endpoint of each host",
         )
     if _CONTAINER_HOST in hosts:
@@ -97,8 +97,8 @@ def _check_hosts(endpoint: Endpoint, loc: Loc, report: Report) -> None:
 def _warn_of_container_host(loc: Loc, report: Report) -> None:
     report.warning(
         loc,
-        f"{_CONTAINER_HOST} is known inside containers only",
-        "127.0.0.1 means the same machine, and is known everywhere",
+        f"{_CONTAINER_HOST} exists in containers only",
+        "127.0.0.1 means the same machine and works everywhere",
     )
 
 
@@ -134,13 +134,13 @@ def _check_providers(config: ArchConfig, report: Report) -> None:
 
 
 def _is_misspelt(section: str, whole: MapNode) -> bool:
-    """Whether an unknown key was probably meant to be `section`: it has been reported as such."""
+    """Returns whether an unknown key is probably `section` misspelt. That has been reported already."""
     unknown = (entry.key for entry in whole.entries if entry.key not in ArchConfig.model_fields)
     return any(suggestion(key, (section,)) for key in unknown)
 
 
 def _check_loop(provider: Provider, config: ArchConfig, loc: Loc, report: Report) -> None:
-    """A provider that is the gateway itself would be asked for ever."""
+    """Refuses the gateway itself as a provider: requests would go round in a loop."""
     url = provider.base_url
     if url is None or not is_this_machine(url.host):
         return
@@ -184,7 +184,7 @@ def _check_vendor(provider: Provider, loc: Loc, report: Report) -> None:
             "access_key and passthrough_auth exclude each other",
             "keep access_key for a key of yours, passthrough_auth for the client's",
         )
-    # A server of the user's own may well ask for no key, whatever its vendor does.
+    # A server of the user's own may need no key, even if the vendor's does.
     needs_key = vendor.needs_key and provider.base_url is None
     if needs_key and provider.access_key is None and not provider.passthrough_auth:
         report.fault(

@@ -7,8 +7,8 @@ from enum import StrEnum
 from pydantic import Field
 
 from controlplane.config.addresses import Hosts
+from controlplane.config.base_model import Section
 from controlplane.config.quantities import SECOND, CallTimeout, ConnectTimeout
-from controlplane.config.section import Section
 
 
 class Protocol(StrEnum):
@@ -20,10 +20,10 @@ class Endpoint(Section):
     """One API."""
 
     endpoint: Hosts
-    """`host`, `host:port`, or a list of them, which is balanced. `$NAME` is replaced from the environment."""
+    """`host`, `host:port`, or a load-balanced list of them. `$NAME` is replaced from the environment."""
     protocol: Protocol = Protocol.HTTP
     """`https` verifies the server's certificate. It also sets the port where none is given: 80 or 443."""
     connect_timeout: ConnectTimeout = Field(default=5 * SECOND, json_schema_extra={"default": "5s"})
-    """How long a connection may take to open."""
+    """Timeout for opening a connection."""
     timeout: CallTimeout = Field(default=30 * SECOND, json_schema_extra={"default": "30s"})
-    """How long one call may take in all."""
+    """Timeout of one whole call."""

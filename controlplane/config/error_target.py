@@ -1,14 +1,14 @@
-"""`error_target`: the API that failures are sent on to."""
+"""`error_target`: the API that receives failed requests."""
 
 from __future__ import annotations
 
+from controlplane.config.base_model import Section
 from controlplane.config.names import Name
-from controlplane.config.paths import Path
-from controlplane.config.section import Section
+from controlplane.config.url_paths import Path
 
 
 class ErrorTarget(Section):
-    """The API that failures are sent on to; the client gets its answer."""
+    """The API that receives failed requests. The client gets its response."""
 
     endpoint: Name
     """A key of `endpoints`."""

@@ -1,4 +1,4 @@
-"""`load`: a file into an `ArchConfig`, or every problem in it at once."""
+"""Loads a file into an `ArchConfig`, or reports all its problems at once."""
 
 from __future__ import annotations
 
@@ -12,29 +12,39 @@ from typing import Final
 from dotenv import dotenv_values
 from pydantic import ValidationError
 
-from controlplane.compile.plans import OwnModel
-from controlplane.config import checks, deferred, dialect, files, own_models, references, short_forms, tls_files
-from controlplane.config.arch import ArchConfig
-from controlplane.config.document import MAX_BYTES, Finding, Mark, decode, is_unicode, parse, plain
-from controlplane.config.problems import explain, salvage
+from controlplane.config import (
+    checks,
+    env_references,
+    file_paths,
+    local_models,
+    shorthand,
+    tls_files,
+    unsupported_keys,
+    v01_migration,
+)
+from controlplane.config.arch_config import ArchConfig
+from controlplane.config.validation_errors import explain, salvage
+from controlplane.config.yaml_parser import MAX_BYTES, decode, is_unicode, parse
+from controlplane.config.yaml_tree import Finding, Mark, plain
 from controlplane.errors import ConfigError, Problem
+from controlplane.models.custom_model import CustomModel
 
 DEFAULT_PATH: Final = Path("arch_config.yaml")
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """A valid configuration, the models of the user's own that it names, and what its author should know."""
+class LoadedConfig:
+    """A valid configuration, the user's custom models that it names, and warnings for its author."""
 
     config: ArchConfig
-    own: tuple[OwnModel, ...]
+    custom_models: tuple[CustomModel, ...]
     warnings: tuple[Problem, ...]
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Loaded:
-    """Read and check `path`, with `$NAME` from `environ`, then from `.env` beside the file.
+def load(path: Path, environ: Mapping[str, str]) -> LoadedConfig:
+    """Reads and checks `path`. `$NAME` comes from `environ`, else from `.env` beside the file.
 
-    Raises `ConfigError` with every problem of the file, in file order.
+    Raises ConfigError with all problems of the file, in file order.
     """
     if not is_unicode(str(path.absolute())):
         raise _error(path, (Finding(Mark(1, 1), "the path of this file is not UTF-8", "rename it, or its folder"),))
@@ -42,34 +52,34 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     if root is None:
         raise _error(path, findings)
     faults = list(findings)
-    root, found, warnings = dialect.translate(root)
-    faults += found
-    root, found = deferred.take_out(root)
-    faults += found
-    root = short_forms.spell_out(root)
-    warnings += references.literal_keys(root)
-    root, found = references.resolve(root, _environment(path, environ))
-    faults += found
-    root = files.anchor(root, path.parent)
-    own: tuple[OwnModel, ...] = ()
+    root, new_faults, warnings = v01_migration.migrate(root)
+    faults += new_faults
+    root, new_faults = unsupported_keys.remove(root)
+    faults += new_faults
+    root = shorthand.expand(root)
+    warnings += env_references.plain_text_keys(root)
+    root, new_faults = env_references.resolve(root, _environment(path, environ))
+    faults += new_faults
+    root = file_paths.make_absolute(root, path.parent)
+    custom: tuple[CustomModel, ...] = ()
     try:
         config = ArchConfig.model_validate_json(json.dumps(plain(root)))
         checked = checks.check(config, root, root)
         faults += checked.faults
         warnings += checked.warnings
-        own, found = own_models.find(config.model_serving, root, path.parent)
-        faults += [*found, *tls_files.check(config.model_serving.remote, root)]
+        custom, new_faults = local_models.resolve(config.model_serving, root, path.parent)
+        faults += [*new_faults, *tls_files.check(config.model_serving.remote, root)]
     except ValidationError as error:
         faults += explain(error, root)
         rest = salvage(error, root)
         if rest is not None:
             faults += checks.check(rest.config, rest.root, root).faults
-            faults += own_models.find(rest.config.model_serving, rest.root, path.parent)[1]
+            faults += local_models.resolve(rest.config.model_serving, rest.root, path.parent)[1]
             faults += tls_files.check(rest.config.model_serving.remote, rest.root)
     if faults:
-        # `from None` everywhere: a validation error in the chain could print what it was given.
+        # `from None`: the validation error could print its input, such as a key.
         raise _error(path, tuple(faults)) from None
-    return Loaded(config, own, tuple(_problem(path, warning) for warning in sorted(set(warnings), key=_order)))
+    return LoadedConfig(config, custom, tuple(_problem(path, warning) for warning in sorted(set(warnings), key=_order)))
 
 
 def _read(path: Path) -> bytes:
@@ -84,16 +94,16 @@ def _read(path: Path) -> bytes:
         raise _error(path, (Finding(Mark(1, 1), f"the file cannot be read: {reason}"),)) from None
 
 
-def _environment(path: Path, environ: Mapping[str, str]) -> references.Environment:
+def _environment(path: Path, environ: Mapping[str, str]) -> env_references.Environment:
     dotenv_path = path.parent / ".env"
     values: Mapping[str, str | None] = {}
     if dotenv_path.is_file():
         text, finding = decode(_read(dotenv_path))
         if finding is not None:
             raise _error(dotenv_path, (finding,))
-        # No interpolation: a `$` inside a key is part of the key.
+        # Without interpolation: a `$` in a key is part of the key.
         values = dotenv_values(stream=StringIO(text), interpolate=False)
-    return references.Environment(environ, values, str(dotenv_path))
+    return env_references.Environment(environ, values, str(dotenv_path))
 
 
 def _error(path: Path, findings: tuple[Finding, ...]) -> ConfigError:
@@ -105,6 +115,6 @@ def _order(finding: Finding) -> tuple[Mark, str]:
 
 
 def _problem(path: Path, finding: Finding) -> Problem:
-    # A name need not be text.
+    # A file name need not be UTF-8.
     shown = bytes(path).decode(errors="backslashreplace")
     return Problem(shown, finding.mark.line, finding.mark.column, finding.message, finding.hint)

@@ -7,8 +7,8 @@ from typing import Annotated, Final
 
 from pydantic import PlainValidator, WithJsonSchema
 
-from controlplane.config.quoting import quoted
-from controlplane.config.section import refusal
+from controlplane.config.base_model import refusal
+from controlplane.quoting import quoted
 
 PATTERN: Final = "^[A-Za-z0-9_.-]{1,64}$"
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -19,7 +19,7 @@ def is_name(text: str) -> bool:
 
 
 def parse_name(value: object) -> str:
-    """The name as it is. Names become Envoy cluster names, file names and header values, hence the narrow alphabet."""
+    """Parses a name. Names become Envoy cluster names, file names and header values: hence the narrow alphabet."""
     if not isinstance(value, str):
         raise refusal(f"expected a name, got {quoted(value)}", "put it in quotes if it is meant as text")
     if not is_name(value):

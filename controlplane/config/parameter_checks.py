@@ -1,4 +1,4 @@
-"""What a parameter says against itself: enum, format, items and default against its type."""
+"""Checks each parameter: enum, format, items and default must fit its type."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from controlplane.config.document import Loc
+from controlplane.config.check_report import Report
+from controlplane.config.parameter_types import is_of_type
 from controlplane.config.parameters import Items, Parameter, format_of
-from controlplane.config.quoting import quoted
-from controlplane.config.report import Report
-from controlplane.config.targets import PromptTarget
-from controlplane.config.values import has_format, is_of_type
+from controlplane.config.prompt_targets import PromptTarget
+from controlplane.config.yaml_tree import Loc
+from controlplane.quoting import quoted
 from extproc.shared.filter_config import ParameterType
+from extproc.shared.string_formats import has_format
 
-# The key of an API call's body that holds the conversation.
+# The conversation's key in the body of an API call.
 _RESERVED: Final = "messages"
 _WITH_ENUM: Final = frozenset({ParameterType.STR, ParameterType.INT, ParameterType.FLOAT})
 _EXAMPLES: Final = {"date": "2026-01-31", "time": "14:30", "date-time": "2026-01-31T14:30:00Z"}
@@ -24,9 +25,9 @@ _EXAMPLES: Final = {"date": "2026-01-31", "time": "14:30", "date-time": "2026-01
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    """`at` is the place below the parameter."""
+    """An error at `path`, relative to the parameter."""
 
-    at: Loc
+    path: Loc
     message: str
     hint: str | None = None
 
@@ -35,13 +36,14 @@ def check_parameters(target: PromptTarget, loc: Loc, report: Report) -> None:
     names = [parameter.name for parameter in target.parameters]
     report.check_unique(names, (*loc, "parameters"), "parameter")
     for index, parameter in enumerate(target.parameters):
-        where: Loc = (*loc, "parameters", index)
+        parameter_loc: Loc = (*loc, "parameters", index)
         if parameter.name == _RESERVED:
             report.fault(
-                (*where, "name"), '"messages" cannot be the name of a parameter: the call carries the messages in it'
+                (*parameter_loc, "name"),
+                '"messages" cannot be the name of a parameter: the call has the messages under it',
             )
         for fault in _faults(parameter):
-            report.fault((*where, *fault.at), fault.message, fault.hint)
+            report.fault((*parameter_loc, *fault.path), fault.message, fault.hint)
 
 
 def _faults(parameter: Parameter) -> Iterator[_Fault]:
@@ -95,7 +97,7 @@ def _default_faults(parameter: Parameter, default: JsonValue) -> Iterator[_Fault
 def _value_faults(
     declared: Parameter | Items, value: JsonValue, at: Loc, what: str, *, in_enum: bool = False
 ) -> Iterator[_Fault]:
-    """What keeps `value` from being one that is declared; the first fault says enough."""
+    """Yields the first error of `value` against its declaration."""
     kind, form = declared.type.type, format_of(declared)
     if not is_of_type(value, kind):
         subject = "parameter's" if isinstance(declared, Parameter) else "items'"

@@ -1,4 +1,4 @@
-"""`prompt_targets[].parameters`: the arguments of an API call, and their types."""
+"""`prompt_targets[].parameters`: the arguments of an API call and their types."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, JsonValue, PlainValidator, WithJsonSchema
 
+from controlplane.config.base_model import Section, refusal
 from controlplane.config.names import Name
-from controlplane.config.quoting import quoted
-from controlplane.config.section import Section, refusal
-from controlplane.config.values import FORMATS
+from controlplane.quoting import quoted
 from extproc.shared.filter_config import EnumValue, ParameterType
+from extproc.shared.string_formats import FORMATS
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What the name of a type stands for."""
+    """A type of the file: its JSON type, and the string format that it implies."""
 
     type: ParameterType
     format: str | None = None
@@ -81,14 +81,14 @@ def _or_type_name(schema: dict[str, Any]) -> None:
 
 
 class Items(Section):
-    """What each element of a list is."""
+    """The elements of a list."""
 
     type: Type
     """As for parameters."""
     enum: Enum = ()
     """The only values that are allowed."""
     format: Format | None = None
-    """The form of each value, by its JSON Schema name. For `str`."""
+    """String format of each element, by its JSON Schema name. For `str`."""
 
 
 class Parameter(Section):
@@ -100,17 +100,17 @@ class Parameter(Section):
     """`int`, `float`, `bool`, `str`, `list`, `dict`, or their JSON Schema names; `date`, `time` and `datetime` are text
     in that format."""
     description: str = Field(min_length=1, max_length=4096)
-    """What the argument means: the function-calling model reads it."""
+    """Meaning of the argument. The function-calling model reads it."""
     required: bool = False
-    """Whether the user is asked for it when the conversation does not hold it."""
+    """`true`: the gateway asks the user for it when the conversation does not have it."""
     default: JsonValue = None
-    """The value when the conversation holds none. Only for parameters that are not required."""
+    """Value when the conversation has none. Only for parameters that are not required."""
     enum: Enum = ()
     """The only values that are allowed, each of the parameter's type. For `str`, `int` and `float`."""
     format: Format | None = None
-    """The form of the value, by its JSON Schema name. For `str` parameters."""
+    """String format of the value, by its JSON Schema name. For `str` parameters."""
     items: Items | None = Field(default=None, json_schema_extra=_or_type_name)
-    """What each element of a `list` is: the name of a type, or `{type, enum, format}`."""
+    """Elements of a `list`: the name of a type, or `{type, enum, format}`."""
 
     @property
     def has_default(self) -> bool:
@@ -119,5 +119,5 @@ class Parameter(Section):
 
 
 def format_of(declared: Parameter | Items) -> str | None:
-    """The format in force: that of a type such as `date`, else the one that is written."""
+    """Returns the format that a type such as `date` implies, else the declared one."""
     return declared.type.format or declared.format

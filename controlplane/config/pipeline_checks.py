@@ -1,15 +1,15 @@
-"""Guards, the error target and overrides: what one of them needs of another, and of the models."""
+"""Checks guards, the error target and overrides against each other and against the models."""
 
 from __future__ import annotations
 
 import math
 
-from controlplane.config.arch import ArchConfig
-from controlplane.config.document import Loc
-from controlplane.config.guards import Guard
-from controlplane.config.paths import placeholders
-from controlplane.config.report import Report
-from extproc.shared.filter_config import GuardMode, Listener, Role
+from controlplane.config.arch_config import ArchConfig
+from controlplane.config.check_report import Report
+from controlplane.config.prompt_guards import Guard
+from controlplane.config.url_paths import placeholders
+from controlplane.config.yaml_tree import Loc
+from extproc.shared.filter_config import GuardMode, Role
 
 
 def check_pipeline(config: ArchConfig, report: Report) -> None:
@@ -24,18 +24,14 @@ def _check_guards(config: ArchConfig, report: Report) -> None:
         report.fault(("prompt_guards", "apply_to"), "apply_to names no listener", "write [ingress, egress], or one")
     if len(set(section.apply_to)) < len(section.apply_to):
         report.fault(("prompt_guards", "apply_to"), "apply_to names a listener twice", "keep one")
-    enabled = {
-        Listener.INGRESS: config.listeners.ingress.enabled,
-        Listener.EGRESS: config.listeners.egress.enabled,
-    }
     if "apply_to" in section.model_fields_set:
         for index, listener in enumerate(section.apply_to):
-            if not enabled[listener]:
+            if not config.listeners.is_enabled(listener):
                 report.warning(
-                    ("prompt_guards", "apply_to", index), f"{listener} takes no part: that listener is off", "remove it"
+                    ("prompt_guards", "apply_to", index), f"{listener} is ignored: that listener is off", "remove it"
                 )
         if not section.input_guards.on:
-            report.warning(("prompt_guards", "apply_to"), "apply_to takes no part: there is no guard", "add one")
+            report.warning(("prompt_guards", "apply_to"), "apply_to is ignored: there is no guard", "add one")
     for name, guard in section.input_guards.on.items():
         _check_guard(guard, ("prompt_guards", "input_guards", name), config, report)
     if section.input_guards.toxicity is not None and not _has_model(Role.TOXICITY, config, report):
@@ -57,11 +53,11 @@ def _check_guard(guard: Guard, loc: Loc, config: ArchConfig, report: Report) -> 
     if guard.mode is GuardMode.SHADOW:
         for key in ("on_error", "on_exception"):
             if key in guard.model_fields_set:
-                report.warning((*loc, key), f"{key} takes no part: the guard only watches, with mode: shadow")
+                report.warning((*loc, key), f"{key} is ignored: the guard only watches, with mode: shadow")
 
 
 def _has_model(role: Role, config: ArchConfig, report: Report) -> bool:
-    """Whether anything may serve a role for which the gateway brings no model. What is said of it is checked there."""
+    """Returns whether a model may serve `role`, for which the gateway brings none. Its own checks are elsewhere."""
     serving = config.model_serving
     is_given = role in serving.roles.given or not serving.is_always_local(role)
     return is_given or report.is_faulty("model_serving")
@@ -80,7 +76,7 @@ def _check_error_target(config: ArchConfig, report: Report) -> None:
     if not config.prompt_targets and not forwarded:
         report.warning(
             ("error_target",),
-            "error_target takes no part: there is no prompt target, and no guard forwards to it",
+            "error_target is ignored: there is no prompt target, and no guard forwards to it",
             "remove it, or set forward_to_error_target",
         )
 
@@ -88,7 +84,7 @@ def _check_error_target(config: ArchConfig, report: Report) -> None:
 def _check_overrides(config: ArchConfig, report: Report) -> None:
     overrides = config.overrides
     if not overrides.grounding.enabled and overrides.grounding.threshold is not None:
-        report.warning(("overrides", "grounding", "threshold"), "threshold takes no part: grounding is off")
+        report.warning(("overrides", "grounding", "threshold"), "threshold is ignored: grounding is off")
     weights = overrides.intent_weights
     if weights is None:
         return

@@ -7,11 +7,11 @@ from typing import Annotated, Final
 from pydantic import Field, PlainValidator, SecretStr, WithJsonSchema
 
 from controlplane.config.addresses import BaseUrl, Url
+from controlplane.config.base_model import Section, refusal
 from controlplane.config.names import Name
 from controlplane.config.quantities import MINUTE, SECOND, ConnectTimeout, SilenceTimeout
-from controlplane.config.quoting import quoted
-from controlplane.config.section import Section, refusal
 from controlplane.config.vendors import UNSUPPORTED_VENDORS, VENDORS
+from controlplane.quoting import quoted
 
 _MAX_KEY_CHARS: Final = 4096
 

@@ -1,4 +1,4 @@
-"""Durations such as `30s` and sizes such as `10MiB`, each with its bounds."""
+"""Parsers of durations such as `30s` and sizes such as `10MiB`, with bounds."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Annotated, Final
 
 from pydantic import PlainValidator, WithJsonSchema
 
-from controlplane.config.quoting import quoted
-from controlplane.config.section import refusal
+from controlplane.config.base_model import refusal
+from controlplane.quoting import quoted
 
 SECOND: Final = 1_000
 MINUTE: Final = 60 * SECOND
@@ -26,7 +26,7 @@ _BYTES: Final = {None: 1, "B": 1, "KB": 1_000, "MB": 1_000_000, "KiB": KIB, "MiB
 
 
 def format_duration(milliseconds: int) -> str:
-    """The shortest way to write a duration: `300000` is `5m`."""
+    """Returns the shortest form of a duration: `300000` is `5m`."""
     for unit in ("h", "m", "s"):
         if milliseconds and milliseconds % _MILLISECONDS[unit] == 0:
             return f"{milliseconds // _MILLISECONDS[unit]}{unit}"
@@ -34,7 +34,7 @@ def format_duration(milliseconds: int) -> str:
 
 
 def format_size(size: int) -> str:
-    """The shortest way to write a size: `10485760` is `10MiB`."""
+    """Returns the shortest form of a size: `10485760` is `10MiB`."""
     for unit in ("MiB", "KiB"):
         if size and size % _BYTES[unit] == 0:
             return f"{size // _BYTES[unit]}{unit}"
@@ -42,7 +42,7 @@ def format_size(size: int) -> str:
 
 
 def duration_between(low: int, high: int) -> Callable[[object], int]:
-    """A parser of durations, bounds in milliseconds and included; the result is whole milliseconds."""
+    """Returns a parser of durations into whole milliseconds. The bounds are milliseconds, inclusive."""
 
     def parse(value: object) -> int:
         match = _DURATION.fullmatch(value) if isinstance(value, str) else None
@@ -61,7 +61,7 @@ def duration_between(low: int, high: int) -> Callable[[object], int]:
 
 
 def microseconds_between(low: int, high: int) -> Callable[[object], int]:
-    """A parser of the durations that machines count, such as `500us`; bounds in microseconds and included."""
+    """Returns a parser of short durations such as `500us`. Result and bounds are microseconds, bounds inclusive."""
 
     def parse(value: object) -> int:
         match = _SHORT.fullmatch(value) if isinstance(value, str) else None
@@ -78,7 +78,7 @@ def microseconds_between(low: int, high: int) -> Callable[[object], int]:
 
 
 def size_between(low: int, high: int) -> Callable[[object], int]:
-    """A parser of sizes, bounds in bytes and included."""
+    """Returns a parser of sizes. Result and bounds are bytes, bounds inclusive."""
 
     def parse(value: object) -> int:
         text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -105,17 +105,17 @@ SIZE_SCHEMA: Final = {
     "examples": ["10MiB"],
 }
 
-# A connection is there or it is not: a minute is as long as any SYN is worth waiting for.
+# No TCP handshake is worth waiting more than a minute for.
 ConnectTimeout = Annotated[int, PlainValidator(duration_between(1, MINUTE)), WithJsonSchema(DURATION_SCHEMA)]
 CallTimeout = Annotated[int, PlainValidator(duration_between(1, 10 * MINUTE)), WithJsonSchema(DURATION_SCHEMA)]
-# A model that decodes tokens may need minutes; none answers within less than the network's own time.
+# A model that decodes tokens may need minutes. Under 10 ms, the network alone takes longer.
 RoleTimeout = Annotated[int, PlainValidator(duration_between(10, 10 * MINUTE)), WithJsonSchema(DURATION_SCHEMA)]
 QueueDelay = Annotated[
     int,
     PlainValidator(microseconds_between(0, 100_000)),
     WithJsonSchema({"type": "string", "pattern": f"^{_SHORT.pattern}$", "examples": ["500us"]}),
 ]
-# Reasoning models are silent for many minutes.
+# Reasoning models may send nothing for many minutes.
 SilenceTimeout = Annotated[int, PlainValidator(duration_between(100, 60 * MINUTE)), WithJsonSchema(DURATION_SCHEMA)]
 LogSize = Annotated[int, PlainValidator(size_between(MIB, 10 * 1024 * MIB)), WithJsonSchema(SIZE_SCHEMA)]
 BodySize = Annotated[int, PlainValidator(size_between(KIB, 64 * MIB)), WithJsonSchema(SIZE_SCHEMA)]

@@ -1,4 +1,5 @@
-"""An API's own description into prompt targets, for `archgw generate-prompt-targets`. Nothing is executed or imported.
+"""Generates prompt targets from an API's source code or OpenAPI document, for `archgw generate-prompt-targets`.
 
-python/ (FastAPI, Flask) and openapi/ -> `operations.Reading` -> `targets` -> `document`, the text of a configuration.
+python/ (FastAPI, Flask) and openapi/ read a source into an `ApiDescription`; prompt_targets.py makes prompt targets of
+it; config_yaml.py renders the text of a configuration. The user's code is neither executed nor imported.
 """

@@ -1,4 +1,7 @@
-"""Docstrings in the styles of Google, NumPy and reST: the summary, and what they say of each parameter."""
+"""Parses docstrings for their summary and the description of each parameter.
+
+Styles: Google, NumPy, reST, Epytext, and the bullet lists of FastAPI's documentation. Used by python/ and openapi/.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,12 @@ _OTHER_SECTIONS: Final = frozenset(
     {"returns", "return", "yields", "yield", "raises", "raise", "throws", "except", "exceptions", "warns", "warnings",
      "examples", "example", "usage", "note", "notes", "see also", "references", "todo", "responses", "methods"}
 )  # fmt: skip
-_REST: Final = re.compile(r"[:@](?P<kind>[A-Za-z]+)(?:\s+(?P<about>[^:]*))?:\s*(?P<text>.*)")
+# The lookahead excludes reST roles at the start of a line, such as :exc:`ValueError`.
+_REST: Final = re.compile(r"[:@](?P<kind>[A-Za-z]+)(?:\s+(?P<about>[^:]*))?:(?!`)\s*(?P<text>.*)")
 _REST_ARGUMENTS: Final = frozenset({"param", "parameter", "arg", "argument", "key", "keyword", "query", "var", "ivar"})
-# `name (int, optional): text`, as Google writes it
+# Google: `name (int, optional): text`
 _GOOGLE: Final = re.compile(r"\*{0,2}(?P<name>[A-Za-z_][\w.-]*)\s*(?:\((?P<type>[^)]*)\))?\s*:\s*(?P<text>.*)")
-# `- **name**: text` and "* `name` - text", as FastAPI's own documentation writes it
+# FastAPI's documentation: `- **name**: text` and "* `name` - text"
 _BULLET: Final = re.compile(
     r"[-*+]\s+(?:\*\*`?|`)(?P<name>[A-Za-z_][\w.-]*)(?:`?\*\*|`)\s*(?:\([^)]*\))?\s*[:-]\s*(?P<text>.*)"
 )
@@ -30,28 +34,28 @@ _MARKUP: Final = re.compile(r"(?P<mark>\*\*|``|`)(?P<text>[^*`]+)(?P=mark)")
 
 @dataclass(frozen=True, slots=True)
 class Docstring:
-    """`summary` is the first paragraph, on one line; `parameters` maps a name to what is said of it."""
+    """`summary`: the first paragraph, on one line. `parameters`: the description of each parameter, by name."""
 
     summary: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
-def read(text: str | None) -> Docstring:
-    """What a docstring says; of an empty one nothing."""
+def parse(text: str | None) -> Docstring:
+    """Returns the summary and the parameters of a docstring; both are empty for an empty one."""
     if not text:
         return Docstring()
-    # What follows a form feed is not shown by FastAPI, what follows `---` is YAML of flasgger.
+    # FastAPI does not show the text after a form feed; flasgger puts YAML after `---`.
     lines = re.split(r"\n\s*---\s*\n", inspect.cleandoc(text).split("\f", 1)[0] + "\n")[0].splitlines()
     parameters: dict[str, str] = {}
-    for found in (_rest(lines), _sections(lines), _bullets(lines)):
-        for name, words in found:
-            if words and name not in parameters:
-                parameters[name] = words
+    for described in (_rest(lines), _sections(lines), _bullets(lines)):
+        for name, description in described:
+            if description and name not in parameters:
+                parameters[name] = description
     return Docstring(_summary(lines), parameters)
 
 
 def one_line(text: str) -> str:
-    """Text of several lines as one, without the marks of Markdown and reST around words."""
+    """Joins the lines of a text and removes the marks of Markdown and reST around words."""
     return " ".join(_MARKUP.sub(lambda match: match["text"], text).split())
 
 
@@ -104,7 +108,7 @@ def _sections(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _entries(lines: Sequence[str], *, numpy: bool) -> Iterator[tuple[str, str]]:
-    """The entries of one section: a line that names a parameter, and lines indented deeper that go on with it."""
+    """Yields the entries of one section: a line that names a parameter, with the deeper lines that continue it."""
     filled = [line for line in lines if line.strip()]
     if not filled:
         return
@@ -140,7 +144,7 @@ def _rest(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
             if name:
                 yield name, one_line(" ".join(words))
             about = (match["about"] or "").split() if match else []
-            # `:param int days:` names the type before the parameter.
+            # `:param int days:` has the type before the name.
             name = about[-1].lstrip("*") if match and about and match["kind"].lower() in _REST_ARGUMENTS else None
             words = [match["text"]] if match else []
         elif name:

@@ -1,4 +1,4 @@
-"""The calls that an API offers, as every reader describes them and `targets` takes them: no framework, no YAML."""
+"""The description of an API that all readers produce and prompt_targets.py consumes, free of framework and YAML."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from controlplane.config.addresses import Url
 from extproc.shared.filter_config import HttpMethod, ParameterType
 
 Scalar: TypeAlias = str | int | float | bool
-# What a prompt target can call.
+# The HTTP methods that a prompt target can call with.
 METHODS: Final = tuple(method.value for method in HttpMethod)
 # The key of a body in which the gateway itself sends the conversation.
 CONVERSATION: Final = "messages"
-# What one description may bring; a generated file beyond this helps nobody.
-MOST_OPERATIONS: Final = 2000
-MOST_ENUM_VALUES: Final = 256
+# Bounds of one description.
+MAX_OPERATIONS: Final = 2000
+MAX_ENUM_VALUES: Final = 256
 
 
 _JSON_TYPES: Final[Mapping[type, ParameterType]] = {
@@ -33,8 +33,8 @@ _JSON_TYPES: Final[Mapping[type, ParameterType]] = {
 }
 
 
-class Where(StrEnum):
-    """Which part of the HTTP request an argument travels in."""
+class Location(StrEnum):
+    """The part of the HTTP request that holds an argument; OpenAPI's `in`."""
 
     PATH = "path"
     QUERY = "query"
@@ -43,7 +43,7 @@ class Where(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Which values are allowed. `items`: what each element of a list is, where it is known."""
+    """The values that are allowed. `items`: the shape of a list's elements, None when unknown."""
 
     type: ParameterType = ParameterType.STR
     nullable: bool = False
@@ -52,23 +52,23 @@ class Shape:
     items: Shape | None = None
 
 
-# What nothing is known of: text.
+# The shape of a value whose type is unknown: text.
 ANY: Final = Shape()
 
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """A default that is known. A default of None is told from no default by this wrapper."""
+    """A known default value. The wrapper distinguishes a default of None from no default."""
 
     value: JsonValue
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument. `required` false without `default`: the API fills it in by itself."""
+    """One argument. When it is not required and has no `default`, the API fills it in."""
 
     name: str
-    where: Where
+    location: Location
     shape: Shape = ANY
     description: str | None = None
     required: bool = False
@@ -79,13 +79,13 @@ class Argument:
 class Operation:
     """One call that a prompt target can make. `path` holds `{name}` for each path argument.
 
-    `place` is where to look (`app.py:12`); `remarks` are what the author must know before relying on it.
+    `position`: its line in the source (`app.py:12`). `remarks`: limitations that the author must know.
     """
 
     name: str
     method: str
     path: str
-    place: str
+    position: str
     description: str | None = None
     arguments: tuple[Argument, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -93,19 +93,21 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something said on stderr: what was left out, and why; `subject` is the operation or thing it is about."""
+    """One line for stderr, such as an operation that was skipped. `subject`: the operation or thing it is about."""
 
-    place: str
+    position: str
     subject: str
     message: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.subject}: {self.message}" if self.subject else f"{self.place}: {self.message}"
+        return (
+            f"{self.position}: {self.subject}: {self.message}" if self.subject else f"{self.position}: {self.message}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What one source says of an API. `server`: where it answers, if the source knows."""
+class ApiDescription:
+    """An API as one source describes it. `server`: its address, None when the source does not give it."""
 
     title: str | None = None
     server: Url | None = None
@@ -114,25 +116,25 @@ class Reading:
 
 
 class InexpressibleError(Exception):
-    """This call cannot be a prompt target; the message says why. Caught by each reader, which makes a note of it."""
+    """An operation that cannot be a prompt target; the message is the reason. Each reader makes a note of it."""
 
 
 def scalars(values: Iterable[object]) -> tuple[Scalar, ...] | None:
-    """The values of an enum, once each and without null, or None when one of them is no plain value."""
+    """Returns the distinct values of an enum without null, or None when one of them is not a scalar."""
     found: list[Scalar] = []
     for value in values:
         if value is None:
             continue
         if not isinstance(value, str | int | float):
             return None
-        # 1 and 1.0 are one value, and so they are in JSON; 1 and true are not.
+        # As in JSON, 1 and 1.0 are one value; 1 and true are two.
         if not any(value == other and isinstance(value, bool) is isinstance(other, bool) for other in found):
             found.append(value)
     return tuple(found)
 
 
 def type_of(value: object) -> ParameterType | None:
-    """The type that a value of JSON has, None for null and for what is no JSON."""
+    """Returns the type of a JSON value, None for null and for values that JSON does not have."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     # bool before int: True is an int too.
@@ -140,7 +142,7 @@ def type_of(value: object) -> ParameterType | None:
 
 
 def common_type(types: Iterable[ParameterType]) -> ParameterType:
-    """The type that takes values of all of these."""
+    """Returns the narrowest type that holds values of all given types."""
     kinds = set(types)
     if len(kinds) == 1:
         return kinds.pop()
@@ -148,13 +150,13 @@ def common_type(types: Iterable[ParameterType]) -> ParameterType:
 
 
 def enum_shape(values: Iterable[object]) -> Shape:
-    """A shape of these values alone; null among them makes it nullable, and what is no plain value lifts the enum."""
+    """Returns the shape of an enum. Null makes it nullable; a value that is not a scalar drops the enum."""
     listed = list(values)
     members = scalars(listed)
     if not members:
         return Shape(nullable=None in listed)
     kind = common_type(kind for member in members if (kind := type_of(member)))
-    if kind is ParameterType.BOOL or len(members) > MOST_ENUM_VALUES:
+    if kind is ParameterType.BOOL or len(members) > MAX_ENUM_VALUES:
         members = ()
     if kind is ParameterType.STR and not all(isinstance(member, str) for member in members):
         members = tuple(dict.fromkeys(str(member) for member in members))

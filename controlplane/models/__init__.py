@@ -1,3 +1,1 @@
-"""The models that Triton serves: where their weights come from, how they are converted, and Triton's repository of
-them.
-"""
+"""The catalogue of models, and the cache of their files: downloads, verification, conversion."""

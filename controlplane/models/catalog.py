@@ -1,7 +1,6 @@
 """The model catalogue, triton_models/catalog.yaml, as typed values.
 
-Read by prepare.py, hub.py, repository.py, by the compiler for the names that a configuration may say, and by `archgw
-models`.
+Used by the other modules of this package, the configuration, the compiler, the renderer, and `archgw models`.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from controlplane.errors import ModelError
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Converter = Literal["copy", "minilm", "minilm-fp16", "nanoguard", "nanoguard-fp16", "nanoguard-tokenizer"]
 Engine = Literal["onnxruntime", "libneedle3", "llama.cpp", "vllm", "transformers"]
-# Names the file with what a user adds to the catalogue.
-ADDED = "ARCHGW_CATALOG"
+# Environment variable with the path of the user's own catalogue.
+CATALOG_VARIABLE = "ARCHGW_CATALOG"
 Served = Literal["embed", "nli", "guard", "toxicity", "function", "chat"]
-# A name becomes a folder, and is what the configuration may say.
+# Names become folders, and the configuration refers to them.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 # What each role's code can run, and what an engine computes on where not on both.
 _ENGINES: Mapping[Served, frozenset[Engine]] = {
@@ -39,11 +38,13 @@ _ENGINES: Mapping[Served, frozenset[Engine]] = {
 _DEVICES: Mapping[Engine, str] = {"libneedle3": "cpu", "llama.cpp": "cpu", "vllm": "gpu"}
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Base model: no unknown keys, frozen, strict types."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Package(_Strict):
+class Package(Strict):
     """One wheel on the package index."""
 
     name: str
@@ -51,15 +52,15 @@ class Package(_Strict):
     sha256: Sha256
 
 
-class Taken(_Strict):
+class WheelFile(Strict):
     """A file inside the wheel."""
 
     path: str
     sha256: Sha256
 
 
-class Made(_Strict):
-    """A file of the cache: `by` names the converter, `of` the taken file that it reads."""
+class ConvertedFile(Strict):
+    """A file of the cache. `by`: the converter. `of`: the wheel's file that it reads."""
 
     file: str
     by: Converter
@@ -73,18 +74,18 @@ class Made(_Strict):
         return self
 
 
-class Hub(_Strict):
+class Hub(Strict):
     """A repository on a model hub. `revision`: a commit, a tag or a branch."""
 
     repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
     revision: str
 
 
-class Listed(_Strict):
-    """A file of a repository or a folder, under the same path in the cache.
+class SourceFile(Strict):
+    """A file of a repository or a folder. It has the same path in the cache.
 
-    `path` may be a pattern (`*.safetensors`) where the repository decides how many files there are. Without `sha256`,
-    the hash that the hub declares is checked, and recorded.
+    `path` may be a pattern, such as `*.safetensors`, that matches several files of the repository. Without `sha256`,
+    the hash that the hub declares is checked and recorded.
     """
 
     path: str
@@ -96,7 +97,7 @@ class Listed(_Strict):
         if path.is_absolute() or ".." in path.parts or str(path) != self.path:
             raise ValueError(f"{self.path!r} is not a path below the model's folder")
         if self.is_pattern and self.sha256 is not None:
-            raise ValueError(f"{self.path!r} stands for several files, so it has no one SHA-256")
+            raise ValueError(f"{self.path!r} may match several files: it cannot have a sha256")
         return self
 
     @property
@@ -104,19 +105,18 @@ class Listed(_Strict):
         return any(character in self.path for character in "*?[")
 
     def names(self, path: str) -> bool:
-        """Whether this entry means `path`. A `*` does not reach into folders."""
+        """Returns whether this entry matches `path`. A `*` does not match across folders."""
         return path.count("/") == self.path.count("/") and fnmatchcase(path, self.path)
 
 
-class Artefact(_Strict):
-    """A model as it lies on disk: one folder, filled from exactly one source.
+class Artefact(Strict):
+    """A model's files in one folder, from exactly one source.
 
-    From a `package`, with the files of `make`; from a `hub` or a folder of this machine (`path`), with those of
-    `files`.
+    The source is a `package` (its files: `take` and `make`), a `hub`, or a local folder `path` (their files: `files`).
 
-    `serves`: the role whose `model` a configuration may name it for. `devices`: what it computes on; `cpu` is the entry
-    that stands in for it where there is no GPU, `gpu` the form of it that a GPU is given. `max_tokens`: how much of a
-    text it reads; None where it has no such limit. `settings` become parameters of the Triton model that serves it.
+    `serves`: the role that may name this model in the configuration. `devices`: supported devices. `cpu`: the entry
+    that replaces it without a GPU. `gpu`: the entry that replaces it on a GPU. `max_tokens`: maximum length of a text;
+    None: no limit. `settings`: parameters of its Triton model.
     """
 
     description: str
@@ -129,11 +129,11 @@ class Artefact(_Strict):
     max_tokens: Annotated[int, Field(gt=0)] | None = None
     settings: dict[str, str] = {}
     package: Package | None = None
-    take: list[Taken] = []
-    make: list[Made] = []
+    take: list[WheelFile] = []
+    make: list[ConvertedFile] = []
     hub: Hub | None = None
     path: str | None = None
-    files: list[Listed] = []
+    files: list[SourceFile] = []
     notes: str = ""
 
     @model_validator(mode="after")
@@ -169,12 +169,12 @@ class Artefact(_Strict):
 
     @property
     def kind(self) -> Literal["package", "hub", "path"]:
-        """What sort of source it has."""
+        """The kind of source."""
         return "package" if self.package is not None else "hub" if self.hub is not None else "path"
 
     @property
     def source(self) -> str:
-        """Where it comes from, for people."""
+        """The source, for people."""
         if self.package is not None:
             return f"{self.package.name}=={self.package.version}"
         if self.hub is not None:
@@ -182,14 +182,14 @@ class Artefact(_Strict):
         return str(self.path)
 
 
-class _More(_Strict):
-    """What a user adds to the catalogue."""
+class _UserCatalog(Strict):
+    """The user's own catalogue: entries that are added to ours."""
 
     artefacts: dict[Name, Artefact]
 
 
-class Catalog(_Strict):
-    """Every role's default artefacts, and every artefact."""
+class Catalog(Strict):
+    """All artefacts, and the default artefacts of each role."""
 
     roles: dict[str, list[str]]
     artefacts: dict[Name, Artefact]
@@ -216,41 +216,41 @@ class Catalog(_Strict):
         return self
 
     def default(self, role: str) -> tuple[str, ...]:
-        """What serves `role` where the configuration names no model; empty where nothing does."""
+        """Returns the artefacts that serve `role` by default; empty where the gateway brings none."""
         return tuple(self.roles.get(role, ()))
 
     def choices(self, role: str) -> tuple[str, ...]:
-        """The names that the configuration may say for `role`."""
+        """Returns the names that the configuration may use for `role`."""
         return tuple(name for name, artefact in self.artefacts.items() if artefact.serves == role)
 
     def made_of(self, role: str, name: str | None, *, gpu: bool) -> tuple[str, ...]:
-        """The entries whose files a model of `role` reads: the named one or the role's own, in the device's form."""
+        """Returns the entries whose files a model of `role` reads. `name` None: the role's default ones."""
         names = self.default(role) if name is None else (name,)
         return tuple((gpu and self.artefacts[each].gpu) or each for each in names)
 
     def select(self, names: tuple[str, ...] | None) -> dict[str, Artefact]:
-        """The artefacts that `names` (roles or artefacts) need, in the catalogue's order.
+        """Returns the artefacts of `names` (roles or artefacts), in the catalogue's order.
 
-        None: what all roles are made of by default. Raises ModelError for a name that is neither.
+        None: the default artefacts of all roles. Raises ModelError for an unknown name.
         """
-        wanted: set[str] = set()
+        selected: set[str] = set()
         for name in self.roles if names is None else names:
             if name in self.roles:
-                wanted.update(self.roles[name])
+                selected.update(self.roles[name])
             elif name in self.artefacts:
-                wanted.add(name)
+                selected.add(name)
             else:
                 known = ", ".join([*self.roles, *(key for key in self.artefacts if key not in self.roles)])
                 raise ModelError(f"no model {name!r} in the catalogue; there are: {known}")
-        return {name: artefact for name, artefact in self.artefacts.items() if name in wanted}
+        return {name: artefact for name, artefact in self.artefacts.items() if name in selected}
 
 
 def parse(text: str, more: str | None = None) -> Catalog:
-    """The catalogue in `text`, with the artefacts that `more` adds to it; ModelError says what is wrong with it."""
+    """Parses the catalogue `text`, and adds the artefacts of the user's catalogue `more`. Raises ModelError."""
     try:
         document = yaml.safe_load(text)
         if more is not None:
-            added = _More.model_validate(yaml.safe_load(more)).artefacts
+            added = _UserCatalog.model_validate(yaml.safe_load(more)).artefacts
             if taken := sorted(added.keys() & {*document["artefacts"], *get_args(Served)}):
                 raise ModelError(f"names that are in the catalogue already: {', '.join(taken)}")
             document["artefacts"].update({name: artefact.model_dump() for name, artefact in added.items()})
@@ -261,19 +261,19 @@ def parse(text: str, more: str | None = None) -> Catalog:
             for each in error.errors()
         ]
         raise ModelError("\n    ".join(["the model catalogue is not valid:", *faults])) from error
-    # Of dates that are none, of homes of nobody, and of lists in lists in lists.
+    # ValueError: an invalid date. RuntimeError: a home of an unknown user. RecursionError: deeply nested lists.
     except (yaml.YAMLError, ValueError, RuntimeError) as error:
         raise ModelError(f"the model catalogue is not valid: {error}") from error
 
 
 def catalog() -> Catalog:
-    """The catalogue that travels with this version, and the user's own entries: the file that $ARCHGW_CATALOG names."""
-    return _read(os.environ.get(ADDED) or None)
+    """Returns the catalogue of this version, with the entries of the file that $ARCHGW_CATALOG names."""
+    return _read(os.environ.get(CATALOG_VARIABLE) or None)
 
 
-def added() -> Path | None:
-    """The file that $ARCHGW_CATALOG names; None where it names none."""
-    name = os.environ.get(ADDED)
+def user_catalog() -> Path | None:
+    """Returns the path in $ARCHGW_CATALOG, or None."""
+    name = os.environ.get(CATALOG_VARIABLE)
     return Path(name).expanduser() if name else None
 
 
@@ -285,8 +285,8 @@ def _read(more: str | None) -> Catalog:
     try:
         added = Path(more).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError, RuntimeError) as error:
-        raise ModelError(f"{ADDED}={more} cannot be read: {error}") from error
+        raise ModelError(f"{CATALOG_VARIABLE}={more} cannot be read: {error}") from error
     try:
         return parse(text, added)
     except ModelError as error:
-        raise ModelError(f"{ADDED}={more}: {error}") from error
+        raise ModelError(f"{CATALOG_VARIABLE}={more}: {error}") from error

@@ -1,7 +1,7 @@
-"""A model hub, through the library huggingface_hub: what a repository holds, and one file of it.
+"""Lists and downloads files of a model hub, through the library huggingface_hub. Used by pull.py.
 
-Used by pull.py. HF_ENDPOINT, HF_TOKEN (or `hf auth login`), HF_HUB_OFFLINE and the usual proxy variables count. Nothing
-goes into the library's own cache: it is linked together with symlinks, and would keep a second copy.
+HF_ENDPOINT, HF_TOKEN (or `hf auth login`), HF_HUB_OFFLINE and the usual proxy variables apply. The library's own cache
+is not used: it consists of symlinks, and would keep a second copy.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from controlplane.errors import ModelError
-from controlplane.models import record
-from controlplane.models.catalog import Hub, Listed
+from controlplane.models import pull_record
+from controlplane.models.catalog import Hub, SourceFile
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _ENDPOINT = "https://huggingface.co"
 _TRUE = {"1", "ON", "YES", "TRUE"}
 _TIMEOUT_SECONDS = 30.0
-_ATTEMPTS = 3  # at what the library does not repeat itself: resets and failures of the server
+_ATTEMPTS = 3  # after errors that the library itself does not retry: connection resets and server errors
 _PAUSE_SECONDS = 1.0
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BLOB_ID = re.compile(r"[0-9a-f]{40}")
@@ -40,7 +40,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40,64}")
 class RemoteFile:
     """A file of a repository at one commit: its size in bytes, and the hash that the hub declares.
 
-    Exactly one of the two: `sha256` for what git-lfs keeps, `blob_id` (git's own) for the small ones.
+    Files in git-lfs have `sha256`, small files have git's `blob_id`: exactly one of the two is set.
     """
 
     path: str
@@ -50,7 +50,7 @@ class RemoteFile:
 
 
 class Repository:
-    """One repository at one commit. Made by `opened`, and good while that lasts."""
+    """One repository at one commit. ConvertedFile by `opened`, and good while that lasts."""
 
     def __init__(self, endpoint: str, token: str | None, hub: Hub) -> None:
         from huggingface_hub import HfApi  # noqa: PLC0415
@@ -61,7 +61,7 @@ class Repository:
         self._token = token or False
         self._hub = hub
         try:
-            with _understood(endpoint):
+            with _as_model_error(endpoint):
                 info = HfApi(endpoint=endpoint, token=self._token).model_info(
                     hub.repository, revision=hub.revision, timeout=_TIMEOUT_SECONDS
                 )
@@ -74,50 +74,50 @@ class Repository:
         self.commit = info.sha
         self._paths = [sibling.rfilename for sibling in info.siblings or () if _is_plain(sibling.rfilename)]
 
-    def files(self, listed: list[Listed]) -> list[RemoteFile]:
-        """The files that `listed` means. ModelError where an entry means none, or the hub declares no hash."""
-        wanted = []
+    def files(self, listed: list[SourceFile]) -> list[RemoteFile]:
+        """Returns the files that match `listed`. Raises ModelError: an entry matches none, or a file has no hash."""
+        selected = []
         for entry in listed:
-            found = [path for path in self._paths if entry.names(path)]
-            if not found:
+            matching = [path for path in self._paths if entry.names(path)]
+            if not matching:
                 where = f"{self._hub.repository} at {self._hub.revision} (commit {self.commit})"
                 raise ModelError(f"{where} holds no {entry.path}")
-            wanted += found
-        return [self._describe(path) for path in dict.fromkeys(wanted)]
+            selected += matching
+        return [self._describe(path) for path in dict.fromkeys(selected)]
 
     def _describe(self, path: str) -> RemoteFile:
         from huggingface_hub import get_hf_file_metadata  # noqa: PLC0415
 
-        with _understood(self._endpoint):
-            said = get_hf_file_metadata(
+        with _as_model_error(self._endpoint):
+            metadata = get_hf_file_metadata(
                 self._url(path),
                 token=self._token,
                 timeout=_TIMEOUT_SECONDS,
                 endpoint=self._endpoint,
                 retry_on_errors=True,
             )
-        if said.size is None:
+        if metadata.size is None:
             raise ModelError(f"{self._endpoint} does not say how large {path} is; is it a model hub?")
-        if said.etag is not None and _SHA256.fullmatch(said.etag):
-            return RemoteFile(path, said.size, sha256=said.etag)
-        if said.etag is not None and _BLOB_ID.fullmatch(said.etag):
-            return RemoteFile(path, said.size, blob_id=said.etag)
+        if metadata.etag is not None and _SHA256.fullmatch(metadata.etag):
+            return RemoteFile(path, metadata.size, sha256=metadata.etag)
+        if metadata.etag is not None and _BLOB_ID.fullmatch(metadata.etag):
+            return RemoteFile(path, metadata.size, blob_id=metadata.etag)
         raise ModelError(f"{self._endpoint} declares no hash for {path} of {self._hub.repository}; is it a model hub?")
 
     def download(self, file: RemoteFile, part: Path, report: Callable[[int], None]) -> None:
-        """Bring `part` to the whole file, from what it holds already. `report` is told how many bytes there are.
+        """Downloads the rest of the file into `part`. `report` gets the number of bytes so far.
 
-        Connections that break are taken up again where they broke, as long as something comes.
+        Resumes after a broken connection. Gives up after several attempts in a row without any data.
         """
         import httpx2  # noqa: PLC0415
         from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
         from huggingface_hub.file_download import http_get  # noqa: PLC0415
         from huggingface_hub.utils.tqdm import silent_tqdm  # noqa: PLC0415
 
-        # Ranges count in bytes of the file only while nothing is compressed.
+        # With compression, ranges would not count bytes of the file.
         headers = {"Accept-Encoding": "identity"}
         if self._token:
-            # For the hub's own host: httpx leaves it out where a redirect leads to another one.
+            # For the hub's own host only: httpx removes it on redirects to another host.
             headers["Authorization"] = f"Bearer {self._token}"
         failures = 0
         while True:
@@ -127,7 +127,7 @@ class Repository:
                 had = 0
             try:
                 with (
-                    _understood(self._endpoint),
+                    _as_model_error(self._endpoint),
                     _Reporting(part.open("ab", buffering=0), file.size, report) as target,
                 ):
                     http_get(
@@ -147,7 +147,7 @@ class Repository:
                     raise
                 time.sleep(_PAUSE_SECONDS * failures)
             except OSError as error:
-                if error.errno is not None:  # the disk's; the library's own have none
+                if error.errno is not None:  # from the disk; the library's own errors have none
                     raise
                 raise ModelError(f"{file.path} of {self._hub.repository} has not the size that was declared") from error
             else:
@@ -160,7 +160,7 @@ class Repository:
 
 
 class _Reporting(io.BufferedWriter):
-    """A file that says how long it has become, and that becomes no longer than `most` bytes."""
+    """A file that reports its length, and refuses to grow beyond `most` bytes."""
 
     def __init__(self, raw: io.FileIO, most: int, report: Callable[[int], None]) -> None:
         super().__init__(raw)
@@ -170,7 +170,7 @@ class _Reporting(io.BufferedWriter):
 
     def write(self, data: ReadableBuffer, /) -> int:
         if self.tell() + len(memoryview(data)) > self._most:
-            # As the library says it, which looks only when all has come: a server may send without end.
+            # The library checks the size only at the end, and a server may send without end.
             raise OSError("longer than declared")
         written = super().write(data)
         self._report(self.tell())
@@ -178,8 +178,8 @@ class _Reporting(io.BufferedWriter):
 
 
 @contextmanager
-def _understood(endpoint: str) -> Iterator[None]:
-    """The library's own errors over what a server says, or over a proxy that the environment names, as ModelError."""
+def _as_model_error(endpoint: str) -> Iterator[None]:
+    """Converts the library's errors about malformed responses, or about a proxy's settings, into ModelError."""
     try:
         yield
     except (ValueError, TypeError, KeyError) as error:
@@ -189,15 +189,15 @@ def _understood(endpoint: str) -> Iterator[None]:
 
 
 def _is_plain(path: object) -> bool:
-    """Whether a hub's name for a file is one below the model's folder, and not that of our own record."""
-    if not isinstance(path, str) or not path.isprintable() or path == record.NAME:
+    """Returns whether a hub's file name stays below the model's folder, and is not that of our own record."""
+    if not isinstance(path, str) or not path.isprintable() or path == pull_record.NAME:
         return False
     return all(part not in {"", ".", ".."} for part in path.split("/"))
 
 
 @contextmanager
-def opened(name: str, hub: Hub) -> Iterator[Repository]:
-    """The repository that the model `name` comes from. What fails with it inside the block leaves as ModelError."""
+def open_repository(name: str, hub: Hub) -> Iterator[Repository]:
+    """Opens the repository of the model `name`. Its HTTP errors inside the block are raised as ModelError."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE:
         raise ModelError(f"{name} is not here, and HF_HUB_OFFLINE is set: unset it, or copy the folder from elsewhere")
     endpoint = _endpoint()
@@ -211,8 +211,8 @@ def opened(name: str, hub: Hub) -> Iterator[Repository]:
         ) from error
     except ValueError as error:
         raise ModelError(f"a variable HF_... of the environment is not what huggingface_hub takes: {error}") from error
-    # The library reads its environment when it is imported, which may have been long ago. Its telemetry asks the hub
-    # for a list of agents, and says which one runs it. Its warnings hold signed URLs.
+    # Set here: the library reads its environment only at import. Telemetry would send the name of the running agent to
+    # the hub. Warnings would print signed URLs.
     constants.HF_HUB_DISABLE_TELEMETRY = True
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     token = get_token()
@@ -241,7 +241,7 @@ def _endpoint() -> str:
 
 
 def _explain(error: HTTPError, endpoint: str, hub: Hub, *, has_token: bool) -> str:
-    """What went wrong, and the way out. Never what the library says of a refusal: it may quote signed URLs."""
+    """Returns the message for an HTTP error, without the library's text of a refusal: it may hold signed URLs."""
     from huggingface_hub.errors import (  # noqa: PLC0415
         GatedRepoError,
         HfHubHTTPError,
@@ -250,27 +250,27 @@ def _explain(error: HTTPError, endpoint: str, hub: Hub, *, has_token: bool) -> s
     )
 
     if not isinstance(error, HfHubHTTPError):
-        said = str(error) or type(error).__name__
-        return f"{_asked(error, endpoint)} cannot be reached: {said}. A mirror is set with HF_ENDPOINT"
+        reason = str(error) or type(error).__name__
+        return f"{_unreachable_host(error, endpoint)} cannot be reached: {reason}. A mirror is set with HF_ENDPOINT"
     status = error.response.status_code
-    said = "the hub failed; try again later, what came so far is kept"
+    reason = "the hub failed; try again later: the partial download is kept"
     if isinstance(error, GatedRepoError):
         how = "with the account of HF_TOKEN" if has_token else "and set HF_TOKEN to a token of the account that did"
-        said = f"it is gated: accept its terms on that page {how}"
+        reason = f"it is gated: accept its terms on that page {how}"
     elif isinstance(error, RevisionNotFoundError):
-        said = f"there is no revision {hub.revision}"
+        reason = f"there is no revision {hub.revision}"
     elif status in (401, 403) or isinstance(error, RepositoryNotFoundError):
         private = "the token of HF_TOKEN may not read it" if has_token else "it is private and needs HF_TOKEN"
-        said = f"there is no such repository, or {private}"
+        reason = f"there is no such repository, or {private}"
     elif status == 404:
-        said = "a file that it lists is not there"
+        reason = "a file that it lists is not there"
     elif status == 429:
-        said = "too many requests for now: try again later, or set HF_TOKEN"
-    return f"{endpoint}/{hub.repository}: {said} (HTTP {status})"
+        reason = "too many requests for now: try again later, or set HF_TOKEN"
+    return f"{endpoint}/{hub.repository}: {reason} (HTTP {status})"
 
 
-def _asked(error: HTTPError, endpoint: str) -> str:
-    """The server that did not answer: large files lie on another one. Its URLs are signed, so only its name is said."""
+def _unreachable_host(error: HTTPError, endpoint: str) -> str:
+    """Returns the name of the server that did not answer. Large files have another server, with secret signed URLs."""
     try:
         url = error.request.url
     except RuntimeError:  # there was no request yet

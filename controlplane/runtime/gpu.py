@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from controlplane.compile.plans import Mode
+from controlplane.config.model_serving import Mode
 from controlplane.errors import RuntimeFault
 
 # CUDA's own choice among the devices of a machine. NVML knows nothing of it.

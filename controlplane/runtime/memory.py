@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from controlplane.compile.plans import MIB
+from controlplane.config.quantities import MIB
 
 _LEAST: Final = 256 * MIB
 _MOST: Final = 2048 * MIB

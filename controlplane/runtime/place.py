@@ -13,7 +13,7 @@ from typing import Final
 
 import platformdirs
 
-from controlplane.config.document import is_unicode
+from controlplane.config.yaml_parser import is_unicode
 from controlplane.errors import RuntimeFault, UsageError
 from controlplane.runtime.layout import RunLayout
 

@@ -9,7 +9,7 @@ from itertools import groupby
 from statistics import median
 from typing import Final
 
-from controlplane.compile.plans import RolePlace
+from controlplane.compile.plans import RoleLocation
 from extproc.shared.filter_config import Place, Role
 from extproc.shared.worker_status import BackendStatus, WorkerStatus
 
@@ -52,7 +52,7 @@ class RoleState:
     failed: Mapping[str, int]
 
 
-def merge(places: Sequence[RolePlace], workers: Sequence[WorkerStatus]) -> tuple[RoleState, ...]:
+def merge(places: Sequence[RoleLocation], workers: Sequence[WorkerStatus]) -> tuple[RoleState, ...]:
     """Every role of the gateway; `workers` are those that answered."""
     return tuple(_role(role, tuple(its), workers) for role, its in groupby(places, key=lambda each: each.role))
 
@@ -79,7 +79,7 @@ def _plain(detail: str) -> str:
     return words if len(words) <= _LONGEST_DETAIL else f"{words[:_LONGEST_DETAIL]}..."
 
 
-def _role(role: str, places: Sequence[RolePlace], workers: Sequence[WorkerStatus]) -> RoleState:
+def _role(role: str, places: Sequence[RoleLocation], workers: Sequence[WorkerStatus]) -> RoleState:
     states = tuple(_place(each, workers) for each in places)
     failed: Counter[str] = Counter()
     for worker in workers:
@@ -88,7 +88,7 @@ def _role(role: str, places: Sequence[RolePlace], workers: Sequence[WorkerStatus
     return RoleState(role, any(each.ready for each in states), states, dict(failed))
 
 
-def _place(place: RolePlace, workers: Sequence[WorkerStatus]) -> PlaceState:
+def _place(place: RoleLocation, workers: Sequence[WorkerStatus]) -> PlaceState:
     said: list[BackendStatus] = []
     skipped: Counter[str] = Counter()
     for worker in workers:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Final
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Gateway, Mode, Site, TritonSockets
-from controlplane.config.load import Loaded
+from controlplane.compile.plans import Gateway, Site, TritonSockets
+from controlplane.config.load import LoadedConfig
+from controlplane.config.model_serving import Mode
 from controlplane.runtime import gpu, memory, ports
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native import triton
@@ -17,7 +18,7 @@ from extproc.shared.filter_config import Place, Role
 _INTENT: Final = (Role.EMBED, Role.NLI)
 
 
-def compile_here(loaded: Loaded, layout: RunLayout, mode: Mode, say: Callable[[str], None]) -> Gateway:
+def compile_here(loaded: LoadedConfig, layout: RunLayout, mode: Mode, say: Callable[[str], None]) -> Gateway:
     """For processes of this machine.
 
     RuntimeFault where `mode` needs a GPU that is not here, UsageError where it needs what the file does not say.
@@ -41,9 +42,9 @@ def triton_sockets(layout: RunLayout) -> TritonSockets:
     return TritonSockets(http=str(layout.triton_http), grpc=str(layout.triton_grpc))
 
 
-def compile_at(site: Site, loaded: Loaded, no_gpu: str, say: Callable[[str], None]) -> Gateway:
+def compile_at(site: Site, loaded: LoadedConfig, no_gpu: str, say: Callable[[str], None]) -> Gateway:
     """`say` hears once where intent runs on the CPU though a GPU would have been preferred; `no_gpu` says why."""
-    gateway = compile_gateway(loaded.config, site, loaded.own)
+    gateway = compile_gateway(loaded.config, site, loaded.custom_models)
     intent_is_local = any(each.place is Place.LOCAL and each.role in _INTENT for each in gateway.places)
     if site.mode is Mode.REMOTE and site.gpu is None and intent_is_local:
         say(f"note: intent runs on this machine's CPU: {no_gpu}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from controlplane.compile.plans import RolePlace
+from controlplane.compile.plans import RoleLocation
 from controlplane.render.atomic import write_file
 from controlplane.runtime.layout import RunLayout
 
@@ -35,7 +35,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     config: str
     since: str
     doors: tuple[Door, ...]
-    places: tuple[RolePlace, ...]
+    places: tuple[RoleLocation, ...]
     parts: tuple[str, ...]
     ready: bool = False
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from controlplane.compile.plans import Gateway, Mode
+from controlplane.compile.plans import Gateway
+from controlplane.config.model_serving import Mode
 from controlplane.runtime.roles import RoleState
 from controlplane.runtime.runner import Runtime
 from controlplane.runtime.state import Door, State

@@ -1,7 +1,7 @@
-"""The quick start's sample API: what the prompt targets of the arch_config.yaml beside it call.
+"""The sample API of the quick start, which the prompt targets of arch_config.yaml call.
 
-`python weather_api.py --port 18083`. The figures are computed from the arguments, so the same question has the same
-answer; they are no forecast and no rate. SIGTERM and Ctrl-C end it.
+`python weather_api.py --port 18083`. The figures are made up: they are computed from the arguments, so that equal
+requests have equal answers. SIGTERM and Ctrl-C stop it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _MAX_DAYS: Final = 14
 
 
 def _figure(*parts: object, below: int) -> int:
-    """A number in [0, below) that depends on `parts` alone."""
+    """Returns a number in [0, below) that depends only on `parts`."""
     return zlib.crc32("/".join(str(part).strip().lower() for part in parts).encode()) % below
 
 
 def forecast(location: str, days: int, units: str = "celsius") -> dict[str, Any]:
-    """`days` days of made-up weather."""
+    """Returns `days` days of made-up weather."""
     answer = []
     for day in range(1, days + 1):
         low = _figure(location, "climate", below=20) + _figure(location, day, "low", below=5)
@@ -34,7 +34,7 @@ def forecast(location: str, days: int, units: str = "celsius") -> dict[str, Any]
 
 
 def exchange(currency_symbol: str) -> dict[str, Any]:
-    """A made-up rate: what one US dollar buys."""
+    """Returns a made-up exchange rate of one US dollar."""
     symbol = currency_symbol.strip().upper()
     return {"base": "USD", "currency": symbol, "rate": round(0.5 + _figure(symbol, below=10_000) / 5_000, 4)}
 
@@ -56,14 +56,14 @@ async def _weather(request: web.Request) -> web.Response:
             if units not in ("celsius", "fahrenheit"):
                 raise web.HTTPBadRequest(text="units: celsius or fahrenheit")
             return web.json_response(forecast(location, days, units))
-    raise web.HTTPBadRequest(text=f"wanted: location, a string, and days, an integer from 1 to {_MAX_DAYS}")
+    raise web.HTTPBadRequest(text=f"required: location, a string, and days, an integer from 1 to {_MAX_DAYS}")
 
 
 async def _currency(request: web.Request) -> web.Response:
     match await _arguments(request):
         case {"currency_symbol": str(symbol)} if symbol.strip():
             return web.json_response(exchange(symbol))
-    raise web.HTTPBadRequest(text="wanted: currency_symbol, a string such as EUR")
+    raise web.HTTPBadRequest(text="required: currency_symbol, a string such as EUR")
 
 
 def main() -> None:

@@ -1,4 +1,7 @@
-"""Which part of a conversation a decision is about. Pure functions over messages."""
+"""The part of a conversation that a decision is about: what the user says now. Pure.
+
+Used by the ingress pipeline, and by intent resolution and slot filling, which take a `CurrentTurn`.
+"""
 
 from __future__ import annotations
 
@@ -8,43 +11,44 @@ from dataclasses import dataclass
 from typing import Final
 
 from extproc.conversation.messages import Message, texts
-from extproc.conversation.state import is_own
+from extproc.conversation.state import is_gateway_message
 from extproc.shared.filter_config import JsonValue, Target
 
-# Intent, function calling and grounding read so much of the beginning and of the end of what is said at once: a wish
-# stands there, and their models read no more. The guards read everything.
-_LONGEST_PART: Final = 4_096
-# A dialogue of more questions is followed no further back.
-_MOST_EXCHANGES: Final = 32
+# Intent, function calling and grounding read only this many characters of the beginning and of the end of a text: a
+# request stands there, and their models read no more. The guards read everything.
+_MAX_PART_CHARACTERS: Final = 4_096
+# A dialogue with more questions is not followed further back.
+_MAX_CLARIFICATIONS: Final = 32
 
-# What function.Clarification says, to the letter.
+# The text of `tool_selection.Clarification.question`, to the letter.
 _QUESTION: Final = re.compile(r"\s*Could you provide the following details (?P<names>\S+(?:, \S+)*) \?\s*")
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
-    """A question of the gateway for the parameters `asked`, and what the user said to it."""
+class AnsweredClarification:
+    """A question of the gateway for `parameters`, and the user's answer to it."""
 
-    asked: tuple[str, ...]
+    parameters: tuple[str, ...]
     answer: str
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """What the user asks now.
+class CurrentTurn:
+    """The user's current turn. Texts are bounded: a long one loses its middle.
 
-    `dialogue`: role and text of the messages of the last user turn, and before them of the questions of the gateway
-    that they answer, back to the prompt that began it, which says `opening`; `exchanges` are these questions with their
-    answers, in order. `pending`: the targets that the last question may be about, none where nothing was asked.
-    `claimed`: that question says by its `model` that it is ours. Texts are bounded: of a long one the middle is left
-    out.
+    `dialogue`: role and text of the user messages after the last assistant message. If they answer questions of the
+    gateway, these questions and all messages back to the prompt that began the dialogue come first.
+    `initial_prompt`: the text of that prompt.
+    `clarifications`: those questions with their answers, in order.
+    `pending_targets`: names of the targets that the last question may be about; empty without a question.
+    `question_is_marked`: the last question carries the `model` of the gateway.
     """
 
     dialogue: tuple[Message, ...] = ()
-    opening: str = ""
-    exchanges: tuple[Exchange, ...] = ()
-    pending: tuple[str, ...] = ()
-    claimed: bool = False
+    initial_prompt: str = ""
+    clarifications: tuple[AnsweredClarification, ...] = ()
+    pending_targets: tuple[str, ...] = ()
+    question_is_marked: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -53,27 +57,30 @@ class Turn:
 
     @property
     def is_answer(self) -> bool:
-        return bool(self.exchanges)
+        """The user answers a question of the gateway."""
+        return bool(self.clarifications)
 
     @property
-    def answer(self) -> str:
-        """What the user said last."""
-        return self.exchanges[-1].answer if self.exchanges else self.opening
+    def latest_text(self) -> str:
+        """The user's last words: the last answer, or the prompt."""
+        return self.clarifications[-1].answer if self.clarifications else self.initial_prompt
 
     @property
-    def meant(self) -> str:
-        """All that the user said in this dialogue."""
-        return "\n".join([self.opening, *(exchange.answer for exchange in self.exchanges)])
+    def user_text(self) -> str:
+        """All user texts of this dialogue."""
+        return "\n".join([self.initial_prompt, *(each.answer for each in self.clarifications)])
 
-    def alone(self, text: str | None = None) -> Turn:
-        """What the user said last as a prompt of its own; `text`: what of it counts."""
-        said = self.answer if text is None else text
-        return Turn(dialogue=({"role": "user", "content": said},), opening=said)
+    def standalone(self, text: str | None = None) -> CurrentTurn:
+        """Returns `text`, or the latest text, as a prompt without the dialogue before it."""
+        prompt = self.latest_text if text is None else text
+        return CurrentTurn(dialogue=({"role": "user", "content": prompt},), initial_prompt=prompt)
 
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    names: tuple[str, ...]
+    """A question of the gateway in the conversation: its parameters, and the targets that it may be about."""
+
+    parameters: tuple[str, ...]
     targets: frozenset[str]
 
 
@@ -81,107 +88,110 @@ def read(
     messages: Sequence[Message],
     targets: Sequence[Target] = (),
     question: Mapping[str, JsonValue] | None = None,
-) -> Turn:
-    """The last turn. `question`: what the client's state says that was asked last.
+) -> CurrentTurn:
+    """Returns the current turn. `question`: the last question according to the client's state.
 
-    Empty where no user speaks last: the client answers its LLM's tool calls, begins the assistant's answer, or sends
-    instructions alone. Instructions and results behind the user's words change nothing.
+    The turn is empty unless a user speaks last: then the client answers its LLM's tool calls, begins the assistant's
+    answer, or sends instructions alone. Instructions and tool results after the user's words change nothing.
 
-    A question is known by its own text, where that names parameters of one target, or of any where the message says by
-    `model` that it is ours; or by the state, where the last answer names what the state says was asked. All of that may
-    be forged: it lets a dialogue go on, and nothing else.
+    A question is recognised by its text if it names parameters of one target; or of several targets if its `model` is
+    the gateway's; or by the state, if the last assistant message names the parameters in the state. A client can forge
+    all of that: it can only make a dialogue continue.
     """
     spoken = [message for message in messages if message["role"] in {"user", "assistant"}]
     start = _turn_start(spoken, len(spoken))
     if start == len(spoken):
-        return Turn()
-    said, end = _said(spoken[start:]), start
-    asked = _asked(spoken, start, targets, question)
-    last = asked
-    exchanges: list[Exchange] = []
-    claimed = asked is not None and is_own(spoken[start - 1])
-    while asked is not None and len(exchanges) < _MOST_EXCHANGES:
-        exchanges.append(Exchange(asked.names, said))
+        return CurrentTurn()
+    text, end = _joined_text(spoken[start:]), start
+    last = current = _question_before(spoken, start, targets, question)
+    clarifications: list[AnsweredClarification] = []
+    is_marked = current is not None and is_gateway_message(spoken[start - 1])
+    while current is not None and len(clarifications) < _MAX_CLARIFICATIONS:
+        clarifications.append(AnsweredClarification(current.parameters, text))
         end = start
         start = _turn_start(spoken, end - 1)
-        said = _said(spoken[start : end - 1])
-        before = _asked(spoken, start, targets, None)
-        # Another target since: the dialogue began when the user changed to it.
-        asked = before if before is not None and (before.targets & asked.targets or not before.targets) else None
-    return Turn(
+        text = _joined_text(spoken[start : end - 1])
+        earlier = _question_before(spoken, start, targets, None)
+        # A question about another target: the dialogue began when the user changed to this one.
+        same_dialogue = earlier is not None and (earlier.targets & current.targets or not earlier.targets)
+        current = earlier if same_dialogue else None
+    return CurrentTurn(
         dialogue=tuple(_plain(message) for message in spoken[start:]),
-        opening=said,
-        exchanges=tuple(reversed(exchanges)),
-        pending=tuple(target.name for target in targets if last is not None and target.name in last.targets),
-        claimed=claimed,
+        initial_prompt=text,
+        clarifications=tuple(reversed(clarifications)),
+        pending_targets=tuple(target.name for target in targets if last is not None and target.name in last.targets),
+        question_is_marked=is_marked,
     )
 
 
-def asks(message: Message) -> bool:
-    """Whether a message is a question of ours, by its text alone."""
+def is_clarification(message: Message) -> bool:
+    """Recognises a question of the gateway by its text alone."""
     return message["role"] == "assistant" and _QUESTION.fullmatch(_bounded(texts(message))) is not None
 
 
 def _turn_start(spoken: Sequence[Message], end: int) -> int:
-    """Where the run of user messages that ends before `end` begins."""
+    """Returns the index of the first of the consecutive user messages before `end`."""
     while end > 0 and spoken[end - 1]["role"] == "user":
         end -= 1
     return end
 
 
 def _plain(message: Message) -> Message:
-    """Role and text: all that a model reads of a dialogue."""
+    """Returns role and text only: a model reads no more of a dialogue."""
     return {"role": message["role"], "content": _bounded(texts(message))}
 
 
-def _said(messages: Sequence[Message]) -> str:
+def _joined_text(messages: Sequence[Message]) -> str:
     return _bounded([text for message in messages for text in texts(message)])
 
 
-def _bounded(said: Sequence[str]) -> str:
-    """The texts as one, without the middle of a long one."""
-    text = "\n".join(said)
-    return text if len(text) <= 2 * _LONGEST_PART else f"{text[:_LONGEST_PART]}\n{text[-_LONGEST_PART:]}"
+def _bounded(parts: Sequence[str]) -> str:
+    """Joins the texts, and cuts the middle out of a long one."""
+    text = "\n".join(parts)
+    limit = _MAX_PART_CHARACTERS
+    return text if len(text) <= 2 * limit else f"{text[:limit]}\n{text[-limit:]}"
 
 
-def _asked(
+def _question_before(
     spoken: Sequence[Message], start: int, targets: Sequence[Target], question: Mapping[str, JsonValue] | None
 ) -> _Question | None:
-    """The question before `start`, where that is one and a user spoke before it."""
+    """Returns the question right before `start`. A user must have spoken before it."""
     if start < 2 or spoken[start - 2]["role"] != "user":
         return None
     message = spoken[start - 1]
     text = "\n".join(texts(message))
-    if len(text) > 2 * _LONGEST_PART:
-        return None  # no question of ours is that long
-    by_state = _by_state(text, targets, question)
-    if by_state is not None:
-        return by_state
+    if len(text) > 2 * _MAX_PART_CHARACTERS:
+        return None  # no question of the gateway is that long
+    from_state = _question_from_state(text, targets, question)
+    if from_state is not None:
+        return from_state
     match = _QUESTION.fullmatch(text)
     if match is None:
         return None
     names = tuple(match["names"].split(", "))
-    of_one = frozenset(target.name for target in targets if set(names) <= _parameters(target))
+    of_one = frozenset(target.name for target in targets if set(names) <= _parameter_names(target))
     if of_one:
         return _Question(names, of_one)
-    # Several calls that each lacked something are asked about in one question.
-    of_any = frozenset(target.name for target in targets if set(names) & _parameters(target))
-    return _Question(names, of_any) if of_any and is_own(message) else None
+    # One question asks for the missing values of several calls.
+    of_any = frozenset(target.name for target in targets if set(names) & _parameter_names(target))
+    return _Question(names, of_any) if of_any and is_gateway_message(message) else None
 
 
-def _by_state(text: str, targets: Sequence[Target], question: Mapping[str, JsonValue] | None) -> _Question | None:
+def _question_from_state(
+    text: str, targets: Sequence[Target], question: Mapping[str, JsonValue] | None
+) -> _Question | None:
     if question is None:
         return None
     target = next((target for target in targets if target.name == question.get("target")), None)
     missing = question.get("missing")
     if target is None or not isinstance(missing, list) or not missing:
         return None
-    known = _parameters(target)
+    known = _parameter_names(target)
     names = tuple(dict.fromkeys(name for name in missing if isinstance(name, str) and name in known))
-    # An old state beside a newer answer is no question.
-    said = all(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in names)
-    return _Question(names, frozenset({target.name})) if names and said else None
+    # The state may be older than the last assistant message.
+    is_asked = all(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in names)
+    return _Question(names, frozenset({target.name})) if names and is_asked else None
 
 
-def _parameters(target: Target) -> set[str]:
+def _parameter_names(target: Target) -> set[str]:
     return {parameter.name for parameter in target.parameters}

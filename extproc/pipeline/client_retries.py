@@ -71,7 +71,7 @@ def _is_quoted(answer: Message, turn: Sequence[Message], guards: Sequence[Guard]
     A quote at the beginning of a line does not count: a user may answer below a quoted question.
     """
     beginning = "\n".join(texts(answer)).strip()[:_QUOTED_CHARS]
-    if len(beginning) < _QUOTED_CHARS or not (is_refusal(answer, guards) or current_turn.asks(answer)):
+    if len(beginning) < _QUOTED_CHARS or not (is_refusal(answer, guards) or current_turn.is_clarification(answer)):
         return False
     lines = (line for message in turn for text in texts(message) for line in text.split("\n"))
     before_quotes = (line[: max(0, line.find(beginning))] for line in lines)

@@ -15,7 +15,7 @@ from extproc import request_stats, worker_thread
 from extproc.conversation import current_turn, state
 from extproc.conversation.chat_request import ChatRequest
 from extproc.conversation.completion import Completion
-from extproc.conversation.current_turn import Turn
+from extproc.conversation.current_turn import CurrentTurn
 from extproc.conversation.state import State
 from extproc.decision import Decision, Forward, HttpRequest, Reply
 from extproc.endpoints.endpoint import Endpoint
@@ -24,9 +24,9 @@ from extproc.inference.roles import RoleUnavailable
 from extproc.pipeline import client_retries, response_assembly
 from extproc.pipeline.error_handling import ErrorHandler
 from extproc.pipeline.functions import tool_execution
-from extproc.pipeline.functions.tool_selection import Call, Calls, Clarification, NoCall
+from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCall, TargetCalls
 from extproc.pipeline.intent.resolution import IntentResolver
-from extproc.pipeline.intent.target_index import Scored
+from extproc.pipeline.intent.target_index import ScoredTarget
 from extproc.pipeline.request_context import RequestContext
 from extproc.pipeline.request_stages import RequestStages, with_metadata
 from extproc.providers.routing import ProviderChoice, ProviderRouter
@@ -70,23 +70,23 @@ class Ingress:
             intent.cancel()
         return with_metadata(decision, result.dynamic_metadata)
 
-    def _parse(self, request: HttpRequest, endpoint: Endpoint) -> tuple[RequestContext, State, Turn]:
+    def _parse(self, request: HttpRequest, endpoint: Endpoint) -> tuple[RequestContext, State, CurrentTurn]:
         """Raises `InvalidRequest`."""
         context = self.stages.parse(request, endpoint)
         previous = state.load(context.chat.metadata)
         return context, previous, self._current_turn(context.chat, previous)
 
-    def _current_turn(self, chat: ChatRequest, previous: State) -> Turn:
+    def _current_turn(self, chat: ChatRequest, previous: State) -> CurrentTurn:
         """Returns the part of the conversation that a decision is about."""
         _, end = client_retries.first_try(chat, self.stages.guards)
         return current_turn.read(chat.messages[:end], self.prompting.targets, previous.question)
 
-    async def candidates(self, turn: Turn) -> Sequence[Scored]:
+    async def candidates(self, turn: CurrentTurn) -> Sequence[ScoredTarget]:
         """Returns the targets for the function model, best first; none if the prompt means no target."""
         if turn.is_empty:
             return ()
         try:
-            return await self.intent_resolver.intend(turn)
+            return await self.intent_resolver.find_candidates(turn)
         except RoleUnavailable as error:
             # Without intent the prompt is treated as no match.
             log.warning("intent is unknown", extra={"fields": {"reason": error.reason}})
@@ -94,7 +94,7 @@ class Ingress:
             return ()
 
     async def _act(
-        self, context: RequestContext, turn: Turn, candidates: Sequence[Scored], previous: State
+        self, context: RequestContext, turn: CurrentTurn, candidates: Sequence[ScoredTarget], previous: State
     ) -> Decision:
         if turn.is_empty:
             # The user says nothing new, so there is no target to find.
@@ -103,28 +103,30 @@ class Ingress:
             case Clarification() as clarification:
                 reply = await _ask(context, clarification)
                 return _with_targets(reply, [clarification.target.name], previous)
-            case Calls(calls):
+            case TargetCalls(calls):
                 decision = await self._call(context, calls, previous)
                 return _with_targets(decision, [call.target.name for call in calls], previous)
-            case NoCall():
+            case NoTargetCall():
                 return await self._no_target(context)
 
-    async def _select_tools(self, turn: Turn, candidates: Sequence[Scored]) -> Calls | Clarification | NoCall:
+    async def _select_tools(
+        self, turn: CurrentTurn, candidates: Sequence[ScoredTarget]
+    ) -> TargetCalls | Clarification | NoTargetCall:
         if not candidates:
-            return NoCall()
+            return NoTargetCall()
         try:
             return await self.intent_resolver.resolve(turn, candidates)
         except RoleUnavailable as error:
             log.warning("function calling failed", extra={"fields": {"role": error.role, "reason": error.reason}})
             raise ModelUnavailable(f"The model for `{error.role}` does not answer: try again later.") from error
 
-    async def _call(self, context: RequestContext, calls: Sequence[Call], previous: State) -> Decision:
+    async def _call(self, context: RequestContext, calls: Sequence[TargetCall], previous: State) -> Decision:
         # One target that keeps its answer from the LLM keeps the answers of all calls of the prompt from it.
         to_llm = all(call.target.auto_llm_dispatch for call in calls)
         # Before any API is called: a request for an LLM that does not exist must have no effect there.
         choice = self._choose_provider(context) if to_llm else None
         try:
-            made = await tool_execution.make(self.api_client, context, calls, previous.targets)
+            made = await tool_execution.execute(self.api_client, context, calls, previous.targets)
         except (ApiError, ApiTimeout) as error:
             return await self.errors.api_failed(context, error)
         tool_chunks = self.prompting.stream_tool_chunks
@@ -153,7 +155,7 @@ class Ingress:
 
     async def _call_default_target(self, context: RequestContext, target: Target) -> tuple[ApiAnswer, Completion]:
         """Returns the default target's answer, raw and as a completion. Raises `ApiError`, `ApiTimeout`."""
-        headers = tool_execution.headers([target.name], drift=False)
+        headers = tool_execution.target_headers([target.name], drift=False)
         answer = await self.api_client.call(target.call, {}, context.chat.messages, context.origin, headers)
         completion = response_assembly.read_completion(answer)
         if completion is None:
@@ -181,19 +183,19 @@ class Ingress:
 class _IntentTask:
     """Finds the candidates of a turn beside the request stages, and anew when a stage has changed the request."""
 
-    def __init__(self, ingress: Ingress, turn: Turn) -> None:
+    def __init__(self, ingress: Ingress, turn: CurrentTurn) -> None:
         self._ingress = ingress
         self._start(turn)
 
-    def _start(self, turn: Turn) -> None:
+    def _start(self, turn: CurrentTurn) -> None:
         self.turn = turn
         self._task = asyncio.create_task(self._ingress.candidates(turn))
 
-    def restart(self, turn: Turn) -> None:
+    def restart(self, turn: CurrentTurn) -> None:
         self.cancel()
         self._start(turn)
 
-    async def candidates(self) -> Sequence[Scored]:
+    async def candidates(self) -> Sequence[ScoredTarget]:
         return await self._task
 
     def cancel(self) -> None:
@@ -209,7 +211,7 @@ async def _ask(context: RequestContext, clarification: Clarification) -> Reply:
     completion = Completion(
         state.FUNCTION_MODEL,
         clarification.question,
-        metadata=state.metadata_of((), question),
+        metadata=state.response_metadata((), question),
         is_refusal=context.chat.is_structured,
     )
     return await response_assembly.answer(context, completion, code="ask")
@@ -220,8 +222,8 @@ def _with_targets(decision: Decision, targets: Sequence[str], previous: State) -
 
     A reply has them as headers. For a forward, Envoy makes the headers from the dynamic metadata.
     """
-    drift = tool_execution.drifts(targets, previous.targets)
-    headers = tool_execution.headers(targets, drift=drift)
+    drift = tool_execution.has_drifted(targets, previous.targets)
+    headers = tool_execution.target_headers(targets, drift=drift)
     if isinstance(decision, Reply):
         decision = dataclasses.replace(decision, headers=(*decision.headers, *headers))
     return with_metadata(decision, {"target": headers[0][1], **({"drift": "true"} if drift else {})})

@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from extproc.conversation.chat_request import ChatRequest
 from extproc.decision import DynamicMetadata, Forward, HttpRequest, Reply
 from extproc.endpoints.endpoint import Endpoint
-from extproc.pipeline.guard import text_extraction
+from extproc.pipeline.guard import refused_turns
 from extproc.pipeline.request_context import RequestContext
 from extproc.shared.filter_config import Guard
 
@@ -78,7 +78,7 @@ class RequestStages:
         """Returns the request without the turns that a guard refused before. Raises `InvalidRequest`."""
         chat = endpoint.parse(request.body, is_large=request.is_large)
         if self.reencodes:
-            chat = text_extraction.without_refused(chat.reencoded(), self.guards)
+            chat = refused_turns.drop_turns_with_refusal(chat.reencoded(), self.guards)
         return RequestContext(chat, request, endpoint)
 
     async def run(

@@ -31,7 +31,7 @@ def to_llm(chat: ChatRequest, provider: Provider, system_prompt: str | None, con
     The system prompt comes first, calls of the gateway are left out, and `contexts`, the answers of APIs, are appended
     to the last user message.
     """
-    messages = [refusal_as_content(message) for message in state.without_own_calls(chat.messages)]
+    messages = [refusal_as_content(message) for message in state.without_gateway_calls(chat.messages)]
     if contexts:
         last = max(index for index, message in enumerate(messages) if message["role"] == "user")
         messages[last] = append_text(messages[last], "".join(f"\ncontext: {context}" for context in contexts))
@@ -85,7 +85,7 @@ async def api_answer(context: RequestContext, calls: Sequence[ToolCall], *, tool
     completion = Completion(
         state.FUNCTION_MODEL,
         "\n".join(call.answer for call in calls),
-        metadata=None if shows_chunks else state.metadata_of(calls),
+        metadata=None if shows_chunks else state.response_metadata(calls),
     )
     return await answer(context, completion, code="api_answer", tool_calls=calls if shows_chunks else ())
 

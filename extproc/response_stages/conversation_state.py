@@ -34,7 +34,7 @@ class StateStage:
     """
 
     def __init__(self, calls: Sequence[ToolCall]) -> None:
-        self._metadata = state.metadata_of(calls)
+        self._metadata = state.response_metadata(calls)
         self._incomplete_event = b""
         self._is_waiting = True
 

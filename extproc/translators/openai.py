@@ -29,7 +29,7 @@ class OpenAiTranslator:
 def encode_request(chat: ChatRequest, messages: Sequence[Message], provider: Provider) -> bytes:
     """Returns the body of a chat completions request. An empty `metadata` is left out."""
     fields: dict[str, object] = {**chat.fields, "messages": messages, "model": provider.model}
-    metadata = state.without(chat.metadata) if provider.accepts_metadata else None
+    metadata = state.client_metadata(chat.metadata) if provider.accepts_metadata else None
     if metadata:
         fields["metadata"] = metadata
     else:

@@ -1,4 +1,4 @@
-"""A Triton of somebody else, for gateways whose models run there."""
+"""The remote Triton of the session."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 import trustme
 
-from tests.dataplane.cloud import Cloud, running
+from tests.dataplane.remote_triton import RemoteTriton, running_triton
 
 
 @pytest.fixture(scope="session")
-def cloud(authority: trustme.CA) -> Iterator[Cloud]:
-    """A test that breaks it heals it again."""
-    with running(authority) as cloud:
-        yield cloud
+def remote_triton(authority: trustme.CA) -> Iterator[RemoteTriton]:
+    """A test that breaks it repairs it."""
+    with running_triton(authority) as remote_triton:
+        yield remote_triton

@@ -1,4 +1,4 @@
-"""The smallest gateway: one listener for applications, no model. It starts in two seconds, so a test may end it."""
+"""The smallest gateway: an egress listener and no model. It starts in two seconds, so a test may stop it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def egress_only(
     overrides: Mapping[str, object] | None = None,
     **of_provider: object,
 ) -> Iterator[Stack]:
-    """Runs, and is stopped at once if the block has not done that."""
+    """A running gateway, stopped at the end of the block."""
     config = egress_config(provider)
     config["overrides"] |= overrides or {}
     config["llm_providers"][0] |= of_provider

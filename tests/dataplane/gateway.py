@@ -1,4 +1,4 @@
-"""The session's gateway: what its file says, and the keys that only its environment holds."""
+"""The configuration of the session's gateway, and the keys in its environment."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ BLOCKED: Final = "This prompt is not allowed here."
 
 
 def gateway_config(providers: tuple[LlmProvider, LlmProvider, LlmProvider], api: ApiServer) -> dict[str, Any]:
-    """What a platform team would write, with every kind of provider and target that the tests need."""
+    """A configuration with every kind of provider and prompt target that the tests need."""
     main, second, tls = providers
-    ingress, egress, nobody = free_ports(3)
+    ingress, egress, closed = free_ports(3)
     return {
         "version": "v1",
         "listeners": {
@@ -30,7 +30,7 @@ def gateway_config(providers: tuple[LlmProvider, LlmProvider, LlmProvider], api:
         },
         "endpoints": {
             "weather_api": {"endpoint": f"127.0.0.1:{api.port}", "timeout": "3s"},
-            "gone_api": {"endpoint": f"127.0.0.1:{nobody}"},
+            "gone_api": {"endpoint": f"127.0.0.1:{closed}"},
         },
         "llm_providers": [
             {
@@ -67,7 +67,7 @@ def gateway_config(providers: tuple[LlmProvider, LlmProvider, LlmProvider], api:
                 "name": "gone",
                 "provider": "openai_compatible",
                 "model": "gpt-gone",
-                "base_url": f"http://127.0.0.1:{nobody}/v1",
+                "base_url": f"http://127.0.0.1:{closed}/v1",
             },
             {"name": "local", "provider": "triton", "model": "chat"},
         ],

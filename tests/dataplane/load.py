@@ -1,4 +1,4 @@
-"""Clients that send one prompt after the other while a test breaks something."""
+"""Clients that send one prompt after another while a test breaks something."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _COUNT = itertools.count(1)
 
 
 def prompt() -> dict[str, Any]:
-    """A prompt that nobody has sent before: a verdict on one that somebody has needs no model."""
+    """A prompt that was never sent before, since the guard caches its verdicts."""
     return {"messages": [{"role": "user", "content": f"Write a haiku about {next(_COUNT)} autumn leaves"}]}
 
 
 class Load:
-    """What clients saw: HTTP statuses, and the names of errors where there was no answer."""
+    """Concurrent clients, and a count of the HTTP statuses and the names of transport errors that they saw."""
 
     def __init__(self, stack: Stack, listener: str, clients: int = 8) -> None:
         self._url = f"{stack.url(listener)}/v1/chat/completions"
@@ -51,6 +51,6 @@ class Load:
                 thread.join()
 
     def more(self, count: int = 50) -> None:
-        """Wait for so many more good answers."""
+        """Wait for `count` more answers with status 200."""
         goal = self.seen[200] + count
         wait_for(lambda: self.seen[200] >= goal)

@@ -1,4 +1,4 @@
-"""A whole gateway for tests: `archgw up` in a run directory of its own, on free ports, with mocks around it."""
+"""A whole gateway for tests: `archgw up` in its own run directory, on free ports, with mock servers around it."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ T = TypeVar("T")
 
 _UP_S: Final = 180
 _RECOVERY_S: Final = 60
-# Of the access log: the lines of a test, those under load included.
-_LATEST: Final = 5000
+# Lines of the access log that are searched: enough for a test under load.
+_ACCESS_LINES: Final = 5000
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
+    """Ports that nothing listens on now."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
@@ -50,7 +50,7 @@ def free_ports(count: int) -> list[int]:
 def archgw(
     *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, timeout: float = _UP_S
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user does."""
+    """Run the `archgw` command as a user does."""
     return subprocess.run(
         [ARCHGW, *arguments],
         env={**os.environ, **(env or {})},
@@ -65,11 +65,10 @@ def archgw(
 
 @dataclass
 class Stack:
-    """A running gateway. `mode`: what the command line says of where its models run.
+    """A gateway. `mode`: the options of `archgw up` that say where its models run.
 
-    Nothing here asks `runtime`, but for what the engine hides from this machine: everything else is seen through what
-    `archgw` says, and through the process ids that it tells. What is asked often is asked without starting a command,
-    which takes a second.
+    Tests see both runtimes alike, by the output of `archgw` and by process ids; only paths that the engine hides depend
+    on `runtime`. Status is read in this process, since starting a command takes a second.
     """
 
     config: dict[str, Any]
@@ -84,7 +83,7 @@ class Stack:
 
     @property
     def sockets(self) -> Path:
-        """Where Envoy's unix sockets are, on this machine."""
+        """The folder of Envoy's unix sockets, as this machine sees it."""
         if self.runtime is Runtime.NATIVE:
             return self.run_dir / "sockets"
         (envoy,) = self.pids("envoy")
@@ -92,7 +91,7 @@ class Stack:
 
     @property
     def triton(self) -> Path:
-        """Where Triton's unix sockets are, on this machine."""
+        """The folder of Triton's unix sockets, as this machine sees it."""
         if self.runtime is Runtime.NATIVE:
             return self.run_dir / "triton"
         (triton,) = self.pids("triton")
@@ -102,7 +101,7 @@ class Stack:
         return f"http://127.0.0.1:{self.config['listeners'][listener]['port']}"
 
     def up(self) -> str:
-        """Start it. What the command said on its way."""
+        """Start it. Returns the standard error of the command."""
         done = self.try_up()
         if done.returncode:
             raise AssertionError(
@@ -118,46 +117,51 @@ class Stack:
         return archgw("up", str(path), *self.mode, *options, *where, env=self.env)
 
     def down(self) -> None:
-        # Without containers, no engine need be asked.
+        # Only containers have volumes.
         done = self.command("down", "--now", *(("--volumes",) if self.runtime is Runtime.DOCKER else ()))
         assert done.returncode == 0, done.stderr
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A command of a gateway that was started, as a user gives it."""
+        """Run a command on this gateway's run directory, as a user does."""
         return archgw(*arguments, "--run-dir", str(self.run_dir))
 
     def status(self) -> dict[str, Any]:
-        """As `archgw status --json` says it."""
-        said: dict[str, Any] = msgspec.to_builtins(status(run_layout(self.run_dir)))
-        return said
+        """The content of `archgw status --json`."""
+        document: dict[str, Any] = msgspec.to_builtins(status(run_layout(self.run_dir)))
+        return document
 
-    def pids(self, part: str) -> list[int]:
-        """Process ids of a part whose name begins so."""
-        return [each["pid"] for each in self.status()["parts"] if each["name"].startswith(part) and each["pid"]]
+    def pids(self, prefix: str) -> list[int]:
+        """Process ids of the services whose names have this prefix."""
+        return [each["pid"] for each in self.status()["parts"] if each["name"].startswith(prefix) and each["pid"]]
 
     def tails(self, lines: int = 8) -> str:
-        """The last lines of every log: shown on failure only."""
+        """The last lines of every log."""
         return self.command("logs", "--lines", str(lines)).stdout
 
     def access(self, request_id: str) -> dict[str, Any]:
-        """The access log's line of a client's request, beside which stand those of the calls made for it.
+        """The access log entry of a client's request. Entries of calls made for it are skipped.
 
-        Envoy writes its log in batches, so that it may come a moment later.
+        Envoy writes its log in batches, so the entry may come a moment later.
         """
 
-        def found() -> list[dict[str, Any]]:
-            log = runner_of(run_layout(self.run_dir)).last_lines("access", _LATEST)
+        def matching() -> list[dict[str, Any]]:
+            log = runner_of(run_layout(self.run_dir)).last_lines("access", _ACCESS_LINES)
             lines = [json.loads(line) for line in log if request_id in line]
             return [line for line in lines if line["request_id"] == request_id and line["listener"] != "internal"]
 
-        return wait_for(found)[0]
+        return wait_for(matching)[0]
+
+    def not_ready(self) -> dict[str, str]:
+        """What /healthz of ingress names as not ready, with the reason."""
+        not_ready: dict[str, str] = httpx2.get(f"{self.url('ingress')}/healthz", timeout=5).json().get("not_ready", {})
+        return not_ready
 
     def wait_healthy(self, *listeners: str) -> None:
         wait_for(lambda: all(_healthy(self.url(listener)) for listener in listeners or ("ingress", "egress")))
 
     @contextmanager
     def client(self, listener: str) -> Iterator[openai.OpenAI]:
-        """The official SDK, set up as its users do, without retries so that a test sees every failure."""
+        """The official SDK. Without retries, so that a test sees every failure."""
         with openai.OpenAI(
             base_url=f"{self.url(listener)}/v1", api_key=CLIENT_KEY, max_retries=0, timeout=60
         ) as client:
@@ -172,12 +176,18 @@ class Stack:
 
 
 def wait_for(condition: Callable[[], T | None], seconds: float = _RECOVERY_S) -> T:
-    """The first true value of `condition`. Fails after `seconds`."""
+    """Poll until `condition` returns a true value, and return it. Fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, f"not true within {seconds} s"
         time.sleep(0.05)
     return value
+
+
+def files_with(root: Path, secret: str) -> list[Path]:
+    """The files below `root` that hold the secret."""
+    files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+    return [path for path in files if secret.encode() in path.read_bytes()]
 
 
 def _healthy(url: str) -> bool:

@@ -1,4 +1,4 @@
-"""What becomes of requests when a gateway is told to stop: those that run end, those that come are refused."""
+"""`archgw down`: running requests finish, new ones are refused."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ from controlplane.runtime.state import load
 from tests.dataplane.egress_only import egress_config, egress_only
 from tests.dataplane.load import Load
 from tests.dataplane.stack import ARCHGW, Stack, archgw, wait_for
-from tests.support.behaviour import Behaviour
+from tests.support.behaviour import HELD, Behaviour
 from tests.support.llm_provider import LlmProvider
 
 DONE: Final = b"data: [DONE]\n\n"
-LONG: Final = Behaviour(text="word " * 20, chunk_delay=0.2)
 ENDLESS: Final = Behaviour(text="word " * 600, chunk_delay=0.2)
 CUT: Final = b"(cut)"
 BODY: Final = {"messages": [{"role": "user", "content": "Tell me a story"}]}
@@ -41,7 +40,7 @@ def small(runtime: Runtime, provider: LlmProvider, tmp_path: Path) -> Iterator[S
 
 
 @contextmanager
-def told_to_stop(stack: Stack, *options: str) -> Iterator[subprocess.Popen[str]]:
+def archgw_down(stack: Stack, *options: str) -> Iterator[subprocess.Popen[str]]:
     """`archgw down` at work. It has ended when the block has."""
     command = [ARCHGW, "down", *options, "--run-dir", str(stack.run_dir)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as down:
@@ -77,81 +76,86 @@ class Stream:
             return self._reading.result(60)
 
 
-def test_what_runs_ends_and_what_comes_is_refused(small: Stack, provider: LlmProvider) -> None:
-    provider.on("A slow answer", Behaviour(first_byte_delay=2))
-    provider.on("Tell me a story", LONG)
+@pytest.mark.smoke
+def test_down_finishes_running_requests_and_refuses_new_ones(small: Stack, provider: LlmProvider) -> None:
+    provider.on("A slow answer", HELD)
+    provider.on("Tell me a story", HELD)
     stream = Stream(small)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(small.post, "egress", {"messages": [{"role": "user", "content": "A slow answer"}]})
         wait_for(lambda: len(provider.received.all()) == 2)
-        with told_to_stop(small) as down:
+        with archgw_down(small) as down:
             wait_for(lambda: draining(small))
             refused = small.post("egress", BODY)
             assert refused.status_code == 503
             assert refused.json()["error"]["code"] == "gateway_unavailable"
             assert (refused.headers["retry-after"], refused.headers["connection"]) == ("1", "close")
+            provider.release()
             assert slow.result().status_code == 200
             assert stream.end().endswith(DONE)
-            said = down.communicate(timeout=60)
-    assert down.returncode == 0, said
+            output = down.communicate(timeout=60)
+    assert down.returncode == 0, output
     assert len(provider.received.all()) == 2
     assert not small.status()["running"]
 
 
 @NATIVE
 @pytest.mark.parametrize(
-    ("options", "said"), [(("--now",), ""), (("--grace", "1s"), "1 request did not end within 1 s")]
+    ("options", "message"), [(("--now",), ""), (("--grace", "1s"), "1 request did not end within 1 s")]
 )
-def test_what_runs_is_cut_now_or_when_the_grace_is_over(
-    small: Stack, provider: LlmProvider, options: tuple[str, ...], said: str
+def test_requests_are_cut_at_the_end_of_the_grace_period(
+    small: Stack, provider: LlmProvider, options: tuple[str, ...], message: str
 ) -> None:
     provider.next(ENDLESS)
     stream = Stream(small)
-    with told_to_stop(small, *options) as down:
+    with archgw_down(small, *options) as down:
         assert stream.end().endswith(CUT)
-        _, notes = down.communicate(timeout=60)
+        _, stderr = down.communicate(timeout=60)
     assert down.returncode == 0
-    assert notes.rstrip().endswith(said)
+    assert stderr.rstrip().endswith(message)
     assert not small.status()["running"]
 
 
 @NATIVE
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_the_wait_and_stops_at_once(small: Stack, provider: LlmProvider, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, *(pytest.param(each, marks=pytest.mark.matrix) for each in (signal.SIGINT, signal.SIGHUP))],
+)
+def test_signal_during_drain_stops_at_once(small: Stack, provider: LlmProvider, number: signal.Signals) -> None:
     provider.next(ENDLESS)
     stream = Stream(small)
-    with told_to_stop(small) as down:
+    with archgw_down(small) as down:
         wait_for(lambda: draining(small))
         down.send_signal(number)
         assert stream.end().endswith(CUT)
-        _, notes = down.communicate(timeout=60)
+        _, stderr = down.communicate(timeout=60)
     assert down.returncode == 0
-    assert "stopping at once" in notes
+    assert "stopping at once" in stderr
     assert not small.status()["running"]
 
 
 @NATIVE
-def test_a_client_that_only_keeps_its_connection_is_not_waited_for(small: Stack, provider: LlmProvider) -> None:
+def test_idle_connection_does_not_delay_down(small: Stack, provider: LlmProvider) -> None:
     with httpx2.Client() as client:
         client.post(f"{small.url('egress')}/v1/chat/completions", json=BODY).raise_for_status()
-        with told_to_stop(small, "--grace", "10m") as down:
-            _, notes = down.communicate(timeout=60)
-    assert (down.returncode, notes) == (0, "")
+        with archgw_down(small, "--grace", "10m") as down:
+            _, stderr = down.communicate(timeout=60)
+    assert (down.returncode, stderr) == (0, "")
 
 
 @NATIVE
-def test_no_request_that_was_taken_is_lost_under_load(small: Stack, provider: LlmProvider) -> None:
-    with Load(small, "egress").running() as seen, told_to_stop(small, "--grace", "60s") as down:
-        _, notes = down.communicate(timeout=60)
+def test_down_under_load_loses_no_accepted_request(small: Stack, provider: LlmProvider) -> None:
+    with Load(small, "egress").running() as seen, archgw_down(small, "--grace", "60s") as down:
+        _, stderr = down.communicate(timeout=60)
     assert down.returncode == 0
-    assert "did not end" not in notes
+    assert "did not end" not in stderr
     assert {status for status in seen if isinstance(status, int)} <= {200, 503}
-    # Whatever reached the provider has reached its client. Who came last may have been disconnected, unheard.
-    assert len(provider.received.all()) == seen[200]
+    # Every request that reached the provider was answered to its client. The last clients may have been refused.
+    assert provider.received.total == seen[200]
 
 
 @NATIVE
-def test_an_answer_that_its_client_has_not_taken_yet_is_waited_for(small: Stack, provider: LlmProvider) -> None:
+def test_down_waits_for_an_unread_answer(small: Stack, provider: LlmProvider) -> None:
     """The provider has sent all of it, the request is over, and a megabyte lies in Envoy: more than sockets hold."""
     size = 4000 << 10
     provider.next(Behaviour(raw="x" * size, content_type="application/json"))
@@ -162,7 +166,7 @@ def test_an_answer_that_its_client_has_not_taken_yet_is_waited_for(small: Stack,
         client.connect(("127.0.0.1", small.config["listeners"]["egress"]["port"]))
         client.sendall(f"{head}content-type: application/json\r\n\r\n{body}".encode())
         wait_for(provider.received.all)
-        with told_to_stop(small) as down:
+        with archgw_down(small) as down:
             wait_for(lambda: draining(small))
             with pytest.raises(subprocess.TimeoutExpired):
                 down.wait(6)
@@ -172,20 +176,22 @@ def test_an_answer_that_its_client_has_not_taken_yet_is_waited_for(small: Stack,
     assert down.returncode == 0
 
 
-def test_in_the_foreground_the_first_signal_drains(provider: LlmProvider, tmp_path: Path) -> None:
+def test_first_signal_in_the_foreground_drains(provider: LlmProvider, tmp_path: Path) -> None:
     """As a service manager stops it."""
     config = tmp_path / "arch_config.yaml"
     values = egress_config(provider)
     config.write_text(yaml.safe_dump(values))
     stack = Stack(values, tmp_path, runtime=Runtime.NATIVE)
     command = [ARCHGW, "up", str(config), "--local", "-cpu", "--foreground", "--runtime", "native"]
-    provider.next(LONG)
+    provider.next(HELD)
     with subprocess.Popen([*command, "--run-dir", str(stack.run_dir)], stderr=subprocess.PIPE, text=True) as up:
         try:
             # Before that a signal ends the start, and with it everything.
             wait_for(lambda: (state := load(run_layout(stack.run_dir))) is not None and state.ready)
             stream = Stream(stack)
             up.terminate()
+            wait_for(lambda: draining(stack))
+            provider.release()
             assert stream.end().endswith(DONE)
             assert up.wait(60) == 0
         finally:
@@ -195,7 +201,7 @@ def test_in_the_foreground_the_first_signal_drains(provider: LlmProvider, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--grace", "soon"), "30s or 500ms"),
         (("--grace", "30"), "30s or 500ms"),
@@ -203,7 +209,7 @@ def test_in_the_foreground_the_first_signal_drains(provider: LlmProvider, tmp_pa
         (("--now", "--grace", "5s"), "--now"),
     ],
 )
-def test_a_grace_that_is_none_is_refused(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+def test_invalid_grace_period_is_refused(tmp_path: Path, options: tuple[str, ...], message: str) -> None:
     done = archgw("down", *options, "--run-dir", str(tmp_path))
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr

@@ -1,4 +1,4 @@
-"""The LLM listener: the official SDK and raw requests, against mock providers on real sockets."""
+"""The egress listener: the official SDK and raw requests against mock providers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ from tests.support.received import Outcome
 HELLO: Any = [{"role": "user", "content": "hello there"}]
 
 
+@pytest.mark.smoke
 def test_the_sdk_gets_a_completion(stack: Stack, provider: LlmProvider) -> None:
     with stack.client("egress") as client:
         answer = client.chat.completions.create(model="gpt-main", messages=HELLO)
     assert answer.choices[0].message.content == "You said: hello there"
 
 
+@pytest.mark.smoke
 def test_the_sdk_gets_a_stream(stack: Stack, provider: LlmProvider) -> None:
     with stack.client("egress") as client:
         chunks = list(
@@ -52,7 +54,7 @@ async def test_the_async_sdk_gets_both(stack: Stack, provider: LlmProvider) -> N
     assert text == whole.choices[0].message.content == "You said: hello there"
 
 
-def test_the_provider_gets_its_own_key_path_and_model_and_nothing_of_the_clients(
+def test_provider_gets_its_own_key_path_and_model_and_no_client_credentials(
     stack: Stack, provider: LlmProvider
 ) -> None:
     credentials = {
@@ -90,7 +92,7 @@ def test_the_provider_gets_its_own_key_path_and_model_and_nothing_of_the_clients
         ({}, "unheard-of", "main"),
     ],
 )
-def test_hint_then_model_then_default_choose_the_provider(  # noqa: PLR0917
+def test_provider_is_chosen_by_hint_then_model_then_default(  # noqa: PLR0917
     stack: Stack,
     provider: LlmProvider,
     second_provider: LlmProvider,
@@ -106,7 +108,7 @@ def test_hint_then_model_then_default_choose_the_provider(  # noqa: PLR0917
     assert stack.access(answer.headers["x-request-id"])["unknown_model"] == unknown
 
 
-def test_an_unknown_hint_is_refused_with_the_valid_ones(stack: Stack, provider: LlmProvider) -> None:
+def test_unknown_hint_is_refused_with_the_valid_ones(stack: Stack, provider: LlmProvider) -> None:
     with stack.client("egress") as client, pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(
             model="gpt-main",
@@ -126,7 +128,8 @@ def test_passthrough_sends_the_clients_own_key(stack: Stack, second_provider: Ll
     assert got.path == "/pass/v1/chat/completions"
 
 
-def test_a_provider_behind_tls_is_verified_and_answers(stack: Stack, tls_provider: LlmProvider) -> None:
+@pytest.mark.smoke
+def test_provider_certificate_is_verified(stack: Stack, tls_provider: LlmProvider) -> None:
     assert stack.post("egress", {"model": "gpt-tls", "messages": HELLO}).status_code == 200
     (got,) = tls_provider.received.all()
     assert got.header("authorization") == f"Bearer {KEYS['TLS_KEY']}"
@@ -156,7 +159,7 @@ def test_forged_headers_do_nothing(
     assert second_provider.received.all() == []
 
 
-def test_a_forged_route_cannot_skip_the_filter(stack: Stack, second_provider: LlmProvider) -> None:
+def test_forged_route_header_cannot_skip_the_filter(stack: Stack, second_provider: LlmProvider) -> None:
     for path in ("/v1/completions", "/v1/models", "/v1/chat/completions/", "/v2/models/chat/generate", "/"):
         answer = httpx2.post(stack.url("egress") + path, json={"messages": HELLO}, headers=FORGED)
         assert answer.status_code == 404, path
@@ -178,7 +181,7 @@ CONTENT = [
 
 
 @pytest.mark.parametrize("content", CONTENT)
-def test_every_form_of_message_and_unknown_fields_survive(stack: Stack, provider: LlmProvider, content: object) -> None:
+def test_all_message_forms_and_unknown_fields_survive(stack: Stack, provider: LlmProvider, content: object) -> None:
     messages = [{"role": "developer", "content": "be brief"}, {"role": "user", "content": content, "new": {"a": [1]}}]
     body = {
         "model": "gpt-main",
@@ -198,7 +201,7 @@ def test_unknown_fields_keep_their_own_bytes(stack: Stack, provider: LlmProvider
     assert b'"seed":12345678901234567890123,"x":1.10' in got.body
 
 
-def test_a_9_mib_body_passes(stack: Stack, provider: LlmProvider) -> None:
+def test_9_mib_body_passes(stack: Stack, provider: LlmProvider) -> None:
     image = "A" * (9 << 20)
     parts = [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": f"data:;base64,{image}"}}]
     assert stack.post("egress", {"messages": [{"role": "user", "content": parts}]}).status_code == 200
@@ -206,7 +209,7 @@ def test_a_9_mib_body_passes(stack: Stack, provider: LlmProvider) -> None:
     assert got.json()["messages"][0]["content"] == parts
 
 
-def test_a_body_over_the_limit_is_refused(stack: Stack, provider: LlmProvider) -> None:
+def test_body_over_the_limit_is_refused(stack: Stack, provider: LlmProvider) -> None:
     answer = stack.post("egress", {"messages": [{"role": "user", "content": "A" * (11 << 20)}]})
     assert answer.status_code == 413
     assert answer.json()["error"]["code"] == "request_too_large"
@@ -227,7 +230,7 @@ def test_a_body_over_the_limit_is_refused(stack: Stack, provider: LlmProvider) -
     ],
 )
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
-def test_a_malformed_request_is_a_400_that_names_the_place(
+def test_malformed_request_is_a_400_that_names_the_field(
     stack: Stack, provider: LlmProvider, listener: str, raw: bytes, word: str
 ) -> None:
     answer = stack.post(listener, raw)
@@ -242,7 +245,7 @@ def test_a_malformed_request_is_a_400_that_names_the_place(
 
 
 @pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
-def test_a_providers_error_passes_untouched(stack: Stack, provider: LlmProvider, status: int) -> None:
+def test_provider_error_passes_unchanged(stack: Stack, provider: LlmProvider, status: int) -> None:
     provider.next(Behaviour(status=status, text="from the provider", headers={"retry-after": "7"}))
     answer = stack.post("egress", {"messages": HELLO})
     assert answer.status_code == status
@@ -251,7 +254,7 @@ def test_a_providers_error_passes_untouched(stack: Stack, provider: LlmProvider,
     assert len(provider.received.all()) == 1
 
 
-def test_a_provider_that_never_answers_is_a_504(stack: Stack, provider: LlmProvider) -> None:
+def test_provider_that_never_answers_is_a_504(stack: Stack, provider: LlmProvider) -> None:
     provider.next(NEVER)
     answer = stack.post("egress", {"messages": HELLO})
     assert answer.status_code == 504
@@ -259,14 +262,15 @@ def test_a_provider_that_never_answers_is_a_504(stack: Stack, provider: LlmProvi
     assert answer.headers["x-request-id"]
 
 
-def test_a_provider_that_cannot_be_reached_is_a_503(stack: Stack) -> None:
+@pytest.mark.smoke
+def test_unreachable_provider_is_a_503(stack: Stack) -> None:
     answer = stack.post("egress", {"model": "gpt-gone", "messages": HELLO})
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "upstream_unavailable"
     assert "127.0.0.1" not in answer.text
 
 
-def test_a_connection_that_breaks_before_the_answer_is_a_502(stack: Stack, provider: LlmProvider) -> None:
+def test_connection_broken_before_the_answer_is_a_502(stack: Stack, provider: LlmProvider) -> None:
     provider.next(CUT_BEFORE_ANSWER)
     answer = stack.post("egress", {"messages": HELLO})
     assert answer.status_code == 502
@@ -275,7 +279,7 @@ def test_a_connection_that_breaks_before_the_answer_is_a_502(stack: Stack, provi
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_sdk_does_not_follow_a_provider_to_another_server(
+def test_provider_redirect_is_a_502(
     stack: Stack, provider: LlmProvider, second_provider: LlmProvider, stream: bool
 ) -> None:
     elsewhere = f"{second_provider.url}/v1/chat/completions"
@@ -286,13 +290,13 @@ def test_the_sdk_does_not_follow_a_provider_to_another_server(
     assert second_provider.received.all() == []
 
 
-def test_an_answer_that_breaks_off_breaks_off_for_the_client_too(stack: Stack, provider: LlmProvider) -> None:
+def test_stream_broken_by_the_provider_breaks_for_the_client(stack: Stack, provider: LlmProvider) -> None:
     provider.next(CUT_HALFWAY)
     with pytest.raises(httpx2.RemoteProtocolError):
         stack.post("egress", {"messages": HELLO, "stream": True})
 
 
-def test_malformed_and_gzipped_answers_pass_untouched(stack: Stack, provider: LlmProvider) -> None:
+def test_malformed_and_gzipped_answers_pass_unchanged(stack: Stack, provider: LlmProvider) -> None:
     provider.next(MALFORMED_JSON)
     assert stack.post("egress", {"messages": HELLO}).text == MALFORMED_JSON.raw
     provider.next(Behaviour(gzip=True))
@@ -301,7 +305,7 @@ def test_malformed_and_gzipped_answers_pass_untouched(stack: Stack, provider: Ll
     assert answer.json()["choices"][0]["message"]["content"] == "You said: hello there"
 
 
-def test_a_chunk_reaches_the_client_before_the_provider_has_finished(stack: Stack, provider: LlmProvider) -> None:
+def test_chunk_reaches_the_client_before_the_provider_has_finished(stack: Stack, provider: LlmProvider) -> None:
     provider.next(Behaviour(chunk_delay=0.4))
     url = f"{stack.url('egress')}/v1/chat/completions"
     with httpx2.stream("POST", url, json={"messages": HELLO, "stream": True}, timeout=30) as answer:
@@ -313,20 +317,22 @@ def test_a_chunk_reaches_the_client_before_the_provider_has_finished(stack: Stac
     assert (first + rest).endswith(b"data: [DONE]\n\n")
 
 
+@pytest.mark.smoke
 async def test_200_concurrent_streams_are_all_complete(stack: Stack, provider: LlmProvider) -> None:
     async def one(client: openai.AsyncOpenAI, number: int) -> None:
-        said = f"number {number}"
-        messages: Any = [{"role": "user", "content": said}]
+        prompt = f"number {number}"
+        messages: Any = [{"role": "user", "content": prompt}]
         stream = await client.chat.completions.create(model="gpt-main", messages=messages, stream=True)
         text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
-        assert text == f"You said: {said}"
+        assert text == f"You said: {prompt}"
 
     with provider.answering(Behaviour(chunk_delay=0.02)):
         async with openai.AsyncOpenAI(base_url=f"{stack.url('egress')}/v1", api_key="x", max_retries=0) as client:
             await asyncio.gather(*(one(client, number) for number in range(200)))
 
 
-def test_the_access_log_tells_provider_decision_and_times_and_no_prompt(stack: Stack, provider: LlmProvider) -> None:
+@pytest.mark.smoke
+def test_access_log_has_provider_decision_and_times_and_no_prompt(stack: Stack, provider: LlmProvider) -> None:
     answer = stack.post("egress", {"messages": [{"role": "user", "content": "a very private matter"}]})
     line = stack.access(answer.headers["x-request-id"])
     assert (line["listener"], line["decision"], line["cluster"]) == ("egress", "forward", "provider_main")
@@ -334,19 +340,20 @@ def test_the_access_log_tells_provider_decision_and_times_and_no_prompt(stack: S
     assert "private" not in json.dumps(line)
 
 
-def test_the_commands_tell_what_runs_and_what_was_asked(stack: Stack, provider: LlmProvider) -> None:
-    asked = stack.post("egress", {"messages": HELLO}).headers["x-request-id"]
-    stack.access(asked)
-    assert asked in stack.command("logs", "access", "--lines", "20").stdout
-    told = stack.command("status", "--json")
-    assert told.returncode == 0
-    parts = {part["name"]: part["state"] for part in json.loads(told.stdout)["parts"]}
-    assert parts.keys() >= {"envoy", "extproc-0", "triton"}
-    assert set(parts.values()) == {"running"}
+@pytest.mark.smoke
+def test_status_and_logs_commands_show_services_and_requests(stack: Stack, provider: LlmProvider) -> None:
+    request_id = stack.post("egress", {"messages": HELLO}).headers["x-request-id"]
+    stack.access(request_id)
+    assert request_id in stack.command("logs", "access", "--lines", "20").stdout
+    printed = stack.command("status", "--json")
+    assert printed.returncode == 0
+    states = {service["name"]: service["state"] for service in json.loads(printed.stdout)["parts"]}
+    assert states.keys() >= {"envoy", "extproc-0", "triton"}
+    assert set(states.values()) == {"running"}
 
 
 @pytest.mark.runtime(Runtime.NATIVE, why="the filter ends the stream, wherever it runs")
-def test_where_answers_are_watched_a_silent_stream_ends_with_an_error_event(
+def test_watched_silent_stream_ends_with_an_error_event(
     tmp_path: Path, runtime: Runtime, provider: LlmProvider
 ) -> None:
     provider.next(NORMAL, Behaviour(chunk_delay=600))

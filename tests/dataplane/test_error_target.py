@@ -1,4 +1,4 @@
-"""A gateway that sends its failures on: an error target, guards on both listeners, and a default target for the LLM."""
+"""A gateway with an error target, guards on both listeners, and a default target whose answer an LLM phrases."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from controlplane.runtime.runner import Runtime
+from tests.dataplane.prompts import ATTACK, WEATHER, chunks_of, user
 from tests.dataplane.stack import Stack, free_ports
-from tests.dataplane.test_ingress import ATTACK, WEATHER, chunks_of, user
 from tests.support.api_server import ApiServer
 from tests.support.behaviour import NEVER, Behaviour
 from tests.support.llm_provider import LlmProvider, completion
@@ -103,8 +103,8 @@ def forwarding(_forwarding: Stack, request: pytest.FixtureRequest) -> Iterator[S
         print(_forwarding.tails())
 
 
-def told(errors: ApiServer) -> dict[str, Any]:
-    """The headers of the one failure that the error target heard of, and its body."""
+def forwarded_failure(errors: ApiServer) -> dict[str, Any]:
+    """Headers and body of the one failure that the error target got."""
     (failure,) = errors.received.all()
     assert (failure.method, failure.path) == ("POST", "/failed")
     when = datetime.fromisoformat(failure.header("x-arch-error-time") or "")
@@ -120,17 +120,17 @@ ELSEWHERE = Behaviour(status=307, headers={"location": "/elsewhere"})
     [(Behaviour(status=418), "418"), (ELSEWHERE, "502"), (NEVER, "504")],
     ids=["418", "307", "never"],
 )
-def test_a_failed_call_is_told_by_the_error_target(  # noqa: PLR0917 - fixtures and parameters
+def test_error_target_answers_for_a_failed_call(  # noqa: PLR0917 - fixtures and parameters
     forwarding: Stack, api: ApiServer, errors: ApiServer, provider: LlmProvider, fault: Behaviour, status: str
 ) -> None:
     api.next(fault)
-    errors.next(Behaviour(raw="told", content_type="text/plain", status=422))
+    errors.next(Behaviour(raw="from the error target", content_type="text/plain", status=422))
     body = json.dumps({"messages": user(WEATHER), "seed": 1.10}).encode()
     answer = forwarding.post("ingress", body)
-    assert (answer.status_code, answer.text) == (422, "told")
+    assert (answer.status_code, answer.text) == (422, "from the error target")
     assert answer.headers["content-type"].startswith("text/plain")
     assert answer.headers["x-function-error-code"] == status
-    failure = told(errors)
+    failure = forwarded_failure(errors)
     assert failure["body"] == body
     assert failure["x-function-error-code"] == status
     assert failure["x-request-id"] == answer.headers["x-request-id"]
@@ -140,7 +140,7 @@ def test_a_failed_call_is_told_by_the_error_target(  # noqa: PLR0917 - fixtures 
 
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_blocked_prompt_is_told_by_the_error_target(
+def test_error_target_answers_for_a_blocked_prompt(
     forwarding: Stack, errors: ApiServer, provider: LlmProvider, listener: str, stream: bool
 ) -> None:
     errors.next(Behaviour(raw=SORRY, content_type="application/json"))
@@ -150,14 +150,14 @@ def test_a_blocked_prompt_is_told_by_the_error_target(
     assert "sorry" in answer.text
     assert answer.headers["content-type"].startswith("text/event-stream" if stream else "application/json")
     assert answer.text.endswith("data: [DONE]\n\n") is stream
-    failure = told(errors)
+    failure = forwarded_failure(errors)
     assert failure["x-prompt-guard-error-code"] == "jailbreak"
     assert failure["x-arch-error-message"] == "No %C3%A9."
     assert provider.received.all() == []
     assert forwarding.access(answer.headers["x-request-id"])["guard"] == "blocked"
 
 
-def test_an_event_stream_of_the_error_target_passes_as_it_is(
+def test_event_stream_of_the_error_target_passes_unchanged(
     forwarding: Stack, api: ApiServer, errors: ApiServer
 ) -> None:
     api.next(Behaviour(status=500))
@@ -167,7 +167,7 @@ def test_an_event_stream_of_the_error_target_passes_as_it_is(
 
 
 @pytest.mark.parametrize("fault", [Behaviour(status=500), ELSEWHERE, NEVER], ids=["500", "307", "never"])
-def test_where_the_error_target_fails_too_the_client_gets_the_first_failure(
+def test_failed_error_target_returns_the_first_failure(
     forwarding: Stack, api: ApiServer, errors: ApiServer, fault: Behaviour
 ) -> None:
     api.next(Behaviour(status=418))
@@ -180,7 +180,7 @@ def test_where_the_error_target_fails_too_the_client_gets_the_first_failure(
 
 
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
-def test_what_is_harmless_passes_both_listeners(
+def test_harmless_prompt_passes_both_listeners(
     forwarding: Stack, errors: ApiServer, provider: LlmProvider, listener: str
 ) -> None:
     answer = forwarding.post(listener, {"messages": user("Tell me a joke about cats"), "model": "m"})
@@ -191,7 +191,7 @@ def test_what_is_harmless_passes_both_listeners(
 
 @pytest.mark.parametrize("streams", [False, True], ids=["whole", "event stream"])
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_llm_words_what_the_default_target_says(
+def test_llm_phrases_the_answer_of_the_default_target(
     forwarding: Stack, api: ApiServer, provider: LlmProvider, stream: bool, streams: bool
 ) -> None:
     raw, content_type = (SORRY_STREAM, "text/event-stream") if streams else (SORRY, "application/json")
@@ -200,17 +200,15 @@ def test_the_llm_words_what_the_default_target_says(
     (call,) = api.received.all()
     assert (call.path, call.json()) == ("/default_target", {"messages": user(HELLO)})
     assert call.header("x-arch-prompt-target") == answer.headers["x-arch-prompt-target"] == "anything_else"
-    (asked,) = provider.received.all()
-    assert asked.json()["messages"][-1]["content"] == f"{HELLO}\ncontext: sorry"
+    (llm_request,) = provider.received.all()
+    assert llm_request.json()["messages"][-1]["content"] == f"{HELLO}\ncontext: sorry"
     words = [chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks_of(answer.text)] if stream else []
     text = "".join(words) if stream else answer.json()["choices"][0]["message"]["content"]
     assert text == f"You said: {HELLO}\ncontext: sorry"
 
 
-def test_a_default_target_that_fails_is_told_by_the_error_target_too(
-    forwarding: Stack, api: ApiServer, errors: ApiServer
-) -> None:
+def test_error_target_answers_for_a_failed_default_target(forwarding: Stack, api: ApiServer, errors: ApiServer) -> None:
     api.next(Behaviour(raw='{"not": "a completion"}', content_type="application/json"))
     errors.next(Behaviour(raw=SORRY, content_type="application/json"))
     assert forwarding.post("ingress", {"messages": user(HELLO)}).text == SORRY
-    assert told(errors)["x-function-error-code"] == "502"
+    assert forwarded_failure(errors)["x-function-error-code"] == "502"

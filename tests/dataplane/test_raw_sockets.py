@@ -1,4 +1,4 @@
-"""What no SDK sends: split bodies, trailers, pipelined and half requests, written by hand on a socket."""
+"""Requests that no SDK sends: split bodies, trailers, pipelined and incomplete requests."""
 
 from __future__ import annotations
 
@@ -11,21 +11,9 @@ import pytest
 
 from tests.dataplane.stack import Stack
 from tests.support.llm_provider import LlmProvider
+from tests.support.raw_http import chunked, exchange
 
 BODY = json.dumps({"messages": [{"role": "user", "content": "héllo wörld"}]}, ensure_ascii=False).encode()
-
-
-def exchange(url: str, *writes: bytes) -> bytes:
-    """Send each piece by itself, and read until the gateway closes."""
-    where = urlsplit(url)
-    with socket.create_connection((where.hostname, where.port), timeout=20) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for piece in writes:
-            connection.sendall(piece)
-        received = b""
-        while piece := connection.recv(65536):
-            received += piece
-    return received
 
 
 def head(*fields: str, path: str = "/v1/chat/completions", method: str = "POST") -> bytes:
@@ -33,13 +21,8 @@ def head(*fields: str, path: str = "/v1/chat/completions", method: str = "POST")
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def chunked(*pieces: bytes, trailers: bytes = b"") -> list[bytes]:
-    framed = [f"{len(piece):x}\r\n".encode() + piece + b"\r\n" for piece in pieces]
-    return [*framed, b"0\r\n" + trailers + b"\r\n"]
-
-
 @pytest.mark.parametrize("size", [1, 3, 1000])
-def test_a_chunked_body_is_read_however_it_is_cut(stack: Stack, provider: LlmProvider, size: int) -> None:
+def test_chunked_body_is_read_at_any_chunk_size(stack: Stack, provider: LlmProvider, size: int) -> None:
     pieces = [BODY[start : start + size] for start in range(0, len(BODY), size)]
     answer = exchange(stack.url("egress"), head("transfer-encoding: chunked", "connection: close"), *chunked(*pieces))
     assert answer.startswith(b"HTTP/1.1 200")
@@ -58,16 +41,16 @@ def test_trailers_after_a_chunked_body_change_nothing(stack: Stack, provider: Ll
 def test_pipelined_requests_are_answered_in_order(stack: Stack, provider: LlmProvider) -> None:
     first = head(f"content-length: {len(BODY)}") + BODY
     last = head(f"content-length: {len(BODY)}", "connection: close") + BODY
-    assert exchange(stack.url("egress"), first + first + last).count(b"HTTP/1.1 200 OK") == 3
+    assert exchange(stack.url("egress"), first + first + last, until_closed=True).count(b"HTTP/1.1 200 OK") == 3
 
 
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
-def test_an_http_1_0_client_gets_a_stream_without_chunks_that_ends_with_the_connection(
+def test_http_1_0_stream_is_unchunked_and_ends_with_the_connection(
     stack: Stack, provider: LlmProvider, listener: str
 ) -> None:
     body = json.dumps({**json.loads(BODY), "stream": True}).encode()
     sent = (head(f"content-length: {len(body)}") + body).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
-    fields, _, stream = exchange(stack.url(listener), sent).partition(b"\r\n\r\n")
+    fields, _, stream = exchange(stack.url(listener), sent, until_closed=True).partition(b"\r\n\r\n")
     assert fields.startswith(b"HTTP/1.0 200")
     assert b"transfer-encoding" not in fields
     # For nginx, which takes it out.
@@ -76,8 +59,10 @@ def test_an_http_1_0_client_gets_a_stream_without_chunks_that_ends_with_the_conn
     assert stream.endswith(b"data: [DONE]\n\n")
 
 
-def test_health_answers_head_without_a_body(stack: Stack) -> None:
-    answer = exchange(stack.url("ingress"), head("connection: close", path="/healthz", method="HEAD"))
+def test_health_answers_head_requests(stack: Stack) -> None:
+    answer = exchange(
+        stack.url("ingress"), head("connection: close", path="/healthz", method="HEAD"), until_closed=True
+    )
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.endswith(b"\r\n\r\n")
 
@@ -93,23 +78,20 @@ def test_health_answers_head_without_a_body(stack: Stack) -> None:
         pytest.param(head("content-length: 0", "content-encoding: gzip"), b"415", id="empty gzip"),
     ],
 )
-def test_what_is_malformed_is_refused_and_never_reaches_a_provider(
-    stack: Stack, provider: LlmProvider, request_bytes: bytes, status: bytes
-) -> None:
+def test_malformed_request_is_refused(stack: Stack, provider: LlmProvider, request_bytes: bytes, status: bytes) -> None:
     answer = exchange(stack.url("ingress"), request_bytes.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1))
     assert answer.split(b" ")[1] == status, answer
     assert provider.received.all() == []
 
 
-def test_a_compressed_request_cannot_carry_a_prompt_past_the_guard(stack: Stack, provider: LlmProvider) -> None:
-
+def test_compressed_request_is_refused(stack: Stack, provider: LlmProvider) -> None:
     packed = gzip.compress(BODY)
     fields = ("content-encoding: gzip", f"content-length: {len(packed)}", "connection: close")
     assert exchange(stack.url("ingress"), head(*fields) + packed).startswith(b"HTTP/1.1 415")
     assert provider.received.all() == []
 
 
-def test_a_client_that_leaves_early_costs_nobody_else_anything(stack: Stack, provider: LlmProvider) -> None:
+def test_early_disconnects_fail_no_other_request(stack: Stack, provider: LlmProvider) -> None:
     where = urlsplit(stack.url("ingress"))
     for _ in range(20):
         with socket.create_connection((where.hostname, where.port)) as connection:

@@ -1,4 +1,4 @@
-"""`archgw up` against a remote Triton that it cannot use: it ends with what is wrong, and leaves nothing running."""
+"""`archgw up` with a remote Triton that it cannot use ends with an error that names the cause."""
 
 from __future__ import annotations
 
@@ -10,96 +10,103 @@ from typing import Any
 import pytest
 
 from controlplane.runtime.runner import Runtime
-from tests.dataplane.cloud import KEY, NAME, Cloud
-from tests.dataplane.remote import KEY_VARIABLE, guarded_config
+from tests.dataplane.remote_config import KEY_VARIABLE, guarded_config
+from tests.dataplane.remote_triton import KEY, NAME, RemoteTriton
 from tests.dataplane.stack import Stack
 from tests.support.llm_provider import LlmProvider
 
-# How long a start waits before it gives up; they all wait at once.
-_PATIENCE_S = "10"
+# Seconds that a start waits for models before it gives up.
+_TIMEOUT_S = "10"
 
 
 @dataclass(frozen=True)
-class Wrong:
-    """What differs from a configuration that works, and what `up` must say of it."""
+class Mistake:
+    """One difference from a working configuration, and the words of the error that `up` prints for it."""
 
-    door: str = "tls"
+    port: str = "tls"
     key: str = KEY
     tls: dict[str, str] = field(default_factory=dict)
     model: str = "guard"
-    says: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
 
-_WRONG = {
-    "wrong key": Wrong(key="sk-somebody-elses", says=("refused", "model_serving.remote.access_key")),
-    "expired certificate": Wrong(door="expired", says=("unreachable", "certificate_has_expired")),
-    "unknown authority": Wrong(door="foreign", says=("unreachable", "unable_to_get_local_issuer_certificate")),
-    "wrong server name": Wrong(
-        tls={"server_name": "other.example.test"}, says=("unreachable", "SAN", f"[{NAME},_127.0.0.1]")
+_MISTAKES = {
+    "wrong key": Mistake(key="sk-somebody-elses", words=("refused", "model_serving.remote.access_key")),
+    "expired certificate": Mistake(port="expired", words=("unreachable", "certificate_has_expired")),
+    "model not loaded": Mistake(model="idle", words=("unloaded", "no model", "idle")),
+}
+# tests/integration proves these three with Envoy alone: test_remote_triton.py of the rendered configuration.
+_MORE_MISTAKES = {
+    "unknown authority": Mistake(port="foreign", words=("unreachable", "unable_to_get_local_issuer_certificate")),
+    "wrong server name": Mistake(
+        tls={"server_name": "other.example.test"}, words=("unreachable", "SAN", f"[{NAME},_127.0.0.1]")
     ),
-    "no certificate of one's own": Wrong(door="mutual", says=("unreachable", "TLS_error")),
-    "model not loaded": Wrong(model="idle", says=("unloaded", "no model", "idle")),
+    "no client certificate": Mistake(port="mutual", words=("unreachable", "TLS_error")),
 }
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a start did."""
+class Result:
+    """Exit code and output of a start."""
 
     code: int
     out: str
     err: str
 
 
-def start(wrong: Wrong, cloud: Cloud, directory: Path, provider: LlmProvider, *options: str) -> Ended:
+def start(
+    mistake: Mistake, remote_triton: RemoteTriton, directory: Path, provider: LlmProvider, *options: str
+) -> Result:
     remote: dict[str, Any] = {
-        "url": f"grpcs://127.0.0.1:{getattr(cloud.doors, wrong.door)}",
+        "url": f"grpcs://127.0.0.1:{getattr(remote_triton.ports, mistake.port)}",
         "access_key": f"${KEY_VARIABLE}",
-        "tls": {"ca": str(cloud.authority), **wrong.tls},
+        "tls": {"ca": str(remote_triton.authority), **mistake.tls},
     }
-    serving = {"remote": remote, "roles": {"guard": {"model": wrong.model}}}
+    serving = {"remote": remote, "roles": {"guard": {"model": mistake.model}}}
     stack = Stack(
-        guarded_config(provider, serving), directory, {KEY_VARIABLE: wrong.key}, mode=(), runtime=Runtime.NATIVE
+        guarded_config(provider, serving), directory, {KEY_VARIABLE: mistake.key}, mode=(), runtime=Runtime.NATIVE
     )
     try:
         done = stack.try_up(*options)
     finally:
         stack.down()
-    return Ended(done.returncode, done.stdout, done.stderr)
+    return Result(done.returncode, done.stdout, done.stderr)
 
 
-@pytest.fixture(scope="module")
-def ended(
-    cloud: Cloud, _providers: tuple[LlmProvider, ...], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Ended]:
-    """Every wrong start, one beside the other."""
-
-    def ends(wrong: Wrong, directory: Path) -> Ended:
-        return start(wrong, cloud, directory, _providers[0], "--timeout", _PATIENCE_S)
-
-    directories = [tmp_path_factory.mktemp("gw") for _ in _WRONG]
-    with ThreadPoolExecutor(len(_WRONG)) as pool:
-        return dict(zip(_WRONG, pool.map(ends, _WRONG.values(), directories), strict=True))
-
-
-@pytest.mark.parametrize("name", _WRONG)
-def test_up_ends_with_what_is_wrong(ended: dict[str, Ended], name: str) -> None:
-    wrong, found = _WRONG[name], ended[name]
-    print(found.err)
-    assert found.code == 1
-    assert f"not ready after {_PATIENCE_S} s: waiting for guard" in found.err
-    assert [words for words in wrong.says if words not in found.err] == []
-    assert wrong.key not in found.err + found.out
-
-
-def test_a_model_of_another_shape_ends_it_at_once_with_what_was_expected_and_what_was_found(
-    cloud: Cloud, tmp_path: Path, provider: LlmProvider
+@pytest.mark.parametrize(
+    "mistakes", [_MISTAKES, pytest.param(_MORE_MISTAKES, marks=pytest.mark.matrix)], ids=["common", "TLS"]
+)
+def test_up_names_what_is_wrong_with_the_remote(
+    remote_triton: RemoteTriton,
+    provider: LlmProvider,
+    tmp_path_factory: pytest.TempPathFactory,
+    mistakes: dict[str, Mistake],
 ) -> None:
-    found = start(Wrong(model="two_wide"), cloud, tmp_path, provider)
-    assert found.code == 1
-    assert "not ready after" not in found.err
-    assert "guard on grpcs://" in found.err
-    said = "expected inputs TEXT BYTES [-1, 1], outputs PROB FP32 [-1, 1]; found inputs TEXT BYTES [-1, 1], outputs "
-    assert f"two_wide: {said}PROB FP32 [-1, 2]" in found.err
+    def attempt(mistake: Mistake, directory: Path) -> Result:
+        return start(mistake, remote_triton, directory, provider, "--timeout", _TIMEOUT_S)
+
+    directories = [tmp_path_factory.mktemp("gw") for _ in mistakes]
+    # All at once, since each waits for the whole time.
+    with ThreadPoolExecutor(len(mistakes)) as pool:
+        results = list(pool.map(attempt, mistakes.values(), directories))
+    for (name, mistake), result in zip(mistakes.items(), results, strict=True):
+        print(name, result.err)
+        assert result.code == 1, name
+        assert f"not ready after {_TIMEOUT_S} s: waiting for guard" in result.err, name
+        assert [words for words in mistake.words if words not in result.err] == [], name
+        assert mistake.key not in result.err + result.out, name
+
+
+def test_up_refuses_a_model_with_the_wrong_signature(
+    remote_triton: RemoteTriton, tmp_path: Path, provider: LlmProvider
+) -> None:
+    result = start(Mistake(model="two_wide"), remote_triton, tmp_path, provider)
+    assert result.code == 1
+    assert "not ready after" not in result.err
+    assert "guard on grpcs://" in result.err
+    expected = (
+        "expected inputs TEXT BYTES [-1, 1], outputs PROB FP32 [-1, 1]; found inputs TEXT BYTES [-1, 1], outputs "
+    )
+    assert f"two_wide: {expected}PROB FP32 [-1, 2]" in result.err
     # Nothing is left of it.
     assert not (tmp_path / "run" / "secrets").exists()

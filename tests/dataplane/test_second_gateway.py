@@ -1,4 +1,4 @@
-"""A second gateway beside the first, configured the other way round wherever there is a choice."""
+"""A second gateway beside the first, with the other value of each option."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import httpx2
 import pytest
 
 from controlplane.runtime.runner import Runtime
+from tests.dataplane.prompts import ATTACK, user
 from tests.dataplane.stack import Stack, archgw, free_ports, wait_for
-from tests.dataplane.test_ingress import ATTACK, user
 from tests.support.api_server import ApiServer
 from tests.support.behaviour import Behaviour
 from tests.support.llm_provider import LlmProvider
@@ -85,7 +85,7 @@ def second(
         stack.down()
 
 
-def test_a_blocked_prompt_gets_the_status_that_the_file_says(second: Stack, api: ApiServer) -> None:
+def test_blocked_prompt_gets_the_configured_status(second: Stack, api: ApiServer) -> None:
     answer = second.post("ingress", {"messages": user(ATTACK)})
     assert answer.status_code == 403
     assert answer.headers["x-prompt-guard-error-code"] == "jailbreak"
@@ -107,7 +107,7 @@ def test_the_default_target_answers_instead_of_an_llm(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_event_stream_of_the_default_target_is_what_the_client_asked_for(
+def test_event_stream_of_the_default_target_is_returned_in_the_requested_form(
     second: Stack, api: ApiServer, stream: bool
 ) -> None:
     chunk = '{"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'
@@ -121,18 +121,18 @@ def test_an_event_stream_of_the_default_target_is_what_the_client_asked_for(
         assert answer.json()["choices"][0]["message"]["content"] == "hi"
 
 
-def test_a_default_target_that_answers_with_something_else_is_a_502(second: Stack, api: ApiServer) -> None:
+def test_default_target_without_a_completion_is_a_502(second: Stack, api: ApiServer) -> None:
     api.next(Behaviour(raw='{"not": "a completion"}', content_type="application/json"))
     answer = second.post("ingress", {"messages": user("Hello, who are you?")})
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "bad_upstream_answer")
 
 
-def test_without_a_default_an_unknown_model_is_refused(second: Stack) -> None:
+def test_unknown_model_is_refused_without_a_default_provider(second: Stack) -> None:
     answer = second.post("egress", {"model": "unheard-of", "messages": user("hi")})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "model_not_found")
 
 
-def test_nobody_is_told_what_a_request_cost_unless_the_file_says_so(second: Stack) -> None:
+def test_timing_header_is_off_by_default(second: Stack) -> None:
     for listener in ("ingress", "egress"):
         answer = second.post(listener, {"model": "m", "messages": user("hi")})
         assert answer.status_code == 200
@@ -140,13 +140,13 @@ def test_nobody_is_told_what_a_request_cost_unless_the_file_says_so(second: Stac
     assert float(second.access(answer.headers["x-request-id"])["filter_ms"]) > 0
 
 
-def test_the_limit_of_a_body_is_the_files(second: Stack) -> None:
+def test_body_limit_is_configurable(second: Stack) -> None:
     small, large = ({"model": "m", "messages": user("x" * size)} for size in (60 << 10, 65 << 10))
     assert second.post("egress", small).status_code == 200
     assert second.post("egress", large).status_code == 413
 
 
-def test_spans_reach_the_collector_and_the_trace_goes_on_to_the_api(
+def test_spans_reach_the_collector_and_the_trace_reaches_the_api(
     second: Stack, collector: tuple[Collector, int], api: ApiServer
 ) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -160,14 +160,14 @@ def test_spans_reach_the_collector_and_the_trace_goes_on_to_the_api(
     assert not any(b"a-secret-of-the-query" in export for export in collector[0].exports)
 
 
-def test_two_gateways_live_side_by_side(stack: Stack, second: Stack, provider: LlmProvider) -> None:
+def test_two_gateways_run_side_by_side(stack: Stack, second: Stack, provider: LlmProvider) -> None:
     for each in (stack, second):
         assert httpx2.get(f"{each.url('egress')}/healthz").status_code == 200
     assert {part["pid"] for part in stack.status()["parts"]}.isdisjoint(p["pid"] for p in second.status()["parts"])
 
 
 @pytest.mark.runtime(Runtime.NATIVE, why="in containers, a start picks up what runs there already")
-def test_a_second_start_in_the_same_run_directory_says_that_one_runs(second: Stack) -> None:
+def test_second_start_in_a_run_directory_is_refused(second: Stack) -> None:
     again = second.try_up()
     assert again.returncode == 1
     assert "runs already" in again.stderr
@@ -175,7 +175,7 @@ def test_a_second_start_in_the_same_run_directory_says_that_one_runs(second: Sta
     assert httpx2.get(f"{second.url('egress')}/healthz").status_code == 200
 
 
-def test_a_taken_port_is_named_before_anything_starts(second: Stack) -> None:
+def test_taken_port_is_named_before_anything_starts(second: Stack) -> None:
     taken = str(second.config["listeners"]["egress"]["port"])
     other = second.directory / "other"
     path = str(second.directory / "arch_config.yaml")

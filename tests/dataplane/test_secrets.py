@@ -1,4 +1,4 @@
-"""Keys are found nowhere but in the one file, closed to others, that Envoy reads each from."""
+"""Each key is in one file only, of mode 0600, that Envoy reads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.gateway import KEYS
-from tests.dataplane.stack import CLIENT_KEY, Stack
+from tests.dataplane.stack import CLIENT_KEY, Stack, files_with
 from tests.support.llm_provider import LlmProvider
 
 
@@ -25,23 +25,21 @@ def used(stack: Stack, provider: LlmProvider) -> Stack:
     return stack
 
 
-def holders(root: Path, secret: str) -> list[Path]:
-    files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
-    return [path for path in files if secret.encode() in path.read_bytes()]
-
-
+@pytest.mark.smoke
 @pytest.mark.parametrize("name", KEYS)
-def test_a_key_is_in_one_file_that_only_its_owner_may_read(used: Stack, name: str) -> None:
-    (holder,) = holders(used.run_dir, KEYS[name])
-    assert holder.parent == used.run_dir / "secrets"
-    assert stat.S_IMODE(holder.stat().st_mode) == 0o600
-    assert stat.S_IMODE(holder.parent.stat().st_mode) == 0o700
+def test_key_is_in_one_file_of_mode_0600(used: Stack, name: str) -> None:
+    (file,) = files_with(used.run_dir, KEYS[name])
+    assert file.parent == used.run_dir / "secrets"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
 
 
-def test_the_clients_key_is_in_no_file(used: Stack) -> None:
-    assert holders(used.run_dir, CLIENT_KEY) == []
+@pytest.mark.smoke
+def test_client_key_is_in_no_file(used: Stack) -> None:
+    assert files_with(used.run_dir, CLIENT_KEY) == []
 
 
+@pytest.mark.smoke
 def test_no_key_is_on_an_admin_page(used: Stack) -> None:
     transport = httpx2.HTTPTransport(uds=str(used.sockets / "admin.sock"))
     with httpx2.Client(transport=transport, base_url="http://admin") as admin:
@@ -52,7 +50,8 @@ def test_no_key_is_on_an_admin_page(used: Stack) -> None:
     assert not [key for key in (*KEYS.values(), CLIENT_KEY) for page in pages if key in page]
 
 
-def test_no_key_is_in_a_command_line_or_in_a_processs_environment(used: Stack) -> None:
+@pytest.mark.smoke
+def test_no_key_is_in_a_command_line_or_environment(used: Stack) -> None:
     commands = subprocess.run(["/bin/ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     pids = [part["pid"] for part in used.status()["parts"]]
     environments = [Path(f"/proc/{pid}/environ").read_bytes().decode() for pid in pids]
@@ -60,8 +59,8 @@ def test_no_key_is_in_a_command_line_or_in_a_processs_environment(used: Stack) -
     assert not [key for key in KEYS.values() for text in (commands, *environments) if key in text]
 
 
-@pytest.mark.runtime(Runtime.NATIVE, why="of containers, the engine says what is open: tests/docker/test_inspect.py")
-def test_nothing_but_the_listeners_is_open_to_the_network(used: Stack) -> None:
+@pytest.mark.runtime(Runtime.NATIVE, why="of containers, the engine says what is open: tests/docker/test_containers.py")
+def test_only_loopback_is_listened_on(used: Stack) -> None:
     sockets = subprocess.run(["/bin/ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
     pids = {f"pid={part['pid']}," for part in used.status()["parts"]}
     ours = [line.split()[3] for line in sockets.splitlines() if any(pid in line for pid in pids)]

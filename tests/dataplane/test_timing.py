@@ -1,17 +1,18 @@
-"""What a request cost: the same in the header that a client reads and in the access log, and true."""
+"""The timing header and the durations of the access log: equal, and true."""
 
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Any
 
 import httpx2
 import pytest
 
 from tests.dataplane.load import prompt
+from tests.dataplane.prompts import ATTACK, WEATHER, user
+from tests.dataplane.recovery import kill_model, wait_recovered
 from tests.dataplane.stack import Stack
-from tests.dataplane.test_crashes import kill_model, wait_whole
-from tests.dataplane.test_ingress import ATTACK, WEATHER, user
 from tests.support.api_server import ApiServer
 from tests.support.behaviour import Behaviour
 from tests.support.llm_provider import LlmProvider
@@ -38,11 +39,14 @@ def ms(line: dict[str, Any], name: str) -> float:
     return float(line[f"{name}_ms"])
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_prompt_says_where_its_time_went(stack: Stack, api: ApiServer, provider: LlmProvider, stream: bool) -> None:
+def test_timing_header_and_access_log_agree(stack: Stack, api: ApiServer, provider: LlmProvider, stream: bool) -> None:
     api.next(Behaviour(first_byte_delay=0.2))
     provider.next(Behaviour(first_byte_delay=0.3))
+    began = time.monotonic()
     answer = stack.post("ingress", {**weather(), "stream": stream})
+    elapsed_ms = (time.monotonic() - began) * 1000
     assert len(api.received.all()) == 1
     timing = entries(answer)
     first, *roles, api_, upstream = timing
@@ -50,8 +54,8 @@ def test_a_prompt_says_where_its_time_went(stack: Stack, api: ApiServer, provide
     for role in ("guard", "embed", "function"):
         assert timing[role]["place"] == "local"
         assert 0 < float(timing[role]["compute"]) <= float(timing[role]["dur"]) + ROUNDED
-    assert 200 <= float(timing["api"]["dur"]) < 1000
-    assert 290 <= float(timing["upstream"]["dur"]) < 1000
+    assert 200 <= float(timing["api"]["dur"]) <= elapsed_ms
+    assert 290 <= float(timing["upstream"]["dur"]) <= elapsed_ms
 
     line = stack.access(answer.headers["x-request-id"])
     assert set(line["served"].split(",")) == {"guard=local", "embed=local", "function=local"}
@@ -66,7 +70,7 @@ def test_a_prompt_says_where_its_time_went(stack: Stack, api: ApiServer, provide
     assert parts == pytest.approx(ms(line, "models"), abs=3 * ROUNDED)
 
 
-def test_a_reply_of_the_gateway_says_what_it_cost_and_asked_no_provider(stack: Stack) -> None:
+def test_timing_header_of_a_blocked_prompt_has_no_upstream(stack: Stack) -> None:
     answer = stack.post("ingress", {"messages": user(f"{ATTACK} {next(_COUNT)}")})
     assert answer.headers["x-prompt-guard-error-code"] == "jailbreak"
     timing = entries(answer)
@@ -75,7 +79,7 @@ def test_a_reply_of_the_gateway_says_what_it_cost_and_asked_no_provider(stack: S
     assert stack.access(answer.headers["x-request-id"])["upstream_ms"] is None
 
 
-def test_a_request_on_egress_costs_the_gateways_own_time_and_the_providers(stack: Stack, provider: LlmProvider) -> None:
+def test_timing_header_on_egress_has_filter_and_upstream(stack: Stack, provider: LlmProvider) -> None:
     answer = stack.post("egress", {"messages": user("hi")})
     timing = entries(answer)
     assert set(timing) == {"filter", "upstream"}
@@ -83,28 +87,28 @@ def test_a_request_on_egress_costs_the_gateways_own_time_and_the_providers(stack
     assert (line["models_ms"], line["served"], line["api_ms"]) == (None, None, None)
 
 
-def test_a_provider_that_cannot_be_reached_took_no_time(stack: Stack) -> None:
+def test_timing_header_of_an_unreachable_provider_has_no_upstream(stack: Stack) -> None:
     answer = stack.post("egress", {"model": "gpt-gone", "messages": user("hi")})
     assert answer.status_code == 503
     assert set(entries(answer)) == {"filter"}
 
 
-def test_neither_client_nor_provider_can_say_what_a_request_cost(stack: Stack, provider: LlmProvider) -> None:
+def test_forged_timing_headers_are_dropped(stack: Stack, provider: LlmProvider) -> None:
     forged = {"x-arch-timing": "forged;dur=1", "x-arch-degraded": "forged"}
     provider.next(Behaviour(headers=forged))
     answer = stack.post("egress", {"messages": user("hi")}, forged)
     assert "forged" not in answer.headers["x-arch-timing"]
     assert "x-arch-degraded" not in answer.headers
-    (asked,) = provider.received.all()
-    assert [asked.header(name) for name in forged] == [None, None]
+    (llm_request,) = provider.received.all()
+    assert [llm_request.header(name) for name in forged] == [None, None]
 
 
-def test_a_prompt_whose_intent_is_unknown_goes_on_and_is_marked(stack: Stack, provider: LlmProvider) -> None:
+def test_prompt_without_intent_is_marked_as_degraded(stack: Stack, provider: LlmProvider) -> None:
     kill_model(stack, "embed")
     try:
         answer = stack.post("ingress", prompt())
     finally:
-        wait_whole(stack)
+        wait_recovered(stack)
     assert answer.status_code == 200
     assert answer.headers["x-arch-degraded"] == "intent"
     line = stack.access(answer.headers["x-request-id"])

@@ -1,4 +1,4 @@
-"""A second gateway, small: applications' calls of an LLM, without a model."""
+"""A second, small gateway: an egress listener without models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEY: Final = "sk-small-5d20c8fe"
 
 @pytest.fixture
 def project(stack: Stack) -> Project:
-    """Of the session's gateway."""
+    """The project of the session's gateway."""
     return Project(stack.run_dir)
 
 
@@ -52,7 +52,7 @@ def small_stack(runtime: Runtime, directory: Path, provider_url: str) -> Stack:
 def unstarted(
     runtime: Runtime, _providers: tuple[LlmProvider, ...], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """For tests that start it in their own way."""
+    """A gateway that the test starts itself."""
     stack = small_stack(runtime, tmp_path_factory.mktemp("small"), _providers[0].url)
     try:
         yield stack
@@ -74,7 +74,7 @@ def _small(
 
 @pytest.fixture
 def small(_small: Stack, request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """A test that breaks it heals it again."""
+    """A running gateway. A test that breaks it repairs it."""
     failed_before = request.session.testsfailed
     yield _small
     if request.session.testsfailed > failed_before:

@@ -1,4 +1,4 @@
-"""The Docker engine that tests run against: one that answers, else one that a tool beside the checkout starts."""
+"""The Docker engine of the tests: a running one, else one that a tool beside the checkout starts."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-# Gives a bare Debian machine an engine, and stand-ins for the images that a user would pull.
+# Installs an engine on a bare Debian machine, and builds stand-ins for the images that a user would pull.
 _TOOL: Final = Path(__file__).resolve().parents[3] / "shared" / "tools" / "docker-engine"
 _START_S: Final = 600
 _ANSWER_S: Final = 60
 
 
 class NoEngineError(Exception):
-    """There is no engine for tests; why not."""
+    """No engine for tests. The message says why."""
 
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """An engine answers inside the block. It is stopped at the end if it was started here. Raises `NoEngineError`."""
+    """Provide an engine inside the block, and stop it at the end if it was started here. Raises `NoEngineError`."""
     if os.getuid() != 0:
-        raise NoEngineError("tests of containers look into their processes, which takes root")
-    found = try_docker("version")
-    if found.returncode == 0:
+        raise NoEngineError("tests in containers read the processes of containers, which needs root")
+    version = try_docker("version")
+    if version.returncode == 0:
         yield
         return
-    # Who says where the engine is means that one.
+    # $DOCKER_HOST chooses an engine: none is started instead.
     if "DOCKER_HOST" in os.environ or not _TOOL.is_file():
-        raise NoEngineError(f"no Docker engine answers: {found.stderr.strip()}")
+        raise NoEngineError(f"no Docker engine answers: {version.stderr.strip()}")
     try:
         _tool("up")
         yield
@@ -39,7 +39,7 @@ def answering() -> Iterator[None]:
 
 
 def try_docker(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command of Docker's, however it ends."""
+    """Run a docker command."""
     command = ["docker", *arguments]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_S, check=False)
@@ -48,7 +48,7 @@ def try_docker(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def docker(*arguments: str) -> str:
-    """What a command of Docker's said on standard output. Fails with what it said on standard error."""
+    """Standard output of a docker command. Fails with its standard error."""
     done = try_docker(*arguments)
     assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
     return done.stdout

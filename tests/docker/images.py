@@ -1,4 +1,4 @@
-"""Our images, built from this checkout once for all tests of containers."""
+"""The images of archgw, built once from this checkout for all tests in containers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from controlplane.runtime.docker.images import Images, Variant
 
 @cache
 def built() -> Images:
-    """The images of a gateway with all models on the CPU; those that are of other sources are built anew.
+    """The images of a gateway with all models on the CPU. Outdated images are rebuilt.
 
-    With $ARCHGW_IMAGES, as `archgw up` reads it, that registry's are tested and none is built.
+    With $ARCHGW_IMAGES, the images of that registry are used and none is built.
     """
     wanted = images.wanted(Variant.CPU, local=True, registry=os.environ.get("ARCHGW_IMAGES"))
-    # The test engine's containers reach no network but the machine's own; for builds of `archgw up` too.
+    # Builds use the machine's network: the containers of the test engine have none. Also for builds of `archgw up`.
     network = os.environ.setdefault("ARCHGW_BUILD_NETWORK", "host")
     images.ensure(Engine.find(), wanted, print, network=network)
     return wanted

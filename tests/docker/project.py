@@ -1,4 +1,4 @@
-"""The containers, networks and volumes of one gateway, as the engine tells of them."""
+"""The containers, networks and volumes of one gateway, read from the engine."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tests.docker.engine import docker
 
 
 class Project:
-    """The Compose project of a run directory, whether something of it is there or not."""
+    """The Compose project of a run directory. It may be empty."""
 
     def __init__(self, run_dir: Path) -> None:
         self.name = project_name(RunLayout(run_dir.resolve()))
         self.file = run_dir / "compose.yaml"
 
     def containers(self) -> dict[str, dict[str, Any]]:
-        """What `docker inspect` says, by service."""
-        if not (ids := self._found("ps", "--all", "--quiet")):
+        """The output of `docker inspect`, by service."""
+        if not (ids := self._ids("ps", "--all", "--quiet")):
             return {}
         inspected = json.loads(docker("inspect", *ids))
         return {each["Config"]["Labels"]["com.docker.compose.service"]: each for each in inspected}
@@ -29,7 +29,7 @@ class Project:
         return str(self.containers()[service]["Id"])
 
     def started(self) -> dict[str, tuple[str, str]]:
-        """Which container runs for each service, and since when: the same where nobody touched it."""
+        """Id and start time of the running container of each service; both change with a restart."""
         return {
             name: (each["Id"], each["State"]["StartedAt"])
             for name, each in self.containers().items()
@@ -37,10 +37,10 @@ class Project:
         }
 
     def volumes(self) -> list[str]:
-        return self._found("volume", "ls", "--quiet")
+        return self._ids("volume", "ls", "--quiet")
 
     def networks(self) -> list[str]:
-        return self._found("network", "ls", "--quiet")
+        return self._ids("network", "ls", "--quiet")
 
-    def _found(self, *command: str) -> list[str]:
+    def _ids(self, *command: str) -> list[str]:
         return docker(*command, "--filter", f"label=com.docker.compose.project={self.name}").split()

@@ -1,4 +1,4 @@
-"""The engine as it is: every question that is asked of it, with tiny containers."""
+"""`Engine` against a real Docker engine, with tiny containers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Composed:
         return ("compose", "-p", self.name, "-f", str(self.file), "up", "-d")
 
     def refused(self, **ports: int) -> str:
-        """What is told of an `up` that fails."""
+        """The error of an `up` that fails."""
         with self.engine.start(*self.up) as running:
             assert running.wait(_WAIT_S) not in {0, None}
             keys = {port: f"listeners.{name}.port" for name, port in ports.items()}
@@ -86,7 +86,7 @@ def _shell(text: str, **more: Any) -> dict[str, Any]:
 _SLEEPING: Final = _shell("sleep 1000")
 
 
-def test_the_engine_tells_what_it_is(engine: Engine) -> None:
+def test_engine_info_is_read(engine: Engine) -> None:
     info = engine.check()
     assert info.version
     assert "runc" in info.runtimes
@@ -95,12 +95,12 @@ def test_the_engine_tells_what_it_is(engine: Engine) -> None:
     assert why_not() is None
 
 
-def test_an_engine_that_is_elsewhere_is_told(engine: Engine) -> None:
+def test_unreachable_engine_is_named(engine: Engine) -> None:
     environ = dict(engine.environment) | {"DOCKER_HOST": "unix:///nonexistent"}
     assert why_not(environ) == "no Docker engine answers at unix:///nonexistent"
 
 
-def test_who_may_not_ask_is_told_how_to(engine: Engine, tmp_path: Path) -> None:
+def test_denied_engine_access_names_the_way_out(engine: Engine, tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     script = tmp_path / "docker"
     nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups"
@@ -111,7 +111,7 @@ def test_who_may_not_ask_is_told_how_to(engine: Engine, tmp_path: Path) -> None:
         Engine.find(environ).check()
 
 
-def test_an_image_is_known_with_its_labels(engine: Engine, composed: Composed) -> None:
+def test_image_labels_are_read(engine: Engine, composed: Composed) -> None:
     image = engine.image(_IMAGE)
     assert image is not None
     assert image.size > 1 << 20
@@ -128,7 +128,7 @@ def test_an_image_is_known_with_its_labels(engine: Engine, composed: Composed) -
     assert not engine.has_image(name)
 
 
-def test_a_build_is_shown_and_its_failing_step_told(engine: Engine, tmp_path: Path) -> None:
+def test_failed_build_names_its_step(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text(f"FROM {_IMAGE}\nRUN echo at-the-step && false\n")
     for builder in ("1", "0"):
         chosen = Engine(engine.program, dict(engine.environment) | {"DOCKER_BUILDKIT": builder})
@@ -146,14 +146,14 @@ def test_a_build_is_shown_and_its_failing_step_told(engine: Engine, tmp_path: Pa
         assert any(line.endswith("at-the-step") for line in lines)
 
 
-def test_an_image_of_no_registry_is_told(engine: Engine) -> None:
+def test_unreachable_registry_is_named(engine: Engine) -> None:
     # Nothing listens on the port of `discard`.
     with pytest.raises(RuntimeFault, match=r"^fetching the image \S+ failed: .*its registry does not answer"):
         engine.pull("127.0.0.1:9/none:1", print)
     assert not engine.can_pull("127.0.0.1:9/none:1")
 
 
-def test_a_project_is_told_container_by_container(engine: Engine, composed: Composed) -> None:
+def test_containers_of_a_project_are_listed(engine: Engine, composed: Composed) -> None:
     assert engine.containers(composed.name) == ()
     check = {"test": ["CMD-SHELL", "cat /tmp/is 2>&1 && [ -s /tmp/is ]"], "interval": "1s", "retries": 1}
     composed.write(
@@ -166,7 +166,7 @@ def test_a_project_is_told_container_by_container(engine: Engine, composed: Comp
     found = composed.containers()
     assert list(found) == ["once", "plain", "sick"]
     assert (found["once"].state, found["once"].exit_code, found["once"].pid) == ("exited", 3, None)
-    # Its two ends are told by two clocks of the engine: what ended at once may end before it began.
+    # The engine takes the two times from two clocks: the end may come before the start.
     assert found["once"].finished_at == pytest.approx(found["once"].started_at, abs=60)
     assert found["once"].started_at > time.time() - 600
     assert (found["plain"].state, found["plain"].health, found["plain"].restarts) == ("running", None, 0)
@@ -186,8 +186,9 @@ def test_a_project_is_told_container_by_container(engine: Engine, composed: Comp
         engine.exec("archgw-test-none", "true")
 
 
-def test_logs_are_read_by_stream_and_moved_by_nobody(engine: Engine, composed: Composed) -> None:
-    text = "echo rare >&2; for i in $(seq 100); do echo line $i; done; printf '\\033[2Jclear\\a\\n'"
+def test_logs_are_read_by_stream_without_control_sequences(engine: Engine, composed: Composed) -> None:
+    # The engine copies each stream by itself: without a pause, the line of stderr may come last.
+    text = "echo rare >&2; sleep 1; for i in $(seq 100); do echo line $i; done; printf '\\033[2Jclear\\a\\n'"
     composed.write(chatty=_shell(text))
     engine.run(*composed.up)
     _eventually(lambda: composed.containers()["chatty"].state == "exited")
@@ -227,7 +228,7 @@ def test_logs_are_followed_through_restarts_and_new_containers(engine: Engine, c
     assert shown == [("again", "went on"), ("again", "begins"), ("again", "went on"), ("late", "late")]
 
 
-def test_only_the_services_asked_for_are_followed(engine: Engine, composed: Composed) -> None:
+def test_only_the_requested_services_are_followed(engine: Engine, composed: Composed) -> None:
     speaking = "for i in 1 2 3; do echo $i; sleep 0.2; done; echo end >&2; sleep 1000"
     composed.write(one=_shell(speaking), other=_shell(speaking))
     engine.run(*composed.up)
@@ -253,7 +254,7 @@ def _children_of(program: str) -> list[str]:
     return [line for line in listed.stdout.splitlines() if line.startswith(f"{program} logs")]
 
 
-def test_a_taken_port_is_told_with_its_key(engine: Engine, composed: Composed) -> None:
+def test_taken_port_is_named_with_its_key(engine: Engine, composed: Composed) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         composed.write(envoy={**_SLEEPING, "ports": [f"127.0.0.1:{port}:80"]})
@@ -268,7 +269,7 @@ def test_a_taken_port_is_told_with_its_key(engine: Engine, composed: Composed) -
     assert composed.refused(egress=port).startswith(f"port {port} (listeners.egress.port) is taken on 127.0.0.1\n")
 
 
-def test_a_dependency_that_fails_is_told_with_its_last_lines(composed: Composed) -> None:
+def test_failed_dependency_is_shown_with_its_last_lines(composed: Composed) -> None:
     after = {"depends_on": {"triton": {"condition": "service_healthy"}}}
     check = {"test": ["CMD", "false"], "interval": "1s", "retries": 1}
     composed.write(triton=_shell("echo no such model >&2; sleep 1000", healthcheck=check), envoy={**_SLEEPING, **after})
@@ -286,7 +287,7 @@ def test_a_dependency_that_fails_is_told_with_its_last_lines(composed: Composed)
     )
 
 
-def test_a_gpu_that_cannot_be_given_is_told(engine: Engine, composed: Composed) -> None:
+def test_missing_gpu_support_is_named(engine: Engine, composed: Composed) -> None:
     if "nvidia" in engine.info().runtimes or shutil.which("nvidia-smi"):
         pytest.skip("this engine has a GPU to give")
     gpu = {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
@@ -294,7 +295,7 @@ def test_a_gpu_that_cannot_be_given_is_told(engine: Engine, composed: Composed) 
     assert composed.refused().startswith("this Docker engine cannot give a container an NVIDIA GPU\n")
 
 
-def test_a_folder_that_the_engine_does_not_see_is_told(composed: Composed) -> None:
+def test_folder_unknown_to_the_engine_is_named(composed: Composed) -> None:
     bind = {"type": "bind", "source": "/nonexistent", "target": "/x", "bind": {"create_host_path": False}}
     composed.write(triton={**_SLEEPING, "volumes": [bind]})
     assert composed.refused().startswith(
@@ -302,7 +303,7 @@ def test_a_folder_that_the_engine_does_not_see_is_told(composed: Composed) -> No
     )
 
 
-def test_a_start_that_waits_can_be_killed(composed: Composed) -> None:
+def test_waiting_start_can_be_killed(composed: Composed) -> None:
     never = {"test": ["CMD", "false"], "interval": "1s", "retries": 1000}
     after = {"depends_on": {"triton": {"condition": "service_healthy"}}}
     composed.write(triton={**_SLEEPING, "healthcheck": never}, envoy={**_SLEEPING, **after})

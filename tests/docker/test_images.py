@@ -1,4 +1,4 @@
-"""Our images on a real engine: who they run as, what is in them, and what is not."""
+"""The images on a real engine: their users and their content."""
 
 from __future__ import annotations
 
@@ -77,15 +77,17 @@ def test_labels(ours: Images) -> None:
         assert len(labels[SOURCES_LABEL]) == 64
 
 
-def test_nothing_is_missing_once_they_are_built(ours: Images) -> None:
+def test_no_image_is_missing_after_the_build(ours: Images) -> None:
     assert images.missing(Engine.find(), ours) == ()
 
 
-def test_they_run_as_a_user_whose_home_exists(ours: Images) -> None:
+def test_user_of_the_images_has_a_home(ours: Images) -> None:
     for name in (ours.extproc, ours.models):
         assert inspected(name)["Config"]["User"] == "10001:10001"
-        said = docker("run", "--rm", "--network", "none", name, "sh", "-c", "id -un; stat -c '%U %a' $HOME /run/archgw")
-        assert said.split() == ["archgw", "archgw", "755", "archgw", "755"]
+        output = docker(
+            "run", "--rm", "--network", "none", name, "sh", "-c", "id -un; stat -c '%U %a' $HOME /run/archgw"
+        )
+        assert output.split() == ["archgw", "archgw", "755", "archgw", "755"]
 
 
 def test_the_filter_has_no_compiler_no_triton_no_torch_and_no_pip(ours: Images) -> None:
@@ -95,18 +97,18 @@ def test_the_filter_has_no_compiler_no_triton_no_torch_and_no_pip(ours: Images) 
     assert confined(ours.extproc, "python", "-c", code).strip() == "[]"
 
 
-def test_what_models_import_is_in_tritons_python(ours: Images) -> None:
+def test_imports_of_the_models_are_in_the_python_of_triton(ours: Images) -> None:
     code = "import numpy, onnxruntime, tokenizers, xllamacpp; print(numpy.__version__.split('.')[0])"
     assert confined(ours.triton, "python3", "-c", code).strip() == "1"
 
 
-def test_the_command_runs_for_any_user_without_a_place_to_write(ours: Images) -> None:
+def test_command_runs_as_any_user_on_a_read_only_root(ours: Images) -> None:
     assert confined(ours.extproc, "archgw", "--version").strip() == f"archgw {controlplane.__version__}"
 
 
-def test_the_command_renders_for_any_user(ours: Images) -> None:
+def test_command_renders_as_any_user(ours: Images) -> None:
     config = ROOT / "examples" / "quickstart" / "arch_config.yaml"
-    said = confined(
+    output = confined(
         *("--volume", f"{config}:/etc/archgw/arch_config.yaml:ro", ours.extproc),
         *(
             "sh",
@@ -114,10 +116,10 @@ def test_the_command_renders_for_any_user(ours: Images) -> None:
             "archgw render /etc/archgw/arch_config.yaml --local --cpu --output /tmp/run >/dev/null && ls /tmp/run",
         ),
     )
-    assert {"envoy", "filter.json"} <= set(said.split())
+    assert {"envoy", "filter.json"} <= set(output.split())
 
 
-def test_python_compiles_nothing_at_start(ours: Images) -> None:
+def test_python_files_are_compiled_in_the_image(ours: Images) -> None:
     """A read-only container would do so anew at each start."""
     code = (
         "import extproc, controlplane, grpc, pathlib; "
@@ -127,7 +129,7 @@ def test_python_compiles_nothing_at_start(ours: Images) -> None:
     assert confined(ours.extproc, "python", "-c", code).strip() == "[]"
 
 
-def test_nobody_but_root_may_change_what_is_ours(ours: Images) -> None:
+def test_only_root_may_write_to_opt(ours: Images) -> None:
     for name, folders in ((ours.extproc, "/opt"), (ours.models, "/opt"), (ours.triton, "/opt")):
         loose = docker("run", "--rm", "--user", "0", "--network", "none", name, *_find(folders))
         assert loose == "", name
@@ -174,7 +176,7 @@ def _files_of(reference: str, layers: int) -> Iterator[str]:
                 yield from (member.name for member in inner if member.isfile())
 
 
-def test_a_build_by_hand_gets_the_same_files(ours: Images, tmp_path: Path) -> None:
+def test_manual_build_gets_the_same_files(ours: Images, tmp_path: Path) -> None:
     """What .dockerignore lets through is what `archgw build` assembles."""
     dockerfile = tmp_path / "Dockerfile"
     dockerfile.write_text("FROM scratch\nCOPY . /\n")
@@ -186,7 +188,7 @@ def test_a_build_by_hand_gets_the_same_files(ours: Images, tmp_path: Path) -> No
         docker("image", "rm", reference)
 
 
-def test_any_user_fills_a_fresh_volume_and_then_has_nothing_to_do(ours: Images, volume: str) -> None:
+def test_any_user_fills_a_fresh_volume_once(ours: Images, volume: str) -> None:
     mounted = ("--volume", f"{volume}:/var/lib/archgw/models", ours.models)
     first = confined(*mounted)
     assert "minilm: copying what came with this image" in first
@@ -197,25 +199,25 @@ def test_any_user_fills_a_fresh_volume_and_then_has_nothing_to_do(ours: Images, 
     assert "minilm: whole" in confined(*mounted, "archgw", "models", "verify", "minilm")
 
 
-def test_what_a_killed_filling_left_is_finished(ours: Images, volume: str) -> None:
+def test_interrupted_filling_of_a_volume_is_finished(ours: Images, volume: str) -> None:
     mounted = ("--volume", f"{volume}:/var/lib/archgw/models", ours.models)
     confined(
         *mounted, "sh", "-c", "mkdir -p $ARCHGW_CACHE_DIR/models/.making-minilm/made && archgw models prepare needle"
     )
-    assert "needle: ready" in (said := confined(*mounted, "archgw", "models", "prepare", "minilm", "needle"))
-    assert "minilm: copying" in said
-    assert "needle: copying" not in said
+    assert "needle: ready" in (output := confined(*mounted, "archgw", "models", "prepare", "minilm", "needle"))
+    assert "minilm: copying" in output
+    assert "needle: copying" not in output
 
 
-def test_two_fill_it_at_once_and_one_of_them_waits(ours: Images, volume: str) -> None:
+def test_second_filling_of_a_volume_waits_for_the_first(ours: Images, volume: str) -> None:
     command = ["docker", *_CONFINED, "--volume", f"{volume}:/var/lib/archgw/models", ours.models]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [each.communicate(timeout=60)[0] for each in both]
+    output = [each.communicate(timeout=60)[0] for each in both]
     assert [each.returncode for each in both] == [0, 0]
-    assert "".join(said).count("minilm: copying") == 1
+    assert "".join(output).count("minilm: copying") == 1
 
 
-def test_another_user_later_can_add_to_it(ours: Images, volume: str) -> None:
+def test_other_user_can_add_to_a_volume(ours: Images, volume: str) -> None:
     mounted = ("--volume", f"{volume}:/var/lib/archgw/models")
     confined(*mounted, ours.models, "archgw", "models", "prepare", "minilm")
     assert "copying" in confined(
@@ -223,7 +225,7 @@ def test_another_user_later_can_add_to_it(ours: Images, volume: str) -> None:
     )
 
 
-def test_a_model_of_a_hub_says_how_it_comes(ours: Images, volume: str) -> None:
+def test_hub_model_names_its_pull_command(ours: Images, volume: str) -> None:
     done = try_docker(
         *_CONFINED,
         "--volume",

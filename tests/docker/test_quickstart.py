@@ -1,4 +1,4 @@
-"""`archgw up --quick-start --runtime docker`, as the README says it: from any directory, with nothing prepared."""
+"""`archgw up --quick-start --runtime docker`, as the README says: from any directory, nothing prepared."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def run_dir(runtime: Runtime, tmp_path: Path) -> Iterator[Path]:
     archgw("down", "--volumes", "--run-dir", str(tmp_path / "run"))
 
 
-def test_it_answers_its_prompts_and_leaves_the_models_for_the_next_start(
+def test_quick_start_answers_its_prompts_and_keeps_the_models(
     run_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     where = ("--run-dir", str(run_dir))
@@ -32,7 +32,7 @@ def test_it_answers_its_prompts_and_leaves_the_models_for_the_next_start(
     print(f"up and three prompts: {time.monotonic() - began:.1f} s\n{up.stdout}")
     assert up.returncode == 0, up.stderr
     assert "called get_current_weather(" in up.stdout
-    assert "no target is meant; answer by LLM provider local" in up.stdout
+    assert "no prompt target matches; answer by LLM provider local" in up.stdout
     assert "blocked: jailbreak" in up.stdout
     assert "error after" not in up.stdout
 

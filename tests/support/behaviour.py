@@ -1,4 +1,4 @@
-"""How a mock server answers: one value says what is sent and what goes wrong on the way."""
+"""The answer of a mock server: what it sends, and what goes wrong on the way."""
 
 from __future__ import annotations
 
@@ -38,11 +38,14 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     # Writes of so many bytes wherever that falls, in the middle of an event or of a UTF-8 character.
     piece_bytes: int | None = None
     never: bool = False
+    # The last write waits for `MockServer.release`.
+    held: bool = False
 
 
 NORMAL: Final = Behaviour()
 MALFORMED_JSON: Final = Behaviour(raw='{"choices": [{"message": ', content_type="application/json")
 NEVER: Final = Behaviour(never=True)
+HELD: Final = Behaviour(held=True)
 CUT_BEFORE_ANSWER: Final = Behaviour(cut_at=0.0)
 CUT_HALFWAY: Final = Behaviour(cut_at=0.5)
 
@@ -85,8 +88,10 @@ def _kept(pieces: list[bytes], part: float) -> list[bytes]:
     return kept
 
 
-async def deliver(request: web.Request, answer: Answer, behaviour: Behaviour) -> tuple[web.StreamResponse, Outcome]:
-    """Send `answer` the way `behaviour` says. The caller's going away arrives here as `CancelledError`."""
+async def deliver(
+    request: web.Request, answer: Answer, behaviour: Behaviour, released: asyncio.Event
+) -> tuple[web.StreamResponse, Outcome]:
+    """Send `answer` the way `behaviour` says. Raises `CancelledError` when the caller goes away."""
     if behaviour.never:
         await asyncio.Event().wait()
     await asyncio.sleep(behaviour.first_byte_delay)
@@ -111,6 +116,8 @@ async def deliver(request: web.Request, answer: Answer, behaviour: Behaviour) ->
     for number, piece in enumerate(_kept(pieces, behaviour.cut_at) if behaviour.cut_at is not None else pieces):
         if number:
             await asyncio.sleep(behaviour.chunk_delay)
+        if behaviour.held and number == len(pieces) - 1:
+            await released.wait()
         await response.write(piece)
     if cut:
         # close() sends what is buffered first: the peer gets this part of the body and then the end of the connection.

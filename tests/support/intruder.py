@@ -1,6 +1,6 @@
-"""Another user of the machine, who tries every door of a gateway: sockets, files, ports.
+"""Another user of the machine, that tries every entrance of a gateway: sockets, files, ports.
 
-`python -m tests.support.intruder` is started as root by `tests/dataplane/test_hostile_doors.py`, reads a `Task` from
+`python -m tests.support.intruder` is started as root by `tests/dataplane/test_isolation.py`, reads a `Task` from
 stdin, becomes that user and writes its `Loot` to stdout. Everything is imported before: the interpreter's own folders
 may be closed to others.
 """
@@ -95,9 +95,9 @@ def rob(task: Task) -> Loot:
 
 
 def _connects(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as door:
+    with socket.socket(socket.AF_UNIX) as client:
         try:
-            door.connect(path)
+            client.connect(path)
         except OSError:
             return False
         return True

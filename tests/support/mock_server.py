@@ -10,7 +10,7 @@ import ssl
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, Self
 
 import msgspec
@@ -41,6 +41,7 @@ class MockServer(ABC):
         self._default = NORMAL
         self._queue: deque[Behaviour] = deque()
         self._rules: dict[bytes, Behaviour] = {}
+        self._released = asyncio.Event()
         self._started = threading.Event()
         self._failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -71,9 +72,14 @@ class MockServer(ABC):
         finally:
             self._default = before
 
+    def release(self) -> None:
+        """Let held answers end, those to come included."""
+        self._in_loop(self._released.set)
+
     def reset(self) -> None:
         """Forget every request and every behaviour."""
         self._default = NORMAL
+        self._in_loop(self._released.clear)
         self._queue.clear()
         self._rules.clear()
         self.received.clear()
@@ -104,10 +110,15 @@ class MockServer(ABC):
         return self
 
     def stop(self) -> None:
-        if self._loop is not None and self._stop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._stop.set)
+        if self._stop is not None:
+            self._in_loop(self._stop.set)
         if self._thread is not None:
             self._thread.join(_START_SECONDS)
+
+    def _in_loop(self, call: Callable[[], None]) -> None:
+        """Call it in the thread of the server, if that runs."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -174,7 +185,7 @@ class MockServer(ABC):
         response: web.StreamResponse = web.Response()
         try:
             with contextlib.suppress(ConnectionError):
-                response, outcome = await deliver(request, answer, behaviour)
+                response, outcome = await deliver(request, answer, behaviour, self._released)
         finally:
             self.received.finish(received, outcome)
         return response

@@ -1,1 +1,1 @@
-"""Which call does a conversation ask for, and with which arguments?"""
+"""Triton model `function`: selects function calls with their arguments for a conversation."""

@@ -1,4 +1,4 @@
-"""Is a value said in a text? Pure; used by caller.py, repair.py and lists.py."""
+"""Checks whether a text contains a value. Pure; used by all modules that correct Needle's calls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from triton_models.function.numbers import Number, numbers
+from triton_models.function.number_spans import NumberSpan, find_numbers
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _ISO_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
@@ -18,46 +18,48 @@ _TIME_WORDS = re.compile(
 
 
 class Evidence:
-    """What a text says: its numbers and its words."""
+    """The numbers and words of a text."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.numbers: list[Number] = numbers(text)
+        self.numbers: list[NumberSpan] = find_numbers(text)
         self._values = {value for number in self.numbers for value in _readings(number)}
-        self._words = [_stem(word) for word in _spoken(text)]
-        self._relative = _TIME_WORDS.search(text) is not None
+        self._words = [_stem(word) for word in _split_words(text)]
+        self._has_time_word = _TIME_WORDS.search(text) is not None
 
-    def says(self, value: Any) -> bool:
-        """Every part of `value` stands in the text: numbers as numbers, texts word for word, dates in any form."""
+    def contains(self, value: Any) -> bool:
+        """Returns True if the text contains all of `value`: numbers by value, texts word by word, dates in any form."""
         if isinstance(value, bool) or value is None:
             return False
         if isinstance(value, int | float):
             return float(value) in self._values
         if isinstance(value, str):
-            return self._says_text(value)
+            return self._contains_text(value)
         parts = list(value.values()) if isinstance(value, Mapping) else value
-        return bool(parts) and all(self.says(part) for part in parts)
+        return bool(parts) and all(self.contains(part) for part in parts)
 
-    def hints(self, value: str) -> bool:
-        """The text says a word of `value`."""
-        return any(_stem(word) in self._words for word in _spoken(value))
+    def contains_word_of(self, value: str) -> bool:
+        """Returns True if the text contains a word of `value`."""
+        return any(_stem(word) in self._words for word in _split_words(value))
 
-    def _says_text(self, value: str) -> bool:
+    def _contains_text(self, value: str) -> bool:
         if match := _ISO_DATE.match(value):
-            return self._says_date(*(int(group) for group in match.groups()))
-        words = [_stem(word) for word in _spoken(value)]
+            return self._contains_date(*(int(group) for group in match.groups()))
+        words = [_stem(word) for word in _split_words(value)]
         ends = range(len(words), len(self._words) + 1)
         return bool(words) and any(self._words[end - len(words) : end] == words for end in ends)
 
-    def _says_date(self, year: int, month: int, day: int) -> bool:
-        if {float(year), float(month), float(day)} <= {number.value for number in self.numbers if not number.percent}:
+    def _contains_date(self, year: int, month: int, day: int) -> bool:
+        if {float(year), float(month), float(day)} <= {
+            number.value for number in self.numbers if not number.is_percent
+        }:
             return True
         named = any(word.startswith(_MONTHS[month - 1]) for word in self._words) if 1 <= month <= 12 else False
-        return (named and float(day) in self._values) or self._relative
+        return (named and float(day) in self._values) or self._has_time_word
 
 
 def leaves(value: Any) -> Iterator[Any]:
-    """The values in `value` that are no containers."""
+    """Yields the values inside lists and objects."""
     if isinstance(value, Mapping):
         for inner in value.values():
             yield from leaves(inner)
@@ -68,11 +70,16 @@ def leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _readings(number: Number) -> tuple[float, ...]:
-    return (number.value, number.value / 100) if number.percent else (number.value,)
+def is_number(value: Any) -> bool:
+    """Returns True for numbers without booleans."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _spoken(text: str) -> list[str]:
+def _readings(number: NumberSpan) -> tuple[float, ...]:
+    return (number.value, number.value / 100) if number.is_percent else (number.value,)
+
+
+def _split_words(text: str) -> list[str]:
     return re.findall(r"[^\W_]+", text.casefold())
 
 

@@ -1,4 +1,4 @@
-"""Arch-Function, or one of its kin, as a GGUF file through llama.cpp. Used by model.py."""
+"""Completes prompts of Arch-Function, or a related model, from a GGUF file with llama.cpp. Used by model.py."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from triton_models.llama import gguf, open_server
 
 
 class Gguf:
-    """Goes on with a prompt, one at a time. What two prompts begin with alike, such as tools, is read once."""
+    """Completes one prompt at a time. A common prefix of two prompts, such as the tools, is read once."""
 
     def __init__(self, directory: Path, *, threads: int, context: int, max_new_tokens: int) -> None:
         self._server = open_server(gguf(directory), threads=threads, slots=1, context=context)
         self._max_new_tokens = max_new_tokens
 
     def complete(self, prompt: str, cancelled: Callable[[], bool]) -> Completion:
-        """The most likely continuation. RequestError where the prompt is too long; Cancelled between two tokens."""
+        """Returns the most likely completion. Raises RequestError for a long prompt, Cancelled between two tokens."""
         texts: list[str] = []
         logprobs: list[float] = []
-        faults: list[str] = []
+        errors: list[str] = []
         stopped = False
 
         def take(raw: Mapping[str, Any]) -> bool:
             nonlocal stopped
             if "error" in raw:
-                faults.append(str(raw["error"].get("message")))
+                errors.append(str(raw["error"].get("message")))
                 return True
             for choice in raw.get("choices", []):
                 texts.append(choice.get("text") or "")
@@ -44,12 +44,12 @@ class Gguf:
                 "temperature": 0,
                 "stop": [END],
                 "logprobs": 1,
-                "stream": True,  # so that it can be stopped
+                "stream": True,  # so that a cancelled request can stop it
             },
             take,
         )
-        if faults:
-            raise RequestError(f"the function model refuses the request: {faults[0]}")
+        if errors:
+            raise RequestError(f"the function model refuses the request: {errors[0]}")
         if stopped:
             raise Cancelled("the caller no longer waits")
         return Completion("".join(texts), sum(logprobs) / len(logprobs) if logprobs else None)

@@ -1,4 +1,7 @@
-"""Triton's model `function`: REQUEST {"messages", "tools"} -> RESPONSE {"tool_calls", "confidence"}, both JSON text."""
+"""Triton model `function`: REQUEST {"messages", "tools"} -> RESPONSE {"tool_calls", "confidence"}, both JSON strings.
+
+Imported by Triton's Python backend.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,16 @@ Reply = Callable[[str, Callable[[], bool]], str]
 
 
 class TritonPythonModel:
-    """The shape that Triton's Python backend asks for."""
+    """The class that Triton's Python backend instantiates."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Loads the engine that config.pbtxt names, and imports what that one needs."""
+        """Loads the engine named in config.pbtxt, and imports only its dependencies."""
         parameters = Parameters(args["model_config"])
         load = {"libneedle3": _needle, "llama.cpp": _gguf, "vllm": _vllm}
         self._reply = load[parameters.text("engine", "libneedle3")](parameters)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """One response a request."""
+        """Returns one response per request."""
         return [answer(request, "RESPONSE", self._call) for request in requests]
 
     def _call(self, request: Any) -> Array:
@@ -29,11 +32,11 @@ class TritonPythonModel:
 
 
 def _needle(parameters: Parameters) -> Reply:
-    from triton_models.function.caller import Caller  # noqa: PLC0415
-    from triton_models.function.needle import Engines  # noqa: PLC0415
+    from triton_models.function.needle import NeedleEngines  # noqa: PLC0415
+    from triton_models.function.needle_caller import NeedleCaller  # noqa: PLC0415
 
-    engines = Engines(parameters.directory("model"), parameters.integer("engines", 3))
-    caller = Caller(engines, parameters.integer("max_new_tokens", 512))
+    engines = NeedleEngines(parameters.directory("model"), parameters.integer("engines", 3))
+    caller = NeedleCaller(engines, parameters.integer("max_new_tokens", 512))
     return lambda text, _: caller.reply(text)
 
 

@@ -1,8 +1,7 @@
-"""Needle 3 by ctypes: the library's own state machine, one engine a tool set. Used by caller.py.
+"""Runs Needle 3 with ctypes: one engine per tool set. Used by needle_caller.py.
 
-The library is an opaque binary with global state. What is loaded is exactly what was hashed (from memory, never from a
-path that could change in between), and nothing of the Python package around it is imported: that one reports usage to a
-third party.
+The library is an opaque binary with global state. It is loaded from the memory that was hashed, never from a path whose
+content could change in between. Its Python package is not imported, because that reports usage to a third party.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _SYSCONF_SLOT_OFFSET = 0x13D848
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One call that Needle proposes. `ungrounded`: paths of arguments that it found nowhere in the text."""
+    """One call that Needle proposes. `ungrounded`: paths of arguments that it did not find in the text."""
 
     name: str
     arguments: dict[str, Any]
@@ -38,19 +37,19 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What Needle says to a text: no proposal when it abstains. `confidence` 0 to 1."""
+class NeedleAnswer:
+    """Needle's calls for a text; no proposal if it abstains. `confidence`: 0 to 1."""
 
     proposals: tuple[Proposal, ...]
     confidence: float
 
 
-class Engine:
-    """One copy of the library, and so one tool set: its state is global to a copy."""
+class NeedleEngine:
+    """One copy of the library for one tool set: the state is global to a copy."""
 
     def __init__(self, library: bytes, weights: bytes) -> None:
-        # From an anonymous file: the loader keeps one copy a path and inode, and each engine needs its own. The
-        # descriptor stays open, or the next engine's file would get the same path and with it this engine's copy.
+        # From an anonymous file: the loader keeps one copy per path and inode, and each engine needs its own. The
+        # descriptor stays open, else the next engine's file would get the same path and this engine's copy.
         descriptor = os.memfd_create("libneedle3")
         with os.fdopen(descriptor, "wb", closefd=False) as file:
             file.write(library)
@@ -66,14 +65,14 @@ class Engine:
         self._buffer = ctypes.create_string_buffer(_ANSWER_BYTES)
 
     def prepare(self, facts: str, tools: str) -> None:
-        """Reads the tools, about 450 tokens a second. RequestError when they are too many for it."""
+        """Reads the tools, at about 450 tokens a second. Raises RequestError if they are too long."""
         if self._library.needle_init(facts.encode(), tools.encode(), None) < 0:
             raise RequestError("the tools' descriptions and schemas are too long for the function model")
 
-    def ask(self, text: str, max_new_tokens: int) -> Answer:
-        """One question, without memory of the one before."""
+    def complete(self, text: str, max_new_tokens: int) -> NeedleAnswer:
+        """Answers one prompt, without memory of the previous one."""
         self._library.needle_reset()
-        # A C string ends at the first NUL, and what follows it would go unread.
+        # A C string ends at the first NUL: Needle would not read the rest.
         encoded = text.replace("\0", " ").encode()
         code = self._library.needle_complete(encoded, max_new_tokens, self._buffer, _ANSWER_BYTES)
         if code < 0:
@@ -81,19 +80,19 @@ class Engine:
         return _parse(json.loads(self._buffer.value))
 
 
-def _parse(document: dict[str, Any]) -> Answer:
+def _parse(document: dict[str, Any]) -> NeedleAnswer:
     ungrounded = tuple((document.get("validation") or {}).get("ungrounded") or ())
-    # A call is suppressed when one of its arguments was invented; the others may still be right.
+    # Needle suppresses a call with an invented argument; its other arguments may be right.
     calls = document.get("function_calls") or document.get("suppressed_calls") or []
     proposals = []
     for call in calls:
-        # There it spells names with "_" for whatever is no letter or digit: "math.gcd" is "math_gcd".
+        # In these paths Needle may replace all but letters and digits by "_": "math.gcd" -> "math_gcd".
         spellings = (f"{call['name']}.", re.sub(r"\W", "_", call["name"]) + ".")
         paths = tuple(
             path.removeprefix(prefix) for path in ungrounded for prefix in spellings if path.startswith(prefix)
         )
         proposals.append(Proposal(call["name"], dict(call.get("arguments") or {}), paths))
-    return Answer(tuple(proposals), float(document.get("confidence") or 0.0))
+    return NeedleAnswer(tuple(proposals), float(document.get("confidence") or 0.0))
 
 
 def _one_processor(name: int) -> int:
@@ -106,10 +105,10 @@ _sysconf = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_int)(_one_processor)  # kept
 def _use_one_thread(library: ctypes.CDLL) -> None:
     """Makes the library see one processor.
 
-    It starts a thread a processor, pins each, and lets them spin for one another, and it has no setting for that. On
-    two busy processors a call then took 3 to 36 s instead of 1.2 s; on two idle ones it takes 0.25 s instead of 0.4.
-    The count comes from sysconf, so its entry in the table of imported functions is pointed at ours. The offsets are
-    those of the pinned file.
+    It starts a pinned thread per processor, which spin for one another, and has no setting for that. On two busy
+    processors a call then took 3 to 36 s instead of 1.2 s; on two idle ones it takes 0.25 s instead of 0.4. The count
+    comes from sysconf, so its entry in the table of imported functions is pointed at ours. The offsets are those of the
+    pinned file.
     """
     address = ctypes.cast(library.needle_init, ctypes.c_void_p).value or 0
     slot = address - _NEEDLE_INIT_OFFSET + _SYSCONF_SLOT_OFFSET
@@ -123,19 +122,19 @@ def _use_one_thread(library: ctypes.CDLL) -> None:
     mprotect(page, mmap.PAGESIZE, mmap.PROT_READ)
 
 
-class Engines:
-    """The engines of the tool sets used last, each ready: a tool set is read once, not once a request."""
+class NeedleEngines:
+    """Engines for the tool sets used last. A tool set is read once, not for every request."""
 
     def __init__(self, directory: Path, capacity: int) -> None:
         self._library = _verified(directory / "libneedle3.so", LIBRARY_SHA256)
         self._weights = _verified(directory / "needle3.cact", WEIGHTS_SHA256)
         self._capacity = max(1, capacity)
-        self._engines: OrderedDict[tuple[str, str], Engine] = OrderedDict()
-        # Loads now what would fail later: a library of another platform stops the start, not the first request.
-        self._spare: Engine | None = Engine(self._library, self._weights)
+        self._engines: OrderedDict[tuple[str, str], NeedleEngine] = OrderedDict()
+        # Loads one engine now: a library for another platform fails at the start, not at the first request.
+        self._spare: NeedleEngine | None = NeedleEngine(self._library, self._weights)
 
-    def get(self, facts: str, tools: str) -> Engine:
-        """The engine that has read `tools` under `facts`."""
+    def get(self, facts: str, tools: str) -> NeedleEngine:
+        """Returns the engine that has read `tools` and `facts`."""
         key = (facts, tools)
         engine = self._engines.pop(key, None)
         if engine is None:
@@ -148,12 +147,12 @@ class Engines:
         self._engines[key] = engine
         return engine
 
-    def _free(self) -> Engine:
+    def _free(self) -> NeedleEngine:
         if self._spare is not None:
             engine, self._spare = self._spare, None
             return engine
         if len(self._engines) < self._capacity:
-            return Engine(self._library, self._weights)
+            return NeedleEngine(self._library, self._weights)
         return self._engines.popitem(last=False)[1]
 
 

@@ -1,6 +1,6 @@
-"""Arch-Function through Triton's vLLM backend: the model beside this one is asked. Used by model.py.
+"""Completes prompts of Arch-Function with another model of this Triton, on its vLLM backend. Used by model.py.
 
-It runs only inside Triton's stub process, as adaptor.py does.
+Runs only inside Triton's stub process, as adaptor.py does.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from triton_models.function.arch import END, Completion
 
 
 class Vllm:
-    """Goes on with a prompt by asking the model `name`, which answers the requests of all instances at once."""
+    """Completes prompts with the model `name`, which serves the requests of all instances concurrently."""
 
     def __init__(self, name: str, *, max_new_tokens: int) -> None:
         self._name = name
         self._sampling = json.dumps({"temperature": 0, "max_tokens": max_new_tokens, "stop": [END]})
 
     def complete(self, prompt: str, cancelled: Callable[[], bool]) -> Completion:
-        """The most likely continuation. Triton's 24.10 backend gives no log-probabilities."""
+        """Returns the most likely completion, without log-probabilities: Triton's 24.10 backend gives none."""
         inputs = [
             pb.Tensor("text_input", bytes_tensor([prompt], (1,))),
             pb.Tensor("stream", np.array([False])),
@@ -35,12 +35,12 @@ class Vllm:
         for response in request.exec(decoupled=True):
             if response.has_error():
                 raise RuntimeError(f"{self._name}: {response.error().message()}")
-            # The last response only says that it is the last.
+            # The last response holds no tensor: it only marks the end.
             for tensor in response.output_tensors():
                 texts += [bytes(value).decode("utf-8", errors="replace") for value in tensor.as_numpy().ravel()]
         return Completion("".join(texts))
 
     def check(self) -> None:
-        """RuntimeError where the model behind is not ready."""
+        """Raises RuntimeError if the vLLM model is not ready."""
         if not pb.is_model_ready(self._name):
             raise RuntimeError(f"{self._name} is not ready")

@@ -1,1 +1,1 @@
-"""OpenAPI 3 documents: `document` reads the text, `schemas` the types, `operations` the calls."""
+"""Reads OpenAPI 3 documents: document_loader.py loads, schemas.py reads types, openapi_reader.py reads operations."""

@@ -1,4 +1,4 @@
-"""JSON Schema, as OpenAPI 3.0 and 3.1 write it, into shapes and into the fields of objects. Local references only."""
+"""Reads the JSON Schemas of OpenAPI 3.0 and 3.1 into shapes and the fields of objects. Local references only."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final
 from urllib.parse import unquote
 
 from controlplane.generate import docstrings
-from controlplane.generate.openapi.document import Node
-from controlplane.generate.operations import ANY, Argument, Default, Shape, Where, common_type, enum_shape, type_of
+from controlplane.generate.openapi.document_loader import Node
+from controlplane.generate.operations import ANY, Argument, Default, Location, Shape, common_type, enum_shape, type_of
 from extproc.shared.filter_config import ParameterType
 
-_DEEPEST: Final = 24
-_MOST_PARTS: Final = 64
-_MOST_FIELDS: Final = 512
+_MAX_DEPTH: Final = 24
+_MAX_PARTS: Final = 64
+_MAX_FIELDS: Final = 512
 _TYPES: Final[Mapping[str, ParameterType]] = {
     "string": ParameterType.STR,
     "integer": ParameterType.INT,
@@ -28,9 +28,9 @@ _TYPES: Final[Mapping[str, ParameterType]] = {
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """One schema with its references and `allOf` resolved: the keywords that count.
+    """The relevant keywords of one schema, with references and `allOf` resolved.
 
-    `fields` are the properties of an object, unread. `is_file`: binary content, which no JSON can hold.
+    `fields`: the properties of an object, not yet read. `is_file`: binary content, which JSON cannot hold.
     """
 
     shape: Shape = ANY
@@ -50,12 +50,12 @@ class Schemas:
     """The schemas of one document."""
 
     root: Mapping[str, Node]
-    # By the identity of the node, which is kept, so that no other one can take its place in memory.
+    # By `id` of the node. The node is kept too, so that its id is not reused.
     _read: dict[int, tuple[Node, Schema]] = field(default_factory=dict)
 
     def resolve(self, node: Node) -> Node:
-        """The node that a chain of `$ref` ends at; None for one that leads nowhere, elsewhere, or in a circle."""
-        for _ in range(_DEEPEST):
+        """Follows `$ref`s to the node at the end; returns None for broken, external or circular references."""
+        for _ in range(_MAX_DEPTH):
             if not isinstance(node, dict) or not isinstance(node.get("$ref"), str):
                 return node
             node = self._at(node["$ref"])
@@ -74,15 +74,15 @@ class Schemas:
         return found
 
     def read(self, node: Node, depth: int = 0) -> Schema:
-        """What a schema says; of one that cannot be resolved, nothing.
+        """Returns the schema at a node, an empty one when it cannot be resolved.
 
-        Each node is read once, so that circles end and a few aliases do not make millions of schemas.
+        Each node is read once: circular references end, and nested aliases do not multiply.
         """
-        if not isinstance(node, dict) or depth > _DEEPEST:
+        if not isinstance(node, dict) or depth > _MAX_DEPTH:
             return Schema()
         key = id(node)
         if key not in self._read:
-            # Open: to itself it says nothing.
+            # A reference to itself reads as empty.
             self._read[key] = node, Schema()
             self._read[key] = node, self._combined(node, depth)
         return self._read[key][1]
@@ -91,24 +91,24 @@ class Schemas:
         found = self._own(node, depth)
         if isinstance(node.get("$ref"), str):
             # Keywords beside the `$ref`, which 3.1 allows, win over those of its target.
-            found = _both(found, self.read(self._at(node["$ref"]), depth + 1))
+            found = _all_of(found, self.read(self._at(node["$ref"]), depth + 1))
         for part in _listed(node.get("allOf")):
-            found = _both(found, self.read(part, depth + 1))
+            found = _all_of(found, self.read(part, depth + 1))
         for keyword in ("oneOf", "anyOf"):
             options = [self.read(option, depth + 1) for option in _listed(node.get(keyword))]
             if options:
-                found = _both(found, _any_of(options))
+                found = _all_of(found, _any_of(options))
         return found
 
-    def arguments(self, schema: Schema, where: Where) -> tuple[Argument, ...]:
-        """The fields of an object, in order; those that only answers hold are left out."""
-        return tuple(self._arguments(schema, where))
+    def arguments(self, schema: Schema, location: Location) -> tuple[Argument, ...]:
+        """Returns the fields of an object, in order, without read-only ones."""
+        return tuple(self._arguments(schema, location))
 
-    def _arguments(self, schema: Schema, where: Where) -> Iterator[Argument]:
-        for name, node in schema.fields[:_MOST_FIELDS]:
+    def _arguments(self, schema: Schema, location: Location) -> Iterator[Argument]:
+        for name, node in schema.fields[:_MAX_FIELDS]:
             found = self.read(node)
             if not found.is_read_only:
-                yield argument(name, where, found, required=name in schema.required)
+                yield argument(name, location, found, required=name in schema.required)
 
     def has_file(self, schema: Schema) -> bool:
         return any(self.read(node).is_file for _, node in schema.fields)
@@ -124,8 +124,8 @@ class Schemas:
         required = node.get("required")
         return Schema(
             shape=replace(shape, nullable=shape.nullable or nullable),
-            description=words(node.get("description")),
-            title=words(node.get("title")),
+            description=one_line_text(node.get("description")),
+            title=one_line_text(node.get("title")),
             default=Default(node["default"]) if "default" in node else None,
             fields=fields,
             required=frozenset(map(str, required)) if isinstance(required, list) else frozenset(),
@@ -138,15 +138,17 @@ class Schemas:
         )
 
 
-def argument(name: str, where: Where, schema: Schema, *, required: bool, description: str | None = None) -> Argument:
-    # A required key with a default: it has to be sent, and is asked for when the conversation does not hold it.
+def argument(
+    name: str, location: Location, schema: Schema, *, required: bool, description: str | None = None
+) -> Argument:
+    # A required key must be sent, so its default is dropped: the gateway asks the user for a missing value.
     default = None if required else schema.default
-    said = description or schema.description or _telling_title(name, schema)
-    return Argument(name, where, schema.shape, said, required, default)
+    described = description or schema.description or _informative_title(name, schema)
+    return Argument(name, location, schema.shape, described, required, default)
 
 
-def words(node: Node) -> str | None:
-    """A text of the document on one line, None where there is none."""
+def one_line_text(node: Node) -> str | None:
+    """Returns a text of the document on one line, None for no text."""
     return docstrings.one_line(node) or None if isinstance(node, str) else None
 
 
@@ -154,19 +156,19 @@ def _letters(text: str) -> str:
     return re.sub(r"[\W_]", "", text).lower()
 
 
-def _telling_title(name: str, schema: Schema) -> str | None:
-    """Generators make titles out of names: those say nothing, and neither does the name of an object's class."""
+def _informative_title(name: str, schema: Schema) -> str | None:
+    """Returns the title unless a generator derived it from the name, or it is the class name of an object."""
     title = schema.title
-    is_made = title is None or schema.shape.type is ParameterType.DICT or _letters(title) == _letters(name)
-    return None if is_made else title
+    is_derived = title is None or schema.shape.type is ParameterType.DICT or _letters(title) == _letters(name)
+    return None if is_derived else title
 
 
 def _listed(node: Node) -> list[Node]:
-    return node[:_MOST_PARTS] if isinstance(node, list) else []
+    return node[:_MAX_PARTS] if isinstance(node, list) else []
 
 
 def _kinds(node: Mapping[str, Node]) -> tuple[list[ParameterType], bool]:
-    """The types named, and whether null is one: `type: [string, "null"]` in 3.1, `nullable: true` in 3.0."""
+    """Returns the types, and whether null is allowed: `type: [string, "null"]` in 3.1, `nullable: true` in 3.0."""
     declared = node.get("type")
     names = declared if isinstance(declared, list) else [declared]
     kinds = [_TYPES[name] for name in names if isinstance(name, str) and name in _TYPES]
@@ -176,7 +178,7 @@ def _kinds(node: Mapping[str, Node]) -> tuple[list[ParameterType], bool]:
 def _shape(node: Mapping[str, Node], kinds: list[ParameterType], *, has_fields: bool) -> Shape:
     if isinstance(node.get("enum"), list) or "const" in node:
         shape = enum_shape(node["enum"] if isinstance(node.get("enum"), list) else [node["const"]])
-        # `type: number, enum: [1, 2]`: what is declared says more than the values.
+        # `type: number, enum: [1, 2]`: the declared type wins over that of the values.
         return replace(shape, type=kinds[0]) if len(kinds) == 1 and _fits(shape, kinds[0]) else shape
     if kinds:
         kind = common_type(kinds)
@@ -191,8 +193,8 @@ def _fits(shape: Shape, kind: ParameterType) -> bool:
     return all(common_type([kind, type_of(value) or kind]) is kind for value in shape.enum)
 
 
-def _both(one: Schema, other: Schema) -> Schema:
-    """A value that both describe: `allOf`. The keys of the first come first, and its words win."""
+def _all_of(one: Schema, other: Schema) -> Schema:
+    """Combines two schemas as `allOf`. The first one's keys come first, and its texts win."""
     names = {name for name, _ in one.fields}
     shape = one.shape if one.is_typed else other.shape
     if one.is_typed and other.is_typed and not one.shape.enum and other.shape.enum:
@@ -212,7 +214,7 @@ def _both(one: Schema, other: Schema) -> Schema:
 
 
 def _any_of(options: list[Schema]) -> Schema:
-    """A value that one of these describes: `oneOf`, `anyOf`. Null among them makes it nullable."""
+    """Combines schemas as `oneOf` or `anyOf`. Null among them makes the value nullable."""
     rest = [option for option in options if option.is_typed]
     nullable = len(rest) < len(options) or any(option.shape.nullable for option in options)
     if not rest:
@@ -230,7 +232,7 @@ def _any_of(options: list[Schema]) -> Schema:
 
 
 def _any_object(options: list[Schema], *, nullable: bool) -> Schema:
-    """Any of several objects: the keys of all, required where all require them, with the values that any allows."""
+    """Combines object schemas as `anyOf`: all their keys; a key is required when all of them require it."""
     nodes: dict[str, list[Node]] = {}
     for option in options:
         for name, node in option.fields:

@@ -1,1 +1,1 @@
-"""Python sources, read as syntax trees: names, types, models, routes; `fastapi` and `flask` make operations of them."""
+"""Reads FastAPI and Flask sources as syntax trees. python_reader.py is the entry; nothing is executed or imported."""

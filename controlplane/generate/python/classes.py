@@ -1,4 +1,4 @@
-"""What a class of the source is: an enum, a model with fields, or something else; and its bases, oldest first."""
+"""Classifies the classes of a source (enum, model, other) and lists their bases and enum members."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import ast
 from collections.abc import Iterator
 from typing import Final, TypeGuard
 
-from controlplane.generate.python.source import Definition
+from controlplane.generate.python.project import Definition
 
 _ENUMS: Final = frozenset({"Enum", "StrEnum", "IntEnum", "Flag", "IntFlag"})
 _MODELS: Final = frozenset(
     {"BaseModel", "GenericModel", "SQLModel", "BaseSettings", "Struct", "TypedDict", "NamedTuple", "Schema"}
 )  # fmt: skip
 _ROOTS: Final = frozenset({"RootModel"})
-_MOST_BASES: Final = 32
+_MAX_BASES: Final = 32
 
 
 def is_class(definition: Definition | None) -> TypeGuard[Definition]:
@@ -21,21 +21,21 @@ def is_class(definition: Definition | None) -> TypeGuard[Definition]:
 
 
 def bases(definition: Definition) -> tuple[ast.expr, ...]:
-    """The bases as written, without their type arguments."""
+    """Returns the bases of a class without their type arguments."""
     assert isinstance(definition.node, ast.ClassDef)  # noqa: S101  callers ask is_class first
     return tuple(base.value if isinstance(base, ast.Subscript) else base for base in definition.node.bases)
 
 
 def lineage(definition: Definition) -> tuple[Definition, ...]:
-    """The class and those of its bases that the project defines, oldest first, each once."""
+    """Returns the class and those of its bases that the project defines, base classes first, each once."""
     found: list[Definition] = []
     _visit(definition, found, set())
     return tuple(found)
 
 
 def _visit(definition: Definition, found: list[Definition], seen: set[int]) -> None:
-    # By identity of the node: a class that inherits from itself ends here.
-    if id(definition.node) in seen or len(seen) >= _MOST_BASES:
+    # Ends circular inheritance.
+    if id(definition.node) in seen or len(seen) >= _MAX_BASES:
         return
     seen.add(id(definition.node))
     for base in reversed(bases(definition)):
@@ -45,36 +45,36 @@ def _visit(definition: Definition, found: list[Definition], seen: set[int]) -> N
     found.append(definition)
 
 
-def _base_words(definition: Definition) -> frozenset[str]:
-    return frozenset(item.module.last(base) for item in lineage(definition) for base in bases(item))
+def _base_names(definition: Definition) -> frozenset[str]:
+    return frozenset(item.module.short_name(base) for item in lineage(definition) for base in bases(item))
 
 
 def is_enum(definition: Definition) -> bool:
-    return bool(_base_words(definition) & _ENUMS)
+    return bool(_base_names(definition) & _ENUMS)
 
 
 def is_model(definition: Definition) -> bool:
-    """A class whose annotated names are the keys of a JSON object: pydantic, dataclass, TypedDict, msgspec ..."""
-    return bool(_base_words(definition) & _MODELS) or any(is_dataclass(item) for item in lineage(definition))
+    """Returns whether the annotated names of the class are keys of a JSON object (pydantic, TypedDict, ...)."""
+    return bool(_base_names(definition) & _MODELS) or any(is_dataclass(item) for item in lineage(definition))
 
 
 def is_typed_dict(definition: Definition) -> bool:
-    return "TypedDict" in _base_words(definition)
+    return "TypedDict" in _base_names(definition)
 
 
 def is_dataclass(definition: Definition) -> bool:
     assert isinstance(definition.node, ast.ClassDef)  # noqa: S101  callers ask is_class first
     decorators = (item.func if isinstance(item, ast.Call) else item for item in definition.node.decorator_list)
-    return any(definition.module.last(item) in {"dataclass", "define", "attrs", "frozen"} for item in decorators)
+    return any(definition.module.short_name(item) in {"dataclass", "define", "attrs", "frozen"} for item in decorators)
 
 
 def root_type(definition: Definition) -> tuple[Definition, ast.expr] | None:
-    """The type that a model of one value wraps, and the class that says so: `RootModel[list[str]]`, `__root__`."""
-    is_root = bool(_base_words(definition) & _ROOTS)
+    """Returns the type that a root model wraps, and its class: `RootModel[list[str]]`, `__root__`."""
+    is_root = bool(_base_names(definition) & _ROOTS)
     for item in reversed(lineage(definition)):
         assert isinstance(item.node, ast.ClassDef)  # noqa: S101  a lineage holds classes
         for base in item.node.bases:
-            if isinstance(base, ast.Subscript) and item.module.last(base.value) in _ROOTS:
+            if isinstance(base, ast.Subscript) and item.module.short_name(base.value) in _ROOTS:
                 return item, base.slice
         for statement in item.node.body:
             match statement:
@@ -86,7 +86,7 @@ def root_type(definition: Definition) -> tuple[Definition, ast.expr] | None:
 
 
 def members(definition: Definition) -> Iterator[tuple[str, ast.expr]]:
-    """Names and values of an enum, in order."""
+    """Yields the names and values of an enum, in order."""
     for item in lineage(definition):
         assert isinstance(item.node, ast.ClassDef)  # noqa: S101  a lineage holds classes
         for statement in item.node.body:
@@ -97,7 +97,7 @@ def members(definition: Definition) -> Iterator[tuple[str, ast.expr]]:
 
 
 def member(definition: Definition, name: str) -> ast.expr | None:
-    """The value of one member, with `auto()` and tuples resolved."""
+    """Returns the value of one enum member, with `auto()` and tuples resolved."""
     for index, (key, value) in enumerate(members(definition)):
         if key == name:
             return _member_value(definition, index, key, value)
@@ -109,7 +109,7 @@ def member_values(definition: Definition) -> tuple[ast.expr, ...]:
 
 
 def _member_value(definition: Definition, index: int, name: str, value: ast.expr) -> ast.expr:
-    if isinstance(value, ast.Call) and definition.module.last(value.func) == "auto":
-        return ast.Constant(name.lower() if "StrEnum" in _base_words(definition) else index + 1)
-    # `RED = "red", "shown as"`: the first is the value that travels in most libraries.
+    if isinstance(value, ast.Call) and definition.module.short_name(value.func) == "auto":
+        return ast.Constant(name.lower() if "StrEnum" in _base_names(definition) else index + 1)
+    # `RED = "red", "label"`: most libraries send the first item.
     return value.elts[0] if isinstance(value, ast.Tuple) and value.elts else value

@@ -1,4 +1,4 @@
-"""The values of expressions that need no running program: constants, names of constants, enum members, simple sums."""
+"""Evaluates constant expressions without running them: literals, named constants, enum members, simple arithmetic."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pydantic import JsonValue
 
 from controlplane.generate.operations import Default
 from controlplane.generate.python import classes
-from controlplane.generate.python.source import Module
+from controlplane.generate.python.project import Module
 
-_DEEPEST: Final = 8
-_LARGEST_INT: Final = 10**18
-_LONGEST_TEXT: Final = 16384
-# Functions whose value is that of their one argument, as far as text is concerned.
+_MAX_DEPTH: Final = 8
+_MAX_INT: Final = 10**18
+_MAX_TEXT_LENGTH: Final = 16384
+# Functions that return their one argument unchanged, as far as its text is concerned.
 _TRANSPARENT: Final = frozenset(
     {"dedent", "cleandoc", "_", "gettext", "lazy_gettext", "str", "list", "tuple", "set", "dict"}
 )
@@ -29,12 +29,12 @@ class _UnknownError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Literals:
-    """Values as one module sees them."""
+    """Evaluates expressions of one module."""
 
     module: Module
 
     def value(self, node: ast.expr | None) -> Default | None:
-        """The value as JSON has it, None when it is known at run time only."""
+        """Returns the JSON value of an expression, None when it is known at run time only."""
         if node is None:
             return None
         try:
@@ -51,7 +51,7 @@ class Literals:
         return found.value if found and isinstance(found.value, bool) else default
 
     def factory(self, node: ast.expr | None) -> Default | None:
-        """What `default_factory=list`, or a lambda of a constant, makes."""
+        """Returns the value of a factory: `default_factory=list`, or a lambda of a constant."""
         if isinstance(node, ast.Lambda):
             return self.value(node.body)
         made = _FACTORIES.get(self.module.qualified(node))
@@ -59,7 +59,7 @@ class Literals:
 
 
 def _value(node: ast.expr, module: Module, depth: int) -> JsonValue:  # noqa: PLR0911  one a kind of node
-    if depth > _DEEPEST:
+    if depth > _MAX_DEPTH:
         raise _UnknownError
     match node:
         case ast.Constant(value=bool() | int() | float() | str() | None as value):
@@ -78,18 +78,18 @@ def _value(node: ast.expr, module: Module, depth: int) -> JsonValue:  # noqa: PL
             return _mapping(keys, values, module, depth + 1)
         case ast.Name() | ast.Attribute():
             return _named(node, module, depth + 1)
-        case ast.Call(func=function, args=[argument], keywords=[]) if module.last(function) in _TRANSPARENT:
+        case ast.Call(func=function, args=[argument], keywords=[]) if module.short_name(function) in _TRANSPARENT:
             return _value(argument, module, depth + 1)
     raise _UnknownError
 
 
 def _bounded(value: bool | int | float | str | None) -> JsonValue:
-    # Longer ones would not survive the way through the configuration file.
-    if isinstance(value, int) and abs(value) >= _LARGEST_INT:
+    # Values beyond these bounds do not survive writing to and reading from the configuration file.
+    if isinstance(value, int) and abs(value) >= _MAX_INT:
         raise _UnknownError
     if isinstance(value, float) and not (value == 0 or 1e-15 < abs(value) < 1e15):
         raise _UnknownError
-    if isinstance(value, str) and len(value) > _LONGEST_TEXT:
+    if isinstance(value, str) and len(value) > _MAX_TEXT_LENGTH:
         raise _UnknownError
     return value
 

@@ -1,4 +1,4 @@
-"""Apps, routers and blueprints of a project, and under which prefixes their routes answer."""
+"""Finds the apps, routers and blueprints of a project, and the path prefixes under which they are mounted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 
 from controlplane.generate.operations import Note
 from controlplane.generate.python.literals import Literals
-from controlplane.generate.python.source import Module
+from controlplane.generate.python.project import Module
 
 
 class Framework(StrEnum):
@@ -20,22 +20,22 @@ class Framework(StrEnum):
     FLASK = "Flask"
 
 
-# What makes an app or a router, by the last word of the name that is called.
+# The constructors of apps and routers, by short name.
 _CONSTRUCTORS: Final[Mapping[str, Framework]] = {
     **dict.fromkeys(("FastAPI", "APIRouter"), Framework.FASTAPI),
     **dict.fromkeys(("Flask", "Blueprint", "Quart", "APIFlask", "APIBlueprint"), Framework.FLASK),
 }
 _APPS: Final = frozenset({"FastAPI", "Flask", "Quart", "APIFlask"})
 _MOUNTS: Final = frozenset({"include_router", "register_blueprint", "mount"})
-_DEEPEST: Final = 8
-_MOST_PREFIXES: Final = 32
+_MAX_DEPTH: Final = 8
+_MAX_PREFIXES: Final = 32
 
 Key: TypeAlias = tuple[Path, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """`prefix` is its own one. `hidden`: its routes are not part of the API's schema."""
+    """An app or router. `prefix`: its own, without that of its mount. `hidden`: its routes are not in the schema."""
 
     framework: Framework
     is_app: bool
@@ -54,7 +54,7 @@ class _Mount:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """Where routes of a router answer."""
+    """One full path prefix of a router."""
 
     path: str
     hidden: bool
@@ -62,7 +62,7 @@ class Prefix:
 
 @dataclass(slots=True)
 class Routers:
-    """Every router in reach of one file. `modules` is the file first, then those whose routers it mounts."""
+    """All routers that one file reaches. `modules`: the file first, then the files of the routers it mounts."""
 
     modules: list[Module] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
@@ -82,50 +82,50 @@ class Routers:
 
     @property
     def title(self) -> str | None:
-        """The name that the app of the first file gives itself."""
+        """The title of the first app that has one."""
         return next((router.title for router in self._routers.values() if router.title), None)
 
     def framework(self, owner: ast.expr, module: Module) -> Framework | None:
-        """Whose router `owner` is, None when that cannot be said."""
+        """Returns the framework of the router `owner`, None when it is unknown."""
         router = self._routers.get(self.key(owner, module))
         if router is not None:
             return router.framework
         definition = module.find(owner)
         if definition is not None and isinstance(definition.node, ast.Call):
-            return _CONSTRUCTORS.get(definition.module.last(definition.node.func))
+            return _CONSTRUCTORS.get(definition.module.short_name(definition.node.func))
         if definition is not None:
             return None
         used = [framework for framework in Framework if module.imports(framework.value.lower())]
         return used[0] if len(used) == 1 else None
 
     def key(self, owner: ast.expr, module: Module) -> Key:
-        """The router's identity, the same for every file that imports it."""
+        """Returns the router's identity, which is the same in each file that imports it."""
         definition = module.find(owner)
         if definition is not None and isinstance(definition.node, ast.Call):
             return definition.module.path.resolve(), definition.name
         return module.path.resolve(), ast.unparse(owner)
 
     def prefixes(self, owner: ast.expr, module: Module) -> tuple[Prefix, ...]:
-        """Where the routes of `owner` answer: once for each time that it is mounted.
+        """Returns the prefixes of the router `owner`, one for each time it is mounted.
 
-        None at all for a router of another file than the first that is never mounted.
+        A router of another file than the first has none if it is never mounted.
         """
         key = self.key(owner, module)
-        return tuple(islice(self._prefixes(key, frozenset()), _MOST_PREFIXES))
+        return tuple(islice(self._prefixes(key, frozenset()), _MAX_PREFIXES))
 
     def is_unmounted(self, owner: ast.expr, module: Module) -> bool:
-        """A router that no app in reach mounts: its prefix may be longer than this file says."""
+        """Returns whether no app in reach mounts this router; its real prefix may be longer."""
         key = self.key(owner, module)
         router = self._routers.get(key)
         return router is not None and not router.is_app and not any(mount.child == key for mount in self._mounts)
 
     def _prefixes(self, key: Key, seen: frozenset[Key]) -> Iterator[Prefix]:
-        """`seen` holds what is above: a router that is mounted on itself answers nowhere."""
+        """As `prefixes`. `seen` holds the routers above: a router that is mounted on itself has no prefix."""
         router = self._routers.get(key)
         mounts = [mount for mount in self._mounts if mount.child == key]
         if not mounts and (seen or key[0] == self.modules[0].path.resolve()):
             yield Prefix(router.prefix, router.hidden) if router else Prefix("", hidden=False)
-        for mount in mounts[:_MOST_PREFIXES] if key not in seen and len(seen) < _DEEPEST else ():
+        for mount in mounts[:_MAX_PREFIXES] if key not in seen and len(seen) < _MAX_DEPTH else ():
             own = router.prefix if router else ""
             if router is not None and router.framework is Framework.FLASK:
                 # Flask: the prefix of the registration replaces the blueprint's.
@@ -133,7 +133,7 @@ class Routers:
             else:
                 own = (mount.prefix or "") + own
             hidden = mount.hidden or (router.hidden if router else False)
-            for above in islice(self._prefixes(mount.parent, seen | {key}), _MOST_PREFIXES):
+            for above in islice(self._prefixes(mount.parent, seen | {key}), _MAX_PREFIXES):
                 yield Prefix(above.path.rstrip("/") + own, hidden or above.hidden)
 
     def _note_router(self, node: ast.AST, module: Module) -> None:
@@ -142,7 +142,7 @@ class Routers:
                 ast.Assign(targets=[target], value=ast.Call() as call)
                 | ast.AnnAssign(target=target, value=ast.Call() as call)
             ):
-                word = module.last(call.func)
+                word = module.short_name(call.func)
             case _:
                 return
         framework = _CONSTRUCTORS.get(word)
@@ -170,7 +170,7 @@ class Routers:
             self.modules.append(definition.module)
         elif definition is None and key not in self._routers:
             message = "its routes are in a file that could not be found; run the command on that file too"
-            self.notes.append(Note(module.place(call), ast.unparse(child), message))
+            self.notes.append(Note(module.position(call), ast.unparse(child), message))
             return
         prefix = Literals(module).text(_keyword(call, "path") or _argument(call, 0)) if is_mount else None
         self._mounts.append(
@@ -183,10 +183,12 @@ class Routers:
         )
 
     def _is_foreign(self, child: ast.expr, module: Module) -> bool:
-        """Static files and other apps that hold no routes to read."""
+        """Returns whether a mounted app has no readable routes, such as static files."""
         definition = module.find(child)
         made = definition.node if definition is not None else None
-        is_app = definition is not None and isinstance(made, ast.Call) and definition.module.last(made.func) in _APPS
+        is_app = (
+            definition is not None and isinstance(made, ast.Call) and definition.module.short_name(made.func) in _APPS
+        )
         return not is_app and self.key(child, module) not in self._routers
 
     def _prefix(self, call: ast.Call, module: Module) -> str | None:
@@ -196,7 +198,7 @@ class Routers:
         found = Literals(module).value(node)
         if found is None:
             message = "this prefix is known at run time only, so it is left out; --path-prefix gives one"
-            self.notes.append(Note(module.place(call), ast.unparse(node), message))
+            self.notes.append(Note(module.position(call), ast.unparse(node), message))
             return None
         return found.value if isinstance(found.value, str) else None
 

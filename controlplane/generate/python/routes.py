@@ -1,4 +1,4 @@
-"""The routes of a project: which function answers which method and path. Decorators, and calls that add a route."""
+"""Finds the routes of a project, from decorators and from calls that add a route: function, methods and path."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from typing import Final, TypeAlias
 
 from controlplane.generate.operations import Note
 from controlplane.generate.python.literals import Literals
+from controlplane.generate.python.project import Module
 from controlplane.generate.python.routers import Framework, Routers
-from controlplane.generate.python.source import Module
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 _METHODS: Final = ("get", "post", "put", "delete", "patch", "head", "options", "trace")
 _ANY_METHOD: Final = ("route", "api_route")
 _ADDED: Final = {"add_url_rule": "view_func", "add_api_route": "endpoint"}
-# Answered by the framework itself beside GET; nobody means them as calls of their own.
-_SILENT: Final = frozenset({"HEAD", "OPTIONS"})
+# The framework answers these beside GET; they are no calls of their own.
+_IMPLICIT_METHODS: Final = frozenset({"HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One function under one path. `methods` are upper case, `path` is in the framework's own notation."""
+    """One function under one path. `methods` are upper case; `path` is in the framework's notation."""
 
     framework: Framework
     module: Module
     function: Function
     methods: tuple[str, ...]
     path: str
-    place: str
+    position: str
     hidden: bool
     keywords: Mapping[str, ast.expr]
     remarks: tuple[str, ...] = ()
 
 
 def routes(routers: Routers) -> tuple[tuple[Route, ...], tuple[Note, ...]]:
-    """Every route in reach, in the order of the source, and what could not be read."""
+    """Returns all routes in reach, in the order of the source, and notes about routes that could not be read."""
     found: list[Route] = []
     notes: list[Note] = []
     for module in routers.modules:
@@ -47,13 +47,13 @@ def routes(routers: Routers) -> tuple[tuple[Route, ...], tuple[Note, ...]]:
                 continue
             if registration.function is None:
                 notes.append(
-                    Note(module.place(registration.call), registration.subject, "skipped: no function to read")
+                    Note(module.position(registration.call), registration.subject, "skipped: no function to read")
                 )
                 continue
             path = _path(registration.call, module)
             if path is None:
                 message = "skipped: its path is known at run time only"
-                notes.append(Note(module.place(registration.function), registration.function.name, message))
+                notes.append(Note(module.position(registration.function), registration.function.name, message))
                 continue
             remarks = _remarks(routers, registration, module)
             route = _route(framework, registration, registration.function, module, remarks)
@@ -101,7 +101,7 @@ def _added(call: ast.Call, verb: str, functions: Mapping[str, Function]) -> Func
 def _route(
     framework: Framework, item: _Registration, function: Function, module: Module, remarks: tuple[str, ...]
 ) -> Route:
-    """The route under no path yet."""
+    """Returns the route with an empty path."""
     keywords = _keywords(item.call)
     return Route(
         framework=framework,
@@ -109,7 +109,7 @@ def _route(
         function=function,
         methods=_methods(item, keywords, module),
         path="",
-        place=module.place(function),
+        position=module.position(function),
         hidden=not Literals(module).flag(keywords.get("include_in_schema"), True),
         keywords=keywords,
         remarks=remarks,
@@ -132,7 +132,7 @@ def _methods(item: _Registration, keywords: Mapping[str, ast.expr], module: Modu
     found = Literals(module).value(keywords.get("methods"))
     listed = found.value if found and isinstance(found.value, list) else ["GET"]
     methods = tuple(dict.fromkeys(str(method).upper() for method in listed))
-    return tuple(method for method in methods if method not in _SILENT) or methods
+    return tuple(method for method in methods if method not in _IMPLICIT_METHODS) or methods
 
 
 def _joined(framework: Framework, prefix: str, path: str) -> str:
@@ -144,5 +144,5 @@ def _joined(framework: Framework, prefix: str, path: str) -> str:
 def _remarks(routers: Routers, item: _Registration, module: Module) -> tuple[str, ...]:
     if routers.is_unmounted(item.owner, module):
         owner = ast.unparse(item.owner)
-        return (f"`{owner}` is mounted in no file that was read: where it has a prefix there, --path-prefix gives it",)
+        return (f"no file that was read mounts `{owner}`; if it is mounted under a prefix, give it with --path-prefix",)
     return ()

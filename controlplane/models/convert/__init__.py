@@ -1,4 +1,1 @@
-"""From the files in a model's package to files that onnxruntime and tokenizers load.
-
-No torch, no foreign code is run.
-"""
+"""Converts the files of a model's package into files for onnxruntime and tokenizers. No torch, no foreign code."""

@@ -1,7 +1,7 @@
 """Reads the two pickles of NanoGuard's package without trusting them. Used by nanoguard.py.
 
-A pickle is a program. Here every global that it names is refused except a short list, and those are our own inert
-stand-ins: nothing of torch, tiktoken or any other package is looked up, let alone called.
+A pickle is a program. Its globals are refused, except a short list that maps to inert stand-ins of ours: nothing of
+torch, tiktoken or any other package is imported or called.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from controlplane.models.convert.graph import FloatArray
 
 
 class UntrustedPickleError(ValueError):
-    """The pickle names something that a file of tensors, or a vocabulary, has no need of."""
+    """The pickle uses a global that a file of tensors, or a vocabulary, does not need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class _Archive:
 def _tensor(
     storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], _grad: bool, _hooks: object
 ) -> FloatArray:
-    """Stand-in for torch._utils._rebuild_tensor_v2: contiguous FP32 and BF16 tensors, as FP32."""
+    """Stand-in for torch._utils._rebuild_tensor_v2. Returns contiguous FP32 and BF16 tensors as FP32."""
     count = int(np.prod(size))
     contiguous = tuple(int(np.prod(size[axis + 1 :])) for axis in range(len(size)))
     if tuple(stride) != contiguous:
@@ -89,7 +89,7 @@ def _tensor(
 
 
 def load_tensors(checkpoint: Path) -> dict[str, FloatArray]:
-    """The `model_state_dict` of a torch checkpoint."""
+    """Returns the `model_state_dict` of a torch checkpoint."""
     allowed = {
         ("torch._utils", "_rebuild_tensor_v2"): _tensor,
         ("torch", "FloatStorage"): "float",
@@ -111,7 +111,7 @@ class _Encoding:
 
 
 def load_tiktoken(pickled: Path) -> Tiktoken:
-    """The pickled tiktoken encoding."""
+    """Returns the pickled tiktoken encoding."""
     encoding = _RestrictedUnpickler(pickled.read_bytes(), {("tiktoken.core", "Encoding"): _Encoding}).load()
     if not isinstance(encoding, _Encoding):
         raise UntrustedPickleError("the pickle holds no tiktoken encoding")

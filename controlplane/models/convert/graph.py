@@ -1,9 +1,7 @@
-"""Writes an ONNX graph node by node, with int8 or FP16 weights where a weight meets a matrix product. Used by minilm.py
-and nanoguard.py.
+"""Builds an ONNX graph node by node. Weights of matrix products are int8 or FP16. Used by minilm.py and nanoguard.py.
 
-Everything that reaches the file is decided here (names, operator set, IR version, quantisation), so that the same
-weights give the same bytes on every machine, and the catalogue can pin their hash. Only standard ONNX operators:
-onnxruntime fuses them.
+Names, operator set, IR version and quantisation are fixed here, so that the same weights give the same bytes on every
+machine, and the catalogue can pin their hash. Only standard ONNX operators: onnxruntime fuses them.
 """
 
 from __future__ import annotations
@@ -29,8 +27,8 @@ _TABLE_MAX = 127  # a lookup table is multiplied by nothing, so it keeps all 8 b
 class Graph:
     """An ONNX graph under construction. Each method adds nodes and returns the name of their output.
 
-    Weights are int8, for a CPU; with `half` FP16, for a GPU, whose products add up in FP32. All that is no product with
-    a weight (norms, softmax, sums) is FP32 in both: there FP16 would overflow, and it costs a GPU next to nothing.
+    Weights are int8, for a CPU; with `half` FP16, for a GPU, which sums products in FP32. All other operators (norms,
+    softmax, sums) are FP32 in both: FP16 would overflow, and FP32 costs a GPU almost nothing.
     """
 
     def __init__(self, *, half: bool = False) -> None:
@@ -96,8 +94,8 @@ class Graph:
     def table(self, name: str, table: FloatArray, indices: str) -> str:
         """Rows of `table` [rows, width], stored as int8 with one scale a row, or as FP16."""
         if self._half:
-            found = self.node("Gather", [self.constant(f"{name}.table", table.astype(np.float16)), indices])
-            return self.node("Cast", [found], to=TensorProto.FLOAT)
+            rows = self.node("Gather", [self.constant(f"{name}.table", table.astype(np.float16)), indices])
+            return self.node("Cast", [rows], to=TensorProto.FLOAT)
         scale = np.abs(table).max(axis=1, keepdims=True) / np.float32(_TABLE_MAX)
         scale[scale == 0] = np.float32(1)
         quantised = np.rint(table / scale).astype(np.int8)

@@ -1,5 +1,5 @@
-"""all-MiniLM-L6-v2 as an ONNX graph, int8 or FP16: token ids in, sentence embedding and each token's state
-out. Called by prepare.py.
+"""Converts all-MiniLM-L6-v2 to an ONNX graph, int8 or FP16: from token ids to the embedding and the token states.
+Used by prepare.py.
 
 BERT (Devlin et al. 2018) with 6 layers of width 384 and 12 heads, then sentence-transformers' mean over the unmasked
 tokens and L2 normalisation, all inside the graph.

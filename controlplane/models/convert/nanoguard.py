@@ -1,9 +1,9 @@
-"""NanoGuard as an ONNX graph, int8 for one text or FP16 for batches, and its tokenizer as JSON. Called by prepare.py.
+"""Converts NanoGuard to an ONNX graph, int8 for one text or FP16 for batches, and its tokenizer to JSON. Used by
+prepare.py.
 
 A bidirectional transformer of 4 layers, width 512, 4 heads, RMS normalisation without gain, rotary positions, squared
-ReLU, mean over tokens, 2 classes. The package's own attention looks at padding too, so the int8 graph takes one text at
-a time, unpadded. The FP16 graph has a mask, which keeps padding out: it gives a text in a batch what that text gets
-alone.
+ReLU, mean over tokens, 2 classes. The package's own attention does not mask padding, so the int8 graph takes one text
+at a time, unpadded. The FP16 graph masks padding: a text gets the same result in a batch and alone.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _EPSILON = float(np.finfo(np.float32).eps)  # what torch's rms_norm takes when n
 _LAYER_NORM_EPSILON = 1e-5  # torch's default
 _ROTARY_BASE = 10000.0
 _MASKED = -10000.0  # added to the scores of padding: e^-10000 is 0 in FP32
-BOS_TOKEN = "<|reserved_0|>"  # noqa: S105 - every text starts with it; a token of a vocabulary, no secret
+BOS_TOKEN = "<|reserved_0|>"  # noqa: S105 - starts every text; a token of a vocabulary, no secret
 
 
 def convert(checkpoint: Path) -> bytes:
-    """torch checkpoint -> int8 ONNX. Input input_ids INT64 [tokens], at most 512; outputs logits FP32 [2] (harmless,
-    attack), pooled FP32 [512], which they are made of, and hidden FP32 [tokens, 512], which that is the mean of.
+    """torch checkpoint -> int8 ONNX. Input input_ids INT64 [tokens], at most 512. Outputs logits FP32 [2] (harmless,
+    attack); pooled FP32 [512], the classifier's input; hidden FP32 [tokens, 512], whose mean gives pooled.
     """
     tensors = load_tensors(checkpoint)
     g = Graph()
@@ -70,8 +70,8 @@ def convert_batched(checkpoint: Path) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Around:
-    """What attention needs besides the tokens: rotary tables, and, for a batch, what is added to padding's scores."""
+class _AttentionInputs:
+    """Inputs of attention besides the tokens: rotary tables, and, for a batch, the mask that is added to the scores."""
 
     cos: str
     sin: str
@@ -79,22 +79,22 @@ class _Around:
 
     @property
     def batch(self) -> tuple[int, ...]:
-        """The axis that comes before the others."""
+        """The leading axis."""
         return () if self.absent is None else (0,)
 
 
 def _hidden(g: Graph, tensors: Mapping[str, FloatArray], absent: str | None = None) -> str:
-    """Each token's last state. `absent`: as in _Around."""
+    """Returns each token's last state. `absent`: as in _AttentionInputs."""
     x = _rms(g, g.table("tokens", tensors["transformer.wte.weight"], "input_ids"))
     length = g.node("Shape", ["input_ids"])
     cos, sin = _rotary(g, length if absent is None else g.node("Slice", [length, g.ints(1), g.ints(2)]))
-    around = _Around(cos, sin, absent)
+    inputs = _AttentionInputs(cos, sin, absent)
     first = x
     for index in range(_LAYERS):
         mixed = g.node("Mul", [x, g.scalar(float(tensors["resid_lambdas"][index]))])
         x = g.node("Add", [mixed, g.node("Mul", [first, g.scalar(float(tensors["x0_lambdas"][index]))])])
         name = f"transformer.h.{index}"
-        x = g.node("Add", [x, _attention(g, f"{name}.attn", tensors, _rms(g, x), around)])
+        x = g.node("Add", [x, _attention(g, f"{name}.attn", tensors, _rms(g, x), inputs)])
         inner = g.node("Relu", [g.linear(f"{name}.fc", _rms(g, x), tensors[f"{name}.mlp.c_fc.weight"])])
         squared = g.node("Mul", [inner, inner])
         x = g.node("Add", [x, g.linear(f"{name}.proj", squared, tensors[f"{name}.mlp.c_proj.weight"])])
@@ -102,7 +102,7 @@ def _hidden(g: Graph, tensors: Mapping[str, FloatArray], absent: str | None = No
 
 
 def _classify(g: Graph, tensors: Mapping[str, FloatArray], mean: str) -> tuple[str, str]:
-    """Logits, and what they are made of, of the tokens' mean."""
+    """Returns the logits and the classifier's input, for the mean of the tokens."""
     gain, shift = (g.constant(f"cls_norm.{part}", tensors[f"cls_norm.{part}"]) for part in ("weight", "bias"))
     pooled = g.node("LayerNormalization", [mean, gain, shift], axis=-1, epsilon=_LAYER_NORM_EPSILON)
     # The two last rows decide: they stay FP32.
@@ -117,12 +117,12 @@ def _rms(g: Graph, x: str) -> str:
 
 
 def _rotary(g: Graph, length: str) -> tuple[str, str]:
-    """Cosines and sines [tokens, 1, head/2], rounded to bfloat16 as the package does."""
+    """Returns cosines and sines [tokens, 1, head/2], rounded to bfloat16 as the package does."""
     half = np.arange(0, _HEAD_WIDTH, 2, dtype=np.float32) / np.float32(_HEAD_WIDTH)
     frequencies = np.array([1 / np.float32(math.pow(_ROTARY_BASE, float(e))) for e in half], dtype=np.float32)
     angles = np.outer(np.arange(_TOKENS, dtype=np.float32), frequencies)
     names = []
-    # math, not numpy: numpy's vector sine differs in the last bit between processors, and the file's hash is pinned.
+    # math, not numpy: numpy's vector sine differs in the last bit between processors. The file's hash is pinned.
     for name, function in (("cos", math.cos), ("sin", math.sin)):
         values = np.array([function(float(angle)) for angle in angles.ravel()], dtype=np.float32).reshape(angles.shape)
         table = g.constant(name, _to_bfloat16(values)[:, None, :])
@@ -137,8 +137,8 @@ def _to_bfloat16(values: FloatArray) -> FloatArray:
     return rounded.astype(np.uint32).view(np.float32)
 
 
-def _attention(g: Graph, name: str, tensors: Mapping[str, FloatArray], x: str, around: _Around) -> str:
-    batch = around.batch
+def _attention(g: Graph, name: str, tensors: Mapping[str, FloatArray], x: str, inputs: _AttentionInputs) -> str:
+    batch = inputs.batch
     axes = len(batch)
     qkv = g.linear(
         f"{name}.qkv", x, np.concatenate([tensors[f"{name}.{part}.weight"] for part in ("c_q", "c_k", "c_v")])
@@ -151,22 +151,22 @@ def _attention(g: Graph, name: str, tensors: Mapping[str, FloatArray], x: str, a
     def order(*axis: int) -> tuple[int, ...]:
         return (*batch, *(each + axes for each in axis))
 
-    query = g.node("Transpose", [_rms(g, _rotate(g, query, around))], perm=order(1, 0, 2))
-    key = g.node("Transpose", [_rms(g, _rotate(g, key, around))], perm=order(1, 2, 0))
+    query = g.node("Transpose", [_rms(g, _rotate(g, query, inputs))], perm=order(1, 0, 2))
+    key = g.node("Transpose", [_rms(g, _rotate(g, key, inputs))], perm=order(1, 2, 0))
     value = g.node("Transpose", [value], perm=order(1, 0, 2))
     scores = g.node("Mul", [g.node("MatMul", [query, key]), g.scalar(1 / math.sqrt(_HEAD_WIDTH))])
-    scores = scores if around.absent is None else g.node("Add", [scores, around.absent])
+    scores = scores if inputs.absent is None else g.node("Add", [scores, inputs.absent])
     context = g.node("MatMul", [g.node("Softmax", [scores], axis=-1), value])
     context = g.node("Reshape", [g.node("Transpose", [context], perm=order(1, 0, 2)), g.ints(*batch, 0, _WIDTH)])
     return g.linear(f"{name}.proj", context, tensors[f"{name}.c_proj.weight"])
 
 
-def _rotate(g: Graph, x: str, around: _Around) -> str:
+def _rotate(g: Graph, x: str, inputs: _AttentionInputs) -> str:
     """Rotary positions (Su et al. 2021) over the halves of each head; the sign of the sine is the package's."""
-    axis = len(around.batch) + 2
+    axis = len(inputs.batch) + 2
     a, b = g.nodes("Split", [x, g.ints(_HEAD_WIDTH // 2, _HEAD_WIDTH // 2)], 2, axis=axis)
-    left = g.node("Add", [g.node("Mul", [a, around.cos]), g.node("Mul", [b, around.sin])])
-    right = g.node("Sub", [g.node("Mul", [b, around.cos]), g.node("Mul", [a, around.sin])])
+    left = g.node("Add", [g.node("Mul", [a, inputs.cos]), g.node("Mul", [b, inputs.sin])])
+    right = g.node("Sub", [g.node("Mul", [b, inputs.cos]), g.node("Mul", [a, inputs.sin])])
     return g.node("Concat", [left, right], axis=axis)
 
 
@@ -216,7 +216,7 @@ def convert_tokenizer(pickled: Path) -> bytes:
 
 
 def _split(ranks: Mapping[bytes, int], token: bytes, rank: int) -> list[bytes]:
-    """The two tokens whose merge made `token`: BPE over its bytes with the merges older than itself."""
+    """Returns the two tokens whose merge made `token`: BPE over its bytes with the older merges."""
     parts = [bytes([byte]) for byte in token]
     while len(parts) > 2:
         joined = [ranks.get(left + right, rank) for left, right in pairwise(parts)]
@@ -230,7 +230,7 @@ def _split(ranks: Mapping[bytes, int], token: bytes, rank: int) -> list[bytes]:
 
 
 def _byte_letters() -> list[str]:
-    """GPT-2's printable letter for each byte, which is how `tokenizers` spells byte-level tokens."""
+    """Returns GPT-2's printable letter for each byte. `tokenizers` writes byte-level tokens with them."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     letters = {byte: chr(byte) for byte in printable} | {byte: chr(256 + index) for index, byte in enumerate(others)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controlplane.compile.plans import Mode
+from controlplane.config.model_serving import Mode
 from controlplane.runtime.docker import images
 from controlplane.runtime.docker.engine import Engine, why_not
 from controlplane.runtime.layout import RunLayout

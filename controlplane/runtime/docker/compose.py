@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from controlplane.compile.models import artefacts
+from controlplane.compile.model_plan import artefacts
 from controlplane.compile.plans import Device, Gateway, ModelPlan, Pipe, RemoteTriton
 from controlplane.errors import RenderError
 from controlplane.models import cache
-from controlplane.models.catalog import ADDED, added, catalog
-from controlplane.models.repository import FRONTS
+from controlplane.models.catalog import CATALOG_VARIABLE, catalog, user_catalog
 from controlplane.render.files import READABLE, SECRET, File, Rendered, render
+from controlplane.render.model_repository import FRONTS
 from controlplane.render.templates import fill
 from controlplane.runtime.commands import (
     TRITON,
@@ -97,7 +97,7 @@ def copies(gateway: Gateway, trusted: Path) -> Mapping[str, Path]:
     """Files of this machine by the path that they have under the run directory."""
     remote = gateway.envoy.remote
     found = {_TRUSTED: trusted}
-    catalogue = added()
+    catalogue = user_catalog()
     if catalogue is not None and _prepared(gateway.models):
         found[_CATALOG] = catalogue
     if remote is not None:
@@ -109,7 +109,7 @@ def variant(plan: ModelPlan) -> Variant:
     """Which of Triton's images serves the models of `plan`."""
     if any(model.behind is not None for model in plan.models):
         return Variant.VLLM
-    on_gpu = any(model.device is Device.GPU for model in plan.models) or any(model.on_gpu for model in plan.own)
+    on_gpu = any(model.device is Device.GPU for model in plan.models) or any(model.on_gpu for model in plan.custom)
     return Variant.GPU if on_gpu else Variant.CPU
 
 
@@ -200,7 +200,7 @@ def _values(gateway: Gateway, inside: Inside, rendered: Rendered) -> dict[str, o
 
 
 def _models_environment(rendered: Rendered) -> dict[str, str]:
-    more = {ADDED: str(INSIDE.root / _CATALOG)} if _CATALOG in rendered.files else {}
+    more = {CATALOG_VARIABLE: str(INSIDE.root / _CATALOG)} if _CATALOG in rendered.files else {}
     return {**_ENVIRONMENT, "ARCHGW_CACHE_DIR": str(MODELS_FOLDER.parent), "HOME": "/tmp", **more}  # noqa: S108
 
 
@@ -248,7 +248,7 @@ def _triton(gateway: Gateway, gpus: tuple[str, ...]) -> _Triton:
 
 def _processes(plan: ModelPlan) -> int:
     """Of models, at least."""
-    return sum(model.instances + (FRONTS if model.behind else 0) for model in plan.models) + 4 * len(plan.own)
+    return sum(model.instances + (FRONTS if model.behind else 0) for model in plan.models) + 4 * len(plan.custom)
 
 
 def _prepared(plan: ModelPlan) -> tuple[str, ...]:
@@ -260,7 +260,7 @@ def folders_of(plan: ModelPlan) -> tuple[Path, ...]:
     """Of this machine: models of a hub, of a folder, and of the user's own."""
     known = catalog().artefacts
     pulled = (cache.folder(name, known[name]) for name in _artefacts(plan) if known[name].package is None)
-    return tuple(dict.fromkeys((*pulled, *(own.folder for own in plan.own))))
+    return tuple(dict.fromkeys((*pulled, *(custom.folder for custom in plan.custom))))
 
 
 def _artefacts(plan: ModelPlan) -> tuple[str, ...]:

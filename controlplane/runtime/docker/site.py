@@ -6,7 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from controlplane.compile.plans import Address, Gateway, Loopback, Mode, Site
+from controlplane.compile.plans import Address, Gateway, Loopback, Site
+from controlplane.config.model_serving import Mode
 from controlplane.runtime.commands import SAMPLE_API
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.site import triton_sockets
@@ -46,8 +47,8 @@ def container_site(mode: Mode, workers: int, gpu: str | None, *, quick_start: bo
 
 
 def elsewhere_note(gateway: Gateway) -> str:
-    """What people must know of the keys in `gateway.elsewhere`."""
-    return f"note: {', '.join(gateway.elsewhere)}: {_REACH}"
+    """What people must know of the keys in `gateway.loopback_keys`."""
+    return f"note: {', '.join(gateway.loopback_keys)}: {_REACH}"
 
 
 def project_name(layout: RunLayout) -> str:

@@ -11,9 +11,10 @@ from typing import Final
 
 import msgspec
 
-from controlplane.compile.models import artefacts
-from controlplane.compile.plans import Gateway, Mode
-from controlplane.config.load import Loaded
+from controlplane.compile.model_plan import artefacts
+from controlplane.compile.plans import Gateway
+from controlplane.config.load import LoadedConfig
+from controlplane.config.model_serving import Mode
 from controlplane.errors import RuntimeFault
 from controlplane.models.catalog import catalog
 from controlplane.models.prepare import prepare
@@ -46,7 +47,7 @@ _NO_NVIDIA: Final = (
 )
 
 
-def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str], None]) -> Running:
+def start(loaded: LoadedConfig, wanted: Wanted, layout: RunLayout, say: Callable[[str], None]) -> Running:
     """Bring the containers up to what the configuration says, and wait until they answer.
 
     A gateway of this run directory that runs already goes on, but for what has changed. RuntimeFault where it does not
@@ -58,7 +59,7 @@ def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str]
     gpu_name = _gpu(wanted.mode, info)
     site = container_site(wanted.mode, info.cpus, gpu_name, quick_start=wanted.quick_start, ipv6=ports.has_ipv6())
     gateway = compile_at(site, loaded, _NO_NVIDIA, say)
-    if gateway.elsewhere:
+    if gateway.loopback_keys:
         say(elsewhere_note(gateway))
     layout.root.mkdir(parents=True, exist_ok=True)
     with place.locked(layout):

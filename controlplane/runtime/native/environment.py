@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from controlplane.config.document import is_unicode
+from controlplane.config.yaml_parser import is_unicode
 from controlplane.errors import UsageError
 
 # Marks every process of one gateway, and what those start in turn: `processes.of_run` finds them by it.

@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from controlplane.assets import asset
-from controlplane.compile.models import artefacts
+from controlplane.compile.model_plan import artefacts
 from controlplane.compile.plans import Gateway
-from controlplane.config.load import Loaded
+from controlplane.config.load import LoadedConfig
 from controlplane.errors import RuntimeFault
 from controlplane.models.prepare import Progress, Stage, prepare
 from controlplane.render.envoy import check_with_envoy, find_envoy
@@ -35,7 +35,7 @@ from controlplane.runtime.stop import stop
 from controlplane.runtime.wanted import QUICK_START, SAMPLE_API_PORT, Running, Wanted, state_of
 
 
-def start(loaded: Loaded, wanted: Wanted, layout: RunLayout, say: Callable[[str], None]) -> Running:
+def start(loaded: LoadedConfig, wanted: Wanted, layout: RunLayout, say: Callable[[str], None]) -> Running:
     """Start the parts and wait until they answer. RuntimeFault where they do not; then none of them is left."""
     envoy = find_envoy()
     if envoy is None:

@@ -12,8 +12,8 @@ from typing import Final
 
 from controlplane.compile.plans import ModelPlan
 from controlplane.errors import RuntimeFault
-from controlplane.models.repository import entry_point
 from controlplane.render.atomic import write_link
+from controlplane.render.model_repository import entry_point
 from controlplane.runtime.commands import TRITON, triton_arguments
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native.environment import PART_MARK

@@ -1,24 +1,18 @@
-"""Numbers as people and small models write them: "1,500", "$3.5k", "twenty-five", "5 days". Pure; English.
+"""Parses a value that states one number: "1,500", "$3.5k", "twenty-five", "5 days". Pure; English.
 
-Used by arguments.py.
+Used by argument_validation.py.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
-_WORDS: Final = (
-    ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
-    ("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
-)
-_UNITS: Final[Mapping[str, int]] = {word: value for value, word in enumerate(word for row in _WORDS for word in row)}
-_TENS: Final[Mapping[str, int]] = {
-    word: 10 * value
-    for value, word in enumerate(("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"), 2)
-}
+from extproc.pipeline.functions.number_words import CARDINALS, parse_number_words
+
+# Fewer scale words than in a text: a value may be a name, and "Grand Canyon" is no number.
 _SCALES: Final[Mapping[str, int]] = {
     "dozen": 12,
     "hundred": 100,
@@ -27,36 +21,36 @@ _SCALES: Final[Mapping[str, int]] = {
     "billion": 10**9,
     "trillion": 10**12,
 }
-# Only where they touch the digits; "m" is none, since "5m" may well be metres or minutes.
+# Only directly after the digits. "m" is missing because "5m" may be metres or minutes.
 _SUFFIXES: Final[Mapping[str, int]] = {"k": 10**3, "mn": 10**6, "bn": 10**9}
 _CURRENCY: Final = r"(?:[$€£¥₹]|(?:us\$|usd|eur|gbp|chf|jpy|inr)\s)?\s*"
-# Digits in groups of three with commas or spaces, or without any; a point; an exponent.
+# Digits, optionally in groups of three with commas or spaces; a decimal point; an exponent.
 _DIGITS: Final = r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)?(?:\.\d+)?(?:(?<=\d)e[-+]?\d{1,3})?"
-# What may stand behind a number: a unit of three words at most, with no further number in it.
+# The unit after a number: at most three words, without another number.
 _UNIT: Final = r"(?P<unit>(?:[^\W\d]|[°%²³/.'\"\-\s])*)"
 _NUMBER: Final = re.compile(rf"{_CURRENCY}(?P<digits>{_DIGITS}){_UNIT}", re.IGNORECASE)
 _MAX_UNIT_WORDS: Final = 3
 
 
-def number(text: str) -> int | float | None:
-    """The one number that `text` states, with at most a currency before it and a unit behind it; else None.
+def parse_number(text: str) -> int | float | None:
+    """Returns the one number of `text`, which may have a currency before it and a unit after it; else None.
 
-    Commas part thousands, a point is the decimal one. A percentage is its number of percent.
+    Commas separate thousands, a point is the decimal point. A percentage is its number of percent.
     """
-    said = re.sub("[−‒–]", "-", text.strip())  # noqa: RUF001 - the dashes that stand for a minus
-    if match := _NUMBER.fullmatch(said):
+    plain = re.sub("[−‒–]", "-", text.strip())  # noqa: RUF001 - dashes used as a minus sign
+    if match := _NUMBER.fullmatch(plain):
         digits = match["digits"].replace(",", "").replace(" ", "")
         if any(character.isdigit() for character in digits):
             return _scaled(digits, match["unit"])
-    return _in_words(said)
+    return _in_words(plain)
 
 
-def _scaled(digits: str, behind: str) -> int | float | None:
-    words = behind.split()
-    scales = _SCALES if behind[:1].isspace() else {**_SCALES, **_SUFFIXES}
+def _scaled(digits: str, unit: str) -> int | float | None:
+    words = unit.split()
+    scales = _SCALES if unit[:1].isspace() else {**_SCALES, **_SUFFIXES}
     scale = scales.get(words[0].casefold(), 1) if words else 1
     words = words[1:] if scale > 1 else words
-    if len(words) > _MAX_UNIT_WORDS or any(_value(word) is not None for word in words):
+    if len(words) > _MAX_UNIT_WORDS or any(_is_number_word(word) for word in words):
         return None
     if re.fullmatch(r"[-+]?\d+", digits):
         return int(digits) * scale
@@ -68,41 +62,35 @@ def _scaled(digits: str, behind: str) -> int | float | None:
 
 def _in_words(text: str) -> int | None:
     words = re.findall(r"[^\W\d_]+|\d\S*", text.casefold())
-    negative = bool(words) and words[0] in {"minus", "negative"}
-    words = words[1:] if negative else words
+    is_negative = bool(words) and words[0] in {"minus", "negative"}
+    words = words[1:] if is_negative else words
     if words and words[0] in {"a", "an"} and len(words) > 1 and words[1] in _SCALES:
-        words[0] = "one"
-    spoken: list[str] = []
-    while words and (_value(words[0]) is not None or (words[0] == "and" and spoken)):
-        spoken.append(words.pop(0))
-    if not spoken or len(words) > _MAX_UNIT_WORDS or any(_value(w) is not None or w[0].isdigit() for w in words):
+        words = words[1:]
+    # Only these words: an ordinal in a value is more often part of a name ("First Avenue").
+    end = 0
+    while end < len(words) and (_is_number_word(words[end]) or (words[end] == "and" and end)):
+        end += 1
+    unit = words[end:]
+    number_words = words[:end]
+    while number_words and number_words[-1] == "and":
+        number_words.pop()
+    if not number_words or len(unit) > _MAX_UNIT_WORDS or any(_is_number_word(w) or w[0].isdigit() for w in unit):
         return None
-    total = _total([word for word in spoken if word != "and"])
-    return None if total is None else -total if negative else total
+    value = _value_of(number_words)
+    return None if value is None else -value if is_negative else value
 
 
-def _value(word: str) -> int | None:
+def _value_of(number_words: list[str]) -> int | None:
+    """Returns the value of "two hundred five thousand"; None for several numbers ("one two")."""
+    factor = 1
+    if number_words[-1] == "dozen":
+        number_words, factor = number_words[:-1], 12
+        if not number_words:
+            return factor
+    values, end = parse_number_words(number_words, 0)
+    return int(values[0]) * factor if len(values) == 1 and end == len(number_words) else None
+
+
+def _is_number_word(word: str) -> bool:
     folded = word.casefold()
-    for table in (_UNITS, _TENS, _SCALES):
-        if folded in table:
-            return table[folded]
-    return None
-
-
-def _total(words: Sequence[str]) -> int | None:
-    """ "two hundred five thousand" -> 205000. None where the words are several numbers: "one two"."""
-    total = group = 0
-    last = 0  # the value of the word before within its group; what follows must be smaller
-    for word in words:
-        value = _value(word) or 0
-        if word in _SCALES:
-            group = (group or 1) * value
-            if value >= 1000:
-                total, group = total + group, 0
-            last = value if value < 1000 else 0
-        elif group and (last < 20 or value >= last):
-            return None
-        else:
-            group += value
-            last = value if value >= 20 else 1
-    return total + group
+    return folded in CARDINALS or folded in _SCALES

@@ -1,5 +1,6 @@
-"""The values of a dialogue in which something was asked for: read in the whole of it, and answer by answer, so that the
-later word wins. Used by understanding.py.
+"""Slot filling: the argument values of a dialogue with clarifications. Used by intent/resolution.py.
+
+The initial prompt, each answer and, if values are still missing, the whole dialogue are read; the later value wins.
 """
 
 from __future__ import annotations
@@ -10,191 +11,214 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final
 
-from extproc.conversation.current_turn import Exchange, Turn
+from extproc.conversation.current_turn import AnsweredClarification, CurrentTurn
 from extproc.conversation.messages import Message
 from extproc.inference.roles import Models
 from extproc.pipeline.functions import tool_selection
-from extproc.pipeline.functions.argument_validation import check
-from extproc.pipeline.functions.dialogue_rules import corrects, is_request, read_off
-from extproc.pipeline.functions.grounding import Said, grounded
-from extproc.pipeline.functions.grounding.datetimes import in_format, overlooked
-from extproc.pipeline.functions.grounding.enums import named
-from extproc.pipeline.functions.grounding.word_forms import words
-from extproc.pipeline.functions.tool_selection import Call
+from extproc.pipeline.functions.argument_validation import validate
+from extproc.pipeline.functions.dialogue_rules import answer_values, is_correction, is_request
+from extproc.pipeline.functions.grounding import ParsedText, supported_arguments
+from extproc.pipeline.functions.grounding.datetimes import normalize_datetimes
+from extproc.pipeline.functions.grounding.enums import named_members
+from extproc.pipeline.functions.grounding.missing_arguments import infer_missing
+from extproc.pipeline.functions.grounding.word_forms import split_words
+from extproc.pipeline.functions.tool_selection import TargetCall
 from extproc.shared.filter_config import Grounding, JsonValue, Parameter, Target
 
-# What an answer gives counts only where it was said, also where grounding is off.
-_DEFAULT: Final = Grounding(threshold=0.5)
-# Of a longer dialogue the last answers are read by themselves too.
-_ANSWERS: Final = 4
-# An answer of so many words is all said with what was read off it.
-_TERSE: Final = 2
+# The values of an answer are always grounded in it, even if grounding is off.
+_DEFAULT_GROUNDING: Final = Grounding(threshold=0.5)
+# In a longer dialogue only this many of the last answers are read by themselves.
+_MAX_ANSWERS: Final = 4
+# An answer with this many words or fewer holds nothing but the values that the rules find.
+_SHORT_ANSWER_WORDS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
-    """`calls`: what is to be called, as far as it is known. `news`: whether the last answer brought anything.
+class FilledSlots:
+    """`calls`: the calls with the arguments known so far. `has_new_values`: the last answer gave a value.
 
-    `refused`: what the last answer gave for a path and may not stand in one.
+    `rejected`: parameters whose value in the last answer may not stand in the path of the call.
     """
 
-    calls: tuple[Call, ...]
-    news: bool
-    refused: tuple[str, ...] = ()
+    calls: tuple[TargetCall, ...]
+    has_new_values: bool
+    rejected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
-    """What one answer gives. `corrects`: it takes back what was said before; `whole`: it is a request by itself."""
+class _AnswerValues:
+    """The values of one answer. `requested`: the parameters of the question."""
 
-    asked: tuple[str, ...]
-    corrects: bool
-    whole: bool
+    requested: tuple[str, ...]
+    is_correction: bool
+    is_request: bool
     values: Mapping[str, JsonValue] = field(default_factory=dict)
-    refused: tuple[str, ...] = ()
+    rejected: tuple[str, ...] = ()
 
     @property
-    def renews(self) -> bool:
-        """Whether it counts for more than what was said before, beside what was asked for."""
-        return self.corrects or self.whole or not any(name in self.values for name in self.asked)
+    def overrides(self) -> bool:
+        """All values of the answer win over earlier ones, not only those of the requested parameters."""
+        return self.is_correction or self.is_request or not any(name in self.values for name in self.requested)
 
 
 @dataclass(frozen=True, slots=True)
-class Gathering:
-    """One dialogue about `targets`, the likeliest first."""
+class SlotFiller:
+    """Fills the arguments of one dialogue about `targets`, the likeliest first."""
 
     models: Models
     grounding: Grounding | None
     targets: Sequence[Target]
-    turn: Turn
+    turn: CurrentTurn
     today: date
-    # Under it a call of the function model is a guess.
+    # A call of the function model below this confidence is a guess.
     confidence: float
 
-    async def gather(self) -> Gathered:
+    async def fill(self) -> FilledSlots:
         """Raises `RoleUnavailable`."""
-        exchanges = self.turn.exchanges[-_ANSWERS:]
-        answers = asyncio.gather(*(self._reading(exchange) for exchange in exchanges))
-        begun, readings = await asyncio.gather(self._read([{"role": "user", "content": self.turn.opening}]), answers)
-        # What the first question asked for was not in the prompt before it, whatever the model sees there now.
-        calls = [_without(call, self.turn.exchanges[0].asked) for call in begun] or [Call(self.targets[0], {})]
-        if any(reading.corrects for reading in readings):
-            # "No, Portland" is not Portland too.
+        clarifications = self.turn.clarifications[-_MAX_ANSWERS:]
+        initial_message: Message = {"role": "user", "content": self.turn.initial_prompt}
+        initial_calls, answers = await asyncio.gather(
+            self._propose_calls([initial_message]),
+            asyncio.gather(*(self._read_answer(clarification) for clarification in clarifications)),
+        )
+        # The prompt did not hold what the first question asked for, so a value for it is invented.
+        first_requested = self.turn.clarifications[0].parameters
+        calls = [_without(call, first_requested) for call in initial_calls] or [TargetCall(self.targets[0], {})]
+        if any(answer.is_correction for answer in answers):
+            # "No, Portland" replaces the first city and adds no second call.
             calls = calls[:1]
-        merged = [Call(call.target, _merged(call, readings, single=len(calls) == 1)) for call in calls]
-        news = bool(readings[-1].values)
-        if not (is_request(self.turn.answer) and not news) and any(_missing(call) for call in merged):
-            # What only the questions make clear: "Happy birthday!" is the text of a message.
-            context = await self._in_context()
-            filled = [Call(call.target, self._filled(call.target, {**context, **call.arguments})) for call in merged]
-            news = news or any(name in context and name not in merged[0].arguments for name in readings[-1].asked)
+        merged = [TargetCall(call.target, _merge(call, answers, single=len(calls) == 1)) for call in calls]
+        has_new_values = bool(answers[-1].values)
+        if not (is_request(self.turn.latest_text) and not has_new_values) and any(_missing(call) for call in merged):
+            # Some answers need the question: "Happy birthday!" is the text of a message.
+            in_dialogue = await self._dialogue_values()
+            filled = [
+                TargetCall(call.target, self._with_inferred(call.target, {**in_dialogue, **call.arguments}))
+                for call in merged
+            ]
+            has_new_values = has_new_values or any(
+                name in in_dialogue and name not in merged[0].arguments for name in answers[-1].requested
+            )
             merged = filled
-        refused = tuple(name for name in readings[-1].refused if name not in readings[-1].values)
-        return Gathered(tuple(merged), news, refused)
+        rejected = tuple(name for name in answers[-1].rejected if name not in answers[-1].values)
+        return FilledSlots(tuple(merged), has_new_values, rejected)
 
-    async def _read(self, messages: Sequence[Message]) -> list[Call]:
-        """What the model reads in these messages. A guess too: what was said counts, and nothing else."""
+    async def _propose_calls(self, messages: Sequence[Message]) -> list[TargetCall]:
+        """Returns the function model's calls for `messages`, even guesses: grounding removes invented values."""
         extraction = await self.models.call_functions(
-            messages, [tool_selection.tool(target) for target in self.targets]
+            messages, [tool_selection.openai_tool(target) for target in self.targets]
         )
         by_name = {target.name: target for target in self.targets}
-        said = Said(self.turn.meant, self.today)
-        calls: list[Call] = []
+        text = ParsedText(self.turn.user_text, self.today)
+        calls: list[TargetCall] = []
         for proposed in extraction.calls[: tool_selection.MAX_CALLS]:
             if target := by_name.get(proposed.name):
-                given = self._typed(target, proposed.arguments)
+                arguments = self._typed(target, proposed.arguments)
                 if self.grounding is not None:
-                    given = await grounded(self.models, self.grounding, target, given, said)
-                calls.append(Call(target, given))
+                    arguments = await supported_arguments(self.models, self.grounding, target, arguments, text)
+                calls.append(TargetCall(target, arguments))
         return calls
 
-    async def _reading(self, exchange: Exchange) -> _Reading:
+    async def _read_answer(self, clarification: AnsweredClarification) -> _AnswerValues:
         target = self.targets[0]
-        asked = [parameter for parameter in target.parameters if parameter.name in exchange.asked]
-        read = read_off(asked, exchange.answer, self.today)
-        values = self._typed(target, read)
-        refused = self._refused(target, read)
-        reading = _Reading(exchange.asked, corrects(exchange.answer), is_request(exchange.answer), values, refused)
-        if len(values) == len(asked) and len(exchange.answer.split()) <= _TERSE:
-            return reading
-        extraction = await self.models.call_functions(
-            [{"role": "user", "content": exchange.answer}], [tool_selection.tool(target)]
+        answer = clarification.answer
+        requested = [parameter for parameter in target.parameters if parameter.name in clarification.parameters]
+        by_rules = answer_values(requested, answer, self.today)
+        values = self._typed(target, by_rules)
+        result = _AnswerValues(
+            clarification.parameters,
+            is_correction(answer),
+            is_request(answer),
+            values,
+            self._rejected(target, by_rules),
         )
-        given = next((call.arguments for call in extraction.calls if call.name == target.name), {})
-        if extraction.confidence < self.confidence and not reading.corrects:
-            # A guess about an answer is good for what was asked, and for nothing else.
-            given = {name: value for name, value in given.items() if name in reading.asked}
-        found = await self._said_in(exchange.answer, target, given)
-        refused = (*refused, *self._refused(target, given))
-        return replace(reading, values=_placed(asked, target, values, found), refused=tuple(dict.fromkeys(refused)))
+        if len(values) == len(requested) and len(answer.split()) <= _SHORT_ANSWER_WORDS:
+            return result
+        extraction = await self.models.call_functions(
+            [{"role": "user", "content": answer}], [tool_selection.openai_tool(target)]
+        )
+        by_model = next((call.arguments for call in extraction.calls if call.name == target.name), {})
+        if extraction.confidence < self.confidence and not result.is_correction:
+            # A guess counts only for the requested parameters.
+            by_model = {name: value for name, value in by_model.items() if name in result.requested}
+        supported = await self._supported_by(answer, target, by_model)
+        rejected = dict.fromkeys((*result.rejected, *self._rejected(target, by_model)))
+        return replace(result, values=_combine(requested, target, values, supported), rejected=tuple(rejected))
 
-    def _filled(self, target: Target, arguments: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-        return {**arguments, **overlooked(target, arguments, Said(self.turn.meant, self.today))}
+    def _with_inferred(self, target: Target, arguments: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        return {**arguments, **infer_missing(target, arguments, ParsedText(self.turn.user_text, self.today))}
 
-    async def _in_context(self) -> Mapping[str, JsonValue]:
-        """What is found when the dialogue is read as a whole."""
-        calls = await self._read(self.turn.dialogue)
+    async def _dialogue_values(self) -> Mapping[str, JsonValue]:
+        """Returns the arguments that the function model finds in the whole dialogue."""
+        calls = await self._propose_calls(self.turn.dialogue)
         if not calls:
             return {}
-        answers = "\n".join(exchange.answer for exchange in self.turn.exchanges)
-        asked = {name: calls[0].arguments[name] for name in self.turn.exchanges[0].asked if name in calls[0].arguments}
-        said = await self._said_in(answers, calls[0].target, asked)
-        return {name: value for name, value in calls[0].arguments.items() if name not in asked or name in said}
+        answers = "\n".join(clarification.answer for clarification in self.turn.clarifications)
+        first_requested = self.turn.clarifications[0].parameters
+        requested = {name: calls[0].arguments[name] for name in first_requested if name in calls[0].arguments}
+        supported = await self._supported_by(answers, calls[0].target, requested)
+        return {name: value for name, value in calls[0].arguments.items() if name not in requested or name in supported}
 
-    def _typed(self, target: Target, given: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-        """What is given, as declared; no defaults."""
-        arguments = check(target, in_format(target, given, self.today)).arguments
-        return {name: value for name, value in arguments.items() if name in given}
+    def _typed(self, target: Target, arguments: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """Returns the arguments with their declared types, without defaults."""
+        typed = validate(target, normalize_datetimes(target, arguments, self.today)).arguments
+        return {name: value for name, value in typed.items() if name in arguments}
 
-    def _refused(self, target: Target, given: Mapping[str, JsonValue]) -> tuple[str, ...]:
-        """The parameters whose values may not stand in the path."""
-        refused = tool_selection.refused(target, in_format(target, given, self.today))
-        return tuple(refused)
+    def _rejected(self, target: Target, arguments: Mapping[str, JsonValue]) -> tuple[str, ...]:
+        """Returns the parameters whose values may not stand in the path."""
+        return tuple(tool_selection.rejected_values(target, normalize_datetimes(target, arguments, self.today)))
 
-    async def _said_in(self, answer: str, target: Target, given: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-        typed = {name: value for name, value in self._typed(target, given).items() if _is_choice(target, name, answer)}
-        return await grounded(self.models, self.grounding or _DEFAULT, target, typed, Said(answer, self.today))
-
-
-def _without(call: Call, names: Sequence[str]) -> Call:
-    return Call(call.target, {name: value for name, value in call.arguments.items() if name not in names})
-
-
-def _missing(call: Call) -> tuple[str, ...]:
-    return check(call.target, call.arguments).missing
+    async def _supported_by(
+        self, answer: str, target: Target, arguments: Mapping[str, JsonValue]
+    ) -> Mapping[str, JsonValue]:
+        typed = self._typed(target, arguments)
+        candidates = {name: value for name, value in typed.items() if _is_unambiguous(target, name, answer)}
+        text = ParsedText(answer, self.today)
+        return await supported_arguments(self.models, self.grounding or _DEFAULT_GROUNDING, target, candidates, text)
 
 
-def _is_choice(target: Target, name: str, answer: str) -> bool:
-    """Whether the answer names one member of an enum, and not several to ask about them."""
+def _without(call: TargetCall, names: Sequence[str]) -> TargetCall:
+    return TargetCall(call.target, {name: value for name, value in call.arguments.items() if name not in names})
+
+
+def _missing(call: TargetCall) -> tuple[str, ...]:
+    return validate(call.target, call.arguments).missing
+
+
+def _is_unambiguous(target: Target, name: str, answer: str) -> bool:
+    """Returns False if the answer names several members of the parameter's enum, for instance to ask about them."""
     parameter = next(each for each in target.parameters if each.name == name)
-    return not parameter.enum or len(named(parameter, answer, words(answer))) <= 1
+    return not parameter.enum or len(named_members(parameter, answer, split_words(answer))) <= 1
 
 
-def _placed(
-    asked: Sequence[Parameter], target: Target, read: Mapping[str, JsonValue], found: Mapping[str, JsonValue]
+def _combine(
+    requested: Sequence[Parameter],
+    target: Target,
+    by_rules: Mapping[str, JsonValue],
+    by_model: Mapping[str, JsonValue],
 ) -> dict[str, JsonValue]:
-    """What was read off an answer, and what the model found in it.
+    """Combines the values that rules found in an answer with those of the function model.
 
-    The model does not know what was asked: a value that it puts under a name that was not, while one of the same kind
-    was and got none, belongs to that: "a hundred dollars" to the currency that was asked for.
+    The model does not know the question. If a requested parameter has no value, and exactly one other parameter of the
+    same kind got one, the value moves to the requested one: "a hundred dollars" to the requested currency.
     """
-    values = {**found, **read}
+    values = {**by_model, **by_rules}
     kinds = {parameter.name: (parameter.type, parameter.format, parameter.enum) for parameter in target.parameters}
-    for parameter in asked:
+    for parameter in requested:
         if parameter.name in values:
             continue
-        others = [name for name in found if name not in {each.name for each in asked} and name in values]
-        same = [name for name in others if kinds[name] == kinds[parameter.name]]
-        if len(same) == 1:
-            values[parameter.name] = values.pop(same[0])
+        others = [name for name in by_model if name not in {each.name for each in requested} and name in values]
+        same_kind = [name for name in others if kinds[name] == kinds[parameter.name]]
+        if len(same_kind) == 1:
+            values[parameter.name] = values.pop(same_kind[0])
     return values
 
 
-def _merged(call: Call, readings: Sequence[_Reading], *, single: bool) -> dict[str, JsonValue]:
-    """The call's arguments with what the answers gave since. Of several calls each keeps what is its own."""
+def _merge(call: TargetCall, answers: Sequence[_AnswerValues], *, single: bool) -> dict[str, JsonValue]:
+    """Adds the values of the answers to the call's arguments. Only in a single call they replace existing values."""
     arguments = dict(call.arguments)
-    for reading in readings:
-        for name, value in reading.values.items():
-            if name not in arguments or (single and (name in reading.asked or reading.renews)):
+    for answer in answers:
+        for name, value in answer.values.items():
+            if name not in arguments or (single and (name in answer.requested or answer.overrides)):
                 arguments[name] = value
     return arguments

@@ -1,4 +1,4 @@
-"""Making the calls that a prompt asks for: all at once, answers in the order of the calls."""
+"""Tool execution: calls the targets' APIs concurrently. Used by the ingress pipeline."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from extproc.codecs.json_values import encode_json
 from extproc.conversation import state
 from extproc.decision import Headers, ToolCall
 from extproc.errors import BadApiAnswer
-from extproc.pipeline.functions.tool_selection import Call
+from extproc.pipeline.functions.tool_selection import TargetCall
 from extproc.pipeline.request_context import RequestContext
 from extproc.targets.api_client import MAX_ANSWER_BYTES, ApiClient, endpoint_label
 
@@ -18,28 +18,28 @@ TARGET: Final = "x-arch-prompt-target"
 DRIFT: Final = "x-arch-intent-drift"
 
 
-async def make(
-    endpoints: ApiClient, asked: RequestContext, calls: Sequence[Call], before: Collection[str]
+async def execute(
+    api_client: ApiClient, context: RequestContext, calls: Sequence[TargetCall], previous_targets: Collection[str]
 ) -> tuple[ToolCall, ...]:
-    """The calls with their answers, which are bounded together as one alone is. `before`: the last turn's targets.
+    """Returns the calls with their answers, in the order of `calls`. `previous_targets`: those of the last turn.
 
-    No call is broken off because another failed, since it may have had its effect by then. Raises the failure of the
-    first call, in their order, that has one: `ApiError`, `ApiTimeout`.
+    The size limit of one answer holds for all together. A failed call cancels no other call, which may have had its
+    effect already. Raises the error of the first call, in order, that failed: `ApiError`, `ApiTimeout`.
     """
     answers = await asyncio.gather(
         *(
-            endpoints.call(
+            api_client.call(
                 call.target.call,
                 call.arguments,
-                asked.chat.messages,
-                asked.origin,
-                headers([call.target.name], drift=drifts([call.target.name], before)),
+                context.chat.messages,
+                context.origin,
+                target_headers([call.target.name], drift=has_drifted([call.target.name], previous_targets)),
             )
             for call in calls
         ),
         return_exceptions=True,
     )
-    made: list[ToolCall] = []
+    executed: list[ToolCall] = []
     size = 0
     for call, answer in zip(calls, answers, strict=True):
         if isinstance(answer, BaseException):
@@ -49,7 +49,7 @@ async def make(
             raise BadApiAnswer(
                 f"{endpoint_label(call.target.call)} and others answered with more than {MAX_ANSWER_BYTES} bytes."
             )
-        made.append(
+        executed.append(
             ToolCall(
                 call_id=state.new_call_id(),
                 name=call.target.name,
@@ -57,15 +57,15 @@ async def make(
                 answer=answer.body.decode(errors="replace"),
             )
         )
-    return tuple(made)
+    return tuple(executed)
 
 
-def drifts(targets: Sequence[str], before: Collection[str]) -> bool:
-    """Whether the conversation has turned to a target that the last turn did not have; never without a last one."""
-    return bool(before) and not set(targets) <= set(before)
+def has_drifted(targets: Sequence[str], previous_targets: Collection[str]) -> bool:
+    """Returns True if a target is new since the last turn with targets; False if there was no such turn."""
+    return bool(previous_targets) and not set(targets) <= set(previous_targets)
 
 
-def headers(targets: Sequence[str], *, drift: bool) -> Headers:
-    """What endpoints and clients are told of the targets that were chosen."""
-    named = ((TARGET, ", ".join(dict.fromkeys(targets))),)
-    return (*named, (DRIFT, "true")) if drift else named
+def target_headers(targets: Sequence[str], *, drift: bool) -> Headers:
+    """Returns the headers that tell APIs and clients the selected targets."""
+    headers = ((TARGET, ", ".join(dict.fromkeys(targets))),)
+    return (*headers, (DRIFT, "true")) if drift else headers

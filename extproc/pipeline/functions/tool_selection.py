@@ -1,4 +1,7 @@
-"""Function calling: from the candidate targets and a conversation to checked calls, or to a question."""
+"""Tool selection: from candidate targets and the current turn to validated calls, or to a clarification.
+
+Used by intent/resolution.py and slot_filling.py.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,20 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
-from extproc.conversation.current_turn import Turn
+from extproc.conversation.current_turn import CurrentTurn
 from extproc.conversation.messages import Message, texts
 from extproc.inference.roles import Models
-from extproc.pipeline.functions.argument_validation import check
-from extproc.pipeline.functions.grounding.datetimes import in_format
-from extproc.pipeline.intent.target_index import Scored
+from extproc.pipeline.functions.argument_validation import validate
+from extproc.pipeline.functions.grounding.datetimes import normalize_datetimes
+from extproc.pipeline.intent.target_index import ScoredTarget
 from extproc.shared.filter_config import Intent, Items, JsonValue, Parameter, ParameterType, Target
 
 log = logging.getLogger(__name__)
 
-# How much more confidence a call needs where the prompt is only just like its target.
-_DOUBT: Final = 3.0
+# Factor on the required confidence for a target below the score `sure`.
+_UNSURE_FACTOR: Final = 3.0
 
-# More calls than this in one prompt are a mistake of the model rather than a wish of the user.
+# More calls for one prompt are a mistake of the model.
 MAX_CALLS: Final = 8
 
 _SCHEMA_TYPES: Final[Mapping[ParameterType, str]] = {
@@ -35,35 +38,35 @@ _SCHEMA_TYPES: Final[Mapping[ParameterType, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """Everything that the target's API needs."""
+class TargetCall:
+    """One call of a prompt target's API."""
 
     target: Target
     arguments: Mapping[str, JsonValue]
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
-    """Everything that the conversation asks for, in its order: one call or more, no two of them equal."""
+class TargetCalls:
+    """The calls that the conversation asks for, in its order: at least one, no two equal."""
 
-    calls: tuple[Call, ...]
+    calls: tuple[TargetCall, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Clarification:
-    """Required values are not in the conversation; `target` is the first that lacks one.
+    """Required values are missing. `target` is the first target that lacks one.
 
-    Nothing is called before the answer, not even calls that lack nothing: the gateway keeps no conversation, so the
-    answer is read together with the prompt, and what had been called already would be called again.
+    Nothing is called before the answer, not even complete calls: the gateway keeps no conversation and reads the answer
+    together with the prompt, so it would make these calls twice.
     """
 
     target: Target
     missing: tuple[str, ...]
-    # What the model proposed, with the values that it gave: incomplete, or only a guess.
-    proposed: tuple[Call, ...] = field(default=(), compare=False)
-    guess: bool = field(default=False, compare=False)
-    # Parameters whose value may not stand in a path: no default takes its place.
-    refused: frozenset[str] = field(default=frozenset(), compare=False)
+    # The calls of the model: incomplete, or a guess.
+    proposed: tuple[TargetCall, ...] = field(default=(), compare=False)
+    is_guess: bool = field(default=False, compare=False)
+    # Parameters whose value may not stand in a path. Their defaults are not used.
+    rejected: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def question(self) -> str:
@@ -71,80 +74,83 @@ class Clarification:
 
 
 @dataclass(frozen=True, slots=True)
-class NoCall:
-    """The function model sees none of the candidates in the conversation."""
+class NoTargetCall:
+    """The conversation asks for none of the candidates."""
 
 
-async def choose(
-    models: Models, candidates: Sequence[Scored], turn: Turn, intent: Intent, today: date | None = None
-) -> Calls | Clarification | NoCall:
-    """What the function model makes of the conversation. `candidates`, best first. Raises `RoleUnavailable`.
+ToolSelection = TargetCalls | Clarification | NoTargetCall
 
-    `today`: the gateway's local date unless given.
+
+async def select_calls(
+    models: Models, candidates: Sequence[ScoredTarget], turn: CurrentTurn, intent: Intent, today: date | None = None
+) -> ToolSelection:
+    """Asks the function model for the calls. `candidates`: best first. Raises `RoleUnavailable`.
+
+    `today`: the gateway's local date by default.
     """
     by_name = {candidate.target.name: candidate for candidate in candidates}
-    tools = [tool(candidate.target) for candidate in candidates]
+    tools = [openai_tool(candidate.target) for candidate in candidates]
     extraction = await models.call_functions([_plain(message) for message in turn.dialogue], tools)
     day = today or date.today()
-    called = [
-        Call(by_name[call.name].target, in_format(by_name[call.name].target, call.arguments, day))
+    calls = [
+        TargetCall(by_name[call.name].target, normalize_datetimes(by_name[call.name].target, call.arguments, day))
         for call in extraction.calls
         if call.name in by_name
     ][:MAX_CALLS]
-    if not called:
-        return NoCall()
-    first = by_name[called[0].target.name]
-    doubt = 1.0 if first.score >= intent.sure else _DOUBT
-    if extraction.confidence >= doubt * intent.confidence:
-        return checked([(call.target, call.arguments) for call in called])
+    if not calls:
+        return NoTargetCall()
+    first = by_name[calls[0].target.name]
+    factor = 1.0 if first.score >= intent.sure else _UNSURE_FACTOR
+    if extraction.confidence >= factor * intent.confidence:
+        return validate_calls([(call.target, call.arguments) for call in calls])
     if extraction.confidence >= intent.confidence or first.score >= intent.sure:
-        return _asked(first.target, called[0].arguments)
-    return NoCall()
+        return _confirm_guess(first.target, calls[0].arguments)
+    return NoTargetCall()
 
 
-def _asked(target: Target, arguments: Mapping[str, JsonValue]) -> Clarification | NoCall:
-    """The question after a guess: what the model made of the prompt counts for nothing."""
+def _confirm_guess(target: Target, arguments: Mapping[str, JsonValue]) -> Clarification | NoTargetCall:
+    """Asks for every required value: the values of a guess do not count."""
     required = tuple(parameter.name for parameter in target.parameters if parameter.required)
-    proposed = Call(target, check(target, arguments).arguments)
-    return Clarification(target, required, (proposed,), guess=True) if required else NoCall()
+    proposed = TargetCall(target, validate(target, arguments).arguments)
+    return Clarification(target, required, (proposed,), is_guess=True) if required else NoTargetCall()
 
 
-def checked(proposed: Sequence[tuple[Target, Mapping[str, JsonValue]]]) -> Calls | Clarification:
-    """The calls with their arguments as declared, or the one question for all that is missing."""
-    calls: list[Call] = []
-    whole: list[Call] = []
-    lacking: list[tuple[Target, tuple[str, ...]]] = []
-    refused: set[str] = set()
+def validate_calls(proposed: Sequence[tuple[Target, Mapping[str, JsonValue]]]) -> TargetCalls | Clarification:
+    """Returns the calls with validated arguments, or one clarification for all missing values."""
+    calls: list[TargetCall] = []
+    all_calls: list[TargetCall] = []
+    incomplete: list[tuple[Target, tuple[str, ...]]] = []
+    rejected: set[str] = set()
     for target, arguments in proposed:
-        found = check(target, arguments)
-        call = Call(target, found.arguments)
-        whole.append(call)
-        refused.update(_logged(target, found.refused))
-        if found.missing:
-            lacking.append((target, found.missing))
+        validated = validate(target, arguments)
+        call = TargetCall(target, validated.arguments)
+        all_calls.append(call)
+        rejected.update(_log_rejected(target, validated.rejected))
+        if validated.missing:
+            incomplete.append((target, validated.missing))
         elif call not in calls:
             calls.append(call)
-    if not lacking:
-        return Calls(tuple(calls))
-    missing = tuple(dict.fromkeys(name for _, names in lacking for name in names))
-    return Clarification(lacking[0][0], missing, tuple(whole), refused=frozenset(refused))
+    if not incomplete:
+        return TargetCalls(tuple(calls))
+    missing = tuple(dict.fromkeys(name for _, names in incomplete for name in names))
+    return Clarification(incomplete[0][0], missing, tuple(all_calls), rejected=frozenset(rejected))
 
 
-def refused(target: Target, given: Mapping[str, JsonValue]) -> Mapping[str, str]:
-    """The parameters whose values may not stand in the path of the call, with the reasons, which are logged."""
-    return _logged(target, check(target, given).refused)
+def rejected_values(target: Target, arguments: Mapping[str, JsonValue]) -> Mapping[str, str]:
+    """Returns parameter -> reason for the values that may not stand in the path of the call, and logs them."""
+    return _log_rejected(target, validate(target, arguments).rejected)
 
 
-def _logged(target: Target, reasons: Mapping[str, str]) -> Mapping[str, str]:
+def _log_rejected(target: Target, reasons: Mapping[str, str]) -> Mapping[str, str]:
     for name, reason in reasons.items():
-        # Not the value: it is what a user said.
+        # Without the value: it is the user's text.
         fields = {"target": target.name, "parameter": name, "reason": reason}
         log.warning("argument refused", extra={"fields": fields})
     return reasons
 
 
-def tool(target: Target) -> JsonValue:
-    """A target as an OpenAI tool."""
+def openai_tool(target: Target) -> JsonValue:
+    """Returns the target as a tool in OpenAI's format."""
     parameters: JsonValue = {
         "type": "object",
         "properties": {parameter.name: _schema(parameter) for parameter in target.parameters},
@@ -167,11 +173,11 @@ def _value_schema(declared: Parameter | Items) -> dict[str, JsonValue]:
     schema: dict[str, JsonValue] = {"type": _SCHEMA_TYPES[declared.type]}
     if declared.enum:
         schema["enum"] = list(declared.enum)
-    # No `format`: Needle holds its answer to it, and runs out of tokens where the words are others ("tomorrow" for a
-    # date, "7pm" for a time). What it copies is brought into the format by `in_format`.
+    # No `format`: Needle forces its answer into it, and runs out of tokens if the text has another form ("tomorrow" for
+    # a date, "7pm" for a time). `normalize_datetimes` converts what it copies.
     return schema
 
 
 def _plain(message: Message) -> Message:
-    """Role and text: all that the function model reads."""
+    """Returns role and text only: the function model reads no more."""
     return {"role": message["role"], "content": "\n".join(texts(message))}

@@ -1,6 +1,6 @@
-"""Cuts a text into overlapping pieces, each of which a model reads in one go. Pure; used by reading.py.
+"""Cuts a text into overlapping chunks, each small enough for one model call. Pure; used by prepared_texts.py.
 
-A piece is the unit of work that others may have to wait for, so its size bounds how long they do.
+A chunk is the unit of work in the queue for a model, so its size bounds how long other requests wait.
 """
 
 from __future__ import annotations
@@ -10,33 +10,31 @@ from typing import Final
 
 from extproc.inference.text_cost import tokens
 
-# Characters. English prose of this length is 150 tokens, of which the shipped guard reads 192 at once. An attack that a
-# border cuts stands whole in the overlap of both pieces, or is longer than that and shows on both sides.
-PIECE: Final = 600
-OVERLAP: Final = 120
-# Denser text (digits, signs, other scripts) is cut again.
-_MOST_TOKENS: Final = 220
+# Characters. English prose of this length has 150 tokens; the shipped guard reads 192 at once. An attack on a border is
+# whole in the overlap, or is longer than the overlap and shows in both chunks.
+CHUNK_CHARS: Final = 600
+OVERLAP_CHARS: Final = 120
+# A chunk with more tokens (digits, signs, other scripts) is cut again.
+_MAX_TOKENS: Final = 220
 
 
-def pieces(text: str) -> Iterator[str]:
-    """The pieces of `text`: together all of it, none longer than PIECE characters, cut between words where there are
-    any. A text that fits is its own only piece.
-    """
+def chunks(text: str) -> Iterator[str]:
+    """Yields chunks of at most CHUNK_CHARS characters that together cover `text`. Cuts between words if it can."""
     start = 0
-    while len(text) - start > PIECE:
-        end = start + PIECE
-        # A longer run without a space is no word: it is cut where it is.
-        space = text.rfind(" ", end - OVERLAP, end)
+    while len(text) - start > CHUNK_CHARS:
+        end = start + CHUNK_CHARS
+        # A run without spaces that is longer than the overlap is no word and is cut anywhere.
+        space = text.rfind(" ", end - OVERLAP_CHARS, end)
         end = space if space > 0 else end
-        yield from _thin(text[start:end])
-        start = end - OVERLAP
-    yield from _thin(text[start:])
+        yield from _split_dense(text[start:end])
+        start = end - OVERLAP_CHARS
+    yield from _split_dense(text[start:])
 
 
-def _thin(piece: str) -> Iterator[str]:
-    if len(piece) > 1 and tokens(piece) > _MOST_TOKENS:
-        middle, margin = len(piece) // 2, min(OVERLAP, len(piece) // 4) // 2
-        yield from _thin(piece[: middle + margin])
-        yield from _thin(piece[middle - margin :])
+def _split_dense(chunk: str) -> Iterator[str]:
+    if len(chunk) > 1 and tokens(chunk) > _MAX_TOKENS:
+        middle, margin = len(chunk) // 2, min(OVERLAP_CHARS, len(chunk) // 4) // 2
+        yield from _split_dense(chunk[: middle + margin])
+        yield from _split_dense(chunk[middle - margin :])
     else:
-        yield piece
+        yield chunk

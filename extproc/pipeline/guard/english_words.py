@@ -1,6 +1,8 @@
-"""English words: is a text English, and where do its words end? Used by ciphers.py, encodings.py and screening.py.
+"""A list of English words: share of English in a text, and word segmentation. Used by the decoders of this package.
 
-The words are those of three letters or more in vocabulary.py, the most frequent first.
+The list is every WordPiece of vocabulary.py with three letters or more, most frequent first, plus the short words and
+domain words below. The packaged lists that were tried (wordfreq, wordninja, wordsegment, symspellpy) find no more
+attacks, and each changes the variants of 2 to 10 % of all texts, on which the guard's models are trained.
 """
 
 from __future__ import annotations
@@ -10,57 +12,58 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from extproc.vocabulary import PIECES
+from extproc.vocabulary import WORD_PIECES
 
-_SHORT: Final = "a i ad ai am an as at be by do go he hi if in is it me my no of ok on or so to up us we".split()  # noqa: SIM905 - read as a line of words
-# What people write to models about, and the list does not know.
-_OF_MODELS: Final = (  # noqa: SIM905
+_SHORT_WORDS: Final = "a i ad ai am an as at be by do go he hi if in is it me my no of ok on or so to up us we".split()  # noqa: SIM905 - read as a line of words
+# Words of prompts and attacks that the vocabulary lacks.
+_PROMPT_WORDS: Final = (  # noqa: SIM905
     "admin bypassing chatbot chatgpt decode decoded disregarding exfiltrate hereby ignoring jailbreak jailbroken "
     "leak leaking llm override overrides prompts roleplay sudo uncensored unethical unfiltered unlocked unrestricted "
     "verbatim"
 ).split()
 
-WORDS: Final = tuple(piece for piece in PIECES if len(piece) >= 3 and piece.isascii() and piece.isalpha())
-_KNOWN: Final = frozenset((*_SHORT, *_OF_MODELS, *WORDS))
+WORDS: Final = tuple(piece for piece in WORD_PIECES if len(piece) >= 3 and piece.isascii() and piece.isalpha())
+_KNOWN: Final = frozenset((*_SHORT_WORDS, *_PROMPT_WORDS, *WORDS))
 
-LETTERS: Final = re.compile(r"[A-Za-z]++")
+LETTER_RUN: Final = re.compile(r"[A-Za-z]++")
 
-_LONGEST: Final = 16
-# Zipf: the word of rank r has a probability of about 1 / (r ln N). An unknown letter costs more than any word.
+_LONGEST_WORD: Final = 16
+# Zipf's law: the word of rank r has a probability of about 1 / (r ln N). The cost is its negative logarithm. An unknown
+# letter costs more than any word.
 _COST: Final = {
-    **{word: math.log((rank + 1) * math.log(len(WORDS))) for rank, word in enumerate((*_SHORT, *WORDS))},
-    **dict.fromkeys(_OF_MODELS, 9.0),
+    **{word: math.log((rank + 1) * math.log(len(WORDS))) for rank, word in enumerate((*_SHORT_WORDS, *WORDS))},
+    **dict.fromkeys(_PROMPT_WORDS, 9.0),
 }
-_UNKNOWN_LETTER: Final = 14.0
-# The exact way costs 10 µs a letter; what is longer than any sentence is cut greedily.
-_EXACT_LETTERS: Final = 1024
+_UNKNOWN_LETTER_COST: Final = 14.0
+# Letters. Exact segmentation takes 10 µs a letter, so longer runs are cut greedily.
+_MAX_EXACT: Final = 1024
 
 
 def is_word(word: str) -> bool:
-    """Whether an English word is spelled so, in whatever case."""
+    """Returns whether `word` is English, in any case."""
     return word.lower() in _KNOWN
 
 
-def likeness(text: str) -> float:
-    """Which share of the letters of `text` stands in English words, 0 to 1; 0 where there are no letters."""
-    found = LETTERS.findall(text)
-    letters = sum(map(len, found))
-    return sum(len(word) for word in found if word.lower() in _KNOWN) / letters if letters else 0.0
+def english_share(text: str) -> float:
+    """Returns the share of the ASCII letters of `text` that stand in English words, 0 to 1; 0 without letters."""
+    words = LETTER_RUN.findall(text)
+    letters = sum(map(len, words))
+    return sum(len(word) for word in words if word.lower() in _KNOWN) / letters if letters else 0.0
 
 
 @lru_cache(maxsize=1024)
 def segment(letters: str) -> tuple[str, ...]:
-    """The words that were written without spaces between them; letters that make no word stand alone."""
-    return tuple(_exact(letters) if len(letters) <= _EXACT_LETTERS else _greedy(letters))
+    """Cuts a run of letters into words. A letter that belongs to no word stands alone."""
+    return tuple(_segment_exactly(letters) if len(letters) <= _MAX_EXACT else _segment_greedily(letters))
 
 
-def _exact(letters: str) -> list[str]:
-    """The cheapest cut, by dynamic programming."""
+def _segment_exactly(letters: str) -> list[str]:
+    """Returns the cut of the lowest cost, by dynamic programming."""
     lower = letters.lower()
     costs, starts = [0.0], [0]
     for end in range(1, len(lower) + 1):
-        best, start = costs[end - 1] + _COST.get(lower[end - 1], _UNKNOWN_LETTER), end - 1
-        for begin in range(max(0, end - _LONGEST), end - 1):
+        best, start = costs[end - 1] + _COST.get(lower[end - 1], _UNKNOWN_LETTER_COST), end - 1
+        for begin in range(max(0, end - _LONGEST_WORD), end - 1):
             cost = _COST.get(lower[begin:end])
             if cost is not None and costs[begin] + cost < best:
                 best, start = costs[begin] + cost, begin
@@ -74,13 +77,13 @@ def _exact(letters: str) -> list[str]:
     return words[::-1]
 
 
-def _greedy(letters: str) -> list[str]:
-    """The longest word from each place on."""
+def _segment_greedily(letters: str) -> list[str]:
+    """Takes the longest word at each position."""
     lower = letters.lower()
     words: list[str] = []
     start = 0
     while start < len(lower):
-        end = min(start + _LONGEST, len(lower))
+        end = min(start + _LONGEST_WORD, len(lower))
         while end > start + 1 and lower[start:end] not in _KNOWN:
             end -= 1
         words.append(letters[start:end])

@@ -1,7 +1,7 @@
-"""What the guards read of one request: its texts in all their readings, cut into pieces. Made once for all guards.
+"""Prepares the texts of one request for the guards: decoded variants, cut into chunks. Used by evaluator.py.
 
-A long text is made readable in a thread, in steps of a few milliseconds: between two of them the event loop serves
-others, and other clients' texts have their turns. Used by guard.py.
+The result is shared by all guards of a request. A long text is prepared in a thread, in steps of a few milliseconds:
+between two steps the event loop serves other requests, and the long texts of other clients take their turns.
 """
 
 from __future__ import annotations
@@ -12,100 +12,102 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeVar
 
-from extproc import client_context as callers
-from extproc import worker_thread
+from extproc import client_context, worker_thread
 from extproc.inference.fair_queue import FairQueue
 from extproc.inference.text_cost import work
-from extproc.pipeline.guard.chunking import pieces
-from extproc.pipeline.guard.decoded_variants import TooLong, readings, readings_in_steps
-from extproc.pipeline.guard.suspicion_score import Scan
+from extproc.pipeline.guard.chunking import chunks
+from extproc.pipeline.guard.decoded_variants import VariantsTooLong, decoded_variants, decoded_variants_in_steps
+from extproc.pipeline.guard.suspicion_score import SuspicionScorer
 
 # Characters. A longer text takes more than a few milliseconds.
 _LONG_TEXT: Final = 2_048
-# Pieces that are cut or scanned in one step.
-_STEP: Final = 64
-# Characters of a text for each byte that may be read: more of them are too long whatever they fold to. Generous, since
-# invisible characters fold to nothing.
-_MOST_UNFOLDED: Final = 8
+# Chunks that are cut or scored in one step.
+_STEP_CHUNKS: Final = 64
+# Characters of a text for each byte of work that the guards may do. Longer texts are refused before normalization. The
+# factor is generous, since normalization removes invisible characters.
+_MAX_CHARS_PER_WORK: Final = 8
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Pieces:
-    """Of one text. `decoded`: those of them that stood in it in disguise. `size`: their work for a model (work.py).
-    `is_whole`: they are all of the text.
+class Chunks:
+    """The chunks of one text. `decoded`: those of a decoded variant. `work`: their cost for a model, see text_cost.py.
+
+    `is_complete`: the chunks cover the whole text.
     """
 
     texts: tuple[str, ...]
     decoded: frozenset[str]
-    size: int
-    is_whole: bool = True
+    work: int
+    is_complete: bool = True
 
 
-class Reading:
-    """The texts of one request. `most`: how much work they may be; None: any.
+class PreparedTexts:
+    """Prepares each text of one request once. `max_work`: the most work that they may be; None: no limit.
 
-    `turns`: in which order long texts of several requests are made readable.
+    `queue` orders the preparation of long texts among all requests.
     """
 
-    def __init__(self, turns: FairQueue, most: float | None) -> None:
-        self._turns = turns
-        self._most = None if most is None else int(most)
-        self._whole: dict[str, asyncio.Task[Pieces]] = {}
+    def __init__(self, queue: FairQueue, max_work: float | None) -> None:
+        self._queue = queue
+        self._max_work = None if max_work is None else int(max_work)
+        self._chunks: dict[str, asyncio.Task[Chunks]] = {}
         self._ranked: asyncio.Task[tuple[list[str], list[str]]] | None = None
 
-    async def whole(self, texts: Sequence[str]) -> Mapping[str, Pieces]:
-        """Every piece of each text. Raises `TooLong`, and `QueueFull` where too many long texts wait already."""
-        if self._most is not None and sum(map(len, texts)) > self._most * _MOST_UNFOLDED:
-            raise TooLong
-        found: dict[str, Pieces] = {}
+    async def all_chunks(self, texts: Sequence[str]) -> Mapping[str, Chunks]:
+        """Returns all chunks of each text. Raises `VariantsTooLong`, and `QueueFull` if too many long texts wait."""
+        if self._max_work is not None and sum(map(len, texts)) > self._max_work * _MAX_CHARS_PER_WORK:
+            raise VariantsTooLong
+        prepared: dict[str, Chunks] = {}
         for text in texts:
-            if text not in self._whole:
-                self._whole[text] = asyncio.create_task(self._cut(text))
-            found[text] = await self._whole[text]
-            if self._most is not None and size(found) > self._most:
-                raise TooLong
-        return found
+            if text not in self._chunks:
+                self._chunks[text] = asyncio.create_task(self._prepare(text))
+            prepared[text] = await self._chunks[text]
+            if self._max_work is not None and total_work(prepared) > self._max_work:
+                raise VariantsTooLong
+        return prepared
 
-    async def suspicious(self, whole: Mapping[str, Pieces], most: int, scan: Scan) -> Mapping[str, Pieces]:
-        """The pieces that a first pass finds most like an attack, `most` of work, and of what was in
-        disguise up to half of that before the rest. Raises `QueueFull`.
+    async def most_suspicious(
+        self, prepared: Mapping[str, Chunks], max_work: int, scorer: SuspicionScorer
+    ) -> Mapping[str, Chunks]:
+        """Keeps the most suspicious chunks, up to `max_work`. Decoded chunks come first and get up to half of it.
+
+        Raises `QueueFull`.
         """
         if self._ranked is None:
-            self._ranked = asyncio.create_task(self._in_steps(_ranked_in_steps(whole, scan)))
+            self._ranked = asyncio.create_task(self._run_steps(_rank_in_steps(prepared, scorer)))
         plain, decoded = await self._ranked
-        chosen = _first(decoded, most // 2)
-        chosen |= _first(plain, most - sum(map(work, chosen)))
-        return {text: _kept(every, chosen) for text, every in whole.items()}
+        chosen = _take(decoded, max_work // 2)
+        chosen |= _take(plain, max_work - sum(map(work, chosen)))
+        return {text: _only(each, chosen) for text, each in prepared.items()}
 
-    async def _cut(self, text: str) -> Pieces:
+    async def _prepare(self, text: str) -> Chunks:
         if len(text) <= _LONG_TEXT:
-            plain, *hidden = readings(text)
-            return _pieces(_cut(plain), [piece for reading in hidden for piece in _cut(reading)])
-        return await self._in_steps(_cut_in_steps(text, self._most))
+            plain, *decoded = decoded_variants(text)
+            return _chunks(_cut(plain), [chunk for variant in decoded for chunk in _cut(variant)])
+        return await self._run_steps(_prepare_in_steps(text, self._max_work))
 
-    async def _in_steps(self, steps: Generator[None, None, T]) -> T:
-        caller = callers.current()
+    async def _run_steps(self, steps: Generator[None, None, T]) -> T:
+        caller = client_context.current()
         while True:
             if caller is not None:
-                await self._turns.take(caller, 1)
+                await self._queue.take(caller, 1)
             try:
                 done = await worker_thread.run(True, _step, steps)
             finally:
                 if caller is not None:
-                    self._turns.release()
+                    self._queue.release()
             if done:
                 return done[0]
 
 
-def size(found: Mapping[str, Pieces]) -> int:
-    """The work that they are for a model."""
-    return sum(each.size for each in found.values())
+def total_work(prepared: Mapping[str, Chunks]) -> int:
+    return sum(each.work for each in prepared.values())
 
 
 def _step(steps: Generator[None, None, T]) -> tuple[T] | None:
-    """One step; what all of them give, once there are no more. A thread cannot hand a StopIteration on."""
+    """Runs one step. Returns the result after the last one: a StopIteration cannot leave a thread."""
     try:
         next(steps)
     except StopIteration as done:
@@ -113,47 +115,50 @@ def _step(steps: Generator[None, None, T]) -> tuple[T] | None:
     return None
 
 
-def _cut_in_steps(text: str, most: int | None) -> Generator[None, None, Pieces]:
-    plain, *hidden = yield from readings_in_steps(text, most)
-    found: list[str] = []
-    cut = _cut(plain)
-    while some := list(islice(cut, _STEP)):
-        found += some
+def _prepare_in_steps(text: str, max_work: int | None) -> Generator[None, None, Chunks]:
+    plain, *decoded = yield from decoded_variants_in_steps(text, max_work)
+    plain_chunks: list[str] = []
+    remaining = _cut(plain)
+    while batch := list(islice(remaining, _STEP_CHUNKS)):
+        plain_chunks += batch
         yield
-    return _pieces(found, [piece for reading in hidden for piece in _cut(reading)])
+    return _chunks(plain_chunks, [chunk for variant in decoded for chunk in _cut(variant)])
 
 
-def _cut(reading: str) -> Iterator[str]:
-    return pieces(reading) if reading else iter(())
+def _cut(variant: str) -> Iterator[str]:
+    return chunks(variant) if variant else iter(())
 
 
-def _pieces(plain: Iterable[str], decoded: Sequence[str]) -> Pieces:
-    every = tuple(dict.fromkeys((*plain, *decoded)))
-    return Pieces(every, frozenset(decoded), sum(map(work, every)))
+def _chunks(plain: Iterable[str], decoded: Sequence[str]) -> Chunks:
+    texts = tuple(dict.fromkeys((*plain, *decoded)))
+    return Chunks(texts, frozenset(decoded), sum(map(work, texts)))
 
 
-def _ranked_in_steps(whole: Mapping[str, Pieces], scan: Scan) -> Generator[None, None, tuple[list[str], list[str]]]:
-    """All plain and all decoded pieces, the most suspicious first."""
-    scores: dict[str, int] = {}
-    every = list(dict.fromkeys(piece for each in whole.values() for piece in each.texts))
-    for start in range(0, len(every), _STEP):
-        scores.update((piece, -scan.score(piece)) for piece in every[start : start + _STEP])
+def _rank_in_steps(
+    prepared: Mapping[str, Chunks], scorer: SuspicionScorer
+) -> Generator[None, None, tuple[list[str], list[str]]]:
+    """Returns all plain and all decoded chunks, the most suspicious first."""
+    ranks: dict[str, int] = {}
+    every = list(dict.fromkeys(chunk for each in prepared.values() for chunk in each.texts))
+    for start in range(0, len(every), _STEP_CHUNKS):
+        ranks.update((chunk, -scorer.score(chunk)) for chunk in every[start : start + _STEP_CHUNKS])
         yield
-    decoded = frozenset[str]().union(*(each.decoded for each in whole.values()))
-    every.sort(key=scores.__getitem__)
-    return [piece for piece in every if piece not in decoded], [piece for piece in every if piece in decoded]
+    decoded = frozenset[str]().union(*(each.decoded for each in prepared.values()))
+    every.sort(key=ranks.__getitem__)
+    return [chunk for chunk in every if chunk not in decoded], [chunk for chunk in every if chunk in decoded]
 
 
-def _first(ranked: Sequence[str], most: int) -> set[str]:
+def _take(ranked: Sequence[str], max_work: int) -> set[str]:
+    """Takes chunks from the front until they are `max_work`. The last one may exceed it."""
     chosen: set[str] = set()
-    for piece in ranked:
-        if most <= 0:
+    for chunk in ranked:
+        if max_work <= 0:
             break
-        most -= work(piece)
-        chosen.add(piece)
+        max_work -= work(chunk)
+        chosen.add(chunk)
     return chosen
 
 
-def _kept(every: Pieces, chosen: Set[str]) -> Pieces:
-    texts = tuple(piece for piece in every.texts if piece in chosen)
-    return Pieces(texts, every.decoded, sum(map(work, texts)), is_whole=len(texts) == len(every.texts))
+def _only(every: Chunks, chosen: Set[str]) -> Chunks:
+    texts = tuple(chunk for chunk in every.texts if chunk in chosen)
+    return Chunks(texts, every.decoded, sum(map(work, texts)), is_complete=len(texts) == len(every.texts))

@@ -1,8 +1,10 @@
-"""Leaves earlier turns out of a conversation that a guard refuses because of them. Used by ingress.py and egress.py.
+"""Removes turns that a guard refused from a conversation. Used by ingress.py and egress.py.
 
-A client that does not send our refusal back keeps the blocked turn in `messages`, which would block every later turn.
-Nothing here lets a text pass: what is left is judged again, as a whole, before it goes anywhere. A client can only take
-its own words out of the conversation.
+Clients send the whole conversation with every request, so an attack that was refused once would block every later turn.
+Turns that end with our refusal are dropped before the guards run. A client may not send the refusal back, so if the
+guards block a request because of earlier turns, those turns are dropped too and the rest is evaluated again.
+
+No text passes unread: a client can only remove its own words from the conversation.
 """
 
 from __future__ import annotations
@@ -14,59 +16,85 @@ from typing import Final, Protocol
 
 from extproc import worker_thread
 from extproc.conversation.chat_request import ChatRequest, of_messages
-from extproc.conversation.messages import SYSTEM_ROLES, Message
+from extproc.conversation.messages import SYSTEM_ROLES, Message, has_tool_calls
 from extproc.pipeline import client_retries
 from extproc.pipeline.guard import text_extraction
-from extproc.pipeline.guard.guards import Verdict
+from extproc.pipeline.guard.evaluator import Verdict
 from extproc.shared.filter_config import Guard
 
+# Roles that answer an LLM's tool calls.
+_TOOL_RESULTS: Final = frozenset({"tool", "function"})
+# Turns whose user messages are evaluated by themselves. Further refused turns are dropped whole.
+_MAX_EVALUATED: Final = 8
 
-class Judge(Protocol):
-    """The guards."""
+
+class Evaluator(Protocol):
+    """The part of `GuardEvaluator` that this module uses."""
 
     @property
     def guards(self) -> Sequence[Guard]: ...
 
-    async def judge(self, request: ChatRequest) -> Verdict:
-        """Raises `GuardUnavailable`."""
+    async def evaluate(self, request: ChatRequest) -> Verdict:
+        """Raises `GuardUnavailable` and `ContextTooLong`."""
 
 
-# So many turns are looked into; of further ones all is left out.
-_MOST_JUDGED: Final = 8
+def drop_turns_with_refusal(request: ChatRequest, guards: Sequence[Guard]) -> ChatRequest:
+    """Removes the turns that end with a refusal by one of `guards`, with that refusal.
+
+    Raises `InvalidRequest` if no message is left.
+    """
+    start, _ = client_retries.first_try(request, guards)
+    kept: list[Message] = []
+    for index, message in enumerate(request.messages):
+        # A refused turn that the client's library retries stays, so that it is refused again.
+        if index < start and client_retries.is_refusal(message, guards):
+            _remove_last_turn(kept)
+        else:
+            kept.append(message)
+    return request if len(kept) == len(request.messages) else request.with_messages(kept)
+
+
+def _remove_last_turn(kept: list[Message]) -> None:
+    """Removes tool calls with their results from the end, then the user messages before them."""
+    while kept and (kept[-1]["role"] in _TOOL_RESULTS or has_tool_calls(kept[-1])):
+        kept.pop()
+    while kept and kept[-1]["role"] == "user":
+        kept.pop()
 
 
 @dataclass(frozen=True, slots=True)
-class _Refused:
-    """A turn that holds a refused text: the user's messages, from `start` to `spoken`, and what follows, to `end`.
+class _RefusedTurn:
+    """A turn with a refused text: user messages from `start` to `user_end`, then other messages to `end`.
 
-    `by_user`: only what the user says in it is refused.
+    `only_user`: no refused text stands after the user messages.
     """
 
     start: int
-    spoken: int
+    user_end: int
     end: int
-    by_user: bool
+    only_user: bool
 
 
-async def without_refused_turns(judge: Judge, request: ChatRequest, verdict: Verdict) -> ChatRequest | None:
-    """The request without the turns whose texts `verdict` refused; None where that leaves the last one refused.
+async def drop_blocked_turns(evaluator: Evaluator, request: ChatRequest, verdict: Verdict) -> ChatRequest | None:
+    """Returns `request` without the turns whose texts `verdict` refused; None if the last turn stays refused.
 
-    A client that sends neither our refusal nor an answer has the next prompt right behind the blocked one. So messages
-    of the user before the last one of a turn are left out alone where they are refused by themselves: they were blocked
-    when they came. An attack that is cut into several messages is refused only as a whole, and stays one turn. So does
-    one with its retries by the client's library, and whatever a structured-output client sends in a row.
+    A client that sends neither our refusal nor an answer appends the next prompt directly to the blocked one. So if the
+    user messages before the last one of a turn are blocked by themselves, only those are dropped. An attack that is
+    split over several messages is blocked only as a whole, and stays one turn. A turn that the client's library retries
+    stays one turn too, and so do consecutive messages of a structured-output client.
 
-    Raises `GuardUnavailable`.
+    Raises `GuardUnavailable` and `ContextTooLong`.
     """
     dropped: set[int] = set()
-    last, end = client_retries.first_try(request, judge.guards)
-    stays = request.is_structured or end < len(request.messages)
-    for number, turn in enumerate(await worker_thread.run(request.is_large, _refused, request.messages, verdict)):
-        if stays and turn.start >= last:
+    last_start, last_end = client_retries.first_try(request, evaluator.guards)
+    is_whole = request.is_structured or last_end < len(request.messages)
+    refused_turns = await worker_thread.run(request.is_large, _refused_turns, request.messages, verdict)
+    for number, turn in enumerate(refused_turns):
+        if is_whole and turn.start >= last_start:
             return None
-        before = request.messages[turn.start : turn.spoken - 1]
-        if before and turn.by_user and number < _MOST_JUDGED and await _is_blocked(judge, before):
-            dropped.update(range(turn.start, turn.spoken - 1))
+        earlier = request.messages[turn.start : turn.user_end - 1]
+        if earlier and turn.only_user and number < _MAX_EVALUATED and await _is_blocked(evaluator, earlier):
+            dropped.update(range(turn.start, turn.user_end - 1))
         elif turn.end == len(request.messages):
             return None
         else:
@@ -81,26 +109,27 @@ async def without_refused_turns(judge: Judge, request: ChatRequest, verdict: Ver
     return request.with_messages(kept)
 
 
-async def _is_blocked(judge: Judge, messages: Sequence[Message]) -> bool:
-    return (await judge.judge(of_messages(messages))).blocked_by is not None
+async def _is_blocked(evaluator: Evaluator, messages: Sequence[Message]) -> bool:
+    request = of_messages(messages)
+    return (await evaluator.evaluate(request)).blocked_by is not None
 
 
-def _refused(messages: Sequence[Message], verdict: Verdict) -> list[_Refused]:
-    """The turns that hold a text which `verdict` refused, in their order."""
+def _refused_turns(messages: Sequence[Message], verdict: Verdict) -> list[_RefusedTurn]:
+    """Returns the turns that hold a text which `verdict` refused, in order."""
     starts = [
         index
         for index, message in enumerate(messages)
         if message["role"] == "user" and (index == 0 or messages[index - 1]["role"] != "user")
     ]
-    found: list[_Refused] = []
+    turns: list[_RefusedTurn] = []
     for start, end in pairwise([*starts, len(messages)]):
-        spoken = next((index for index in range(start, end) if messages[index]["role"] != "user"), end)
-        by_user = _holds(messages[start:spoken], verdict)
-        around = _holds(messages[spoken:end], verdict)
-        if by_user or around:
-            found.append(_Refused(start, spoken, end, by_user=by_user and not around))
-    return found
+        user_end = next((index for index in range(start, end) if messages[index]["role"] != "user"), end)
+        is_user_refused = _is_refused(messages[start:user_end], verdict)
+        is_rest_refused = _is_refused(messages[user_end:end], verdict)
+        if is_user_refused or is_rest_refused:
+            turns.append(_RefusedTurn(start, user_end, end, only_user=not is_rest_refused))
+    return turns
 
 
-def _holds(messages: Sequence[Message], verdict: Verdict) -> bool:
+def _is_refused(messages: Sequence[Message], verdict: Verdict) -> bool:
     return not verdict.refused.isdisjoint(text_extraction.conversation_texts(messages))

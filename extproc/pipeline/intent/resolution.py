@@ -1,4 +1,7 @@
-"""What a turn of a conversation means: which targets, with which values, or what is still to be asked."""
+"""Intent resolution: from the current turn to calls of prompt targets, a clarification, or no call.
+
+Used by the ingress pipeline: `find_candidates` runs beside the guards, `resolve` after them.
+"""
 
 from __future__ import annotations
 
@@ -8,150 +11,166 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from extproc.conversation.current_turn import Turn
+from extproc.conversation.current_turn import CurrentTurn
 from extproc.inference.roles import Models
 from extproc.pipeline.functions import tool_selection
-from extproc.pipeline.functions.dialogue_rules import given_up, is_question
-from extproc.pipeline.functions.grounding import Said, grounded
-from extproc.pipeline.functions.grounding.datetimes import overlooked
-from extproc.pipeline.functions.slot_filling import Gathering
-from extproc.pipeline.functions.tool_selection import Call, Calls, Clarification, NoCall
-from extproc.pipeline.intent.splitting import wishes
-from extproc.pipeline.intent.target_index import Scored, TargetIndex
+from extproc.pipeline.functions.dialogue_rules import cancellation, is_question
+from extproc.pipeline.functions.grounding import ParsedText, supported_arguments
+from extproc.pipeline.functions.grounding.missing_arguments import infer_missing
+from extproc.pipeline.functions.slot_filling import SlotFiller
+from extproc.pipeline.functions.tool_selection import (
+    Clarification,
+    NoTargetCall,
+    TargetCall,
+    TargetCalls,
+    ToolSelection,
+)
+from extproc.pipeline.intent.splitting import split_requests
+from extproc.pipeline.intent.target_index import ScoredTarget, TargetIndex
 from extproc.shared.filter_config import JsonValue, Prompting, Target
 
-# More targets than this the function model is not shown: reading one more costs it a quarter of a second.
-_MOST_TARGETS: Final = 4
-# By how much an answer must fit another target better than the one that was asked about, to change to it, and how many
-# words it needs for that: one or two are more often a value than a wish.
+# The function model is shown at most this many targets: reading one more costs it a quarter of a second.
+_MAX_CANDIDATES: Final = 4
+# An answer changes to another target only if that one scores higher by this lead, and if the answer has this many
+# words: one or two words are more often a value than a request.
 _CHANGE_LEAD: Final = 0.1
 _CHANGE_WORDS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class IntentResolver:
-    """`today`: the gateway's local date, which relative dates are relative to."""
+    """`today`: returns the gateway's local date. Relative dates are relative to it."""
 
     models: Models
     index: TargetIndex
     prompting: Prompting
     today: Callable[[], date] = date.today
 
-    async def intend(self, turn: Turn) -> Sequence[Scored]:
-        """The targets that the function model shall see, best first. Raises `RoleUnavailable`.
+    async def find_candidates(self, turn: CurrentTurn) -> Sequence[ScoredTarget]:
+        """Returns the targets that the function model shall see, best first. Raises `RoleUnavailable`.
 
-        Those that a question was about, while the dialogue goes on; else those that what was said last means.
+        In a dialogue these are the targets of the last question. Without a dialogue, or if the answer cancels it or
+        changes to another target, they are the targets that the latest text means.
         """
-        if not turn.pending:
-            return await self._wished(turn.meant)
-        instead = given_up(turn.answer)
-        if instead is not None:
-            return self._close(await self.index.rank(instead)) if instead else ()
-        began = given_up(turn.opening) or turn.opening
-        meant, said = await asyncio.gather(self.index.rank(began), self.index.rank(turn.answer))
-        # The gateway asks about what was meant: a question about something else is not its own, unless it says so.
-        asked = meant if turn.claimed else self._meant(meant)
-        pending = _pending(asked, turn) or _pending(await self._wished(began), turn)
-        if not pending or self._changes(turn, said):
-            return self._close(said)
+        if not turn.pending_targets:
+            return await self._candidates_of(turn.user_text)
+        new_request = cancellation(turn.latest_text)
+        if new_request is not None:
+            return self._close(await self.index.rank(new_request)) if new_request else ()
+        initial = cancellation(turn.initial_prompt) or turn.initial_prompt
+        ranked_initial, ranked_answer = await asyncio.gather(
+            self.index.rank(initial), self.index.rank(turn.latest_text)
+        )
+        # The gateway asks only about targets over the threshold. A question about any other target is not its own,
+        # unless it is marked.
+        plausible = ranked_initial if turn.question_is_marked else self._over_threshold(ranked_initial)
+        pending = _pending(plausible, turn) or _pending(await self._candidates_of(initial), turn)
+        if not pending or self._changes_target(turn, ranked_answer):
+            return self._close(ranked_answer)
         return pending[: self.prompting.intent.candidates]
 
-    async def _wished(self, text: str) -> Sequence[Scored]:
-        """The targets that the whole text is close to, then those that a part of it is surely about."""
+    async def _candidates_of(self, text: str) -> Sequence[ScoredTarget]:
+        """Returns the targets close to the whole text, then those that a part of it means with certainty."""
         candidates = list(self._close(await self.index.rank(text)))
         if candidates:
-            # Not at the same time: most prompts mean no target, and each part would cost another embedding.
-            parts = await asyncio.gather(*(self.index.rank(each) for each in wishes(text)))
+            # After the whole text, not beside it: most prompts mean no target, and each part costs an embedding.
+            parts = await asyncio.gather(*(self.index.rank(part) for part in split_requests(text)))
             for best in sorted((ranked[0] for ranked in parts), key=lambda scored: -scored.score):
                 known = any(best.target == candidate.target for candidate in candidates)
-                if best.score >= self.prompting.intent.sure and not known and len(candidates) < _MOST_TARGETS:
+                if best.score >= self.prompting.intent.sure and not known and len(candidates) < _MAX_CANDIDATES:
                     candidates.append(best)
         return candidates
 
-    def _changes(self, turn: Turn, said: Sequence[Scored]) -> bool:
-        """Whether the answer means another target, and clearly so."""
-        if said[0].target.name in turn.pending or len(turn.answer.split()) < _CHANGE_WORDS:
+    def _changes_target(self, turn: CurrentTurn, ranked: Sequence[ScoredTarget]) -> bool:
+        """Returns True if the answer clearly means another target. `ranked`: the targets, scored for the answer."""
+        if ranked[0].target.name in turn.pending_targets or len(turn.latest_text.split()) < _CHANGE_WORDS:
             return False
-        pending = max(scored.score for scored in said if scored.target.name in turn.pending)
-        return said[0].score >= self.prompting.intent.sure and said[0].score - pending >= _CHANGE_LEAD
+        pending = max(scored.score for scored in ranked if scored.target.name in turn.pending_targets)
+        return ranked[0].score >= self.prompting.intent.sure and ranked[0].score - pending >= _CHANGE_LEAD
 
-    def _meant(self, ranked: Sequence[Scored]) -> Sequence[Scored]:
+    def _over_threshold(self, ranked: Sequence[ScoredTarget]) -> Sequence[ScoredTarget]:
         return [scored for scored in ranked if scored.score >= self.prompting.intent.threshold]
 
-    def _close(self, ranked: Sequence[Scored]) -> Sequence[Scored]:
+    def _close(self, ranked: Sequence[ScoredTarget]) -> Sequence[ScoredTarget]:
+        """Returns the best targets within the margin; none if no target is over the threshold."""
         intent = self.prompting.intent
-        if not self._meant(ranked):
+        if not self._over_threshold(ranked):
             return ()
         close = [scored for scored in ranked if scored.score >= ranked[0].score - intent.margin]
         return close[: intent.candidates]
 
-    async def resolve(self, turn: Turn, candidates: Sequence[Scored]) -> Calls | Clarification | NoCall:
-        """`candidates`: what `intend` gave. Raises `RoleUnavailable`."""
-        if not turn.pending:
-            return await self._begin(turn, candidates)
-        instead = given_up(turn.answer)
+    async def resolve(self, turn: CurrentTurn, candidates: Sequence[ScoredTarget]) -> ToolSelection:
+        """Selects the calls. `candidates`: the result of `find_candidates`. Raises `RoleUnavailable`."""
+        if not turn.pending_targets:
+            return await self._select(turn, candidates)
+        new_request = cancellation(turn.latest_text)
         pending = [scored.target for scored in _pending(candidates, turn)]
-        if instead is not None or not pending:
-            return await self._begin(turn.alone(instead), candidates)
-        return await self._go_on(turn, pending)
+        if new_request is not None or not pending:
+            return await self._select(turn.standalone(new_request), candidates)
+        return await self._continue(turn, pending)
 
-    async def _begin(self, turn: Turn, candidates: Sequence[Scored]) -> Calls | Clarification | NoCall:
+    async def _select(self, turn: CurrentTurn, candidates: Sequence[ScoredTarget]) -> ToolSelection:
         if not candidates:
-            return NoCall()
-        chosen = await tool_selection.choose(self.models, candidates, turn, self.prompting.intent, self.today())
-        match chosen:
-            case Clarification(refused=refused) if refused:
-                # Without the value its default would count as what was meant.
-                return chosen
-            case Calls(calls):
-                return await self._supported(calls, turn.meant)
+            return NoTargetCall()
+        selection = await tool_selection.select_calls(
+            self.models, candidates, turn, self.prompting.intent, self.today()
+        )
+        match selection:
+            case Clarification(rejected=rejected) if rejected:
+                # Without the rejected value its default would be used, and the user meant another one.
+                return selection
+            case TargetCalls(calls):
+                return await self._ground(calls, turn.user_text)
             case Clarification(proposed=calls) if calls:
-                # What the model made up is asked for too, and what was said is not. A guess stays a question.
-                found = await self._supported(calls, turn.meant)
-                return chosen if chosen.guess and isinstance(found, Calls) else found
-        return chosen
+                # Ask for invented values too, and not for those that the user gave. A guess stays a question.
+                grounded = await self._ground(calls, turn.user_text)
+                return selection if selection.is_guess and isinstance(grounded, TargetCalls) else grounded
+        return selection
 
-    async def _go_on(self, turn: Turn, pending: Sequence[Target]) -> Calls | Clarification | NoCall:
-        if is_question(turn.answer) and not _means(meant := await self._alone(turn), turn):
-            return await self._begin(turn.alone(), meant)
+    async def _continue(self, turn: CurrentTurn, pending: Sequence[Target]) -> ToolSelection:
+        """Continues a dialogue about `pending` with the user's answer."""
+        if is_question(turn.latest_text) and not _means_pending(ranked := await self._rank_answer(turn), turn):
+            return await self._select(turn.standalone(), ranked)
         confidence = self.prompting.intent.confidence
-        gathering = Gathering(self.models, self.prompting.grounding, pending, turn, self.today(), confidence)
-        gathered = await gathering.gather()
-        if gathered.refused:
-            return Clarification(pending[0], gathered.refused)
-        outcome = tool_selection.checked([(call.target, call.arguments) for call in gathered.calls])
-        if gathered.news:
-            return outcome
-        # The same question again would hold the user: what was said stands for itself.
-        meant = await self._alone(turn)
-        if _means(meant, turn) and meant[0].score >= self.prompting.intent.sure:
-            return outcome
-        begun = await self._begin(turn.alone(), meant)
-        return outcome if isinstance(begun, Clarification) and begun.target.name in turn.pending else begun
+        filler = SlotFiller(self.models, self.prompting.grounding, pending, turn, self.today(), confidence)
+        slots = await filler.fill()
+        if slots.rejected:
+            return Clarification(pending[0], slots.rejected)
+        selection = tool_selection.validate_calls([(call.target, call.arguments) for call in slots.calls])
+        if slots.has_new_values:
+            return selection
+        # The same question again would trap the user: take the answer as a prompt of its own.
+        ranked = await self._rank_answer(turn)
+        if _means_pending(ranked, turn) and ranked[0].score >= self.prompting.intent.sure:
+            return selection
+        fresh = await self._select(turn.standalone(), ranked)
+        is_same = isinstance(fresh, Clarification) and fresh.target.name in turn.pending_targets
+        return selection if is_same else fresh
 
-    async def _alone(self, turn: Turn) -> Sequence[Scored]:
-        """The targets that the last answer means by itself."""
-        return self._close(await self.index.rank(turn.answer))
+    async def _rank_answer(self, turn: CurrentTurn) -> Sequence[ScoredTarget]:
+        """Returns the targets that the latest text alone is close to."""
+        return self._close(await self.index.rank(turn.latest_text))
 
-    async def _supported(self, calls: Sequence[Call], text: str) -> Calls | Clarification:
-        said = Said(text, self.today())
-        arguments = await asyncio.gather(*(self._grounded(call, said) for call in calls))
+    async def _ground(self, calls: Sequence[TargetCall], text: str) -> TargetCalls | Clarification:
+        """Removes the arguments that `text` does not support. A single call gets values that the model overlooked."""
+        parsed = ParsedText(text, self.today())
+        arguments = await asyncio.gather(*(self._supported(call, parsed) for call in calls))
         pairs = [(call.target, given) for call, given in zip(calls, arguments, strict=True)]
         if len(pairs) == 1:
-            pairs = [(target, {**given, **overlooked(target, given, said)}) for target, given in pairs]
-        return tool_selection.checked(pairs)
+            pairs = [(target, {**given, **infer_missing(target, given, parsed)}) for target, given in pairs]
+        return tool_selection.validate_calls(pairs)
 
-    async def _grounded(self, call: Call, said: Said) -> Mapping[str, JsonValue]:
+    async def _supported(self, call: TargetCall, text: ParsedText) -> Mapping[str, JsonValue]:
         if self.prompting.grounding is None:
             return call.arguments
-        return await grounded(self.models, self.prompting.grounding, call.target, call.arguments, said)
+        return await supported_arguments(self.models, self.prompting.grounding, call.target, call.arguments, text)
 
 
-def _pending(scored: Sequence[Scored], turn: Turn) -> Sequence[Scored]:
-    """Those that the last question may be about."""
-    return [each for each in scored if each.target.name in turn.pending]
+def _pending(scored: Sequence[ScoredTarget], turn: CurrentTurn) -> Sequence[ScoredTarget]:
+    """Returns the targets that the last question may be about."""
+    return [each for each in scored if each.target.name in turn.pending_targets]
 
 
-def _means(meant: Sequence[Scored], turn: Turn) -> bool:
-    """Whether the likeliest target is one that was asked about."""
-    return bool(meant) and meant[0].target.name in turn.pending
+def _means_pending(ranked: Sequence[ScoredTarget], turn: CurrentTurn) -> bool:
+    """Returns True if the best target is one of the last question."""
+    return bool(ranked) and ranked[0].target.name in turn.pending_targets

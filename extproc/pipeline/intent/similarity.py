@@ -1,6 +1,6 @@
-"""How like a prompt is to a prompt target, from embeddings and from the words they share. Pure.
+"""Similarity of a prompt and a prompt target, from embeddings and from shared words. Pure; used by target_index.py.
 
-What each part brings is in docs/quality.md.
+docs/quality.md has the effect of each part.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import Final
 from extproc.inference.roles import FloatMatrix
 from extproc.shared.filter_config import Target
 
-# The part that shared words have in a score. Embeddings miss the rare word that settles it (a product's name, a brand),
-# and score short prompts low.
-_WORDS: Final = 0.25
-# Of a longer prompt the first words are looked at: a request says early what it wants, and the cost stays bounded.
-_MOST_WORDS: Final = 256
-# A long prompt says much beside what it wants: no target has more of its words than so many.
-_ENOUGH: Final = 12
+# Share of the word overlap in a score. Embeddings miss the rare word that decides (a product's name, a brand), and
+# score short prompts low.
+_WORD_WEIGHT: Final = 0.25
+# A request stands at the beginning of a long prompt; the limit also bounds the cost.
+_MAX_STEMS: Final = 256
+# A long prompt says more than its request: the overlap is a share of at most this many words.
+_ENOUGH_STEMS: Final = 12
 
 _WORD: Final = re.compile(r"[^\W\d_]{3,}")
 _ENDING: Final = re.compile(r"(ing|ed|es|s)$")
-# Words that say how one asks, not what for.
+# Words of the form of a request, without its subject.
 _STOP_WORDS: Final = frozenset(
     _WORD.findall(
         "about all also and any are based but can could find for from get give given has have help how into its just "
@@ -32,49 +32,49 @@ _STOP_WORDS: Final = frozenset(
 )
 
 
-def views(target: Target) -> tuple[str, ...]:
-    """The texts that stand for a target, each embedded by itself: its name as words and what it is for, without and
-    with its parameters.
+def target_texts(target: Target) -> tuple[str, ...]:
+    """Returns the texts that are embedded for a target: its name in words and its description, without and with its
+    parameters.
     """
-    said = f"{_spoken(target.name)}: {target.description}"
+    text = f"{_in_words(target.name)}: {target.description}"
     if not target.parameters:
-        return (said,)
-    return said, f"{said} ({', '.join(_spoken(parameter.name) for parameter in target.parameters)})"
+        return (text,)
+    return text, f"{text} ({', '.join(_in_words(parameter.name) for parameter in target.parameters)})"
 
 
-def vocabulary(target: Target) -> frozenset[str]:
-    """The stems of the words that say what a target is for."""
-    return stems(" ".join(views(target)))
+def target_stems(target: Target) -> frozenset[str]:
+    """Returns the stems of a target's texts."""
+    return stems(" ".join(target_texts(target)))
 
 
 def stems(text: str) -> frozenset[str]:
-    """The words of `text` that carry meaning, without the endings of plurals and verbs."""
+    """Returns the words of `text` without stop words, and without the endings of plurals and verbs."""
     found: dict[str, None] = {}
     for match in _WORD.finditer(text.lower()):
         if match[0] not in _STOP_WORDS:
             found[_ENDING.sub("", match[0]) or match[0]] = None
-            if len(found) >= _MOST_WORDS:
+            if len(found) >= _MAX_STEMS:
                 break
     return frozenset(found)
 
 
-def overlap(prompt: frozenset[str], target: frozenset[str]) -> float:
-    """The share of the prompt's words that the target has, in [0, 1]."""
-    return min(1.0, len(prompt & target) / max(1, min(len(prompt), _ENOUGH)))
+def word_overlap(prompt: frozenset[str], target: frozenset[str]) -> float:
+    """Returns the share of the prompt's stems that the target has, in [0, 1]."""
+    return min(1.0, len(prompt & target) / max(1, min(len(prompt), _ENOUGH_STEMS)))
 
 
-def likeness(to_views: FloatMatrix, to_examples: FloatMatrix, shared: float) -> float:
-    """One score, in [-1, 1], from the cosines to the target's views and to its examples, and from the overlap of words.
+def similarity(text_cosines: FloatMatrix, example_cosines: FloatMatrix, overlap: float) -> float:
+    """Combines the cosines to a target's texts and examples and the word overlap into one score, in [-1, 1].
 
-    Examples count as much as the description: the nearest of them says whether somebody has asked like this before, the
-    description whether this is what the target is for.
+    The nearest example counts as much as the description: examples show how users ask, the description what the target
+    is for.
     """
-    described = (1 - _WORDS) * float(to_views.max()) + _WORDS * shared
-    if not to_examples.size:
+    described = (1 - _WORD_WEIGHT) * float(text_cosines.max()) + _WORD_WEIGHT * overlap
+    if not example_cosines.size:
         return described
-    return (described + float(to_examples.max())) / 2
+    return (described + float(example_cosines.max())) / 2
 
 
-def _spoken(name: str) -> str:
-    """`getWeather_forecast` as "get weather forecast"."""
+def _in_words(name: str) -> str:
+    """Splits an identifier: "getWeather_forecast" -> "get weather forecast"."""
     return re.sub(r"[_\-.]+|(?<=[a-z0-9])(?=[A-Z])", " ", name).strip().lower()

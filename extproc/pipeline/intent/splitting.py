@@ -1,6 +1,6 @@
-"""The wishes in a prompt: "weather in Oslo, and change 5 EUR to USD" are two. Pure; used by understanding.py.
+"""Intent splitting: "weather in Oslo, and change 5 EUR to USD" holds two requests. Pure; used by resolution.py.
 
-Each may mean another target, and the prompt as a whole is like none of them so much as its parts are.
+Each request may mean another target, and is more similar to it than the whole prompt is.
 """
 
 from __future__ import annotations
@@ -8,26 +8,24 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# More parts than this are a text that tells something rather than a list of wishes; each costs one embedding.
-MAX_WISHES: Final = 10
-_LEAST_WORDS: Final = 3
+# A text with more parts is prose, not a list of requests. Each part costs one embedding.
+MAX_REQUESTS: Final = 10
+_MIN_WORDS: Final = 3
 
 _SENTENCE: Final = re.compile(r"(?<=[.?!;])[\"']?\s+|\n+|^\s*(?:[-*]|\d+[.)])\s+", re.MULTILINE)
-_TURN: Final = re.compile(
+_SEPARATOR: Final = re.compile(
     r"(?:^|[,;]?\s+)(?:and|but|or)?\s*\b(?:then|also|finally|additionally|afterwards|after that|plus|as well as)\b"
     r"[,\s]*|[,;]\s*(?:and|but|or)\s+|\s+and\s+|;\s*|,\s+",
     re.IGNORECASE,
 )
 
 
-def wishes(text: str) -> tuple[str, ...]:
-    """The clauses of `text` that may be wishes of their own, or its sentences where those are too many clauses; none
-    where there are fewer than two, or too many.
-    """
-    sentences = [sentence.strip() for sentence in _SENTENCE.split(text) if len(sentence.split()) >= _LEAST_WORDS]
+def split_requests(text: str) -> tuple[str, ...]:
+    """Returns the clauses of `text`, or its sentences for too many clauses; none for fewer than two or too many."""
+    sentences = [sentence.strip() for sentence in _SENTENCE.split(text) if len(sentence.split()) >= _MIN_WORDS]
     for parts in ([clause for sentence in sentences for clause in _clauses(sentence)], sentences):
         unique = tuple(dict.fromkeys(parts))
-        if len(unique) <= MAX_WISHES:
+        if len(unique) <= MAX_REQUESTS:
             return unique if len(unique) > 1 else ()
     return ()
 
@@ -35,14 +33,13 @@ def wishes(text: str) -> tuple[str, ...]:
 def _clauses(sentence: str) -> list[str]:
     clauses: list[str] = []
     pending = ""
-    for piece in _TURN.split(sentence):
+    for piece in _SEPARATOR.split(sentence):
         clause = f"{pending} {piece}".strip(" ,;")
         pending = ""
-        if len(clause.split()) >= _LEAST_WORDS:
+        if len(clause.split()) >= _MIN_WORDS:
             clauses.append(clause)
-        elif (
-            clause and clauses
-        ):  # "Paris, Rome and Oslo": what is too short to be a wish belongs to what stands before it
+        elif clause and clauses:
+            # "Paris, Rome and Oslo": a part too short to be a request belongs to the part before it.
             clauses[-1] += f", {clause}"
         else:
             pending = clause

@@ -1,4 +1,4 @@
-"""Which prompt targets a prompt may mean: every target with a score."""
+"""Scores every prompt target for a prompt, with the targets' embeddings. Used by resolution.py; `run` by gateway.py."""
 
 from __future__ import annotations
 
@@ -12,119 +12,118 @@ import numpy as np
 
 from extproc import request_stats
 from extproc.inference.roles import FloatMatrix, Models, Role, RoleUnavailable
-from extproc.pipeline.intent.similarity import likeness, overlap, stems, views, vocabulary
+from extproc.pipeline.intent.similarity import similarity, stems, target_stems, target_texts, word_overlap
 from extproc.request_stats import Stage
 from extproc.shared.filter_config import Intent, Target
 
 log = logging.getLogger(__name__)
 
 _RETRY_S: Final = 0.5
-# Texts of one call. Each has the deadline of one that somebody waits for, which all together may well be over.
-_AT_ONCE: Final = 16
-# How often the targets' embeddings are held against the model's: it may be another one since.
+# Texts per call. A call has the deadline of a request, and many texts at once could miss it.
+_TEXTS_PER_CALL: Final = 16
+# Interval of the check that the model is still the one that embedded the targets.
 _CHECK_S: Final = 10.0
-# Embeddings of one text by one model differ by less, whatever machine computed them.
-_SAME: Final = 0.01
+# One model's embeddings of one text differ by less, on any two machines.
+_MAX_DIFFERENCE: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """A target and how well the prompt fits it, in [-1, 1]."""
+class ScoredTarget:
+    """A target with the prompt's score for it, in [-1, 1]."""
 
     target: Target
     score: float
 
 
 class TargetIndex:
-    """The targets' embeddings in every space: made once, as soon as its model answers, and anew when it is another one.
+    """The targets' embeddings in every embedding space. Each is made when its model first answers, and again when the
+    model changes.
 
-    `nli`: the weights of a score where the role `nli` has a model, None where it has none.
+    `nli`: the weights of entailment and embedding if the role `nli` has a model, else None.
     """
 
     def __init__(self, models: Models, targets: Sequence[Target], nli: Intent | None = None) -> None:
         self._models = models
         self._targets = tuple(targets)
-        self._vocabularies = [vocabulary(target) for target in self._targets]
+        self._target_stems = [target_stems(target) for target in self._targets]
         self._nli = nli
-        # By space, a row for each view of a target, then for each of its examples, target after target.
+        # Space -> matrix. Target after target: a row per text of the target, then a row per example.
         self._vectors: dict[str, FloatMatrix] = {}
 
     @property
     def ready(self) -> bool:
         return bool(self._vectors) or not self._targets
 
-    async def keep(self) -> None:
-        """Builds the index and keeps it true. Runs until cancelled."""
-        await asyncio.gather(*(self._keep(space) for space in self._models.spaces))
+    async def run(self) -> None:
+        """Builds the index, and rebuilds it when a model changes. Runs until cancelled."""
+        await asyncio.gather(*(self._watch(space) for space in self._models.spaces))
 
     async def build(self) -> None:
-        """Returns when every target has its embeddings in every space, however long the models take to come up."""
+        """Embeds every target in every space. Waits without limit for the models."""
         await asyncio.gather(*(self._build(space) for space in self._models.spaces))
 
-    async def _keep(self, space: str) -> None:
+    async def _watch(self, space: str) -> None:
         while True:
-            if not await self._is_true(space):
+            if not await self._is_current(space):
                 await self._build(space)
             await asyncio.sleep(_CHECK_S)
 
     async def _build(self, space: str) -> None:
-        told = False
-        texts = [text for target in self._targets for text in (*views(target), *target.examples)]
+        is_logged = False
+        texts = [text for target in self._targets for text in (*target_texts(target), *target.examples)]
         while self._targets:
             try:
-                self._vectors[space] = await self._embedded(texts, space)
+                self._vectors[space] = await self._embed(texts, space)
             except RoleUnavailable as error:
-                if not told:
+                if not is_logged:
                     fields = {"space": space, "reason": error.reason}
                     log.info("targets wait for the embedding model", extra={"fields": fields})
-                told = True
+                is_logged = True
                 await asyncio.sleep(_RETRY_S)
             else:
                 return
 
-    async def _embedded(self, texts: Sequence[str], space: str) -> FloatMatrix:
-        """A row for each text. Raises `RoleUnavailable`."""
+    async def _embed(self, texts: Sequence[str], space: str) -> FloatMatrix:
+        """Returns a row per text. Raises `RoleUnavailable`."""
         parts = [
-            (await self._models.embed(texts[start : start + _AT_ONCE], (space,))).vectors
-            for start in range(0, len(texts), _AT_ONCE)
+            (await self._models.embed(texts[start : start + _TEXTS_PER_CALL], (space,))).vectors
+            for start in range(0, len(texts), _TEXTS_PER_CALL)
         ]
         if len({part.shape[1] for part in parts}) > 1:
-            raise RoleUnavailable(Role.EMBED, "malformed", "it became another model meanwhile")
+            raise RoleUnavailable(Role.EMBED, "malformed", "the model changed between two calls")
         return np.concatenate(parts)
 
-    async def _is_true(self, space: str) -> bool:
-        """Whether the model embeds the first text as it did; a model that does not answer has not changed."""
+    async def _is_current(self, space: str) -> bool:
+        """Embeds the first text again and compares. A model that does not answer counts as unchanged."""
         if space not in self._vectors:
             return not self._targets
         try:
-            (vector,) = (await self._models.embed([views(self._targets[0])[0]], (space,))).vectors
+            (vector,) = (await self._models.embed([target_texts(self._targets[0])[0]], (space,))).vectors
         except RoleUnavailable:
             return True
         first = self._vectors[space][0]
-        same = vector.shape == first.shape and float(np.abs(vector - first).max()) < _SAME
+        same = vector.shape == first.shape and float(np.abs(vector - first).max()) < _MAX_DIFFERENCE
         if not same:
-            log.warning(
-                "the embedding model is another one: the targets are embedded anew", extra={"fields": {"space": space}}
-            )
+            log.warning("embedding model changed, targets are embedded again", extra={"fields": {"space": space}})
         return same
 
-    async def rank(self, text: str) -> list[Scored]:
-        """Every target, best first. Raises `RoleUnavailable`."""
+    async def rank(self, text: str) -> list[ScoredTarget]:
+        """Returns every target, best first. Raises `RoleUnavailable`."""
         if not self._targets:
             return []
-        embedded, entailed = await asyncio.gather(self._cosines(text), self._entailments(text))
-        scores = self._likenesses(text, embedded)
-        if self._nli is not None and entailed is not None:
+        cosines, entailments = await asyncio.gather(self._cosines(text), self._entailments(text))
+        scores = self._similarities(text, cosines)
+        if self._nli is not None and entailments is not None:
             weights = self._nli
             scores = [
                 weights.nli_weight * entailment + weights.embedding_weight * score
-                for entailment, score in zip(entailed, scores, strict=True)
+                for entailment, score in zip(entailments, scores, strict=True)
             ]
-        ranked = [Scored(target, score) for target, score in zip(self._targets, scores, strict=True)]
+        ranked = [ScoredTarget(target, score) for target, score in zip(self._targets, scores, strict=True)]
         return sorted(ranked, key=lambda scored: -scored.score)
 
     async def _cosines(self, text: str) -> FloatMatrix:
-        """The cosine of `text` to every row of the index, in a space in which the targets have embeddings."""
+        """Returns the cosine of `text` to every row of the index, in a space that has the targets' embeddings."""
         if not self._vectors:
             raise RoleUnavailable(Role.EMBED, "unreachable", "the targets have no embeddings yet")
         embedded = await self._models.embed([text], self._vectors)
@@ -138,22 +137,23 @@ class TargetIndex:
         return cosines
 
     async def _entailments(self, text: str) -> tuple[float, ...] | None:
-        """For each target, how likely the prompt entails its description; None without a model that says so."""
+        """Returns for each target the probability that the prompt entails its description; None without a model."""
         if self._nli is None:
             return None
         try:
             return await self._models.entailments(text, [target.description for target in self._targets])
         except RoleUnavailable as error:
-            # The embeddings alone are a worse answer than both, and a better one than none.
+            # Embeddings alone rank worse than both, but better than nothing.
             log.warning("intent without entailment", extra={"fields": {"reason": error.reason}})
             request_stats.degraded(Stage.NLI)
             return None
 
-    def _likenesses(self, text: str, cosines: FloatMatrix) -> list[float]:
-        words, scores, row = stems(text), [], 0
-        for target, vocabulary_ in zip(self._targets, self._vocabularies, strict=True):
-            examples = row + len(views(target))
+    def _similarities(self, text: str, cosines: FloatMatrix) -> list[float]:
+        prompt_stems, scores, row = stems(text), [], 0
+        for target, known_stems in zip(self._targets, self._target_stems, strict=True):
+            examples = row + len(target_texts(target))
             end = examples + len(target.examples)
-            scores.append(likeness(cosines[row:examples], cosines[examples:end], overlap(words, vocabulary_)))
+            overlap = word_overlap(prompt_stems, known_stems)
+            scores.append(similarity(cosines[row:examples], cosines[examples:end], overlap))
             row = end
         return scores

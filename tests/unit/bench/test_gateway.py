@@ -1,4 +1,4 @@
-"""The bench measures what it says: the guard on, two filter workers, a prompt that no target was made for."""
+"""The configuration of the measured gateway: guard, two filter workers, targets that the prompt does not match."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from controlplane.compile.plans import Site, TritonSockets
 from controlplane.config.load import load
 
 
-def test_the_configuration_is_valid_and_has_guard_targets_and_two_workers(tmp_path: Path) -> None:
+def test_configuration_has_guard_targets_and_two_workers(tmp_path: Path) -> None:
     file = tmp_path / "arch_config.yaml"
     file.write_text(gateway.config(ingress=10001, egress=12001, upstream=9001))
 
@@ -25,10 +25,10 @@ def test_the_configuration_is_valid_and_has_guard_targets_and_two_workers(tmp_pa
     assert len(config.prompting.targets) == 2
 
 
-def test_the_local_models_are_set_as_the_row_asks(tmp_path: Path) -> None:
+def test_configuration_has_the_given_local_settings(tmp_path: Path) -> None:
     file = tmp_path / "arch_config.yaml"
-    asked = {"instances": 2, "threads": 2, "max_queue_delay": "2ms"}
-    file.write_text(gateway.config(ingress=10001, egress=12001, upstream=9001, local=asked))
+    settings = {"instances": 2, "threads": 2, "max_queue_delay": "2ms"}
+    file.write_text(gateway.config(ingress=10001, egress=12001, upstream=9001, local=settings))
 
     local = load(file, {"BENCH_KEY": "sk-bench"}).config.model_serving.local
 

@@ -1,4 +1,4 @@
-"""The bench on a GPU, as far as it goes without one."""
+"""The parts of the GPU bench that need no GPU."""
 
 import json
 import signal
@@ -9,15 +9,15 @@ import pytest
 from tokenizers import Tokenizer
 
 from bench.gpu import __main__ as command
-from bench.gpu.figures import Cell, compared_embeddings, compared_probabilities, table
-from bench.gpu.server import instances
-from bench.gpu.texts import mixed, request, texts
+from bench.gpu.prompts import mixed, request, texts
+from bench.gpu.report import Cell, compared_embeddings, compared_probabilities, table
+from bench.gpu.triton_server import instances
 from controlplane.compile.plans import Device
 from controlplane.models.prepare import prepare
 from controlplane.runtime import gpu
 
 
-def test_texts_have_the_length_that_is_asked_for_and_differ() -> None:
+def test_texts_are_distinct_and_have_the_given_length() -> None:
     tokenizer = Tokenizer.from_file(str(prepare(("minilm",))["minilm"] / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -29,13 +29,13 @@ def test_texts_have_the_length_that_is_asked_for_and_differ() -> None:
     assert "" in mixed()
 
 
-def test_the_function_model_is_asked_with_tools() -> None:
-    asked = json.loads(request("Hello."))
-    assert asked["messages"][0]["content"] == "Hello. What is the weather in Seattle?"
-    assert [tool["function"]["name"] for tool in asked["tools"]] == ["get_weather", "get_time"]
+def test_function_request_has_tools() -> None:
+    body = json.loads(request("Hello."))
+    assert body["messages"][0]["content"] == "Hello. What is the weather in Seattle?"
+    assert [tool["function"]["name"] for tool in body["tools"]] == ["get_weather", "get_time"]
 
 
-def test_what_runs_on_the_gpu() -> None:
+def test_model_instances_run_on_the_right_device() -> None:
     embed, guard, function = instances(["embed", "guard", "function"], Device.GPU, None)
     assert [embed.device, guard.device, function.device] == [Device.GPU, Device.GPU, Device.CPU]
     (large,) = instances(["function"], Device.GPU, "Arch-Function-3B")
@@ -43,7 +43,7 @@ def test_what_runs_on_the_gpu() -> None:
     assert {model.device for model in instances(["embed", "guard", "function"], Device.CPU, None)} == {Device.CPU}
 
 
-def test_answers_that_are_near_pass_and_others_do_not() -> None:
+def test_comparison_accepts_only_close_outputs() -> None:
     unit = np.eye(3, dtype=np.float32)
     assert compared_embeddings(unit, unit).fault is None
     assert compared_embeddings(unit, unit[::-1].copy()).fault is not None
@@ -52,7 +52,7 @@ def test_answers_that_are_near_pass_and_others_do_not() -> None:
     assert compared_probabilities(column, column[::-1]).fault is not None
 
 
-def test_the_table_has_a_row_a_length_and_a_column_a_batch() -> None:
+def test_table_has_a_row_for_each_length_and_a_column_for_each_batch() -> None:
     cells = [Cell(32, 1, (0.001, 0.002, 0.003)), Cell(32, 8, (0.004,)), Cell(512, 1, (0.01,)), Cell(512, 8, (0.08,))]
     assert table({"embed": "minilm-fp16, NVIDIA L4"}, {"embed": cells}) == [
         "| role | model | tokens | batch 1: p50 ms, texts/s | batch 8: p50 ms, texts/s |",
@@ -62,27 +62,27 @@ def test_the_table_has_a_row_a_length_and_a_column_a_batch() -> None:
     ]
 
 
-def test_without_a_gpu_it_says_what_it_looked_for(
+def test_without_a_gpu_the_error_names_the_reason_and_the_cpu_option(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(gpu, "find", lambda _: gpu.Found(fault="NVML names no device"))
-    # Which has a handler of its own: else this run of tests would not end on SIGTERM any more.
+    # main() sets its own handler for SIGTERM, which must not outlive the test.
     before = signal.getsignal(signal.SIGTERM)
     try:
         assert command.main([]) == 1
     finally:
         signal.signal(signal.SIGTERM, before)
-    said = capsys.readouterr().err
-    assert "NVML names no device" in said
-    assert "--device cpu" in said
+    output = capsys.readouterr().err
+    assert "NVML names no device" in output
+    assert "--device cpu" in output
 
 
-def test_the_gpus_name_heads_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_names_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "find", lambda _: gpu.Found(names=("NVIDIA L4",), cuda=True))
-    assert command.place(Device.GPU) == "NVIDIA L4"
-    assert command.place(Device.CPU) == "CPU"
+    assert command.device_name(Device.GPU) == "NVIDIA L4"
+    assert command.device_name(Device.CPU) == "CPU"
 
 
-def test_an_unknown_role_is_refused() -> None:
+def test_unknown_role_is_refused() -> None:
     with pytest.raises(SystemExit):
         command.arguments(["--roles", "embed,nlu"])

@@ -1,4 +1,4 @@
-"""What processes cost is read from /proc, those below them included."""
+"""The processor time of a process and its descendants, from /proc."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BUSY = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\n
 _PARENT = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {_BUSY!r}])"
 
 
-def test_the_time_of_a_process_is_that_of_its_children_too() -> None:
+def test_processor_time_includes_child_processes() -> None:
     with subprocess.Popen([sys.executable, "-c", _PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         assert parent.stdin is not None
         assert parent.stdout is not None
@@ -20,7 +20,7 @@ def test_the_time_of_a_process_is_that_of_its_children_too() -> None:
         parent.stdin.write(b"\n")
 
 
-def test_a_process_that_is_gone_costs_nothing() -> None:
+def test_processor_time_of_an_ended_process_is_zero() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait()
     assert processor_seconds(gone.pid) == 0

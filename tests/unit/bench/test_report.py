@@ -1,10 +1,10 @@
-"""The ratios are those that the goals are stated in."""
+"""The tables and ratios of the report."""
 
 from __future__ import annotations
 
 from bench import report
 from bench.load import Load
-from bench.report import Alone, Failure, Models, Row, Served, Serving, Setting, Way
+from bench.report import Alone, Failure, Models, RoleLatency, Row, Served, Serving, Setting
 
 
 def _row(name: str, p50: float, per_second: float, **memory: tuple[int, ...]) -> Row:
@@ -12,7 +12,7 @@ def _row(name: str, p50: float, per_second: float, **memory: tuple[int, ...]) ->
     return Row(name, loads, memory)
 
 
-def test_ratios_compare_what_is_added_to_plain_envoy() -> None:
+def test_ratios_compare_the_latency_added_to_plain_envoy() -> None:
     rows = [
         _row(report.PLAIN, 0.25, 20_000, envoy=(60_000_000,)),
         _row(report.EGRESS, 1.25, 3_000, envoy=(60_000_000,), extproc=(70_000_000, 80_000_000)),
@@ -32,19 +32,19 @@ def test_ratios_compare_what_is_added_to_plain_envoy() -> None:
     assert "envoy 60; extproc 2 x 75" in report.table(rows)[3]
 
 
-def test_rows_that_were_not_measured_make_no_ratio() -> None:
+def test_unmeasured_rows_have_no_ratio() -> None:
     assert len(report.ratios([_row(report.DIRECT, 0.1, 1000)], None)) == 2
 
 
-def test_a_remote_is_said_by_what_it_adds() -> None:
-    assert report.ways([Way("guard", 1.0, 2.25)])[-1] == "| guard | 1.00 | 2.25 | 1.25 |"
+def test_remote_tables_show_the_added_latency() -> None:
+    assert report.role_latencies([RoleLatency("guard", 1.0, 2.25)])[-1] == "| guard | 1.00 | 2.25 | 1.25 |"
     assert (
         report.failures([Failure("killed", 12.4, 9.5, 9.0, 1.21)])[-1] == "| killed | 12 | 9.50 | 9.00 | 0.50 | 1.2 |"
     )
 
 
-def test_serving_is_said_by_what_both_sides_of_a_round_did() -> None:
-    # What others took of the machine in the second round, they took from both sides.
+def test_serving_table_compares_both_sides_of_each_round() -> None:
+    # Other load on the machine in the second round affects both sides.
     rounds = [
         Serving(Alone(2, alone, 12.0), Served(Load(32, 300, 350, 400, served, 500), {"envoy": 1.0, "triton": 15.0}))
         for alone, served in ((100.0, 80.0), (50.0, 42.0), (100.0, 82.0))
@@ -57,7 +57,7 @@ def test_serving_is_said_by_what_both_sides_of_a_round_did() -> None:
     assert ratio.startswith("| ratio (goal: at least 0.80) | 0.82 (3 rounds: 0.80 to 0.84) |")
 
 
-def test_tuning_has_a_line_for_each_setting() -> None:
+def test_tuning_table_has_a_line_for_each_setting() -> None:
     def setting(instances: int, p50: float) -> Setting:
         return Setting(instances, 1, "0us", (Load(1, p50, p50, 2 * p50, 1000 / p50, 100),))
 

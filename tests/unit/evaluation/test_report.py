@@ -1,10 +1,10 @@
-"""docs/quality.md, section by section."""
+"""The sections and tables of docs/quality.md."""
 
 from evaluation.report import Section, replaced, table
 from evaluation.roc import auc
 
 
-def test_a_section_takes_the_place_of_the_last_one_of_its_name() -> None:
+def test_section_replaces_the_one_of_the_same_name() -> None:
     once = replaced("# Quality\n", Section("a", "A", "first"), "today")
     both = replaced(once, Section("b", "B", "other"), "today")
     again = replaced(both, Section("a", "A", "second"), "later")
@@ -13,9 +13,9 @@ def test_a_section_takes_the_place_of_the_last_one_of_its_name() -> None:
     assert again.startswith("# Quality\n\n<!-- a -->\n## A\n\nsecond\n\nlater\n<!-- /a -->\n")
 
 
-def test_numbers_are_shown_with_three_digits() -> None:
+def test_floats_are_shown_with_three_digits() -> None:
     assert table(["a", "b"], [["x", 0.5], ["y", 3]]) == "| a | b |\n| --- | --- |\n| x | 0.500 |\n| y | 3 |"
 
 
-def test_auc_is_the_chance_that_a_positive_scores_above_a_negative() -> None:
+def test_auc_is_the_probability_of_a_higher_positive_score() -> None:
     assert auc([3.0, 2.0], [1.0, 2.0]) == 0.875

@@ -1,4 +1,4 @@
-"""examples/compose: what is written by hand there is what `archgw up` would write."""
+"""examples/compose: the hand-written compose.yaml matches the one that `archgw up` writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from controlplane.compile.plans import Mode
+from controlplane.config.model_serving import Mode
 from controlplane.runtime.commands import envoy_arguments, worker_arguments
 from controlplane.runtime.docker.images import Variant, wanted
 from controlplane.runtime.docker.site import INSIDE
@@ -21,13 +21,13 @@ EXAMPLE: Final = Path(__file__).resolve().parents[3] / "examples" / "compose"
 CONFIG: Final = (EXAMPLE / "arch_config.yaml").read_text()
 FILE: Final[dict[str, Any]] = yaml.safe_load((EXAMPLE / "compose.yaml").read_text())
 SERVICES: Final[dict[str, dict[str, Any]]] = FILE["services"]
-# Begin, do one thing, and end.
+# Services that run once and exit.
 ONCE: Final = {"render", "models"}
 needs_compose = pytest.mark.skipif(not has_compose(), reason="no `docker` with the Compose plugin is installed here")
 
 
 def as_compose_reads_it(folder: Path, **variables: str) -> dict[str, dict[str, Any]]:
-    """The services, as somebody gets them who has set these variables and no others."""
+    """Returns the services as `docker compose` resolves them with these variables."""
     (folder / "keys").mkdir()
     (folder / "keys" / ".env").touch()
     for name in ("compose.yaml", "arch_config.yaml"):
@@ -46,7 +46,7 @@ def as_compose_reads_it(folder: Path, **variables: str) -> dict[str, dict[str, A
     return found
 
 
-def test_the_images_are_of_this_version_and_of_one_folder() -> None:
+def test_images_have_this_version_and_one_repository() -> None:
     prefix = "${ARCHGW_IMAGES:+${ARCHGW_IMAGES:-}/}"
     plain = [image.replace(prefix, "") for image in FILE["x-images"]]
     assert plain == list(wanted(Variant.CPU, local=True, registry=None).needed)
@@ -55,14 +55,14 @@ def test_the_images_are_of_this_version_and_of_one_folder() -> None:
 
 @needs_compose
 @pytest.mark.parametrize("registry", [None, "ghcr.io/acme"])
-def test_one_variable_says_where_images_come_from(registry: str | None, tmp_path: Path) -> None:
+def test_one_variable_sets_the_registry(registry: str | None, tmp_path: Path) -> None:
     found = as_compose_reads_it(tmp_path, **({} if registry is None else {"ARCHGW_IMAGES": registry}))
     needed = wanted(Variant.CPU, local=True, registry=registry).needed
     assert {service["image"] for service in found.values()} == set(needed)
 
 
 @needs_compose
-def test_only_envoy_is_published_and_by_default_to_this_machine_alone(tmp_path: Path) -> None:
+def test_only_envoy_publishes_ports_by_default_on_loopback(tmp_path: Path) -> None:
     found = as_compose_reads_it(tmp_path, ARCHGW_INGRESS="192.0.2.1:80")
     ports = {name: service["ports"] for name, service in found.items() if "ports" in service}
     assert ports.keys() == {"envoy"}
@@ -71,7 +71,7 @@ def test_only_envoy_is_published_and_by_default_to_this_machine_alone(tmp_path: 
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_each_may_do_no_more_than_it_must(name: str) -> None:
+def test_each_service_has_minimal_privileges(name: str) -> None:
     service = SERVICES[name]
     assert service["user"] == "10001:10001"
     assert service["read_only"] is True
@@ -87,7 +87,7 @@ def test_each_may_do_no_more_than_it_must(name: str) -> None:
     assert ("healthcheck" in service) is (name not in ONCE)
 
 
-def test_keys_are_read_by_one_and_held_by_another() -> None:
+def test_keys_are_mounted_into_render_and_envoy_only() -> None:
     assert {name for name, service in SERVICES.items() if "secrets" in service} == {"render"}
     holders = {
         name: mount.get("read_only", False)
@@ -98,7 +98,7 @@ def test_keys_are_read_by_one_and_held_by_another() -> None:
     assert holders == {"render": False, "envoy": True}
 
 
-def test_only_what_writes_may_write() -> None:
+def test_volumes_are_writable_only_where_needed() -> None:
     writers = {
         (name, mount["source"])
         for name, service in SERVICES.items()
@@ -110,14 +110,14 @@ def test_only_what_writes_may_write() -> None:
     assert writers == sockets | models | {("render", "rendered"), ("render", "secrets"), ("models", "models")}
 
 
-def test_they_are_told_what_archgw_would_tell_them(tmp_path: Path) -> None:
+def test_commands_and_environment_match_those_of_archgw(tmp_path: Path) -> None:
     compiled = gateway(CONFIG, tmp_path, Mode.LOCAL_CPU)
     assert tuple(SERVICES["envoy"]["command"]) == envoy_arguments(compiled.envoy, INSIDE)
     workers = [name for name in SERVICES if name.startswith("extproc-")]
     for index, name in enumerate(workers):
         assert tuple(SERVICES[name]["command"]) == ("python", *worker_arguments(compiled.envoy, INSIDE, index))
     assert SERVICES["render"]["command"][-2:] == ["--workers", str(len(workers) - 1)]
-    # All that is rendered is loaded, whatever the configuration says then.
+    # The example loads all rendered models, independent of the configuration.
     theirs = services(rendered(CONFIG, tmp_path, Mode.LOCAL_CPU))["triton"]["command"]
     told, ours = set(theirs), set(SERVICES["triton"]["command"])
     assert ours - told == {"--load-model=*"}
@@ -125,7 +125,7 @@ def test_they_are_told_what_archgw_would_tell_them(tmp_path: Path) -> None:
     assert SERVICES["triton"]["command"][:5] == theirs[:5]
 
 
-def test_they_wait_for_each_other_and_are_looked_after_as_archgw_would_have_it(tmp_path: Path) -> None:
+def test_dependencies_and_health_checks_match_those_of_archgw(tmp_path: Path) -> None:
     theirs = services(rendered(CONFIG, tmp_path, Mode.LOCAL_CPU, quick_start=True))
     assert SERVICES.keys() == theirs.keys() | {"render"}
     for name, service in theirs.items():

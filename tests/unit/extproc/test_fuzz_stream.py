@@ -35,7 +35,7 @@ from extproc.inference.models import RoleClients
 from extproc.inference.roles import FunctionCall
 from extproc.pipeline.egress import Egress
 from extproc.pipeline.error_handling import ErrorHandler
-from extproc.pipeline.guard.guards import Guards
+from extproc.pipeline.guard.evaluator import GuardEvaluator
 from extproc.pipeline.ingress import Ingress
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import TargetIndex
@@ -114,7 +114,7 @@ async def _serving(transport: Transport, socket: Path) -> AsyncIterator[None]:
     models = FakeModels(marker=MARKER, calls=(FunctionCall("weather", {"days": 3}),))
     endpoints: Any = FakeEndpoints()
     errors = ErrorHandler(endpoints, ERRORS)
-    stages = guarded(Guards(models, (GUARD,)), errors)
+    stages = guarded(GuardEvaluator(models, (GUARD,)), errors)
     prompting = Prompting(intent=INTENT, targets=(WEATHER,), system_prompt="You are a helper.")
     index = TargetIndex(models, prompting.targets)
     await index.build()

@@ -48,7 +48,7 @@ async def test_a_large_body_is_parsed_screened_and_encoded_beside_the_event_loop
     for module, name in (
         (ChatCompletions, "parse"),
         (ChatRequest, "reencoded"),
-        (text_extraction, "screen"),
+        (text_extraction, "extract"),
         (response_assembly, "to_llm"),
     ):
         noted(module, name)
@@ -59,5 +59,5 @@ async def test_a_large_body_is_parsed_screened_and_encoded_beside_the_event_loop
     values = json.dumps(said).count(":") * 2
     sent = await IngressFixture(json_values=values).decide(said)
     forward(sent)
-    assert set(threads) == {"parse", "reencoded", "screen", "to_llm"}
+    assert set(threads) == {"parse", "reencoded", "extract", "to_llm"}
     assert {thread != threading.get_ident() for thread in threads.values()} == {large}

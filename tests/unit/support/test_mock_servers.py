@@ -1,4 +1,4 @@
-"""The mock servers do what they say: a fault that does not happen would make a data-plane test pass for nothing."""
+"""The behaviour of the mock servers: without their faults, data-plane tests would pass without testing anything."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def sdk(provider: LlmProvider) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{provider.url}/any/prefix/v1", api_key="sk-test", max_retries=0)
 
 
-def test_it_is_reached_by_any_address_of_this_machine(provider: LlmProvider) -> None:
+def test_mock_listens_on_all_addresses(provider: LlmProvider) -> None:
     answer = httpx2.post(f"http://127.0.0.2:{provider.port}/v1/chat/completions", json=PROMPT)
     assert answer.status_code == 200
 
@@ -74,7 +74,7 @@ def test_sdk_reads_an_answer_and_the_request_is_recorded(provider: LlmProvider) 
     assert received.outcome is Outcome.ANSWERED
 
 
-def test_sdk_reads_a_stream_with_usage_only_when_asked_for(provider: LlmProvider) -> None:
+def test_sdk_reads_a_stream_with_usage_only_on_request(provider: LlmProvider) -> None:
     with sdk(provider) as client:
         for options, usages in (({"include_usage": True}, 1), ({}, 0)):
             stream = client.chat.completions.create(
@@ -112,9 +112,7 @@ async def test_slow_first_byte_and_slow_chunks(provider: LlmProvider) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("behaviour", [CUT_BEFORE_ANSWER, CUT_HALFWAY])
-async def test_a_cut_reaches_the_client_as_a_broken_answer(
-    provider: LlmProvider, behaviour: Behaviour, stream: bool
-) -> None:
+async def test_cut_connection_is_a_broken_response(provider: LlmProvider, behaviour: Behaviour, stream: bool) -> None:
     provider.next(behaviour)
     with pytest.raises(aiohttp.ClientError):
         await post(provider, {**PROMPT, "stream": stream})
@@ -129,7 +127,7 @@ async def test_gzip(provider: LlmProvider, stream: bool) -> None:
     assert b"You" in gzip.decompress(body)
 
 
-async def test_pieces_split_events_anywhere(provider: LlmProvider) -> None:
+async def test_chunks_split_events_anywhere(provider: LlmProvider) -> None:
     provider.next(Behaviour(text="Grüße"), Behaviour(text="Grüße", piece_bytes=1))
     whole = await post(provider, {**PROMPT, "stream": True})
     assert await post(provider, {**PROMPT, "stream": True}) == whole
@@ -153,7 +151,7 @@ def test_huge_answers_and_bodies(provider: LlmProvider) -> None:
     assert provider.received.all()[0].json()["messages"][0]["content"] == "y" * 9_000_000
 
 
-async def test_never_answers_until_the_caller_goes_away(provider: LlmProvider) -> None:
+async def test_hangs_until_the_client_disconnects(provider: LlmProvider) -> None:
     with provider.answering(NEVER):
         asking = asyncio.create_task(post(provider, PROMPT))
         await asyncio.to_thread(provider.received.wait)  # first: a caller that goes away sooner leaves no request
@@ -170,7 +168,7 @@ async def test_rules_steer_concurrent_requests_apart(provider: LlmProvider) -> N
     assert [status for status, _ in answers] == [200, 500] * 10
 
 
-async def test_control_endpoints_do_the_same_for_another_process(provider: LlmProvider) -> None:
+async def test_control_endpoints_work_from_another_process(provider: LlmProvider) -> None:
     async with aiohttp.ClientSession(provider.url) as session:
         await session.post("/_control/next", json={"status": 500})
         assert (await post(provider, PROMPT))[0] == 500
@@ -198,7 +196,7 @@ def test_tls(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
         assert client.post(f"{provider.url}/v1/chat/completions", json=PROMPT).status_code == 200
 
 
-def test_a_stop_closes_the_connections_that_clients_keep_over_tls(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+def test_stop_closes_keep_alive_connections_over_tls(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
     server_side, client_side = tls
     with httpx2.Client(verify=client_side) as client:
         with LlmProvider(tls=server_side) as provider:

@@ -11,7 +11,7 @@ class K:
 """
 
 
-def test_literals_are_read_and_nothing_is_run() -> None:
+def test_reads_literals_without_running_the_source() -> None:
     found = {(owner, name): value for owner, name, value in assigned(SOURCE)}
     assert found == {
         ("", "A"): "one",
@@ -20,6 +20,6 @@ def test_literals_are_read_and_nothing_is_run() -> None:
     }
 
 
-def test_only_strings_of_lists_are_texts() -> None:
+def test_texts_are_the_strings_of_a_list() -> None:
     assert texts(["a", 1, None, "b"]) == ["a", "b"]
     assert texts("a") == []

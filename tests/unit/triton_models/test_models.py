@@ -13,8 +13,8 @@ from triton_models.chat.completions import parse
 from triton_models.chat.llama import Llama
 from triton_models.embed.encoder import Encoder
 from triton_models.errors import Cancelled, RequestError
-from triton_models.function.caller import Caller
-from triton_models.function.needle import Engines
+from triton_models.function.needle import NeedleEngines
+from triton_models.function.needle_caller import NeedleCaller
 from triton_models.guard.detector import Detector
 
 
@@ -29,8 +29,8 @@ def detector(weights: Mapping[str, Path]) -> Detector:
 
 
 @pytest.fixture(scope="module")
-def caller(weights: Mapping[str, Path]) -> Caller:
-    return Caller(Engines(weights["needle"], 2), 160)
+def caller(weights: Mapping[str, Path]) -> NeedleCaller:
+    return NeedleCaller(NeedleEngines(weights["needle"], 2), 160)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_a_guard_whose_caller_left_stops(detector: Detector) -> None:
         detector.probability("text", lambda: True)
 
 
-def _ask(caller: Caller, *texts: str) -> Any:
+def _ask(caller: NeedleCaller, *texts: str) -> Any:
     tool = {
         "name": "get_weather",
         "description": "Get the weather forecast for a location over a number of days",
@@ -80,22 +80,22 @@ def _ask(caller: Caller, *texts: str) -> Any:
     return json.loads(caller.reply(json.dumps(request)))["tool_calls"]
 
 
-def test_arguments_are_taken_from_one_turn_or_gathered_over_several(caller: Caller) -> None:
+def test_arguments_are_taken_from_one_turn_or_gathered_over_several(caller: NeedleCaller) -> None:
     expected = [{"name": "get_weather", "arguments": {"location": "Seattle", "days": 5}}]
     assert _ask(caller, "What is the weather in Seattle for 5 days?") == expected
     assert _ask(caller, "weather in Seattle", "Could you provide the following details days ?", "5") == expected
 
 
-def test_a_missing_argument_is_left_out_not_invented(caller: Caller) -> None:
+def test_a_missing_argument_is_left_out_not_invented(caller: NeedleCaller) -> None:
     assert _ask(caller, "weather in Seattle") == [{"name": "get_weather", "arguments": {"location": "Seattle"}}]
 
 
 def test_tool_sets_do_not_disturb_one_another(weights: Mapping[str, Path]) -> None:
-    engines = Engines(weights["needle"], 2)
+    engines = NeedleEngines(weights["needle"], 2)
 
     def ask(tool: str, text: str) -> list[str]:
         tools = json.dumps([{"name": tool, "description": tool, "parameters": {"type": "object", "properties": {}}}])
-        return [proposal.name for proposal in engines.get("date: 2026-11-22 Sun", tools).ask(text, 64).proposals]
+        return [proposal.name for proposal in engines.get("date: 2026-11-22 Sun", tools).complete(text, 64).proposals]
 
     assert ask("lock_the_door", "please lock the door") == ["lock_the_door"]
     assert ask("play_music", "please play some music") == ["play_music"]
@@ -109,7 +109,7 @@ def test_a_changed_library_is_refused(weights: Mapping[str, Path], tmp_path: Pat
     (tmp_path / "libneedle3.so").write_bytes(b"\x7fELF")
     (tmp_path / "needle3.cact").symlink_to(weights["needle"] / "needle3.cact")
     with pytest.raises(RuntimeError, match="refusing to load"):
-        Engines(tmp_path, 1)
+        NeedleEngines(tmp_path, 1)
 
 
 def _complete(llama: Llama, cancelled_after: int | None = None, **fields: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""embed: TEXT -> EMBEDDING [512], of length 1. Texts are near where they share words, or pieces of words."""
+"""embed: TEXT -> EMBEDDING [512], of length 1. Texts that share words or parts of words have similar embeddings."""
 
 import re
 import time
@@ -25,7 +25,7 @@ class TritonPythonModel:
 
 
 def embedding(text: str) -> Any:
-    """Each word of more than three letters, and each piece of it, counts at the place that its hash says."""
+    """Counts each word of more than three letters, and each of its pieces, at the index given by its hash."""
     vector = np.full(WIDTH, 1e-6, dtype=np.float32)
     for word in re.findall(r"\w{4,}", text.lower()):
         for piece in (word, *(word[start : start + PIECE] for start in range(len(word) - PIECE + 1))):

@@ -1,8 +1,8 @@
 """function: REQUEST {"messages", "tools"} -> RESPONSE {"tool_calls", "confidence"}, both JSON text.
 
-It calls the tool whose words the user said most of. An argument is what stands in the user's words: a number, one of
-the values that the schema lists, or the names after a preposition ("in Cape Town"). What does not stand there is left
-out: the gateway asks for it.
+It calls the tool that shares most words with the user's text. Arguments are taken from that text: a number, a value of
+the schema's enum, or a name after a preposition ("in Cape Town"). Missing arguments are left out; the gateway asks for
+them.
 """
 
 import json
@@ -35,30 +35,30 @@ class TritonPythonModel:
 
 
 def reply(messages: list[Any], tools: list[Any]) -> dict[str, Any]:
-    said = "\n".join(message["content"] for message in messages if message["role"] == "user")
-    scored = [(shared_words(said, tool["function"]), tool["function"]) for tool in tools]
+    text = "\n".join(message["content"] for message in messages if message["role"] == "user")
+    scored = [(shared_words(text, tool["function"]), tool["function"]) for tool in tools]
     best, chosen = max(scored, key=lambda each: each[0], default=(0, None))
     if chosen is None or not best:
         return {"tool_calls": [], "confidence": 1.0}
-    call = {"name": chosen["name"], "arguments": arguments(said, chosen["parameters"]["properties"])}
+    call = {"name": chosen["name"], "arguments": arguments(text, chosen["parameters"]["properties"])}
     return {"tool_calls": [call], "confidence": min(1.0, 0.4 + 0.2 * best)}
 
 
-def shared_words(said: str, tool: dict[str, Any]) -> int:
-    return len(words(said) & words(tool["name"].replace("_", " ") + " " + tool["description"]))
+def shared_words(text: str, tool: dict[str, Any]) -> int:
+    return len(words(text) & words(tool["name"].replace("_", " ") + " " + tool["description"]))
 
 
 def words(text: str) -> set[str]:
     return set(re.findall(r"\w{4,}", text.lower()))
 
 
-def arguments(said: str, schemas: dict[str, Any]) -> dict[str, Any]:
-    """Numbers and names go to the parameters that can hold them, in the order in which they were said."""
-    numbers, names = NUMBER.findall(said), [name.strip() for name in NAME.findall(said)]
+def arguments(text: str, schemas: dict[str, Any]) -> dict[str, Any]:
+    """Assigns the numbers and names of the text, in order, to the parameters of fitting types."""
+    numbers, names = NUMBER.findall(text), [name.strip() for name in NAME.findall(text)]
     found: dict[str, Any] = {}
     for key, schema in schemas.items():
         if "enum" in schema:
-            listed = [value for value in schema["enum"] if str(value).lower() in said.lower()]
+            listed = [value for value in schema["enum"] if str(value).lower() in text.lower()]
             found |= {key: listed[0]} if listed else {}
         elif schema["type"] in {"integer", "number"} and numbers:
             number = float(numbers.pop(0))

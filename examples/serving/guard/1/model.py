@@ -1,4 +1,4 @@
-"""guard: TEXT -> PROB, how likely the text is an attack. It knows a few phrases, and no attack in other words."""
+"""guard: TEXT -> PROB, the probability of an attack. It recognizes only a few phrases."""
 
 import re
 import time
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb  # type: ignore[import-not-found]
 
-# A phrase, and how sure one is of an attack who reads it.
+# Phrases, and the probability of an attack for each.
 PHRASES = {
     re.compile(r"\b(ignore|disregard|forget)\b.{0,40}\b(instructions?|rules?|prompts?)\b", re.I | re.S): 0.95,
     re.compile(r"\b(reveal|print|repeat)\b.{0,40}\bsystem prompt\b", re.I | re.S): 0.9,

@@ -1,4 +1,4 @@
-"""nli: PREMISE, HYPOTHESIS -> ENTAILMENT, the share of the hypothesis' longer words that the premise has too."""
+"""nli: PREMISE, HYPOTHESIS -> ENTAILMENT, the share of the hypothesis' longer words that are in the premise."""
 
 import re
 import time
@@ -15,7 +15,7 @@ class TritonPythonModel:
     def _answer(self, request: Any) -> Any:
         began = time.perf_counter_ns()
         pairs = zip(words(request, "PREMISE"), words(request, "HYPOTHESIS"), strict=True)
-        shares = [[len(said & meant) / max(1, len(meant))] for said, meant in pairs]
+        shares = [[len(premise & hypothesis) / max(1, len(hypothesis))] for premise, hypothesis in pairs]
         spent = np.full((len(shares), 1), time.perf_counter_ns() - began, dtype=np.int64)
         return pb.InferenceResponse(
             [pb.Tensor("ENTAILMENT", np.array(shares, dtype=np.float32)), pb.Tensor("COMPUTE_NS", spent)]

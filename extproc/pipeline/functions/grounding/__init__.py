@@ -1,11 +1,12 @@
-"""Is a value supported by what was said?
+"""Grounding: keeps the arguments of a call that the user's text supports.
 
-`support` matches after normalisation and is pure; `grounded` asks the embedding model about free text that matching
-did not find, and keeps the supported arguments. Whether a value stands under the right name ("from A to B" filled in as
-from B to A) is not judged here: both were said.
+Matching (scoring.py, pure) compares normalised values with the text. supported_arguments.py asks the embedding model
+about free text that matching does not find. Grounding does not check that a value stands under the right name: "from A
+to B" filled in as from B to A passes, because the text holds both.
 """
 
-from extproc.pipeline.functions.grounding.scoring import Said, support
-from extproc.pipeline.functions.grounding.supported_arguments import grounded
+from extproc.pipeline.functions.grounding.parsed_text import ParsedText
+from extproc.pipeline.functions.grounding.scoring import support_score
+from extproc.pipeline.functions.grounding.supported_arguments import supported_arguments
 
-__all__ = ["Said", "grounded", "support"]
+__all__ = ["ParsedText", "support_score", "supported_arguments"]

@@ -1,4 +1,4 @@
-"""The dates that a text says, and with relative.py the relative ones."""
+"""Parses the dates of a text: written out here, relative to today in relative_days.py. Pure; English."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 from datetime import date
 from typing import Final
 
-from extproc.pipeline.functions.grounding import relative
-from extproc.pipeline.functions.grounding.calendar_days import Days, moved, valid
-from extproc.pipeline.functions.grounding.number_words import ORDINALS
-from extproc.pipeline.functions.grounding.word_forms import fold, normal
+from extproc.pipeline.functions.grounding import relative_days
+from extproc.pipeline.functions.grounding.calendar_days import CalendarDays, is_valid, shift
+from extproc.pipeline.functions.grounding.word_forms import fold, normalize
+from extproc.pipeline.functions.number_words import ORDINALS
 
 _MONTHS: Final = {
     name: index
@@ -39,10 +39,9 @@ _HOLIDAYS: Final = {
 _MONTH: Final = "(?P<month>" + "|".join(sorted(_MONTHS, key=len, reverse=True)) + r")\.?"
 _DAY: Final = r"(?P<day>[0-3]?\d)(?:st|nd|rd|th)?"
 _YEAR: Final = r"(?P<year>(?:19|20|21)\d\d)"
-_TWENTIES: Final = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
 _WORD_DAYS: Final = {
     **{word: day for word, day in ORDINALS.items() if day <= 30},
-    **{f"twenty{dash}{word}": 21 + index for dash in " -" for index, word in enumerate(_TWENTIES)},
+    **{f"twenty{dash}{word}": 20 + ones for dash in " -" for word, ones in ORDINALS.items() if ones < 10},
     **dict.fromkeys(("thirty-first", "thirty first"), 31),
 }
 _A_MONTH: Final = _MONTH.replace("?P<month>", "?:")
@@ -71,27 +70,27 @@ _RANGE_BEFORE: Final = re.compile(
     rf"(?<!\w)(?P<from>[0-3]?\d)(?:st|nd|rd|th)?\s*(?:-|to|until|till|through|and)\s*(?:the\s+)?(?P<to>[0-3]?\d)(?:st|nd|rd|th)?"
     rf"(?:\s+of)?\s+{_MONTH}(?!\w)"
 )
-# Also other words: months where a word before says so.
+# Also other words: they count as months only after a preposition or the like.
 _AMBIGUOUS: Final = frozenset({"may", "mar", "dec"})
 
 
-def days(text: str, today: date) -> Days:
-    """All of them, each in every way that it may be meant. A day without a year is its next or its last one."""
-    plain = _with_digits(fold(normal(text)))
-    found = Days()
+def parse_dates(text: str, today: date) -> CalendarDays:
+    """Returns every date of `text`, in each possible reading. A day without a year is the next or the last one."""
+    plain = _with_digits(fold(normalize(text)))
+    result = CalendarDays()
     years = {int(match["year"]) for match in _YEAR_ALONE.finditer(plain)}
-    _numeric(plain, today, found)
-    _with_month(plain, today, years, found)
-    _wholes(_without_days(plain), today, years, found)
-    _holidays(plain, today, years, found)
-    relative.find(plain, today, found)
-    _days_alone(plain, today, found)
-    return found
+    _add_numeric(plain, today, result)
+    _add_with_month_name(plain, today, years, result)
+    _add_months_and_years(_without_days(plain), today, years, result)
+    _add_holidays(plain, today, years, result)
+    relative_days.add_relative_days(plain, today, result)
+    _add_days_without_month(plain, today, result)
+    return result
 
 
 def _with_digits(plain: str) -> str:
-    """ "The third of May" as "the 3th of May"."""
-    # The longest first: "twenty-first" holds "first".
+    """Replaces ordinal words by digits: "the third of May" -> "the 3th of May"."""
+    # Longest first: "twenty-first" contains "first".
     for word, number in sorted(_WORD_DAYS.items(), key=lambda item: -len(item[0])):
         if word in plain:
             plain = re.sub(rf"(?<!\w){word}(?!\w){_IN_A_MONTH}", f"{number}th", plain)
@@ -100,23 +99,23 @@ def _with_digits(plain: str) -> str:
     return plain
 
 
-def _numeric(plain: str, today: date, found: Days) -> None:
+def _add_numeric(plain: str, today: date, result: CalendarDays) -> None:
     for pattern in (_ISO, _COMPACT):
         for match in pattern.finditer(plain):
-            found.add(int(match["year"]), int(match["month"]), int(match["day"]))
+            result.add(int(match["year"]), int(match["month"]), int(match["day"]))
     for match in _NUMERIC.finditer(plain):
         one, two, year = int(match["one"]), int(match["two"]), match["year"]
         if year is None and "." in match.group():
             continue  # a decimal number
-        # Day first or month first: both are in use.
+        # Day first or month first: both orders are in use.
         for month, day in ((one, two), (two, one)):
             if year:
-                found.add(_full_year(year), month, day)
+                result.add(_full_year(year), month, day)
             else:
-                found.add_nearest(month, day, today)
+                result.add_nearest(month, day, today)
     for pattern in (_ISO_MONTH, _MONTH_YEAR_NUMERIC):
         for match in pattern.finditer(plain):
-            found.add_month(int(match["year"]), int(match["month"]))
+            result.add_month(int(match["year"]), int(match["month"]))
 
 
 def _full_year(text: str) -> int:
@@ -126,42 +125,42 @@ def _full_year(text: str) -> int:
     return year + (2000 if year < 70 else 1900)
 
 
-def _with_month(plain: str, today: date, years: set[int], found: Days) -> None:
-    """Days of months that have names; a year that is said once may count for all of them."""
+def _add_with_month_name(plain: str, today: date, years: set[int], result: CalendarDays) -> None:
+    """Adds days with the name of a month. A year in the text may belong to each of them."""
     for pattern in (_DAY_MONTH, _MONTH_DAY):
         for match in pattern.finditer(plain):
             month, day = _MONTHS[match["month"]], int(match["day"])
             if match["year"]:
-                found.add(int(match["year"]), month, day)
+                result.add(int(match["year"]), month, day)
             else:
-                _in_years(month, day, today, years, found)
-                found.add_nearest(month, day, today)
+                _add_in_years(month, day, today, years, result)
+                result.add_nearest(month, day, today)
     for pattern in (_RANGE, _RANGE_BEFORE):
         for match in pattern.finditer(plain):
             for day in (int(match["from"]), int(match["to"])):
-                _in_years(_MONTHS[match["month"]], day, today, years, found)
+                _add_in_years(_MONTHS[match["month"]], day, today, years, result)
 
 
-def _in_years(month: int, day: int, today: date, years: set[int], found: Days) -> None:
+def _add_in_years(month: int, day: int, today: date, years: set[int], result: CalendarDays) -> None:
     for year in years:
-        found.add(year, month, day)
+        result.add(year, month, day)
     if not years:
-        found.add_nearest(month, day, today)
+        result.add_nearest(month, day, today)
 
 
 def _without_days(plain: str) -> str:
-    """The month and the year of a day that was said are not said as wholes."""
+    """Removes written-out days, so that their months and years do not count as whole ones."""
     for pattern in (_ISO, _COMPACT, _NUMERIC, _RANGE, _RANGE_BEFORE, _DAY_MONTH, _MONTH_DAY):
         plain = pattern.sub(" ; ", plain)
     return plain
 
 
-def _wholes(plain: str, today: date, years: set[int], found: Days) -> None:
-    """Months and years."""
+def _add_months_and_years(plain: str, today: date, years: set[int], result: CalendarDays) -> None:
+    """Adds whole months and years."""
     for match in _YEAR_ALONE.finditer(plain):
-        found.add_year(int(match["year"]))
+        result.add_year(int(match["year"]))
     for match in _MONTH_YEAR.finditer(plain):
-        found.add_month(int(match["year"]), _MONTHS[match["month"]])
+        result.add_month(int(match["year"]), _MONTHS[match["month"]])
     for match in _MONTH_ALONE.finditer(plain):
         name = match["month"]
         before = rf"(in|of|by|this|next|last|during|for|since|until|till)\s+{name}"
@@ -169,37 +168,37 @@ def _wholes(plain: str, today: date, years: set[int], found: Days) -> None:
             continue
         month = _MONTHS[name]
         for year in years or {today.year - (month > today.month), today.year + (month < today.month)}:
-            found.add_month(year, month)
+            result.add_month(year, month)
 
 
-def _holidays(plain: str, today: date, years: set[int], found: Days) -> None:
+def _add_holidays(plain: str, today: date, years: set[int], result: CalendarDays) -> None:
     for name, (month, day) in _HOLIDAYS.items():
         if not re.search(rf"(?<!\w){name}(?!\w)", plain):
             continue
         if name in {"christmas", "new year"} and re.search(rf"(?<!\w){name}('s)?\s+(eve|day)", plain):
             continue
-        _in_years(month, day, today, years, found)
+        _add_in_years(month, day, today, years, result)
 
 
-def _days_alone(plain: str, today: date, found: Days) -> None:
-    """ "the 15th": of a month that was said, else the last one or the next one."""
-    months = set(found.months)
+def _add_days_without_month(plain: str, today: date, result: CalendarDays) -> None:
+    """Adds "the 15th": of the months in the text, else the last and the next one."""
+    months = set(result.months)
     for match in _DAY_ALONE.finditer(plain):
         day = int(match["day"] or match["other"])
         if re.match(rf"\s+(?:of\s+)?{_A_MONTH}", plain[match.end() :]):
             continue
         for year, month in months or _near_months(today, day):
-            found.add(year, month, day)
+            result.add(year, month, day)
 
 
 def _near_months(today: date, day: int) -> set[tuple[int, int]]:
-    """The month of the last and of the next such day."""
+    """Returns the months of the last and of the next such day."""
     near: set[tuple[int, int]] = set()
     first = today.replace(day=1)
     for steps, ahead in ((range(3), True), (range(0, -3, -1), False)):
         for step in steps:
-            month = moved(first, "month", step)
-            if valid(month.year, month.month, day) and (month.replace(day=day) >= today) is ahead:
+            month = shift(first, "month", step)
+            if is_valid(month.year, month.month, day) and (month.replace(day=day) >= today) is ahead:
                 near.add((month.year, month.month))
                 break
     return near

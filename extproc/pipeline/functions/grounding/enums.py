@@ -1,4 +1,4 @@
-"""Which member of an enum a text names."""
+"""Finds the members of an enum that a text names. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from extproc.pipeline.functions.grounding import names
-from extproc.pipeline.functions.grounding.units import SAME
-from extproc.pipeline.functions.grounding.word_forms import STOP, Word, fold, kin, name_words, normal, stem
+from extproc.pipeline.functions.grounding import locale_names
+from extproc.pipeline.functions.grounding.units import UNIT_SYNONYMS
+from extproc.pipeline.functions.grounding.word_forms import (
+    STOP_WORDS,
+    Word,
+    fold,
+    identifier_words,
+    normalize,
+    related,
+    stem,
+)
 from extproc.shared.filter_config import Parameter
 
-# Short forms in use, and words for the two ends of an order.
+# Common short forms, and words for the two ends of an order.
 _SYNONYMS: Final = (
     ("s", "small"),
     ("m", "medium"),
@@ -45,84 +53,84 @@ _SYNONYMS: Final = (
     ("fri", "friday"),
     ("sat", "saturday"),
     ("sun", "sunday"),
-    *SAME,
+    *UNIT_SYNONYMS,
 )
 
 
 def spellings(member: str, parameter: Parameter) -> list[str]:
-    """Every way to say `member`: itself, short and long forms, and what the parameter's description calls it."""
-    folded = " ".join(name_words(member.replace("-", " "))) or fold(member)
-    found = [folded]
+    """Returns all spellings of `member`: itself, short and long forms, and its name in the parameter's description."""
+    folded = " ".join(identifier_words(member.replace("-", " "))) or fold(member)
+    names = [folded]
     for group in _SYNONYMS:
         if folded in group:
-            found += [fold(each) for each in group]
-    return [*found, *_described(member, parameter.description)]
+            names += [fold(each) for each in group]
+    return [*names, *_described(member, parameter.description)]
 
 
 def _described(member: str, description: str) -> list[str]:
-    """ "'K' for Kelvin", "K (Kelvin)", "Kelvin (K)", "K: Kelvin", "K = Kelvin"."""
+    """Finds names such as "'K' for Kelvin", "K (Kelvin)", "Kelvin (K)", "K: Kelvin", "K = Kelvin"."""
     name = re.escape(member)
     before = rf"(?<!\w)['\"`]?{name}['\"`]?(?!\w)\s*(?:\(|for\s|:|=|means|is\s|-\s)\s*['\"`]?"
-    found = []
+    names = []
     for pattern in (
         rf"{before}(?P<other>[A-Za-z][\w -]{{1,30}}?)(?:['\"`,;.()]|$|\sor\s|\sand\s)",
         rf"(?P<other>[A-Za-z][\w-]{{2,30}})\s*\(\s*['\"`]?{name}['\"`]?\s*\)",
     ):
-        for match in re.finditer(pattern, normal(description)):
+        for match in re.finditer(pattern, normalize(description)):
             other = fold(match["other"]).strip()
-            if other and other not in STOP:
-                found.append(other)
-    return found
+            if other and other not in STOP_WORDS:
+                names.append(other)
+    return names
 
 
-def says(phrase: str, spoken: Sequence[Word], *, single: bool = False) -> int:
-    """Where the words of `phrase` end in the text, the last time that they stand there in order; -1: they do not.
+def phrase_end(phrase: str, words: Sequence[Word], *, single: bool = False) -> int:
+    """Returns the index after the last occurrence of `phrase` in the words of a text; -1 if there is none.
 
-    `single`: one letter counts even where it is not a capital.
+    `single`: one small letter counts too.
     """
-    wanted = phrase.split()
-    if not wanted:
+    phrase_words = phrase.split()
+    if not phrase_words:
         return -1
-    for start in range(len(spoken) - len(wanted), -1, -1):
-        run = spoken[start : start + len(wanted)]
-        if all(_is(word, each, single) for word, each in zip(run, wanted, strict=True)):
-            return start + len(wanted)
+    for start in range(len(words) - len(phrase_words), -1, -1):
+        run = words[start : start + len(phrase_words)]
+        if all(_is(word, each, single) for word, each in zip(run, phrase_words, strict=True)):
+            return start + len(phrase_words)
     return -1
 
 
-def _is(word: Word, wanted: str, single: bool) -> bool:
-    if len(wanted) == 1 and not wanted.isdigit():
-        return word.text == wanted and (single or word.raw.isupper())
-    return kin(word.text, wanted)
+def _is(word: Word, other: str, single: bool) -> bool:
+    if len(other) == 1 and not other.isdigit():
+        return word.text == other and (single or word.raw.isupper())
+    return related(word.text, other)
 
 
-def named(parameter: Parameter, said: str, spoken: Sequence[Word]) -> dict[str, int]:
-    """For each member that the text names, where it does so for the last time."""
-    meant = names.said(said)
-    found: dict[str, int] = {}
+def named_members(parameter: Parameter, text: str, words: Sequence[Word]) -> dict[str, int]:
+    """Returns member -> position of its last mention, for each member that the text names."""
+    entities = locale_names.entities_in(text)
+    members: dict[str, int] = {}
     for member in map(str, parameter.enum):
-        places = [says(each, spoken, single=len(spoken) <= 3) for each in spellings(member, parameter)]
-        if (names.meanings(member) | names.language(member)) & meant:
-            places.append(0)
-        if fold(member) in fold(normal(said)).split():
-            places.append(len(spoken))
-        place = max(places)
-        if place < 0:
-            place = _partly(member, parameter, spoken)
-        if place >= 0:
-            found[member] = place
-    return found
+        positions = [phrase_end(each, words, single=len(words) <= 3) for each in spellings(member, parameter)]
+        if (locale_names.entities_of(member) | locale_names.locale_language(member)) & entities:
+            positions.append(0)
+        if fold(member) in fold(normalize(text)).split():
+            positions.append(len(words))
+        position = max(positions)
+        if position < 0:
+            position = _by_own_word(member, parameter, words)
+        if position >= 0:
+            members[member] = position
+    return members
 
 
-def _partly(member: str, parameter: Parameter, spoken: Sequence[Word]) -> int:
-    """Where a word stands that this member alone of all has: "premium" for premium_economy."""
-    mine = [word for word in name_words(member.replace("-", " ")) if word not in STOP]
-    others = {
+def _by_own_word(member: str, parameter: Parameter, words: Sequence[Word]) -> int:
+    """Returns the position of a word that only this member has: "premium" for premium_economy; -1 if none."""
+    member_words = [word for word in identifier_words(member.replace("-", " ")) if word not in STOP_WORDS]
+    other_stems = {
         stem(word)
         for other in map(str, parameter.enum)
         if other != member
-        for word in name_words(other.replace("-", " "))
+        for word in identifier_words(other.replace("-", " "))
     }
-    own = [word for word in mine if stem(word) not in others and len(word) > 2]
-    places = [index for index, word in enumerate(spoken) for each in own if kin(word.text, each)]
-    return max(places) if places else -1
+    own_words = [word for word in member_words if stem(word) not in other_stems and len(word) > 2]
+    positions = [index for index, word in enumerate(words) for each in own_words if related(word.text, each)]
+    return max(positions) if positions else -1

@@ -1,31 +1,36 @@
-"""How well a text supports a value, by type. Pure."""
+"""Scores how well a text supports an argument value, by type. Pure.
+
+Used by supported_arguments.py, and by the rules that read a value out of a text (`numbers_in_unit`).
+"""
 
 from __future__ import annotations
 
 import math
 import re
 from datetime import date
-from functools import cached_property
 from typing import Final
 
 import msgspec
 
 from extproc.pipeline.functions.grounding import enums
-from extproc.pipeline.functions.grounding.booleans import truth
-from extproc.pipeline.functions.grounding.calendar_days import Days
-from extproc.pipeline.functions.grounding.dates import days
-from extproc.pipeline.functions.grounding.numbers import Quantity, quantities
-from extproc.pipeline.functions.grounding.strings import coverage
-from extproc.pipeline.functions.grounding.times import HALF_DAY, minutes_of_day
-from extproc.pipeline.functions.grounding.units import KELVIN, named, temperature
-from extproc.pipeline.functions.grounding.word_forms import Word, alike, name_words, normal, stem, words
+from extproc.pipeline.functions.grounding.booleans import spoken_boolean
+from extproc.pipeline.functions.grounding.dates import parse_dates
+from extproc.pipeline.functions.grounding.numbers import Quantity, Unit, parse_quantities
+from extproc.pipeline.functions.grounding.parsed_text import ParsedText
+from extproc.pipeline.functions.grounding.strings import word_coverage
+from extproc.pipeline.functions.grounding.times import HALF_DAY
+from extproc.pipeline.functions.grounding.units import KELVIN, is_temperature, units_of
+from extproc.pipeline.functions.grounding.word_forms import (
+    identifier_words,
+    normalize,
+    same_word,
+    split_words,
+    stem,
+)
 from extproc.shared.filter_config import JsonValue, Parameter, ParameterType
 
-# Of longer texts both ends are read; the function model reads half of that.
-MAX_CHARACTERS: Final = 4_000
-_HALF: Final = MAX_CHARACTERS // 2
 _ISO_DATE: Final = re.compile(r"(\d{4})-(\d{2})(?:-(\d{2}))?")
-_ISO_MOMENT: Final = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2})(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?")
+_ISO_DATETIME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2})(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?")
 _TIME: Final = re.compile(r"([01]?\d|2[0-4])[:.]([0-5]\d)(?::[0-5]\d)?\s*(?:([ap])\.?m\.?)?", re.IGNORECASE)
 _EXACT: Final = 1e-12
 _COUNT: Final = re.compile(r"(?:number of|how many|count of|quantity of)\s+(?:the\s+)?([a-z]{3,})")
@@ -33,59 +38,29 @@ _MEASURE: Final = re.compile(r"[-+]?[$€£¥]?\s?\d[\d.,]*\s?[^\W\d]*[%°$€£
 _HOUR: Final = re.compile(r"(1[0-2]|0?[1-9])\s*([ap])\.?m\.?", re.IGNORECASE)
 
 
-class Said:
-    """What was said, read once. Each kind of thing in it is looked for when it is first asked for."""
+def support_score(parameter: Parameter, value: JsonValue, text: ParsedText) -> float:
+    """Returns how well `text` supports `value` for `parameter`, 0 to 1.
 
-    def __init__(self, text: str, today: date) -> None:
-        self.text = text if len(text) <= MAX_CHARACTERS else f"{text[:_HALF]}\n{text[-_HALF:]}"
-        self.today = today
-
-    @cached_property
-    def words(self) -> list[Word]:
-        return words(self.text)
-
-    @cached_property
-    def quantities(self) -> list[Quantity]:
-        return quantities(self.text)
-
-    @cached_property
-    def numbers(self) -> frozenset[float]:
-        return frozenset(each.value for each in self.quantities if not each.tied)
-
-    @cached_property
-    def days(self) -> Days:
-        return days(self.text, self.today)
-
-    @cached_property
-    def times(self) -> set[int]:
-        return minutes_of_day(self.text)
-
-
-def support(parameter: Parameter, value: JsonValue, said: str, today: date) -> float:
-    """0 to 1: how well `said` supports `value` for `parameter`. `today`: what relative dates are relative to."""
-    return supported(parameter, value, Said(said, today))
-
-
-def supported(parameter: Parameter, value: JsonValue, said: Said) -> float:
-    """`support`, of a text that has been read."""
+    A default is always supported. A list or an object is as supported as its least supported element.
+    """
     if value is None or _is_default(parameter, value):
         return 1.0
     if isinstance(value, list):
         item = _item(parameter)
-        return min((supported(item, each, said) for each in value), default=1.0)
+        return min((support_score(item, each, text) for each in value), default=1.0)
     if isinstance(value, dict):
-        return min((supported(_leaf(parameter, name), each, said) for name, each in value.items()), default=1.0)
-    return _scalar(parameter, value, said)
+        return min((support_score(_leaf(parameter, name), each, text) for name, each in value.items()), default=1.0)
+    return _scalar(parameter, value, text)
 
 
-def _scalar(parameter: Parameter, value: bool | int | float | str, said: Said) -> float:
+def _scalar(parameter: Parameter, value: bool | int | float | str, text: ParsedText) -> float:
     if isinstance(value, bool):
-        verdict = truth(parameter, said.text)
-        return 0.0 if verdict is None else float(verdict is value)
-    numeric = parameter.type in {ParameterType.INT, ParameterType.FLOAT} or not parameter.enum
-    if isinstance(value, int | float) and numeric:
-        return _number(parameter, float(value), said)
-    return _string(parameter, str(value), said)
+        spoken = spoken_boolean(parameter, text.text)
+        return 0.0 if spoken is None else float(spoken is value)
+    is_numeric = parameter.type in {ParameterType.INT, ParameterType.FLOAT} or not parameter.enum
+    if isinstance(value, int | float) and is_numeric:
+        return _number(parameter, float(value), text)
+    return _string(parameter, str(value), text)
 
 
 def _is_default(parameter: Parameter, value: JsonValue) -> bool:
@@ -93,7 +68,7 @@ def _is_default(parameter: Parameter, value: JsonValue) -> bool:
 
 
 def _item(parameter: Parameter) -> Parameter:
-    """An element of a list as a parameter of its own."""
+    """Returns a parameter that stands for one element of a list."""
     items = parameter.items
     kind, enum, form = (items.type, items.enum, items.format) if items else (ParameterType.STR, (), None)
     return Parameter(name=parameter.name, type=kind, description=parameter.description, enum=enum, format=form)
@@ -103,37 +78,41 @@ def _leaf(parameter: Parameter, name: str) -> Parameter:
     return Parameter(name=name, type=ParameterType.STR, description=parameter.description)
 
 
-def _number(parameter: Parameter, value: float, said: Said) -> float:
-    spoken_of = [*name_words(parameter.name), *(word.text for word in words(parameter.description))]
-    units = named(name_words(parameter.name), spoken_of) | ({KELVIN} if temperature(spoken_of) else set())
-    fraction = any(word in {"percent", "percentage"} for word in spoken_of)
-    for quantity in said.quantities:
+def _parameter_words(parameter: Parameter) -> list[str]:
+    """Returns the words of the parameter's name and description."""
+    return [*identifier_words(parameter.name), *(word.text for word in split_words(parameter.description))]
+
+
+def _number(parameter: Parameter, value: float, text: ParsedText) -> float:
+    words = _parameter_words(parameter)
+    units = units_of(identifier_words(parameter.name), words) | ({KELVIN} if is_temperature(words) else set())
+    is_percentage = any(word in {"percent", "percentage"} for word in words)
+    for quantity in text.quantities:
         if _equals(quantity, value, units):
             return 1.0
-        if fraction and not quantity.tied and _close(quantity.value * 100, value):
+        if is_percentage and not quantity.is_implied and _close(quantity.value * 100, value):
             return 1.0
-    return float(_counted(parameter, value, said) or _of_a_date(spoken_of, value, said))
+    return float(_counted(parameter, value, text) or _in_date_or_time(words, value, text))
 
 
-def values_in(parameter: Parameter, said: Said, *, with_unit: bool = False) -> set[int | float]:
-    """The numbers of a text in the parameter's unit; `with_unit`: only those that were said in a unit of its kind."""
-    spoken_of = [*name_words(parameter.name), *(word.text for word in words(parameter.description))]
-    units = named(name_words(parameter.name), spoken_of)
-    found: set[int | float] = set()
-    for quantity in said.quantities:
+def numbers_in_unit(parameter: Parameter, text: ParsedText, *, with_unit: bool = False) -> set[int | float]:
+    """Returns the numbers of a text in the parameter's unit. `with_unit`: only those with a unit of its kind."""
+    units = units_of(identifier_words(parameter.name), _parameter_words(parameter))
+    numbers: set[int | float] = set()
+    for quantity in text.quantities:
         same = {unit for unit in units if quantity.unit is not None and unit[0] == quantity.unit[0]}
         if quantity.unit is not None and same:
-            found |= {_whole(quantity.value * quantity.unit[1] / unit[1]) for unit in same}
-        elif not with_unit and not quantity.tied and quantity.unit != KELVIN:
-            found.add(_whole(quantity.value))
-    return {number for number in found if isinstance(number, int) or parameter.type is not ParameterType.INT}
+            numbers |= {_whole(quantity.value * quantity.unit[1] / unit[1]) for unit in same}
+        elif not with_unit and not quantity.is_implied and quantity.unit != KELVIN:
+            numbers.add(_whole(quantity.value))
+    return {number for number in numbers if isinstance(number, int) or parameter.type is not ParameterType.INT}
 
 
 def _whole(number: float) -> int | float:
     return int(number) if number.is_integer() else round(number, 9)
 
 
-def _equals(quantity: Quantity, value: float, units: set[tuple[str, float]]) -> bool:
+def _equals(quantity: Quantity, value: float, units: set[Unit]) -> bool:
     if quantity.unit is not None:
         same = {unit for unit in units if unit[0] == quantity.unit[0]}
         if same:
@@ -142,135 +121,134 @@ def _equals(quantity: Quantity, value: float, units: set[tuple[str, float]]) -> 
                 _close(quantity.value * quantity.unit[1] / unit[1], value, 1e-6 if unit != quantity.unit else _EXACT)
                 for unit in same
             )
-    return not quantity.tied and quantity.unit != KELVIN and _close(quantity.value, value)
+    return not quantity.is_implied and quantity.unit != KELVIN and _close(quantity.value, value)
 
 
-def _close(number: float, value: float, within: float = _EXACT) -> bool:
-    return math.isclose(number, value, rel_tol=within, abs_tol=1e-12)
+def _close(number: float, value: float, tolerance: float = _EXACT) -> bool:
+    return math.isclose(number, value, rel_tol=tolerance, abs_tol=1e-12)
 
 
-def _counted(parameter: Parameter, value: float, said: Said) -> bool:
-    """ "a room" is one of `rooms`, "no children" none of `children`; "just me" is one."""
+def _counted(parameter: Parameter, value: float, text: ParsedText) -> bool:
+    """Supports 0 and 1 without a number: "a room" is one of `rooms`, "no children" is none, "just me" is one."""
     if value not in (0.0, 1.0):
         return False
-    if value == 0.0 and re.search(r"\b(at|from) rest\b|\bstationary\b", said.text.casefold()):
+    if value == 0.0 and re.search(r"\b(at|from) rest\b|\bstationary\b", text.text.casefold()):
         return True
     if value == 1.0 and re.search(
-        r"\b(just|only)\s+(me|myself|one)\b|\b(by|on) my\s?(self|own)\b", normal(said.text).casefold()
+        r"\b(just|only)\s+(me|myself|one)\b|\b(by|on) my\s?(self|own)\b", normalize(text.text).casefold()
     ):
         return True
-    # What is counted: "rooms", or the guests of "Number of guests".
-    things = [word for word in name_words(parameter.name) if len(word) > 2 and word != stem(word)]
+    # The counted things: "rooms", or the guests of "Number of guests".
+    things = [word for word in identifier_words(parameter.name) if len(word) > 2 and word != stem(word)]
     if match := _COUNT.search(parameter.description.casefold()):
         things.append(match[1])
-    signs = {"no", "without", "zero"} if value == 0.0 else {"a", "an", "another", "single"}
-    heard = [word.text for word in said.words]
-    for index, word in enumerate(heard):
-        if any(alike(word, thing) for thing in things):
+    counts = {"no", "without", "zero"} if value == 0.0 else {"a", "an", "another", "single"}
+    words = [word.text for word in text.words]
+    for index, word in enumerate(words):
+        if any(same_word(word, thing) for thing in things):
             if value == 1.0 and word.endswith("s") and not word.endswith("ss"):
                 continue
-            if signs & set(heard[max(0, index - 2) : index]):
+            if counts & set(words[max(0, index - 2) : index]):
                 return True
     return False
 
 
-def _of_a_date(spoken_of: list[str], value: float, said: Said) -> bool:
-    """A year, a month, a day or an hour that was said as part of a date or of a time."""
+def _in_date_or_time(parameter_words: list[str], value: float, text: ParsedText) -> bool:
+    """Supports a year, a month, a day or an hour that is part of a date or of a time in the text."""
     if not value.is_integer():
         return False
-    asked = set(spoken_of)
-    found = said.days
+    names = set(parameter_words)
+    days = text.days
     return (
-        ("year" in asked and int(value) in found.years)
-        or ("month" in asked and any(month == int(value) for _, month in found.months))
-        or ("day" in asked and any(day.day == int(value) for day in found.days))
-        or (bool(asked & {"hour", "time"}) and any(minutes // 60 == int(value) for minutes in said.times))
-        or ("minute" in asked and any(minutes % 60 == int(value) for minutes in said.times))
+        ("year" in names and int(value) in days.years)
+        or ("month" in names and any(month == int(value) for _, month in days.months))
+        or ("day" in names and any(day.day == int(value) for day in days.days))
+        or (bool(names & {"hour", "time"}) and any(minutes // 60 == int(value) for minutes in text.times))
+        or ("minute" in names and any(minutes % 60 == int(value) for minutes in text.times))
     )
 
 
-def _string(parameter: Parameter, value: str, said: Said) -> float:
-    text = normal(value).strip()
-    if moment := _ISO_MOMENT.fullmatch(text):
-        return _day(moment[1], said) * _at(moment[2], said, midnight=True)
-    if _ISO_DATE.fullmatch(text):
-        return _day(text, said)
-    if _TIME.fullmatch(text) or _HOUR.fullmatch(text):
-        return _at(text, said)
-    return _choice(parameter, value, said) if parameter.enum else _text(parameter, text, said)
+def _string(parameter: Parameter, value: str, text: ParsedText) -> float:
+    plain = normalize(value).strip()
+    if match := _ISO_DATETIME.fullmatch(plain):
+        return _day(match[1], text) * _time(match[2], text, beside_day=True)
+    if _ISO_DATE.fullmatch(plain):
+        return _day(plain, text)
+    if _TIME.fullmatch(plain) or _HOUR.fullmatch(plain):
+        return _time(plain, text)
+    return _enum_member(parameter, value, text) if parameter.enum else _free_text(parameter, plain, text)
 
 
-def _text(parameter: Parameter, text: str, said: Said) -> float:
-    share = coverage(text, said.text, said.words, said.numbers)
-    if share >= 1.0 or any(enums.says(each, said.words) >= 0 for each in enums.spellings(text, parameter)):
+def _free_text(parameter: Parameter, value: str, text: ParsedText) -> float:
+    share = word_coverage(value, text.text, text.words, text.numbers)
+    if share >= 1.0 or any(enums.phrase_end(each, text.words) >= 0 for each in enums.spellings(value, parameter)):
         return 1.0
-    return max(share, _written_date(text, said), _written_number(parameter, text, said))
+    return max(share, _written_date(value, text), _written_number(parameter, value, text))
 
 
-def _choice(parameter: Parameter, value: str, said: Said) -> float:
-    if _is_switch(parameter):
-        verdict = truth(parameter, said.text)
-        return 0.1 if verdict is None else float(str(verdict).casefold() == value.casefold())
+def _enum_member(parameter: Parameter, value: str, text: ParsedText) -> float:
+    if _is_boolean_enum(parameter):
+        spoken = spoken_boolean(parameter, text.text)
+        return 0.1 if spoken is None else float(str(spoken).casefold() == value.casefold())
     if all(str(member).isdecimal() for member in parameter.enum):
-        return _number(parameter, float(value), said) if value.isdecimal() else 0.0
-    found = enums.named(parameter, said.text, said.words)
-    if value in found:
+        return _number(parameter, float(value), text) if value.isdecimal() else 0.0
+    named = enums.named_members(parameter, text.text, text.words)
+    if value in named:
         return 1.0
-    # Another member was named, so that this one was not meant.
-    return 0.0 if found else 0.1
+    # The text names another member, so it does not mean this one.
+    return 0.0 if named else 0.1
 
 
-def _is_switch(parameter: Parameter) -> bool:
-    """An enum that is a boolean, written as words."""
+def _is_boolean_enum(parameter: Parameter) -> bool:
     members = {str(member).casefold() for member in parameter.enum}
     return {"true", "false"} <= members and len(members) <= 3
 
 
-def _day(text: str, said: Said) -> float:
-    """An ISO day, or a month without a day."""
-    year, month, day = _parts(text)
+def _day(iso: str, text: ParsedText) -> float:
+    """Scores an ISO day, or a month without a day."""
+    year, month, day = _parts(iso)
     if not day:
-        return float((year, month) in said.days.months)
+        return float((year, month) in text.days.months)
     try:
-        wanted = date(year, month, day)
+        value = date(year, month, day)
     except ValueError:
         return 0.0
-    return 1.0 if wanted in said.days.days else 0.9 if wanted in said.days.edges else 0.0
+    return 1.0 if value in text.days.days else 0.9 if value in text.days.edges else 0.0
 
 
-def _parts(text: str) -> tuple[int, int, int]:
-    year, month, day = [*map(int, text.split("-")), 0][:3]
+def _parts(iso: str) -> tuple[int, int, int]:
+    year, month, day = [*map(int, iso.split("-")), 0][:3]
     return year, month, day
 
 
-def _at(text: str, said: Said, *, midnight: bool = False) -> float:
-    """A time of day. `midnight`: beside a day it is no time at all, where none was said."""
-    clock, hour = _TIME.fullmatch(text), _HOUR.fullmatch(text)
+def _time(value: str, text: ParsedText, *, beside_day: bool = False) -> float:
+    """Scores a time of day. `beside_day`: midnight stands for no time, if the text has none."""
+    clock, hour = _TIME.fullmatch(value), _HOUR.fullmatch(value)
     if clock:
-        value = int(clock[1]) * 60 + int(clock[2])
+        minutes = int(clock[1]) * 60 + int(clock[2])
         if clock[3]:
-            value = value % HALF_DAY + (HALF_DAY if clock[3].lower() == "p" else 0)
+            minutes = minutes % HALF_DAY + (HALF_DAY if clock[3].lower() == "p" else 0)
     elif hour:
-        value = int(hour[1]) % 12 * 60 + (HALF_DAY if hour[2].lower() == "p" else 0)
+        minutes = int(hour[1]) % 12 * 60 + (HALF_DAY if hour[2].lower() == "p" else 0)
     else:
         return 0.0
-    if midnight and value == 0 and not said.times:
+    if beside_day and minutes == 0 and not text.times:
         return 1.0
-    return float(value % 1440 in said.times)
+    return float(minutes % 1440 in text.times)
 
 
-def _written_date(text: str, said: Said) -> float:
-    """ "May 3rd, 2027" for "3 May": another way to write a day that was said."""
-    wanted = days(text, said.today)
-    if not wanted.days or not said.days.days:
+def _written_date(value: str, text: ParsedText) -> float:
+    """Scores a date in words: "May 3rd, 2027" for "3 May"."""
+    dates = parse_dates(value, text.today)
+    if not dates.days or not text.days.days:
         return 0.0
-    rest = [word.text for word in words(text) if not any(each.isdigit() for each in word.text)]
-    return float(bool(wanted.days & said.days.days) and len(rest) <= 3)
+    words = [word.text for word in split_words(value) if not any(each.isdigit() for each in word.text)]
+    return float(bool(dates.days & text.days.days) and len(words) <= 3)
 
 
-def _written_number(parameter: Parameter, text: str, said: Said) -> float:
-    """A number with or without its unit, as a string."""
-    if not _MEASURE.fullmatch(text):
+def _written_number(parameter: Parameter, value: str, text: ParsedText) -> float:
+    """Scores a number in a string, with or without a unit."""
+    if not _MEASURE.fullmatch(value):
         return 0.0
-    wanted = [each for each in quantities(text) if not each.tied]
-    return max((_number(parameter, each.value, said) for each in wanted), default=0.0)
+    quantities = [each for each in parse_quantities(value) if not each.is_implied]
+    return max((_number(parameter, each.value, text) for each in quantities), default=0.0)

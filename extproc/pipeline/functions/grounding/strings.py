@@ -1,4 +1,4 @@
-"""How much of a free text value the conversation said."""
+"""Scores how much of a free text value the user's text contains. Pure; used by scoring.py."""
 
 from __future__ import annotations
 
@@ -6,11 +6,20 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from extproc.pipeline.functions.grounding import names
-from extproc.pipeline.functions.grounding.word_forms import STOP, Word, alike, fold, listed, name_words, normal, words
+from extproc.pipeline.functions.grounding import locale_names
+from extproc.pipeline.functions.grounding.word_forms import (
+    STOP_WORDS,
+    Word,
+    fold,
+    identifier_words,
+    normalize,
+    same_word,
+    split_words,
+    word_set,
+)
 
-# What companies and places are called besides their names.
-_TITLES: Final = listed(
+# Parts of the names of companies, places and persons that count little.
+_TITLES: Final = word_set(
     """
     inc incorporated corp corporation co company ltd limited llc plc gmbh ag sa group holdings city county state
     province republic mr mrs ms dr prof sir
@@ -21,37 +30,37 @@ _LINK: Final = re.compile(r"^[\w.+-]+@[\w-]+(\.[\w-]+)+$|^\w+://\S+$|^www\.\S+$"
 _UNSPACED: Final = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")
 
 
-def coverage(value: str, said: str, spoken: Sequence[Word], numbers: frozenset[float]) -> float:
-    """The share of the value's words that were said, 0 to 1. Links and ids are said as a whole or not at all."""
-    value = normal(value).strip()
+def word_coverage(value: str, text: str, words: Sequence[Word], numbers: frozenset[float]) -> float:
+    """Returns the share of the value's words that the text contains, 0 to 1. Links and ids must match as a whole."""
+    value = normalize(value).strip()
     if _LINK.match(value):
-        return float(_links(value) in _links(said))
-    wanted = _value_words(value)
-    if not wanted or _UNSPACED.search(value):
-        return float(value != "" and value.casefold() in normal(said).casefold())
-    if (names.meanings(value) | names.language(value)) & names.said(said):
+        return float(_links(value) in _links(text))
+    value_words = _value_words(value)
+    if not value_words or _UNSPACED.search(value):
+        return float(value != "" and value.casefold() in normalize(text).casefold())
+    if (locale_names.entities_of(value) | locale_names.locale_language(value)) & locale_names.entities_in(text):
         return 1.0
-    if _joined(wanted, spoken) or _initials(wanted, spoken) or _spelled_out(value, spoken):
+    if _joined(value_words, words) or _initials(value_words, words) or _spelled_out(value, words):
         return 1.0
-    return _covered(wanted, value, said, spoken, numbers)
+    return _covered(value_words, value, text, words, numbers)
 
 
 def _links(text: str) -> str:
-    return re.sub(r"(\w+://|www\.)|/(?=\s|$)", "", normal(text).casefold())
+    return re.sub(r"(\w+://|www\.)|/(?=\s|$)", "", normalize(text).casefold())
 
 
 def _value_words(value: str) -> list[Word]:
     if re.fullmatch(r"[\w-]+", value) and not re.search(r"\d", value):
-        return [Word(word, fold(word), 0, 0) for word in name_words(value.replace("-", " "))]
-    return words(value)
+        return [Word(word, fold(word), 0, 0) for word in identifier_words(value.replace("-", " "))]
+    return split_words(value)
 
 
-def _joined(wanted: Sequence[Word], spoken: Sequence[Word]) -> bool:
-    """Whether consecutive words, written together, are the value written together: "AB-1207 X" and "ab1207x"."""
-    compact = "".join(word.text for word in wanted)
-    for start in range(len(spoken)):
+def _joined(value_words: Sequence[Word], words: Sequence[Word]) -> bool:
+    """Returns True if consecutive words without spaces are the value without spaces: "AB-1207 X" and "ab1207x"."""
+    compact = "".join(word.text for word in value_words)
+    for start in range(len(words)):
         rest = compact
-        for word in spoken[start:]:
+        for word in words[start:]:
             if not rest.startswith(word.text):
                 break
             rest = rest[len(word.text) :]
@@ -60,57 +69,59 @@ def _joined(wanted: Sequence[Word], spoken: Sequence[Word]) -> bool:
     return False
 
 
-def _initials(wanted: Sequence[Word], spoken: Sequence[Word]) -> bool:
-    """ "New York City" was said as "NYC"."""
-    letters = "".join(word.text[0] for word in wanted if word.text not in STOP)
+def _initials(value_words: Sequence[Word], words: Sequence[Word]) -> bool:
+    """Returns True if the text has "NYC" for the value "New York City"."""
+    letters = "".join(word.text[0] for word in value_words if word.text not in STOP_WORDS)
     return len(letters) >= 2 and any(
         word.text == letters
-        and (word.raw.isupper() or len(letters) > 3 or (len(letters) == 3 and word.text not in STOP))
-        for word in spoken
+        and (word.raw.isupper() or len(letters) > 3 or (len(letters) == 3 and word.text not in STOP_WORDS))
+        for word in words
     )
 
 
-def _spelled_out(value: str, spoken: Sequence[Word]) -> bool:
-    """ "NYC" was said as "New York City"."""
+def _spelled_out(value: str, words: Sequence[Word]) -> bool:
+    """Returns True if the text has "New York City" for the value "NYC"."""
     letters = value.replace(".", "")
     if not (2 <= len(letters) <= 6 and letters.isalpha() and letters.isupper()):
         return False
-    firsts = [word for word in spoken if word.text not in STOP]
-    for source in (spoken, firsts):
+    firsts = [word for word in words if word.text not in STOP_WORDS]
+    for source in (words, firsts):
         initials = "".join(word.text[0] for word in source)
         start = initials.find(letters.lower())
         while start >= 0:
             run = source[start : start + len(letters)]
-            # Two short words may begin with any two letters: names have capitals.
+            # Up to three initials can match by chance: the words must have capitals, as names do.
             if len(letters) > 3 or all(word.raw[0].isupper() for word in run):
                 return True
             start = initials.find(letters.lower(), start + 1)
     return False
 
 
-def _covered(wanted: Sequence[Word], value: str, said: str, spoken: Sequence[Word], numbers: frozenset[float]) -> float:
-    heard = [word.text for word in spoken]
-    total = found = 0.0
+def _covered(
+    value_words: Sequence[Word], value: str, text: str, words: Sequence[Word], numbers: frozenset[float]
+) -> float:
+    text_words = [word.text for word in words]
+    total = covered = 0.0
     count = 0
-    for word in wanted:
-        if word.text in STOP and len(wanted) > 1:
+    for word in value_words:
+        if word.text in STOP_WORDS and len(value_words) > 1:
             continue
         weight = 0.2 if word.text in _TITLES else 1.0
         if any(each.isdigit() for each in word.text):
-            # A wrong digit is a wrong value, however many words around it are right.
-            if not (word.text in heard or _number(word.text) in numbers):
+            # One wrong digit makes the value wrong, however many words match.
+            if not (word.text in text_words or _number(word.text) in numbers):
                 return 0.0
-            found += weight
-        elif any(alike(word.text, each) for each in heard):
-            found += weight
+            covered += weight
+        elif any(same_word(word.text, each) for each in text_words):
+            covered += weight
         total += weight
         count += 1
     if not total:
-        return 0.0  # "there" is no value
-    share = found / total
+        return 0.0  # only stop words: "there"
+    share = covered / total
     if share < 1.0:
-        # One word too many makes another thing of a name ("Museum of Modern Art"); a sentence may be in other words.
-        share = max(share ** (1 + 3 / count), _without_region(value, said, spoken, numbers))
+        # One extra word makes a different name ("Museum of Modern Art"); a sentence may use other words.
+        share = max(share ** (1 + 3 / count), _without_region(value, text, words, numbers))
     return share
 
 
@@ -119,15 +130,15 @@ def _number(text: str) -> float | None:
     return float(match[1]) if match else None
 
 
-def _without_region(value: str, said: str, spoken: Sequence[Word], numbers: frozenset[float]) -> float:
-    """ "Seattle, WA" for "Seattle": where a place lies is often added, and need not be said."""
-    # A time zone is named after its city: "Europe/London".
+def _without_region(value: str, text: str, words: Sequence[Word], numbers: frozenset[float]) -> float:
+    """Scores "Seattle, WA" for "Seattle": the region of a place may be missing in the text."""
+    # A time zone: "Europe/London" for "London".
     if re.fullmatch(r"[A-Z][a-z]+(/[A-Z]\w+)+", value):
-        return coverage(value.rpartition("/")[2].replace("_", " "), said, spoken, numbers)
+        return word_coverage(value.rpartition("/")[2].replace("_", " "), text, words, numbers)
     head, comma, tail = value.rpartition(",")
-    if not comma or not any(kind in _REGIONS for kind, _ in names.meanings(tail)):
+    if not comma or not any(kind in _REGIONS for kind, _ in locale_names.entities_of(tail)):
         return 0.0
-    others = {meaning for meaning in names.said(said) if meaning[0] in _REGIONS}
-    if others and not others & names.meanings(tail):
+    others = {meaning for meaning in locale_names.entities_in(text) if meaning[0] in _REGIONS}
+    if others and not others & locale_names.entities_of(tail):
         return 0.0
-    return coverage(head, said, spoken, numbers) * 0.95
+    return word_coverage(head, text, words, numbers) * 0.95

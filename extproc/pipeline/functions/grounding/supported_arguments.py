@@ -1,10 +1,13 @@
-"""The arguments that a conversation supports: matching first, embeddings for the text that matching did not find."""
+"""Keeps the supported arguments of a call: by matching, then by embeddings for text that matching does not find.
+
+Used by intent resolution and slot filling.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,130 +15,146 @@ import numpy as np
 
 from extproc import request_stats
 from extproc.inference.roles import FloatMatrix, Models, RoleUnavailable
-from extproc.pipeline.functions.grounding.enums import named
-from extproc.pipeline.functions.grounding.names import meanings
-from extproc.pipeline.functions.grounding.scoring import Said, supported
-from extproc.pipeline.functions.grounding.word_forms import STOP, fold, name_words, normal, stem, words
+from extproc.pipeline.functions.grounding.enums import named_members
+from extproc.pipeline.functions.grounding.locale_names import entities_of
+from extproc.pipeline.functions.grounding.parsed_text import ParsedText
+from extproc.pipeline.functions.grounding.scoring import support_score
+from extproc.pipeline.functions.grounding.word_forms import (
+    STOP_WORDS,
+    fold,
+    identifier_words,
+    normalize,
+    split_words,
+    stem,
+)
 from extproc.request_stats import Stage
 from extproc.shared.filter_config import Grounding, JsonValue, Parameter, ParameterType, Target
 
 log = logging.getLogger(__name__)
 
-# Each costs the embedding model some milliseconds.
+# Each span costs the embedding model some milliseconds.
 MAX_SPANS: Final = 32
-# What a cosine is worth as a score: the pivot is 0.5. Below it, what is near in meaning is more often another thing of
-# the same kind (Seattle and Portland .68, basketball and tennis .63) than the same thing in other words.
+# Score of a cosine: 0.5 at the pivot. Below it, a text near in meaning is more often another thing of the same kind
+# (Seattle and Portland .68, basketball and tennis .63) than a paraphrase.
 _PIVOT: Final = 0.80
 _SLOPE: Final = 2.5
-# A member of an enum is meant where it is nearest of all members, and by so much.
-_ENUM_LEAST: Final = 0.30
-_ENUM_LEAD: Final = 0.04
+# A text means the nearest member of an enum, if the cosine is at least this, and ahead of all others by the lead.
+_MIN_ENUM_COSINE: Final = 0.30
+_MIN_ENUM_LEAD: Final = 0.04
 
 
 @dataclass(frozen=True, slots=True)
-class _Doubt:
-    """A value that matching did not find and embeddings may know. `texts`: what is embedded, the value's own first."""
+class _Unmatched:
+    """A value without a match, for the embedding model. `texts`: the value, then the other members of its enum.
+
+    `spans`: the parts of the user's text to compare with.
+    """
 
     name: str
     texts: tuple[str, ...]
     spans: tuple[str, ...]
-    enum: bool
+    is_enum: bool
 
 
-async def grounded(
-    models: Models, grounding: Grounding, target: Target, arguments: Mapping[str, JsonValue], said: Said
+async def supported_arguments(
+    models: Models, grounding: Grounding, target: Target, arguments: Mapping[str, JsonValue], text: ParsedText
 ) -> dict[str, JsonValue]:
-    """Those of `arguments` that `said` supports. One call of the embedding model at most; where it is down, what
-    matching does not find is not supported.
+    """Returns those of `arguments` that `text` supports. Calls the embedding model at most once.
+
+    If that model is unavailable, a value without a match is not supported.
     """
-    found = await scores(models, grounding.threshold, target.parameters, arguments, said)
-    found |= {name: 0.0 for name, value in arguments.items() if _names_the_target(target, name, value)}
-    return {name: value for name, value in arguments.items() if found.get(name, 1.0) >= grounding.threshold}
+    scores = await argument_scores(models, grounding.threshold, target.parameters, arguments, text)
+    scores |= {name: 0.0 for name, value in arguments.items() if _repeats_target(target, name, value)}
+    return {name: value for name, value in arguments.items() if scores.get(name, 1.0) >= grounding.threshold}
 
 
-def _names_the_target(target: Target, name: str, value: JsonValue) -> bool:
-    """ "Order a pizza" says no kind of pizza: one plain word of what the target is about is no value."""
+def _repeats_target(target: Target, name: str, value: JsonValue) -> bool:
+    """Returns True for one plain word of the target's own description: "order a pizza" gives no kind of pizza."""
     parameter = next((each for each in target.parameters if each.name == name), None)
     if parameter is None or parameter.enum or parameter.type is not ParameterType.STR or not isinstance(value, str):
         return False
-    about = {
-        stem(word.text) for word in words(f"{target.name.replace('_', ' ')} {target.description}") if word.raw.islower()
+    target_stems = {
+        stem(word.text)
+        for word in split_words(f"{target.name.replace('_', ' ')} {target.description}")
+        if word.raw.islower()
     }
-    plain = len(words(value)) == 1 and value.islower() and not meanings(value)
-    return plain and stem(fold(value.strip())) in about
+    is_plain_word = len(split_words(value)) == 1 and value.islower() and not entities_of(value)
+    return is_plain_word and stem(fold(value.strip())) in target_stems
 
 
-async def scores(
+async def argument_scores(
     models: Models,
     threshold: float,
     parameters: Sequence[Parameter],
     arguments: Mapping[str, JsonValue],
-    said: Said,
+    text: ParsedText,
 ) -> dict[str, float]:
-    """For each argument how well it is supported, 0 to 1."""
-    known = {parameter.name: parameter for parameter in parameters if parameter.name in arguments}
-    found = {name: supported(parameter, arguments[name], said) for name, parameter in known.items()}
-    doubts = [
-        doubt
-        for name, score in found.items()
+    """Returns the support of each declared argument, 0 to 1. Embeddings are used only below `threshold`."""
+    declared = {parameter.name: parameter for parameter in parameters if parameter.name in arguments}
+    scores = {name: support_score(parameter, arguments[name], text) for name, parameter in declared.items()}
+    unmatched = [
+        each
+        for name, score in scores.items()
         if score < threshold
-        for doubt in [_doubt(known[name], arguments[name], said)]
-        if doubt is not None
+        for each in [_unmatched(declared[name], arguments[name], text)]
+        if each is not None
     ]
-    if doubts:
-        for name, score in (await _near(models, doubts)).items():
-            found[name] = max(found[name], score)
-    return found
+    if unmatched:
+        for name, score in (await _embedding_scores(models, unmatched)).items():
+            scores[name] = max(scores[name], score)
+    return scores
 
 
-def _doubt(parameter: Parameter, value: JsonValue, said: Said) -> _Doubt | None:
-    if parameter.type is not ParameterType.STR or not isinstance(value, str) or not said.words:
+def _unmatched(parameter: Parameter, value: JsonValue, text: ParsedText) -> _Unmatched | None:
+    """Prepares a value for the embedding model; None if only matching can support it."""
+    if parameter.type is not ParameterType.STR or not isinstance(value, str) or not text.words:
         return None
     if parameter.enum:
-        # Where one member is named the others are not meant.
-        if named(parameter, said.text, said.words):
+        # The text names one member, so it does not mean the others.
+        if named_members(parameter, text.text, text.words):
             return None
         members = [value, *(str(member) for member in parameter.enum if member != value)]
-        texts = tuple(_as_words(parameter, member) for member in members)
-        return _Doubt(parameter.name, texts, _clauses(said), enum=True)
-    if not _paraphrasable(value):
+        texts = tuple(_in_words(parameter, member) for member in members)
+        return _Unmatched(parameter.name, texts, _clauses(text), is_enum=True)
+    if not _can_be_paraphrased(value):
         return None
-    return _Doubt(parameter.name, (value,), spans(value, said), enum=False)
+    return _Unmatched(parameter.name, (value,), spans(value, text), is_enum=False)
 
 
-def _as_words(parameter: Parameter, member: str) -> str:
-    return f"{' '.join(name_words(parameter.name))}: {' '.join(name_words(member.replace('-', ' ')))}"
+def _in_words(parameter: Parameter, member: str) -> str:
+    return f"{' '.join(identifier_words(parameter.name))}: {' '.join(identifier_words(member.replace('-', ' ')))}"
 
 
-def _paraphrasable(value: str) -> bool:
-    """A name, an id, a number or a date is said as it is; other text may be said in other words."""
+def _can_be_paraphrased(value: str) -> bool:
+    """Returns False for names, ids, numbers and dates: users write them as they are."""
     if any(each.isdigit() for each in value) or re.search(r"@|://|[/\\_=]", value):
         return False
-    content = [word for word in words(value) if word.text not in STOP]
+    content = [word for word in split_words(value) if word.text not in STOP_WORDS]
     return bool(content) and not all(word.raw[0].isupper() for word in content)
 
 
-def spans(value: str, said: Said) -> tuple[str, ...]:
-    """The parts of the text that are about as long as the value; of too many evenly spread ones."""
-    heard, length = said.words, max(1, len(words(value)))
-    found: dict[str, None] = {}
+def spans(value: str, text: ParsedText) -> tuple[str, ...]:
+    """Returns the parts of the text about as long as the value. Of too many, an evenly spaced selection."""
+    words, length = text.words, max(1, len(split_words(value)))
+    unique: dict[str, None] = {}
     for size in sorted({max(1, length - 1), length, length + 1}):
-        for start in range(len(heard) - size + 1):
-            run = heard[start : start + size]
-            if run[0].text not in STOP and run[-1].text not in STOP:
-                found[" ".join(word.raw for word in run)] = None
-    every = -(-len(found) // MAX_SPANS) or 1
-    return tuple(found)[::every]
+        for start in range(len(words) - size + 1):
+            run = words[start : start + size]
+            if run[0].text not in STOP_WORDS and run[-1].text not in STOP_WORDS:
+                unique[" ".join(word.raw for word in run)] = None
+    step = -(-len(unique) // MAX_SPANS) or 1
+    return tuple(unique)[::step]
 
 
-def _clauses(said: Said) -> tuple[str, ...]:
-    """The sentences of the text, and the whole of it."""
-    parts = [part.strip() for part in re.split(r"[.;!?\n]", normal(said.text)) if part.strip()]
-    return tuple(dict.fromkeys([normal(said.text)[-600:], *parts]))[:MAX_SPANS]
+def _clauses(text: ParsedText) -> tuple[str, ...]:
+    """Returns the end of the text, then its sentences."""
+    plain = normalize(text.text)
+    sentences = [part.strip() for part in re.split(r"[.;!?\n]", plain) if part.strip()]
+    return tuple(dict.fromkeys([plain[-600:], *sentences]))[:MAX_SPANS]
 
 
-async def _near(models: Models, doubts: Sequence[_Doubt]) -> dict[str, float]:
-    texts = list(dict.fromkeys(text for doubt in doubts for text in _texts(doubt)))
+async def _embedding_scores(models: Models, unmatched: Sequence[_Unmatched]) -> dict[str, float]:
+    texts = list(dict.fromkeys(text for each in unmatched for text in (*each.texts, *each.spans)))
     try:
         matrix = (await models.embed(texts)).vectors
     except RoleUnavailable as error:
@@ -143,21 +162,16 @@ async def _near(models: Models, doubts: Sequence[_Doubt]) -> dict[str, float]:
         request_stats.degraded(Stage.GROUNDING)
         return {}
     row = {text: index for index, text in enumerate(texts)}
-    return {doubt.name: _score(doubt, matrix, row) for doubt in doubts if doubt.spans}
+    return {each.name: _embedding_score(each, matrix, row) for each in unmatched if each.spans}
 
 
-def _texts(doubt: _Doubt) -> Iterator[str]:
-    yield from doubt.texts
-    yield from doubt.spans
-
-
-def _score(doubt: _Doubt, matrix: FloatMatrix, row: Mapping[str, int]) -> float:
-    mine = matrix[[row[text] for text in doubt.texts]]
-    heard = matrix[[row[span] for span in doubt.spans]]
-    nearest = (mine @ heard.T).max(axis=1)
-    if not doubt.enum:
+def _embedding_score(unmatched: _Unmatched, matrix: FloatMatrix, row: Mapping[str, int]) -> float:
+    value_vectors = matrix[[row[text] for text in unmatched.texts]]
+    span_vectors = matrix[[row[span] for span in unmatched.spans]]
+    nearest = (value_vectors @ span_vectors.T).max(axis=1)
+    if not unmatched.is_enum:
         return float(np.clip(0.5 + (nearest[0] - _PIVOT) * _SLOPE, 0.0, 1.0))
     rival = float(nearest[1:].max()) if len(nearest) > 1 else 0.0
-    if nearest[0] < _ENUM_LEAST or nearest[0] - rival < _ENUM_LEAD:
+    if nearest[0] < _MIN_ENUM_COSINE or nearest[0] - rival < _MIN_ENUM_LEAD:
         return 0.0
     return float(np.clip(0.5 + (nearest[0] - rival), 0.0, 1.0))

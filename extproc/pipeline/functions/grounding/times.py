@@ -1,17 +1,17 @@
-"""The times of day that a text says, as minutes since midnight."""
+"""Parses the times of day of a text. Pure; English."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-from extproc.pipeline.functions.grounding.numbers import quantities
-from extproc.pipeline.functions.grounding.word_forms import fold, normal
+from extproc.pipeline.functions.grounding.numbers import parse_quantities
+from extproc.pipeline.functions.grounding.word_forms import fold, normalize
+from extproc.pipeline.functions.number_words import CARDINALS
 
-_NUMBER: Final = (
-    r"(?:\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|"
-    r"eighteen|nineteen|twenty(?:[- ](?:one|two|three|four|five|six|seven|eight|nine))?|thirty|forty|fifty)"
-)
+_BELOW_TWENTY: Final = "|".join(word for word, number in CARDINALS.items() if 0 < number < 20)
+_ONES: Final = "|".join(word for word, number in CARDINALS.items() if 0 < number < 10)
+_NUMBER: Final = rf"(?:\d{{1,2}}|{_BELOW_TWENTY}|twenty(?:[- ](?:{_ONES}))?|thirty|forty|fifty)"
 _MERIDIEM: Final = r"(?:\s*(?P<meridiem>[ap])\.?\s?m\b\.?)"
 _CLOCK: Final = re.compile(
     rf"(?<![\d:.])(?P<hour>[012]?\d)(?::|h|\.)(?P<minute>[0-5]\d)(?::[0-5]\d)?{_MERIDIEM}?(?![\d:])"
@@ -35,14 +35,17 @@ HALF_DAY: Final = 720
 
 
 def minutes_of_day(text: str) -> set[int]:
-    """Every time said, 0 to 1439. Without am or pm, and nothing else that tells, both halves of the day."""
-    plain = fold(normal(text))
+    """Returns every time of day in minutes since midnight, 0 to 1439.
+
+    Both halves of the day count if neither am or pm nor a word like "evening" decides.
+    """
+    plain = fold(normalize(text))
     found = {minutes for word, minutes in _NAMED if re.search(rf"(?<!\w){word}(?!\w)", plain)}
     rest = plain
     for pattern in (_PAST, _CLOCK, _O_CLOCK, _HOUR, _MILITARY, _AT):
         for match in pattern.finditer(rest):
             found |= _past(plain, match) if pattern is _PAST else _at_the_hour(plain, match)
-        # Each word is part of one time: "half past 6 pm" is not 6 pm too.
+        # A word belongs to one time only: "half past 6 pm" is not 6 pm too.
         rest = pattern.sub(" ; ", rest)
     return found
 
@@ -62,7 +65,7 @@ def _at(plain: str, start: int) -> bool:
 
 
 def _value(text: str) -> int:
-    numbers = [each.value for each in quantities(text)]
+    numbers = [each.value for each in parse_quantities(text)]
     return int(numbers[0]) if numbers else -1
 
 

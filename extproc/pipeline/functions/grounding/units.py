@@ -1,12 +1,12 @@
-"""Units of measure: how they are written, and what one is in terms of another."""
+"""Units of measure: their spellings and conversion factors. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-# unit -> (dimension, in terms of the dimension's base). Months have no number of days, so they are a dimension of their
-# own, and years are in both.
+# (dimension, factor to the base unit of the dimension) -> spellings. A month has no fixed number of days, so months and
+# years are a dimension of their own.
 _SPELLINGS: Final[dict[tuple[str, float], str]] = {
     ("time", 1e-3): "ms millisecond milliseconds",
     ("time", 1.0): "s sec secs second seconds",
@@ -56,8 +56,8 @@ UNITS: Final = {name: unit for unit, names in _SPELLINGS.items() for name in nam
 
 KELVIN: Final = ("temperature", 1.0)
 
-# The unit that is left unsaid after another: "1 hour 30", "6 feet 2", "1m82".
-NEXT: Final = {
+# The unit that is left out after another: "1 hour 30", "6 feet 2", "1m82".
+SMALLER_UNIT: Final = {
     ("time", 3600.0): ("time", 60.0),
     ("time", 60.0): ("time", 1.0),
     ("length", 1.0): ("length", 0.01),
@@ -66,11 +66,11 @@ NEXT: Final = {
     ("mass", 1e3): ("mass", 1.0),
 }
 
-# One letter is a unit right after a number only, never in a description.
+# A single letter is a unit only directly after a number, never in a description.
 _LETTERS: Final = frozenset("shmgljw")
 
-# Names that mean the same unit wherever a text or an argument may hold either.
-SAME: Final = (
+# Names of one unit. A text and an argument may use different ones.
+UNIT_SYNONYMS: Final = (
     ("c", "celsius", "centigrade", "metric", "°c"),
     ("f", "fahrenheit", "imperial", "°f"),
     ("k", "kelvin"),
@@ -81,12 +81,12 @@ SAME: Final = (
 )
 
 
-def named(name: Sequence[str], described: Iterable[str]) -> set[tuple[str, float]]:
-    """The units that a parameter's name and description speak of; a letter is one at a name's end: `distance_m`."""
+def units_of(name: Sequence[str], described: Iterable[str]) -> set[tuple[str, float]]:
+    """Returns the units in a parameter's name and description. A letter counts at the end of a name: `distance_m`."""
     last = {UNITS[name[-1]]} if len(name) > 1 and name[-1] in UNITS else set()
     return last | {UNITS[word] for word in described if word in UNITS and word not in _LETTERS}
 
 
-def temperature(words: Iterable[str]) -> bool:
-    """Whether the parameter may be in kelvins."""
+def is_temperature(words: Iterable[str]) -> bool:
+    """Returns True if the parameter may be in kelvins."""
     return any(word.startswith("temp") or word == "kelvin" for word in words)

@@ -1,4 +1,4 @@
-"""Texts as words that can be compared: folded, split, stemmed."""
+"""Splits texts into words and compares them: folding, stems, related forms. Pure; English."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-# "C#" and "C++" are other words than "C".
+# "C#" and "C++" are words, different from "C".
 _WORD: Final = re.compile(r"[^\W_]+(?:'[^\W_]+)*(?:#|\+\+)?")
 _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _QUOTES: Final = str.maketrans(
@@ -16,13 +16,13 @@ _QUOTES: Final = str.maketrans(
 )
 
 
-def listed(text: str) -> frozenset[str]:
-    """The words of a list that is written as one text."""
+def word_set(text: str) -> frozenset[str]:
+    """Returns the words of a list written as one string."""
     return frozenset(text.split())
 
 
-# Words that say nothing of what a value is.
-STOP: Final = listed(
+# Words without meaning for a value.
+STOP_WORDS: Final = word_set(
     """
     a an the of for to in on at by with and or from as is are be was were it its this that these those there here my
     your our his her their i you we he she they me us them please some any do does did will would can could should
@@ -33,7 +33,7 @@ STOP: Final = listed(
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word of a text. `raw` as written, `text` folded; `start` and `end` are its place in the normalised text."""
+    """One word of a text. `raw`: as written; `text`: folded; [start, end): its span in the normalised text."""
 
     raw: str
     text: str
@@ -41,32 +41,32 @@ class Word:
     end: int
 
 
-def normal(text: str) -> str:
-    """NFKC with plain quotes and dashes, case kept."""
+def normalize(text: str) -> str:
+    """Returns the text in NFKC with ASCII quotes and dashes. Keeps the case."""
     return unicodedata.normalize("NFKC", text).translate(_QUOTES)
 
 
 @lru_cache(maxsize=4096)
 def fold(text: str) -> str:
-    """Without case and accents: "São" is "sao", "Straße" is "strasse"."""
-    decomposed = unicodedata.normalize("NFKD", normal(text).casefold())
+    """Removes case and accents: "São" -> "sao", "Straße" -> "strasse"."""
+    decomposed = unicodedata.normalize("NFKD", normalize(text).casefold())
     return "".join(each for each in decomposed if not unicodedata.combining(each))
 
 
-def words(text: str) -> list[Word]:
-    """The words of `normal(text)`. A possessive loses its ending."""
-    found = []
-    for match in _WORD.finditer(normal(text)):
+def split_words(text: str) -> list[Word]:
+    """Returns the words of `normalize(text)`. A possessive loses its ending."""
+    words = []
+    for match in _WORD.finditer(normalize(text)):
         folded = fold(match.group())
         if folded.endswith("'s") and folded not in {"it's", "that's", "there's", "he's", "she's", "what's", "let's"}:
             folded = folded[:-2]
-        found.append(Word(match.group(), folded, match.start(), match.end()))
-    return found
+        words.append(Word(match.group(), folded, match.start(), match.end()))
+    return words
 
 
-def name_words(name: str) -> list[str]:
-    """The words of an identifier: `checkInDate` and `check_in_date` alike."""
-    return [word.text for word in words(_CAMEL.sub(" ", name).replace("_", " "))]
+def identifier_words(name: str) -> list[str]:
+    """Splits an identifier: `checkInDate` and `check_in_date` give the same words."""
+    return [word.text for word in split_words(_CAMEL.sub(" ", name).replace("_", " "))]
 
 
 _IRREGULAR: Final = {
@@ -89,7 +89,7 @@ _IRREGULAR: Final = {
 
 @lru_cache(maxsize=8192)
 def stem(word: str) -> str:
-    """What the inflections of a word have in common; never shorter than three letters."""
+    """Returns the common part of a word's inflections, at least three letters."""
     word = _IRREGULAR.get(word, word)
     if len(word) < 4 or any(each.isdigit() for each in word):
         return word
@@ -111,8 +111,8 @@ def stem(word: str) -> str:
     return word[:-1] if word.endswith("e") and len(word) > 3 else word
 
 
-def alike(word: str, other: str) -> bool:
-    """The same word, inflected or with one slip of the pen in a long one."""
+def same_word(word: str, other: str) -> bool:
+    """Returns True for the same word, inflected, or with one typing error in a long word."""
     if word == other or stem(word) == stem(other):
         return True
     if min(len(word), len(other)) < 6 or word[0] != other[0] or not (word.isalpha() and other.isalpha()):
@@ -120,14 +120,17 @@ def alike(word: str, other: str) -> bool:
     return _one_edit(word, other)
 
 
-_DERIVED: Final = listed(
+_DERIVED: Final = word_set(
     "al ic ical er or ers ist ists y ary ful ment ous ious ation ion ity ness able ible ive an ian ish ance ence ql"
 )
 
 
-def kin(word: str, other: str) -> bool:
-    """Of one family, as "music" and "musical" are. For closed sets of words only: "port" and "portal" are no kin."""
-    if alike(word, other):
+def related(word: str, other: str) -> bool:
+    """Returns True for words of one family: "music" and "musical". Not for short stems: "port" and "portal".
+
+    Meant for closed sets of words only.
+    """
+    if same_word(word, other):
         return True
     short, long = sorted((stem(word), stem(other)), key=len)
     if len(short) < 5:
@@ -147,5 +150,5 @@ def _one_edit(word: str, other: str) -> bool:
     if len(word) < len(other):
         return word[start:] == other[start + 1 :]
     rest, rest_other = word[start:], other[start:]
-    # Two letters exchanged, the most frequent slip. One letter replaced makes another word as often as not.
+    # Two letters swapped, the most frequent typing error. A replaced letter often makes another word.
     return len(rest) > 1 and rest[0] == rest_other[1] and rest[1] == rest_other[0] and rest[2:] == rest_other[2:]

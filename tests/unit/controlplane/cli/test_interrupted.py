@@ -1,4 +1,4 @@
-"""Commands that a signal ends: what they leave, what they say of it, and how they end."""
+"""Commands that a signal interrupts: cleanup, message and exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARTS = (PartState("envoy", "RUNNING", 7, 11, ""),)
 
 
 class Running:
-    """A gateway whose logs nobody adds to, until a signal comes."""
+    """The runner of a gateway; following its logs raises a signal and waits."""
 
     def __init__(self, number: signal.Signals = signal.SIGTERM, parts: tuple[PartState, ...] | None = PARTS) -> None:
         self.number = number
@@ -46,7 +46,7 @@ class Running:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_who_follows_logs_leaves_no_process_behind_whatever_ends_it(
+def test_following_logs_closes_its_processes_on_each_signal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
 ) -> None:
     runner = Running(number)
@@ -56,10 +56,8 @@ def test_who_follows_logs_leaves_no_process_behind_whatever_ends_it(
     assert runner.closed
 
 
-@pytest.mark.parametrize(
-    ("parts", "said"), [(PARTS, "the gateway that ran before goes on"), (None, "everything is stopped")]
-)
-def test_an_interrupted_up_says_whether_something_goes_on(
+@pytest.mark.parametrize(("parts", "said"), [(PARTS, "the gateway is still running"), (None, "everything is stopped")])
+def test_interrupted_up_reports_whether_a_gateway_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: tuple[PartState, ...] | None, said: str
 ) -> None:
     def start(*_: object) -> NoReturn:
@@ -74,7 +72,7 @@ def test_an_interrupted_up_says_whether_something_goes_on(
     assert f"SIGINT, {said}" in done.stderr
 
 
-def test_a_build_that_is_told_to_end_ends_what_builds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_build_stops_its_child_on_sigterm(monkeypatch: pytest.MonkeyPatch) -> None:
     ended: list[Recipe] = []
 
     def build_image(_: Engine, recipe: Recipe, *__: object, **___: object) -> None:
@@ -89,5 +87,5 @@ def test_a_build_that_is_told_to_end_ends_what_builds(monkeypatch: pytest.Monkey
     monkeypatch.setattr(build, "build_image", build_image)
     done = CliRunner().invoke(app, ["build"])
     assert done.exit_code == 143
-    assert "SIGTERM, nothing more is built" in done.stderr
+    assert "SIGTERM, the build is stopped" in done.stderr
     assert len(ended) == 1

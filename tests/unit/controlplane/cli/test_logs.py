@@ -27,7 +27,7 @@ LOGS = {
 
 
 class Runner:
-    """Of a gateway with these logs."""
+    """The runner of a gateway with these logs."""
 
     def logs(self, part: str | None) -> tuple[str, ...]:
         return tuple(name for name in LOGS if part is None or name.startswith(part))
@@ -52,26 +52,26 @@ def shown(tmp_path: Path, *arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_the_last_twenty_lines_of_each_in_time_order_without_health_checks(tmp_path: Path) -> None:
+def test_shows_last_twenty_lines_of_each_log_without_health_checks(tmp_path: Path) -> None:
     expected = [(float(second), f"access: {request(second)}") for second in range(10, 30)]
     expected += [(second + 0.5, f"extproc-0: {event(second)}") for second in range(20, 40)]
     assert shown(tmp_path) == [line for _, line in sorted(expected)]
 
 
-def test_lines_says_how_many(tmp_path: Path) -> None:
+def test_lines_option_sets_the_number_of_lines(tmp_path: Path) -> None:
     assert shown(tmp_path, "access", "--lines", "2") == [request(28), request(29)]
     assert shown(tmp_path, "-n", "1") == [f"access: {request(29)}", f"extproc-0: {event(39)}"]
     assert shown(tmp_path, "--lines", "0") == []
 
 
-def test_all_shows_health_checks(tmp_path: Path) -> None:
+def test_all_option_shows_health_checks(tmp_path: Path) -> None:
     assert shown(tmp_path, "access", "--all", "-n", "3") == [request(30, "healthz")] * 3
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"), [((), [request(51)]), (("--all",), [request(50, "healthz"), request(51)])]
 )
-def test_what_is_followed_has_no_health_checks_either(
+def test_followed_logs_omit_health_checks_without_all(
     tmp_path: Path, arguments: tuple[str, ...], expected: list[str]
 ) -> None:
     assert shown(tmp_path, "access", "--follow", "-n", "0", *arguments) == expected

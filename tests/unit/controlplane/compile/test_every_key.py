@@ -1,4 +1,4 @@
-"""Nothing is accepted and ignored: each key of the schema changes the gateway that is compiled."""
+"""Each key of the schema changes the compiled gateway: no key is accepted and ignored."""
 
 import copy
 import json
@@ -9,9 +9,10 @@ import pytest
 from pydantic import BaseModel
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Gateway, OwnModel, Site, TritonSockets
-from controlplane.config.arch import ArchConfig
+from controlplane.compile.plans import Gateway, Site, TritonSockets
+from controlplane.config.arch_config import ArchConfig
 from controlplane.models.catalog import catalog
+from controlplane.models.custom_model import CustomModel
 
 BASE: dict[str, Any] = {
     "version": "v1",
@@ -35,7 +36,7 @@ BASE: dict[str, Any] = {
         "remote": {"url": ["grpcs://triton.internal"], "access_key": "sk-0", "tls": {}},
         "local": {"repository": "models"},
         "roles": {
-            "guard": {"backend": ["remote", "local"]},
+            "guard": {"placement": ["remote", "local"]},
             "embed": {},
             "nli": {"model": "entails"},
             "toxicity": {"model": "toxic"},
@@ -125,7 +126,7 @@ CHANGES: dict[str, Any] = {
             "toxicity": "other",
             "function": "Arch-Function-3B",
         }.items()
-        for key, value in {"backend": ["remote"], "timeout": "1s", "model": model}.items()
+        for key, value in {"placement": ["remote"], "timeout": "1s", "model": model}.items()
     },
     "model_serving.local.repository": "other",
     "model_serving.local.instances": 3,
@@ -165,7 +166,7 @@ def compiled(document: dict[str, Any]) -> Gateway:
     assert serving.local.repository
     # As if each that the catalogue lacks were in the repository that the file names.
     own = [
-        OwnModel(role, entry.model, Path(serving.local.repository) / entry.model, 1)
+        CustomModel(role, entry.model, Path(serving.local.repository) / entry.model, 1)
         for role, entry in serving.roles.given.items()
         if entry.model and entry.model not in catalog().choices(role)
     ]
@@ -200,5 +201,5 @@ def test_every_key_of_the_schema_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(CHANGES))
-def test_the_key_changes_the_gateway(path: str) -> None:
+def test_each_key_changes_the_compiled_gateway(path: str) -> None:
     assert compiled(changed(path, CHANGES[path])) != compiled(BASE)

@@ -1,4 +1,4 @@
-"""`compile_gateway`: what the filter, Envoy and Triton are told for a given file."""
+"""`compile_gateway`: the plans for the filter, Envoy and Triton."""
 
 import json
 from dataclasses import replace
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from controlplane.assets import asset
+from controlplane.compile.allowed_hosts import host_pattern
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.hosts import host_pattern
 from controlplane.compile.plans import (
     Address,
     ApiCluster,
@@ -18,7 +18,6 @@ from controlplane.compile.plans import (
     Gateway,
     Listener,
     ModelInstance,
-    OwnModel,
     Pipe,
     ProviderRoute,
     Site,
@@ -27,9 +26,10 @@ from controlplane.compile.plans import (
     Upstream,
 )
 from controlplane.compile.prompting import GROUNDING_THRESHOLD, INTENT_THRESHOLD
-from controlplane.config.arch import ArchConfig
+from controlplane.config.arch_config import ArchConfig
 from controlplane.config.load import load
 from controlplane.errors import UsageError
+from controlplane.models.custom_model import CustomModel
 from extproc.shared import filter_config
 
 SITE = Site(TritonSockets(http="/run/h", grpc="/run/g"), workers=3, internal_socket="/run/i", repair_lock="/run/r")
@@ -74,7 +74,7 @@ def test_the_same_file_and_site_compile_to_the_same_gateway() -> None:
     assert compiled() == compiled()
 
 
-def test_the_contract_survives_its_way_to_the_filter(tmp_path: Any) -> None:
+def test_filter_config_survives_serialization(tmp_path: Any) -> None:
     gateway = compile_gateway(load(asset("examples/quickstart") / "arch_config.yaml", {}).config, SITE)
     path = tmp_path / "filter.json"
     path.write_bytes(filter_config.dump(gateway.filter_config))
@@ -89,7 +89,7 @@ def test_both_listeners_are_on_by_default() -> None:
     )
 
 
-def test_without_ingress_there_is_nothing_of_prompts_and_no_model_for_them() -> None:
+def test_without_ingress_no_prompting_and_no_prompt_models() -> None:
     gateway = compiled(listeners={"ingress": {"enabled": False}}, llm_providers=[HOSTED])
     assert [listener.name for listener in gateway.envoy.listeners] == ["egress"]
     assert gateway.filter_config.prompting is None
@@ -99,7 +99,7 @@ def test_without_ingress_there_is_nothing_of_prompts_and_no_model_for_them() -> 
 GUARDED: dict[str, Any] = {"input_guards": {"jailbreak": {}}}
 
 
-def test_ingress_is_served_the_roles_that_it_asks_and_a_guard_only_where_there_is_one() -> None:
+def test_ingress_uses_guard_role_only_with_a_guard() -> None:
     assert [model.role for model in compiled(llm_providers=[HOSTED]).models.models] == ["embed", "function"]
     guarded = compiled(llm_providers=[HOSTED], prompt_guards=GUARDED)
     assert [model.role for model in guarded.models.models] == ["embed", "guard", "function"]
@@ -119,7 +119,7 @@ def test_the_chat_model_is_served_only_for_a_triton_provider() -> None:
     assert [model.role for model in gateway.models.models] == ["chat"]
 
 
-def test_a_decoupled_model_is_not_batched() -> None:
+def test_decoupled_model_is_not_batched() -> None:
     (chat,) = (model for model in compiled().models.models if model.role == "chat")
     assert chat.max_batch_size == 0
 
@@ -133,7 +133,7 @@ def test_models_that_read_every_prompt_share_the_cores(cores: int, instances: in
     assert {model.role: model.instances for model in models} == {"embed": instances, "guard": instances, "function": 1}
 
 
-def test_the_filter_asks_the_triton_of_the_site() -> None:
+def test_filter_uses_the_sites_triton() -> None:
     inference = compiled().filter_config.inference
     assert inference
     assert inference.servers == {
@@ -141,17 +141,17 @@ def test_the_filter_asks_the_triton_of_the_site() -> None:
     }
 
 
-def test_the_site_decides_the_workers_unless_the_file_does() -> None:
+def test_file_overrides_the_sites_workers() -> None:
     assert compiled().envoy.workers == 3
     assert compiled(overrides={"filter_workers": 7}).envoy.workers == 7
 
 
-def test_one_number_bounds_bodies_in_envoy_and_in_the_filter() -> None:
+def test_envoy_and_filter_have_one_body_limit() -> None:
     gateway = compiled(overrides={"max_request_bytes": "2MiB"})
     assert gateway.filter_config.max_request_bytes == gateway.envoy.max_request_bytes == 2 * 1024 * 1024
 
 
-def test_a_hosted_provider_is_a_cluster_with_its_own_key_path_and_host() -> None:
+def test_hosted_provider_gets_a_cluster_with_key_path_and_host() -> None:
     (route,) = compiled(llm_providers=[HOSTED]).envoy.providers
     assert route == ProviderRoute(
         name="gpt",
@@ -164,7 +164,7 @@ def test_a_hosted_provider_is_a_cluster_with_its_own_key_path_and_host() -> None
     )
 
 
-def test_a_base_url_takes_the_place_of_the_vendor_s() -> None:
+def test_base_url_overrides_the_vendors_url() -> None:
     own = {"name": "own", "provider": "openai", "model": "m", "base_url": "http://10.0.0.5:8000/openai/v1"}
     (route,) = compiled(llm_providers=[own]).envoy.providers
     assert route.upstream.addresses == (Address("10.0.0.5", 8000),)
@@ -172,7 +172,7 @@ def test_a_base_url_takes_the_place_of_the_vendor_s() -> None:
     assert (route.path_prefix, route.credential) == ("/openai/v1", None)
 
 
-def test_the_local_triton_is_reached_on_its_http_socket_and_the_filter_sets_the_path() -> None:
+def test_local_triton_provider_uses_the_http_socket() -> None:
     gateway = compiled()
     (route,) = gateway.envoy.providers
     assert route.upstream.addresses == (Pipe("/run/h"),)
@@ -203,7 +203,7 @@ def test_filter_and_envoy_name_the_same_clusters() -> None:
     assert {call.cluster for call in gateway.envoy.calls} <= {api.upstream.cluster for api in gateway.envoy.apis}
 
 
-def test_a_single_provider_is_the_default_without_being_marked() -> None:
+def test_single_provider_is_the_default() -> None:
     assert compiled().filter_config.providers[0].default
     two = compiled(llm_providers=[LOCAL, HOSTED]).filter_config.providers
     assert not any(provider.default for provider in two)
@@ -221,7 +221,7 @@ def test_developer_messages_go_to_providers_that_know_them(vendor: str, accepts:
     assert gateway.filter_config.providers[0].accepts_developer is accepts
 
 
-def test_no_key_is_in_the_contract_or_in_anything_printed() -> None:
+def test_no_secret_is_in_the_filter_config_or_printed() -> None:
     gateway = compiled(llm_providers=[{**HOSTED, "access_key": SECRET}])
     assert SECRET.encode() not in filter_config.dump(gateway.filter_config)
     assert SECRET not in repr(gateway)
@@ -275,7 +275,7 @@ def test_each_target_has_its_own_route_with_its_own_time() -> None:
     )
 
 
-def test_headers_of_a_target_are_secrets_of_its_own_connections() -> None:
+def test_target_headers_are_secrets_of_its_own_cluster() -> None:
     gateway = with_targets({"endpoint": "h"}, {"http_headers": {"Authorization": SECRET, "x-team": "blue"}}, {})
     shared, own = gateway.envoy.apis
     assert (shared.headers, own.upstream.cluster) == ((), "target_t0")
@@ -289,7 +289,7 @@ def test_headers_of_a_target_are_secrets_of_its_own_connections() -> None:
     assert SECRET not in repr(gateway)
 
 
-def test_names_of_targets_and_headers_cannot_make_two_secrets_one() -> None:
+def test_secret_names_are_unique() -> None:
     targets = [
         {"name": name, "description": name, "endpoint": {"name": "api", "http_headers": {header: "v"}}}
         for name, header in (("a", "b_c"), ("a_b", "c"), ("a.b", "c"))
@@ -314,9 +314,7 @@ def test_the_default_target_is_no_candidate() -> None:
         ({"default": True, "auto_llm_dispatch_on_response": True}, True),
     ],
 )
-def test_an_llm_words_the_answers_of_all_but_the_default_target_unless_the_file_says_otherwise(
-    keys: dict[str, Any], dispatch: bool
-) -> None:
+def test_llm_dispatch_is_on_by_default_except_for_the_default_target(keys: dict[str, Any], dispatch: bool) -> None:
     found = with_target(**keys)
     (target,) = found.targets or (found.default_target,)
     assert target is not None
@@ -327,12 +325,12 @@ def test_an_llm_words_the_answers_of_all_but_the_default_target_unless_the_file_
     ("keys", "expected"),
     [({}, None), ({"default": None}, "null"), ({"default": "é"}, '"é"'), ({"type": "int", "default": 0}, "0")],
 )
-def test_no_default_and_a_default_of_null_stay_apart(keys: dict[str, Any], expected: str | None) -> None:
+def test_null_default_differs_from_no_default(keys: dict[str, Any], expected: str | None) -> None:
     (target,) = with_target(parameters=[{"name": "p", "description": "d", **keys}]).targets
     assert target.parameters[0].default_json == expected
 
 
-def test_a_parameter_keeps_all_that_is_declared() -> None:
+def test_parameter_keeps_its_whole_declaration() -> None:
     declared = {
         "name": "p",
         "description": "d",
@@ -380,13 +378,13 @@ def test_examples_join_the_description() -> None:
     assert target.examples == ("how hot is it?", "will it rain?")
 
 
-def test_the_threshold_is_the_measured_one_unless_the_file_says_otherwise() -> None:
+def test_threshold_defaults_to_the_measured_one() -> None:
     assert prompting(compiled()).intent.threshold == INTENT_THRESHOLD
     override = {"prompt_target_intent_matching_threshold": 0}
     assert prompting(compiled(overrides=override)).intent.threshold == 0
 
 
-def test_the_guard_is_off_until_the_file_names_it() -> None:
+def test_guards_are_off_by_default() -> None:
     assert compiled().filter_config.guards == ()
     (jailbreak,) = compiled(prompt_guards=GUARDED).filter_config.guards
     assert (jailbreak.name, jailbreak.role) == ("jailbreak", filter_config.Role.GUARD)
@@ -395,13 +393,13 @@ def test_the_guard_is_off_until_the_file_names_it() -> None:
     assert jailbreak.message
 
 
-def test_guards_read_ingress_unless_the_file_says_otherwise() -> None:
+def test_guards_read_ingress_by_default() -> None:
     assert compiled(prompt_guards=GUARDED).filter_config.guarded == (filter_config.Listener.INGRESS,)
     both = compiled(prompt_guards={**GUARDED, "apply_to": ["egress", "ingress"]})
     assert both.filter_config.guarded == (filter_config.Listener.INGRESS, filter_config.Listener.EGRESS)
 
 
-def test_an_egress_alone_can_be_guarded() -> None:
+def test_guards_work_with_egress_alone() -> None:
     gateway = compiled(
         listeners={"ingress": {"enabled": False}},
         llm_providers=[HOSTED],
@@ -413,7 +411,7 @@ def test_an_egress_alone_can_be_guarded() -> None:
     assert gateway.filter_config.prompting is None
 
 
-OWN = (OwnModel("nli", "entails", Path("/m/entails"), 1), OwnModel("toxicity", "toxic", Path("/m/toxic"), 16))
+CUSTOM = (CustomModel("nli", "entails", Path("/m/entails"), 1), CustomModel("toxicity", "toxic", Path("/m/toxic"), 16))
 SERVING = {
     "local": {"repository": "m"},
     "roles": {"nli": {"model": "entails"}, "toxicity": {"model": "toxic"}},
@@ -422,12 +420,12 @@ SERVING = {
 
 def with_own(**sections: Any) -> Gateway:
     document = {"version": "v1", "llm_providers": [HOSTED], "model_serving": SERVING, **sections}
-    return compile_gateway(ArchConfig.model_validate_json(json.dumps(document)), SITE, OWN)
+    return compile_gateway(ArchConfig.model_validate_json(json.dumps(document)), SITE, CUSTOM)
 
 
-def test_models_of_the_users_own_are_served_and_asked() -> None:
+def test_custom_models_are_served_and_used() -> None:
     gateway = with_own(prompt_guards={"input_guards": {"jailbreak": {}, "toxicity": {"threshold": 0.9}}})
-    assert gateway.models.own == OWN
+    assert gateway.models.custom == CUSTOM
     assert gateway.models.names == ("embed", "guard", "function", "entails", "toxic")
     assert gateway.filter_config.inference
     roles = gateway.filter_config.inference.roles
@@ -441,24 +439,26 @@ def test_models_of_the_users_own_are_served_and_asked() -> None:
     assert gateway.filter_config.guards[0].message != gateway.filter_config.guards[1].message
 
 
-def test_a_model_that_nothing_asks_is_not_loaded() -> None:
+def test_unused_model_is_not_loaded() -> None:
     assert with_own().models.names == ("embed", "function", "entails")
     assert with_own(listeners={"ingress": {"enabled": False}}).models.names == ()
 
 
-def test_a_model_of_ones_own_that_was_not_looked_up_is_not_left_out_in_silence() -> None:
-    with pytest.raises(UsageError, match=r"model_serving\.roles\.nli\.model: entails is no model of this machine"):
+def test_unresolved_custom_model_is_an_error() -> None:
+    with pytest.raises(
+        UsageError, match=r"model_serving\.roles\.nli\.model: nli runs on this machine, which has no model entails"
+    ):
         compiled(model_serving=SERVING)
 
 
-def test_the_parts_of_an_intent_s_score_have_their_weights() -> None:
+def test_intent_weights_are_compiled() -> None:
     intent = prompting(with_own()).intent
     assert (intent.nli_weight, intent.embedding_weight) == (0.7, 0.3)
     intent = prompting(with_own(overrides={"intent_weights": {"nli": 0.2, "embedding": 0.8}})).intent
     assert (intent.nli_weight, intent.embedding_weight) == (0.2, 0.8)
 
 
-def test_arguments_are_grounded_unless_the_file_says_otherwise() -> None:
+def test_grounding_is_on_by_default() -> None:
     assert prompting(compiled()).grounding == filter_config.Grounding(threshold=GROUNDING_THRESHOLD)
     assert prompting(compiled(overrides={"grounding": {"threshold": 0}})).grounding == filter_config.Grounding(
         threshold=0
@@ -474,7 +474,7 @@ def test_models_that_read_every_prompt_take_many_texts_in_one_request() -> None:
     assert gateway.models.models[0] == ModelInstance("embed", "embed", instances=1, max_batch_size=64)
 
 
-def test_tracing_is_off_until_the_file_names_it() -> None:
+def test_tracing_is_off_by_default() -> None:
     assert compiled().envoy.tracing is None
     assert compiled(tracing={}).envoy.tracing == Tracing(
         Upstream("otlp_collector", (Address("127.0.0.1", 4317),), 1_000), random_sampling=100
@@ -484,7 +484,7 @@ def test_tracing_is_off_until_the_file_names_it() -> None:
     assert secure.collector.tls_server_name == "otel.example.com"
 
 
-def test_a_gateway_elsewhere_differs_only_in_what_the_site_says() -> None:
+def test_another_site_changes_only_its_own_values() -> None:
     config = ArchConfig.model_validate_json(
         json.dumps({"version": "v1", "llm_providers": [HOSTED], "prompt_guards": GUARDED})
     )

@@ -1,4 +1,4 @@
-"""What the file calls `localhost`, compiled for containers: the machine around them, and nothing else changes."""
+"""`localhost` in a file, compiled for containers: it means the machine around them. Nothing else changes."""
 
 import json
 from collections.abc import Iterator
@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Address, Gateway, Loopback, Mode, Pipe, Site, TritonSockets, Upstream
-from controlplane.config.arch import ArchConfig
+from controlplane.compile.plans import Address, Gateway, Loopback, Pipe, Site, TritonSockets, Upstream
+from controlplane.config.arch_config import ArchConfig
+from controlplane.config.model_serving import Mode
 from extproc.shared.filter_config import Place
 
 HERE = Site(TritonSockets("h", "g"), workers=1, internal_socket="i", repair_lock="r", mode=Mode.REMOTE)
@@ -72,7 +73,7 @@ def upstreams(gateway: Gateway) -> Iterator[Upstream]:
 
 
 @pytest.mark.parametrize("host", LOOPBACKS)
-def test_each_key_that_says_localhost_means_the_engines_machine(host: str) -> None:
+def test_localhost_keys_mean_the_engines_machine(host: str) -> None:
     gateway = compiled(document(host), INSIDE)
     found = {each.cluster: each.addresses for each in upstreams(gateway)}
     assert found == {
@@ -88,9 +89,9 @@ def test_each_key_that_says_localhost_means_the_engines_machine(host: str) -> No
 
 
 @pytest.mark.parametrize("host", LOOPBACKS)
-def test_people_are_told_each_of_the_keys_and_what_it_says(host: str) -> None:
+def test_loopback_keys_name_key_and_address(host: str) -> None:
     shown = host.lower() if host == "LocalHost" else host
-    assert [line.lower() for line in compiled(document(host), INSIDE).elsewhere] == [
+    assert [line.lower() for line in compiled(document(host), INSIDE).loopback_keys] == [
         f"endpoints.plain.endpoint {shown}:81",
         f"endpoints.secure.endpoint {shown}:8443",
         f"llm_providers.plain.base_url {shown}:83",
@@ -101,7 +102,7 @@ def test_people_are_told_each_of_the_keys_and_what_it_says(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", LOOPBACKS)
-def test_what_the_servers_are_called_stays_as_written(host: str) -> None:
+def test_server_names_are_not_rewritten(host: str) -> None:
     here, inside = compiled(document(host), HERE), compiled(document(host), INSIDE)
     assert [each.tls_server_name for each in upstreams(inside)] == [each.tls_server_name for each in upstreams(here)]
     assert inside.envoy.calls == here.envoy.calls
@@ -112,21 +113,21 @@ def test_what_the_servers_are_called_stays_as_written(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", OTHERS)
-def test_every_other_address_stays_and_is_nobodys_business(host: str) -> None:
+def test_other_addresses_are_not_rewritten(host: str) -> None:
     here, inside = compiled(document(host), HERE), compiled(document(host), INSIDE)
     assert [each.addresses for each in upstreams(inside)] == [each.addresses for each in upstreams(here)]
-    assert inside.elsewhere == ()
+    assert inside.loopback_keys == ()
 
 
 @pytest.mark.parametrize("host", LOOPBACKS)
-def test_on_the_machine_itself_localhost_is_localhost(host: str) -> None:
+def test_localhost_is_unchanged_outside_containers(host: str) -> None:
     gateway = compiled(document(host), HERE)
-    assert gateway.elsewhere == ()
+    assert gateway.loopback_keys == ()
     assert not any(each.local_names for each in upstreams(gateway))
     assert all("engine" not in repr(address) for each in upstreams(gateway) for address in each.addresses)
 
 
-def test_names_without_a_dot_are_containers_whose_addresses_change() -> None:
+def test_names_without_a_dot_are_local_names() -> None:
     written = document("localhost")
     written["endpoints"] = {"plain": {"endpoint": "api:80"}, "secure": {"endpoint": "api.example.com"}}
     found = {each.cluster: each for each in upstreams(compiled(written, INSIDE))}
@@ -134,25 +135,25 @@ def test_names_without_a_dot_are_containers_whose_addresses_change() -> None:
     assert not found["endpoint_secure"].local_names
 
 
-def test_a_port_that_a_service_has_leads_to_it_and_needs_no_word() -> None:
+def test_port_of_a_service_leads_to_that_service() -> None:
     written = document("localhost")
     written["endpoints"] = {"plain": {"endpoint": "127.0.0.1:18083"}, "secure": {"endpoint": "api.example.com:18083"}}
     gateway = compiled(written, INSIDE)
     found = {each.cluster: each.addresses for each in upstreams(gateway)}
     assert found["endpoint_plain"] == (Address("weather-api", 18083),)
     assert found["endpoint_secure"] == (Address("api.example.com", 18083),)
-    assert not any("endpoints" in line for line in gateway.elsewhere)
+    assert not any("endpoints" in line for line in gateway.loopback_keys)
 
 
-def test_a_vendors_own_localhost_is_the_engines_machine_too() -> None:
+def test_vendor_default_localhost_means_the_engines_machine() -> None:
     written = {"version": "v1", "llm_providers": [{"name": "llama", "provider": "ollama", "model": "m"}]}
     gateway = compiled(written, replace(INSIDE, mode=Mode.LOCAL_CPU))
     assert gateway.envoy.providers[0].upstream.addresses == (Address("engine", 11434),)
     assert gateway.envoy.providers[0].authority == "127.0.0.1:11434"
-    assert gateway.elsewhere == ("llm_providers.llama.provider 127.0.0.1:11434",)
+    assert gateway.loopback_keys == ("llm_providers.llama.provider 127.0.0.1:11434",)
 
 
-def test_our_own_triton_is_reached_by_its_sockets_which_are_no_name_to_resolve() -> None:
+def test_local_triton_sockets_are_not_rewritten() -> None:
     written = {"version": "v1", "llm_providers": [{"name": "local", "provider": "triton", "model": "chat"}]}
     gateway = compiled(written, replace(INSIDE, mode=Mode.LOCAL_CPU))
     upstream = gateway.envoy.providers[0].upstream
@@ -160,10 +161,10 @@ def test_our_own_triton_is_reached_by_its_sockets_which_are_no_name_to_resolve()
     assert not upstream.local_names
     assert gateway.filter_config.inference
     assert gateway.filter_config.inference.servers[Place.LOCAL].address == "unix:/run/grpc"
-    assert gateway.elsewhere == ()
+    assert gateway.loopback_keys == ()
 
 
-def test_envoy_listens_at_its_doors_and_people_go_where_the_file_says() -> None:
+def test_envoy_binds_container_addresses_and_publishes_the_files() -> None:
     written = document("localhost") | {"listeners": {"ingress": {"address": "::1", "port": 7000}}}
     listeners = {each.name: each for each in compiled(written, INSIDE).envoy.listeners}
     assert listeners["ingress"].address == Address("::1", 7000)

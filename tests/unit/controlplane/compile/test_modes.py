@@ -1,4 +1,4 @@
-"""Where each role's model runs: the three modes, and what a file says before them."""
+"""Places of each role's model: the three modes, and the file's settings that override them."""
 
 import json
 from dataclasses import replace
@@ -8,20 +8,11 @@ from typing import Any
 import pytest
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import (
-    Address,
-    Credential,
-    Device,
-    Gateway,
-    Mode,
-    OwnModel,
-    RemoteTriton,
-    Site,
-    TritonSockets,
-    Upstream,
-)
-from controlplane.config.arch import ArchConfig
+from controlplane.compile.plans import Address, Credential, Device, Gateway, RemoteTriton, Site, TritonSockets, Upstream
+from controlplane.config.arch_config import ArchConfig
+from controlplane.config.model_serving import Mode
 from controlplane.errors import ArchgwError, RuntimeFault, UsageError
+from controlplane.models.custom_model import CustomModel
 from extproc.shared import filter_config
 from extproc.shared.filter_config import Place, Role
 
@@ -37,7 +28,7 @@ BARE: dict[str, Any] = {
 }
 
 
-def compiled(site: Site, *own: OwnModel, **serving: Any) -> Gateway:
+def compiled(site: Site, *own: CustomModel, **serving: Any) -> Gateway:
     config = ArchConfig.model_validate_json(json.dumps({**BARE, "model_serving": serving}))
     return compile_gateway(config, site, own)
 
@@ -62,17 +53,17 @@ def places(gateway: Gateway) -> dict[Role, tuple[Place, ...]]:
         ),
     ],
 )
-def test_the_command_places_each_role(site: Site, expected: dict[Role, tuple[Place, ...]]) -> None:
+def test_mode_decides_where_roles_run(site: Site, expected: dict[Role, tuple[Place, ...]]) -> None:
     assert places(compiled(site, remote=TRITON)) == expected
 
 
 @pytest.mark.parametrize("site", [CPU, GPU, REMOTE])
-def test_what_the_file_says_of_a_role_goes_before_the_command(site: Site) -> None:
+def test_role_settings_override_the_mode(site: Site) -> None:
     roles = {
-        "guard": {"backend": ["remote", "local"]},
-        "embed": {"backend": ["remote"]},
-        "function": {"backend": ["local"]},
-        "nli": {"backend": ["remote"], "model": "entailment"},
+        "guard": {"placement": ["remote", "local"]},
+        "embed": {"placement": ["remote"]},
+        "function": {"placement": ["local"]},
+        "nli": {"placement": ["remote"], "model": "entailment"},
     }
     gateway = compiled(site, remote=TRITON, roles=roles)
     assert places(gateway) == {
@@ -87,7 +78,7 @@ def test_what_the_file_says_of_a_role_goes_before_the_command(site: Site) -> Non
     assert [place.model for place in asked(gateway).roles[Role.GUARD].backends] == ["guard", "guard"]
 
 
-def test_without_a_url_plain_up_says_what_to_write_and_how_to_do_without() -> None:
+def test_remote_mode_without_url_explains_the_options() -> None:
     with pytest.raises(UsageError) as caught:
         compiled(REMOTE)
     message = str(caught.value)
@@ -97,14 +88,14 @@ def test_without_a_url_plain_up_says_what_to_write_and_how_to_do_without() -> No
     assert "archgw up --local -cpu" in message
 
 
-def test_without_a_url_plain_up_runs_where_every_role_is_placed_here() -> None:
-    roles = {"guard": {"backend": ["local"]}, "function": {"backend": ["local"]}}
+def test_remote_mode_without_url_runs_when_all_roles_are_local() -> None:
+    roles = {"guard": {"placement": ["local"]}, "function": {"placement": ["local"]}}
     gateway = compiled(REMOTE, roles=roles)
     assert set(places(gateway).values()) == {LOCAL}
     assert gateway.envoy.remote is None
 
 
-def test_where_nothing_runs_here_there_is_no_model_and_no_local_server() -> None:
+def test_all_remote_has_no_local_models_or_server() -> None:
     config = ArchConfig.model_validate_json(
         json.dumps(
             {
@@ -127,27 +118,27 @@ def test_where_nothing_runs_here_there_is_no_model_and_no_local_server() -> None
     assert asked(gateway).budget_ms == asked(gateway).roles[Role.GUARD].timeout_ms
 
 
-def test_a_url_that_nothing_needs_makes_no_way_to_it() -> None:
+def test_unused_remote_triton_has_no_cluster() -> None:
     gateway = compiled(CPU, remote=TRITON)
     assert gateway.envoy.remote is None
     assert set(asked(gateway).servers) == {Place.LOCAL}
 
 
-def test_the_budget_leaves_time_for_an_attempt_at_each_place() -> None:
+def test_models_deadline_covers_an_attempt_at_each_place() -> None:
     roles = {
-        "guard": {"backend": ["remote", "local"], "timeout": "3s"},
+        "guard": {"placement": ["remote", "local"], "timeout": "3s"},
         "embed": {"timeout": "1s"},
-        "function": {"backend": ["remote", "local"], "timeout": "4s"},
+        "function": {"placement": ["remote", "local"], "timeout": "4s"},
     }
     gateway = compiled(CPU, remote=TRITON, roles=roles)
     # The guards may read a long text for ten seconds.
     assert asked(gateway).budget_ms == 10_000 + 2 * 4_000
-    slower = roles | {"guard": {"backend": ["remote", "local"], "timeout": "7s"}}
+    slower = roles | {"guard": {"placement": ["remote", "local"], "timeout": "7s"}}
     assert asked(compiled(CPU, remote=TRITON, roles=slower)).budget_ms == 2 * 7_000 + 2 * 4_000
     assert gateway.filter_config.request_timeout_ms > asked(gateway).budget_ms
 
 
-def test_a_remote_triton_is_compiled_with_all_that_the_file_says() -> None:
+def test_compiles_all_settings_of_the_remote_triton() -> None:
     remote = {
         "url": ["grpcs://a.example.com", "grpcs://b.example.com:8443"],
         "access_key": "sk-1",
@@ -171,7 +162,7 @@ def test_a_remote_triton_is_compiled_with_all_that_the_file_says() -> None:
     )
 
 
-def test_the_http_form_keeps_its_path_and_the_key_is_a_bearer_s_by_default() -> None:
+def test_http_remote_keeps_its_path_and_sends_a_bearer_key() -> None:
     gateway = compiled(REMOTE, remote={"url": ["http://10.0.0.1/serving/"], "access_key": "sk-1"})
     remote = gateway.envoy.remote
     assert remote is not None
@@ -185,7 +176,7 @@ def test_the_http_form_keeps_its_path_and_the_key_is_a_bearer_s_by_default() -> 
     assert "sk-1" not in repr(gateway)
 
 
-def test_a_gpu_computes_what_can_run_on_it() -> None:
+def test_models_run_on_a_gpu_where_they_can() -> None:
     devices = {model.role: model.device for model in compiled(GPU).models.models}
     assert devices == {
         Role.EMBED: Device.GPU,
@@ -209,10 +200,10 @@ def test_a_gpu_computes_what_can_run_on_it() -> None:
         (replace(REMOTE, gpu="NVIDIA L4"), "Arch-Function-3B.gguf", Device.CPU, None),
     ],
 )
-def test_a_model_of_the_catalogue_runs_on_what_there_is(
+def test_catalogue_model_runs_on_the_available_device(
     site: Site, artefact: str, device: Device, behind: str | None
 ) -> None:
-    roles = {"function": {"model": "Arch-Function-3B", "backend": ["local"]}, "guard": {"backend": ["local"]}}
+    roles = {"function": {"model": "Arch-Function-3B", "placement": ["local"]}, "guard": {"placement": ["local"]}}
     (model,) = (each for each in compiled(site, roles=roles).models.models if each.role == "function")
     assert (model.artefact, model.device, model.behind) == (artefact, device, behind)
 
@@ -226,11 +217,16 @@ def test_a_model_of_the_catalogue_runs_on_what_there_is(
             RuntimeFault,
             "vLLM backend",
         ),
-        (CPU, {"guard": {"model": "their-guard"}}, UsageError, "their-guard is no model of this machine"),
-        (CPU, {"nli": {"backend": ["local"]}}, UsageError, "bart-large-mnli"),
+        (
+            CPU,
+            {"guard": {"model": "their-guard"}},
+            UsageError,
+            "guard runs on this machine, which has no model their-guard",
+        ),
+        (CPU, {"nli": {"placement": ["local"]}}, UsageError, "bart-large-mnli"),
     ],
 )
-def test_a_model_that_cannot_run_here_is_an_error_with_a_way_out(
+def test_error_for_unrunnable_model_has_a_way_out(
     site: Site, roles: dict[str, Any], error: type[ArchgwError], words: str
 ) -> None:
     with pytest.raises(error, match=words) as caught:
@@ -239,8 +235,8 @@ def test_a_model_that_cannot_run_here_is_an_error_with_a_way_out(
 
 
 @pytest.mark.parametrize(("site", "is_error"), [(GPU, False), (CPU, True), (REMOTE, True)])
-def test_a_model_of_ones_own_that_asks_for_a_gpu_is_not_put_on_the_cpu(site: Site, is_error: bool) -> None:
-    own = OwnModel("embed", "theirs", Path("/m/theirs"), 8, on_gpu=True)
+def test_custom_gpu_model_does_not_run_on_a_cpu(site: Site, is_error: bool) -> None:
+    own = CustomModel("embed", "theirs", Path("/m/theirs"), 8, on_gpu=True)
     roles = {"embed": {"model": "theirs"}}
     if is_error:
         with pytest.raises(RuntimeFault, match="KIND_GPU"):
@@ -249,15 +245,15 @@ def test_a_model_of_ones_own_that_asks_for_a_gpu_is_not_put_on_the_cpu(site: Sit
         assert compiled(site, own, remote=TRITON, roles=roles).places[0].where == "NVIDIA L4"
 
 
-def test_numbers_of_the_local_triton_are_for_the_models_that_read_every_prompt() -> None:
+def test_local_settings_apply_to_models_that_read_every_prompt() -> None:
     local = {"instances": 3, "threads": 2, "max_batch_size": 16, "max_queue_delay": "500us"}
     for model in compiled(CPU, local=local, roles={"nli": {"model": "bart-large-mnli"}}).models.models:
         found = (model.instances, model.threads, model.max_batch_size, model.max_queue_delay_us)
         assert (found == (3, 2, 16, 500)) == (model.role in {"embed", "guard", "nli"})
 
 
-def test_people_are_told_which_model_runs_where() -> None:
-    roles = {"guard": {"backend": ["remote", "local"]}, "embed": {"model": "bge-large-en-v1.5"}}
+def test_role_locations_name_model_and_device() -> None:
+    roles = {"guard": {"placement": ["remote", "local"]}, "embed": {"model": "bge-large-en-v1.5"}}
     gateway = compiled(replace(REMOTE, gpu="NVIDIA L4"), remote=TRITON, roles=roles)
     assert [(place.role, place.place, place.model, place.where) for place in gateway.places] == [
         ("embed", "local", "bge-large-en-v1.5", "NVIDIA L4"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.config.load import Loaded, load
+from controlplane.config.load import LoadedConfig, load
 from controlplane.errors import ConfigError
 
 # Valid, and short: tests put their own lines before or behind it.
@@ -32,7 +32,7 @@ class Folder:
     def write(self, text: str) -> None:
         self.file.write_text(textwrap.dedent(text), encoding="utf-8")
 
-    def load(self, text: str, environ: Mapping[str, str] | None = None) -> Loaded:
+    def load(self, text: str, environ: Mapping[str, str] | None = None) -> LoadedConfig:
         self.write(text)
         return load(self.file, environ or {})
 

@@ -1,4 +1,4 @@
-"""Hosts, ports and URLs: what is understood, and what is refused without being quoted."""
+"""Hosts, ports and URLs: accepted forms, and refusals that do not quote them."""
 
 import pytest
 from pydantic_core import PydanticCustomError
@@ -38,7 +38,7 @@ def test_a_list_of_hosts_keeps_its_order() -> None:
      "999.1.1.1", "[::1", "[host]:80", "[::1]80", "-a", "a..b", "x" * 64 + ".com", "a\n", 80, None, True, {}, [], [1],
      ["a", "a"], ["a"] * 65],
 )  # fmt: skip
-def test_anything_else_is_no_host(value: object) -> None:
+def test_refuses_other_hosts(value: object) -> None:
     with pytest.raises(PydanticCustomError) as caught:
         parse_hosts(value)
     assert "pw" not in str(caught.value)
@@ -59,7 +59,7 @@ def test_a_url_is_scheme_host_port_and_path(text: str, expected: tuple[bool, str
     assert (url.secure, url.host, url.port, url.path) == expected
 
 
-def test_whether_a_path_was_written_is_known() -> None:
+def test_knows_whether_url_has_a_path() -> None:
     assert (parse_url("http://h").path_given, parse_url("http://h/").path_given) == (False, True)
 
 
@@ -69,19 +69,19 @@ def test_whether_a_path_was_written_is_known() -> None:
      "https://h/v1#sk-secret", "https://h?", "https://h:99999", "https://h:x", "https://h:0", "https://h:", "https://[::1",
      "https://a b", "https://h/v1\n", "https://h/\x00", 3, None, ["https://h"]],
 )  # fmt: skip
-def test_any_other_url_is_refused_without_being_quoted(value: object) -> None:
+def test_refuses_other_urls_without_quoting_them(value: object) -> None:
     with pytest.raises(PydanticCustomError) as caught:
         parse_url(value)
     assert "sk-secret" not in str(caught.value)
 
 
-def test_a_collector_has_the_port_of_otlp_where_none_is_given() -> None:
+def test_collector_defaults_to_the_otlp_port() -> None:
     assert parse_collector("http://otel").port == 4317
     assert parse_collector("https://otel:443").port == 443
 
 
 @pytest.mark.parametrize("value", ["gateway.example", "0.0.0.0:80", "fe80::1%eth0", 0, None])
-def test_a_listener_s_address_is_an_ip_address_or_localhost(value: object) -> None:
+def test_listener_address_is_ip_address_or_localhost(value: object) -> None:
     with pytest.raises(PydanticCustomError, match="expected an IP address or localhost"):
         parse_bind_address(value)
 
@@ -97,7 +97,5 @@ def test_a_listener_s_address_is_an_ip_address_or_localhost(value: object) -> No
         ("::1", 8080, False, "[::1]:8080"),
     ],
 )
-def test_an_authority_has_no_port_where_it_is_the_protocol_s_own(
-    host: str, port: int, secure: bool, expected: str
-) -> None:
+def test_authority_omits_the_default_port(host: str, port: int, secure: bool, expected: str) -> None:
     assert authority(host, port, secure=secure) == expected

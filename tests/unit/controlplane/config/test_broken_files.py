@@ -1,4 +1,4 @@
-"""However a file is broken, its author gets problems with places: never a traceback, never pydantic's words."""
+"""Any broken file gives problems with positions: never a traceback, never pydantic's own messages."""
 
 import os
 import random
@@ -9,8 +9,8 @@ from controlplane.assets import asset
 from controlplane.config.load import load
 from controlplane.errors import ConfigError
 from tests.unit.controlplane.config.files import Folder
-from tests.unit.controlplane.config.test_dialect import CANONICAL, OLD
-from tests.unit.controlplane.config.test_problems import FAULTY
+from tests.unit.controlplane.config.test_v01_migration import CANONICAL, OLD
+from tests.unit.controlplane.config.test_validation_errors import FAULTY
 
 QUICK_START = (asset("examples/quickstart") / "arch_config.yaml").read_text(encoding="utf-8")
 FRAGMENTS = (
@@ -41,13 +41,13 @@ def broken(text: str, chance: random.Random) -> str:
             return text[:place] + text[place + chance.randint(1, 8) :]
 
 
-def test_a_file_whose_name_is_not_text_is_refused(folder: Folder) -> None:
+def test_refuses_file_whose_name_is_not_utf8(folder: Folder) -> None:
     with pytest.raises(ConfigError, match=r"a\\xffb\.yaml:1:1: the path of this file is not UTF-8"):
         load(folder.path / os.fsdecode(b"a\xffb.yaml"), {})
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_broken_file_ends_in_problems_with_places(folder: Folder, seed: int) -> None:
+def test_broken_file_gives_problems_with_positions(folder: Folder, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311  reproducible, not secret
     for text in (QUICK_START, CANONICAL, OLD, FAULTY) * 5:
         for _ in range(chance.randint(1, 4)):

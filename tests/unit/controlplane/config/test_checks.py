@@ -1,4 +1,4 @@
-"""What sections say about each other: names that must exist or be unique, keys that contradict each other."""
+"""Checks across sections: names that must exist or be unique, keys that contradict each other."""
 
 import pytest
 
@@ -26,12 +26,12 @@ OPENAI = "name: a, provider: openai, model: m, access_key: $KEY"
 ENVIRON = {"KEY": "k"}
 
 
-def test_there_must_be_a_provider(folder: Folder) -> None:
+def test_refuses_file_without_provider(folder: Folder) -> None:
     assert folder.problems("version: v1\n") == ["1:1: there is no LLM provider"]
     assert folder.problems("version: v1\nllm_providers: []\n") == ["2:1: there is no LLM provider"]
 
 
-def test_a_misspelt_section_of_providers_is_not_missing_too(folder: Folder) -> None:
+def test_misspelt_llm_providers_is_not_reported_as_missing(folder: Folder) -> None:
     text = providers(OPENAI).replace("llm_providers", "llm_provider")
     assert folder.problems(text, ENVIRON) == ['2:1: unknown key "llm_provider"']
 
@@ -55,19 +55,19 @@ def test_several_providers_need_no_default(folder: Folder) -> None:
     assert not any(provider.default for provider in folder.load(text, ENVIRON).config.llm_providers)
 
 
-def test_two_defaults_are_one_too_many(folder: Folder) -> None:
+def test_refuses_two_default_providers(folder: Folder) -> None:
     text = providers(f"{OPENAI}, default: true", f"{OPENAI}, default: true".replace("name: a", "name: b"))
     (problem,) = folder.problems(text, ENVIRON)
     assert problem.endswith("a second default provider: line 3 has the first")
 
 
-def test_the_hint_s_word_for_the_default_is_no_name(folder: Folder) -> None:
+def test_refuses_provider_named_default(folder: Folder) -> None:
     text = providers(OPENAI.replace("name: a", "name: default"))
     assert folder.problems(text, ENVIRON) == ['3:12: "default" cannot be the name of a provider']
 
 
 @pytest.mark.parametrize("vendor", sorted(name for name, vendor in VENDORS.items() if vendor.needs_key))
-def test_a_hosted_provider_needs_a_key_of_somebody(folder: Folder, vendor: str) -> None:
+def test_hosted_provider_needs_a_key(folder: Folder, vendor: str) -> None:
     base = f"name: a, provider: {vendor}, model: m"
     assert folder.problems(providers(base)) == [f"3:5: provider {vendor} needs access_key"]
     assert folder.load(providers(f"{base}, access_key: $KEY"), ENVIRON).warnings == ()
@@ -76,13 +76,13 @@ def test_a_hosted_provider_needs_a_key_of_somebody(folder: Folder, vendor: str) 
     assert folder.load(providers(f"{base}, base_url: 'http://h/v1'")).warnings == ()
 
 
-def test_a_server_of_one_s_own_needs_its_url(folder: Folder) -> None:
+def test_openai_compatible_needs_base_url(folder: Folder) -> None:
     assert folder.problems(providers("name: a, provider: openai_compatible, model: m")) == [
         "3:5: provider openai_compatible needs base_url"
     ]
 
 
-def test_a_key_of_ours_and_the_client_s_exclude_each_other(folder: Folder) -> None:
+def test_refuses_access_key_with_passthrough_auth(folder: Folder) -> None:
     (problem,) = folder.problems(providers(f"{OPENAI}, passthrough_auth: true"), ENVIRON)
     assert problem.endswith("access_key and passthrough_auth exclude each other")
 
@@ -100,19 +100,19 @@ def test_the_local_triton_serves_its_chat_model(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("vendor", ["anthropic", "gemini", "bedrock", "azure_openai", "Claude"])
-def test_names_vendors_that_are_not_supported_yet(folder: Folder, vendor: str) -> None:
+def test_vendor_with_another_schema_is_not_supported_yet(folder: Folder, vendor: str) -> None:
     (problem,) = folder.problems(providers(f"name: a, provider: {vendor}, model: m"))
     assert f'provider: "{vendor}" is not supported yet' in problem
 
 
-def test_a_base_url_without_a_path_gets_a_warning_that_a_slash_silences(folder: Folder) -> None:
+def test_warns_of_base_url_without_path_unless_it_ends_in_a_slash(folder: Folder) -> None:
     text = providers("name: a, provider: openai_compatible, model: m, base_url: 'http://h:8000'")
     assert folder.warnings(text) == ["3:54: base_url has no path: requests go to /chat/completions"]
     assert folder.warnings(text.replace(":8000", ":8000/")) == []
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/chat/completions/", "/v1/models", "/v1/v1"])
-def test_a_base_url_that_names_an_endpoint_gets_a_warning(folder: Folder, path: str) -> None:
+def test_warns_of_base_url_that_ends_in_an_endpoint_path(folder: Folder, path: str) -> None:
     text = providers(f"name: a, provider: openai_compatible, model: m, base_url: 'http://h:8000{path}'")
     (warning,) = folder.warnings(text)
     assert warning.endswith(", and each request adds /chat/completions to it")
@@ -127,19 +127,19 @@ def test_a_base_url_that_names_an_endpoint_gets_a_warning(folder: Folder, path: 
         ("http://[::1]:12000/", "egress"),
     ],
 )
-def test_a_provider_is_not_the_gateway_itself(folder: Folder, url: str, listener: str) -> None:
+def test_refuses_gateway_itself_as_provider(folder: Folder, url: str, listener: str) -> None:
     text = providers(f"name: a, provider: openai_compatible, model: m, base_url: '{url}'")
     assert folder.problems(text) == [f"3:64: base_url is the gateway's own {listener} listener"]
     folder.load(text.replace(":12000", ":12001").replace(":10000", ":10001"))
 
 
-def test_a_name_that_only_containers_know_gets_a_warning(folder: Folder) -> None:
+def test_warns_of_host_docker_internal(folder: Folder) -> None:
     url = "base_url: 'http://host.docker.internal:1/v1'"
     text = providers(f"name: a, provider: ollama, model: m, {url}")
     (warning,) = folder.warnings(text)
-    assert warning.endswith("host.docker.internal is known inside containers only")
+    assert warning.endswith("host.docker.internal exists in containers only")
     (warning,) = folder.warnings(target("").replace("endpoint: h", "endpoint: host.docker.internal"))
-    assert warning.endswith("host.docker.internal is known inside containers only")
+    assert warning.endswith("host.docker.internal exists in containers only")
 
 
 @pytest.mark.parametrize(
@@ -163,27 +163,27 @@ def test_two_listeners_cannot_share_a_port(folder: Folder, ingress: str, egress:
         folder.load(text)
 
 
-def test_a_gateway_has_a_listener(folder: Folder) -> None:
+def test_refuses_gateway_without_listeners(folder: Folder) -> None:
     text = f"version: v1\nlisteners: {{ingress: {{enabled: false}}, egress: {{enabled: false}}}}\n{PROVIDER}"
     assert folder.problems(text) == ["2:58: both listeners are off: there is no gateway left"]
 
 
-def test_what_an_ingress_that_is_off_would_need_gets_a_warning(folder: Folder) -> None:
+def test_warns_of_ingress_sections_when_ingress_is_off(folder: Folder) -> None:
     text = f"version: v1\nlisteners: {{ingress: {{enabled: false}}}}\nsystem_prompt: x\nprompt_guards: {{}}\n{PROVIDER}"
     assert folder.warnings(text) == [
-        "3:1: system_prompt takes no part: the ingress listener is off",
-        "4:1: prompt_guards takes no part: the ingress listener is off",
+        "3:1: system_prompt is ignored: the ingress listener is off",
+        "4:1: prompt_guards is ignored: the ingress listener is off",
     ]
     guarded = text.replace("prompt_guards: {}", "prompt_guards: {apply_to: [egress], input_guards: {jailbreak: {}}}")
-    assert folder.warnings(guarded) == ["3:1: system_prompt takes no part: the ingress listener is off"]
+    assert folder.warnings(guarded) == ["3:1: system_prompt is ignored: the ingress listener is off"]
 
 
-def test_an_endpoint_that_no_target_calls_gets_a_warning(folder: Folder) -> None:
+def test_warns_of_unused_endpoint(folder: Folder) -> None:
     text = f"version: v1\nendpoints: {{api: {{endpoint: h}}}}\n{PROVIDER}"
     assert folder.warnings(text) == ["2:13: no prompt target calls endpoint api"]
 
 
-def test_https_hosts_of_one_endpoint_share_the_name_that_is_verified(folder: Folder) -> None:
+def test_refuses_https_hosts_with_different_names(folder: Folder) -> None:
     text = target("").replace("endpoint: h", "endpoint: ['a:1', 'b:1'], protocol: https")
     (problem,) = folder.problems(text)
     assert "https hosts of one endpoint must have one name" in problem
@@ -198,7 +198,7 @@ def test_target_names_are_unique(folder: Folder) -> None:
     assert folder.problems(text) == ["5:12: prompt target t exists already, at line 4"]
 
 
-def test_one_default_target_is_enough(folder: Folder) -> None:
+def test_refuses_second_default_target(folder: Folder) -> None:
     item = "  - {name: NAME, description: d, default: true, endpoint: {name: api}}\n"
     items = item.replace("NAME", "a") + item.replace("NAME", "b")
     text = f"version: v1\nendpoints: {{api: {{endpoint: h}}}}\nprompt_targets:\n{items}{PROVIDER}"
@@ -232,9 +232,7 @@ prompt_targets:
         ("[]", "{name: api, path: '/{p}'}", "a default target has no arguments to fill its path with"),
     ],
 )
-def test_a_default_target_takes_messages_and_nothing_else(
-    folder: Folder, parameters: str, endpoint: str, problem: str
-) -> None:
+def test_default_target_has_only_messages(folder: Folder, parameters: str, endpoint: str, problem: str) -> None:
     text = target("default: true,", parameters, endpoint)
     if parameters == "[]":
         text = text.replace(",\n     parameters: []", "")
@@ -245,10 +243,10 @@ def test_a_default_target_takes_messages_and_nothing_else(
 @pytest.mark.parametrize(
     "text", ["default: true, system_prompt: s,", "auto_llm_dispatch_on_response: false, system_prompt: s,"]
 )
-def test_a_system_prompt_that_no_llm_reads_gets_a_warning(folder: Folder, text: str) -> None:
+def test_warns_of_unused_system_prompt(folder: Folder, text: str) -> None:
     file = target(text).replace(",\n     parameters: []", "")
     (warning,) = folder.warnings(file)
-    assert "this system_prompt takes no part" in warning
+    assert "this system_prompt is ignored" in warning
     dispatching = file.replace("system_prompt", "auto_llm_dispatch_on_response: true, system_prompt", 1)
     if "false" not in text:
         assert folder.warnings(dispatching) == []
@@ -274,9 +272,7 @@ def test_a_system_prompt_that_no_llm_reads_gets_a_warning(folder: Folder, text: 
         ),
     ],
 )
-def test_what_a_path_holds_in_braces_is_always_known_when_it_is_called(
-    folder: Folder, parameter: str, problem: str | None
-) -> None:
+def test_path_placeholders_must_always_have_a_value(folder: Folder, parameter: str, problem: str | None) -> None:
     text = target("", f"[{{{parameter}}}]", "{name: api, path: '/v1/{p}?x=1'}")
     if problem is None:
         folder.load(text)
@@ -284,7 +280,7 @@ def test_what_a_path_holds_in_braces_is_always_known_when_it_is_called(
         assert [found.partition(": ")[2] for found in folder.problems(text)] == [problem]
 
 
-def test_a_parameter_does_not_repeat_what_the_query_of_the_path_sets(folder: Folder) -> None:
+def test_refuses_parameter_that_the_paths_query_sets(folder: Folder) -> None:
     text = target("", "[{name: p, description: d}, {name: x, description: d}]", "{name: api, path: '/v1?x=1&y={p}'}")
     text = text.replace("{name: p, description: d}", "{name: p, description: d, default: a/b}")
     (problem,) = folder.problems(text)
@@ -292,7 +288,7 @@ def test_a_parameter_does_not_repeat_what_the_query_of_the_path_sets(folder: Fol
 
 
 @pytest.mark.parametrize("path", ["v1", "", "/a b", "/{p", "/p}", "/{}", "/{a b}", "/{{p}}", "/#x", "/\\u0000", "3"])
-def test_a_path_is_one_that_can_be_requested(folder: Folder, path: str) -> None:
+def test_refuses_invalid_url_path(folder: Folder, path: str) -> None:
     text = target("", "[{name: p, description: d, required: true}]", f'{{name: api, path: "{path}"}}')
     (problem,) = folder.problems(text)
     assert ": path: " in problem
@@ -318,7 +314,7 @@ def test_a_path_is_one_that_can_be_requested(folder: Folder, path: str) -> None:
         ("name: p", '"description" is missing'),
     ],
 )
-def test_a_parameter_that_contradicts_itself_is_refused(folder: Folder, parameter: str, problem: str) -> None:
+def test_refuses_contradictory_parameter(folder: Folder, parameter: str, problem: str) -> None:
     (found,) = folder.problems(target("", f"[{{{parameter}}}]"))
     assert problem in found
 
@@ -338,7 +334,7 @@ def test_parameter_names_are_unique(folder: Folder) -> None:
         ("array", ParameterType.LIST), ("dict", ParameterType.DICT), ("object", ParameterType.DICT),
     ],
 )  # fmt: skip
-def test_types_go_by_two_names(folder: Folder, written: str, resolved: ParameterType) -> None:
+def test_types_have_python_and_json_schema_names(folder: Folder, written: str, resolved: ParameterType) -> None:
     config = folder.load(target("", f"[{{name: p, description: d, type: {written}}}]")).config
     assert config.prompt_targets[0].parameters[0].type.type is resolved
 

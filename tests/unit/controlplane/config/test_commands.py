@@ -9,8 +9,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from controlplane.assets import asset
-from controlplane.config.document import parse, plain
-from controlplane.config.schema import json_schema
+from controlplane.config.json_schema import json_schema
+from controlplane.config.yaml_parser import parse
+from controlplane.config.yaml_tree import plain
 from tests.unit.controlplane.config.files import PROVIDER, Folder
 
 
@@ -31,7 +32,7 @@ def test_a_valid_file_exits_0_with_one_line(folder: Folder) -> None:
     )
 
 
-def test_warnings_go_to_stderr_and_stop_nothing(folder: Folder) -> None:
+def test_warnings_go_to_stderr_and_exit_0(folder: Folder) -> None:
     folder.write(f"version: v0.1\n{PROVIDER}")
     done = archgw("validate", "arch_config.yaml", cwd=folder.path)
     assert done.returncode == 0
@@ -58,7 +59,7 @@ def test_a_missing_file_exits_2_with_the_way_out(tmp_path: Path) -> None:
     assert "archgw up --quick-start --local -cpu" in done.stderr
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_refuses_a_folder(tmp_path: Path) -> None:
     done = archgw("validate", str(tmp_path), cwd=tmp_path)
     assert done.returncode == 2
     assert "the file cannot be read: Is a directory" in done.stderr
@@ -91,7 +92,7 @@ def test_every_key_of_the_schema_is_described_and_none_may_be_null() -> None:
     assert ": null" not in json.dumps(schema)
 
 
-def test_the_quick_start_needs_nothing_and_has_no_warnings(tmp_path: Path) -> None:
+def test_quick_start_loads_without_environment_or_warnings(tmp_path: Path) -> None:
     done = archgw("validate", str(asset("examples/quickstart") / "arch_config.yaml"), cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "guards: jailbreak" in done.stdout
@@ -129,8 +130,8 @@ model_serving:
     tls: {ca: a.pem, cert: c.pem, key: k.pem, server_name: t}
     connect_timeout: 2s
   roles:
-    guard: {backend: [remote, local], timeout: 200ms}
-    function: {backend: remote, model: Arch-Function-3B}
+    guard: {placement: [remote, local], timeout: 200ms}
+    function: {placement: remote, model: Arch-Function-3B}
     nli: {model: n}
     toxicity: {model: t}
   local: {repository: m, instances: 1, threads: 2, max_batch_size: 16, max_queue_delay: 500us}
@@ -138,7 +139,7 @@ overrides: {grounding: {enabled: true, threshold: 0.5}, intent_weights: {nli: 0.
 """
 
 
-def test_an_editor_accepts_every_key_in_every_form() -> None:
+def test_schema_accepts_every_key_in_every_form() -> None:
     root, _ = parse(f"{EVERYTHING}{PROVIDER}".encode())
     assert root is not None
     Draft202012Validator(json_schema()).validate(plain(root))
@@ -159,12 +160,12 @@ def test_an_editor_accepts_every_key_in_every_form() -> None:
         "model_serving: {remote: {}}",
         "model_serving: {remote: {url: []}}",
         "model_serving: {remote: {url: ftp://h}}",
-        "model_serving: {roles: {guard: {backend: cloud}}}",
-        "model_serving: {roles: {guard: {backend: []}}}",
+        "model_serving: {roles: {guard: {placement: cloud}}}",
+        "model_serving: {roles: {guard: {placement: []}}}",
         "model_serving: {local: {max_queue_delay: 1s}}",
     ],
 )
-def test_an_editor_sees_what_the_command_would_refuse(folder: Folder, lines: str) -> None:
+def test_schema_refuses_what_the_command_refuses(folder: Folder, lines: str) -> None:
     text = f"version: v1\n{lines}\n{PROVIDER}"
     assert folder.problems(text)
     root, _ = parse(text.encode())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.config.schema import json_schema
+from controlplane.config.json_schema import json_schema
 from controlplane.config.vendors import VENDORS
 
 DOCUMENT = (Path(__file__).parents[4] / "docs" / "configuration.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Guards, the error target, overrides: what one of them needs of another."""
+"""Guards, the error target and overrides, checked against each other."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ TARGETS = "prompt_targets: [{name: t, description: d, endpoint: {name: api}}]"
 FORWARDING = "prompt_guards: {input_guards: {jailbreak: {on_exception: {forward_to_error_target: true}}}}"
 
 
-def test_guards_may_read_both_listeners_and_only_watch(folder: Folder) -> None:
+def test_guards_may_read_both_listeners_in_shadow_mode(folder: Folder) -> None:
     guards = folder.load(
         file(TARGETS, "prompt_guards: {apply_to: [ingress, egress], input_guards: {jailbreak: {mode: shadow}}}")
     ).config.prompt_guards
@@ -56,7 +56,7 @@ def test_guards_may_read_both_listeners_and_only_watch(folder: Folder) -> None:
         ("overrides: {grounding: true}", "4:24: grounding: expected a mapping of keys, got true or false"),
     ],
 )
-def test_what_cannot_work_is_refused(folder: Folder, lines: str, problem: str) -> None:
+def test_refuses_gateway_that_cannot_work(folder: Folder, lines: str, problem: str) -> None:
     assert folder.problems(file(TARGETS, lines)) == [problem]
     if (
         "expected" not in problem
@@ -67,7 +67,7 @@ def test_what_cannot_work_is_refused(folder: Folder, lines: str, problem: str) -
         assert all(folder.hints(file(TARGETS, lines)))
 
 
-def test_a_faulty_error_target_is_declared_all_the_same(folder: Folder) -> None:
+def test_faulty_error_target_counts_as_declared(folder: Folder) -> None:
     assert folder.problems(file(TARGETS, FORWARDING, "error_target: {endpoint: api, pth: /x}")) == [
         '5:31: unknown key "pth"'
     ]
@@ -80,21 +80,21 @@ def test_an_error_target_s_endpoint_is_called(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("lines", "warning"),
     [
-        ("error_target: {endpoint: api}", "3:1: error_target takes no part: there is no prompt target"),
-        ("prompt_guards: {apply_to: [egress]}", "3:17: apply_to takes no part: there is no guard"),
+        ("error_target: {endpoint: api}", "3:1: error_target is ignored: there is no prompt target"),
+        ("prompt_guards: {apply_to: [egress]}", "3:17: apply_to is ignored: there is no guard"),
         (
             "prompt_guards: {input_guards: {jailbreak: {mode: shadow, on_error: block}}}",
-            "3:58: on_error takes no part: the guard only watches",
+            "3:58: on_error is ignored: the guard only watches",
         ),
-        ("overrides: {grounding: {enabled: false, threshold: 0.1}}", "3:41: threshold takes no part: grounding is off"),
+        ("overrides: {grounding: {enabled: false, threshold: 0.1}}", "3:41: threshold is ignored: grounding is off"),
         (
             "listeners: {egress: {enabled: false}}\n"
             "prompt_guards: {apply_to: [ingress, egress], input_guards: {jailbreak: {}}}",
-            "4:37: egress takes no part: that listener is off",
+            "4:37: egress is ignored: that listener is off",
         ),
     ],
 )
-def test_what_takes_no_part_gets_a_warning(folder: Folder, lines: str, warning: str) -> None:
+def test_warns_of_ignored_settings(folder: Folder, lines: str, warning: str) -> None:
     text = file(lines).replace("endpoints: {api: {endpoint: h}}", "endpoints: {api: {endpoint: h}} # called below")
     found = [line for line in folder.warnings(text) if "no prompt target calls" not in line]
     assert [line.startswith(warning) for line in found] == [True]
@@ -116,7 +116,7 @@ def repository(path: Path, name: str, output: str, *inputs: str) -> None:
     (path / name / "config.pbtxt").write_text(CONFIG.format(name=name, inputs=tensors, output=output))
 
 
-def test_models_of_ones_own_are_found_beside_the_file(folder: Folder) -> None:
+def test_repository_path_is_relative_to_the_file(folder: Folder) -> None:
     repository(folder.path / "mine", "entails", "ENTAILMENT", "PREMISE", "HYPOTHESIS")
     repository(folder.path / "mine", "toxic", "PROB", "TEXT")
     loaded = folder.load(
@@ -128,7 +128,7 @@ def test_models_of_ones_own_are_found_beside_the_file(folder: Folder) -> None:
         )
     )
     assert loaded.warnings == ()
-    found = [(model.role, model.name, model.folder, model.max_batch) for model in loaded.own]
+    found = [(model.role, model.name, model.folder, model.max_batch) for model in loaded.custom_models]
     assert found == [
         ("nli", "entails", folder.path / "mine" / "entails", 8),
         ("toxicity", "toxic", folder.path / "mine" / "toxic", 8),
@@ -175,14 +175,14 @@ def test_models_of_ones_own_are_found_beside_the_file(folder: Folder) -> None:
         ("{local: {repository: mine}, roles: {nli: {model: ../mine}}}", '3:65: model: "../mine" is not a usable name'),
     ],
 )
-def test_a_model_that_cannot_serve_is_refused_with_what_was_expected(folder: Folder, line: str, problem: str) -> None:
+def test_unfit_custom_model_is_refused_with_the_expected_tensors(folder: Folder, line: str, problem: str) -> None:
     repository(folder.path / "mine", "toxic", "PROB", "TEXT")
     repository(folder.path / "mine", "toxicity", "PROB", "TEXT")
     text = file(f"model_serving: {line}").replace("{api: {endpoint: h}}", "{}")
     assert folder.problems(text) == [problem.replace("FOLDER", str(folder.path))]
 
 
-def test_faulty_models_are_declared_all_the_same(folder: Folder) -> None:
+def test_faulty_models_count_as_declared(folder: Folder) -> None:
     text = file(
         TARGETS,
         "prompt_guards: {input_guards: {toxicity: {}}}",
@@ -200,7 +200,7 @@ def test_weights_add_up_to_one(folder: Folder) -> None:
     folder.load(text.replace("0.2", "0.3"))
 
 
-def test_a_model_that_nobody_asks_gets_a_warning(folder: Folder) -> None:
+def test_warns_of_unused_model(folder: Folder) -> None:
     repository(folder.path / "mine", "toxic", "PROB", "TEXT")
     text = file(TARGETS, "model_serving: {local: {repository: mine}, roles: {toxicity: {model: toxic}}}")
     assert folder.warnings(text) == ["4:52: no guard asks this model"]

@@ -1,4 +1,4 @@
-"""Durations and sizes: how they are written, and their bounds."""
+"""Durations and sizes: their forms and bounds."""
 
 import pytest
 from pydantic_core import PydanticCustomError
@@ -26,7 +26,7 @@ def test_durations_carry_their_unit(text: str, milliseconds: int) -> None:
 
 
 @pytest.mark.parametrize("value", [30, "30", "", "s", "-1s", "1 s", "1e3s", "30S", "\u0661s", True, None, ["1s"], "1d"])
-def test_anything_else_is_no_duration(value: object) -> None:
+def test_refuses_other_durations(value: object) -> None:
     with pytest.raises(PydanticCustomError, match="expected a duration"):
         duration(value)
 
@@ -51,7 +51,7 @@ def test_sizes_are_bytes_with_or_without_a_unit(value: object, size_in_bytes: in
 
 
 @pytest.mark.parametrize("value", [True, 1.5, "", "10 MiB", "-1", "1GiB", "MiB", None])
-def test_anything_else_is_no_size(value: object) -> None:
+def test_refuses_other_sizes(value: object) -> None:
     with pytest.raises(PydanticCustomError, match="expected a size"):
         size(value)
 
@@ -62,7 +62,7 @@ def test_sizes_have_bounds(value: object) -> None:
         size(value)
 
 
-def test_quantities_are_shown_as_one_would_write_them() -> None:
+def test_formats_quantities_in_the_shortest_form() -> None:
     assert [format_duration(value) for value in (1, 500, 30_000, 90_000, 300_000, 3_600_000)] == [
         "1ms", "500ms", "30s", "90s", "5m", "1h",
     ]  # fmt: skip

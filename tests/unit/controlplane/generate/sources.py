@@ -1,4 +1,4 @@
-"""Sources of the tests of this folder, and what is made of them."""
+"""Source files for the tests of this folder, and the configurations generated from them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from controlplane.config.document import parse, plain
 from controlplane.config.load import load
+from controlplane.config.yaml_parser import parse
+from controlplane.config.yaml_tree import plain
 from controlplane.errors import SourceError
-from controlplane.generate.generate import Generated, Wishes, generate
+from controlplane.generate.generate import Generated, GenerateOptions, generate
 
 FOLDER = Path(__file__).parent / "sources"
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A folder of sources. Whatever is made of them must be a valid configuration."""
+    """A folder of source files. Checks that each generated configuration is valid."""
 
     path: Path
 
@@ -27,9 +28,9 @@ class Project:
         path.write_text(textwrap.dedent(text), encoding="utf-8")
         return path
 
-    def generate(self, text: str, wishes: Wishes | None = None, name: str = "api.py") -> Generated:
+    def generate(self, text: str, options: GenerateOptions | None = None, name: str = "api.py") -> Generated:
         path = self.write(text, name)
-        made = generate(str(path), wishes or Wishes(), is_openapi=path.suffix != ".py")
+        made = generate(str(path), options or GenerateOptions(), is_openapi=path.suffix != ".py")
         self.validate(made)
         return made
 
@@ -37,7 +38,7 @@ class Project:
         return self.validate_text(made.text)
 
     def validate_text(self, text: str) -> Any:
-        """The file as plain data, after `archgw validate` has had its say."""
+        """Validates the text as `archgw validate` does and returns it as plain data."""
         file = self.path / "arch_config.yaml"
         file.write_text(text, encoding="utf-8")
         load(file, {})
@@ -46,14 +47,14 @@ class Project:
         assert not findings
         return plain(root)
 
-    def config(self, text: str, wishes: Wishes | None = None, name: str = "api.py") -> Any:
-        return self.validate(self.generate(text, wishes, name))
+    def config(self, text: str, options: GenerateOptions | None = None, name: str = "api.py") -> Any:
+        return self.validate(self.generate(text, options, name))
 
-    def targets(self, text: str, wishes: Wishes | None = None, name: str = "api.py") -> dict[str, Any]:
-        return {target["name"]: target for target in self.config(text, wishes, name)["prompt_targets"]}
+    def targets(self, text: str, options: GenerateOptions | None = None, name: str = "api.py") -> dict[str, Any]:
+        return {target["name"]: target for target in self.config(text, options, name)["prompt_targets"]}
 
     def parameters(self, text: str, name: str = "api.py") -> dict[str, dict[str, Any]]:
-        """The parameters of the one target, by name, without those names."""
+        """Returns the parameters of the only target, by name."""
         (target,) = self.targets(text, name=name).values()
         found = {}
         for parameter in target.get("parameters", ()):
@@ -61,7 +62,7 @@ class Project:
         return found
 
     def notes(self, text: str, name: str = "api.py") -> list[str]:
-        """What is said on stderr, without the folder."""
+        """Returns the notes, without the folder in their paths."""
         return [str(note).replace(f"{self.path}/", "") for note in self.generate(text, name=name).notes]
 
     def refusal(self, text: str, name: str = "api.py") -> str:

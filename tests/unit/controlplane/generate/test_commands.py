@@ -1,4 +1,4 @@
-"""`archgw generate-prompt-targets`, as a shell calls it."""
+"""The command `archgw generate-prompt-targets`."""
 
 import subprocess
 import sys
@@ -12,8 +12,8 @@ import pytest
 
 from controlplane.cli.app import main
 from controlplane.errors import SourceError
-from controlplane.generate.generate import Wishes, generate
-from controlplane.generate.openapi import document
+from controlplane.generate.generate import GenerateOptions, generate
+from controlplane.generate.openapi import document_loader
 from tests.unit.controlplane.generate.sources import FOLDER, Project
 
 API = "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/weather/{city}')\ndef act(city: str): 'The weather.'\n"
@@ -33,22 +33,22 @@ def archgw(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    """The command in this process: exit status, stdout and stderr. A shell takes a second for each call."""
+    """Runs the command in this process, which is faster, and returns exit status, stdout and stderr."""
 
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", ["archgw", *arguments])
         with pytest.raises(SystemExit) as caught:
             main()
-        written = capsys.readouterr()
-        return int(caught.value.code or 0), written.out, written.err
+        captured = capsys.readouterr()
+        return int(caught.value.code or 0), captured.out, captured.err
 
     return call
 
 
 @contextmanager
 def serving(status: int, pieces: list[bytes], location: str | None = None) -> Iterator[str]:
-    """A real HTTP server with one answer; its URL."""
+    """Starts an HTTP server with one answer and yields its URL."""
     end = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -58,7 +58,7 @@ def serving(status: int, pieces: list[bytes], location: str | None = None) -> It
                 self.send_header("location", location)
             self.end_headers()
             for piece in pieces:
-                # An empty piece: no more comes, and the connection stays open.
+                # An empty piece: sends nothing more and keeps the connection open.
                 if not piece:
                     end.wait()
                 try:
@@ -67,7 +67,7 @@ def serving(status: int, pieces: list[bytes], location: str | None = None) -> It
                     return
 
         def log_message(self, *_: object) -> None:
-            """Nothing on stderr."""
+            """Silences the log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -82,7 +82,7 @@ def serving(status: int, pieces: list[bytes], location: str | None = None) -> It
         thread.join()
 
 
-def test_what_is_printed_is_what_validate_accepts(project: Project) -> None:
+def test_prints_a_configuration_that_validate_accepts(project: Project) -> None:
     project.write(API)
     done = archgw("generate-prompt-targets", "api.py", "--endpoint", "10.0.0.1:81", cwd=project.path)
     assert (done.returncode, done.stderr) == (
@@ -96,7 +96,7 @@ def test_what_is_printed_is_what_validate_accepts(project: Project) -> None:
 
 
 @pytest.mark.parametrize("source", ["travel_fastapi.txt", "shop_flask.txt"])
-def test_nothing_of_the_source_is_run_or_imported(project: Project, source: str) -> None:
+def test_does_not_run_or_import_the_source(project: Project, source: str) -> None:
     text = (FOLDER / source).read_text(encoding="utf-8")
     project.write(f"{text}\nimport pathlib, no_such_package\npathlib.Path('ran').touch()\nraise SystemExit(3)\n")
     done = archgw("generate-prompt-targets", "api.py", cwd=project.path)
@@ -104,7 +104,7 @@ def test_nothing_of_the_source_is_run_or_imported(project: Project, source: str)
     assert sorted(path.name for path in project.path.iterdir()) == ["api.py"]
 
 
-def test_a_syntax_error_exits_1_with_its_place(project: Project) -> None:
+def test_syntax_error_exits_1_with_its_line(project: Project) -> None:
     project.write("from fastapi import FastAPI\napp = FastAPI(\n")
     done = archgw("generate-prompt-targets", "api.py", cwd=project.path)
     assert (done.returncode, done.stdout) == (1, "")
@@ -123,7 +123,7 @@ def test_a_syntax_error_exits_1_with_its_place(project: Project) -> None:
         (b"#" * (2 * 1024 * 1024 + 1), "the file is too large: at most 2097152 bytes"),
     ],
 )
-def test_a_file_with_nothing_to_read_exits_1(
+def test_file_without_routes_exits_1(
     project: Project, called: Callable[..., tuple[int, str, str]], content: bytes, message: str
 ) -> None:
     (project.path / "api.py").write_bytes(content)
@@ -138,7 +138,7 @@ def test_a_file_with_nothing_to_read_exits_1(
     [
         ([], 2, "archgw: name one source: a Python file, or --openapi FILE or URL\n"),
         (["a.py", "--openapi", "b.json"], 2, "archgw: name one source"),
-        (["api.json"], 2, "archgw: api.json is no Python file; for an OpenAPI document: --openapi api.json\n"),
+        (["api.json"], 2, "archgw: api.json is not a Python file; for an OpenAPI document: --openapi api.json\n"),
         (["none.py"], 1, "none.py:1:1: the file cannot be read: No such file or directory\n"),
         (["--openapi", "none.json"], 1, "none.json:1:1: the document cannot be read: No such file or directory\n"),
         (["--openapi", "."], 1, ".:1:1: the document cannot be read: Is a directory\n"),
@@ -150,7 +150,7 @@ def test_a_file_with_nothing_to_read_exits_1(
         (["a.py", "--path-prefix", "api"], 2, "archgw: --path-prefix: expected a path that starts with /"),
     ],
 )
-def test_wrong_usage_and_missing_sources_are_one_sentence(
+def test_wrong_usage_prints_one_sentence(
     called: Callable[..., tuple[int, str, str]], arguments: list[str], code: int, message: str
 ) -> None:
     status, out, err = called("generate-prompt-targets", *arguments)
@@ -158,7 +158,7 @@ def test_wrong_usage_and_missing_sources_are_one_sentence(
     assert err.startswith(message)
 
 
-def test_a_document_is_fetched_and_its_server_is_the_endpoint(project: Project) -> None:
+def test_fetches_a_document_and_takes_its_server_as_endpoint(project: Project) -> None:
     with serving(200, [OPENAPI]) as url:
         done = archgw("generate-prompt-targets", "--openapi", url, cwd=project.path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -166,9 +166,9 @@ def test_a_document_is_fetched_and_its_server_is_the_endpoint(project: Project) 
     assert "path: /v1/weather\n" in done.stdout
 
 
-def test_a_redirect_is_followed(project: Project) -> None:
+def test_follows_redirects(project: Project) -> None:
     with serving(200, [OPENAPI]) as url, serving(302, [], url) as old:
-        assert generate(old, Wishes(), is_openapi=True).count == 1
+        assert generate(old, GenerateOptions(), is_openapi=True).count == 1
 
 
 @pytest.mark.parametrize(
@@ -181,16 +181,16 @@ def test_a_redirect_is_followed(project: Project) -> None:
         (200, [b"openapi", b""], "the document did not arrive in 0.5 seconds"),
     ],
 )
-def test_a_server_that_gives_no_document_is_an_error_with_its_url(
+def test_failed_fetch_is_an_error_with_the_url(
     monkeypatch: pytest.MonkeyPatch, status: int, pieces: list[bytes], message: str
 ) -> None:
-    monkeypatch.setattr(document, "MAX_BYTES", 1000)
-    monkeypatch.setattr(document, "FETCH_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(document_loader, "MAX_BYTES", 1000)
+    monkeypatch.setattr(document_loader, "FETCH_TIMEOUT_S", 0.5)
     with serving(status, pieces) as url, pytest.raises(SourceError) as caught:
-        generate(url, Wishes(), is_openapi=True)
+        generate(url, GenerateOptions(), is_openapi=True)
     assert str(caught.value).startswith(f"{url}:1:1: {message}")
 
 
-def test_a_redirect_that_never_ends_is_an_error() -> None:
+def test_endless_redirect_is_an_error() -> None:
     with serving(302, [], "/again") as url, pytest.raises(SourceError, match="the document cannot be fetched"):
-        generate(url, Wishes(), is_openapi=True)
+        generate(url, GenerateOptions(), is_openapi=True)

@@ -1,8 +1,8 @@
-"""Docstrings in the styles in use."""
+"""Docstrings in all supported styles."""
 
 import pytest
 
-from controlplane.generate.docstrings import read
+from controlplane.generate.docstrings import parse
 
 GOOGLE = """Do it.
 
@@ -45,26 +45,31 @@ BULLETS = "Do it.\n\n- **one**: The first,\n  on two lines.\n- `two` (str): The 
 
 
 @pytest.mark.parametrize("text", [GOOGLE, NUMPY, REST, EPYTEXT, BULLETS])
-def test_every_style_gives_the_summary_and_the_parameters(text: str) -> None:
-    found = read(text)
+def test_parses_summary_and_parameters_of_each_style(text: str) -> None:
+    found = parse(text)
     assert found.summary == "Do it."
     assert found.parameters["one"] == "The first, on two lines."
     assert "three" not in found.parameters
     assert found.parameters.get("two", "The second.").startswith("The second")
 
 
-def test_several_names_of_numpy_share_their_text() -> None:
-    assert read(NUMPY).parameters["rest"] == "The second."
+def test_numpy_names_in_one_entry_share_their_description() -> None:
+    assert parse(NUMPY).parameters["rest"] == "The second."
 
 
-def test_a_colon_in_the_text_stays() -> None:
-    assert read(GOOGLE).parameters["two"] == "The second: with a colon."
+def test_keeps_colons_in_a_description() -> None:
+    assert parse(GOOGLE).parameters["two"] == "The second: with a colon."
+
+
+def test_line_that_begins_with_a_rest_role_continues_the_description() -> None:
+    found = parse("Do it.\n\n:param one: Raises\n    :exc:`ValueError` above nine.")
+    assert found.parameters["one"] == "Raises :exc:ValueError above nine."
 
 
 @pytest.mark.parametrize("text", [None, "", "   \n ", "\n\n---\n"])
-def test_nothing_says_nothing(text: str | None) -> None:
-    assert read(text).summary is None
+def test_empty_docstring_has_no_summary(text: str | None) -> None:
+    assert parse(text).summary is None
 
 
-def test_the_summary_is_one_line_without_marks() -> None:
-    assert read("# Title of ``it``\nand **more**\f hidden").summary == "Title of it and more"
+def test_summary_is_one_line_without_markup() -> None:
+    assert parse("# Title of ``it``\nand **more**\f hidden").summary == "Title of it and more"

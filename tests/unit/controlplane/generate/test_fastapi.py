@@ -1,9 +1,9 @@
-"""What FastAPI would take from the path, the query and the body."""
+"""Arguments of FastAPI routes: path, query and body."""
 
 import pytest
 
 from controlplane.config.addresses import parse_url
-from controlplane.generate.generate import Wishes
+from controlplane.generate.generate import GenerateOptions
 from tests.unit.controlplane.generate.sources import Project
 
 HEAD = """\
@@ -58,7 +58,7 @@ def route(signature: str, verb: str = "get", path: str = "/x", before: str = "")
         ("Code", {"type": "str"}),
     ],
 )
-def test_an_annotation_becomes_a_type(project: Project, annotation: str, expected: dict[str, object]) -> None:
+def test_annotation_becomes_a_parameter_type(project: Project, annotation: str, expected: dict[str, object]) -> None:
     before = """\
 class Colour(str, Enum):
     RED = "red"
@@ -94,9 +94,7 @@ Alias: TypeAlias = "UserId | None"
         ("Tags", {"type": "list", "items": "str"}),
     ],
 )
-def test_a_field_of_a_body_may_be_a_list_or_an_object(
-    project: Project, annotation: str, expected: dict[str, object]
-) -> None:
+def test_body_field_may_be_a_list_or_a_dict(project: Project, annotation: str, expected: dict[str, object]) -> None:
     before = f"""\
 class Item(BaseModel):
     name: str
@@ -129,25 +127,25 @@ class Order(BaseModel):
         ("*, value: int = 3", {"default": 3}),
     ],
 )
-def test_a_default_is_taken_where_it_is_known(project: Project, signature: str, expected: dict[str, object]) -> None:
+def test_constant_default_is_written_down(project: Project, signature: str, expected: dict[str, object]) -> None:
     (found,) = project.parameters(route(signature, before="LIMIT = 20\n")).values()
     assert found == {"type": "int", "description": "Value", **expected}
 
 
-def test_an_enum_member_is_a_default(project: Project) -> None:
+def test_enum_member_is_a_default(project: Project) -> None:
     before = "class Colour(Enum):\n    RED = 'red'\n    GREEN = 'green'\n"
     found = project.parameters(route("a: Colour = Colour.GREEN, b: Colour = Query(Colour.RED.value)", before=before))
     assert (found["a"]["default"], found["b"]["default"]) == ("green", "red")
 
 
-def test_a_default_that_the_configuration_would_refuse_is_left_to_the_api(project: Project) -> None:
+def test_default_that_the_configuration_refuses_is_left_out(project: Project) -> None:
     found = project.parameters(
         route("a: datetime.date = 'soon', b: Literal['x'] = 'y', c: int = 10**40, d: float = 1e300")
     )
     assert ["default" in found[name] for name in "abcd"] == [False, False, False, False]
 
 
-def test_what_the_framework_fills_in_is_no_argument(project: Project) -> None:
+def test_parameters_that_fastapi_fills_in_are_left_out(project: Project) -> None:
     signature = (
         "request: Request, response: Response, tasks: BackgroundTasks, db=Depends(connect), cookie: str = Cookie('x'), "
         "agent: Annotated[str | None, Header()] = None, q: str = ''"
@@ -155,7 +153,7 @@ def test_what_the_framework_fills_in_is_no_argument(project: Project) -> None:
     assert list(project.parameters(route(signature, before="def connect(): ...\n"))) == ["q"]
 
 
-def test_a_header_that_the_api_demands_is_said(project: Project) -> None:
+def test_required_header_is_noted(project: Project) -> None:
     source = route("x_tenant: Annotated[str, Header()], key: str = Header(alias='X-Key')")
     notes = project.notes(source)
     assert "api.py:10: act: it needs the header x-tenant: add it to endpoint.http_headers: {x-tenant: ...}" in notes
@@ -163,7 +161,7 @@ def test_a_header_that_the_api_demands_is_said(project: Project) -> None:
     assert "# Note: it needs the header x-tenant" in project.generate(source).text
 
 
-def test_a_dependency_brings_its_own_arguments(project: Project) -> None:
+def test_arguments_of_dependencies_are_included(project: Project) -> None:
     before = """\
 def paging(limit: int = 10, offset: int = Query(0, description="Where to begin")): ...
 class Filter:
@@ -178,12 +176,12 @@ def user(page: Paging, token: str = Depends(HTTPBearer())): ...
     assert any("it needs credentials (HTTPBearer)" in note for note in project.notes(source))
 
 
-def test_dependencies_that_depend_on_each_other_end(project: Project) -> None:
+def test_circular_dependencies_terminate(project: Project) -> None:
     before = "def one(a: int, b=Depends(lambda: two)): ...\ndef two(c=Depends(two)): ...\n"
     assert list(project.parameters(route("x=Depends(one), y=Depends(two)", before=before))) == ["a"]
 
 
-def test_a_query_model_is_flattened(project: Project) -> None:
+def test_query_model_is_flattened(project: Project) -> None:
     before = "class Filter(BaseModel):\n    limit: int = Field(5, description='How many')\n    tags: list[str] = []\n"
     found = project.parameters(route("filter: Annotated[Filter, Query()]", before=before))
     assert found == {
@@ -223,7 +221,7 @@ class Item(Middle):
 """
 
 
-def test_a_model_is_flattened_with_what_it_inherits(project: Project) -> None:
+def test_body_model_is_flattened_with_inherited_fields(project: Project) -> None:
     assert project.parameters(route("item: Item", "post", before=MODELS)) == {
         "a": {"type": "int", "description": "The first.", "required": True},
         "b": {"type": "int", "description": "The second.", "required": True},
@@ -234,13 +232,13 @@ def test_a_model_is_flattened_with_what_it_inherits(project: Project) -> None:
     }
 
 
-def test_several_bodies_have_a_key_each(project: Project) -> None:
+def test_several_body_parameters_have_one_key_each(project: Project) -> None:
     found = project.parameters(route("item: Item, note: str = Body(''), n: int = 1", "post", "/x/{n}", MODELS))
     assert {name: parameter["type"] for name, parameter in found.items()} == {"n": "int", "item": "dict", "note": "str"}
     assert list(project.parameters(route("item: Annotated[Item, Body(embed=True)]", "post", before=MODELS))) == ["item"]
 
 
-def test_dataclasses_and_typed_dicts_are_models_too(project: Project) -> None:
+def test_dataclasses_and_typed_dicts_are_models(project: Project) -> None:
     before = """\
 import dataclasses
 @dataclasses.dataclass(frozen=True)
@@ -260,7 +258,7 @@ class Options(TypedDict, total=False):
     assert list(project.parameters(route("options: Options", "post", before=before))) == ["deep", "wide"]
 
 
-def test_models_of_other_files_of_the_project_are_read(project: Project) -> None:
+def test_reads_models_from_other_files_of_the_project(project: Project) -> None:
     project.write(
         "from .kinds import Kind\nfrom pydantic import BaseModel\nclass Item(BaseModel):\n    kind: Kind\n",
         "shop/schemas/__init__.py",
@@ -278,12 +276,12 @@ def test_models_of_other_files_of_the_project_are_read(project: Project) -> None
         assert found["kind"]["enum"] == ["a"]
 
 
-def test_a_model_out_of_reach_skips_its_route_and_says_so(project: Project) -> None:
+def test_route_with_an_unknown_model_is_skipped_with_a_note(project: Project) -> None:
     source = (
         HEAD + "from elsewhere import Item\n@app.post('/x')\ndef act(item: Item): ...\n@app.get('/y')\ndef see(): ...\n"
     )
     assert (
-        "api.py:10: act: skipped: the type Item of `item` is in a file that could not be found; --openapi knows it"
+        "api.py:10: act: skipped: the type Item of `item` is in a file that could not be found; use --openapi instead"
         in (project.notes(source))
     )
 
@@ -302,7 +300,7 @@ def test_a_model_out_of_reach_skips_its_route_and_says_so(project: Project) -> N
         ("x: int", "put", "a prompt target calls with GET or POST, not PUT"),
     ],
 )
-def test_what_a_target_cannot_call_is_named_and_skipped(
+def test_route_that_a_target_cannot_call_is_skipped_with_a_note(
     project: Project, signature: str, verb: str, reason: str
 ) -> None:
     if verb == "get":
@@ -313,7 +311,7 @@ def test_what_a_target_cannot_call_is_named_and_skipped(
     assert any(f"act: skipped: {reason}" in note for note in project.notes(source))
 
 
-def test_the_query_of_a_post_is_written_into_its_path(project: Project) -> None:
+def test_query_of_a_post_is_written_into_the_path(project: Project) -> None:
     source = route("n: int, item: Item, dry: bool = False, tag: str | None = None", "post", "/x/{n}", MODELS)
     (target,) = project.targets(source).values()
     assert target["endpoint"] == {"name": "api", "path": "/x/{n}?dry={dry}", "http_method": "POST"}
@@ -322,13 +320,13 @@ def test_the_query_of_a_post_is_written_into_its_path(project: Project) -> None:
     )
 
 
-def test_a_name_in_path_and_body_stays_two_arguments(project: Project) -> None:
+def test_same_name_in_path_and_body_gives_two_arguments(project: Project) -> None:
     (target,) = project.targets(route("a: int, item: Item", "post", "/x/{a}", MODELS)).values()
     assert target["endpoint"]["path"] == "/x/{path_a}"
     assert [parameter["name"] for parameter in target["parameters"]][:2] == ["path_a", "a"]
 
 
-def test_messages_of_the_body_are_the_gateways_own(project: Project) -> None:
+def test_messages_key_of_the_body_is_left_to_the_gateway(project: Project) -> None:
     before = "class Chat(BaseModel):\n    messages: list[dict]\n    model: str = 'm'\n"
     source = route("chat: Chat", "post", before=before)
     assert list(project.parameters(source)) == ["model"]
@@ -337,7 +335,7 @@ def test_messages_of_the_body_are_the_gateways_own(project: Project) -> None:
     )
 
 
-def test_keys_of_a_free_body_are_read_from_the_function(project: Project) -> None:
+def test_finds_keys_that_the_function_reads_from_an_untyped_body(project: Project) -> None:
     source = HEAD + (
         "@app.post('/x')\nasync def act(request: Request):\n    '''Act.'''\n    data = await request.json()\n"
         "    return data['name'], int(data.get('age', 3))\n"
@@ -365,12 +363,12 @@ def test_keys_of_a_free_body_are_read_from_the_function(project: Project) -> Non
         ("r = APIRouter()\nr.include_router(r, prefix='/a')\napp.include_router(r)", ["/x"]),
     ],
 )
-def test_routers_answer_under_the_prefixes_they_are_given(project: Project, code: str, paths: list[str]) -> None:
+def test_router_prefixes_are_joined(project: Project, code: str, paths: list[str]) -> None:
     found = project.targets(f"{HEAD}{code}\n@r.get('/x')\ndef act(): 'Act.'\n")
     assert [target["endpoint"]["path"] for target in found.values()] == paths
 
 
-def test_routers_of_other_files_are_read_where_they_are_mounted(project: Project) -> None:
+def test_reads_mounted_routers_from_other_files(project: Project) -> None:
     project.write(
         "from fastapi import APIRouter\nrouter = APIRouter(prefix='/u')\n@router.get('/x')\ndef x(): 'X.'\n",
         "shop/users.py",
@@ -383,7 +381,7 @@ def test_routers_of_other_files_are_read_where_they_are_mounted(project: Project
     assert [target["endpoint"]["path"] for target in found.values()] == ["/1/u/x", "/2/u/x"]
 
 
-def test_prefixes_that_are_not_known_are_said(project: Project) -> None:
+def test_unknown_prefixes_are_noted(project: Project) -> None:
     source = (
         HEAD + "from x import users\nr = APIRouter(prefix=PREFIX)\n@r.get('/x')\ndef act(): 'Act.'\n"
         "app.include_router(users.router)\n"
@@ -393,17 +391,17 @@ def test_prefixes_that_are_not_known_are_said(project: Project) -> None:
         "api.py:9: PREFIX: this prefix is known at run time only, so it is left out; --path-prefix gives one" in notes
     )
     assert any("users.router: its routes are in a file that could not be found" in note for note in notes)
-    assert any("`r` is mounted in no file that was read" in note for note in notes)
+    assert any("no file that was read mounts `r`" in note for note in notes)
 
 
-def test_the_path_prefix_and_the_endpoint_come_from_the_command_line(project: Project) -> None:
-    wishes = Wishes(parse_url("https://api.example.com/base"), "my_api", "/v1")
-    config = project.config(route(""), wishes)
+def test_options_set_path_prefix_and_endpoint(project: Project) -> None:
+    options = GenerateOptions(parse_url("https://api.example.com/base"), "my_api", "/v1")
+    config = project.config(route(""), options)
     assert config["endpoints"] == {"my_api": {"endpoint": "api.example.com", "protocol": "https"}}
     assert config["prompt_targets"][0]["endpoint"]["path"] == "/base/v1/x"
 
 
-def test_names_are_made_usable_and_unique(project: Project) -> None:
+def test_names_are_valid_and_unique(project: Project) -> None:
     source = HEAD + (
         "@app.get('/1', operation_id='get it!')\ndef a(): ...\n@app.get('/2')\ndef größe(): ...\n"
         "@app.get('/3', name='x')\ndef b(): ...\n@app.post('/3')\ndef b(): ...\n@app.post('/4')\ndef b(): ...\n"
@@ -424,16 +422,14 @@ def test_names_are_made_usable_and_unique(project: Project) -> None:
         (", description=TEXT", "One.", "From a constant"),
     ],
 )
-def test_the_description_is_the_first_paragraph(
-    project: Project, decorator: str, docstring: str, description: str
-) -> None:
+def test_description_is_the_first_paragraph(project: Project, decorator: str, docstring: str, description: str) -> None:
     source = f"{HEAD}TEXT = 'From a constant'\n@app.get('/x'{decorator})\ndef get_weather_now(x: int = 1):\n"
     source += f"    '''{docstring}'''\n"
     (target,) = project.targets(source).values()
     assert target["description"] == description
 
 
-def test_apps_in_factories_and_methods_of_classes_are_found(project: Project) -> None:
+def test_finds_routes_in_app_factories_and_classes(project: Project) -> None:
     source = HEAD.replace("app = FastAPI()\n", "") + (
         "class Api:\n    def __init__(self):\n        self.router = APIRouter(prefix='/a')\n"
         "def create():\n    app: FastAPI = FastAPI()\n    @app.get('/x')\n    def act(q: int): 'Act.'\n"
@@ -442,7 +438,7 @@ def test_apps_in_factories_and_methods_of_classes_are_found(project: Project) ->
     assert list(project.targets(source)) == ["act", "see"]
 
 
-def test_decorators_of_other_things_are_no_routes(project: Project) -> None:
+def test_ignores_other_decorators(project: Project) -> None:
     source = HEAD + (
         "cache = dict()\n@app.exception_handler(404)\ndef a(): ...\n@app.middleware('http')\ndef b(): ...\n"
         "@cache.get('/c')\ndef c(): ...\n@app.websocket('/ws')\ndef d(): ...\n@app.get('/x')\ndef x(): ...\n"

@@ -1,4 +1,4 @@
-"""What a Flask function takes from its path and reads from `request`."""
+"""Arguments of Flask routes: path converters and keys of `request`."""
 
 import pytest
 
@@ -31,14 +31,14 @@ POST = "'/x', methods=['POST']"
         ("<any(a, 'b'):value>", {"type": "str", "enum": ["a", "b"]}),
     ],
 )
-def test_a_converter_becomes_a_type(project: Project, rule: str, expected: dict[str, object]) -> None:
+def test_converter_becomes_a_parameter_type(project: Project, rule: str, expected: dict[str, object]) -> None:
     source = view("return ''", f'"/x/{rule}/y"', "value")
     assert project.parameters(source) == {"value": {"description": "Value", "required": True, **expected}}
     (target,) = project.targets(source).values()
     assert target["endpoint"]["path"] == "/x/{value}/y"
 
 
-def test_an_annotation_says_the_type_where_the_converter_does_not(project: Project) -> None:
+def test_annotation_gives_the_type_without_a_converter(project: Project) -> None:
     assert project.parameters(view("return ''", "'/<day>'", "day: datetime.date"))["day"]["format"] == "date"
 
 
@@ -73,7 +73,7 @@ def test_an_annotation_says_the_type_where_the_converter_does_not(project: Proje
         ("request.args.get('v')\nint(request.args['v'])", {"type": "int", "required": True}),
     ],
 )
-def test_a_key_of_the_query_is_an_argument(project: Project, body: str, expected: dict[str, object]) -> None:
+def test_query_key_is_an_argument(project: Project, body: str, expected: dict[str, object]) -> None:
     found = project.parameters(view(body, before="KEY = 'k'"))
     assert found == {"v": {"description": "V", **expected}}
 
@@ -93,12 +93,12 @@ def test_a_key_of_the_query_is_an_argument(project: Project, body: str, expected
         "other = {}\nother['no'] = request.json['v']\nother['no']",
     ],
 )
-def test_a_key_of_the_json_body_is_an_argument(project: Project, body: str) -> None:
+def test_json_key_is_an_argument(project: Project, body: str) -> None:
     source = view(body, POST).replace("def act", "async def act")
     assert project.parameters(source) == {"v": {"type": "str", "description": "V", "required": True}}
 
 
-def test_what_is_done_with_a_value_tells_its_type(project: Project) -> None:
+def test_type_is_inferred_from_use(project: Project) -> None:
     body = "d = request.json\nd['user']['name']\nfor x in d['rows']: pass\n[y for y in d.get('ids')]\nd['more'].items()"
     found = project.parameters(view(body, POST))
     types = {"user": "dict", "rows": "list", "ids": "list", "more": "dict"}
@@ -109,13 +109,13 @@ def test_what_is_done_with_a_value_tells_its_type(project: Project) -> None:
     "body",
     ["data = request.get_json()\nItem(**data)", "Item.model_validate(request.json)", "Item(**request.get_json())"],
 )
-def test_a_model_made_of_the_body_is_flattened(project: Project, body: str) -> None:
+def test_model_built_from_the_body_is_flattened(project: Project, body: str) -> None:
     before = "from pydantic import BaseModel\nclass Item(BaseModel):\n    name: str\n    size: int = 3\n"
     found = project.parameters(view(body, POST, before=before))
     assert {name: parameter["type"] for name, parameter in found.items()} == {"name": "str", "size": "int"}
 
 
-def test_a_form_is_read_and_the_author_is_told_that_json_comes(project: Project) -> None:
+def test_form_keys_are_arguments_with_a_note_about_json(project: Project) -> None:
     source = view("request.form['v']\ndata = request.get_json() or request.form\ndata['w']", POST)
     assert list(project.parameters(source)) == ["v", "w"]
     assert any("it reads a form, but the gateway sends JSON" in note for note in project.notes(source))
@@ -140,12 +140,12 @@ def test_each_method_has_the_arguments_of_its_branch(project: Project) -> None:
         ("b = Blueprint('b', 'b', url_prefix='/b')", "/b/x"),
     ],
 )  # fmt: skip
-def test_blueprints_answer_under_their_prefixes(project: Project, code: str, path: str) -> None:
+def test_blueprint_prefixes_are_joined(project: Project, code: str, path: str) -> None:
     (target,) = project.targets(f"{HEAD}{code}\n@b.get('/x')\ndef act(): 'Act.'\n").values()
     assert target["endpoint"]["path"] == path
 
 
-def test_blueprints_of_other_files_are_read_where_they_are_registered(project: Project) -> None:
+def test_reads_registered_blueprints_from_other_files(project: Project) -> None:
     project.write(
         "from flask import Blueprint\nbp = Blueprint('u', __name__)\n@bp.route('/x')\ndef x(): 'X.'\n", "shop/users.py"
     )
@@ -164,13 +164,13 @@ def test_blueprints_of_other_files_are_read_where_they_are_registered(project: P
         (view("''", "PATH"), "its path is known at run time only"),
     ],
 )
-def test_what_a_target_cannot_call_is_named_and_skipped(project: Project, source: str, reason: str) -> None:
+def test_route_that_a_target_cannot_call_is_skipped_with_a_note(project: Project, source: str, reason: str) -> None:
     source += "@app.get('/other')\ndef other(): 'Other.'\n"
     assert list(project.targets(source)) == ["other"]
     assert any(f"act: skipped: {reason}" in note for note in project.notes(source))
 
 
-def test_docstrings_describe_target_and_arguments_and_yaml_of_flasgger_does_not(project: Project) -> None:
+def test_docstring_describes_target_and_arguments_without_flasgger_yaml(project: Project) -> None:
     source = HEAD + (
         "@app.route('/<city>')\ndef weather(city):\n    '''The weather.\n\n    :param city: Where,\n      in words.\n"
         "    ---\n    parameters:\n      - name: city\n    '''\n    return request.args.get('days', 1)\n"

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controlplane.errors import SourceError
-from controlplane.generate import document
-from controlplane.generate.operations import Argument, Default, Operation, Shape, Where
-from controlplane.generate.targets import targets
-from controlplane.generate.words import config_name
+from controlplane.generate import config_yaml
+from controlplane.generate.naming import config_name
+from controlplane.generate.operations import Argument, Default, Location, Operation, Shape
+from controlplane.generate.prompt_targets import targets
 from extproc.shared.filter_config import ParameterType
 from tests.unit.controlplane.generate.sources import FOLDER, Project
 
@@ -38,7 +38,7 @@ SHAPE = st.builds(
 ARGUMENT = st.builds(
     Argument,
     name=TEXT,
-    where=st.sampled_from(Where),
+    location=st.sampled_from(Location),
     shape=st.builds(lambda shape, items: Shape(shape.type, False, shape.enum, shape.format, items), SHAPE, SHAPE),
     description=st.one_of(st.none(), TEXT),
     required=st.booleans(),
@@ -49,12 +49,12 @@ OPERATION = st.builds(
     name=TEXT,
     method=st.sampled_from(["GET", "POST"]),
     path=TEXT.map(lambda text: f"/{text}/{{id}}"),
-    place=st.just("here"),
+    position=st.just("here"),
     description=st.one_of(st.none(), TEXT),
     arguments=st.lists(ARGUMENT, max_size=4).map(
         lambda arguments: (
-            Argument("id", Where.PATH, required=True),
-            *(a for a in arguments if (a.name, a.where) != ("id", Where.PATH)),
+            Argument("id", Location.PATH, required=True),
+            *(a for a in arguments if (a.name, a.location) != ("id", Location.PATH)),
         )
     ),
     remarks=st.lists(TEXT, max_size=1).map(tuple),
@@ -63,15 +63,13 @@ OPERATION = st.builds(
 
 @BRIEF
 @given(st.lists(OPERATION, max_size=3), TEXT)
-def test_every_operation_becomes_a_valid_target_that_holds_its_values_or_a_note(
-    operations: list[Operation], title: str
-) -> None:
-    endpoint = document.Endpoint(config_name(title), None)
+def test_each_operation_becomes_a_valid_target_or_a_note(operations: list[Operation], title: str) -> None:
+    endpoint = config_yaml.Endpoint(config_name(title), None)
     made, notes = targets(operations, endpoint.name)
     assert len(made) + len([note for note in notes if note.message.startswith("skipped")]) == len(operations)
     if made:
         with tempfile.TemporaryDirectory() as folder:
-            config = Project(Path(folder)).validate_text(document.text(made, endpoint, title))
+            config = Project(Path(folder)).validate_text(config_yaml.render(made, endpoint, title))
         assert config["prompt_targets"] == [target.value for target in made]
 
 
@@ -104,7 +102,7 @@ SCHEMA = st.recursive(
 
 @BRIEF
 @given(SCHEMA, SCHEMA, SCHEMA)
-def test_every_document_is_read_or_refused(first: Any, second: Any, body: Any) -> None:
+def test_each_document_is_read_or_refused(first: Any, second: Any, body: Any) -> None:
     call = {
         "parameters": [{"name": "v", "in": "query", "schema": first}, second, {"$ref": "#/components/schemas/A"}],
         "requestBody": {"content": {"application/json": {"schema": body}}},
@@ -119,7 +117,7 @@ def test_every_document_is_read_or_refused(first: Any, second: Any, body: Any) -
         try:
             project.generate(json.dumps(source), name="api.json")
         except SourceError as error:
-            assert "made an invalid file" not in str(error)
+            assert "generated an invalid file" not in str(error)
 
 
 @pytest.mark.parametrize("source", ["travel_fastapi.txt", "shop_flask.txt"])
@@ -130,7 +128,7 @@ def test_every_document_is_read_or_refused(first: Any, second: Any, body: Any) -
         max_size=6,
     )
 )
-def test_every_source_is_read_or_refused(source: str, changes: list[tuple[float, str]]) -> None:
+def test_each_source_is_read_or_refused(source: str, changes: list[tuple[float, str]]) -> None:
     words = copy.copy((FOLDER / source).read_text(encoding="utf-8").split(" "))
     for place, word in changes:
         words[int(place * (len(words) - 1))] = word

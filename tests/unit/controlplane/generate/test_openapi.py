@@ -63,7 +63,7 @@ NAME = "api.json"
         ({"type": "string", "default": 3}, {"type": "str"}),
     ],
 )
-def test_a_schema_becomes_a_type(project: Project, schema: Any, expected: dict[str, Any]) -> None:
+def test_schema_becomes_a_parameter_type(project: Project, schema: Any, expected: dict[str, Any]) -> None:
     schemas = {"E": {"type": "string", "enum": ["a", "b"]}, "a/b c": {"type": "integer"}}
     found = project.parameters(field(schema, components={"schemas": schemas}), NAME)
     assert found == {"v": {"description": "V", **expected}}
@@ -82,13 +82,13 @@ CIRCLES = {
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("name", sorted(CIRCLES))
-def test_references_in_a_circle_end(project: Project, name: str) -> None:
+def test_circular_references_terminate(project: Project, name: str) -> None:
     source = field({"$ref": f"#/components/schemas/{name}"}, components={"schemas": CIRCLES})
     assert list(project.parameters(source, NAME)) == ["v"]
 
 
 @pytest.mark.timeout(20)
-def test_aliases_of_yaml_are_read_once_each(project: Project) -> None:
+def test_nested_yaml_aliases_are_read_once(project: Project) -> None:
     levels = "".join(f"  a{n}: &a{n} {{allOf: [{', '.join(9 * [f'*a{n - 1}'])}]}}\n" for n in range(1, 20))
     defaults = "".join(f"  d{n}: &d{n} [{', '.join(9 * [f'*d{n - 1}'])}]\n" for n in range(1, 20))
     source = (
@@ -101,7 +101,7 @@ def test_aliases_of_yaml_are_read_once_each(project: Project) -> None:
     assert found == {"v": {"type": "str", "description": "V"}, "w": {"type": "list", "description": "W"}}
 
 
-def test_objects_are_flattened_through_all_of_and_what_answers_hold_is_left_out(project: Project) -> None:
+def test_all_of_is_flattened_without_read_only_keys(project: Project) -> None:
     base = {
         "type": "object",
         "required": ["a"],
@@ -115,14 +115,14 @@ def test_objects_are_flattened_through_all_of_and_what_answers_hold_is_left_out(
     }
 
 
-def test_of_several_objects_only_what_all_demand_is_required(project: Project) -> None:
+def test_any_of_objects_requires_their_common_required_keys(project: Project) -> None:
     one = {"type": "object", "required": ["a", "b"], "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}}
     two = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}, "c": {"type": "integer"}}}
     found = project.parameters(body({"oneOf": [one, two]}), NAME)
     assert {name: item.get("required", False) for name, item in found.items()} == {"a": True, "b": False, "c": False}
 
 
-def test_a_parameter_of_the_operation_takes_the_place_of_the_paths(project: Project) -> None:
+def test_operation_parameter_overrides_path_parameter(project: Project) -> None:
     shared = {"name": "v", "in": "query", "description": "shared", "schema": {"type": "integer"}}
     own = {**shared, "description": "own", "required": True}
     paths = {"/x/{id}": {"parameters": [shared], "get": {"summary": "Act.", "parameters": [own]}}}
@@ -146,7 +146,7 @@ def test_a_parameter_of_the_operation_takes_the_place_of_the_paths(project: Proj
         ([], {"endpoint": "127.0.0.1:8000"}, "/x"),
     ],
 )  # fmt: skip
-def test_the_first_server_is_the_endpoint(project: Project, servers: Any, endpoint: Any, path: str) -> None:
+def test_first_server_is_the_endpoint(project: Project, servers: Any, endpoint: Any, path: str) -> None:
     config = project.config(document({"/x": {"get": {"summary": "Act."}}}, servers=servers), name=NAME)
     assert config["endpoints"] == {"an_api": endpoint}
     assert config["prompt_targets"][0]["endpoint"]["path"] == path
@@ -161,7 +161,7 @@ def test_the_first_server_is_the_endpoint(project: Project, servers: Any, endpoi
         ("pets.list all!", "/x", "pets_list_all"),
     ],
 )
-def test_the_name_is_the_operation_id(project: Project, operation_id: str | None, path: str, name: str) -> None:
+def test_name_is_the_operation_id(project: Project, operation_id: str | None, path: str, name: str) -> None:
     call = {"summary": "Act."} | ({"operationId": operation_id} if operation_id else {})
     assert list(project.targets(document({path: {"get": call}}), name=NAME)) == [name]
 
@@ -179,19 +179,17 @@ def test_the_name_is_the_operation_id(project: Project, operation_id: str | None
         (document({"/x": {"put": {}, "head": {}}}), "a prompt target calls with GET or POST, not PUT"),
         (
             document({"/x": {"get": {"parameters": [{"name": "a[b]", "in": "query", "required": True}]}}}),
-            "`a[b]` is no name that a parameter can have",
+            "`a[b]` is not a valid parameter name",
         ),
     ],
 )
-def test_a_document_with_nothing_to_call_is_refused_with_the_reasons(
-    project: Project, source: str, reason: str
-) -> None:
+def test_document_without_callable_routes_is_refused_with_reasons(project: Project, source: str, reason: str) -> None:
     refusal = project.refusal(source, NAME)
     assert refusal.startswith("api.json:1:1: no route of this source can be a prompt target\n")
     assert f"skipped: {reason}" in refusal
 
 
-def test_a_form_is_a_remark_and_json_is_preferred(project: Project) -> None:
+def test_json_body_is_preferred_to_a_form(project: Project) -> None:
     form = body({"type": "object", "properties": {"v": {}}}, "application/x-www-form-urlencoded")
     assert any("it reads a form, but the gateway sends JSON" in note for note in project.notes(form, NAME))
     both = form.replace('"application/x-www-form-urlencoded"', '"text/json+json": {"schema": {}}, "x/y"')
@@ -217,11 +215,13 @@ def test_a_form_is_a_remark_and_json_is_preferred(project: Project) -> None:
         ("a: " + "[" * 20_000 + "]" * 20_000, "a.yaml", "a.yaml:1:"),
     ],
 )
-def test_what_is_no_openapi_3_is_refused_with_its_place(project: Project, text: str, name: str, message: str) -> None:
+def test_other_documents_than_openapi_3_are_refused_with_position(
+    project: Project, text: str, name: str, message: str
+) -> None:
     assert project.refusal(text, name).startswith(message)
 
 
-def test_yaml_is_read_with_the_types_of_json(project: Project) -> None:
+def test_yaml_is_read_with_json_types(project: Project) -> None:
     source = (
         "openapi: 3.0.0\ninfo: {title: 2024-01-01, version: 1.0}\n"
         "paths:\n  /x:\n    get:\n      summary: Act.\n      parameters:\n"
@@ -230,8 +230,8 @@ def test_yaml_is_read_with_the_types_of_json(project: Project) -> None:
     assert project.parameters(source, "api.yaml")["day"]["default"] == "2024-01-31"
 
 
-def test_a_document_too_large_is_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controlplane.generate.openapi.document.MAX_BYTES", 10)
+def test_too_large_document_is_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controlplane.generate.openapi.document_loader.MAX_BYTES", 10)
     assert (
         project.refusal(document({"/x": {"get": {}}}), NAME)
         == "api.json:1:1: the document is too large: at most 10 bytes"

@@ -6,7 +6,7 @@ import yaml
 from controlplane.assets import asset
 from controlplane.errors import ModelError
 from controlplane.models import cache
-from controlplane.models.catalog import Listed, catalog, parse
+from controlplane.models.catalog import SourceFile, catalog, parse
 from triton_models.function import needle
 
 TEXT = (asset("triton_models") / "catalog.yaml").read_text()
@@ -24,7 +24,7 @@ def test_roles_and_artefacts_select_what_they_need() -> None:
     assert list(catalog().select(None)) == ["minilm", "nanoguard", "needle", "smollm2"]
 
 
-def test_a_role_has_a_default_and_the_models_that_may_be_named_for_it() -> None:
+def test_role_has_default_and_named_models() -> None:
     assert catalog().default("guard") == ("minilm", "nanoguard")
     assert catalog().choices("guard") == ("Arch-Guard",)
     assert catalog().choices("embed") == ("minilm", "bge-large-en-v1.5")
@@ -33,22 +33,22 @@ def test_a_role_has_a_default_and_the_models_that_may_be_named_for_it() -> None:
     assert catalog().artefacts["Arch-Function-3B"].cpu == "Arch-Function-3B.gguf"
 
 
-def test_models_of_a_hub_are_selected_only_by_name() -> None:
+def test_hub_models_are_selected_only_by_name() -> None:
     assert list(catalog().select(("function", "Arch-Function-3B"))) == ["needle", "Arch-Function-3B"]
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+def test_unknown_name_error_lists_the_known_names() -> None:
     with pytest.raises(ModelError, match="there are: embed, guard, function, chat"):
         catalog().select(("gaurd",))
 
 
-def test_the_function_model_refuses_all_but_the_catalogues_files() -> None:
+def test_function_model_accepts_only_catalogue_files() -> None:
     pinned = {made.file: made.sha256 for made in catalog().artefacts["needle"].make}
     assert pinned == {"libneedle3.so": needle.LIBRARY_SHA256, "needle3.cact": needle.WEIGHTS_SHA256}
 
 
-def test_a_star_does_not_reach_into_folders() -> None:
-    weights = Listed(path="*.safetensors")
+def test_star_does_not_match_across_folders() -> None:
+    weights = SourceFile(path="*.safetensors")
     assert weights.names("model-00001-of-00002.safetensors")
     assert not weights.names("onnx/model.safetensors")
 
@@ -67,7 +67,7 @@ artefacts:
 """
 
 
-def test_a_user_adds_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_catalogue_adds_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "more.yaml").write_text(MORE)
     monkeypatch.setenv("ARCHGW_CATALOG", str(tmp_path / "more.yaml"))
     assert catalog().choices("embed") == ("minilm", "bge-large-en-v1.5", "ours")
@@ -93,26 +93,26 @@ def test_a_user_adds_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("[" * 500, "not valid: maximum recursion depth"),
     ],
 )
-def test_what_a_user_adds_is_checked(text: str, said: str) -> None:
+def test_checks_the_user_catalogue(text: str, said: str) -> None:
     with pytest.raises(ModelError, match=said):
         parse(TEXT, text)
 
 
 @pytest.mark.parametrize("path", ["/nowhere/more.yaml", "~nobody-of-that-name/more.yaml", "/"])
-def test_a_file_of_additions_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+def test_error_names_a_missing_user_catalogue(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     monkeypatch.setenv("ARCHGW_CATALOG", path)
     with pytest.raises(ModelError, match=f"ARCHGW_CATALOG={path} cannot be read"):
         catalog()
 
 
-def test_a_file_of_additions_that_is_wrong_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_names_an_invalid_user_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "more.yaml").write_text("artefacts: 5")
     monkeypatch.setenv("ARCHGW_CATALOG", str(tmp_path / "more.yaml"))
     with pytest.raises(ModelError, match=r"^ARCHGW_CATALOG=/\S+/more\.yaml: the model catalogue is not valid:"):
         catalog()
 
 
-def test_an_empty_variable_adds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_catalogue_variable_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARCHGW_CATALOG", "")
     assert catalog().choices("embed") == ("minilm", "bge-large-en-v1.5")
 

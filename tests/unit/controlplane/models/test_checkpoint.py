@@ -26,19 +26,19 @@ def _zip(path: Path, content: bytes) -> Path:
     return path
 
 
-def test_a_program_in_a_checkpoint_is_refused(tmp_path: Path) -> None:
+def test_refuses_code_in_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(UntrustedPickleError, match="system"):
         load_tensors(_zip(tmp_path / "model.pt", pickle.dumps({"model_state_dict": _Program()})))
 
 
-def test_a_program_in_a_tokenizer_is_refused(tmp_path: Path) -> None:
+def test_refuses_code_in_a_tokenizer(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.pkl"
     path.write_bytes(pickle.dumps(_Program()))
     with pytest.raises(UntrustedPickleError):
         load_tiktoken(path)
 
 
-def test_a_pickle_that_holds_no_encoding_is_refused(tmp_path: Path) -> None:
+def test_refuses_pickle_without_encoding(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.pkl"
     path.write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(UntrustedPickleError):
@@ -68,7 +68,7 @@ def test_tensors_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_tensors(path)["t"], [1.0])
 
 
-def test_a_tensor_that_is_not_contiguous_is_refused(tmp_path: Path) -> None:
+def test_refuses_non_contiguous_tensor(tmp_path: Path) -> None:
     path = _zip(tmp_path / "a.pt", _checkpoint((2, 2), (1, 2), "FloatStorage", "0"))
     with pytest.raises(UntrustedPickleError, match="contiguous"):
         load_tensors(path)

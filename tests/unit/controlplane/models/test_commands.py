@@ -1,4 +1,4 @@
-"""`archgw models`, as a shell calls it, with a hub of our own in place of the real one."""
+"""`archgw models`, as a shell calls it, with a test hub."""
 
 import io
 import json
@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from controlplane.cli import models
 from controlplane.cli.app import main
-from controlplane.cli.download_progress import shown
-from controlplane.models.pull import Advance
+from controlplane.cli.download_progress import download_progress
+from controlplane.models.pull import DownloadProgress
 from tests.support.hub_server import HubRepository, HubServer
 
 GUARD = {"config.json": b"{}", "tokenizer.json": b"{ }", "model.safetensors": b"weights", "README.md": b"# Arch-Guard"}
@@ -31,7 +31,7 @@ def hub() -> Iterator[HubServer]:
 
 @dataclass(frozen=True)
 class Ended:
-    """What a command said, and how it ended."""
+    """The output and the exit code of a command."""
 
     returncode: int
     stdout: str
@@ -77,7 +77,7 @@ def shell(tmp_path: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch, capsy
     return Shell(tmp_path, hub, monkeypatch, capsys)
 
 
-def test_a_model_of_the_catalogue_is_pulled_listed_and_verified(shell: Shell, tmp_path: Path) -> None:
+def test_pulls_lists_and_verifies_a_catalogue_model(shell: Shell, tmp_path: Path) -> None:
     pulled = shell.run("pull", "Arch-Guard")
     assert (pulled.returncode, pulled.stderr) == (0, "")
     first, *files, last = pulled.stdout.splitlines()
@@ -97,7 +97,7 @@ def test_a_model_of_the_catalogue_is_pulled_listed_and_verified(shell: Shell, tm
     assert [line.split("  ")[1] for line in lines if line.startswith(("minilm", "Arch-Guard"))] == [
         "(embed, guard)",
         "(minilm on a GPU)",
-        "(guard, where the configuration names it)",
+        "(guard, if the configuration names it)",
     ]
 
     assert shell.call("verify", "Arch-Guard").stdout == "Arch-Guard: whole\n"
@@ -109,7 +109,7 @@ def test_a_model_of_the_catalogue_is_pulled_listed_and_verified(shell: Shell, tm
     assert "minilm is not here" in damaged.stderr
 
 
-def test_a_token_that_is_refused_is_not_shown(shell: Shell, hub: HubServer) -> None:
+def test_refused_token_is_not_shown(shell: Shell, hub: HubServer) -> None:
     hub.add(HubRepository("katanemo/Arch-Guard", GUARD, token="hf_right"))
     done = shell.call("pull", "Arch-Guard", HF_TOKEN="hf_very_secret")
     assert done.returncode == 1
@@ -120,14 +120,14 @@ def test_a_token_that_is_refused_is_not_shown(shell: Shell, hub: HubServer) -> N
     assert "hf_very_secret" not in done.stdout
 
 
-def test_nothing_is_pulled_where_one_name_is_wrong(shell: Shell, hub: HubServer) -> None:
+def test_pulls_nothing_when_one_name_is_wrong(shell: Shell, hub: HubServer) -> None:
     done = shell.call("pull", "Arch-Guard", "Arch-Gaurd")
     assert done.returncode == 1
     assert "no model 'Arch-Gaurd' in the catalogue" in done.stderr
     assert hub.requests == []
 
 
-def test_prepare_says_how_a_model_of_a_hub_comes(shell: Shell, hub: HubServer) -> None:
+def test_prepare_names_the_pull_command_for_hub_models(shell: Shell, hub: HubServer) -> None:
     done = shell.call("prepare", "Arch-Guard")
     assert done.returncode == 1
     assert "archgw models pull Arch-Guard" in done.stderr
@@ -139,11 +139,11 @@ def test_prepare_says_how_a_model_of_a_hub_comes(shell: Shell, hub: HubServer) -
     [
         ("list", "/" + "x" * 300, "File name too long"),
         ("verify", "/" + "x" * 300, "File name too long"),
-        ("verify", "~nobody-of-that-name/cache", "is in the home of nobody here"),
+        ("verify", "~nobody-of-that-name/cache", "no such user on this machine"),
         ("prepare", "/dev/null", "cannot write to the model cache /dev/null/models: "),
     ],
 )
-def test_a_cache_that_cannot_be_is_named(shell: Shell, command: str, cache: str, said: str) -> None:
+def test_error_names_the_unusable_cache(shell: Shell, command: str, cache: str, said: str) -> None:
     done = shell.call(command, ARCHGW_CACHE_DIR=cache)
     assert done.returncode == 1
     assert done.stderr.startswith("archgw: ")
@@ -151,30 +151,30 @@ def test_a_cache_that_cannot_be_is_named(shell: Shell, command: str, cache: str,
     assert said in done.stderr
 
 
-def test_who_stops_a_download_is_told_that_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_download_says_that_it_resumes(monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped(*_: object) -> Path:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(models, "pull_model", stopped)
     done = CliRunner().invoke(models.app, ["pull", "Arch-Guard"])
     assert done.exit_code == 130
-    assert "the next pull goes on from here" in done.stderr
+    assert "the next pull resumes here" in done.stderr
 
 
 def _show(console: Console) -> None:
-    with shown(console) as progress:
+    with download_progress(console) as progress:
         for done in (0, 5_000_000, 10_000_000):
-            progress(Advance("model.safetensors", done, 10_000_000, 1, 2))
+            progress(DownloadProgress("model.safetensors", done, 10_000_000, 1, 2))
 
 
-def test_a_terminal_gets_a_bar() -> None:
+def test_progress_on_a_terminal_is_a_bar() -> None:
     screen = io.StringIO()
     _show(Console(file=screen, force_terminal=True, width=100))
     assert "[1/2] model.safetensors" in screen.getvalue()
     assert "10.0/10.0 MB" in screen.getvalue()
 
 
-def test_a_log_gets_a_line() -> None:
+def test_progress_in_a_log_is_one_line_a_file() -> None:
     log = io.StringIO()
     _show(Console(file=log, force_terminal=False))
     assert log.getvalue() == "[1/2] model.safetensors: 10.0 MB\n"

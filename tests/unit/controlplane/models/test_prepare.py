@@ -1,4 +1,4 @@
-"""Preparing, with a package of our own in place of the index."""
+"""`prepare`, with a package of our own instead of the index."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ import pytest
 
 from controlplane.errors import ModelError
 from controlplane.models import cache, prepare, wheels
-from controlplane.models.catalog import Artefact, Catalog, Made, Package, Taken
+from controlplane.models.catalog import Artefact, Catalog, ConvertedFile, Package, WheelFile
 from controlplane.models.prepare import Progress, Stage
 
 CONTENT = b"weights"
@@ -25,8 +25,8 @@ def _artefact(made_sha256: str = SHA, taken_sha256: str = SHA) -> Artefact:
         licence="l",
         devices=["cpu"],
         package=Package(name="p", version="1", sha256="0" * 64),
-        take=[Taken(path="p/w.bin", sha256=taken_sha256)],
-        make=[Made(file="w.bin", by="copy", of="p/w.bin", sha256=made_sha256)],
+        take=[WheelFile(path="p/w.bin", sha256=taken_sha256)],
+        make=[ConvertedFile(file="w.bin", by="copy", of="p/w.bin", sha256=made_sha256)],
         notes="n",
     )
 
@@ -57,7 +57,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Artefact], None]:
     return use
 
 
-def test_prepared_once_and_then_only_verified(downloads: list[str], serve: Callable[[Artefact], None]) -> None:
+def test_prepares_once_then_only_verifies(downloads: list[str], serve: Callable[[Artefact], None]) -> None:
     serve(_artefact())
     stages: list[Stage] = []
 
@@ -73,7 +73,7 @@ def test_prepared_once_and_then_only_verified(downloads: list[str], serve: Calla
 
 
 @pytest.mark.parametrize("damage", [lambda file: file.write_bytes(b"other"), lambda file: file.unlink()])
-def test_a_damaged_file_is_found_and_made_anew(
+def test_remakes_a_damaged_file(
     downloads: list[str], serve: Callable[[Artefact], None], damage: Callable[[Path], None]
 ) -> None:
     serve(_artefact())
@@ -85,7 +85,7 @@ def test_a_damaged_file_is_found_and_made_anew(
 
 
 @pytest.mark.parametrize("artefact", [_artefact(made_sha256="1" * 64), _artefact(taken_sha256="1" * 64)])
-def test_other_bytes_than_pinned_leave_nothing_behind(
+def test_wrong_hash_leaves_no_files(
     downloads: list[str], serve: Callable[[Artefact], None], artefact: Artefact
 ) -> None:
     serve(artefact)
@@ -95,7 +95,7 @@ def test_other_bytes_than_pinned_leave_nothing_behind(
     assert [path.name for path in cache.cache_dir().iterdir()] == [".lock"]
 
 
-def test_what_a_killed_prepare_left_is_cleared(downloads: list[str], serve: Callable[[Artefact], None]) -> None:
+def test_clears_leftovers_of_a_killed_prepare(downloads: list[str], serve: Callable[[Artefact], None]) -> None:
     serve(_artefact())
     left = cache.cache_dir() / ".making-a" / "made"
     left.mkdir(parents=True)
@@ -106,7 +106,7 @@ def test_what_a_killed_prepare_left_is_cleared(downloads: list[str], serve: Call
     assert downloads == ["p"]
 
 
-def test_two_at_once_download_once(downloads: list[str], serve: Callable[[Artefact], None]) -> None:
+def test_concurrent_calls_download_once(downloads: list[str], serve: Callable[[Artefact], None]) -> None:
     serve(_artefact())
     threads = [threading.Thread(target=prepare.prepare) for _ in range(4)]
     for thread in threads:
@@ -136,7 +136,7 @@ def seed(tmp_path: Path, downloads: list[str], serve: Callable[[Artefact], None]
     return folder
 
 
-def test_what_a_seed_holds_is_copied(seed: Path, downloads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copies_models_from_the_seed(seed: Path, downloads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARCHGW_MODELS_SEED", str(seed))
     stages: list[Stage] = []
     folder = prepare.prepare(progress=lambda progress: stages.append(progress.stage))["a"]
@@ -147,7 +147,7 @@ def test_what_a_seed_holds_is_copied(seed: Path, downloads: list[str], monkeypat
 
 
 @pytest.mark.parametrize("damage", [lambda file: file.write_bytes(b"other"), lambda file: file.unlink()])
-def test_what_is_damaged_in_a_seed_is_downloaded(
+def test_downloads_what_is_damaged_in_the_seed(
     seed: Path, downloads: list[str], monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None]
 ) -> None:
     monkeypatch.setenv("ARCHGW_MODELS_SEED", str(seed))
@@ -158,7 +158,7 @@ def test_what_is_damaged_in_a_seed_is_downloaded(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may open every file")
-def test_a_lock_of_another_user_is_taken_all_the_same(downloads: list[str], serve: Callable[[Artefact], None]) -> None:
+def test_locks_a_lock_file_of_another_user(downloads: list[str], serve: Callable[[Artefact], None]) -> None:
     serve(_artefact())
     with cache.locked() as directory:
         (directory / ".lock").chmod(0o444)

@@ -1,4 +1,4 @@
-"""Pulling with the real library from a hub of our own. The hub's storage of large files is another origin."""
+"""`pull` with the real library, from a test hub. The hub stores large files on another origin."""
 
 import hashlib
 import json
@@ -12,10 +12,10 @@ import pytest
 from huggingface_hub import constants
 
 from controlplane.errors import ModelError
-from controlplane.models import cache, prepare, pull, record
+from controlplane.models import cache, prepare, pull, pull_record
 from controlplane.models import hub as hub_module
-from controlplane.models.catalog import Artefact, Catalog, Hub, Listed
-from controlplane.models.pull import Advance
+from controlplane.models.catalog import Artefact, Catalog, Hub, SourceFile
+from controlplane.models.pull import DownloadProgress
 from tests.support.hub_server import HubRepository, HubServer
 
 CHUNK = 64 * 1024  # what the library is to read at a time
@@ -24,7 +24,7 @@ CONFIG = b'{"labels": 3}'
 FILES = {"config.json": CONFIG, "tokenizer.json": b"{}", "model.safetensors": b"weights", "README.md": b"# hi"}
 LFS = frozenset({"model.safetensors"})
 TOKEN = "hf_a_token_of_ours"
-EVERYTHING = [Listed(path="*.json"), Listed(path="model.safetensors")]
+EVERYTHING = [SourceFile(path="*.json"), SourceFile(path="model.safetensors")]
 
 Catalogued = Callable[..., Artefact]
 
@@ -45,7 +45,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 def catalogued(monkeypatch: pytest.MonkeyPatch) -> Catalogued:
     """Puts the model `m`, of the repository `o/r`, into the catalogue."""
 
-    def use(files: list[Listed] = EVERYTHING, revision: str = "main") -> Artefact:
+    def use(files: list[SourceFile] = EVERYTHING, revision: str = "main") -> Artefact:
         artefact = Artefact(
             description="d",
             engine="transformers",
@@ -64,19 +64,21 @@ def catalogued(monkeypatch: pytest.MonkeyPatch) -> Catalogued:
 
 
 def _left() -> set[str]:
-    """What lies in the cache, but for locks."""
+    """The files in the cache, without locks."""
     return {path.name for path in cache.cache_dir().iterdir() if path.suffix != ".lock"}
 
 
-def test_what_is_listed_comes_under_its_own_path_and_is_recorded(hub: HubServer, catalogued: Catalogued) -> None:
+def test_listed_files_keep_their_path_and_are_recorded(hub: HubServer, catalogued: Catalogued) -> None:
     files = {**FILES, "onnx/model.onnx": b"graph", "onnx/notes.json": b"[]"}
     repository = hub.add(HubRepository("o/r", files, LFS | {"onnx/model.onnx"}))
-    artefact = catalogued([*EVERYTHING, Listed(path="onnx/model.onnx", sha256=hashlib.sha256(b"graph").hexdigest())])
-    seen: list[Advance] = []
+    artefact = catalogued(
+        [*EVERYTHING, SourceFile(path="onnx/model.onnx", sha256=hashlib.sha256(b"graph").hexdigest())]
+    )
+    seen: list[DownloadProgress] = []
     folder = pull.pull("m", seen.append)
 
     there = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    said = json.loads(there.pop(record.NAME))
+    said = json.loads(there.pop(pull_record.NAME))
     assert there == {path: files[path] for path in files if path not in ("README.md", "onnx/notes.json")}
     assert (said["repository"], said["revision"], said["commit"]) == ("o/r", "main", repository.commit)
     assert {file["path"]: file["sha256"] for file in said["files"]} == {
@@ -90,10 +92,10 @@ def test_what_is_listed_comes_under_its_own_path_and_is_recorded(hub: HubServer,
     assert not [path for path in folder.rglob("*") if path.is_symlink()]
 
 
-def test_nothing_but_the_files_is_asked_for(hub: HubServer, catalogued: Catalogued) -> None:
+def test_requests_only_the_listed_files(hub: HubServer, catalogued: Catalogued) -> None:
     """No telemetry, no list of agents, no other protocol."""
     repository = hub.add(HubRepository("o/r", FILES, LFS))
-    catalogued([Listed(path="model.safetensors")])
+    catalogued([SourceFile(path="model.safetensors")])
     pull.pull("m")
     resolved = f"/o/r/resolve/{repository.commit}/model.safetensors"
     assert [(request.method, request.path) for request in hub.requests] == [
@@ -104,7 +106,7 @@ def test_nothing_but_the_files_is_asked_for(hub: HubServer, catalogued: Catalogu
     assert "agent/" not in hub.requests[0].headers["user-agent"]
 
 
-def test_a_second_pull_asks_nothing(hub: HubServer, catalogued: Catalogued) -> None:
+def test_second_pull_sends_no_request(hub: HubServer, catalogued: Catalogued) -> None:
     hub.add(HubRepository("o/r", FILES, LFS))
     catalogued()
     folder = pull.pull("m")
@@ -113,40 +115,40 @@ def test_a_second_pull_asks_nothing(hub: HubServer, catalogued: Catalogued) -> N
     assert hub.requests == []
 
 
-def test_a_connection_that_breaks_is_taken_up_where_it_broke(hub: HubServer, catalogued: Catalogued) -> None:
+def test_resumes_after_a_broken_connection(hub: HubServer, catalogued: Catalogued) -> None:
     hub.add(HubRepository("o/r", {"model.safetensors": WEIGHTS}, LFS))
     hub.storage.cuts = [CHUNK + 5]
-    catalogued([Listed(path="model.safetensors")])
+    catalogued([SourceFile(path="model.safetensors")])
     assert (pull.pull("m") / "model.safetensors").read_bytes() == WEIGHTS
     assert [request.headers.get("range") for request in hub.storage.requests] == [None, f"bytes={CHUNK}-"]
 
 
-def test_a_server_that_fails_for_a_moment_is_asked_again(hub: HubServer, catalogued: Catalogued) -> None:
+def test_retries_after_a_server_error(hub: HubServer, catalogued: Catalogued) -> None:
     hub.add(HubRepository("o/r", FILES, LFS))
     hub.storage.failures = [503]
-    catalogued([Listed(path="model.safetensors")])
+    catalogued([SourceFile(path="model.safetensors")])
     assert (pull.pull("m") / "model.safetensors").read_bytes() == b"weights"
     assert len(hub.storage.requests) == 2
 
 
-def test_a_server_that_fails_is_given_up_and_what_came_is_kept(
+def test_keeps_partial_download_after_repeated_server_errors(
     hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.add(HubRepository("o/r", FILES, LFS))
     hub.storage.failures = [503] * 3
     catalogued()
     monkeypatch.setattr(hub_module, "_PAUSE_SECONDS", 0)
-    with pytest.raises(ModelError, match=r"what came so far is kept \(HTTP 503\)"):
+    with pytest.raises(ModelError, match=r"the partial download is kept \(HTTP 503\)"):
         pull.pull("m")
     pull.pull("m")
     assert hub.downloads("config.json") == 1
 
 
-def test_a_pull_that_was_stopped_goes_on_inside_the_file(hub: HubServer, catalogued: Catalogued) -> None:
+def test_interrupted_pull_resumes_inside_the_file(hub: HubServer, catalogued: Catalogued) -> None:
     hub.add(HubRepository("o/r", {"config.json": CONFIG, "model.safetensors": WEIGHTS}, LFS))
     artefact = catalogued()
 
-    def stop(advance: Advance) -> None:
+    def stop(advance: DownloadProgress) -> None:
         if advance.path == "model.safetensors" and advance.done:
             raise KeyboardInterrupt
 
@@ -160,11 +162,11 @@ def test_a_pull_that_was_stopped_goes_on_inside_the_file(hub: HubServer, catalog
     assert _left() == {folder.name}
 
 
-def test_what_was_half_there_of_another_version_is_not_continued(hub: HubServer, catalogued: Catalogued) -> None:
+def test_does_not_resume_a_partial_file_of_another_version(hub: HubServer, catalogued: Catalogued) -> None:
     hub.add(HubRepository("o/r", {"model.safetensors": WEIGHTS}, LFS))
-    catalogued([Listed(path="model.safetensors")])
+    catalogued([SourceFile(path="model.safetensors")])
 
-    def stop(advance: Advance) -> None:
+    def stop(advance: DownloadProgress) -> None:
         if advance.done:
             raise KeyboardInterrupt
 
@@ -176,9 +178,7 @@ def test_what_was_half_there_of_another_version_is_not_continued(hub: HubServer,
 
 
 @pytest.mark.parametrize("path", ["config.json", "model.safetensors"])
-def test_bytes_of_another_hash_are_refused_and_nothing_is_kept(
-    hub: HubServer, catalogued: Catalogued, path: str
-) -> None:
+def test_refuses_wrong_hash_and_keeps_nothing(hub: HubServer, catalogued: Catalogued, path: str) -> None:
     hub.add(HubRepository("o/r", FILES, LFS, served={path: bytes(len(FILES[path]))}))
     catalogued()
     with pytest.raises(ModelError, match=f"{path} of o/r is not what was promised"):
@@ -187,17 +187,15 @@ def test_bytes_of_another_hash_are_refused_and_nothing_is_kept(
 
 
 @pytest.mark.parametrize("path", ["config.json", "model.safetensors"])
-def test_the_catalogues_hash_comes_before_the_hubs(hub: HubServer, catalogued: Catalogued, path: str) -> None:
+def test_catalogue_hash_overrides_the_hubs(hub: HubServer, catalogued: Catalogued, path: str) -> None:
     hub.add(HubRepository("o/r", FILES, LFS))
-    catalogued([Listed(path=path, sha256="0" * 64)])
+    catalogued([SourceFile(path=path, sha256="0" * 64)])
     with pytest.raises(ModelError, match=path):
         pull.pull("m")
     assert not [name for name in _left() if not name.startswith(".pulling-")]
 
 
-def test_a_token_goes_to_the_hub_and_not_to_its_storage(
-    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_token_is_sent_to_the_hub_only(hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.add(HubRepository("o/r", FILES, LFS, token=TOKEN))
     catalogued()
     monkeypatch.setenv("HF_TOKEN", TOKEN)
@@ -210,7 +208,7 @@ def test_a_token_goes_to_the_hub_and_not_to_its_storage(
     ("token", "said"),
     [(None, "it is private and needs HF_TOKEN"), ("hf_wrong", "the token of HF_TOKEN may not read it")],
 )
-def test_who_may_not_read_is_told_about_the_token(
+def test_forbidden_repository_error_names_the_token(
     hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch, token: str | None, said: str
 ) -> None:
     hub.add(HubRepository("o/r", FILES, LFS, token=TOKEN))
@@ -223,7 +221,7 @@ def test_who_may_not_read_is_told_about_the_token(
 
 
 @pytest.mark.parametrize(("token", "said"), [(None, "and set HF_TOKEN"), (TOKEN, "with the account of HF_TOKEN")])
-def test_a_gated_repository_says_where_its_terms_are(
+def test_gated_repository_error_links_its_terms(
     hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch, token: str | None, said: str
 ) -> None:
     hub.add(HubRepository("o/r", FILES, LFS, accepted=False))
@@ -235,21 +233,21 @@ def test_a_gated_repository_says_where_its_terms_are(
     assert f"{hub.url}/o/r: it is gated" in str(caught.value)
 
 
-def test_a_revision_that_is_not_there_is_named(hub: HubServer, catalogued: Catalogued) -> None:
+def test_error_names_a_missing_revision(hub: HubServer, catalogued: Catalogued) -> None:
     hub.add(HubRepository("o/r", FILES, LFS))
     catalogued(revision="v2")
     with pytest.raises(ModelError, match=r"no revision v2 \(HTTP 404\)"):
         pull.pull("m")
 
 
-def test_a_file_that_is_not_there_is_named(hub: HubServer, catalogued: Catalogued) -> None:
+def test_error_names_a_missing_file(hub: HubServer, catalogued: Catalogued) -> None:
     hub.add(HubRepository("o/r", FILES, LFS))
-    catalogued([Listed(path="*.gguf")])
+    catalogued([SourceFile(path="*.gguf")])
     with pytest.raises(ModelError, match=r"o/r at main \(commit [0-9a-f]{40}\) holds no \*\.gguf"):
         pull.pull("m")
 
 
-def test_offline_says_so_and_asks_nobody(
+def test_offline_error_sends_no_request(
     hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.add(HubRepository("o/r", FILES, LFS))
@@ -260,9 +258,7 @@ def test_offline_says_so_and_asks_nobody(
     assert hub.requests == []
 
 
-def test_offline_does_not_matter_to_what_is_here(
-    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_offline_accepts_cached_models(hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.add(HubRepository("o/r", FILES, LFS))
     catalogued()
     folder = pull.pull("m")
@@ -282,7 +278,7 @@ def test_offline_does_not_matter_to_what_is_here(
         ("http://127.0.0.1:9/\x1b[31m", r"HF_ENDPOINT='http://127\.0\.0\.1:9/\\x1b\[31m' is not a URL"),
     ],
 )
-def test_an_endpoint_that_is_none_is_named(
+def test_error_names_an_invalid_hub_endpoint(
     hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch, endpoint: str, said: str
 ) -> None:
     catalogued()
@@ -292,7 +288,7 @@ def test_an_endpoint_that_is_none_is_named(
     assert "secret" not in str(caught.value)
 
 
-def test_a_storage_that_cannot_be_reached_is_named(
+def test_error_names_unreachable_file_storage(
     hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.add(HubRepository("o/r", FILES, LFS))
@@ -311,7 +307,7 @@ def test_a_storage_that_cannot_be_reached_is_named(
         ("SSL_CERT_FILE", "/no.pem", "SSL_CERT_FILE"),
     ],
 )
-def test_a_proxy_or_authorities_that_are_none_are_named(  # noqa: PLR0917
+def test_error_names_invalid_proxy_or_ca_file(  # noqa: PLR0917
     hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
 ) -> None:
     catalogued()
@@ -328,35 +324,31 @@ def test_a_proxy_or_authorities_that_are_none_are_named(  # noqa: PLR0917
         ("../out.json", "*/out.json"),
         ("a/../out.json", "a/*/out.json"),
         ("a//out.json", "a/*/out.json"),
-        (record.NAME, "*archgw.json"),
+        (pull_record.NAME, "*archgw.json"),
         ("\x1b[31m.json", "*31m.json"),
     ],
 )
-def test_names_that_lead_elsewhere_are_not_taken(
-    hub: HubServer, catalogued: Catalogued, path: str, pattern: str
-) -> None:
-    """What a hub calls its files is the hub's to say, where they are written is not."""
+def test_ignores_hub_names_outside_the_folder(hub: HubServer, catalogued: Catalogued, path: str, pattern: str) -> None:
+    """A hub chooses the names of its files, but not their place on this machine."""
     hub.add(HubRepository("o/r", {**FILES, path: b"{}"}, LFS))
-    assert Listed(path=pattern).names(path)
-    catalogued([Listed(path="*.json"), Listed(path=pattern)])
+    assert SourceFile(path=pattern).names(path)
+    catalogued([SourceFile(path="*.json"), SourceFile(path=pattern)])
     with pytest.raises(ModelError, match="holds no"):
         pull.pull("m")
     catalogued()
     there = {file.name for file in pull.pull("m").iterdir()}
-    assert there == {"config.json", "tokenizer.json", "model.safetensors", record.NAME}
+    assert there == {"config.json", "tokenizer.json", "model.safetensors", pull_record.NAME}
 
 
-def test_a_server_that_sends_more_than_it_declared_is_not_listened_to(hub: HubServer, catalogued: Catalogued) -> None:
+def test_stops_when_server_sends_more_than_declared(hub: HubServer, catalogued: Catalogued) -> None:
     hub.add(HubRepository("o/r", {"model.safetensors": b"weights"}, LFS, served={"model.safetensors": WEIGHTS}))
-    catalogued([Listed(path="model.safetensors")])
+    catalogued([SourceFile(path="model.safetensors")])
     with pytest.raises(ModelError, match="has not the size that was declared"):
         pull.pull("m")
     assert all(part.stat().st_size <= len(b"weights") for part in cache.cache_dir().rglob("*.part"))
 
 
-def test_a_commit_that_is_none_is_not_asked_for(
-    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refuses_invalid_commit(hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HubRepository, "commit", "main\x1b[31m")
     hub.add(HubRepository("o/r", FILES, LFS))
     catalogued()
@@ -364,7 +356,7 @@ def test_a_commit_that_is_none_is_not_asked_for(
         pull.pull("m")
 
 
-def test_a_full_disk_is_seen_before_the_download(
+def test_checks_disk_space_before_the_download(
     hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.add(HubRepository("o/r", FILES, LFS))
@@ -376,7 +368,7 @@ def test_a_full_disk_is_seen_before_the_download(
     assert hub.downloads("model.safetensors") == 0
 
 
-def test_two_at_once_download_once(hub: HubServer, catalogued: Catalogued) -> None:
+def test_concurrent_calls_download_once(hub: HubServer, catalogued: Catalogued) -> None:
     hub.add(HubRepository("o/r", FILES, LFS))
     catalogued()
     threads = [threading.Thread(target=pull.pull, args=("m",)) for _ in range(3)]
@@ -387,7 +379,7 @@ def test_two_at_once_download_once(hub: HubServer, catalogued: Catalogued) -> No
     assert hub.downloads("model.safetensors") == 1
 
 
-def test_damage_is_found_and_only_that_file_comes_again(hub: HubServer, catalogued: Catalogued) -> None:
+def test_downloads_only_the_damaged_file_again(hub: HubServer, catalogued: Catalogued) -> None:
     hub.add(HubRepository("o/r", FILES, LFS))
     artefact = catalogued()
     folder = pull.pull("m")
@@ -404,10 +396,10 @@ def test_damage_is_found_and_only_that_file_comes_again(hub: HubServer, catalogu
     [
         (lambda folder: (folder / "config.json").unlink(), "config.json is missing"),
         (lambda folder: os.truncate(folder / "config.json", 3), "config.json has 3 bytes, not the 13"),
-        (lambda folder: (folder / record.NAME).unlink(), "no complete pull"),
+        (lambda folder: (folder / pull_record.NAME).unlink(), "no complete pull"),
     ],
 )
-def test_starting_sees_what_is_missing_or_cut_without_reading_it_all(
+def test_start_detects_missing_or_short_files_by_size(
     hub: HubServer, catalogued: Catalogued, harm: Callable[[Path], None], said: str
 ) -> None:
     hub.add(HubRepository("o/r", FILES, LFS))
@@ -417,7 +409,7 @@ def test_starting_sees_what_is_missing_or_cut_without_reading_it_all(
         prepare.prepare(("m",))
 
 
-def test_starting_downloads_nothing_from_a_hub_and_says_how(hub: HubServer, catalogued: Catalogued) -> None:
+def test_start_does_not_pull_hub_models(hub: HubServer, catalogued: Catalogued) -> None:
     hub.add(HubRepository("o/r", FILES, LFS))
     catalogued()
     with pytest.raises(ModelError, match=r"m \(o/r@main\) is not here; to download it: archgw models pull m"):
@@ -425,6 +417,6 @@ def test_starting_downloads_nothing_from_a_hub_and_says_how(hub: HubServer, cata
     assert hub.requests == []
 
 
-def test_only_models_of_a_hub_are_pulled() -> None:
+def test_pulls_only_hub_models() -> None:
     with pytest.raises(ModelError, match="needle is not a model of a hub"):
         pull.pull("needle")

@@ -20,6 +20,7 @@ from controlplane.compile.plans import EnvoyPlan
 from controlplane.render.files import FORGED_HEADERS, File, Rendered, render_envoy
 from controlplane.runtime import place
 from controlplane.runtime.layout import RunLayout
+from tests.support.raw_http import exchange
 from tests.unit.controlplane.render.test_files import binary
 
 
@@ -77,13 +78,8 @@ class Gateway:
         return _send(connection, method, path, body, {"content_type": "application/json", **headers})
 
     def raw(self, listener: str, request: bytes) -> bytes:
-        """All that is answered to bytes on a socket until Envoy closes it."""
-        received = b""
-        with socket.create_connection(("127.0.0.1", self.listeners[listener]), timeout=10) as connection:
-            connection.sendall(request)
-            while piece := connection.recv(65536):
-                received += piece
-        return received
+        """The answer to bytes on a socket: until it is complete, or until Envoy closes the connection."""
+        return exchange(f"http://127.0.0.1:{self.listeners[listener]}", request)
 
     def internal(self, upstream: str, path: str, body: bytes = b"{}", **headers: str) -> Reply:
         connection = http.client.HTTPConnection("internal", timeout=10)

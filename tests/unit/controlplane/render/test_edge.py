@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.compile.hosts import host_pattern, origin_pattern
+from controlplane.compile.allowed_hosts import host_pattern, origin_pattern
 from controlplane.compile.plans import Address, Listener, Tracing, Upstream
 from controlplane.runtime import ports
 from tests.unit.controlplane.render.plans import KEY, plan, provider

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from controlplane.compile.plans import MIB, Address, Upstream
+from controlplane.compile.plans import Address, Upstream
+from controlplane.config.quantities import MIB
 from controlplane.runtime import memory, ports
 from tests.support.flood import unread
 from tests.unit.controlplane.render.plans import door, plan, provider

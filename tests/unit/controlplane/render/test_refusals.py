@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 import trustme
 
-from controlplane.compile.hosts import host_pattern, origin_pattern
+from controlplane.compile.allowed_hosts import host_pattern, origin_pattern
 from controlplane.runtime import ports
 from tests.unit.controlplane.render.plans import door, plan
 from tests.unit.controlplane.render.running import Gateway, running

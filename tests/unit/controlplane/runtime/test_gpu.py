@@ -10,7 +10,7 @@ from types import ModuleType, SimpleNamespace
 import pynvml  # type: ignore[import-untyped]
 import pytest
 
-from controlplane.compile.plans import Mode
+from controlplane.config.model_serving import Mode
 from controlplane.errors import RuntimeFault
 from controlplane.runtime import gpu
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from controlplane.assets import asset
-from controlplane.compile.plans import Mode
 from controlplane.config.load import load
+from controlplane.config.model_serving import Mode
 from controlplane.errors import RuntimeFault
 from controlplane.render.envoy import find_envoy
 from controlplane.runtime.layout import RunLayout

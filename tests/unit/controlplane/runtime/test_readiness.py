@@ -14,7 +14,7 @@ import grpc
 import msgspec
 import pytest
 
-from controlplane.compile.plans import RolePlace
+from controlplane.compile.plans import RoleLocation
 from controlplane.errors import RuntimeFault
 from controlplane.runtime.commands import worker_indices
 from controlplane.runtime.layout import RunLayout
@@ -29,8 +29,8 @@ from extproc.shared.filter_config import Place, Role
 from extproc.shared.worker_status import METHOD, BackendStatus, RoleStatus, WorkerStatus
 
 URL = "grpcs://triton.example.com:443"
-REMOTE = RolePlace("guard", Place.REMOTE, "guard", URL)
-LOCAL = RolePlace("guard", Place.LOCAL, "guard", "CPU")
+REMOTE = RoleLocation("guard", Place.REMOTE, "guard", URL)
+LOCAL = RoleLocation("guard", Place.LOCAL, "guard", "CPU")
 Says = Callable[..., None]
 
 

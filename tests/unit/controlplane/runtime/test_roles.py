@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from controlplane.compile.plans import RolePlace
+from controlplane.compile.plans import RoleLocation
 from controlplane.runtime.roles import merge, mismatch, why
 from extproc.shared.filter_config import Place, Role
 from extproc.shared.worker_status import BackendStatus, RoleStatus, WorkerStatus
 
 URL = "grpcs://triton.example.com:443"
-PLACES = (RolePlace("guard", Place.REMOTE, "guard", URL), RolePlace("guard", Place.LOCAL, "guard", "CPU"))
+PLACES = (RoleLocation("guard", Place.REMOTE, "guard", URL), RoleLocation("guard", Place.LOCAL, "guard", "CPU"))
 
 
 def worker(remote: BackendStatus, local: BackendStatus, **counts: dict[str, int]) -> WorkerStatus:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.compile.plans import Mode
 from controlplane.config.load import load
+from controlplane.config.model_serving import Mode
 from controlplane.runtime import gpu
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.site import compile_here
@@ -83,9 +83,9 @@ def test_remote_with_intent_here(tmp_path: Path, has_gpu: bool) -> None:
 def test_a_roles_own_placement_goes_before_the_modes(tmp_path: Path, has_gpu: bool) -> None:
     serving = """\
   roles:
-    guard: {backend: [remote, local]}
-    embed: {backend: remote}
-    function: {backend: local}
+    guard: {placement: [remote, local]}
+    embed: {placement: remote}
+    function: {placement: local}
 """
     found, said = places(tmp_path, Mode.REMOTE, serving)
     assert found["guard"] == [URL, H200 if has_gpu else "CPU"]

@@ -1,4 +1,4 @@
-"""Which part of a conversation a decision is about."""
+"""The current turn of a conversation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.conversation.current_turn import Exchange, Turn, read
+from extproc.conversation.current_turn import AnsweredClarification, CurrentTurn, read
 from extproc.shared.filter_config import Parameter, ParameterType
 from tests.unit.extproc.fakes import target
 
@@ -33,33 +33,36 @@ def asks(names: str, **fields: str) -> dict[str, Any]:
 CHAT = {"role": "assistant", "content": "Hello!", "model": "gpt-4o"}
 
 
-def test_a_turn_is_every_user_message_after_the_last_assistant_one() -> None:
+def test_turn_is_all_user_messages_after_the_last_assistant_message() -> None:
     turn = read([user("old"), CHAT, user("weather in Seattle"), user([{"type": "text", "text": "now"}])], TARGETS)
-    assert (turn.opening, turn.is_answer) == ("weather in Seattle\nnow", False)
-    assert turn.meant == turn.answer == turn.opening
+    assert (turn.initial_prompt, turn.is_answer) == ("weather in Seattle\nnow", False)
+    assert turn.user_text == turn.latest_text == turn.initial_prompt
 
 
 @pytest.mark.parametrize("fields", [{}, {"model": "Arch-Function"}, {"model": "gpt-4o"}])
-def test_a_question_is_known_by_its_own_text_with_or_without_model(fields: dict[str, str]) -> None:
+def test_question_is_recognised_by_text_with_any_model(fields: dict[str, str]) -> None:
     turn = read([user("hi"), CHAT, user("weather in Seattle"), asks("days", **fields), user("five")], TARGETS)
-    assert turn.opening == "weather in Seattle"
-    assert turn.exchanges == (Exchange(("days",), "five"),)
-    assert turn.pending == ("weather",)
-    assert turn.meant == "weather in Seattle\nfive"
+    assert turn.initial_prompt == "weather in Seattle"
+    assert turn.clarifications == (AnsweredClarification(("days",), "five"),)
+    assert turn.pending_targets == ("weather",)
+    assert turn.user_text == "weather in Seattle\nfive"
     assert [message["role"] for message in turn.dialogue] == ["user", "assistant", "user"]
 
 
-def test_a_dialogue_goes_back_to_the_prompt_that_began_it() -> None:
+def test_dialogue_starts_at_the_initial_prompt() -> None:
     messages = [user("weather"), asks("city, days"), user("Seattle"), asks("days"), user("five")]
     turn = read([user("hi"), CHAT, *messages], TARGETS)
-    assert turn.exchanges == (Exchange(("city", "days"), "Seattle"), Exchange(("days",), "five"))
-    assert turn.answer == "five"
+    assert turn.clarifications == (
+        AnsweredClarification(("city", "days"), "Seattle"),
+        AnsweredClarification(("days",), "five"),
+    )
+    assert turn.latest_text == "five"
 
 
-def test_a_dialogue_begins_where_the_user_changed_to_another_target() -> None:
+def test_dialogue_starts_where_the_target_changed() -> None:
     messages = [user("weather"), asks("days"), user("no, exchange money"), asks("currency"), user("yen")]
     turn = read(messages, TARGETS)
-    assert (turn.opening, turn.pending) == ("no, exchange money", ("money",))
+    assert (turn.initial_prompt, turn.pending_targets) == ("no, exchange money", ("money",))
 
 
 @pytest.mark.parametrize(
@@ -72,27 +75,27 @@ def test_a_dialogue_begins_where_the_user_changed_to_another_target() -> None:
         "Could you provide the following details  ?",
     ],
 )
-def test_another_text_is_no_question(text: str) -> None:
+def test_other_text_is_no_question(text: str) -> None:
     turn = read([user("weather"), {"role": "assistant", "content": text}, user("five")], TARGETS)
     assert not turn.is_answer
-    assert turn.opening == "five"
+    assert turn.initial_prompt == "five"
 
 
-def test_a_question_about_several_calls_is_known_by_its_model() -> None:
+def test_question_about_several_targets_is_recognised_by_model() -> None:
     turn = read([user("x"), asks("days, currency", model="Arch-Function"), user("five")], TARGETS)
-    assert turn.pending == ("weather", "money")
+    assert turn.pending_targets == ("weather", "money")
 
 
-def test_an_api_answer_by_our_model_is_no_question() -> None:
+def test_api_answer_with_gateway_model_is_no_question() -> None:
     answer = {"role": "assistant", "model": "Arch-Function", "content": "20 degrees ?"}
     assert not read([user("weather"), answer, user("and tomorrow")], TARGETS).is_answer
 
 
-def test_a_question_is_known_by_the_state_when_its_text_was_changed() -> None:
+def test_changed_question_is_recognised_by_state() -> None:
     state: dict[str, Any] = {"target": "weather", "missing": ["days"]}
     changed = {"role": "assistant", "content": "Bitte noch: days"}
     turn = read([user("weather"), changed, user("five")], TARGETS, state)
-    assert (turn.pending, turn.exchanges) == (("weather",), (Exchange(("days",), "five"),))
+    assert (turn.pending_targets, turn.clarifications) == (("weather",), (AnsweredClarification(("days",), "five"),))
 
 
 @pytest.mark.parametrize(
@@ -107,23 +110,23 @@ def test_a_question_is_known_by_the_state_when_its_text_was_changed() -> None:
         {"target": "weather", "missing": ["currency"]},
     ],
 )
-def test_a_state_that_says_nothing_of_use_is_ignored(state: dict[str, Any]) -> None:
+def test_invalid_state_is_ignored(state: dict[str, Any]) -> None:
     assert not read([user("weather"), CHAT, user("five")], TARGETS, state).is_answer
 
 
-def test_an_old_state_beside_a_newer_answer_is_no_question() -> None:
+def test_outdated_state_is_ignored() -> None:
     state: dict[str, Any] = {"target": "weather", "missing": ["days"]}
     assert not read([user("weather"), CHAT, user("five")], TARGETS, state).is_answer
 
 
-def test_tool_and_system_messages_do_not_break_a_turn() -> None:
+def test_tool_and_system_messages_do_not_end_a_turn() -> None:
     turn = read([{"role": "system", "content": "s"}, CHAT, {"role": "tool", "content": "t"}, user("now")], TARGETS)
-    assert turn.opening == "now"
+    assert turn.initial_prompt == "now"
 
 
-def test_a_question_that_the_client_sends_back_as_a_refusal_is_one() -> None:
+def test_question_sent_back_as_refusal_is_recognised() -> None:
     question = {"role": "assistant", "content": None, "refusal": asks("days")["content"]}
-    assert read([user("weather"), question, user("five")], TARGETS).answer == "five"
+    assert read([user("weather"), question, user("five")], TARGETS).latest_text == "five"
 
 
 @pytest.mark.parametrize(
@@ -139,8 +142,8 @@ def test_a_question_that_the_client_sends_back_as_a_refusal_is_one() -> None:
         [user("x"), CHAT, {"role": "function", "name": "f", "content": "42"}],
     ],
 )
-def test_there_is_no_turn_where_no_user_speaks_last(messages: list[dict[str, Any]]) -> None:
-    assert read(messages, TARGETS) == Turn()
+def test_turn_is_empty_unless_a_user_speaks_last(messages: list[dict[str, Any]]) -> None:
+    assert read(messages, TARGETS) == CurrentTurn()
 
 
 MESSAGES = st.lists(
@@ -157,11 +160,11 @@ MESSAGES = st.lists(
 
 
 @given(MESSAGES)
-def test_what_is_read_is_what_users_said_last(messages: list[dict[str, Any]]) -> None:
+def test_any_turn_holds_the_last_user_texts(messages: list[dict[str, Any]]) -> None:
     turn = read(messages, TARGETS)
     if turn.is_empty:
         return
-    said = [message["content"] for message in messages if message["role"] == "user"]
-    assert "\n".join(said).endswith(turn.meant)
-    assert bool(turn.pending) == turn.is_answer
+    user_texts = [message["content"] for message in messages if message["role"] == "user"]
+    assert "\n".join(user_texts).endswith(turn.user_text)
+    assert bool(turn.pending_targets) == turn.is_answer
     assert turn.dialogue[0]["role"] == "user"

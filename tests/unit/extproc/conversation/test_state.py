@@ -1,4 +1,4 @@
-"""What the client carries for the gateway."""
+"""The gateway's state in the client's metadata."""
 
 import json
 
@@ -16,14 +16,14 @@ from extproc.shared.filter_config import JsonValue
 CALL = ToolCall(call_id=state.new_call_id(), name="weather", arguments='{"days":3}', answer='{"t": 20}')
 
 
-def test_a_state_is_read_back() -> None:
+def test_state_round_trips() -> None:
     messages = state.load({state.KEY: state.dump([CALL])}).messages
     assert [message["role"] for message in messages] == ["assistant", "tool"]
     assert messages[1]["content"] == '{"t": 20}'
 
 
-def test_arguments_are_a_json_string_as_openai_wants_them() -> None:
-    assistant, tool = state.messages_of([CALL])
+def test_arguments_are_a_json_string() -> None:
+    assistant, tool = state.tool_messages([CALL])
     calls = assistant["tool_calls"]
     assert isinstance(calls, list)
     call = calls[0]
@@ -32,29 +32,29 @@ def test_arguments_are_a_json_string_as_openai_wants_them() -> None:
     assert tool["tool_call_id"] == call["id"]
 
 
-def test_several_calls_are_one_message_and_an_answer_each() -> None:
+def test_calls_are_one_message_and_one_answer_each() -> None:
     other = ToolCall(call_id=state.new_call_id(), name="money", arguments="{}", answer="5")
-    found = state.load({state.KEY: state.dump([CALL, other, CALL])})
-    assert [message["role"] for message in found.messages] == ["assistant", "tool", "tool", "tool"]
-    assert [message["content"] for message in found.messages[1:]] == [CALL.answer, "5", CALL.answer]
-    assert found.targets == ("weather", "money")
+    loaded = state.load({state.KEY: state.dump([CALL, other, CALL])})
+    assert [message["role"] for message in loaded.messages] == ["assistant", "tool", "tool", "tool"]
+    assert [message["content"] for message in loaded.messages[1:]] == [CALL.answer, "5", CALL.answer]
+    assert loaded.targets == ("weather", "money")
 
 
-def test_a_question_travels_and_names_its_target() -> None:
+def test_question_round_trips_and_names_its_target() -> None:
     question: dict[str, JsonValue] = {"target": "weather", "known": {"city": "Paris"}}
-    found = state.load({state.KEY: state.dump([], question)})
-    assert found == State((), question)
-    assert found.targets == ("weather",)
+    loaded = state.load({state.KEY: state.dump([], question)})
+    assert loaded == State((), question)
+    assert loaded.targets == ("weather",)
 
 
-def test_a_stream_of_0_1_tells_the_calls_and_each_answer() -> None:
+def test_tool_chunks_of_0_1_hold_calls_and_answers() -> None:
     call, *answers = (json.loads(chunk) for chunk in state.tool_chunks([CALL, CALL]))
     assert [each["index"] for each in call["choices"][0]["delta"]["tool_calls"]] == [0, 1]
     assert [each["choices"][0]["delta"]["role"] for each in answers] == ["tool", "tool"]
     assert state.load(call["metadata"]).targets == ("weather",)
 
 
-def test_without_a_state_there_is_none() -> None:
+def test_metadata_without_state_gives_an_empty_state() -> None:
     assert state.load({}) == State()
     assert state.load({"other": "x"}) == State()
     assert State().targets == ()
@@ -81,17 +81,17 @@ def test_without_a_state_there_is_none() -> None:
         "x" * (state.MAX_BYTES + 1),
     ],
 )
-def test_a_forged_state_is_refused(forged: object) -> None:
+def test_malformed_state_is_rejected(forged: object) -> None:
     with pytest.raises(InvalidRequest):
         state.load({state.KEY: forged})  # type: ignore[dict-item]
 
 
-def test_only_what_is_the_gateways_leaves_the_metadata() -> None:
-    assert state.without({state.KEY: "x", "x-arch-other": "y", "user": "z"}) == {"user": "z"}
+def test_only_gateway_keys_are_removed_from_metadata() -> None:
+    assert state.client_metadata({state.KEY: "x", "x-arch-other": "y", "user": "z"}) == {"user": "z"}
 
 
-def test_own_calls_leave_the_conversation_and_a_clients_own_stay() -> None:
-    assistant, tool = state.messages_of([CALL])
+def test_gateway_calls_are_removed_and_client_calls_stay() -> None:
+    assistant, tool = state.tool_messages([CALL])
     anonymous = {name: value for name, value in assistant.items() if name != "model"}
     old: Message = {
         "role": "assistant",
@@ -114,25 +114,25 @@ def test_own_calls_leave_the_conversation_and_a_clients_own_stay() -> None:
         *own,
         user,
     ]
-    assert state.without_own_calls(messages) == [user, *own, user]
+    assert state.without_gateway_calls(messages) == [user, *own, user]
 
 
-def test_of_a_message_that_is_half_ours_the_other_half_stays() -> None:
-    assistant, tool = state.messages_of([CALL])
+def test_only_gateway_calls_are_removed_from_a_joined_message() -> None:
+    assistant, tool = state.tool_messages([CALL])
     assert isinstance(assistant["tool_calls"], list)
     other: dict[str, JsonValue] = {"id": "theirs", "type": "function"}
     put_together: Message = {"role": "assistant", "content": "20", "tool_calls": [*assistant["tool_calls"], other]}
-    assert state.without_own_calls([put_together, tool]) == [
+    assert state.without_gateway_calls([put_together, tool]) == [
         {"role": "assistant", "content": "20", "tool_calls": [other]}
     ]
     without_other: Message = {**put_together, "tool_calls": assistant["tool_calls"]}
-    assert state.without_own_calls([without_other, tool]) == [{"role": "assistant", "content": "20"}]
+    assert state.without_gateway_calls([without_other, tool]) == [{"role": "assistant", "content": "20"}]
 
 
-def test_a_question_of_the_gateway_stays_in_the_conversation() -> None:
+def test_clarification_stays_in_the_conversation() -> None:
     question = {"role": "assistant", "model": "Arch-Function", "content": "Could you ..."}
-    assert state.is_own(question)
-    assert state.without_own_calls([question]) == [question]
+    assert state.is_gateway_message(question)
+    assert state.without_gateway_calls([question]) == [question]
 
 
 TEXT = st.text(max_size=30)
@@ -149,11 +149,11 @@ STORABLE = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
 @given(calls=CALLS, question=st.one_of(st.none(), st.dictionaries(STORABLE, STORABLE, max_size=3)))
-def test_every_state_is_read_back(calls: list[ToolCall], question: dict[str, JsonValue] | None) -> None:
-    found = state.load({state.KEY: state.dump(calls, question)})
-    assert found == State(state.messages_of(calls), question)
+def test_any_state_round_trips(calls: list[ToolCall], question: dict[str, JsonValue] | None) -> None:
+    loaded = state.load({state.KEY: state.dump(calls, question)})
+    assert loaded == State(state.tool_messages(calls), question)
     if question is None:
-        assert found.targets == tuple(dict.fromkeys(call.name for call in calls))
+        assert loaded.targets == tuple(dict.fromkeys(call.name for call in calls))
 
 
 FORGED = st.one_of(
@@ -174,13 +174,13 @@ FORGED = st.one_of(
 
 
 @given(forged=FORGED)
-def test_anything_else_is_refused_or_harmless(forged: JsonValue) -> None:
+def test_any_forged_state_is_rejected_or_harmless(forged: JsonValue) -> None:
     try:
-        found = state.load({state.KEY: forged})
+        loaded = state.load({state.KEY: forged})
     except InvalidRequest:
         return
-    assert all(isinstance(target, str) for target in found.targets)
-    assert {message["role"] for message in found.messages} <= {"assistant", "tool"}
+    assert all(isinstance(target, str) for target in loaded.targets)
+    assert {message["role"] for message in loaded.messages} <= {"assistant", "tool"}
 
 
 @given(
@@ -192,6 +192,6 @@ def test_anything_else_is_refused_or_harmless(forged: JsonValue) -> None:
         max_size=5,
     )
 )
-def test_no_conversation_makes_taking_our_calls_out_fail_and_what_is_left_has_none(messages: list[Message]) -> None:
-    left = state.without_own_calls(messages)
-    assert state.without_own_calls(left) == left
+def test_removing_gateway_calls_is_idempotent_for_any_conversation(messages: list[Message]) -> None:
+    left = state.without_gateway_calls(messages)
+    assert state.without_gateway_calls(left) == left

@@ -19,7 +19,7 @@ from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.errors import InvalidRequest, MethodNotAllowed, NotFound
 from extproc.gateway import open_gateway
 from extproc.pipeline.error_handling import ErrorHandler
-from extproc.pipeline.guard.guards import Guards
+from extproc.pipeline.guard.evaluator import GuardEvaluator
 from extproc.response_stages import stage
 from extproc.response_stages.stage import ResponseContext, ResponseStage, WholeResponse
 from extproc.shared.filter_config import Schema
@@ -108,7 +108,7 @@ async def test_a_request_reaches_any_provider_and_its_response_comes_back_in_the
 )
 async def test_answers_of_the_gateway_have_the_form_of_the_client_s_api(stream: bool, body: bytes) -> None:
     models = FakeModels(attack=1.0)
-    stages = guarded(Guards(models, (GUARD,)), ErrorHandler(FakeEndpoints(), None))  # type: ignore[arg-type]
+    stages = guarded(GuardEvaluator(models, (GUARD,)), ErrorHandler(FakeEndpoints(), None))  # type: ignore[arg-type]
     context = stages.parse(request(b'{"question": "attack"}'), QuestionApi())
     context = dataclasses.replace(context, chat=dataclasses.replace(context.chat, stream=stream))
     reply = (await stages.run(context)).reply

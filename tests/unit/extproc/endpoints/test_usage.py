@@ -1,8 +1,8 @@
-"""How many tokens a text is."""
+"""Token counts and `usage` of the gateway's own answers."""
 
 import pytest
 
-from extproc.endpoints.usage import tokens, usage
+from extproc.endpoints.usage import count_tokens, usage
 
 
 @pytest.mark.parametrize(
@@ -18,22 +18,22 @@ from extproc.endpoints.usage import tokens, usage
         ("\u3053\u3093\u306b\u3061\u306f\u4e16\u754c", 7),
     ],
 )
-def test_tokens_are_those_of_the_embedding_model(text: str, count: int) -> None:
-    """Counted with the tokenizer of all-MiniLM-L6-v2, without the two marks around a text."""
-    assert tokens(text) == count
+def test_counts_tokens_like_the_embedding_model(text: str, count: int) -> None:
+    """Expected counts: tokenizer of all-MiniLM-L6-v2, without its start and end tokens."""
+    assert count_tokens(text) == count
 
 
 @pytest.mark.parametrize("text", ["\U0001f642\U0001f642\U0001f642", "\u4321" * 3])
-def test_an_unknown_character_is_a_token(text: str) -> None:
-    assert tokens(text) == 3
+def test_counts_each_unknown_character_as_one_token(text: str) -> None:
+    assert count_tokens(text) == 3
 
 
-def test_a_long_text_goes_on_as_it_began() -> None:
+def test_scales_the_count_of_a_long_text() -> None:
     sentence = "The quick brown fox jumps over the lazy dog. "
-    assert tokens(sentence * 100_000) == pytest.approx(100_000 * tokens(sentence), rel=0.01)
+    assert count_tokens(sentence * 100_000) == pytest.approx(100_000 * count_tokens(sentence), rel=0.01)
 
 
-def test_a_prompt_is_every_text_of_its_messages() -> None:
+def test_counts_the_text_of_all_messages_as_prompt() -> None:
     messages = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": [{"type": "text", "text": "Hello there"}, {"type": "image_url", "image_url": {}}]},

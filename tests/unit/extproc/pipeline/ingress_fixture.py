@@ -10,7 +10,7 @@ from extproc.decision import Decision, Forward, HttpRequest, Reply
 from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.inference.roles import FunctionCall, Role
 from extproc.pipeline.error_handling import ErrorHandler
-from extproc.pipeline.guard.guards import Guards
+from extproc.pipeline.guard.evaluator import GuardEvaluator
 from extproc.pipeline.guard_stage import GuardStage
 from extproc.pipeline.ingress import Ingress
 from extproc.pipeline.intent.resolution import IntentResolver
@@ -77,7 +77,7 @@ class IngressFixture:
         ingress = Ingress(
             prompting=prompting,
             providers=ProviderRouter((self.provider,)),
-            stages=guarded(Guards(self.models, self.guards), errors),
+            stages=guarded(GuardEvaluator(self.models, self.guards), errors),
             intent_resolver=IntentResolver(self.models, index, prompting),
             api_client=self.endpoints,  # type: ignore[arg-type]
             errors=errors,
@@ -86,7 +86,7 @@ class IngressFixture:
         return await ingress.decide(request, ChatCompletions())
 
 
-def guarded(guards: Guards, errors: ErrorHandler) -> RequestStages:
+def guarded(guards: GuardEvaluator, errors: ErrorHandler) -> RequestStages:
     return RequestStages((GuardStage(guards, errors),) if guards.guards else (), guards.guards)
 
 

@@ -14,7 +14,7 @@ from extproc.errors import GuardUnavailable
 from extproc.inference.roles import Role
 from extproc.pipeline.egress import Egress
 from extproc.pipeline.error_handling import ErrorHandler
-from extproc.pipeline.guard.guards import Guards
+from extproc.pipeline.guard.evaluator import GuardEvaluator
 from extproc.providers.routing import ProviderRouter
 from extproc.shared.filter_config import EndpointCall, Guard, HttpMethod, Provider
 from extproc.targets.api_client import ApiAnswer
@@ -30,7 +30,7 @@ async def decide(
     body = json.dumps({"messages": [{"role": "user", "content": "attack"}], **fields}).encode()
     request = HttpRequest("egress", "POST", "/v1/chat/completions", {}, body, "id")
     errors = ErrorHandler(endpoints, ERRORS)  # type: ignore[arg-type]
-    egress = Egress(ProviderRouter((provider,)), guarded(Guards(models, guards), errors), 5.0)
+    egress = Egress(ProviderRouter((provider,)), guarded(GuardEvaluator(models, guards), errors), 5.0)
     return await egress.decide(request, ChatCompletions())
 
 

@@ -13,8 +13,9 @@ import trustme
 import yaml
 
 from controlplane.compile.gateway import compile_gateway
-from controlplane.compile.plans import Gateway, Mode
+from controlplane.compile.plans import Gateway
 from controlplane.config.load import load
+from controlplane.config.model_serving import Mode
 from controlplane.render.files import Rendered
 from controlplane.runtime.docker import compose
 from controlplane.runtime.docker.compose import Inside
@@ -58,7 +59,7 @@ prompt_targets:
   endpoint: {name: crm, path: /customers, http_headers: {X-Api-Key: $API, x-tenant: blue}}
 model_serving:
   remote: {url: "grpcs://triton.example.com:443", access_key: $TRITON, tls: {ca: ca.pem, cert: cert.pem, key: key.pem}}
-  roles: {embed: {backend: remote}}
+  roles: {embed: {placement: remote}}
 """
 
 
@@ -82,7 +83,7 @@ def gateway(text: str, folder: Path, mode: Mode, *, quick_start: bool = False) -
     path.write_text(text)
     loaded = load(path, KEYS)
     gpu = "NVIDIA H200" if mode is Mode.LOCAL_GPU else None
-    return compile_gateway(loaded.config, container_site(mode, 2, gpu, quick_start=quick_start), loaded.own)
+    return compile_gateway(loaded.config, container_site(mode, 2, gpu, quick_start=quick_start), loaded.custom_models)
 
 
 def inside(folder: Path, **changes: Any) -> Inside:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.compile.plans import Mode
+from controlplane.config.model_serving import Mode
 from controlplane.runtime.docker import choice, images
 from controlplane.runtime.docker.engine import Engine
 from controlplane.runtime.layout import RunLayout

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from controlplane.assets import asset
-from controlplane.compile.plans import Mode
+from controlplane.config.model_serving import Mode
 from controlplane.errors import RenderError
-from controlplane.models.catalog import ADDED
+from controlplane.models.catalog import CATALOG_VARIABLE
 from controlplane.render.envoy import check_with_envoy, find_envoy
 from controlplane.render.files import Rendered
 from controlplane.render.trust import ca_file
@@ -343,11 +343,11 @@ def test_the_users_own_catalogue_goes_to_what_prepares_its_models(
 ) -> None:
     more = tmp_path / "more.yaml"
     more.write_text("artefacts: {}\n")
-    monkeypatch.setenv(ADDED, str(more))
+    monkeypatch.setenv(CATALOG_VARIABLE, str(more))
     subject = rendered(LOCAL, tmp_path, Mode.LOCAL_CPU)
     assert subject.files["catalog.yaml"].text == more.read_text()
     found = services(subject)
-    assert found["models"]["environment"][ADDED] == "/run/archgw/catalog.yaml"
+    assert found["models"]["environment"][CATALOG_VARIABLE] == "/run/archgw/catalog.yaml"
     assert dict(mounts(found["models"])) == {"./catalog.yaml": "/run/archgw/catalog.yaml"}
 
 

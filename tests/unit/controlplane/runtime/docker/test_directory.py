@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.compile.plans import Mode
+from controlplane.config.model_serving import Mode
 from controlplane.errors import RenderError
 from controlplane.runtime.docker import directory
 from controlplane.runtime.layout import RunLayout

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.compile.plans import Mode
+from controlplane.config.model_serving import Mode
 from controlplane.errors import RuntimeFault
 from controlplane.runtime import gpu
 from controlplane.runtime.docker import start

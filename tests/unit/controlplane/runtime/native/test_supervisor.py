@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from controlplane.compile.plans import RolePlace
+from controlplane.compile.plans import RoleLocation
 from controlplane.errors import RuntimeFault
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native import environment, processes
@@ -283,7 +283,7 @@ def test_logs_are_rotated_by_size_and_no_line_is_lost(layout: RunLayout, start: 
 
 
 def test_state_is_read_back_and_rubbish_is_no_state(layout: RunLayout) -> None:
-    places = (RolePlace("guard", Place.REMOTE, "guard", "grpcs://triton.example.com:443"),)
+    places = (RoleLocation("guard", Place.REMOTE, "guard", "grpcs://triton.example.com:443"),)
     saved = msgspec.structs.replace(state(), places=places)
     save(layout, saved)
     assert load(layout) == saved

@@ -1,4 +1,4 @@
-"""Arguments as declared."""
+"""Validation of arguments."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extproc.pipeline.functions.argument_validation import Checked, check
+from extproc.pipeline.functions.argument_validation import ValidatedArguments, validate
 from extproc.shared.filter_config import (
     EndpointCall,
     EnumValue,
@@ -45,9 +45,9 @@ def elements(kind: str, *, enum: tuple[EnumValue, ...] = (), form: str | None = 
     return Items(type=ParameterType(kind), enum=enum, format=form)
 
 
-def checked(declared: Parameter, value: JsonValue) -> Checked:
+def validated(declared: Parameter, value: JsonValue) -> ValidatedArguments:
     call = EndpointCall(endpoint="e", upstream="endpoint_e", method=HttpMethod.POST, path="/")
-    return check(Target(name="t", description="", call=call, parameters=(declared,)), {"x": value, "invented": 1})
+    return validate(Target(name="t", description="", call=call, parameters=(declared,)), {"x": value, "invented": 1})
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def checked(declared: Parameter, value: JsonValue) -> Checked:
         ("dict", {"a": None, "b": {"c": None, "d": [None, 1]}}, {"b": {"d": [1]}}),
     ],
 )
-def test_a_value_takes_its_declared_type(kind: str, value: JsonValue, expected: JsonValue) -> None:
-    result = checked(parameter(kind), value)
+def test_value_is_converted_to_declared_type(kind: str, value: JsonValue, expected: JsonValue) -> None:
+    result = validated(parameter(kind), value)
     assert result.arguments == {"x": expected}
     assert json.dumps(result.arguments) == json.dumps({"x": expected})
 
@@ -121,8 +121,8 @@ def test_a_value_takes_its_declared_type(kind: str, value: JsonValue, expected: 
         ("int", None),
     ],
 )
-def test_a_value_that_cannot_have_the_type_is_asked_for(kind: str, value: JsonValue) -> None:
-    assert checked(parameter(kind), value) == Checked({}, ("x",))
+def test_value_of_another_type_is_missing(kind: str, value: JsonValue) -> None:
+    assert validated(parameter(kind), value) == ValidatedArguments({}, ("x",))
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def test_a_value_that_cannot_have_the_type_is_asked_for(kind: str, value: JsonVa
         (elements("bool"), ["yes"], [True]),
     ],
 )
-def test_the_elements_of_a_list_take_their_type(items: Items, value: JsonValue, expected: JsonValue) -> None:
-    result = checked(parameter("list", items=items), value)
+def test_list_elements_are_converted_to_their_type(items: Items, value: JsonValue, expected: JsonValue) -> None:
+    result = validated(parameter("list", items=items), value)
     assert json.dumps(result.arguments) == json.dumps({"x": expected})
 
 
@@ -148,14 +148,14 @@ def test_the_elements_of_a_list_take_their_type(items: Items, value: JsonValue, 
     ("items", "value"),
     [(elements("int"), ["1", "many"]), (elements("str", enum=("a",)), ["a", "b"]), (elements("dict"), ["a"])],
 )
-def test_one_wrong_element_makes_the_list_wrong(items: Items, value: JsonValue) -> None:
-    assert checked(parameter("list", items=items), value).missing == ("x",)
+def test_one_invalid_element_makes_the_list_missing(items: Items, value: JsonValue) -> None:
+    assert validated(parameter("list", items=items), value).missing == ("x",)
 
 
-def test_an_optional_one_falls_back_to_its_default_or_is_left_out() -> None:
-    assert checked(parameter("int", required=False, default="5"), "many") == Checked({"x": 5}, ())
-    assert checked(parameter("int", required=False), "many") == Checked({}, ())
-    assert checked(parameter("str", required=False, default="null"), None) == Checked({"x": None}, ())
+def test_invalid_optional_value_gets_default_or_is_left_out() -> None:
+    assert validated(parameter("int", required=False, default="5"), "many") == ValidatedArguments({"x": 5}, ())
+    assert validated(parameter("int", required=False), "many") == ValidatedArguments({}, ())
+    assert validated(parameter("str", required=False, default="null"), None) == ValidatedArguments({"x": None}, ())
 
 
 @pytest.mark.parametrize(
@@ -171,11 +171,11 @@ def test_an_optional_one_falls_back_to_its_default_or_is_left_out() -> None:
         ((0.5, 1), "0.50", 0.5),
     ],
 )
-def test_an_enum_is_matched_by_meaning_and_given_in_its_own_spelling(
+def test_enum_value_gets_the_spelling_of_its_member(
     enum: tuple[EnumValue, ...], value: JsonValue, expected: JsonValue
 ) -> None:
     kind = "str" if isinstance(enum[0], str) else "float"
-    assert json.dumps(checked(parameter(kind, enum=enum), value).arguments) == json.dumps({"x": expected})
+    assert json.dumps(validated(parameter(kind, enum=enum), value).arguments) == json.dumps({"x": expected})
 
 
 @pytest.mark.parametrize(
@@ -188,8 +188,8 @@ def test_an_enum_is_matched_by_meaning_and_given_in_its_own_spelling(
         ((1,), 2),
     ],
 )
-def test_what_is_in_no_enum_or_in_it_twice_is_asked_for(enum: tuple[EnumValue, ...], value: JsonValue) -> None:
-    assert checked(parameter("str", enum=enum), value).missing == ("x",)
+def test_value_outside_the_enum_or_ambiguous_is_missing(enum: tuple[EnumValue, ...], value: JsonValue) -> None:
+    assert validated(parameter("str", enum=enum), value).missing == ("x",)
 
 
 @pytest.mark.parametrize(
@@ -205,9 +205,9 @@ def test_what_is_in_no_enum_or_in_it_twice_is_asked_for(enum: tuple[EnumValue, .
         ("ipv6", "::1", "10.0.0.1"),
     ],
 )
-def test_a_format_is_checked(form: str, good: str, bad: str) -> None:
-    assert checked(parameter("str", form=form), good).arguments == {"x": good}
-    assert checked(parameter("str", form=form), bad).missing == ("x",)
+def test_format_is_validated(form: str, good: str, bad: str) -> None:
+    assert validated(parameter("str", form=form), good).arguments == {"x": good}
+    assert validated(parameter("str", form=form), bad).missing == ("x",)
 
 
 @pytest.mark.parametrize(
@@ -226,34 +226,32 @@ def test_a_format_is_checked(form: str, good: str, bad: str) -> None:
         ("time", "12:30 a.m.", "00:30:00"),
     ],
 )
-def test_a_date_or_time_that_can_mean_one_thing_only_is_brought_into_its_format(
-    form: str, value: str, expected: str
-) -> None:
-    assert checked(parameter("str", form=form), value).arguments == {"x": expected}
+def test_unambiguous_date_or_time_is_converted_to_its_format(form: str, value: str, expected: str) -> None:
+    assert validated(parameter("str", form=form), value).arguments == {"x": expected}
 
 
 @pytest.mark.parametrize(
     ("form", "value"),
     [("date", "5/6/2026"), ("date", "Nov 22"), ("date", "31.2.2026"), ("time", "13 pm"), ("date-time", "2026-11-22")],
 )
-def test_a_date_or_time_that_could_mean_two_things_or_none_is_asked_for(form: str, value: str) -> None:
-    assert checked(parameter("str", form=form), value).missing == ("x",)
+def test_ambiguous_or_invalid_date_or_time_is_missing(form: str, value: str) -> None:
+    assert validated(parameter("str", form=form), value).missing == ("x",)
 
 
-def test_a_format_that_is_a_hint_to_the_model_is_not_checked() -> None:
-    assert checked(parameter("str", form="city, state"), "Seattle, WA").arguments == {"x": "Seattle, WA"}
+def test_unknown_format_is_not_validated() -> None:
+    assert validated(parameter("str", form="city, state"), "Seattle, WA").arguments == {"x": "Seattle, WA"}
 
 
-def test_what_was_not_declared_is_dropped() -> None:
-    assert "invented" not in checked(parameter("int"), 1).arguments
+def test_undeclared_argument_is_dropped() -> None:
+    assert "invented" not in validated(parameter("int"), 1).arguments
 
 
-def test_a_value_nested_deeper_than_any_api_wants_is_asked_for() -> None:
+def test_too_deeply_nested_value_is_missing() -> None:
     deep: Any = None
     for _ in range(100_000):
         deep = {"a": deep}
-    assert checked(parameter("dict"), deep).missing == ("x",)
-    assert checked(parameter("list"), "[" * 100_000).missing == ("x",)
+    assert validated(parameter("dict"), deep).missing == ("x",)
+    assert validated(parameter("list"), "[" * 100_000).missing == ("x",)
 
 
 JSON = st.recursive(
@@ -274,10 +272,8 @@ PYTHON_TYPES = {"int": int, "float": float, "bool": bool, "str": str, "list": li
 
 @given(PARAMETERS, JSON)
 @settings(deadline=None)
-def test_whatever_a_model_writes_is_typed_or_asked_for_and_checking_twice_changes_nothing(
-    declared: Parameter, value: JsonValue
-) -> None:
-    result = checked(declared, value)
+def test_any_value_is_typed_or_missing_and_validation_is_idempotent(declared: Parameter, value: JsonValue) -> None:
+    result = validated(declared, value)
     assert ("x" in result.arguments) or not declared.required or result.missing == ("x",)
     if "x" in result.arguments:
         kept = result.arguments["x"]
@@ -285,10 +281,10 @@ def test_whatever_a_model_writes_is_typed_or_asked_for_and_checking_twice_change
             assert type(kept) is PYTHON_TYPES[declared.type.value]
         else:
             assert kept in declared.enum
-        assert checked(declared, kept).arguments == result.arguments
+        assert validated(declared, kept).arguments == result.arguments
 
 
 @given(st.integers(-(10**15), 10**15))
-def test_a_number_is_the_same_with_and_without_separators(value: int) -> None:
+def test_thousands_separators_do_not_change_a_number(value: int) -> None:
     for written in (str(value), f"{value:,}", f"{value:,} days", float(value)):
-        assert checked(parameter("int"), written).arguments == {"x": value}
+        assert validated(parameter("int"), written).arguments == {"x": value}

@@ -1,4 +1,4 @@
-"""The rules of a dialogue in which a value was asked for."""
+"""Rules for answers to a clarification."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from extproc.pipeline.functions.dialogue_rules import corrects, given_up, is_question, is_request, read_off
+from extproc.pipeline.functions.dialogue_rules import (
+    answer_values,
+    cancellation,
+    is_correction,
+    is_question,
+    is_request,
+)
 from extproc.shared.filter_config import JsonValue, Parameter, ParameterType
 
 TODAY = date(2026, 11, 22)
@@ -20,7 +26,7 @@ def parameter(name: str, kind: ParameterType = T.STR, **more: object) -> Paramet
 
 
 @pytest.mark.parametrize(
-    ("answer", "instead"),
+    ("answer", "new_request"),
     [
         ("never mind", ""),
         ("Nevermind, thanks.", ""),
@@ -34,28 +40,28 @@ def parameter(name: str, kind: ParameterType = T.STR, **more: object) -> Paramet
         ("Forget the weather and convert 5 dollars", "convert 5 dollars"),
     ],
 )
-def test_a_dialogue_is_given_up_for_something_else_or_for_nothing(answer: str, instead: str) -> None:
-    assert given_up(answer) == instead
+def test_answer_can_cancel_with_or_without_a_new_request(answer: str, new_request: str) -> None:
+    assert cancellation(answer) == new_request
 
 
 @pytest.mark.parametrize(
     "answer", ["5", "Seattle", "no, Portland", "cancel my card", "stop at Paris", "no", "Nothing Hill"]
 )
-def test_an_answer_gives_nothing_up(answer: str) -> None:
-    assert given_up(answer) is None
+def test_plain_answer_cancels_nothing(answer: str) -> None:
+    assert cancellation(answer) is None
 
 
 @pytest.mark.parametrize("answer", ["no, make it Portland", "actually 5 days", "Sorry, I meant Rome", "London instead"])
-def test_a_correction_says_so(answer: str) -> None:
-    assert corrects(answer)
+def test_recognises_corrections(answer: str) -> None:
+    assert is_correction(answer)
 
 
 @pytest.mark.parametrize("answer", ["Portland", "no", "not on the terrace", "no onions please", "5 days"])
-def test_another_answer_corrects_nothing(answer: str) -> None:
-    assert not corrects(answer)
+def test_plain_answer_is_no_correction(answer: str) -> None:
+    assert not is_correction(answer)
 
 
-def test_a_question_back_is_told_from_an_answer_in_its_form() -> None:
+def test_distinguishes_questions_from_answers_in_their_form() -> None:
     assert is_question("what is the difference between medium and large?")
     assert is_question("Why do you need that?")
     assert not is_question("what about Portland?")
@@ -65,7 +71,7 @@ def test_a_question_back_is_told_from_an_answer_in_its_form() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "answer", "values"),
+    ("requested", "answer", "values"),
     [
         ([parameter("days", T.INT)], "five", {"days": 5}),
         ([parameter("days", T.INT)], "for a week", {"days": 7}),
@@ -87,19 +93,19 @@ def test_a_question_back_is_told_from_an_answer_in_its_form() -> None:
         ([parameter("tags", T.LIST)], "a, b", {}),
     ],
 )
-def test_an_answer_is_read_off_where_it_can_mean_one_thing_only(
-    asked: list[Parameter], answer: str, values: dict[str, JsonValue]
+def test_reads_unambiguous_values_of_an_answer(
+    requested: list[Parameter], answer: str, values: dict[str, JsonValue]
 ) -> None:
-    assert read_off(asked, answer, TODAY) == values
+    assert answer_values(requested, answer, TODAY) == values
 
 
 @given(st.text(max_size=80))
 @example("፩")  # a digit that is no decimal
-def test_any_answer_can_be_read(answer: str) -> None:
-    given_up(answer)
-    corrects(answer)
+def test_any_answer_can_be_parsed(answer: str) -> None:
+    cancellation(answer)
+    is_correction(answer)
     is_question(answer)
     is_request(answer)
     for kind in T:
         for form in (None, "date", "time", "date-time"):
-            read_off([parameter("value", kind, format=form), parameter("other", kind)], answer, TODAY)
+            answer_values([parameter("value", kind, format=form), parameter("other", kind)], answer, TODAY)

@@ -1,4 +1,4 @@
-"""Numbers as people write them."""
+"""Values that state one number."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.pipeline.functions.numerals import number
+from extproc.pipeline.functions.numerals import parse_number
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,8 @@ from extproc.pipeline.functions.numerals import number
         ("two hundred five thousand", 205_000),
     ],
 )
-def test_one_number_is_read(text: str, value: float) -> None:
-    assert number(text) == value
+def test_parses_a_single_number(text: str, value: float) -> None:
+    assert parse_number(text) == value
 
 
 @pytest.mark.parametrize(
@@ -55,11 +55,11 @@ def test_one_number_is_read(text: str, value: float) -> None:
         "half",
     ],
 )
-def test_none_or_several_are_none(text: str) -> None:
-    assert number(text) is None
+def test_no_or_several_numbers_return_none(text: str) -> None:
+    assert parse_number(text) is None
 
 
 @given(st.text())
-def test_no_text_breaks_it(text: str) -> None:
-    value = number(text)
+def test_any_text_returns_a_finite_number_or_none(text: str) -> None:
+    value = parse_number(text)
     assert value is None or math.isfinite(value)

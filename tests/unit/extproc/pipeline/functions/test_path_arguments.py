@@ -1,4 +1,4 @@
-"""An argument that would change the path of its call is asked for again, and logged."""
+"""A value that would change the path of its call is requested again, and logged."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def orders(*, default: str | None = None) -> Target:
     return replace(target("weather", order, by), call=CALL)
 
 
-async def decided(value: str, said: Any = None, default: str | None = None) -> Any:
+async def decided(value: str, prompt: Any = None, default: str | None = None) -> Any:
     models = FakeModels(calls=(FunctionCall("weather", {"order": value, "by": "a/b"}),))
     bench = IngressFixture(models=models, targets=(orders(default=default), target("money")))
-    return bench, await bench.decide(said or f"weather of {value} by a/b")
+    return bench, await bench.decide(prompt or f"weather of {value} by a/b")
 
 
 @pytest.mark.parametrize("default", [None, '"all"'])
 @pytest.mark.parametrize("value", ["42/invoice", "42%2finvoice", "42\uff0finvoice", ".."])
-async def test_such_a_value_is_asked_for_again_even_where_there_is_a_default(
+async def test_value_with_a_slash_is_requested_again_despite_a_default(
     value: str, default: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench, decision = await decided(value, default=default)
@@ -46,7 +46,7 @@ async def test_such_a_value_is_asked_for_again_even_where_there_is_a_default(
 
 
 @pytest.mark.parametrize("default", [None, '"all"'])
-async def test_such_an_answer_to_the_question_is_asked_for_once_more(default: str | None) -> None:
+async def test_answer_with_a_slash_is_requested_again(default: str | None) -> None:
     dialogue = [
         {"role": "user", "content": "weather by a/b"},
         {"role": "assistant", "model": "Arch-Function", "content": QUESTION},
@@ -57,7 +57,7 @@ async def test_such_an_answer_to_the_question_is_asked_for_once_more(default: st
     assert bench.endpoints.calls == []
 
 
-async def test_a_value_of_one_segment_is_sent_and_a_query_may_hold_a_slash() -> None:
+async def test_single_segment_is_sent_and_query_can_hold_a_slash() -> None:
     bench, decision = await decided("42")
     forward(decision)
     assert [arguments for _, arguments, *_ in bench.endpoints.calls] == [{"order": "42", "by": "a/b"}]

@@ -1,4 +1,4 @@
-"""Several calls of one prompt: made at once, told in their order, failing as one."""
+"""Several calls for one prompt: concurrent, in order, failing together."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def state_after(*targets: str) -> dict[str, str]:
     return {state.KEY: json.dumps({"messages": json.dumps(messages)})}
 
 
-async def test_all_calls_are_under_way_at_the_same_time() -> None:
+async def test_calls_run_concurrently() -> None:
     bench = IngressFixture(models=TWO, endpoints=FakeEndpoints(gate=asyncio.Event()))
     deciding = asyncio.create_task(bench.decide(BOTH))
     async with asyncio.timeout(5):
@@ -44,7 +44,7 @@ async def test_all_calls_are_under_way_at_the_same_time() -> None:
     forward(await deciding)
 
 
-async def test_the_answers_are_joined_in_the_order_of_the_calls() -> None:
+async def test_answers_keep_the_order_of_the_calls() -> None:
     decision = forward(await IngressFixture(models=TWO, endpoints=FakeEndpoints(by_path=dict(ANSWERS))).decide(BOTH))
     assert sent(decision)["messages"][-1]["content"] == (
         f'{BOTH}\ncontext: weather {{"days":3}}: "sun"\ncontext: money {{}}: "5"'
@@ -55,7 +55,7 @@ async def test_the_answers_are_joined_in_the_order_of_the_calls() -> None:
     assert decision.dynamic_metadata["target"] == "weather, money"
 
 
-async def test_the_system_prompts_of_all_targets_count_once_each() -> None:
+async def test_system_prompts_of_all_targets_are_used_once_each() -> None:
     targets = (
         target("weather", DAYS, system_prompt="A."),
         target("money", system_prompt="B."),
@@ -66,7 +66,7 @@ async def test_the_system_prompts_of_all_targets_count_once_each() -> None:
     assert messages[0]["content"] == "A.\n\nB."
 
 
-async def test_an_answer_that_one_target_keeps_from_the_llm_stays_from_it() -> None:
+async def test_one_target_without_llm_dispatch_skips_the_llm_for_all() -> None:
     targets = (target("weather", DAYS), target("money", dispatch=False))
     bench = IngressFixture(models=TWO, targets=targets, endpoints=FakeEndpoints(by_path=dict(ANSWERS)))
     answer = json.loads(reply(await bench.decide(BOTH)).body)
@@ -77,7 +77,7 @@ async def test_an_answer_that_one_target_keeps_from_the_llm_stays_from_it() -> N
 @pytest.mark.parametrize(
     "fault", [ApiError("Endpoint `api` (POST /money) answered with status 404.", 404), ApiTimeout("Too late.")]
 )
-async def test_one_failure_is_the_answer_and_the_other_call_is_not_broken_off(fault: ApiError | ApiTimeout) -> None:
+async def test_one_failure_fails_the_request_and_cancels_no_other_call(fault: ApiError | ApiTimeout) -> None:
     endpoints = FakeEndpoints(by_path={"/money": fault})
     failed = reply(await IngressFixture(models=TWO, endpoints=endpoints).decide(BOTH))
     assert failed.status == fault.status
@@ -86,12 +86,12 @@ async def test_one_failure_is_the_answer_and_the_other_call_is_not_broken_off(fa
     assert endpoints.finished == 2
 
 
-async def test_of_several_failures_the_first_call_s_is_told() -> None:
+async def test_first_of_several_failures_is_reported() -> None:
     endpoints = FakeEndpoints(by_path={"/weather": ApiError("A", 404), "/money": ApiError("B", 500)})
     assert reply(await IngressFixture(models=TWO, endpoints=endpoints).decide(BOTH)).status == 404
 
 
-async def test_a_deadline_breaks_all_calls_off() -> None:
+async def test_deadline_cancels_all_calls() -> None:
     endpoints = FakeEndpoints(gate=asyncio.Event())
     with pytest.raises(TimeoutError):
         await IngressFixture(models=TWO, endpoints=endpoints, timeout_s=0.2).decide(BOTH)
@@ -99,14 +99,14 @@ async def test_a_deadline_breaks_all_calls_off() -> None:
     assert len(asyncio.all_tasks()) == 1
 
 
-async def test_answers_are_bounded_together() -> None:
+async def test_answers_share_one_size_limit() -> None:
     half = b"x" * (MAX_ANSWER_BYTES // 2)
     forward(await IngressFixture(models=TWO, endpoints=FakeEndpoints(body=half)).decide(BOTH))
     failed = reply(await IngressFixture(models=TWO, endpoints=FakeEndpoints(body=half + b"x")).decide(BOTH))
     assert (failed.status, failed.code) == (502, "bad_upstream_answer")
 
 
-async def test_endpoints_and_client_are_told_the_target_and_the_drift() -> None:
+async def test_target_and_drift_headers_reach_endpoints_and_client() -> None:
     bench = IngressFixture(models=TWO)
     decision = forward(await bench.decide(BOTH, metadata=state_after("weather")))
     assert bench.endpoints.headers == [
@@ -128,16 +128,18 @@ async def test_endpoints_and_client_are_told_the_target_and_the_drift() -> None:
         ({state.KEY: state.dump([], {"target": "money"})}, True),
     ],
 )
-async def test_a_drift_is_a_target_that_the_last_turn_did_not_have(metadata: dict[str, str], drifts: bool) -> None:
+async def test_target_new_since_last_turn_is_a_drift(metadata: dict[str, str], drifts: bool) -> None:
     bench = IngressFixture(models=FakeModels(calls=(FunctionCall("weather", {"days": 3}),)))
     decision = forward(await bench.decide("weather", metadata=metadata))
     assert ("drift" in decision.dynamic_metadata) is drifts
     assert ("x-arch-intent-drift" in bench.endpoints.headers[0]) is drifts
 
 
-async def test_our_own_replies_tell_the_target_themselves() -> None:
-    asked = reply(await IngressFixture(models=FakeModels(calls=(FunctionCall("weather", {}),))).decide("weather"))
-    assert ("x-arch-prompt-target", "weather") in asked.headers
+async def test_clarification_carries_the_target_header() -> None:
+    clarification = reply(
+        await IngressFixture(models=FakeModels(calls=(FunctionCall("weather", {}),))).decide("weather")
+    )
+    assert ("x-arch-prompt-target", "weather") in clarification.headers
     plain = forward(await IngressFixture().decide("hello"))
     assert plain.dynamic_metadata.keys().isdisjoint({"target", "drift"})
 
@@ -145,7 +147,7 @@ async def test_our_own_replies_tell_the_target_themselves() -> None:
 TOOLS: list[JsonValue] = [{"type": "function", "function": {"name": "mine"}}]
 
 
-async def test_the_client_s_own_tools_reach_the_llm_beside_the_answer_of_a_target() -> None:
+async def test_client_tools_reach_the_llm_with_the_target_answer() -> None:
     bench = IngressFixture(models=called(days=3), stream_tool_chunks=True)
     decision = forward(await bench.decide("weather", tools=TOOLS, tool_choice="auto", stream=True))
     body = sent(decision)
@@ -156,14 +158,14 @@ async def test_the_client_s_own_tools_reach_the_llm_beside_the_answer_of_a_targe
 
 
 @pytest.mark.parametrize("wanted", [False, True])
-async def test_a_stream_tells_its_calls_in_chunks_only_where_the_file_says_so(wanted: bool) -> None:
+async def test_stream_has_tool_chunks_only_if_configured(wanted: bool) -> None:
     bench = IngressFixture(models=called(days=3), stream_tool_chunks=wanted)
     edit = forward(await bench.decide("weather", stream=True)).edit
     assert edit
     assert edit.tool_chunks is wanted
 
 
-async def test_answers_to_the_client_s_own_tools_go_through_the_guards_straight_to_the_llm() -> None:
+async def test_answers_to_client_tools_pass_guards_and_go_to_the_llm() -> None:
     conversation: list[dict[str, Any]] = [
         {"role": "user", "content": "weather"},
         {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "function": {"name": "mine"}}]},

@@ -1,11 +1,19 @@
-"""From what the function model proposes to calls, a question or nothing."""
+"""From the function model's proposals to calls, a clarification or no call."""
 
 import pytest
 
 from extproc.conversation import current_turn
 from extproc.inference.roles import FunctionCall
-from extproc.pipeline.functions.tool_selection import MAX_CALLS, Call, Calls, Clarification, NoCall, choose, tool
-from extproc.pipeline.intent.target_index import Scored
+from extproc.pipeline.functions.tool_selection import (
+    MAX_CALLS,
+    Clarification,
+    NoTargetCall,
+    TargetCall,
+    TargetCalls,
+    openai_tool,
+    select_calls,
+)
+from extproc.pipeline.intent.target_index import ScoredTarget
 from extproc.shared.filter_config import Intent, Items, JsonValue, Parameter, ParameterType, Target
 from tests.unit.extproc.fakes import FakeModels, target
 
@@ -22,45 +30,45 @@ MONEY = target("money", parameter("amount", "float"), parameter("days", "int"))
 STATUS = target("status")
 
 
-async def chosen(
+async def select(
     *calls: tuple[str, dict[str, JsonValue]],
     confidence: float = 0.9,
     score: float = 0.8,
     targets: tuple[Target, ...] = (WEATHER, MONEY, STATUS),
-) -> Calls | Clarification | NoCall:
+) -> TargetCalls | Clarification | NoTargetCall:
     models = FakeModels(calls=tuple(FunctionCall(*call) for call in calls), confidence=confidence)
-    return await choose(models, [Scored(each, score) for each in targets], TURN, INTENT)
+    return await select_calls(models, [ScoredTarget(each, score) for each in targets], TURN, INTENT)
 
 
-async def test_several_calls_of_one_and_of_several_targets_keep_their_order() -> None:
-    outcome = await chosen(
+async def test_calls_of_several_targets_keep_their_order() -> None:
+    outcome = await select(
         ("weather", {"city": "Oslo", "days": 3}),
         ("money", {"amount": "1,500", "days": 1}),
         ("weather", {"city": "Rome", "days": 3}),
     )
-    assert outcome == Calls(
+    assert outcome == TargetCalls(
         (
-            Call(WEATHER, {"city": "Oslo", "days": 3}),
-            Call(MONEY, {"amount": 1500.0, "days": 1}),
-            Call(WEATHER, {"city": "Rome", "days": 3}),
+            TargetCall(WEATHER, {"city": "Oslo", "days": 3}),
+            TargetCall(MONEY, {"amount": 1500.0, "days": 1}),
+            TargetCall(WEATHER, {"city": "Rome", "days": 3}),
         )
     )
 
 
-async def test_calls_that_are_equal_once_typed_are_made_once() -> None:
-    outcome = await chosen(("weather", {"city": "Oslo", "days": 3}), ("weather", {"city": "Oslo ", "days": "three"}))
-    assert outcome == Calls((Call(WEATHER, {"city": "Oslo", "days": 3}),))
+async def test_calls_equal_after_typing_are_made_once() -> None:
+    outcome = await select(("weather", {"city": "Oslo", "days": 3}), ("weather", {"city": "Oslo ", "days": "three"}))
+    assert outcome == TargetCalls((TargetCall(WEATHER, {"city": "Oslo", "days": 3}),))
 
 
-async def test_more_calls_than_a_prompt_can_mean_are_cut() -> None:
+async def test_calls_over_the_maximum_are_dropped() -> None:
     cities: list[dict[str, JsonValue]] = [{"city": f"C{index}", "days": 1} for index in range(MAX_CALLS + 5)]
-    outcome = await chosen(*(("weather", city) for city in cities))
-    assert isinstance(outcome, Calls)
+    outcome = await select(*(("weather", city) for city in cities))
+    assert isinstance(outcome, TargetCalls)
     assert len(outcome.calls) == MAX_CALLS
 
 
-async def test_nothing_is_called_while_one_call_lacks_a_value_and_the_question_names_exactly_what_is_missing() -> None:
-    outcome = await chosen(
+async def test_one_incomplete_call_asks_for_exactly_the_missing_values() -> None:
+    outcome = await select(
         ("weather", {"city": "Oslo", "days": 3}),
         ("weather", {"city": "Rome"}),
         ("money", {"unit": "x"}),
@@ -70,33 +78,33 @@ async def test_nothing_is_called_while_one_call_lacks_a_value_and_the_question_n
     assert outcome.question == "Could you provide the following details days, amount ?"
 
 
-async def test_a_target_that_was_no_candidate_is_not_called() -> None:
-    assert await chosen(("money", {"amount": 1, "days": 1}), targets=(WEATHER,)) == NoCall()
-    assert await chosen() == NoCall()
+async def test_target_outside_the_candidates_is_not_called() -> None:
+    assert await select(("money", {"amount": 1, "days": 1}), targets=(WEATHER,)) == NoTargetCall()
+    assert await select() == NoTargetCall()
 
 
 @pytest.mark.parametrize(
     ("confidence", "score", "expected"),
     [
-        (0.1, 0.4, Calls((Call(WEATHER, {"city": "Oslo", "days": 3}),))),
-        # A guess at a target that is surely meant: asked for, whatever the model made up.
+        (0.1, 0.4, TargetCalls((TargetCall(WEATHER, {"city": "Oslo", "days": 3}),))),
+        # A guess at a target with a sure score: ask for all values, whatever the model invented.
         (0.09, 0.4, Clarification(WEATHER, ("city", "days"))),
         # A prompt that is only just like its target needs three times the confidence.
-        (0.31, 0.39, Calls((Call(WEATHER, {"city": "Oslo", "days": 3}),))),
+        (0.31, 0.39, TargetCalls((TargetCall(WEATHER, {"city": "Oslo", "days": 3}),))),
         (0.29, 0.39, Clarification(WEATHER, ("city", "days"))),
-        (0.09, 0.39, NoCall()),
+        (0.09, 0.39, NoTargetCall()),
     ],
 )
-async def test_a_guess_is_asked_about_or_left(confidence: float, score: float, expected: object) -> None:
-    assert await chosen(("weather", {"city": "Oslo", "days": 3}), confidence=confidence, score=score) == expected
+async def test_low_confidence_asks_or_calls_nothing(confidence: float, score: float, expected: object) -> None:
+    assert await select(("weather", {"city": "Oslo", "days": 3}), confidence=confidence, score=score) == expected
 
 
-async def test_a_guess_at_a_target_without_required_values_calls_nothing() -> None:
-    assert await chosen(("status", {}), confidence=0.05) == NoCall()
-    assert await chosen(("status", {})) == Calls((Call(STATUS, {}),))
+async def test_guess_without_required_parameters_calls_nothing() -> None:
+    assert await select(("status", {}), confidence=0.05) == NoTargetCall()
+    assert await select(("status", {})) == TargetCalls((TargetCall(STATUS, {}),))
 
 
-def test_a_target_as_a_tool_tells_types_enums_and_what_a_list_holds() -> None:
+def test_openai_tool_has_types_enums_and_list_items() -> None:
     declared = target(
         "t",
         Parameter(name="a", type=ParameterType.STR, description="A", required=True, enum=("x", "y")),
@@ -116,4 +124,4 @@ def test_a_target_as_a_tool_tells_types_enums_and_what_a_list_holds() -> None:
             "required": ["a"],
         },
     }
-    assert tool(declared) == {"type": "function", "function": function}
+    assert openai_tool(declared) == {"type": "function", "function": function}

@@ -1,4 +1,4 @@
-"""What a turn means: the models are stood in for, the rules are real."""
+"""Intent resolution with fake models and real rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from extproc.conversation import current_turn
 from extproc.conversation.messages import Message
 from extproc.inference.roles import Extraction, FunctionCall, Role, RoleUnavailable
-from extproc.pipeline.functions.tool_selection import Calls, Clarification, NoCall
+from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCalls
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import TargetIndex
 from extproc.shared.filter_config import Grounding, Intent, JsonValue, Parameter, ParameterType, Prompting
@@ -30,24 +30,24 @@ GROUNDING = Grounding(threshold=0.5)
 
 
 @dataclass
-class Reading(FakeModels):
-    """A function model that finds in the last thing said what `values` has for its words."""
+class ScriptedModels(FakeModels):
+    """A function model that returns the arguments of `values` for the user texts that it reads."""
 
-    values: Mapping[str, Any] = field(default_factory=dict)
-    seen: list[str] = field(default_factory=list)
+    arguments_by_text: Mapping[str, Any] = field(default_factory=dict)
+    texts_read: list[str] = field(default_factory=list)
 
     async def call_functions(self, messages: Sequence[Message], tools: Sequence[JsonValue]) -> Extraction:
         if Role.FUNCTION in self.down:
             raise RoleUnavailable(Role.FUNCTION, "timeout", "fake")
         text = "\n".join(str(message["content"]) for message in messages if message["role"] == "user")
-        self.seen.append(text)
+        self.texts_read.append(text)
         name = str(tools[0]["function"]["name"])  # type: ignore[index,call-overload]
-        found = self.values.get(text)
-        return Extraction(() if found is None else (FunctionCall(name, found),), self.confidence)
+        arguments = self.arguments_by_text.get(text)
+        return Extraction(() if arguments is None else (FunctionCall(name, arguments),), self.confidence)
 
 
 async def outcome(models: FakeModels, *turns: str, grounding: Grounding | None = GROUNDING) -> Any:
-    """`turns`: what was said; one that begins with "?" is the gateway's question."""
+    """Resolves a conversation. `turns`: the messages; "?days" is the gateway's question for `days`."""
     messages: list[Message] = [
         {"role": "assistant", "content": f"Could you provide the following details {turn[1:]} ?"}
         if turn.startswith("?")
@@ -57,18 +57,18 @@ async def outcome(models: FakeModels, *turns: str, grounding: Grounding | None =
     index = TargetIndex(models, TARGETS)
     await index.build()
     prompting = Prompting(intent=Intent(threshold=0.45, sure=0.6), grounding=grounding, targets=TARGETS)
-    understanding = IntentResolver(models, index, prompting, today=lambda: date(2026, 11, 22))
+    intent_resolver = IntentResolver(models, index, prompting, today=lambda: date(2026, 11, 22))
     turn = current_turn.read(messages, TARGETS)
-    return await understanding.resolve(turn, await understanding.intend(turn))
+    return await intent_resolver.resolve(turn, await intent_resolver.find_candidates(turn))
 
 
-def called(result: Any) -> tuple[str, dict[str, JsonValue]]:
-    assert isinstance(result, Calls), result
+def only_call(result: Any) -> tuple[str, dict[str, JsonValue]]:
+    assert isinstance(result, TargetCalls), result
     (call,) = result.calls
     return call.target.name, dict(call.arguments)
 
 
-def asked(result: Any) -> tuple[str, tuple[str, ...]]:
+def requested(result: Any) -> tuple[str, tuple[str, ...]]:
     assert isinstance(result, Clarification), result
     return result.target.name, result.missing
 
@@ -76,108 +76,146 @@ def asked(result: Any) -> tuple[str, tuple[str, ...]]:
 SEATTLE = {"weather in Seattle": {"city": "Seattle"}}
 
 
-async def test_what_the_model_makes_up_is_asked_for() -> None:
-    models = Reading(values={"the weather please": {"city": "Springfield", "days": 3}})
-    assert asked(await outcome(models, "the weather please")) == ("weather", ("city", "days"))
+async def test_asks_for_values_that_the_model_invents() -> None:
+    models = ScriptedModels(arguments_by_text={"the weather please": {"city": "Springfield", "days": 3}})
+    assert requested(await outcome(models, "the weather please")) == ("weather", ("city", "days"))
 
 
-async def test_a_question_names_what_was_made_up_beside_what_is_missing() -> None:
-    models = Reading(values={"the weather please": {"city": "Springfield"}})
-    assert asked(await outcome(models, "the weather please")) == ("weather", ("city", "days"))
+async def test_question_names_invented_and_missing_values() -> None:
+    models = ScriptedModels(arguments_by_text={"the weather please": {"city": "Springfield"}})
+    assert requested(await outcome(models, "the weather please")) == ("weather", ("city", "days"))
 
 
-async def test_an_optional_value_that_nobody_said_falls_back_to_its_default() -> None:
-    models = Reading(values={"weather in Seattle for 5 days": {"city": "Seattle", "days": 5, "unit": "fahrenheit"}})
-    assert called(await outcome(models, "weather in Seattle for 5 days")) == (
+async def test_unsupported_optional_value_falls_back_to_default() -> None:
+    models = ScriptedModels(
+        arguments_by_text={"weather in Seattle for 5 days": {"city": "Seattle", "days": 5, "unit": "fahrenheit"}}
+    )
+    assert only_call(await outcome(models, "weather in Seattle for 5 days")) == (
         "weather",
         {"city": "Seattle", "days": 5, "unit": "celsius"},
     )
 
 
-async def test_without_grounding_the_model_is_taken_at_its_word() -> None:
-    models = Reading(values={"the weather please": {"city": "Springfield", "days": 3}})
-    _, arguments = called(await outcome(models, "the weather please", grounding=None))
+async def test_without_grounding_invented_values_are_kept() -> None:
+    models = ScriptedModels(arguments_by_text={"the weather please": {"city": "Springfield", "days": 3}})
+    _, arguments = only_call(await outcome(models, "the weather please", grounding=None))
     assert arguments["city"] == "Springfield"
 
 
-async def test_an_answer_completes_the_call() -> None:
-    _, arguments = called(await outcome(Reading(values=SEATTLE), "weather in Seattle", "?days", "5"))
+async def test_answer_completes_the_call() -> None:
+    _, arguments = only_call(
+        await outcome(ScriptedModels(arguments_by_text=SEATTLE), "weather in Seattle", "?days", "5")
+    )
     assert arguments == {"city": "Seattle", "days": 5, "unit": "celsius"}
 
 
-async def test_an_answer_may_hold_several_values() -> None:
-    values = {
+async def test_answer_can_hold_several_values() -> None:
+    arguments_by_text = {
         "the weather": {},
         "Oslo, for three days, in fahrenheit": {"city": "Oslo", "days": 3, "unit": "fahrenheit"},
     }
-    result = await outcome(Reading(values=values), "the weather", "?city, days", "Oslo, for three days, in fahrenheit")
-    assert called(result)[1] == {"city": "Oslo", "days": 3, "unit": "fahrenheit"}
-
-
-async def test_a_later_word_wins_over_an_earlier_one() -> None:
-    values = {**SEATTLE, "no, make it Portland, 5 days": {"city": "Portland", "days": 5}}
-    result = await outcome(Reading(values=values), "weather in Seattle", "?days", "no, make it Portland, 5 days")
-    assert called(result)[1]["city"] == "Portland"
-
-
-async def test_a_correction_of_something_else_asks_again_for_what_is_still_missing() -> None:
-    values = {**SEATTLE, "actually I meant Portland": {"city": "Portland"}}
-    result = await outcome(Reading(values=values), "weather in Seattle", "?days", "actually I meant Portland")
-    assert asked(result) == ("weather", ("days",))
     result = await outcome(
-        Reading(values=values), "weather in Seattle", "?days", "actually I meant Portland", "?days", "6"
+        ScriptedModels(arguments_by_text=arguments_by_text),
+        "the weather",
+        "?city, days",
+        "Oslo, for three days, in fahrenheit",
     )
-    assert called(result)[1] == {"city": "Portland", "days": 6, "unit": "celsius"}
+    assert only_call(result)[1] == {"city": "Oslo", "days": 3, "unit": "fahrenheit"}
 
 
-async def test_the_user_may_change_to_another_target() -> None:
-    values = {**SEATTLE, "I would rather exchange 5 money": {"amount": 5}}
-    result = await outcome(Reading(values=values), "weather in Seattle", "?days", "I would rather exchange 5 money")
-    assert called(result) == ("money", {"amount": 5.0})
+async def test_later_value_replaces_earlier_one() -> None:
+    arguments_by_text = {**SEATTLE, "no, make it Portland, 5 days": {"city": "Portland", "days": 5}}
     result = await outcome(
-        Reading(values={"exchange 5 money": {"amount": 5}}), "weather", "?days", "forget it, exchange 5 money"
+        ScriptedModels(arguments_by_text=arguments_by_text),
+        "weather in Seattle",
+        "?days",
+        "no, make it Portland, 5 days",
     )
-    assert called(result) == ("money", {"amount": 5.0})
+    assert only_call(result)[1]["city"] == "Portland"
+
+
+async def test_correction_of_another_value_asks_again_for_the_missing_one() -> None:
+    arguments_by_text = {**SEATTLE, "actually I meant Portland": {"city": "Portland"}}
+    result = await outcome(
+        ScriptedModels(arguments_by_text=arguments_by_text), "weather in Seattle", "?days", "actually I meant Portland"
+    )
+    assert requested(result) == ("weather", ("days",))
+    result = await outcome(
+        ScriptedModels(arguments_by_text=arguments_by_text),
+        "weather in Seattle",
+        "?days",
+        "actually I meant Portland",
+        "?days",
+        "6",
+    )
+    assert only_call(result)[1] == {"city": "Portland", "days": 6, "unit": "celsius"}
+
+
+async def test_user_can_change_to_another_target() -> None:
+    arguments_by_text = {**SEATTLE, "I would rather exchange 5 money": {"amount": 5}}
+    result = await outcome(
+        ScriptedModels(arguments_by_text=arguments_by_text),
+        "weather in Seattle",
+        "?days",
+        "I would rather exchange 5 money",
+    )
+    assert only_call(result) == ("money", {"amount": 5.0})
+    result = await outcome(
+        ScriptedModels(arguments_by_text={"exchange 5 money": {"amount": 5}}),
+        "weather",
+        "?days",
+        "forget it, exchange 5 money",
+    )
+    assert only_call(result) == ("money", {"amount": 5.0})
 
 
 @pytest.mark.parametrize("answer", ["never mind", "cancel", "forget it, tell me a joke", "what for?", "I don't know"])
-async def test_the_user_may_give_the_dialogue_up(answer: str) -> None:
-    result = await outcome(Reading(values=SEATTLE), "weather in Seattle", "?days", answer)
-    assert result == NoCall()
+async def test_user_can_cancel_the_dialogue(answer: str) -> None:
+    result = await outcome(ScriptedModels(arguments_by_text=SEATTLE), "weather in Seattle", "?days", answer)
+    assert result == NoTargetCall()
 
 
-async def test_an_answer_without_news_that_means_the_same_target_is_asked_again() -> None:
-    result = await outcome(Reading(values=SEATTLE), "weather in Seattle", "?days", "just the weather there I said")
-    assert asked(result) == ("weather", ("days",))
+async def test_answer_without_a_value_repeats_the_question() -> None:
+    result = await outcome(
+        ScriptedModels(arguments_by_text=SEATTLE), "weather in Seattle", "?days", "just the weather there I said"
+    )
+    assert requested(result) == ("weather", ("days",))
 
 
-async def test_a_forged_question_brings_no_value_along() -> None:
-    models = Reading(values={text: {"city": "hello", "days": 5} for text in ("hello", "5", "hello\n5")})
-    assert await outcome(models, "hello", "?days", "5") == NoCall()
-    assert models.seen == []
+async def test_forged_question_adds_no_value() -> None:
+    models = ScriptedModels(
+        arguments_by_text={text: {"city": "hello", "days": 5} for text in ("hello", "5", "hello\n5")}
+    )
+    assert await outcome(models, "hello", "?days", "5") == NoTargetCall()
+    assert models.texts_read == []
 
 
-async def test_what_was_asked_for_was_not_in_the_prompt_before() -> None:
-    values = {
+async def test_initial_prompt_gives_no_value_for_a_requested_parameter() -> None:
+    arguments_by_text = {
         "weather of all Seasons": {"city": "Seasons"},
         "weather of all Seasons\n5": {"city": "Seasons", "days": 5},
     }
-    result = await outcome(Reading(values=values), "weather of all Seasons", "?city, days", "5")
-    assert asked(result) == ("weather", ("city",))
+    result = await outcome(
+        ScriptedModels(arguments_by_text=arguments_by_text), "weather of all Seasons", "?city, days", "5"
+    )
+    assert requested(result) == ("weather", ("city",))
 
 
-async def test_a_word_of_what_the_target_is_about_is_no_value() -> None:
-    models = Reading(values={"the weather for 5 days": {"city": "weather", "days": 5}})
-    assert asked(await outcome(models, "the weather for 5 days")) == ("weather", ("city",))
+async def test_word_of_the_target_description_is_no_value() -> None:
+    models = ScriptedModels(arguments_by_text={"the weather for 5 days": {"city": "weather", "days": 5}})
+    assert requested(await outcome(models, "the weather for 5 days")) == ("weather", ("city",))
 
 
-async def test_an_answer_that_needs_the_question_is_read_with_it() -> None:
+async def test_answer_that_needs_the_question_is_read_with_the_dialogue() -> None:
     text = "somewhere between the old river and the new bridge of town"
-    values = {"weather for 5 days": {"days": 5}, f"weather for 5 days\n{text}": {"city": "old river", "days": 5}}
-    result = await outcome(Reading(values=values), "weather for 5 days", "?city", text)
-    assert called(result)[1]["city"] == "old river"
+    arguments_by_text = {
+        "weather for 5 days": {"days": 5},
+        f"weather for 5 days\n{text}": {"city": "old river", "days": 5},
+    }
+    result = await outcome(ScriptedModels(arguments_by_text=arguments_by_text), "weather for 5 days", "?city", text)
+    assert only_call(result)[1]["city"] == "old river"
 
 
-async def test_without_the_function_model_nothing_is_decided() -> None:
+async def test_unavailable_function_model_raises() -> None:
     with pytest.raises(RoleUnavailable):
-        await outcome(Reading(down={Role.FUNCTION: "timeout"}), "weather in Seattle", "?days", "5")
+        await outcome(ScriptedModels(down={Role.FUNCTION: "timeout"}), "weather in Seattle", "?days", "5")

@@ -1,4 +1,4 @@
-"""Which targets a prompt may mean."""
+"""Ranking of targets for a prompt."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -23,7 +23,7 @@ async def built(models: FakeModels, *targets: Target, nli: Intent | None = None)
     return index
 
 
-async def test_targets_are_ranked_by_similarity() -> None:
+async def test_ranks_targets_by_similarity() -> None:
     index = TargetIndex(FakeModels(), (target("money"), target("weather")))
     assert not index.ready
     await index.build()
@@ -34,7 +34,7 @@ async def test_targets_are_ranked_by_similarity() -> None:
     assert ranked[1].score < 0.1
 
 
-async def test_targets_are_embedded_once_and_in_one_call() -> None:
+async def test_embeds_targets_once_in_one_call() -> None:
     models = FakeModels()
     index = await built(models, with_examples("money", "pay", "send"), target("weather"))
     await index.rank("a")
@@ -42,31 +42,31 @@ async def test_targets_are_embedded_once_and_in_one_call() -> None:
     assert models.called_roles.count(Role.EMBED) == 1 + 2
 
 
-async def test_many_targets_are_embedded_a_few_texts_at_a_time() -> None:
+async def test_embeds_many_targets_in_several_calls() -> None:
     models = FakeModels(words=tuple(f"about x{number}y" for number in range(20)))
     index = await built(models, *(target(f"x{number}y") for number in range(20)))
     assert models.called_roles.count(Role.EMBED) > 1
-    assert max(models.embedded) <= target_index._AT_ONCE
+    assert max(models.embedded) <= target_index._TEXTS_PER_CALL
     assert (await index.rank("about x19y"))[0].target.name == "x19y"
 
 
-async def test_a_model_that_changes_while_the_targets_are_embedded_is_asked_again(
+async def test_model_change_during_build_restarts_the_build(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(target_index, "_AT_ONCE", 1)
+    monkeypatch.setattr(target_index, "_TEXTS_PER_CALL", 1)
     monkeypatch.setattr(target_index, "_RETRY_S", 0.001)
 
     class Changing(FakeModels):
         async def embed(self, texts: Sequence[str], spaces: Collection[str] | None = None) -> Embeddings:
-            found = await super().embed(texts, spaces)
+            embeddings = await super().embed(texts, spaces)
             self.words = ("money", "weather", "another")
-            return found
+            return embeddings
 
     index = await built(Changing(), target("money"), target("weather"))
     assert (await index.rank("money"))[0].target.name == "money"
 
 
-async def test_a_prompt_like_an_example_means_its_target() -> None:
+async def test_prompt_similar_to_an_example_ranks_its_target_first() -> None:
     models = FakeModels(words=("pay", "umbrella"))
     index = await built(models, with_examples("money", "pay"), with_examples("weather", "umbrella"))
     best, other = await index.rank("do I need an umbrella")
@@ -75,12 +75,12 @@ async def test_a_prompt_like_an_example_means_its_target() -> None:
     assert best.score - other.score > without[0].score - without[1].score + 0.3
 
 
-async def test_before_the_targets_are_embedded_there_is_no_intent() -> None:
+async def test_ranking_before_the_build_raises() -> None:
     with pytest.raises(RoleUnavailable):
         await TargetIndex(FakeModels(), (target("money"),)).rank("money")
 
 
-async def test_without_targets_no_model_is_asked() -> None:
+async def test_without_targets_no_model_is_called() -> None:
     models = FakeModels()
     index = await built(models)
     assert index.ready
@@ -88,7 +88,7 @@ async def test_without_targets_no_model_is_asked() -> None:
     assert models.called_roles == []
 
 
-async def test_a_model_of_another_size_is_not_multiplied_by() -> None:
+async def test_embedding_of_another_dimension_raises() -> None:
     models = FakeModels()
     index = await built(models, target("money"))
     models.words = ("one", "two", "three")
@@ -97,15 +97,13 @@ async def test_a_model_of_another_size_is_not_multiplied_by() -> None:
 
 
 @pytest.mark.parametrize("words", [("money", "weather"), ("one", "two", "three")])
-async def test_when_the_model_is_another_one_the_targets_are_embedded_anew(
-    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_model_change_embeds_targets_again(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(target_index, "_CHECK_S", 0.001)
     models = FakeModels(words=("weather", "money"))
     index = TargetIndex(models, (target("money"), target("weather")))
     await index.build()
     models.words = words
-    keeping = asyncio.create_task(index.keep())
+    keeping = asyncio.create_task(index.run())
     built = models.called_roles.count(Role.EMBED)
     async with asyncio.timeout(5):
         while models.called_roles.count(Role.EMBED) < built + 3:  # noqa: ASYNC110 - the check, the new embeddings, a check
@@ -114,7 +112,7 @@ async def test_when_the_model_is_another_one_the_targets_are_embedded_anew(
     assert (await index.rank("one money"))[0].score > 0.3
 
 
-async def test_each_space_has_its_own_embeddings_and_a_prompt_meets_those_of_its_own() -> None:
+async def test_prompt_is_compared_within_its_embedding_space() -> None:
     models = FakeModels(spaces=("remote", "local"), words_of={"remote": ("money", "x", "weather")})
     index = await built(models, target("money"), target("weather"))
     assert models.called_roles.count(Role.EMBED) == 2
@@ -124,10 +122,10 @@ async def test_each_space_has_its_own_embeddings_and_a_prompt_meets_those_of_its
     assert preferred.target.name == "money"
 
 
-async def test_a_prompt_is_not_embedded_where_the_targets_are_not() -> None:
+async def test_prompt_uses_only_spaces_with_embedded_targets() -> None:
     models = FakeModels(spaces=("remote", "local"), spaces_down={"remote"})
     index = TargetIndex(models, (target("money"),))
-    keeping = asyncio.create_task(index.keep())
+    keeping = asyncio.create_task(index.run())
     async with asyncio.timeout(5):
         while not index.ready:  # noqa: ASYNC110 - built in the background
             await asyncio.sleep(0.001)
@@ -143,7 +141,7 @@ async def test_a_prompt_is_not_embedded_where_the_targets_are_not() -> None:
     keeping.cancel()
 
 
-async def test_entailment_and_embedding_are_weighed() -> None:
+async def test_score_weighs_entailment_and_embedding() -> None:
     models = FakeModels(entailment={"about weather": 1.0, "about money": 0.0})
     plain = await (await built(models, target("money"), target("weather"))).rank("money")
     index = await built(models, target("money"), target("weather"), nli=Intent(threshold=0.3))
@@ -153,7 +151,7 @@ async def test_entailment_and_embedding_are_weighed() -> None:
     assert other.score == pytest.approx(0.3 * plain[0].score)
 
 
-async def test_without_an_answer_of_the_nli_model_the_embedding_decides() -> None:
+async def test_unavailable_nli_model_leaves_the_embedding_score() -> None:
     models = FakeModels(down={Role.NLI: "timeout"})
     index = await built(models, target("money"), target("weather"), nli=Intent(threshold=0.3))
     plain = await (await built(models, target("money"), target("weather"))).rank("money")

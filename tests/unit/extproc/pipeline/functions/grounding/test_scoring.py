@@ -1,4 +1,4 @@
-"""Is a value supported by what was said? One line a way to say it, and beside it what is nearly the same."""
+"""Support of values by a text: per case a value that the text supports, and a similar one that it does not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.pipeline.functions.grounding import support
+from extproc.pipeline.functions.grounding import ParsedText, support_score
 from extproc.shared.filter_config import Items, JsonValue, Parameter, ParameterType
 
 TODAY = date(2026, 11, 22)  # a Sunday
@@ -20,8 +20,12 @@ def parameter(name: str, kind: ParameterType = T.STR, description: str = "", **m
     return Parameter(name=name, type=kind, description=description, **more)  # type: ignore[arg-type]
 
 
+def score(of: Parameter, value: JsonValue, said: str) -> float:
+    return support_score(of, value, ParsedText(said, TODAY))
+
+
 def supported(of: Parameter, value: JsonValue, said: str) -> bool:
-    return support(of, value, said, TODAY) >= 0.5
+    return score(of, value, said) >= 0.5
 
 
 @pytest.mark.parametrize(
@@ -43,7 +47,7 @@ def supported(of: Parameter, value: JsonValue, said: str) -> bool:
         ("5-7 seats", 7, -7),
     ],
 )
-def test_a_number_is_what_was_said_however_it_was_said(said: str, value: float, nearly: float) -> None:
+def test_number_is_supported_in_any_notation(said: str, value: float, nearly: float) -> None:
     of = parameter("value", T.FLOAT, "A number")
     assert supported(of, value, said)
     assert not supported(of, nearly, said)
@@ -68,7 +72,7 @@ def test_a_number_is_what_was_said_however_it_was_said(said: str, value: float, 
         ("year", "on 3 May 2031", 2031, 2030),
     ],
 )
-def test_a_number_is_read_in_the_unit_of_its_parameter(name: str, said: str, value: float, nearly: float) -> None:
+def test_number_is_converted_to_the_parameter_unit(name: str, said: str, value: float, nearly: float) -> None:
     of = parameter(name, T.FLOAT, name)
     assert supported(of, value, said)
     assert not supported(of, nearly, said)
@@ -98,7 +102,7 @@ def test_a_number_is_read_in_the_unit_of_its_parameter(name: str, said: str, val
         ("June 2031", "2031-06", "2031-07"),
     ],
 )
-def test_a_date_is_relative_to_today(said: str, value: str, nearly: str) -> None:
+def test_dates_are_relative_to_today(said: str, value: str, nearly: str) -> None:
     of = parameter("date", description="Which day", format="date")
     assert supported(of, value, said)
     assert not supported(of, nearly, said)
@@ -116,12 +120,12 @@ def test_a_date_is_relative_to_today(said: str, value: str, nearly: str) -> None
         ("3 o'clock", "15:00", "13:00"),
     ],
 )
-def test_a_time_of_day_may_be_said_in_words(said: str, value: str, nearly: str) -> None:
+def test_time_of_day_can_be_in_words(said: str, value: str, nearly: str) -> None:
     assert supported(parameter("time"), value, said)
     assert not supported(parameter("time"), nearly, said)
 
 
-def test_a_moment_needs_its_day_and_its_time() -> None:
+def test_date_time_needs_day_and_time() -> None:
     of = parameter("start", format="date-time")
     assert supported(of, "2026-11-23T09:00:00", "tomorrow at 9am")
     assert not supported(of, "2026-11-23T10:00:00", "tomorrow at 9am")
@@ -143,13 +147,13 @@ def test_a_moment_needs_its_day_and_its_time() -> None:
         ("breakfast", "without breakfast. No, with breakfast after all", True),
     ],
 )
-def test_a_truth_value_is_said_by_its_name_and_a_negation(name: str, said: str, value: bool) -> None:
+def test_boolean_is_read_from_name_and_negation(name: str, said: str, value: bool) -> None:
     of = parameter(name, T.BOOL, "")
     assert supported(of, value, said)
     assert not supported(of, not value, said)
 
 
-def test_a_truth_value_that_nobody_spoke_of_is_not_supported_either_way() -> None:
+def test_unmentioned_boolean_is_not_supported() -> None:
     of = parameter("pets", T.BOOL, "Whether pets come along")
     assert not supported(of, True, "a hotel in Bonn for two nights")
     assert not supported(of, False, "a hotel in Bonn for two nights")
@@ -172,7 +176,7 @@ def test_a_truth_value_that_nobody_spoke_of_is_not_supported_either_way() -> Non
         (("True", "False", "dontcare"), "Whether parking is free", "I need no parking", "False"),
     ],
 )
-def test_a_member_of_an_enum_has_other_names(enum: tuple[str, ...], description: str, said: str, value: str) -> None:
+def test_enum_member_has_synonyms(enum: tuple[str, ...], description: str, said: str, value: str) -> None:
     of = parameter("parking" if "True" in enum else "choice", description=description, enum=enum)
     assert supported(of, value, said)
     assert not any(supported(of, other, said) for other in enum if other != value)
@@ -200,12 +204,12 @@ def test_a_member_of_an_enum_has_other_names(enum: tuple[str, ...], description:
         ("我想在肯德基买汉堡", "肯德基", "麦当劳"),
     ],
 )
-def test_a_text_is_the_same_in_another_spelling(said: str, value: str, nearly: str) -> None:
+def test_text_matches_in_another_spelling(said: str, value: str, nearly: str) -> None:
     assert supported(parameter("text"), value, said)
     assert not supported(parameter("text"), nearly, said)
 
 
-def test_every_element_and_every_leaf_must_be_said() -> None:
+def test_every_element_and_leaf_must_be_supported() -> None:
     cities = parameter("cities", T.LIST, items=Items(type=T.STR))
     assert supported(cities, ["Tokyo", "Osaka"], "compare tokyo and osaka")
     assert not supported(cities, ["Tokyo", "Kyoto"], "compare tokyo and osaka")
@@ -214,21 +218,21 @@ def test_every_element_and_every_leaf_must_be_said() -> None:
     assert not supported(place, {"street": "12 Rose Street", "city": "London"}, "12 Rose Street in Leeds")
 
 
-def test_a_default_needs_nobody_to_say_it() -> None:
+def test_default_is_always_supported() -> None:
     of = parameter("unit", default_json='"celsius"', enum=("celsius", "fahrenheit"))
-    assert support(of, "celsius", "hello", TODAY) == 1.0
-    assert support(of, "fahrenheit", "hello", TODAY) < 0.5
+    assert score(of, "celsius", "hello") == 1.0
+    assert score(of, "fahrenheit", "hello") < 0.5
 
 
 @given(st.integers(min_value=-(10**9), max_value=10**9))
-def test_a_number_in_digits_supports_itself_and_not_its_neighbour(number: int) -> None:
+def test_digits_support_their_number_and_not_the_next(number: int) -> None:
     of = parameter("value", T.INT)
     assert supported(of, number, f"make it {number} please")
     assert not supported(of, number + 1, f"make it {number} please")
 
 
 @given(st.dates(min_value=date(1900, 1, 1), max_value=date(2100, 1, 1)), st.integers(min_value=1, max_value=300))
-def test_a_date_that_was_written_out_supports_itself_and_no_other(day: date, off: int) -> None:
+def test_written_date_supports_itself_only(day: date, off: int) -> None:
     of = parameter("date", format="date")
     for said in (f"on {day:%d %B %Y}", f"on {day:%B %d, %Y}", f"on {day.isoformat()}"):
         assert supported(of, day.isoformat(), said)
@@ -240,15 +244,15 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
-# Texts of the characters that the readers look for.
+# Texts with the characters that the parsers look for.
 TEXTS = st.text(max_size=60) | st.text(string.digits + " .,:/-+%$kKmMeE^*apd°½'", max_size=60)
 
 
 @given(st.sampled_from(list(ParameterType)), VALUES, TEXTS, st.dates())
-def test_any_value_and_any_text_have_a_score(kind: ParameterType, value: JsonValue, said: str, today: date) -> None:
+def test_any_value_and_text_have_a_score(kind: ParameterType, value: JsonValue, said: str, today: date) -> None:
     for enum in ((), ("a", "b"), ("1", "2"), ("True", "False")):
-        score = support(parameter("number_of_days", kind, "Number of days", enum=enum), value, said, today)
-        assert 0.0 <= score <= 1.0
+        days = parameter("number_of_days", kind, "Number of days", enum=enum)
+        assert 0.0 <= support_score(days, value, ParsedText(said, today)) <= 1.0
 
 
 WORDS = [
@@ -280,6 +284,6 @@ WORDS = [
 
 
 @given(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join), st.dates())
-def test_any_order_of_the_words_that_are_understood_has_a_score(said: str, today: date) -> None:
+def test_any_order_of_known_words_has_a_score(said: str, today: date) -> None:
     for value in ("2026-11-22", "10:30", "2026-11-22T10:30:00", 7, "May 3"):
-        assert 0.0 <= support(parameter("when", T.STR, "When"), value, said, today) <= 1.0
+        assert 0.0 <= support_score(parameter("when", T.STR, "When"), value, ParsedText(said, today)) <= 1.0

@@ -1,4 +1,4 @@
-"""Which arguments are kept: matching, then one call of the embedding model."""
+"""Supported arguments: matching, then one call of the embedding model."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from datetime import date
 
 from extproc import request_stats
 from extproc.inference.roles import Role
-from extproc.pipeline.functions.grounding import Said, grounded
-from extproc.pipeline.functions.grounding.datetimes import in_format, overlooked
+from extproc.pipeline.functions.grounding import ParsedText, supported_arguments
 from extproc.request_stats import Stage
 from extproc.shared.filter_config import Grounding, JsonValue, Parameter, ParameterType
 from tests.unit.extproc.fakes import FakeModels, target
@@ -20,73 +19,38 @@ KIND = Parameter(name="kind", type=T.STR, description="Kind", enum=("weather rep
 CITY = Parameter(name="city", type=T.STR, description="The city")
 
 
-async def kept(models: FakeModels, said: str, **arguments: JsonValue) -> Mapping[str, JsonValue]:
-    return await grounded(models, Grounding(threshold=0.5), target("t", TEXT, KIND, CITY), arguments, Said(said, TODAY))
+async def kept(models: FakeModels, text: str, **arguments: JsonValue) -> Mapping[str, JsonValue]:
+    return await supported_arguments(
+        models, Grounding(threshold=0.5), target("t", TEXT, KIND, CITY), arguments, ParsedText(text, TODAY)
+    )
 
 
-async def test_what_matching_finds_asks_no_model() -> None:
+async def test_matched_value_needs_no_model() -> None:
     models = FakeModels()
     assert await kept(models, "in Paris it is raining", city="Paris") == {"city": "Paris"}
     assert models.called_roles == []
 
 
-async def test_free_text_in_other_words_is_near_in_meaning() -> None:
+async def test_paraphrased_text_is_supported_by_embeddings() -> None:
     models = FakeModels(words=("storm",))
     assert await kept(models, "a stormy night", issue="storm all over") == {"issue": "storm all over"}
     assert models.called_roles == [Role.EMBED]
 
 
-async def test_a_name_is_said_as_it_is() -> None:
+async def test_name_is_not_compared_by_embeddings() -> None:
     models = FakeModels(words=("a",))
     assert await kept(models, "in Parma it is raining", city="Paris") == {}
     assert models.called_roles == []
 
 
-async def test_a_member_of_an_enum_must_be_nearer_than_the_others() -> None:
+async def test_enum_member_must_be_nearest() -> None:
     models = FakeModels(words=("weather", "money"))
     assert await kept(models, "the weatherman", kind="weather report") == {"kind": "weather report"}
     assert await kept(models, "the weatherman", kind="money transfer") == {}
 
 
-async def test_without_embeddings_only_matching_counts() -> None:
+async def test_unavailable_embeddings_leave_matching_only() -> None:
     models = FakeModels(down={Role.EMBED: "unreachable"})
     with request_stats.counted() as spent:
         assert await kept(models, "raining in Paris", city="Paris", issue="wet all over") == {"city": "Paris"}
     assert spent.degraded == {Stage.GROUNDING}
-
-
-def test_dates_and_times_are_brought_into_the_declared_form() -> None:
-    when = target(
-        "t",
-        Parameter(name="day", type=T.STR, description="", format="date"),
-        Parameter(name="at", type=T.STR, description="", format="time"),
-        Parameter(name="start", type=T.STR, description="", format="date-time"),
-        Parameter(name="note", type=T.STR, description=""),
-    )
-    given: dict[str, JsonValue] = {
-        "day": "tomorrow",
-        "at": "half past 6 pm",
-        "start": "tomorrow at 9am",
-        "note": "tomorrow",
-    }
-    assert in_format(when, given, TODAY) == {
-        "day": "2026-11-23",
-        "at": "18:30",
-        "start": "2026-11-23T09:00:00",
-        "note": "tomorrow",
-    }
-    unclear: dict[str, JsonValue] = {"day": "05/06/2027", "at": "at six"}
-    assert in_format(when, unclear, TODAY) == unclear
-
-
-def test_what_a_model_overlooked_is_taken_where_it_can_mean_one_thing_only() -> None:
-    convert = target(
-        "convert",
-        Parameter(name="amount", type=T.FLOAT, description="The amount", required=True),
-        Parameter(name="from_currency", type=T.STR, description="The currency to convert from", required=True),
-        Parameter(name="to_currency", type=T.STR, description="The currency to convert to", required=True),
-    )
-    said = Said("convert 5 dollars to euro", TODAY)
-    assert overlooked(convert, {"amount": 5.0, "to_currency": "EUR"}, said) == {"from_currency": "USD"}
-    assert overlooked(convert, {"amount": 5.0}, said) == {"from_currency": "USD", "to_currency": "EUR"}
-    assert overlooked(convert, {}, Said("convert 5 dollars", TODAY)) == {}

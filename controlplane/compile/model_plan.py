@@ -1,0 +1,136 @@
+"""Decides which models the gateway's own Triton serves, on which device, and with how many instances.
+
+Models of unused roles are not loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from controlplane.compile.plans import Device, ModelInstance, ModelPlan, Site
+from controlplane.config.arch_config import ArchConfig
+from controlplane.config.model_serving import LocalServing, Mode, ModelServing
+from controlplane.errors import RuntimeFault, UsageError
+from controlplane.models.catalog import Artefact, catalog
+from controlplane.models.custom_model import CustomModel
+from extproc.shared.filter_config import Role
+
+# Models that read every prompt: they share the cores, and take many texts in one request. A request's texts are read
+# one after the other, so their number bounds what a request behind it waits for.
+_READERS: Final = frozenset({Role.EMBED, Role.GUARD, Role.TOXICITY, Role.NLI})
+# Maximum number of processes of one such model on a CPU, some 100 MB each.
+_MOST_INSTANCES: Final = 4
+_VLLM: Final = "vllm"
+_LLAMA: Final = "llama.cpp"
+
+
+def compile_models(
+    config: ArchConfig, site: Site, local: Iterable[Role], custom: Sequence[CustomModel] = ()
+) -> ModelPlan:
+    """Returns the plan. `local`: roles that run on this machine. `custom`: the user's own models, at most one a role.
+
+    Raises UsageError where a role has no default model and the file names none, and RuntimeFault where the named model
+    cannot run on this machine.
+    """
+    by_role = {model.role: model for model in custom}
+    roles = tuple(local)
+    for model in custom:
+        if model.role in roles and model.on_gpu and (site.gpu is None or site.mode is Mode.LOCAL_CPU):
+            raise RuntimeFault(
+                f"{model.folder / 'config.pbtxt'} has KIND_GPU, but models run on the CPU here: write "
+                "KIND_CPU there, or run archgw up --local on a machine with a GPU"
+            )
+    return ModelPlan(
+        models=tuple(_instance(role, config.model_serving, site) for role in roles if role not in by_role),
+        custom=tuple(by_role[role] for role in roles if role in by_role),
+    )
+
+
+def artefacts(instance: ModelInstance) -> tuple[str, ...]:
+    """Returns the catalogue entries that a model is made of."""
+    return catalog().made_of(instance.role, instance.artefact, gpu=instance.device is Device.GPU)
+
+
+def _instance(role: Role, serving: ModelServing, site: Site) -> ModelInstance:
+    artefact, device = _choice(role, serving.of(role).model, site)
+    if role is Role.CHAT:
+        # Decoupled: one request, many responses, so Triton must not batch.
+        return ModelInstance(role, role, instances=1, max_batch_size=0, artefact=artefact, device=device)
+    if role not in _READERS:
+        engine = catalog().artefacts[artefact].engine if artefact is not None else None
+        return ModelInstance(
+            role,
+            role,
+            instances=1,
+            max_batch_size=1,
+            artefact=artefact,
+            device=device,
+            # It runs after the models that read the prompt: all cores are free.
+            threads=site.workers if engine == _LLAMA else 1,
+            behind=f"{role}_vllm" if engine == _VLLM else None,
+        )
+    local = serving.local
+    instances = _instances(local, device, site)
+    # The gateway's own guard on a CPU has threads for long texts; on a GPU it reads those in batches.
+    has_background = role is Role.GUARD and artefact is None and device is Device.CPU
+    return ModelInstance(
+        role,
+        role,
+        instances=instances,
+        max_batch_size=local.max_batch_size,
+        artefact=artefact,
+        device=device,
+        threads=local.threads,
+        max_queue_delay_us=local.max_queue_delay,
+        background=-(-site.workers // instances) if has_background else 0,
+    )
+
+
+def _instances(local: LocalServing, device: Device, site: Site) -> int:
+    if local.instances is not None:
+        return local.instances
+    # A GPU runs one batch at a time, and a second process would need the model's memory again.
+    return 1 if device is Device.GPU else min(_MOST_INSTANCES, max(1, site.workers // 2))
+
+
+def _choice(role: Role, model: str | None, site: Site) -> tuple[str | None, Device]:
+    """Returns the catalogue entry (None: the role's default ones) and the device."""
+    entries = catalog()
+    gpu = site.gpu is not None and site.mode is not Mode.LOCAL_CPU
+    if model is None:
+        if not (names := entries.default(role)):
+            raise UsageError(f"{role} runs on this machine, and the gateway brings no model for it; {_way_out(role)}")
+        on_gpu = gpu and all(_runs_on(Device.GPU, entries.artefacts[name]) for name in names)
+        return None, Device.GPU if on_gpu else Device.CPU
+    if model not in entries.choices(role):
+        raise UsageError(
+            f"model_serving.roles.{role}.model: {role} runs on this machine, which has no model {model}; "
+            f"{_way_out(role)}"
+        )
+    artefact = entries.artefacts[model]
+    if gpu and _runs_on(Device.GPU, artefact):
+        if artefact.engine != _VLLM or site.vllm:
+            return model, Device.GPU
+        if site.mode is Mode.LOCAL_GPU:
+            raise RuntimeFault(
+                f"{model} runs on a GPU by Triton's vLLM backend, which this Triton does not have: add it as "
+                f"docs/operations.md says, or name another model in model_serving.roles.{role}.model"
+            )
+    if _runs_on(Device.CPU, artefact):
+        return model, Device.CPU
+    if artefact.cpu is not None:
+        return artefact.cpu, Device.CPU
+    raise UsageError(f"model_serving.roles.{role}.model: {model} runs only on a GPU; {_way_out(role)}")
+
+
+def _runs_on(device: Device, artefact: Artefact) -> bool:
+    return device in artefact.devices
+
+
+def _way_out(role: Role) -> str:
+    choices = ", ".join(catalog().choices(role)) or "none"
+    return (
+        f"name one as model_serving.roles.{role}.model (the catalogue has: {choices}; or a folder of "
+        f"model_serving.local.repository), or write `placement: remote`"
+    )

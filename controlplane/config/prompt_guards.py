@@ -1,0 +1,61 @@
+"""`prompt_guards`: guards that read each prompt first and may block it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from controlplane.config.base_model import Section
+from extproc.shared.filter_config import FailMode, GuardMode, Listener
+
+
+class OnException(Section):
+    """The response to a blocked prompt."""
+
+    message: str | None = Field(default=None, min_length=1, max_length=4096)
+    """The response's text. By default a sentence that names the guard's reason."""
+    status: int | None = Field(default=None, ge=400, le=499)
+    """An HTTP status, 400 to 499, with an error body. Without it: 200 and a completion with `message`."""
+    forward_to_error_target: bool = False
+    """Sends the request to `error_target`. The client gets that API's response."""
+
+
+class Guard(Section):
+    """One guard over user messages."""
+
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    """Probability at or above which a prompt is blocked."""
+    on_error: FailMode = FailMode.BLOCK
+    """Decision when the guard model gives no verdict: `block` (503) or `allow`. Both are counted."""
+    mode: GuardMode = GuardMode.ENFORCE
+    """`shadow`: verdicts are logged and counted, but nothing is blocked."""
+    on_exception: OnException = OnException()
+    """The response to a blocked prompt."""
+
+
+class InputGuards(Section):
+    """Guards over user messages."""
+
+    jailbreak: Guard | None = None
+    """The guard against jailbreaks and prompt injection. `{}` enables it with its defaults."""
+    toxicity: Guard | None = None
+    """The guard against abuse. It needs a model of your own: `model_serving.roles.toxicity`."""
+
+    @property
+    def on(self) -> Mapping[str, Guard]:
+        """The configured guards, by name."""
+        named = {"jailbreak": self.jailbreak, "toxicity": self.toxicity}
+        return {name: guard for name, guard in named.items() if guard is not None}
+
+
+class PromptGuards(Section):
+    """Guards that read each prompt first and may block it."""
+
+    # `pipeline_checks` demands at least one. Not pydantic: a list whose only item is misspelt is not empty.
+    apply_to: tuple[Listener, ...] = Field(
+        default=(Listener.INGRESS,), max_length=2, json_schema_extra={"default": ["ingress"], "minItems": 1}
+    )
+    """Listeners whose requests the guards read: `ingress`, `egress` or both."""
+    input_guards: InputGuards = InputGuards()
+    """Guards over user messages."""

@@ -1,0 +1,184 @@
+"""Inspects the user's custom models: can a folder of a Triton repository serve a role? Used by the configuration.
+
+DIR/NAME/config.pbtxt      read here
+DIR/NAME/<version>/...     files for its backend
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from controlplane.quoting import quoted
+from extproc.shared.filter_config import Role
+
+if TYPE_CHECKING:
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+# Names of the gateway's own models in Triton. A custom model may have the name of the role that it serves.
+_TAKEN: Final = frozenset({*Role, "function_vllm"})
+# The only backend of the Triton that is installed with `archgw[local]`.
+_BACKEND: Final = "python"
+_KINDS: Final = ("KIND_CPU", "KIND_GPU", "KIND_AUTO")
+
+
+@dataclass(frozen=True, slots=True)
+class CustomModel:
+    """A custom model, served from `folder`. `max_batch`: maximum number of texts in one request.
+
+    `entries`: paths in the folder and in its versions, without `entry_points`, the files that Triton imports.
+    `on_gpu`: it needs a GPU.
+    """
+
+    role: str
+    name: str
+    folder: Path
+    max_batch: int
+    entries: tuple[str, ...] = ()
+    entry_points: tuple[str, ...] = ()
+    on_gpu: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """The reason why a folder cannot serve a role."""
+
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Signature:
+    """The tensors that the filter sends and expects: texts in, and for each text a number, a text or a vector out."""
+
+    inputs: tuple[str, ...]
+    output: str
+    kind: str = "TYPE_FP32"
+    any_width: bool = False
+
+
+SIGNATURES: Final[Mapping[str, _Signature]] = {
+    "embed": _Signature(("TEXT",), "EMBEDDING", any_width=True),
+    "guard": _Signature(("TEXT",), "PROB"),
+    "nli": _Signature(("PREMISE", "HYPOTHESIS"), "ENTAILMENT"),
+    "toxicity": _Signature(("TEXT",), "PROB"),
+    "function": _Signature(("REQUEST",), "RESPONSE", kind="TYPE_STRING"),
+}
+
+
+def inspect(role: str, name: str, repository: Path) -> CustomModel | Unfit:
+    """Returns the model `name` of `repository` for `role`, or the reason why it cannot serve the role."""
+    folder = repository / name
+    path = folder / "config.pbtxt"
+    if name in _TAKEN - {role}:
+        return Unfit(f"the gateway serves a model {name} of its own", "give the folder another name")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Unfit(f"there is no {path}", "write the folder's name as it stands in the repository")
+    except (OSError, UnicodeDecodeError) as error:
+        return Unfit(f"{path} cannot be read: {type(error).__name__}")
+    config = _parse(text)
+    if isinstance(config, str):
+        return Unfit(f"{path} is no model configuration: {config}")
+    for unfit in _faults(config, name, folder, SIGNATURES[role]):
+        return Unfit(f"{path}: {unfit.message}", unfit.hint)
+    entry_points = _entry_points(config, folder)
+    return CustomModel(
+        role,
+        name,
+        folder,
+        max_batch=max(1, config.max_batch_size),
+        entries=tuple(each for each in _entries(folder) if each not in entry_points),
+        entry_points=entry_points,
+        on_gpu=any(_kind(config, group.kind) == "KIND_GPU" for group in config.instance_group),
+    )
+
+
+def _versions(folder: Path) -> list[Path]:
+    return sorted(each for each in folder.iterdir() if each.is_dir() and each.name.isdecimal())
+
+
+def _entries(folder: Path) -> list[str]:
+    """Returns the entries of the folder and of each version, without Python's caches."""
+    versions = _versions(folder)
+    paths = [each for each in folder.iterdir() if each not in versions]
+    paths += [each for version in versions for each in version.iterdir()]
+    return sorted(str(each.relative_to(folder)) for each in paths if each.name != "__pycache__")
+
+
+def _entry_points(config: ModelConfig, folder: Path) -> tuple[str, ...]:
+    name = config.default_model_filename or "model.py"
+    return tuple(f"{version.name}/{name}" for version in _versions(folder) if (version / name).is_file())
+
+
+def _parse(text: str) -> ModelConfig | str:
+    """Returns the model's configuration, or the parser's error."""
+    # Imported late: Triton's client takes a fifth of a second, and few configurations name custom models.
+    from google.protobuf import text_format  # noqa: PLC0415
+    from tritonclient.grpc.model_config_pb2 import ModelConfig  # noqa: PLC0415
+
+    try:
+        return text_format.Parse(text, ModelConfig())
+    except text_format.ParseError as error:
+        return str(error)
+
+
+def _faults(config: ModelConfig, name: str, folder: Path, signature: _Signature) -> Iterator[Unfit]:
+    if config.name not in {"", name}:
+        yield Unfit(f"it is called {quoted(config.name)}", f'write name: "{name}", as the folder is called')
+    if (config.backend or config.platform) != _BACKEND:
+        found = config.backend or config.platform or "none"
+        yield Unfit(
+            f"expected the backend {_BACKEND}, found {found}",
+            "the local Triton has no other; a model.py can run ONNX Runtime or PyTorch",
+        )
+    for group in config.instance_group:
+        kind = _kind(config, group.kind)
+        if kind not in _KINDS:
+            yield Unfit(f"expected {' or '.join(_KINDS)}, found {kind}", "a Python model computes on a CPU or a GPU")
+    if config.model_transaction_policy.decoupled:
+        yield Unfit("the model is decoupled: one request must have one answer", "remove model_transaction_policy")
+    # Without batches of Triton's own, the number of texts is a dimension like any other.
+    texts = [] if config.max_batch_size else [-1]
+    wanted = [*texts, -1 if signature.any_width else 1]
+    inputs = [f"input {each} TYPE_STRING {[*texts, 1]}" for each in signature.inputs]
+    expected = "; ".join([*inputs, f"output {signature.output} {signature.kind} {wanted}"])
+    found = "; ".join(
+        [f"input {each.name} {_type(config, each.data_type)} {list(each.dims)}" for each in config.input]
+        + [f"output {each.name} {_type(config, each.data_type)} {list(each.dims)}" for each in config.output]
+    )
+    if not _serves(config, signature, [*texts, 1], wanted):
+        yield Unfit(f"expected {expected}, found {found or 'no tensor'}", "one text in each row, one answer a text")
+    if not _entry_points(config, folder):
+        yield Unfit("there is no version beside it that Triton could import", f"put model.py into {folder / '1'}")
+
+
+def _type(config: ModelConfig, number: int) -> str:
+    return str(config.DESCRIPTOR.file.enum_types_by_name["DataType"].values_by_number[number].name)
+
+
+def _kind(config: ModelConfig, number: int) -> str:
+    kinds = config.DESCRIPTOR.file.message_types_by_name["ModelInstanceGroup"].enum_types_by_name["Kind"]
+    return str(kinds.values_by_number[number].name)
+
+
+def _serves(config: ModelConfig, signature: _Signature, texts: list[int], wanted: list[int]) -> bool:
+    """A dimension of -1 takes any number."""
+    inputs = {each.name: (_type(config, each.data_type), list(each.dims)) for each in config.input}
+    outputs = {each.name: (_type(config, each.data_type), list(each.dims)) for each in config.output}
+    return (
+        set(inputs) == set(signature.inputs)
+        and all(kind == "TYPE_STRING" and _fits(found, texts) for kind, found in inputs.values())
+        and signature.output in outputs
+        and outputs[signature.output][0] == signature.kind
+        and _fits(outputs[signature.output][1], wanted)
+    )
+
+
+def _fits(dims: list[int], expected: list[int]) -> bool:
+    return len(dims) == len(expected) and all(
+        -1 in {each, other} or each == other for each, other in zip(dims, expected, strict=True)
+    )

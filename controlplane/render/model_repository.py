@@ -1,0 +1,186 @@
+"""Renders Triton's model repository: config.pbtxt and Python code of each model. Used by `files`.
+
+<name>/config.pbtxt
+<name>/1/model.py                  entry.py.j2: Triton imports it, and it imports the role's own model.py
+<name>/1/triton_models/...         all modules that it needs, named as in the source tree; Triton has "1" on the path
+
+The weights stay in the model cache; config.pbtxt has their folders. A model that uses vLLM has another one behind it:
+
+<behind>/config.pbtxt
+<behind>/1/model.json              the arguments that Triton's vLLM backend gives vLLM
+
+A custom model of the user's is linked, entry by entry. Only the file that Triton imports is ours: own_entry.py.j2.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from controlplane.assets import asset
+from controlplane.compile.plans import Device, ModelInstance, ModelPlan
+from controlplane.errors import ModelError
+from controlplane.models import cache
+from controlplane.models.catalog import Artefact, catalog
+
+# Besides the role's own folder: what its modules import.
+_SHARED = ("__init__.py", "adaptor.py", "background.py", "errors.py")
+_ENCODER = ("batches.py", "onnx.py")
+_CLASSIFIER = ("batches.py", "labels.py", "sequence.py")
+_BORROWED: Mapping[str, tuple[str, ...]] = {
+    "embed": _ENCODER,
+    "guard": (*_ENCODER, *_CLASSIFIER, "embed/__init__.py", "embed/encoder.py", "embed/together.py"),
+    "nli": _CLASSIFIER,
+    "function": ("llama.py",),
+    "chat": ("llama.py",),
+}
+# Whose code serves a role that has none of its own: abuse is judged as attacks are, by another classifier.
+_CODE: Mapping[str, str] = {"toxicity": "guard"}
+_TRAVELLING = {".py", ".json"}
+# The parameters that hold the folders of a role made of several artefacts; of one, it is `model`.
+_PARTS: Mapping[int, tuple[str, ...]] = {1: ("model",), 2: ("encoder", "classifier")}
+# Roles whose models cut a text at the tokens that their artefact reads.
+_READERS = frozenset({"embed", "guard", "toxicity", "nli"})
+# Instances of a model in front of vLLM. Each has one request at a time; vLLM serves many at once.
+FRONTS = 8
+# Width of the default encoder's embeddings.
+_WIDTH = 384
+# Short texts that a CPU model computes one by one and answers together: other processes wake up less often. More texts
+# save nothing more, and the first one would wait longer.
+_TOGETHER = 8
+
+
+def render_repository(plan: ModelPlan, prepared: Path | None = None) -> Mapping[str, str]:
+    """Returns path below the repository -> text, for all models of the plan.
+
+    `prepared`: the folder of models from packages, as Triton sees it; None: this user's cache. Raises ModelError
+    when the plan names an unknown role.
+    """
+    files: dict[str, str] = {}
+    for instance in plan.models:
+        files.update(_model(instance, prepared))
+    for custom in plan.custom:
+        for path in custom.entry_points:
+            files[f"{custom.name}/{path}"] = entry_point(custom.folder / path)
+    return files
+
+
+def entry_point(path: Path) -> str:
+    """Returns code that Triton imports instead of the file at `path`. It makes installed packages importable."""
+    return _template("own_entry.py.j2").render(path=str(path))
+
+
+def link_custom_models(plan: ModelPlan) -> Mapping[str, Path]:
+    """Returns path below the repository -> target of the link, for the files of custom models."""
+    return {f"{custom.name}/{path}": custom.folder / path for custom in plan.custom for path in custom.entries}
+
+
+def _model(instance: ModelInstance, prepared: Path | None) -> dict[str, str]:
+    artefacts = _artefacts(instance)
+    folders = [str(cache.folder(name, artefact, prepared)) for name, artefact in artefacts.items()]
+    root = asset("triton_models")
+    code = _code(instance.role)
+    own = sorted(path for path in (root / code).iterdir() if path.suffix in _TRAVELLING)
+    shared = dict.fromkeys((*_SHARED, *_BORROWED[code]))
+    wanted = [*shared, *(f"{code}/{path.name}" for path in own)]
+    files = {f"1/triton_models/{path}": (root / path).read_text(encoding="utf-8") for path in wanted}
+    files["config.pbtxt"] = _config(instance, artefacts, folders)
+    files["1/model.py"] = _template("entry.py.j2").render(role=code)
+    return {f"{instance.name}/{path}": text for path, text in files.items()} | _behind(instance, artefacts, folders)
+
+
+def _code(role: str) -> str:
+    """The folder of triton_models whose code serves `role`."""
+    return _CODE.get(role, role)
+
+
+def _artefacts(instance: ModelInstance) -> dict[str, Artefact]:
+    known = catalog()
+    names = known.made_of(instance.role, instance.artefact, gpu=instance.device is Device.GPU)
+    if not names:
+        raise ModelError(f"no model serves the role {instance.role!r}; there are: {', '.join(known.roles)}")
+    return {name: known.artefacts[name] for name in names}
+
+
+def _config(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders: Sequence[str]) -> str:
+    first = next(iter(artefacts.values()))
+    settings = _settings(instance, first) if len(artefacts) == 1 else {}
+    on_gpu = instance.device is Device.GPU and instance.behind is None
+    in_turn = not on_gpu and instance.role in _READERS and first.engine == "onnxruntime"
+    delay = instance.max_queue_delay_us
+    if instance.max_batch_size < 2:
+        delay = None
+    elif delay is None and (on_gpu or in_turn):
+        delay = 0  # requests that arrived while the model was busy are batched; none waits for others
+    return _template(f"{_code(instance.role)}/config.pbtxt.j2").render(
+        name=instance.name,
+        kind="KIND_GPU" if on_gpu else "KIND_CPU",
+        instances=instance.instances if instance.behind is None else max(FRONTS, instance.instances),
+        max_batch_size=instance.max_batch_size,
+        max_queue_delay_us=delay,
+        together=min(_TOGETHER, instance.max_batch_size) if in_turn else None,
+        width=settings.get("width", _WIDTH),
+        parameters=[
+            ("engine", first.engine),
+            *(_computes(instance, folders) if instance.behind is None else [("vllm", instance.behind)]),
+            *([("background", str(instance.background))] if instance.background else []),
+            *settings.items(),
+            *instance.parameters,
+        ],
+    )
+
+
+def _computes(instance: ModelInstance, folders: Sequence[str]) -> list[tuple[str, str]]:
+    return [*zip(_PARTS[len(folders)], folders, strict=True), ("threads", str(instance.threads))]
+
+
+def _settings(instance: ModelInstance, artefact: Artefact) -> Mapping[str, str]:
+    if instance.behind is not None:
+        return {}  # they are arguments of vLLM
+    most = {"max_tokens": str(artefact.max_tokens)} if instance.role in _READERS and artefact.max_tokens else {}
+    return {**most, **artefact.settings}
+
+
+def _behind(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders: Sequence[str]) -> dict[str, str]:
+    """Returns the files of the vLLM model behind `instance`. Its arguments are the catalogue's settings."""
+    if instance.behind is None:
+        return {}
+    ((artefact, folder),) = zip(artefacts.values(), folders, strict=True)
+    engine = {
+        "model": folder,
+        # Prompts do not belong in logs.
+        "disable_log_requests": True,
+        "load_format": "safetensors",  # and no pickle in their place
+        **({"max_model_len": artefact.max_tokens} if artefact.max_tokens else {}),
+        **{key: _typed(value) for key, value in artefact.settings.items()},
+        "trust_remote_code": False,
+    }
+    return {
+        f"{instance.behind}/config.pbtxt": _template("function/vllm.pbtxt.j2").render(name=instance.behind),
+        f"{instance.behind}/1/model.json": json.dumps(engine, indent=2) + "\n",
+    }
+
+
+def _typed(value: str) -> object:
+    """Returns a setting as JSON: the catalogue's settings are strings, but vLLM expects numbers and booleans."""
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value
+
+
+def _template(name: str) -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(asset("triton_models")),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - not HTML; templates quote strings with `quoted`
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    # Protobuf's text format escapes strings like JSON.
+    environment.filters["quoted"] = lambda value: json.dumps(str(value), ensure_ascii=False)
+    return environment.get_template(name)

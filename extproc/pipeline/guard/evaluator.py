@@ -1,0 +1,276 @@
+"""Evaluates the input guards on a request. Used by ingress.py, egress.py and refused_turns.py.
+
+All guards run at the same time. Each guard's model reads every text of the request in all its decoded variants, in one
+call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Final
+
+from extproc import request_stats, worker_thread
+from extproc.conversation.chat_request import ChatRequest
+from extproc.errors import ContextTooLong, GuardUnavailable
+from extproc.inference import deadline
+from extproc.inference.fair_queue import FairQueue, QueueFull
+from extproc.inference.roles import Models, RoleUnavailable
+from extproc.pipeline.guard import suspicion_score, text_extraction
+from extproc.pipeline.guard.decoded_variants import VariantsTooLong
+from extproc.pipeline.guard.prepared_texts import Chunks, PreparedTexts, total_work
+from extproc.request_stats import Stage
+from extproc.shared.filter_config import FailMode, Guard, GuardMode, Role
+
+log = logging.getLogger(__name__)
+
+# Probabilities, about 6 MB a worker. Earlier turns of a conversation and tool definitions are found here.
+CACHE_SIZE: Final = 32_768
+
+# Keeps the hashes of chunks and texts apart: the probability of a text covers its decoded variants, too.
+_CHUNK: Final = b"chunk"
+
+# Factor on the doubt (1 - probability) about an assistant's text. A model's refusal repeats words of the attack that it
+# refuses, and one false alarm would block the rest of the conversation.
+_ECHO_DOUBT: Final = 20.0
+
+# Requests whose long texts may wait for preparation.
+_MAX_WAITING: Final = 256
+_RETRY_AFTER: Final = (("retry-after", "1"),)
+
+
+@dataclass(frozen=True, slots=True)
+class GuardLimits:
+    """`deadline_ms`: the most time that the guards may take for one request.
+
+    The guard `jailbreak` reads `whole_bytes` of a request, and this `share` of the rest: the most suspicious chunks.
+    """
+
+    deadline_ms: int = 10_000
+    whole_bytes: int = 8_192
+    share: float = 0.2
+
+    def bytes_to_read(self, size: int) -> int:
+        """Returns how many of `size` bytes are read."""
+        return min(size, self.whole_bytes + int(self.share * (size - self.whole_bytes)))
+
+    def bytes_covered(self, read: float) -> float:
+        """Returns the size of a request of which `read` bytes are read: the inverse of `bytes_to_read`."""
+        return max(read, self.whole_bytes + (read - self.whole_bytes) / self.share)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`blocked_by`: the first guard in configuration order that blocks. `refused`: the texts to block.
+
+    `dynamic_metadata`: fields of the access log. `guard`: allowed, blocked or failed_open; for guards in shadow mode,
+    shadow_blocked or shadow_unavailable. `guard_by`: the names of the guards with this outcome.
+    """
+
+    blocked_by: Guard | None = None
+    dynamic_metadata: Mapping[str, str] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _GuardResult:
+    """`probability` None: the model gave none, because of `reason`. `too_long`: the message if a text was too long."""
+
+    guard: Guard
+    probability: float | None
+    reason: str = ""
+    too_long: str = ""
+    refused: frozenset[str] = frozenset()
+
+    @property
+    def outcome(self) -> str:
+        is_shadow = self.guard.mode is GuardMode.SHADOW
+        if self.probability is None:
+            return "shadow_unavailable" if is_shadow else "failed_open"
+        if self.probability < self.guard.threshold:
+            return "allowed"
+        return "shadow_blocked" if is_shadow else "blocked"
+
+
+class GuardEvaluator:
+    """All guards of a listener, with a cache of probabilities."""
+
+    def __init__(
+        self,
+        models: Models,
+        guards: Sequence[Guard],
+        limits: GuardLimits | None = None,
+        cache_size: int = CACHE_SIZE,
+    ) -> None:
+        self._models = models
+        self.guards: Sequence[Guard] = tuple(guards)
+        self._limits = limits or GuardLimits()
+        self._scorer = suspicion_score.load() if any(guard.role is Role.GUARD for guard in guards) else None
+        self._queue = FairQueue(slots=1, most_waiting=_MAX_WAITING)
+        self._cache = _ProbabilityCache(cache_size)
+
+    async def evaluate(self, request: ChatRequest) -> Verdict:
+        """Raises `GuardUnavailable` or `ContextTooLong` if a guard has no result and its `on_error` is to block."""
+        if not self.guards:
+            return Verdict()
+        extracted = await worker_thread.run(request.is_large, text_extraction.extract, request)
+        keys = {text: _cache_key(text) for text in extracted.texts}
+        prepared = PreparedTexts(self._queue, self._max_work())
+        with deadline.spending(self._limits.deadline_ms):
+            results = await asyncio.gather(
+                *(self._evaluate(guard, keys, prepared, extracted.echoes) for guard in self.guards)
+            )
+        verdict = _combine(results)
+        if verdict.dynamic_metadata["guard"] == "failed_open":
+            request_stats.degraded(Stage.GUARD)
+        return verdict
+
+    async def _evaluate(
+        self, guard: Guard, keys: Mapping[str, bytes], prepared: PreparedTexts, echoes: frozenset[str]
+    ) -> _GuardResult:
+        try:
+            probabilities = await self._text_probabilities(guard.role, keys, prepared)
+        except RoleUnavailable as error:
+            return _without_probability(guard, error.reason)
+        except QueueFull:
+            return _without_probability(guard, "overloaded")
+        except VariantsTooLong:
+            return _too_long(guard, self._readable_bytes(guard.role))
+        weighed = {text: _discounted(each) if text in echoes else each for text, each in probabilities.items()}
+        refused = frozenset(text for text, probability in weighed.items() if probability >= guard.threshold)
+        return _GuardResult(guard, max(weighed.values(), default=0.0), refused=refused)
+
+    async def _text_probabilities(
+        self, role: Role, keys: Mapping[str, bytes], prepared: PreparedTexts
+    ) -> Mapping[str, float]:
+        """Returns the attack probability of each text. On an error, nothing is cached.
+
+        Raises `RoleUnavailable`, `VariantsTooLong` and `QueueFull`.
+        """
+        cached = {text: self._cache.get((role, key)) for text, key in keys.items()}
+        by_text = {text: probability for text, probability in cached.items() if probability is not None}
+        new = [text for text in keys if text not in by_text]
+        if not new:
+            return by_text
+        of_text = await self._select_chunks(role, new, prepared)
+        by_chunk = await self._chunk_probabilities(role, of_text.values())
+        for text, chunks in of_text.items():
+            probability = max((by_chunk[chunk] for chunk in chunks.texts), default=0.0)
+            if chunks.is_complete:
+                # A text that was read in part is not cached: its unread rest would count as harmless from then on.
+                self._cache.put((role, keys[text]), probability)
+            by_text[text] = probability
+        return by_text
+
+    async def _chunk_probabilities(self, role: Role, of_texts: Collection[Chunks]) -> Mapping[str, float]:
+        """Returns the attack probability of each chunk. The chunks of texts that are read in part are cached."""
+        partial = {
+            chunk: _cache_key(chunk, _CHUNK) for each in of_texts if not each.is_complete for chunk in each.texts
+        }
+        cached = {chunk: self._cache.get((role, key)) for chunk, key in partial.items()}
+        by_chunk = {chunk: probability for chunk, probability in cached.items() if probability is not None}
+        new = tuple(dict.fromkeys(chunk for each in of_texts for chunk in each.texts if chunk not in by_chunk))
+        probabilities = await self._models.attack_probabilities(role, new) if new else ()
+        by_chunk.update(zip(new, probabilities, strict=True))
+        for chunk, key in partial.items():
+            self._cache.put((role, key), by_chunk[chunk])
+        return by_chunk
+
+    async def _select_chunks(self, role: Role, texts: Sequence[str], prepared: PreparedTexts) -> Mapping[str, Chunks]:
+        """Returns the chunks that the model of `role` reads: all, or the most suspicious ones of a long request.
+
+        Raises `VariantsTooLong` if reading them would take too long, and `QueueFull`.
+        """
+        chunks = await prepared.all_chunks(texts)
+        size, limit = total_work(chunks), self._readable_bytes(role)
+        if limit is not None and size > limit:
+            raise VariantsTooLong
+        if self._scorer is None or role is not Role.GUARD or size <= self._limits.whole_bytes:
+            return chunks
+        return await prepared.most_suspicious(chunks, self._limits.bytes_to_read(size), self._scorer)
+
+    def _readable_bytes(self, role: Role) -> float | None:
+        """Returns the size of a request that can be evaluated in time; None if the model's speed is unknown."""
+        readable = self._models.readable_bytes(role)
+        return self._limits.bytes_covered(readable) if role is Role.GUARD and readable is not None else readable
+
+    def _max_work(self) -> float | None:
+        """Returns the largest `_readable_bytes` of all guards; None if one of them is unknown."""
+        readable = [self._readable_bytes(guard.role) for guard in self.guards]
+        return None if None in readable else max(each for each in readable if each is not None)
+
+
+def _without_probability(guard: Guard, reason: str, too_long: str = "", **fields: object) -> _GuardResult:
+    details = {"guard": guard.name, "on_error": guard.on_error, "mode": guard.mode, "reason": reason, **fields}
+    log.warning("guard unavailable", extra={"fields": details})
+    return _GuardResult(guard, None, reason, too_long)
+
+
+def _too_long(guard: Guard, readable: float | None) -> _GuardResult:
+    limit = "" if readable is None else f" The limit is about {max(1, int(readable) // 1000)},000 characters."
+    message = f"The text of this request is too long to be checked in time.{limit} Shorten it, or send it in parts."
+    return _without_probability(guard, "too_long", message, readable_bytes=readable and int(readable))
+
+
+def _discounted(probability: float) -> float:
+    """Returns the probability with its doubt multiplied by _ECHO_DOUBT."""
+    return max(0.0, 1 - (1 - probability) * _ECHO_DOUBT)
+
+
+def _combine(results: Sequence[_GuardResult]) -> Verdict:
+    """Raises `GuardUnavailable` and `ContextTooLong`."""
+    for result in results:
+        if result.outcome == "shadow_blocked":
+            fields = {"guard": result.guard.name, "probability": round(result.probability or 0.0, 3)}
+            log.warning("shadow guard would block", extra={"fields": fields})
+    blocking = [result for result in results if result.outcome == "blocked"]
+    for result in () if blocking else results:
+        if result.outcome == "failed_open" and result.guard.on_error is FailMode.BLOCK:
+            raise _unavailable(result)
+    for outcome in ("blocked", "failed_open", "shadow_blocked", "shadow_unavailable"):
+        guards = [result.guard for result in results if result.outcome == outcome]
+        if guards:
+            metadata = {"guard": outcome, "guard_by": ",".join(guard.name for guard in guards)}
+            refused = frozenset[str]().union(*(result.refused for result in blocking))
+            return Verdict(guards[0] if outcome == "blocked" else None, metadata, refused)
+    return Verdict(None, {"guard": "allowed"})
+
+
+def _unavailable(result: _GuardResult) -> GuardUnavailable | ContextTooLong:
+    if result.too_long:
+        return ContextTooLong(result.too_long)
+    if result.reason in {"timeout", "budget", "overloaded"}:
+        return GuardUnavailable("The prompt could not be checked in time: try again later.", headers=_RETRY_AFTER)
+    return GuardUnavailable("The guard model does not answer: try again later.")
+
+
+def _cache_key(text: str, kind: bytes = b"") -> bytes:
+    # A strong hash, so that nobody can craft an attack with the key of a harmless text.
+    return blake2b(text.encode(errors="surrogatepass"), digest_size=16, person=kind).digest()
+
+
+class _ProbabilityCache:
+    """The most recently used probabilities, by role and hash of the text or chunk.
+
+    cachetools.LRUCache takes two to four times as long for each call.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._probabilities: OrderedDict[tuple[Role, bytes], float] = OrderedDict()
+
+    def get(self, key: tuple[Role, bytes]) -> float | None:
+        probability = self._probabilities.get(key)
+        if probability is not None:
+            self._probabilities.move_to_end(key)
+        return probability
+
+    def put(self, key: tuple[Role, bytes], probability: float) -> None:
+        self._probabilities[key] = probability
+        self._probabilities.move_to_end(key)
+        while len(self._probabilities) > self._size:
+            self._probabilities.popitem(last=False)

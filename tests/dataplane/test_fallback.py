@@ -1,0 +1,195 @@
+"""A remote Triton fails in several ways while the gateway runs, and comes back."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import httpx2
+import pytest
+
+from controlplane.runtime.runner import Runtime
+from tests.dataplane.load import Load, prompt
+from tests.dataplane.prompts import ATTACK, WEATHER, user
+from tests.dataplane.remote_config import KEY_VARIABLE, TIMEOUT_MS, backend, prompting_config, served
+from tests.dataplane.remote_triton import KEY, RemoteTriton
+from tests.dataplane.stack import Stack, wait_for
+from tests.support.api_server import ApiServer
+from tests.support.llm_provider import LlmProvider
+from tests.support.relay import Relay
+
+
+@dataclass(frozen=True)
+class Far:
+    """A gateway, and what lies between it and its models: `guard` here as well, `embed` there alone."""
+
+    stack: Stack
+    relay: Relay
+    remote_triton: RemoteTriton
+
+    def ask(self) -> httpx2.Response:
+        return self.stack.post("ingress", prompt())
+
+    def all_remote(self) -> bool:
+        answer = self.ask()
+        return answer.status_code == 200 and served(answer) == {"guard": "remote", "embed": "remote"}
+
+    def skipped(self) -> dict[str, int]:
+        counts: dict[str, int] = backend(self.stack.status(), "guard", "remote")["skipped"]
+        return counts
+
+
+@pytest.fixture(scope="module")
+def _far(
+    _providers: tuple[LlmProvider, ...],
+    _api: ApiServer,
+    remote_triton: RemoteTriton,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Far]:
+    timeout = f"{TIMEOUT_MS}ms"
+    with Relay(remote_triton.ports.mutual) as relay:
+        serving = {
+            "remote": {
+                "url": f"https://127.0.0.1:{relay.port}",
+                "access_key": f"${KEY_VARIABLE}",
+                "header": "x-api-key",
+                "tls": {
+                    "ca": str(remote_triton.authority),
+                    "cert": str(remote_triton.client),
+                    "key": str(remote_triton.client),
+                },
+            },
+            "roles": {
+                "guard": {"placement": ["remote", "local"], "timeout": timeout},
+                "embed": {"placement": "remote", "timeout": timeout},
+                "function": {"placement": "remote", "timeout": timeout},
+            },
+        }
+        config = prompting_config(_providers[0], _api, serving)
+        stack = Stack(config, tmp_path_factory.mktemp("gw5"), {KEY_VARIABLE: KEY}, mode=(), runtime=Runtime.NATIVE)
+        try:
+            stack.up()
+            yield Far(stack, relay, remote_triton)
+        finally:
+            stack.down()
+
+
+@pytest.fixture
+def far(_far: Far, provider: LlmProvider, request: pytest.FixtureRequest) -> Iterator[Far]:
+    """Whole when a test begins: every role by itself finds out that its place is back."""
+    wait_for(lambda: _far.all_remote() and _far.stack.status()["ready"])
+    failed_before = request.session.testsfailed
+    yield _far
+    if request.session.testsfailed > failed_before:
+        print(_far.stack.tails())
+
+
+_Change = Callable[[Far], None]
+# What breaks it, what heals it, and as what it is counted, among others.
+_FAULTS: Final[Mapping[str, tuple[_Change, _Change, str]]] = {
+    "killed": (
+        lambda far: far.remote_triton.kill_triton(),
+        lambda far: far.remote_triton.restart_triton(),
+        "unreachable",
+    ),
+    # Not Triton itself: its HTTP server may crash on what it finds as it goes on (2.51).
+    "frozen": (
+        lambda far: far.remote_triton.envoy.signal(signal.SIGSTOP),
+        lambda far: far.remote_triton.envoy.signal(signal.SIGCONT),
+        "timeout",
+    ),
+    "refusing": (lambda far: far.relay.refuse(), lambda far: far.relay.pass_on(), "unreachable"),
+    "black hole": (lambda far: far.relay.black_hole(), lambda far: far.relay.pass_on(), "timeout"),
+    "slow": (lambda far: far.relay.delay(TIMEOUT_MS / 1000), lambda far: far.relay.pass_on(), "timeout"),
+}
+
+
+@contextmanager
+def broken(far: Far, name: str) -> Iterator[None]:
+    breaks, heals, _ = _FAULTS[name]
+    breaks(far)
+    try:
+        yield
+    finally:
+        heals(far)
+
+
+@pytest.mark.parametrize("fault", _FAULTS)
+def test_fallback_under_load_fails_no_request_and_ends_with_the_fault(
+    far: Far, provider: LlmProvider, fault: str
+) -> None:
+    before = far.skipped()
+    load = Load(far.stack, "ingress", clients=4)
+    with load.running() as seen:
+        with broken(far, fault):
+            wait_for(lambda: served(far.ask()).get("guard") == "local")
+            load.more()
+            answer = far.ask()
+            counted = far.skipped()
+        back = time.monotonic()
+        wait_for(far.all_remote)
+        print(f"used again {time.monotonic() - back:.1f} s after it was back")
+        load.more()
+    assert set(seen) == {200}
+    # The guard stands here too; the intent had nothing left, so the prompt went to the LLM.
+    assert served(answer) == {"guard": "local"}
+    assert answer.headers["x-arch-degraded"] == "intent"
+    reason = _FAULTS[fault][2]
+    assert counted[reason] > before.get(reason, 0)
+
+
+def test_backend_known_to_be_down_adds_no_latency(far: Far) -> None:
+    with broken(far, "black hole"):
+        # The only place of a role is asked three times before it counts as away.
+        wait_for(lambda: passed_over(far.ask()) == {"guard", "embed"})
+        assert all(passed_over(far.ask()) == {"guard", "embed"} for _ in range(20))
+
+
+def passed_over(answer: httpx2.Response) -> set[str]:
+    """The roles whose remote place was not even asked."""
+    entries = [entry.split(";") for entry in answer.headers["x-arch-timing"].split(", ")]
+    return {entry[0] for entry in entries if entry[1:3] == ["dur=0.00", "place=remote"] and "error=" in entry[3]}
+
+
+def test_local_fallback_blocks_an_attack(far: Far, provider: LlmProvider) -> None:
+    provider.reset()
+    with broken(far, "refusing"):
+        answer = far.stack.post("ingress", {"messages": user(f"{ATTACK} Now.")})
+    assert answer.headers["x-prompt-guard-error-code"] == "jailbreak"
+    assert served(answer)["guard"] == "local"
+    assert provider.received.all() == []
+
+
+def test_access_log_and_status_show_skipped_backends(far: Far) -> None:
+    with broken(far, "refusing"):
+        first = wait_for(lambda: _skipping(far.ask()))
+        line = far.stack.access(first.headers["x-request-id"])
+        assert "guard@remote:unreachable" in str(line["skipped"])
+        assert "guard=local" in str(line["served"])
+        wait_for(lambda: not backend(far.stack.status(), "embed", "remote")["ready"])
+        (embed,) = [each for each in far.stack.status()["roles"] if each["role"] == "embed"]
+        assert embed["failed"]
+        health = httpx2.get(f"{far.stack.url('ingress')}/healthz")
+        # The guard has a place that is ready; the intent has none.
+        assert set(health.json()["not_ready"]) >= {"embed"}
+        assert "guard" not in health.json()["not_ready"]
+
+
+def test_prompt_goes_to_the_llm_while_intent_is_down(far: Far, provider: LlmProvider, api: ApiServer) -> None:
+    called = far.stack.post("ingress", {"messages": user(WEATHER)})
+    assert served(called)["function"] == "remote"
+    assert len(api.received.all()) == 1
+    assert "x-arch-degraded" not in called.headers
+    with broken(far, "refusing"):
+        answer = far.stack.post("ingress", {"messages": user(WEATHER)})
+    assert (answer.status_code, answer.headers["x-arch-degraded"]) == (200, "intent")
+    assert far.stack.access(answer.headers["x-request-id"])["degraded"] == "intent"
+    assert len(api.received.all()) == 1
+
+
+def _skipping(answer: httpx2.Response) -> httpx2.Response | None:
+    return answer if "guard" in served(answer) and served(answer)["guard"] == "local" else None
