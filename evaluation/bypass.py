@@ -12,15 +12,18 @@ from typing import Final
 
 from evaluation import hiding
 from evaluation.report import Section, table
-from extproc.endpoints import chat_completions
+from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.errors import InvalidRequest
 from extproc.inference.models import RoleClients
 from extproc.pipeline.guard import refused_turns
 from extproc.pipeline.guard.evaluator import GuardEvaluator
-from extproc.shared.filter_config import Guard, Role
+from extproc.shared.filter_config import Guard, Provider, Role, Schema
+from extproc.translators.openai import encode_request
 
 GUARD: Final = Guard(name="jailbreak", role=Role.GUARD, threshold=0.5, message="No.")
 _CONCURRENCY: Final = 4
+# The body as it leaves, metadata included.
+_PROVIDER: Final = Provider(name="any", model="", schema=Schema.OPENAI, cluster="any", accepts_metadata=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +61,14 @@ async def _blocked_attacks(guards: GuardEvaluator, way: str) -> list[bool]:
 async def _is_blocked(guards: GuardEvaluator, attack: str, way: str) -> bool:
     try:
         asked = refused_turns.drop_turns_with_refusal(
-            chat_completions.as_read(chat_completions.parse(hiding.WAYS[way](attack))), guards.guards
+            ChatCompletions().parse(hiding.WAYS[way](attack)).reencoded(), guards.guards
         )
     except InvalidRequest:
         return True
     if (await guards.evaluate(asked)).blocked_by is not None:
         return True
     # The gateway may have dropped the attack from the request that it sends.
-    leaves = chat_completions.encode(asked, messages=asked.messages, model="", metadata=asked.metadata)
+    leaves = encode_request(asked, asked.messages, _PROVIDER)
     return way in hiding.DROPPED and attack not in leaves.decode()
 
 

@@ -15,8 +15,9 @@ import yaml
 
 from controlplane.compile.prompting import INTENT_THRESHOLD
 from evaluation.report import Section, table
+from extproc.codecs.json_values import encode_json
 from extproc.conversation import current_turn
-from extproc.endpoints.chat_completions import Message, encode_json
+from extproc.conversation.messages import Message
 from extproc.inference.roles import Models
 from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCalls
 from extproc.pipeline.intent.resolution import IntentResolver

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from controlplane.assets import asset
 from controlplane.models.prepare import prepare
 from evaluation.report import Section, table
-from extproc.endpoints import chat_completions
+from extproc.conversation.chat_request import of_messages
 from extproc.inference.models import RoleClients
 from extproc.pipeline.guard.evaluator import GuardEvaluator
 from extproc.pipeline.intent.target_index import TargetIndex
@@ -70,9 +70,7 @@ async def measure(models: RoleClients) -> Section:
 
     async def gateway(text: str) -> None:
         # New guards for each text, since guards cache probabilities.
-        request = chat_completions.parse(
-            chat_completions.encode_json({"messages": [{"role": "user", "content": text}]})
-        )
+        request = of_messages([{"role": "user", "content": text}])
         await asyncio.gather(GuardEvaluator(models, (guard,)).evaluate(request), index.rank(text))
 
     async def bare(text: str) -> None:

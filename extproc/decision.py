@@ -1,4 +1,4 @@
-"""What the filter is asked, and what it may decide: plain values, the same for every API and every stage.
+"""A request as the filter receives it, and the decisions that the filter may take. Values only, the same for every API.
 
 HttpRequest -> Forward | Reply
 """
@@ -15,7 +15,10 @@ from extproc.shared.filter_config import Schema
 
 Headers = tuple[tuple[str, str], ...]
 
-# A body is large from here on: parsing, screening and encoding take some milliseconds.
+# Fields that the access log reads.
+DynamicMetadata = Mapping[str, str]
+
+# Parsing, text extraction and encoding of a body from here on take some milliseconds.
 _LARGE_BYTES: Final = 64 << 10
 _LARGE_VALUES: Final = 1_000
 
@@ -24,7 +27,7 @@ _LARGE_VALUES: Final = 1_000
 class HttpRequest:
     """One request as Envoy handed it over. Header names are lower-case; of a repeated header the last value counts.
 
-    `client`: the IP address that it came from.
+    `client`: the client's IP address. `json_values`: the number of JSON values in the body, as json_size.py counts.
     """
 
     listener: str
@@ -35,12 +38,11 @@ class HttpRequest:
     request_id: str
     traceparent: str | None = None
     client: str = ""
-    # How many JSON values the body holds, as json_size.py counts them.
     json_values: int = 0
 
     @property
     def is_large(self) -> bool:
-        """Whether reading the body takes more than a few milliseconds."""
+        """Reading the body takes more than a few milliseconds."""
         return len(self.body) > _LARGE_BYTES or self.json_values > _LARGE_VALUES
 
 
@@ -53,42 +55,52 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     answer: str
 
 
-class ResponseEdit(msgspec.Struct, frozen=True, kw_only=True):
-    """How a response is changed on its way back: from which wire format, and with which calls in front of it.
+class RequestSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a request that its response half needs: the client's API by its path, and whose request it is."""
 
-    A value that travels through Envoy, so that any worker can do the edit and none must live from request to response.
-    `tool_chunks`: a stream has the calls as chunks of their own, as in 0.1.
+    path: str = ""
+    listener: str = ""
+    request_id: str = ""
+    client: str = ""
+
+
+class ResponseEdit(msgspec.Struct, frozen=True, kw_only=True):
+    """The change of a response on its way back: from which provider schema, and with which tool calls added.
+
+    It travels through Envoy as dynamic metadata: any worker can do the edit, and no worker must live from the request
+    to the response. `tool_chunks`: a stream has the calls in chunks of their own, as in 0.1.
     """
 
     schema: Schema = Schema.OPENAI
     calls: tuple[ToolCall, ...] = ()
     tool_chunks: bool = False
+    request: RequestSummary = RequestSummary()
 
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Let Envoy send `body` to `cluster`. `edit` None: the response passes untouched, and Python never sees it.
+    """Envoy sends `body` to `cluster`. `edit` None: the response passes untouched, and the filter never sees it.
 
-    `path` None: the route's own rewriting applies. `notes` are fields of the access log.
+    `path` None: the path of the request stays, with its query. Either way the provider's route rewrites it.
     """
 
     cluster: str
     body: bytes
     path: str | None = None
     edit: ResponseEdit | None = None
-    notes: Mapping[str, str] = field(default_factory=dict)
+    dynamic_metadata: DynamicMetadata = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Answer the client at once; nothing leaves the gateway. `code` is what the access log shows."""
+    """Envoy answers the client at once; nothing leaves the gateway. `code` is what the access log shows."""
 
     status: int
     body: bytes
     code: str
     content_type: str = "application/json"
     headers: Headers = ()
-    notes: Mapping[str, str] = field(default_factory=dict)
+    dynamic_metadata: DynamicMetadata = field(default_factory=dict)
 
 
 Decision = Forward | Reply

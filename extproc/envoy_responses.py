@@ -1,11 +1,11 @@
-"""The only place that builds a ProcessingResponse: what Envoy is told, in Envoy's words.
+"""Builds every ProcessingResponse that the filter sends to Envoy. No other module builds one.
 
 https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/service/ext_proc/v3/external_processor.proto
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final
@@ -22,34 +22,35 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (
 )
 from envoy.type.v3.http_status_pb2 import HttpStatus
 
-from extproc.decision import Forward, Headers, Reply
-from extproc.endpoints.chat_completions import encode_json
+from extproc.codecs.json_values import encode_json
+from extproc.decision import DynamicMetadata, Forward, Headers, Reply
 
-# Response code details that start so are ours: Envoy's local-reply mapper leaves such replies as they are.
+# Prefix of the response code details of the filter's own replies: Envoy's local-reply mapper leaves them as they are.
 _DETAILS: Final = "archgw_"
 
 _OVERWRITE: Final = HeaderValueOption.HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
 
 # Namespace of the dynamic metadata that the access log reads.
-_NOTES: Final = "archgw"
+_METADATA: Final = "archgw"
 
-# Namespace of the dynamic metadata that carries a `ResponseEdit` from the request to its response. Envoy's route turns
-# the response half on where it is set.
+# Namespace of the dynamic metadata that carries a `ResponseEdit` from the request to its response. Envoy's routes turn
+# the response half on if it is set.
 EDIT: Final = "archgw.edit"
 
-# What SDKs and balancers wait before they try again, in seconds.
+# Seconds that SDKs and balancers wait before they try again.
 _RETRY_AFTER: Final = ("retry-after", "1")
 
-# Notes that clients read as headers. Of an answer from upstream Envoy tells them, by the routes.
-_TOLD: Final = {"degraded": "x-arch-degraded", "timing": "x-arch-timing"}
+# Dynamic metadata that clients read as headers. For an answer from upstream, Envoy's routes add them.
+_CLIENT_HEADERS: Final = {"degraded": "x-arch-degraded", "timing": "x-arch-timing"}
 
-Notes = Mapping[str, str]
+_NO_METADATA: Final[DynamicMetadata] = MappingProxyType({})
 
 
-def immediate(reply: Reply, notes: Notes = MappingProxyType({})) -> ProcessingResponse:
-    """Answer the client; the request goes no further."""
-    told = ((header, notes[name]) for name, header in _TOLD.items() if name in notes)
-    headers = (*reply.headers, *((_RETRY_AFTER,) if reply.status == HTTPStatus.SERVICE_UNAVAILABLE else ()), *told)
+def immediate(reply: Reply, metadata: DynamicMetadata = _NO_METADATA) -> ProcessingResponse:
+    """Answers the client; the request goes no further."""
+    from_metadata = ((header, metadata[name]) for name, header in _CLIENT_HEADERS.items() if name in metadata)
+    retry_after = (_RETRY_AFTER,) if reply.status == HTTPStatus.SERVICE_UNAVAILABLE else ()
+    headers = (*reply.headers, *retry_after, *from_metadata)
     response = ProcessingResponse(
         immediate_response=ImmediateResponse(
             status=HttpStatus(code=reply.status),
@@ -58,13 +59,13 @@ def immediate(reply: Reply, notes: Notes = MappingProxyType({})) -> ProcessingRe
             details=_DETAILS + reply.code,
         )
     )
-    return _note(response, {"decision": reply.code, **reply.notes, **notes})
+    return _with_metadata(response, {"decision": reply.code, **reply.dynamic_metadata, **metadata})
 
 
-def request_headers(forward: Forward, notes: Notes = MappingProxyType({})) -> ProcessingResponse:
-    """Where the request goes. Envoy chooses the route anew only when an answer changes headers, which this one does."""
-    # A compressed answer could not be edited, so none is asked for. The body is ours: JSON in UTF-8 and as it is, and
-    # no header of the client's makes anybody read it as anything else than the guards did.
+def request_headers(forward: Forward, metadata: DynamicMetadata = _NO_METADATA) -> ProcessingResponse:
+    """Sends the request to its cluster. Envoy chooses the route anew only if headers change, as they do here."""
+    # A compressed answer cannot be edited, so none is asked for. The body is the filter's own JSON in UTF-8, not
+    # compressed: no header of the client may make a provider read it in another way than the guards did.
     remove = ("content-encoding", *(("accept-encoding",) if forward.edit else ()))
     headers = [
         ("x-arch-upstream", forward.cluster),
@@ -80,7 +81,7 @@ def request_headers(forward: Forward, notes: Notes = MappingProxyType({})) -> Pr
     )
     if forward.edit:
         response.dynamic_metadata.update({EDIT: {"edit": encode_json(forward.edit).decode()}})
-    return _note(response, {"decision": "forward", **forward.notes, **notes})
+    return _with_metadata(response, {"decision": "forward", **forward.dynamic_metadata, **metadata})
 
 
 def request_body(body: bytes, *, end: bool) -> ProcessingResponse:
@@ -110,7 +111,7 @@ def response_trailers() -> ProcessingResponse:
 
 
 def _fill(response: BodyResponse, body: bytes, *, end: bool) -> None:
-    # In place: each message that is given to the constructor of another is copied, the body with it.
+    # In place: a message that is passed to the constructor of another is copied, with its body.
     streamed = response.response.body_mutation.streamed_response
     streamed.body = body
     streamed.end_of_stream = end
@@ -126,8 +127,8 @@ def _mutation(headers: Iterable[tuple[str, str]], remove: Iterable[str] = ()) ->
     )
 
 
-def _note(response: ProcessingResponse, notes: Mapping[str, str]) -> ProcessingResponse:
-    fields = response.dynamic_metadata.fields[_NOTES].struct_value.fields
-    for name, value in notes.items():
+def _with_metadata(response: ProcessingResponse, metadata: DynamicMetadata) -> ProcessingResponse:
+    fields = response.dynamic_metadata.fields[_METADATA].struct_value.fields
+    for name, value in metadata.items():
         fields[name].string_value = value
     return response

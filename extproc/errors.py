@@ -1,4 +1,4 @@
-"""Every way in which a request fails in the filter. Each error knows its HTTP status and its `code`.
+"""All errors with which a request fails in the filter. Each knows its HTTP status and its `code`.
 
 GatewayError
 ├── InvalidRequest       400 invalid_request
@@ -10,31 +10,32 @@ GatewayError
 ├── UnsupportedEncoding  415 unsupported_encoding
 ├── ApiError             the endpoint's status, api_error
 │   └── BadApiAnswer     502 bad_upstream_answer
-├── PromptRejected       the status that the guard's `on_exception` names, prompt_rejected
+├── PromptRejected       the status in the guard's `on_exception`, prompt_rejected
 ├── GuardUnavailable     503 guard_unavailable
 ├── ModelUnavailable     503 model_unavailable
 ├── BadUpstreamAnswer    502 bad_upstream_answer
 ├── UpstreamTimeout      504 upstream_timeout
-│   └── ApiTimeout       the same, of an endpoint
-└── InternalError        500 internal_error: a bug of ours
+│   └── ApiTimeout       the same, from an endpoint
+└── InternalError        500 internal_error: a bug in the filter
 """
 
 from __future__ import annotations
 
 from typing import ClassVar, Final
 
-# Response headers that tell a failure's kind; the error target gets the same as request headers.
+# Response headers that name the kind of error. The error target gets them as request headers.
 FUNCTION_CODE: Final = "x-function-error-code"
 GUARD_CODE: Final = "x-prompt-guard-error-code"
 
 
 class GatewayError(Exception):
-    """A failure that a client is told. `message` names the thing and the way out; no keys, prompts or stack traces.
+    """An error that a client reads.
 
-    `public`: what end users are told instead, where the message names endpoints, models or providers.
+    `message` names the thing and the way out. It holds no keys, prompts or stack traces.
+    `public_message`: the text for end users, if `message` names endpoints, models or providers.
     """
 
-    public: ClassVar[str | None] = None
+    public_message: ClassVar[str | None] = None
     status: int = 500
     code: ClassVar[str] = "internal_error"
     type: ClassVar[str] = "api_error"
@@ -52,7 +53,7 @@ class InvalidRequest(GatewayError):
 
 
 class ModelNotFound(GatewayError):
-    public = "The model that this request names is not served: leave `model` out, or name another one."
+    public_message = "The model that this request names is not served: leave `model` out, or name another one."
     status = 400
     code = "model_not_found"
     type = "invalid_request_error"
@@ -77,7 +78,7 @@ class RequestTooLarge(GatewayError):
 
 
 class ContextTooLong(GatewayError):
-    """More text than the guards can read in time."""
+    """The request holds more text than the guards can read in time."""
 
     status = 413
     code = "context_length_exceeded"
@@ -85,7 +86,7 @@ class ContextTooLong(GatewayError):
 
 
 class UnsupportedEncoding(GatewayError):
-    """A compressed body: nobody here unpacks it, so nobody here could read it."""
+    """The body is compressed. The filter does not decompress it, so no guard could read it."""
 
     status = 415
     code = "unsupported_encoding"
@@ -95,7 +96,7 @@ class UnsupportedEncoding(GatewayError):
 class ApiError(GatewayError):
     """A prompt target's endpoint did not answer with 2xx; the client gets its status."""
 
-    public = "An API that this prompt needs failed: try again later."
+    public_message = "An API that this prompt needs failed: try again later."
     code = "api_error"
 
     def __init__(self, message: str, status: int) -> None:
@@ -104,7 +105,7 @@ class ApiError(GatewayError):
 
 
 class BadApiAnswer(ApiError):
-    """A prompt target's endpoint gave an answer that cannot be used: a redirect, malformed, broken off, too large."""
+    """The answer of a prompt target's endpoint cannot be used: a redirect, malformed, broken off or too large."""
 
     code = "bad_upstream_answer"
 
@@ -113,7 +114,7 @@ class BadApiAnswer(ApiError):
 
 
 class PromptRejected(GatewayError):
-    """The guard blocked the prompt and the configuration asks for a 4xx rather than a completion."""
+    """A guard blocked the prompt, and its `on_exception` asks for a 4xx rather than a completion."""
 
     code = "prompt_rejected"
     type = "invalid_request_error"
@@ -129,13 +130,13 @@ class GuardUnavailable(GatewayError):
 
 
 class ModelUnavailable(GatewayError):
-    public = "The prompt cannot be understood at the moment: try again later."
+    public_message = "The prompt cannot be understood at the moment: try again later."
     status = 503
     code = "model_unavailable"
 
 
 class BadUpstreamAnswer(GatewayError):
-    """An LLM provider's answer that had to be edited and cannot be."""
+    """The answer of an LLM provider must be edited and cannot be."""
 
     status = 502
     code = "bad_upstream_answer"
@@ -149,11 +150,11 @@ class UpstreamTimeout(GatewayError):
 class ApiTimeout(UpstreamTimeout):
     """A prompt target's endpoint did not answer in time."""
 
-    public = "An API that this prompt needs gave no answer in time: try again later."
+    public_message = "An API that this prompt needs gave no answer in time: try again later."
 
     def __init__(self, message: str) -> None:
         super().__init__(message, headers=((FUNCTION_CODE, str(self.status)),))
 
 
 class InternalError(GatewayError):
-    """A bug of ours: the log has the stack trace, the client does not."""
+    """A bug in the filter. The log has the stack trace, the client does not."""

@@ -1,17 +1,24 @@
-"""One gateway as the filter serves it: the parts of a config put together, and who decides on which request."""
+"""One gateway: everything that a filter config describes, put together. It decides on each request.
+
+This is the place where request stages and response stages are listed.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from extproc import client_context
-from extproc.decision import Decision, Forward, HttpRequest, Reply, ResponseEdit
-from extproc.endpoints.chat_completions import encode_json
+from extproc.codecs.json_values import encode_json
+from extproc.decision import Decision, Forward, HttpRequest, Reply, RequestSummary, ResponseEdit
+from extproc.endpoints import registry
+from extproc.endpoints.endpoint import Endpoint
 from extproc.errors import MethodNotAllowed, NotFound, UnsupportedEncoding
 from extproc.inference import deadline
 from extproc.inference.models import RoleClients, open_models
@@ -19,20 +26,27 @@ from extproc.inference.roles import Models
 from extproc.pipeline.egress import Egress
 from extproc.pipeline.error_handling import ErrorHandler
 from extproc.pipeline.guard.evaluator import GuardEvaluator, GuardLimits
+from extproc.pipeline.guard_stage import GuardStage
 from extproc.pipeline.ingress import Ingress
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import TargetIndex
+from extproc.pipeline.request_stages import RequestStages
 from extproc.providers.routing import ProviderRouter
+from extproc.response_stages.conversation_state import state_stage
+from extproc.response_stages.stage import ResponseContext, ResponseStage, StageFactory, open_stages
 from extproc.shared.filter_config import FilterConfig, Listener, Role
 from extproc.targets.api_client import ApiClient
+from extproc.translators.registry import translation_stage
 
-CHAT: Final = "/v1/chat/completions"
 HEALTH: Final = "/healthz"
+
+# Their order is that of a response on its way back: from the provider's schema to the client's API.
+RESPONSE_STAGES: Final[tuple[StageFactory, ...]] = (translation_stage, state_stage, registry.endpoint_stage)
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """`ingress` and `targets` are None where the listener is off. `budget_ms`: for all models of one request."""
+    """`ingress` and `targets` are None if that listener is off. `models_timeout_ms`: for all models of a request."""
 
     max_request_bytes: int
     max_json_values: int
@@ -40,45 +54,55 @@ class Gateway:
     ingress: Ingress | None
     targets: TargetIndex | None
     models: RoleClients
-    budget_ms: int
+    models_timeout_ms: int
     timing_header: bool
     watch_answers: bool = False
+    stage_factories: tuple[StageFactory, ...] = RESPONSE_STAGES
 
     async def decide(self, request: HttpRequest) -> Decision:
-        """Raises `GatewayError`."""
-        match request.path, request.method:
-            case (path, "POST") if path == CHAT:
-                _refuse_compressed(request)
-                # Models only: the last of them has answered before any API is called.
-                with deadline.spending(self.budget_ms), client_context.calling(request.client):
-                    decision = await self._decider(request.listener).decide(request)
-                return _watched(decision) if self.watch_answers else decision
-            case (path, "GET" | "HEAD") if path == HEALTH:
-                return self._health()
-            case (path, _) if path in {CHAT, HEALTH}:
-                raise MethodNotAllowed(f"{request.method} is not served at {path}.")
-        raise NotFound("Nothing is served at this path.")
+        """Raises `GatewayError`, `TimeoutError`."""
+        if request.path == HEALTH:
+            return self._health(request.method)
+        endpoint = registry.find(request.method, request.path)
+        _refuse_compressed(request)
+        # The deadline is for models only: the last of them has answered before any API is called.
+        with deadline.spending(self.models_timeout_ms), client_context.calling(request.client):
+            decision = await self._listener(request.listener).decide(request, endpoint)
+        return self._for_response_half(decision, request, endpoint)
 
-    def _decider(self, listener: str) -> Egress | Ingress:
+    def response_stages(self, context: ResponseContext) -> Sequence[ResponseStage]:
+        """Returns the stages of a response, in order."""
+        return open_stages(self.stage_factories, context)
+
+    def _listener(self, listener: str) -> Egress | Ingress:
         if listener == Listener.EGRESS:
             return self.egress
         if listener == Listener.INGRESS and self.ingress is not None:
             return self.ingress
         raise NotFound("This listener serves no prompts.")
 
-    def _health(self) -> Reply:
+    def _for_response_half(self, decision: Decision, request: HttpRequest, endpoint: Endpoint) -> Decision:
+        """Adds a summary of the request, if the response passes through the filter at all."""
+        if not isinstance(decision, Forward):
+            return decision
+        edit = decision.edit
+        if edit is None:
+            if not self.watch_answers and endpoint.response_stage() is None:
+                return decision
+            edit = ResponseEdit()
+        summary = RequestSummary(
+            path=request.path, listener=request.listener, request_id=request.request_id, client=request.client
+        )
+        return dataclasses.replace(decision, edit=msgspec.structs.replace(edit, request=summary))
+
+    def _health(self, method: str) -> Reply:
+        if method not in {"GET", "HEAD"}:
+            raise MethodNotAllowed(f"{method} is not served at {HEALTH}.")
         not_ready = {str(role): reason for role, reason in self.models.faults.items()}
         if self.targets is not None and not self.targets.ready:
             not_ready["targets"] = "waiting for their embeddings"
         body = encode_json({"status": "not ready", "not_ready": not_ready} if not_ready else {"status": "ready"})
         return Reply(503 if not_ready else 200, body, "healthz")
-
-
-def _watched(decision: Decision) -> Decision:
-    """The answer passes through the filter, if only to be watched."""
-    if isinstance(decision, Forward) and decision.edit is None:
-        return dataclasses.replace(decision, edit=ResponseEdit())
-    return decision
 
 
 def _refuse_compressed(request: HttpRequest) -> None:
@@ -89,19 +113,20 @@ def _refuse_compressed(request: HttpRequest) -> None:
 
 @asynccontextmanager
 async def open_gateway(config: FilterConfig) -> AsyncIterator[Gateway]:
-    """The gateway with its connections, and with the tasks that keep watch over its models.
+    """The gateway with its connections and with the tasks that watch its models.
 
-    Should one of those fail, the whole does: a worker that no longer knows its models is of less use than a new one.
+    If one of these tasks fails, the whole gateway does: a new worker is of more use than one that no longer knows its
+    models.
     """
     async with (
         AsyncExitStack() as connections,
         open_models(config.inference) as models,
         asyncio.TaskGroup() as watches,
     ):
-        endpoints = ApiClient(config.internal_socket, config.endpoint_timeout_ms)
-        connections.push_async_callback(endpoints.close)
+        api_client = ApiClient(config.internal_socket, config.endpoint_timeout_ms)
+        connections.push_async_callback(api_client.close)
         providers = ProviderRouter(config.providers, config.unknown_model)
-        failures = ErrorHandler(endpoints, config.error_target)
+        errors = ErrorHandler(api_client, config.error_target)
         timeout_s = config.request_timeout_ms / 1000
         ingress: Ingress | None = None
         targets: TargetIndex | None = None
@@ -113,13 +138,13 @@ async def open_gateway(config: FilterConfig) -> AsyncIterator[Gateway]:
             ingress = Ingress(
                 prompting=config.prompting,
                 providers=providers,
-                guards=_guards(config, models, Listener.INGRESS),
+                stages=_request_stages(config, models, errors, Listener.INGRESS),
                 intent_resolver=IntentResolver(models, targets, config.prompting),
-                endpoints=endpoints,
-                failures=failures,
+                api_client=api_client,
+                errors=errors,
                 timeout_s=timeout_s,
             )
-        egress = Egress(providers, _guards(config, models, Listener.EGRESS), failures, timeout_s)
+        egress = Egress(providers, _request_stages(config, models, errors, Listener.EGRESS), timeout_s)
         yield Gateway(
             max_request_bytes=config.max_request_bytes,
             max_json_values=config.max_json_values,
@@ -127,7 +152,7 @@ async def open_gateway(config: FilterConfig) -> AsyncIterator[Gateway]:
             ingress=ingress,
             targets=targets,
             models=models,
-            budget_ms=config.inference.budget_ms if config.inference else 0,
+            models_timeout_ms=config.inference.budget_ms if config.inference else 0,
             timing_header=config.timing_header,
             watch_answers=config.watch_answers,
         )
@@ -135,7 +160,10 @@ async def open_gateway(config: FilterConfig) -> AsyncIterator[Gateway]:
             task.cancel()
 
 
-def _guards(config: FilterConfig, models: Models, listener: Listener) -> GuardEvaluator:
+def _request_stages(config: FilterConfig, models: Models, errors: ErrorHandler, listener: Listener) -> RequestStages:
+    """Returns the stages of a listener, in order."""
+    guards = config.guards if listener in config.guarded else ()
     inference = config.inference
     limits = GuardLimits(inference.reading_ms, inference.whole_bytes, inference.read_share) if inference else None
-    return GuardEvaluator(models, config.guards if listener in config.guarded else (), limits)
+    stages = (GuardStage(GuardEvaluator(models, guards, limits), errors),) if guards else ()
+    return RequestStages(stages, guards, reencodes=bool(guards) or listener is Listener.INGRESS)

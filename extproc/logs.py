@@ -6,7 +6,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-from extproc.endpoints.chat_completions import encode_json
+from extproc.codecs.json_values import encode_json
 
 
 class _JsonFormatter(logging.Formatter):

@@ -1,6 +1,6 @@
-"""The request half: headers -> body -> [decide] -> one answer.
+"""Drives the request half of a request: headers -> body -> [decide] -> one answer. Called by server.py.
 
-Nothing is sent before the verdict, so that Envoy may repeat the whole stream on another worker.
+Nothing is sent before the decision, so that Envoy can repeat the whole stream on another worker.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final
 
 from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest
 
 from extproc import envoy_responses, request_stats, timing
 from extproc.codecs.json_size import JsonCounter
+from extproc.current_gateway import StreamGateway
 from extproc.decision import Decision, HttpRequest, Reply
-from extproc.endpoints import error_responses
+from extproc.endpoints import error_responses, registry
 from extproc.envoy_headers import read_headers
 from extproc.errors import GatewayError, InternalError, RequestTooLarge, UpstreamTimeout
 from extproc.shared.filter_config import Listener
@@ -28,42 +29,38 @@ _COUNTED_AT_ONCE: Final = 64 << 10
 _SENT_AT_ONCE: Final = 256 << 10
 
 
-class Decider(Protocol):
-    """What decides on requests."""
-
-    @property
-    def max_request_bytes(self) -> int: ...
-
-    @property
-    def max_json_values(self) -> int:
-        """How many keys, strings, numbers, objects and arrays a body may hold."""
-
-    @property
-    def timing_header(self) -> bool:
-        """Whether clients read what their request cost."""
-
-    async def decide(self, request: HttpRequest) -> Decision:
-        """Raises `GatewayError`, and `TimeoutError` past a deadline of its own."""
-
-
-async def answer(stream: Stream, head: ProcessingRequest, decider: Decider) -> None:
-    """Answer the request that `head` begins. Raises `ProtocolError`."""
+async def answer(stream: Stream, head: ProcessingRequest, gateway: StreamGateway) -> None:
+    """Answers the request that `head` begins. Raises `ProtocolError`."""
+    headers = read_headers(head.request_headers.headers)
+    path = headers.get(":path", "").partition("?")[0]
     try:
-        body = await _read_body(stream, head, decider)
-    except GatewayError as fault:
-        await stream.send(envoy_responses.immediate(error_responses.reply(fault)))
+        body = await _read_body(stream, head, gateway)
+    except GatewayError as error:
+        reply = error_responses.full_error(registry.of_path(path), error)
+        await stream.send(envoy_responses.immediate(reply))
         return
-    request = _request(stream, head, body)
-    with request_stats.counted() as spent:
-        decision = await _decide(request, decider)
-    notes = timing.notes(spent, time.perf_counter(), header=decider.timing_header)
+    request = HttpRequest(
+        listener=stream.metadata.get("x-archgw-listener", ""),
+        method=headers.get(":method", ""),
+        path=path,
+        headers=headers,
+        body=body.content,
+        json_values=body.json_values,
+        request_id=headers.get("x-request-id", ""),
+        # With tracing on, Envoy names its own span here: the parent of all calls that the filter makes.
+        traceparent=stream.metadata.get("traceparent") or headers.get("traceparent"),
+        client=stream.metadata.get("x-archgw-client", ""),
+    )
+    with request_stats.counted() as stats:
+        decision = await _decide(request, gateway)
+    metadata = timing.notes(stats, time.perf_counter(), header=gateway.timing_header)
     if isinstance(decision, Reply):
-        await stream.send(envoy_responses.immediate(decision, notes))
+        await stream.send(envoy_responses.immediate(decision, metadata))
         return
-    if decision.path is None and request.listener == Listener.INGRESS:
-        # Without its query: nothing in an end user's URL is for a provider.
-        decision = replace(decision, path=request.path)
-    await stream.send(envoy_responses.request_headers(decision, notes))
+    if decision.path == request.path and request.listener == Listener.EGRESS:
+        # With the query of the application. Nothing in an end user's URL is for a provider.
+        decision = replace(decision, path=None)
+    await stream.send(envoy_responses.request_headers(decision, metadata))
     # In pieces: a large body in one message would hold up the event loop, and Envoy's.
     for start in range(0, max(1, len(decision.body)), _SENT_AT_ONCE):
         piece = decision.body[start : start + _SENT_AT_ONCE]
@@ -75,19 +72,19 @@ async def answer(stream: Stream, head: ProcessingRequest, decider: Decider) -> N
 
 @dataclass(frozen=True, slots=True)
 class _Body:
-    """A whole body. `trailers`: whether they follow it."""
+    """A whole body. `trailers`: trailers follow it."""
 
     content: bytes
     json_values: int
     trailers: bool = False
 
 
-async def _read_body(stream: Stream, head: ProcessingRequest, decider: Decider) -> _Body:
-    """Reads the body and counts it as it arrives. Raises `RequestTooLarge` and `InvalidRequest` early."""
-    limit = decider.max_request_bytes
+async def _read_body(stream: Stream, head: ProcessingRequest, gateway: StreamGateway) -> _Body:
+    """Reads the body and counts its JSON values as it arrives. Raises `RequestTooLarge` and `InvalidRequest` early."""
+    limit = gateway.max_request_bytes
     pieces: list[bytes] = []
     size = 0
-    counter = JsonCounter(decider.max_json_values)
+    counter = JsonCounter(gateway.max_json_values)
     ended = head.request_headers.end_of_stream
     while not ended:
         message = await stream.read("request_body", "request_trailers")
@@ -101,34 +98,21 @@ async def _read_body(stream: Stream, head: ProcessingRequest, decider: Decider) 
             raise RequestTooLarge(f"The request body is over the limit of {limit} bytes.")
         for start in range(0, len(piece), _COUNTED_AT_ONCE):
             counter.feed(piece[start : start + _COUNTED_AT_ONCE])
-            # A millisecond at most. Envoy buffers a body and hands it over in one message.
+            # After a millisecond at most: Envoy may hand over the whole body in one message.
             await asyncio.sleep(0)
     return _Body(b"".join(pieces), counter.values)
 
 
-def _request(stream: Stream, head: ProcessingRequest, body: _Body) -> HttpRequest:
-    headers = read_headers(head.request_headers.headers)
-    return HttpRequest(
-        listener=stream.metadata.get("x-archgw-listener", ""),
-        method=headers.get(":method", ""),
-        path=headers.get(":path", "").partition("?")[0],
-        headers=headers,
-        body=body.content,
-        json_values=body.json_values,
-        request_id=headers.get("x-request-id", ""),
-        # With tracing on, Envoy names its own span here, which is the parent of whatever we call.
-        traceparent=stream.metadata.get("traceparent") or headers.get("traceparent"),
-        client=stream.metadata.get("x-archgw-client", ""),
-    )
-
-
-async def _decide(request: HttpRequest, decider: Decider) -> Decision:
+async def _decide(request: HttpRequest, gateway: StreamGateway) -> Decision:
+    endpoint = registry.of_path(request.path)
     try:
-        return await decider.decide(request)
-    except GatewayError as fault:
-        return error_responses.told(request, fault)
+        return await gateway.decide(request)
+    except GatewayError as error:
+        return error_responses.client_error(endpoint, request, error)
     except TimeoutError:
-        return error_responses.reply(UpstreamTimeout("The gateway could not decide on this request in time."))
+        timeout = UpstreamTimeout("The gateway could not decide on this request in time.")
+        return error_responses.full_error(endpoint, timeout)
     except Exception:  # a bug must cost this request alone, and must not let it pass
         log.exception("request failed", extra={"fields": {"request_id": request.request_id}})
-        return error_responses.reply(InternalError("The gateway failed on this request; its log has the reason."))
+        internal = InternalError("The gateway failed on this request; its log has the reason.")
+        return error_responses.full_error(endpoint, internal)

@@ -8,14 +8,14 @@ import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Generic
 
 import grpc
 import msgspec
 
 from extproc import request_stream, response_stream
+from extproc.current_gateway import CurrentGateway, GatewayT
 from extproc.gateway import Gateway, open_gateway
-from extproc.request_stream import Decider
 from extproc.shared.filter_config import FilterConfig, Transport
 from extproc.shared.worker_status import METHOD
 from extproc.transport.grpc_aio import GrpcAioServer
@@ -36,20 +36,21 @@ _SERVERS: Final[Mapping[Transport, Callable[[Service], Server]]] = {
 }
 
 
-class Processor:
+class Processor(Generic[GatewayT]):
     """The ext_proc service: every stream is one half of one HTTP request."""
 
-    def __init__(self, gateway: Decider) -> None:
-        self._gateway = gateway
+    def __init__(self, current: CurrentGateway[GatewayT]) -> None:
+        self._current = current
 
     async def process(self, stream: Stream) -> None:
         """Answer one stream."""
         try:
             head = await stream.read("request_headers", "response_headers")
-            if head.WhichOneof("request") == "request_headers":
-                await request_stream.answer(stream, head, self._gateway)
-            else:
-                await response_stream.edit(stream, head)
+            with self._current.stream() as gateway:
+                if head.WhichOneof("request") == "request_headers":
+                    await request_stream.answer(stream, head, gateway)
+                else:
+                    await response_stream.edit(stream, head, gateway)
         except ProtocolError as fault:
             await _abort(stream, grpc.StatusCode.FAILED_PRECONDITION, str(fault))
         except Exception:  # a bug must cost this stream alone, and Envoy must not take it for consent
@@ -57,9 +58,11 @@ class Processor:
             await _abort(stream, grpc.StatusCode.INTERNAL, "the filter failed on this stream")
 
 
-def open_server(transport: Transport, gateway: Decider, methods: Mapping[str, Method] = MappingProxyType({})) -> Server:
-    """A server for `gateway`, and for `methods` by path."""
-    return _SERVERS[transport](Service(Processor(gateway).process, methods))
+def open_server(
+    transport: Transport, current: CurrentGateway[GatewayT], methods: Mapping[str, Method] = MappingProxyType({})
+) -> Server:
+    """A server whose streams get the gateway of the moment. It also serves `methods`, by path."""
+    return _SERVERS[transport](Service(Processor(current).process, methods))
 
 
 async def serve(config: FilterConfig, socket: Path) -> None:
@@ -70,7 +73,8 @@ async def serve(config: FilterConfig, socket: Path) -> None:
         loop.add_signal_handler(signum, stop.set)
     async with open_gateway(config) as gateway:
         health = Health()
-        server = open_server(config.transport, gateway, {CHECK: health.check, METHOD: _status_of(gateway)})
+        current = CurrentGateway(gateway)
+        server = open_server(config.transport, current, {CHECK: health.check, METHOD: _status_of(current)})
         socket.unlink(missing_ok=True)  # noqa: ASYNC240 - before anything is served
         await server.start(socket)
         health.serving = True
@@ -83,9 +87,9 @@ async def serve(config: FilterConfig, socket: Path) -> None:
     log.info("stopped")
 
 
-def _status_of(gateway: Gateway) -> Method:
+def _status_of(current: CurrentGateway[Gateway]) -> Method:
     async def read(_request: bytes) -> bytes:
-        return msgspec.json.encode(await gateway.models.status())
+        return msgspec.json.encode(await current.gateway.models.status())
 
     return read
 

@@ -22,7 +22,7 @@ from controlplane.models.prepare import prepare
 from evaluation import bfcl
 from evaluation.functions import halves, sample
 from extproc.conversation import current_turn
-from extproc.endpoints.chat_completions import Message
+from extproc.conversation.messages import Message
 from extproc.inference.roles import Embeddings, Extraction, FunctionCall, RoleUnavailable
 from extproc.pipeline.functions import tool_selection
 from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCalls

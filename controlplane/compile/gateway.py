@@ -32,7 +32,8 @@ from controlplane.compile.role_backends import guarded_listeners, role_backends
 from controlplane.config.addresses import authority, listened_on
 from controlplane.config.arch_config import ArchConfig
 from controlplane.config.listeners import Egress, Ingress
-from controlplane.config.providers import TRITON, VENDORS, Provider
+from controlplane.config.providers import Provider
+from controlplane.config.vendors import TRITON, VENDORS
 from controlplane.models.custom_model import CustomModel
 from extproc.shared import filter_config
 
@@ -91,16 +92,16 @@ def _filter_config(
 
 
 def _filter_provider(provider: Provider, *, only: bool) -> filter_config.Provider:
-    vendor = VENDORS.get(provider.provider)
+    vendor = VENDORS[provider.provider]
     return filter_config.Provider(
         name=provider.name,
         model=provider.model,
-        schema=filter_config.Schema.TRITON if provider.provider == TRITON else filter_config.Schema.OPENAI,
+        schema=vendor.schema,
         cluster=_provider_cluster(provider.name),
         # A single provider needs no mark to be the one that is meant.
         default=provider.default or only,
-        accepts_metadata=vendor.accepts_metadata if vendor else False,
-        accepts_developer=vendor.accepts_developer if vendor else False,
+        accepts_metadata=vendor.accepts_metadata,
+        accepts_developer=vendor.accepts_developer,
     )
 
 
@@ -155,17 +156,18 @@ def _provider_route(provider: Provider, site: TargetEnvironment) -> ProviderRout
         credential=_credential(provider),
         passthrough_auth=provider.passthrough_auth,
         idle_timeout_ms=provider.timeout,
-        headers=VENDORS[provider.provider].headers if provider.provider in VENDORS else (),
+        headers=VENDORS[provider.provider].headers,
     )
 
 
 def _credential(provider: Provider) -> Credential | None:
     if provider.access_key is None:
         return None
+    vendor = VENDORS[provider.provider]
     return Credential(
         secret_name=_provider_cluster(provider.name),
-        header="authorization",
-        prefix="Bearer ",
+        header=vendor.auth_header,
+        prefix=vendor.auth_prefix,
         value=provider.access_key.get_secret_value(),
     )
 

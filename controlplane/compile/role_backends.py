@@ -8,7 +8,7 @@ from typing import Final
 from controlplane.config.arch_config import ArchConfig
 from controlplane.config.model_serving import Mode
 from controlplane.config.model_serving_checks import REMOTE_EXAMPLE
-from controlplane.config.providers import TRITON
+from controlplane.config.vendors import TRITON
 from controlplane.errors import UsageError
 from extproc.shared import filter_config
 from extproc.shared.filter_config import Place, Role

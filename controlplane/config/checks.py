@@ -16,8 +16,9 @@ from controlplane.config.endpoints import Endpoint, Protocol
 from controlplane.config.model_serving_checks import check_serving
 from controlplane.config.pipeline_checks import check_pipeline
 from controlplane.config.prompt_target_checks import check_targets
-from controlplane.config.providers import TRITON, VENDORS, Provider
+from controlplane.config.providers import Provider
 from controlplane.config.suggestions import suggestion
+from controlplane.config.vendors import TRITON, VENDORS
 from controlplane.config.yaml_tree import Finding, ListNode, Loc, MapNode, node_at
 from extproc.shared.filter_config import Listener
 

@@ -1,6 +1,6 @@
-"""Counts the values of a JSON text before anything is parsed: no client makes a worker build millions of objects.
+"""Counts the values of a JSON text before it is parsed, so that no client makes a worker build millions of objects.
 
-Called by request_stream.py for each piece of a body as it arrives, and for JSON that stands inside a string. Pure.
+Called by request_stream.py for each piece of a body as it arrives, and for JSON inside strings. Pure.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Final
 
 from extproc.errors import InvalidRequest, RequestTooLarge
 
-# Deeper than any JSON Schema of a tool that was seen; the parser's own limit is the interpreter's stack.
+# Deeper than any tool's JSON Schema that we have seen. The parser's own limit is the interpreter's stack.
 MAX_DEPTH: Final = 128
-# No JSON number needs more digits. Parsing time grows with the square of the length of an integer.
+# No number needs more digits. The time to parse an integer grows with the square of its length.
 MAX_NUMBER_CHARS: Final = 128
 
-# A string, or the beginning of one that the piece cuts off. It always matches at a quote, so each byte is read once.
+# A string, or the beginning of one that the piece cuts off. It matches at every quote, so each byte is read once.
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-# Closes an open string, or opens one that swallows the mark: the mark is left over only inside a string.
+# The sentinel closes an open string, or opens one that contains the mark. So the mark stays only inside a string.
 _MARK: Final = b"\x00"
 _SENTINEL: Final = b'"' + _MARK
 _NUMBER_BYTES: Final = b"0123456789.eE+-"
@@ -29,29 +29,29 @@ _PIECE: Final = 64 << 10
 
 
 class JsonCounter:
-    """Counts keys, strings, numbers, objects and arrays of one text that is fed in pieces, cut anywhere.
+    """Counts the keys, strings, numbers, objects and arrays of one text. Its pieces may be cut anywhere.
 
-    `values` is never smaller than what a parser would build, the outermost object aside. For a text that is no JSON it
-    counts what a parser would build before it notices.
+    `values` is at least the number of values that a parser would build, except the outermost object. For a text that is
+    no JSON, it counts the values that a parser would build before it notices.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._depth = 0
         self._in_string = False
-        self._escape = b""  # a backslash at the end of a piece, which belongs to the next
-        self._number = b""  # the end of a piece that may be the beginning of a number
+        self._escape = b""  # a backslash at the end of a piece belongs to the next piece
+        self._number = b""  # the end of a piece may be the beginning of a number
         self.values = 0
 
     def feed(self, piece: bytes) -> None:
-        """Raises `RequestTooLarge` over `most` values, `InvalidRequest` on too deep nesting or too long numbers."""
+        """Raises `RequestTooLarge` over `limit` values, `InvalidRequest` for too deep nesting and too long numbers."""
         for start in range(0, len(piece), _PIECE):
             self._feed(piece[start : start + _PIECE])
 
     def _feed(self, piece: bytes) -> None:
         piece = self._escape + piece
         if self._in_string and b'"' not in piece:
-            # The inside of a long text or file: only a backslash at its end matters.
+            # Inside a long text or file, only a backslash at the end of the piece matters.
             self._escape = b"\\" * (_backslashes(piece) % 2)
             return
         self._escape = b"\\" * (_backslashes(piece) % 2)
@@ -61,10 +61,10 @@ class JsonCounter:
         self._count(structure.removesuffix(_MARK))
 
     def _count(self, structure: bytes) -> None:
-        """`structure`: the text without its strings. Each value but the first follows a comma, colon or bracket."""
+        """`structure`: the text without its strings. Each value except the first follows a comma, colon or bracket."""
         self.values += sum(map(structure.count, (b",", b":", b"[", b"{")))
-        if self.values > self._most:
-            raise RequestTooLarge(f"The request holds more than {self._most} JSON values, which is the limit.")
+        if self.values > self._limit:
+            raise RequestTooLarge(f"The request holds more than {self._limit} JSON values, which is the limit.")
         brackets = structure.translate(None, _NOT_BRACKETS)
         if brackets:
             depths = list(accumulate(map(_STEPS.__getitem__, brackets), initial=self._depth))
@@ -79,12 +79,12 @@ class JsonCounter:
 
 
 def _backslashes(piece: bytes) -> int:
-    """The number of backslashes at the end."""
+    """Returns the number of backslashes at the end."""
     return len(piece) - len(piece.rstrip(b"\\"))
 
 
-def check(text: str | bytes, most: int) -> int:
-    """The number of values of a whole JSON text. Raises as `JsonCounter.feed` does."""
-    counter = JsonCounter(most)
+def check(text: str | bytes, limit: int) -> int:
+    """Returns the number of values of a whole JSON text. Raises as `JsonCounter.feed` does."""
+    counter = JsonCounter(limit)
     counter.feed(text.encode(errors="surrogatepass") if isinstance(text, str) else text)
     return counter.values

@@ -1,4 +1,4 @@
-"""Server-sent events: framing one, and taking a byte stream apart into them.
+"""Server-sent events: encodes one event, and splits a byte stream into events.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 """
@@ -10,14 +10,14 @@ from itertools import pairwise
 
 DONE = b"data: [DONE]\n\n"
 
-# How the first line may begin: a byte order mark, blank lines, then a field or a comment.
+# The beginning of an event stream: perhaps a byte order mark and blank lines, then a field or a comment.
 _BEGIN = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:(?:data|event|id|retry)[ \t]*:|:)")
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 def event(payload: bytes) -> bytes:
-    """One event whose data is `payload`, which holds no line break (JSON never does)."""
+    """Returns one event with the data `payload`, which must hold no line break. Compact JSON has none."""
     return b"data: " + payload + b"\n\n"
 
 
@@ -26,24 +26,24 @@ _EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n|\Z)){2}")
 
 
 def split(stream: bytes) -> list[bytes]:
-    """Complete events in their own bytes, comments too, and last the beginning of one that is not complete."""
+    """Returns the complete events in their own bytes, comments too, and last the rest: the beginning of an event."""
     starts = [0, *(match.end() for match in _EVENT_END.finditer(stream)), len(stream)]
     return [stream[start:end] for start, end in pairwise(starts)]
 
 
 def payload(event: bytes) -> bytes | None:
-    """The data of one event; None where it has none."""
+    """Returns the data of one event, or None if it has none."""
     decoder = EventDecoder()
     return next(iter((*decoder.feed(event), *decoder.flush())), None)
 
 
 def begins(chunk: bytes) -> bool:
-    """Whether `chunk` is the beginning of an event stream, where no content type says so. JSON never is."""
+    """Tells whether a response without a content type is an event stream, by its first `chunk`. JSON never is."""
     return _BEGIN.match(chunk) is not None
 
 
 class EventDecoder:
-    """Bytes in, the data of complete events out. Chunk borders may fall anywhere, inside a line end too."""
+    """Takes chunks of bytes and returns the data of complete events. A chunk may end anywhere, also in a line end."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -52,13 +52,13 @@ class EventDecoder:
     def feed(self, chunk: bytes) -> list[bytes]:
         buffer = self._rest + chunk
         # A carriage return at the very end may be half of "\r\n": it waits for the next chunk.
-        held = b"\r" if buffer.endswith(b"\r") else b""
-        *lines, tail = _LINE_END.split(buffer[: len(buffer) - len(held)])
-        self._rest = tail + held
+        carriage_return = b"\r" if buffer.endswith(b"\r") else b""
+        *lines, tail = _LINE_END.split(buffer[: len(buffer) - len(carriage_return)])
+        self._rest = tail + carriage_return
         return self._events(lines)
 
     def flush(self) -> list[bytes]:
-        """The last event, if the stream ended without the blank line that should close it."""
+        """Returns the last event, if the stream ended without the blank line that should close it."""
         lines = [line for line in _LINE_END.split(self._rest) if line]
         self._rest = b""
         return self._events([*lines, b""])

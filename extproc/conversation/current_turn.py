@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from extproc.conversation.messages import Message, texts
 from extproc.conversation.state import is_gateway_message
-from extproc.endpoints.chat_completions import Message, texts
 from extproc.shared.filter_config import JsonValue, Target
 
 # Intent, function calling and grounding read only this many characters of the beginning and of the end of a text: a

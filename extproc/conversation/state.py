@@ -14,8 +14,10 @@ from typing import Any, Final
 import msgspec
 
 from extproc.codecs import json_size
+from extproc.codecs.json_values import encode_json
+from extproc.conversation.chat_completion_json import encode_chunk, new_id
+from extproc.conversation.messages import Message, texts
 from extproc.decision import ToolCall
-from extproc.endpoints.chat_completions import Message, chunk, encode_json, new_id, texts
 from extproc.errors import GatewayError, InvalidRequest
 from extproc.shared.filter_config import JsonValue
 
@@ -107,12 +109,12 @@ def tool_chunks(calls: Sequence[ToolCall]) -> tuple[bytes, ...]:
     # Tool calls have an index in a delta, not in a message.
     numbered: JsonValue = [{"index": index, **_openai(call)} for index, call in enumerate(calls)]
     return (
-        chunk(
+        encode_chunk(
             FUNCTION_MODEL,
             {"role": "assistant", "content": "", "tool_calls": numbered},
             metadata=response_metadata(calls),
         ),
-        *(chunk(FUNCTION_MODEL, _tool_message(call)) for call in calls),
+        *(encode_chunk(FUNCTION_MODEL, _tool_message(call)) for call in calls),
     )
 
 

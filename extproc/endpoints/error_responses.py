@@ -1,34 +1,35 @@
-"""The one error body of every failure, in the OpenAI shape. Applications are told all of it, end users a summary."""
+"""Error replies. Applications read the whole message; end users read a summary without internal names."""
 
 from __future__ import annotations
 
 import logging
 
 from extproc.decision import HttpRequest, Reply
-from extproc.endpoints.chat_completions import error_body
+from extproc.endpoints.endpoint import Endpoint
 from extproc.errors import GatewayError
 from extproc.shared.filter_config import Listener
 
 log = logging.getLogger(__name__)
 
 
-def reply(fault: GatewayError) -> Reply:
-    """The whole of `fault`: for egress, and for faults that name nothing internal."""
-    return _reply(fault, fault.message)
+def full_error(endpoint: Endpoint, error: GatewayError) -> Reply:
+    """Returns the error with its whole message: for egress, and for errors that name nothing internal."""
+    return _reply(endpoint, error, error.message)
 
 
-def told(request: HttpRequest, fault: GatewayError) -> Reply:
-    """What the client of `request` is told of `fault`.
+def client_error(endpoint: Endpoint, request: HttpRequest, error: GatewayError) -> Reply:
+    """Returns the error as the client of `request` may read it.
 
-    End users read no names of endpoints, models or providers: a generic sentence and the request id, under which the
-    log holds the whole message.
+    End users read no names of endpoints, models or providers: they get a general sentence and the request id, under
+    which the log holds the whole message.
     """
-    if fault.public is None or request.listener == Listener.EGRESS:
-        return reply(fault)
-    fields = {"request_id": request.request_id, "code": fault.code, "status": fault.status, "reason": fault.message}
+    if error.public_message is None or request.listener == Listener.EGRESS:
+        return full_error(endpoint, error)
+    fields = {"request_id": request.request_id, "code": error.code, "status": error.status, "reason": error.message}
     log.warning("request failed", extra={"fields": fields})
-    return _reply(fault, f"{fault.public} Request id: {request.request_id}.")
+    return _reply(endpoint, error, f"{error.public_message} Request id: {request.request_id}.")
 
 
-def _reply(fault: GatewayError, message: str) -> Reply:
-    return Reply(fault.status, error_body(message, fault.type, fault.code), fault.code, headers=fault.headers)
+def _reply(endpoint: Endpoint, error: GatewayError, message: str) -> Reply:
+    body = endpoint.error(message, error.type, error.code)
+    return Reply(error.status, body, error.code, headers=error.headers)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
-from extproc.endpoints.chat_completions import Message, texts
+from extproc.conversation.messages import Message, texts
 from extproc.shared.filter_config import JsonValue
 from extproc.vocabulary import WORD_PIECES
 

@@ -14,7 +14,7 @@ import aiohttp
 import msgspec
 import numpy as np
 
-from extproc.endpoints.chat_completions import encode_json
+from extproc.codecs.json_values import encode_json
 from extproc.inference.call_failures import MOST_DETAIL, CallFailed, Reason
 from extproc.inference.kserve import (
     DEAD_STUB,

@@ -11,7 +11,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from extproc.endpoints.chat_completions import Message, encode_json
+from extproc.codecs.json_values import encode_json
+from extproc.conversation.messages import Message
 from extproc.inference.backends import BackendClient
 from extproc.inference.call_failures import CallFailed, Reason
 from extproc.inference.roles import Extraction, FloatMatrix, FunctionCall

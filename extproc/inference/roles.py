@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from extproc.endpoints.chat_completions import Message
+from extproc.conversation.messages import Message
 from extproc.shared.filter_config import JsonValue, Role
 
 __all__ = ["Embeddings", "Extraction", "FloatMatrix", "FunctionCall", "Models", "Role", "RoleUnavailable"]

@@ -1,6 +1,6 @@
-"""The ingress listener: an end user's prompt, step by step to a decision.
+"""The ingress listener: takes an end user's prompt to a decision.
 
-parse -> [guards || intent] -> function calling -> argument check -> API calls -> LLM
+parse -> [request stages || intent] -> function calling -> argument check -> API calls -> LLM
 """
 
 from __future__ import annotations
@@ -8,114 +8,108 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from extproc import request_stats, worker_thread
 from extproc.conversation import current_turn, state
+from extproc.conversation.chat_request import ChatRequest
+from extproc.conversation.completion import Completion
 from extproc.conversation.current_turn import CurrentTurn
 from extproc.conversation.state import State
 from extproc.decision import Decision, Forward, HttpRequest, Reply
-from extproc.endpoints import chat_completions
-from extproc.endpoints.chat_completions import ChatRequest, Completion
+from extproc.endpoints.endpoint import Endpoint
 from extproc.errors import ApiError, ApiTimeout, BadApiAnswer, ModelUnavailable
 from extproc.inference.roles import RoleUnavailable
 from extproc.pipeline import client_retries, response_assembly
 from extproc.pipeline.error_handling import ErrorHandler
 from extproc.pipeline.functions import tool_execution
 from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCall, TargetCalls
-from extproc.pipeline.guard import refused_turns
-from extproc.pipeline.guard.evaluator import GuardEvaluator, Verdict
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import ScoredTarget
 from extproc.pipeline.request_context import RequestContext
+from extproc.pipeline.request_stages import RequestStages, with_metadata
 from extproc.providers.routing import ProviderChoice, ProviderRouter
 from extproc.request_stats import Stage
 from extproc.shared.filter_config import JsonValue, Prompting, Target
-from extproc.targets.api_client import Answer, ApiClient, where
+from extproc.targets.api_client import ApiAnswer, ApiClient, endpoint_label
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Ingress:
+    """`timeout_s`: the deadline of everything before the decision: models, API calls and the error target."""
+
     prompting: Prompting
     providers: ProviderRouter
-    guards: GuardEvaluator
+    stages: RequestStages
     intent_resolver: IntentResolver
-    endpoints: ApiClient
-    failures: ErrorHandler
-    # For all that happens before the verdict: models, API calls and the error target.
+    api_client: ApiClient
+    errors: ErrorHandler
     timeout_s: float
 
-    async def decide(self, request: HttpRequest) -> Decision:
+    async def decide(self, request: HttpRequest, endpoint: Endpoint) -> Decision:
         """Raises `GatewayError`, `TimeoutError`."""
         async with asyncio.timeout(self.timeout_s):
-            return await self._decide(request)
+            return await self._decide(request, endpoint)
 
-    async def _decide(self, request: HttpRequest) -> Decision:
-        asked, before, turn = await worker_thread.run(request.is_large, self._parse, request)
-        verdict, candidates = await self._read_prompt(asked, turn)
-        if verdict.blocked_by is not None:
-            shorter = await refused_turns.drop_blocked_turns(self.guards, asked.chat, verdict)
-            if shorter is not None:
-                asked = dataclasses.replace(asked, chat=shorter)
-                turn = self._turn(shorter, before)
-                verdict, candidates = await self._read_prompt(asked, turn)
-        if verdict.blocked_by is not None:
-            return _noted(await self.failures.blocked(asked, verdict.blocked_by), verdict.dynamic_metadata)
-        return _noted(await self._act(asked, turn, candidates, before), verdict.dynamic_metadata)
-
-    def _parse(self, request: HttpRequest) -> tuple[RequestContext, State, CurrentTurn]:
-        """Raises `InvalidRequest`."""
-        parsed = chat_completions.parse(request.body, is_large=request.is_large)
-        before = state.load(parsed.metadata)
-        asked = RequestContext(
-            refused_turns.drop_turns_with_refusal(chat_completions.as_read(parsed), self.guards.guards), request
-        )
-        return asked, before, self._turn(asked.chat, before)
-
-    def _turn(self, request: ChatRequest, before: State) -> CurrentTurn:
-        """What the user asks now."""
-        _, end = client_retries.first_try(request, self.guards.guards)
-        return current_turn.read(request.messages[:end], self.prompting.targets, before.question)
-
-    async def _read_prompt(self, asked: RequestContext, turn: CurrentTurn) -> tuple[Verdict, Sequence[ScoredTarget]]:
-        """Guards and intent at the same time; a verdict against the prompt does not wait for the intent."""
-        intent = asyncio.create_task(self._candidates(turn))
+    async def _decide(self, request: HttpRequest, endpoint: Endpoint) -> Decision:
+        context, previous, turn = await worker_thread.run(request.is_large, self._parse, request, endpoint)
+        # Guards and intent read the prompt at the same time. A blocked prompt does not wait for its intent.
+        intent = _IntentTask(self, turn)
         try:
-            verdict = await self.guards.evaluate(asked.chat)
-            return verdict, () if verdict.blocked_by else await intent
+            result = await self.stages.run(
+                context, lambda changed: intent.restart(self._current_turn(changed.chat, previous))
+            )
+            decision: Decision | None = result.reply
+            if decision is None:
+                candidates = await intent.candidates()
+                decision = await self._act(result.context, intent.turn, candidates, previous)
         finally:
             intent.cancel()
+        return with_metadata(decision, result.dynamic_metadata)
 
-    async def _candidates(self, turn: CurrentTurn) -> Sequence[ScoredTarget]:
-        """The targets that the function model shall see, best first; none where the prompt means none of them."""
+    def _parse(self, request: HttpRequest, endpoint: Endpoint) -> tuple[RequestContext, State, CurrentTurn]:
+        """Raises `InvalidRequest`."""
+        context = self.stages.parse(request, endpoint)
+        previous = state.load(context.chat.metadata)
+        return context, previous, self._current_turn(context.chat, previous)
+
+    def _current_turn(self, chat: ChatRequest, previous: State) -> CurrentTurn:
+        """Returns the part of the conversation that a decision is about."""
+        _, end = client_retries.first_try(chat, self.stages.guards)
+        return current_turn.read(chat.messages[:end], self.prompting.targets, previous.question)
+
+    async def candidates(self, turn: CurrentTurn) -> Sequence[ScoredTarget]:
+        """Returns the targets for the function model, best first; none if the prompt means no target."""
         if turn.is_empty:
             return ()
         try:
             return await self.intent_resolver.find_candidates(turn)
         except RoleUnavailable as error:
-            # Without intent the prompt takes the way of one that means no target.
+            # Without intent the prompt is treated as no match.
             log.warning("intent is unknown", extra={"fields": {"reason": error.reason}})
             request_stats.degraded(Stage.INTENT)
             return ()
 
     async def _act(
-        self, asked: RequestContext, turn: CurrentTurn, candidates: Sequence[ScoredTarget], before: State
+        self, context: RequestContext, turn: CurrentTurn, candidates: Sequence[ScoredTarget], previous: State
     ) -> Decision:
         if turn.is_empty:
-            # Nothing to decide: what the user meant was settled before.
-            return await self._to_llm(asked, self._choose(asked), self.prompting.system_prompt)
-        match await self._resolve(turn, candidates):
-            case Clarification() as ask:
-                return _targeted(await _question(asked, ask), [ask.target.name], before)
+            # The user says nothing new, so there is no target to find.
+            return await self._to_llm(context, self._choose_provider(context), self.prompting.system_prompt)
+        match await self._select_tools(turn, candidates):
+            case Clarification() as clarification:
+                reply = await _ask(context, clarification)
+                return _with_targets(reply, [clarification.target.name], previous)
             case TargetCalls(calls):
-                return _targeted(await self._call(asked, calls, before), [call.target.name for call in calls], before)
+                decision = await self._call(context, calls, previous)
+                return _with_targets(decision, [call.target.name for call in calls], previous)
             case NoTargetCall():
-                return await self._no_target(asked)
+                return await self._no_target(context)
 
-    async def _resolve(
+    async def _select_tools(
         self, turn: CurrentTurn, candidates: Sequence[ScoredTarget]
     ) -> TargetCalls | Clarification | NoTargetCall:
         if not candidates:
@@ -126,81 +120,110 @@ class Ingress:
             log.warning("function calling failed", extra={"fields": {"role": error.role, "reason": error.reason}})
             raise ModelUnavailable(f"The model for `{error.role}` does not answer: try again later.") from error
 
-    async def _call(self, asked: RequestContext, calls: Sequence[TargetCall], before: State) -> Decision:
-        # An answer that one target keeps from the LLM stays from it whatever else was asked in the same prompt.
+    async def _call(self, context: RequestContext, calls: Sequence[TargetCall], previous: State) -> Decision:
+        # One target that keeps its answer from the LLM keeps the answers of all calls of the prompt from it.
         to_llm = all(call.target.auto_llm_dispatch for call in calls)
-        # Chosen before any API is called: a request for an LLM that does not exist must have no effect there.
-        choice = self._choose(asked) if to_llm else None
+        # Before any API is called: a request for an LLM that does not exist must have no effect there.
+        choice = self._choose_provider(context) if to_llm else None
         try:
-            made = await tool_execution.execute(self.endpoints, asked, calls, before.targets)
-        except (ApiError, ApiTimeout) as fault:
-            return await self.failures.api_failed(asked, fault)
+            made = await tool_execution.execute(self.api_client, context, calls, previous.targets)
+        except (ApiError, ApiTimeout) as error:
+            return await self.errors.api_failed(context, error)
+        tool_chunks = self.prompting.stream_tool_chunks
         if choice is None:
-            return await response_assembly.api_answer(asked.chat, made, tool_chunks=self.prompting.stream_tool_chunks)
+            return await response_assembly.api_answer(context, made, tool_chunks=tool_chunks)
         prompt = self._system_prompt([call.target for call in calls])
-        forward = await self._to_llm(asked, choice, prompt, response_assembly.contexts(made))
-        return response_assembly.with_calls(asked.chat, forward, made, tool_chunks=self.prompting.stream_tool_chunks)
+        forward = await self._to_llm(context, choice, prompt, response_assembly.contexts(made))
+        return response_assembly.with_tool_calls(context.chat, forward, made, tool_chunks=tool_chunks)
 
-    async def _no_target(self, asked: RequestContext) -> Decision:
-        """No prompt target is meant: the default target, if there is one, else the LLM."""
+    async def _no_target(self, context: RequestContext) -> Decision:
+        """Returns the answer of the default target, if there is one, else the LLM's."""
         target = self.prompting.default_target
         if target is None:
-            return await self._to_llm(asked, self._choose(asked), self.prompting.system_prompt)
-        return _targeted(await self._default(asked, target), [target.name], State())
+            return await self._to_llm(context, self._choose_provider(context), self.prompting.system_prompt)
+        return _with_targets(await self._default_target(context, target), [target.name], State())
 
-    async def _default(self, asked: RequestContext, target: Target) -> Decision:
-        choice = self._choose(asked) if target.auto_llm_dispatch else None
+    async def _default_target(self, context: RequestContext, target: Target) -> Decision:
+        choice = self._choose_provider(context) if target.auto_llm_dispatch else None
         try:
-            answer, completion = await self._default_answer(asked, target)
-        except (ApiError, ApiTimeout) as fault:
-            return await self.failures.api_failed(asked, fault)
+            answer, completion = await self._call_default_target(context, target)
+        except (ApiError, ApiTimeout) as error:
+            return await self.errors.api_failed(context, error)
         if choice is None:
-            return await response_assembly.from_outside(asked.chat, answer, code="api_answer")
-        return await self._to_llm(asked, choice, self._system_prompt([target]), [completion.content])
+            return await response_assembly.relayed(context, answer, code="api_answer")
+        return await self._to_llm(context, choice, self._system_prompt([target]), [completion.content])
 
-    async def _to_llm(
-        self, asked: RequestContext, choice: ProviderChoice, system_prompt: str | None, contexts: Sequence[str] = ()
-    ) -> Forward:
-        forward = await worker_thread.run(
-            asked.chat.is_large, response_assembly.to_llm, asked.chat, choice.provider, system_prompt, contexts
-        )
-        return dataclasses.replace(forward, notes={**forward.notes, **choice.notes})
-
-    async def _default_answer(self, asked: RequestContext, target: Target) -> tuple[Answer, Completion]:
-        """What the default target answers, and what it says. Raises `ApiError`, `ApiTimeout`."""
+    async def _call_default_target(self, context: RequestContext, target: Target) -> tuple[ApiAnswer, Completion]:
+        """Returns the default target's answer, raw and as a completion. Raises `ApiError`, `ApiTimeout`."""
         headers = tool_execution.target_headers([target.name], drift=False)
-        answer = await self.endpoints.call(target.call, {}, asked.chat.messages, asked.origin, headers)
-        completion = response_assembly.read(answer)
+        answer = await self.api_client.call(target.call, {}, context.chat.messages, context.origin, headers)
+        completion = response_assembly.read_completion(answer)
         if completion is None:
-            raise BadApiAnswer(f"{where(target.call)} did not answer with a chat completion.")
+            raise BadApiAnswer(f"{endpoint_label(target.call)} did not answer with a chat completion.")
         return answer, completion
 
-    def _choose(self, asked: RequestContext) -> ProviderChoice:
-        return self.providers.choose(asked.http, asked.chat.model)
+    async def _to_llm(
+        self, context: RequestContext, choice: ProviderChoice, system_prompt: str | None, contexts: Sequence[str] = ()
+    ) -> Forward:
+        chat = context.chat
+        forward = await worker_thread.run(
+            chat.is_large, response_assembly.to_llm, chat, choice.provider, system_prompt, contexts
+        )
+        return with_metadata(forward, choice.dynamic_metadata)
+
+    def _choose_provider(self, context: RequestContext) -> ProviderChoice:
+        return self.providers.choose(context.http, context.chat.model)
 
     def _system_prompt(self, targets: Sequence[Target]) -> str | None:
-        """The targets' own ones, else the one of the whole gateway."""
+        """Returns the targets' own system prompts, else the one of the whole gateway."""
         own = dict.fromkeys(target.system_prompt for target in targets if target.system_prompt)
         return "\n\n".join(own) or self.prompting.system_prompt
 
 
-async def _question(asked: RequestContext, ask: Clarification) -> Reply:
-    """The question, with what it asks for in the state: not every client sends back whose question it was."""
-    asks_for: dict[str, JsonValue] = {"target": ask.target.name, "missing": list(ask.missing)}
-    metadata = state.response_metadata((), asks_for)
-    completion = Completion(state.FUNCTION_MODEL, ask.question, metadata=metadata, is_refusal=asked.chat.is_structured)
-    return await response_assembly.answer(asked.chat, completion, code="ask")
+class _IntentTask:
+    """Finds the candidates of a turn beside the request stages, and anew when a stage has changed the request."""
+
+    def __init__(self, ingress: Ingress, turn: CurrentTurn) -> None:
+        self._ingress = ingress
+        self._start(turn)
+
+    def _start(self, turn: CurrentTurn) -> None:
+        self.turn = turn
+        self._task = asyncio.create_task(self._ingress.candidates(turn))
+
+    def restart(self, turn: CurrentTurn) -> None:
+        self.cancel()
+        self._start(turn)
+
+    async def candidates(self) -> Sequence[ScoredTarget]:
+        return await self._task
+
+    def cancel(self) -> None:
+        self._task.cancel()
 
 
-def _targeted(decision: Decision, targets: Sequence[str], before: State) -> Decision:
-    """The decision with the word which targets it is about: Envoy tells the client of a response that we do not see."""
-    drift = tool_execution.has_drifted(targets, before.targets)
+async def _ask(context: RequestContext, clarification: Clarification) -> Reply:
+    """Returns the question for missing parameters.
+
+    The state says what it asks for, since not every client sends back the `model` of the question.
+    """
+    question: dict[str, JsonValue] = {"target": clarification.target.name, "missing": list(clarification.missing)}
+    completion = Completion(
+        state.FUNCTION_MODEL,
+        clarification.question,
+        metadata=state.response_metadata((), question),
+        is_refusal=context.chat.is_structured,
+    )
+    return await response_assembly.answer(context, completion, code="ask")
+
+
+def _with_targets(decision: Decision, targets: Sequence[str], previous: State) -> Decision:
+    """Returns the decision with the names of its targets.
+
+    A reply has them as headers. For a forward, Envoy makes the headers from the dynamic metadata.
+    """
+    drift = tool_execution.has_drifted(targets, previous.targets)
     headers = tool_execution.target_headers(targets, drift=drift)
-    notes = {"target": headers[0][1], **({"drift": "true"} if drift else {})}
     if isinstance(decision, Reply):
         decision = dataclasses.replace(decision, headers=(*decision.headers, *headers))
-    return _noted(decision, notes)
-
-
-def _noted(decision: Decision, notes: Mapping[str, str]) -> Decision:
-    return dataclasses.replace(decision, notes={**decision.notes, **notes})
+    return with_metadata(decision, {"target": headers[0][1], **({"drift": "true"} if drift else {})})

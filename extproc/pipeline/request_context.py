@@ -1,20 +1,23 @@
-"""A request on its way through the pipeline, in both its forms."""
+"""A request on its way through the pipeline: in the canonical form and as it came in, with its client API."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from extproc.conversation.chat_request import ChatRequest
 from extproc.decision import HttpRequest
-from extproc.endpoints.chat_completions import ChatRequest
+from extproc.endpoints.endpoint import Endpoint
 from extproc.targets.api_client import Origin
 
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """What was understood of a request, and how it came in."""
+    """`is_transformed`: a stage has changed the request and now checks its own result."""
 
     chat: ChatRequest
     http: HttpRequest
+    endpoint: Endpoint
+    is_transformed: bool = False
 
     @property
     def origin(self) -> Origin:

@@ -1,37 +1,35 @@
-"""One system message leaves the ingress listener: the gateway's own, then the client's. Pure; used by dispatch.py.
+"""Merges all system messages of a conversation into one at its head. Pure; used by response_assembly.py.
 
-Many providers take one system message and at the head only, so those that stand later move there, in their order.
+Many providers take one system message, and only at the head. The gateway's own text comes first, then the client's
+system messages in their order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
-from extproc.endpoints.chat_completions import Message
+from extproc.conversation.messages import SYSTEM_ROLES, Message
 from extproc.shared.filter_config import JsonValue
-
-# `developer` is what OpenAI's reasoning models call `system`; a provider that does not know it is told `system`.
-ROLES: Final = frozenset({"system", "developer"})
 
 
 def merged(messages: Sequence[Message], own: str | None) -> list[Message]:
-    """The conversation behind one system message with `own` and all that the client's say; none where there is none.
+    """Returns the conversation behind one system message; without one if neither side has a system text.
 
-    It has the role `developer` where one of the client's has, and the other fields of the first of them.
+    The message keeps the other fields of the client's first system message. Its role is `developer` if one of the
+    client's has that role.
     """
-    clients = [message for message in messages if message["role"] in ROLES]
-    rest = [message for message in messages if message["role"] not in ROLES]
+    clients = [message for message in messages if message["role"] in SYSTEM_ROLES]
+    rest = [message for message in messages if message["role"] not in SYSTEM_ROLES]
     contents = [*([own] if own else []), *(message.get("content") for message in clients)]
     if not contents:
         return rest
     role = "developer" if any(message["role"] == "developer" for message in clients) else "system"
-    more = clients[0] if clients else {}
-    return [{**more, "role": role, "content": _joined(contents)}, *rest]
+    first = clients[0] if clients else {}
+    return [{**first, "role": role, "content": _joined(contents)}, *rest]
 
 
 def _joined(contents: Sequence[JsonValue]) -> JsonValue:
-    """Texts as paragraphs of one; as parts where one of them has parts."""
+    """Returns the texts as paragraphs of one text, or as parts if one of them has parts."""
     if not any(isinstance(content, list) for content in contents):
         return "\n\n".join(content for content in contents if isinstance(content, str) and content)
     parts: list[JsonValue] = []

@@ -1,16 +1,37 @@
-"""Clients of OpenAI chat completions, providers of the same: only the model's name and what is our own change."""
+"""Providers of OpenAI chat completions, the canonical form: only the model and the gateway's own fields change."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
+from extproc.codecs.json_values import encode_json
 from extproc.conversation import state
-from extproc.decision import Forward
-from extproc.endpoints import chat_completions
-from extproc.endpoints.chat_completions import ChatRequest, Message
+from extproc.conversation.chat_request import ChatRequest
+from extproc.conversation.messages import Message
+from extproc.response_stages.stage import ResponseStage
 from extproc.shared.filter_config import Provider
+from extproc.translators.translator import ProviderRequest
+
+_PATH: Final = "/v1/chat/completions"
 
 
-def forward(request: ChatRequest, messages: list[Message], provider: Provider) -> Forward:
-    """The request under the provider's model name. Its answer passes back untouched."""
-    metadata = state.client_metadata(request.metadata) if provider.accepts_metadata else {}
-    body = chat_completions.encode(request, messages=messages, model=provider.model, metadata=metadata)
-    return Forward(cluster=provider.cluster, body=body)
+class OpenAiTranslator:
+    """Implements `Translator`. Responses pass untouched."""
+
+    def request(self, chat: ChatRequest, messages: Sequence[Message], provider: Provider) -> ProviderRequest:
+        return ProviderRequest(encode_request(chat, messages, provider), _PATH)
+
+    def response_stage(self) -> ResponseStage | None:
+        return None
+
+
+def encode_request(chat: ChatRequest, messages: Sequence[Message], provider: Provider) -> bytes:
+    """Returns the body of a chat completions request. An empty `metadata` is left out."""
+    fields: dict[str, object] = {**chat.fields, "messages": messages, "model": provider.model}
+    metadata = state.client_metadata(chat.metadata) if provider.accepts_metadata else None
+    if metadata:
+        fields["metadata"] = metadata
+    else:
+        fields.pop("metadata", None)
+    return encode_json(fields)

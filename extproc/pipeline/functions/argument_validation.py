@@ -52,7 +52,7 @@ def validate(target: Target, values: Mapping[str, JsonValue]) -> ValidatedArgume
     for parameter in target.parameters:
         try:
             value = _value(parameter, values.get(parameter.name))
-            if parameter.name in in_path and (reason := path_values.fault(str(value))) is not None:
+            if parameter.name in in_path and (reason := path_values.unsafe_reason(str(value))) is not None:
                 rejected[parameter.name] = reason
                 missing.append(parameter.name)
             else:

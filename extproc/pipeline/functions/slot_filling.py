@@ -12,7 +12,7 @@ from datetime import date
 from typing import Final
 
 from extproc.conversation.current_turn import AnsweredClarification, CurrentTurn
-from extproc.endpoints.chat_completions import Message
+from extproc.conversation.messages import Message
 from extproc.inference.roles import Models
 from extproc.pipeline.functions import tool_selection
 from extproc.pipeline.functions.argument_validation import validate

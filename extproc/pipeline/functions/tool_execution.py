@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from extproc.codecs.json_values import encode_json
 from extproc.conversation import state
 from extproc.decision import Headers, ToolCall
-from extproc.endpoints import chat_completions
 from extproc.errors import BadApiAnswer
 from extproc.pipeline.functions.tool_selection import TargetCall
 from extproc.pipeline.request_context import RequestContext
-from extproc.targets.api_client import MAX_ANSWER_BYTES, ApiClient, where
+from extproc.targets.api_client import MAX_ANSWER_BYTES, ApiClient, endpoint_label
 
 TARGET: Final = "x-arch-prompt-target"
 DRIFT: Final = "x-arch-intent-drift"
@@ -47,13 +47,13 @@ async def execute(
         size += len(answer.body)
         if size > MAX_ANSWER_BYTES:
             raise BadApiAnswer(
-                f"{where(call.target.call)} and others answered with more than {MAX_ANSWER_BYTES} bytes."
+                f"{endpoint_label(call.target.call)} and others answered with more than {MAX_ANSWER_BYTES} bytes."
             )
         executed.append(
             ToolCall(
                 call_id=state.new_call_id(),
                 name=call.target.name,
-                arguments=chat_completions.encode_json(call.arguments).decode(),
+                arguments=encode_json(call.arguments).decode(),
                 answer=answer.body.decode(errors="replace"),
             )
         )

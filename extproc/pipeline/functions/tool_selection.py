@@ -12,7 +12,7 @@ from datetime import date
 from typing import Final
 
 from extproc.conversation.current_turn import CurrentTurn
-from extproc.endpoints.chat_completions import Message, texts
+from extproc.conversation.messages import Message, texts
 from extproc.inference.roles import Models
 from extproc.pipeline.functions.argument_validation import validate
 from extproc.pipeline.functions.grounding.datetimes import normalize_datetimes

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import Final
 
 from extproc import request_stats, worker_thread
-from extproc.endpoints.chat_completions import ChatRequest
+from extproc.conversation.chat_request import ChatRequest
 from extproc.errors import ContextTooLong, GuardUnavailable
 from extproc.inference import deadline
 from extproc.inference.fair_queue import FairQueue, QueueFull

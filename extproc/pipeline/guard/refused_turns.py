@@ -15,9 +15,9 @@ from itertools import pairwise
 from typing import Final, Protocol
 
 from extproc import worker_thread
-from extproc.endpoints import chat_completions
-from extproc.endpoints.chat_completions import ChatRequest, Message
-from extproc.pipeline import client_retries, system_message
+from extproc.conversation.chat_request import ChatRequest, of_messages
+from extproc.conversation.messages import SYSTEM_ROLES, Message, has_tool_calls
+from extproc.pipeline import client_retries
 from extproc.pipeline.guard import text_extraction
 from extproc.pipeline.guard.evaluator import Verdict
 from extproc.shared.filter_config import Guard
@@ -51,12 +51,12 @@ def drop_turns_with_refusal(request: ChatRequest, guards: Sequence[Guard]) -> Ch
             _remove_last_turn(kept)
         else:
             kept.append(message)
-    return request if len(kept) == len(request.messages) else chat_completions.with_messages(request, kept)
+    return request if len(kept) == len(request.messages) else request.with_messages(kept)
 
 
 def _remove_last_turn(kept: list[Message]) -> None:
     """Removes tool calls with their results from the end, then the user messages before them."""
-    while kept and (kept[-1]["role"] in _TOOL_RESULTS or kept[-1].get("tool_calls") or kept[-1].get("function_call")):
+    while kept and (kept[-1]["role"] in _TOOL_RESULTS or has_tool_calls(kept[-1])):
         kept.pop()
     while kept and kept[-1]["role"] == "user":
         kept.pop()
@@ -104,13 +104,13 @@ async def drop_blocked_turns(evaluator: Evaluator, request: ChatRequest, verdict
     kept = [
         message
         for index, message in enumerate(request.messages)
-        if index not in dropped or message["role"] in system_message.ROLES
+        if index not in dropped or message["role"] in SYSTEM_ROLES
     ]
-    return chat_completions.with_messages(request, kept)
+    return request.with_messages(kept)
 
 
 async def _is_blocked(evaluator: Evaluator, messages: Sequence[Message]) -> bool:
-    request = ChatRequest(fields={}, messages=tuple(messages), model=None, stream=False, metadata={})
+    request = of_messages(messages)
     return (await evaluator.evaluate(request)).blocked_by is not None
 
 

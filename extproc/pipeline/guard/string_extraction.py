@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from extproc.codecs import json_size
-from extproc.endpoints import chat_completions
+from extproc.codecs.json_values import decode_json
 from extproc.errors import InvalidRequest, RequestTooLarge
 from extproc.pipeline.guard.english_words import LETTER_RUN, english_share, segment
 from extproc.pipeline.guard.file_text import file_text
@@ -55,7 +55,7 @@ class StringExtractor:
         another parser may keep the other. Raises `InvalidRequest`.
         """
         for literal in _STRING_LITERAL.finditer(raw):
-            text = str(chat_completions.decode_json(b'"' + literal[1] + b'"'))
+            text = str(decode_json(b'"' + literal[1] + b'"'))
             if literal[2]:
                 key = text
                 if text not in _API_WORDS:

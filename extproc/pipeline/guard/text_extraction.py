@@ -14,14 +14,12 @@ from typing import Final
 import msgspec
 
 from extproc.conversation import state
-from extproc.endpoints.chat_completions import ChatRequest, Message
-from extproc.pipeline import system_message
+from extproc.conversation.chat_request import ChatRequest
+from extproc.conversation.messages import SYSTEM_ROLES, Message
 from extproc.pipeline.guard.string_extraction import StringExtractor
 
 # Roles that do not reply to an assistant.
-_NOT_REPLYING: Final = frozenset({"assistant", *system_message.ROLES})
-# Top-level fields that no model is shown, and those that are extracted separately (messages, metadata).
-_SETTINGS: Final = frozenset({"messages", "model", "stream", "stream_options", "metadata"})
+_NOT_REPLYING: Final = frozenset({"assistant", *SYSTEM_ROLES})
 # A line with this many words is a sentence, which may be an attack by itself.
 _SENTENCE_WORDS: Final = 5
 # Sentences of one field that become texts of their own.
@@ -54,10 +52,9 @@ def extract(request: ChatRequest) -> RequestTexts:
         text for text, is_echo in conversation if not is_echo
     }
     other: list[str] = []
-    for name, raw in request.fields.items():
-        if name not in _SETTINGS:
-            for item in _array_items(raw):
-                other += _split_sentences(extractor.from_json(bytes(item), name))
+    for name, raw in request.fields_for_models.items():
+        for item in _array_items(raw):
+            other += _split_sentences(extractor.from_json(bytes(item), name))
     other += _split_sentences(extractor.from_value(state.client_metadata(request.metadata), "metadata"))
     question = state.load(request.metadata).question
     if question is not None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from extproc.conversation.messages import Message
 from extproc.decision import Headers
-from extproc.endpoints.chat_completions import Message
 from extproc.errors import GatewayError
 from extproc.inference.roles import Embeddings, Extraction, FunctionCall, RoleUnavailable
 from extproc.shared.filter_config import EndpointCall, HttpMethod, JsonValue, Parameter, Role, Target
-from extproc.targets.api_client import Answer, Origin
+from extproc.targets.api_client import ApiAnswer, Origin
 
 
 def target(name: str, *parameters: Parameter, dispatch: bool = True, system_prompt: str | None = None) -> Target:
@@ -30,7 +30,7 @@ def target(name: str, *parameters: Parameter, dispatch: bool = True, system_prom
 
 @dataclass
 class FakeModels:
-    """Each answer is settable; `down` roles are unavailable with the given reason; `asked` records what was asked."""
+    """Each answer is settable; `down` roles are unavailable with the given reason; `called_roles` records the calls."""
 
     attack: float = 0.0
     # Texts that hold it are attacks, whatever `attack` says.
@@ -49,7 +49,7 @@ class FakeModels:
     # How likely every prompt entails these hypotheses; any other one is not entailed.
     entailment: dict[str, float] = field(default_factory=dict)
     down: dict[Role, str] = field(default_factory=dict)
-    asked: list[Role] = field(default_factory=list)
+    called_roles: list[Role] = field(default_factory=list)
     guard_gate: asyncio.Event | None = None
     embed_gate: asyncio.Event | None = None
     # Bytes of text of one request that a guard reads in time.
@@ -60,7 +60,7 @@ class FakeModels:
         return self.readable
 
     def _ask(self, role: Role) -> None:
-        self.asked.append(role)
+        self.called_roles.append(role)
         if role in self.down:
             raise RoleUnavailable(role, self.down[role], "fake")
 
@@ -95,15 +95,15 @@ class FakeModels:
 
 @dataclass
 class FakeEndpoints:
-    """Answers every call with `body`, or fails with `fault`; `by_path` has answers and faults of single paths.
+    """Answers every call with `body`, or fails with `error`; `by_path` has answers and errors of single paths.
 
     `calls`, `headers` and `sent` record what was asked; `gate` holds every call back.
     """
 
     body: bytes = b'{"temperature": 20}'
     content_type: str = "application/json"
-    fault: GatewayError | None = None
-    by_path: dict[str, Answer | GatewayError] = field(default_factory=dict)
+    error: GatewayError | None = None
+    by_path: dict[str, ApiAnswer | GatewayError] = field(default_factory=dict)
     calls: list[tuple[str, Mapping[str, JsonValue]]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     sent: list[tuple[str, bytes, dict[str, str]]] = field(default_factory=list)
@@ -117,7 +117,7 @@ class FakeEndpoints:
         messages: Sequence[Message],
         origin: Origin,
         headers: Headers = (),
-    ) -> Answer:
+    ) -> ApiAnswer:
         self.calls.append((call.path, arguments))
         self.headers.append(dict(headers))
         if self.gate:
@@ -127,12 +127,12 @@ class FakeEndpoints:
         self.finished += 1
         return self._answer(call.path)
 
-    async def send(self, call: EndpointCall, body: bytes, origin: Origin, headers: Headers) -> Answer:
+    async def send(self, call: EndpointCall, body: bytes, origin: Origin, headers: Headers) -> ApiAnswer:
         self.sent.append((call.path, body, dict(headers)))
         return self._answer(call.path)
 
-    def _answer(self, path: str) -> Answer:
-        answer = self.by_path.get(path) or self.fault or Answer(200, self.content_type, self.body)
+    def _answer(self, path: str) -> ApiAnswer:
+        answer = self.by_path.get(path) or self.error or ApiAnswer(200, self.content_type, self.body)
         if isinstance(answer, GatewayError):
             raise answer
         return answer

@@ -1,4 +1,4 @@
-"""The ext_proc service under messages in any order, split and number: it always ends, and lets nothing unread pass."""
+"""The ext_proc service, fuzzed: for any order, cut and number of messages a stream ends, and nothing unread passes."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from extproc import envoy_responses
+from extproc.current_gateway import CurrentGateway
 from extproc.decision import ResponseEdit, ToolCall
 from extproc.gateway import Gateway
 from extproc.inference.models import RoleClients
@@ -42,7 +43,7 @@ from extproc.providers.routing import ProviderRouter
 from extproc.server import open_server
 from extproc.shared.filter_config import EndpointCall, HttpMethod, Prompting, Schema, Transport
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels
-from tests.unit.extproc.pipeline.bench import GUARD, INTENT, OPENAI, WEATHER
+from tests.unit.extproc.pipeline.ingress_fixture import GUARD, INTENT, OPENAI, WEATHER, guarded
 
 # Texts that hold it are attacks to the guard's model, and so it must never leave the gateway.
 MARKER = "pwn the gateway"
@@ -56,7 +57,7 @@ PATIENCE_S = 30.0
 
 @dataclass
 class Exchange:
-    """What came back. `error` None: the filter ended the stream as if all were well."""
+    """The answers of the filter. `error` None: the filter ended the stream without an error."""
 
     answers: list[ProcessingResponse]
     error: grpc.StatusCode | None
@@ -112,17 +113,17 @@ async def _serving(transport: Transport, socket: Path) -> AsyncIterator[None]:
     """The service with a guarded gateway behind it, whose models and endpoints are stood in for."""
     models = FakeModels(marker=MARKER, calls=(FunctionCall("weather", {"days": 3}),))
     endpoints: Any = FakeEndpoints()
-    failures = ErrorHandler(endpoints, ERRORS)
-    guards = GuardEvaluator(models, (GUARD,))
+    errors = ErrorHandler(endpoints, ERRORS)
+    stages = guarded(GuardEvaluator(models, (GUARD,)), errors)
     prompting = Prompting(intent=INTENT, targets=(WEATHER,), system_prompt="You are a helper.")
     index = TargetIndex(models, prompting.targets)
     await index.build()
     intent_resolver = IntentResolver(models, index, prompting)
     providers = ProviderRouter((OPENAI,))
-    ingress = Ingress(prompting, providers, guards, intent_resolver, endpoints, failures, 5.0)
-    egress = Egress(providers, guards, failures, 5.0)
-    gateway = Gateway(LIMIT, 1000, egress, ingress, index, RoleClients({}), budget_ms=5000, timing_header=True)
-    server = open_server(transport, gateway)
+    ingress = Ingress(prompting, providers, stages, intent_resolver, endpoints, errors, 5.0)
+    egress = Egress(providers, stages, 5.0)
+    gateway = Gateway(LIMIT, 1000, egress, ingress, index, RoleClients({}), models_timeout_ms=5000, timing_header=True)
+    server = open_server(transport, CurrentGateway(gateway))
     await server.start(socket)
     yield
     await server.stop(0)
@@ -234,8 +235,8 @@ def response_halves(draw: st.DrawFn) -> list[ProcessingRequest]:
     }
     head = _head("response_headers", fields, end=False)
     edit = ResponseEdit(schema=draw(st.sampled_from(Schema)), calls=draw(st.sampled_from([(), (CALL,), (CALL, CALL)])))
-    wanted = draw(st.sampled_from([msgspec.json.encode(edit).decode(), "", "{}", "[]"]))
-    head.metadata_context.filter_metadata[envoy_responses.EDIT].update({"edit": wanted})
+    encoded = draw(st.sampled_from([msgspec.json.encode(edit).decode(), "", "{}", "[]"]))
+    head.metadata_context.filter_metadata[envoy_responses.EDIT].update({"edit": encoded})
     trailers = draw(st.booleans())
     body = _pieces("response_body", draw(BODIES), draw(st.lists(st.integers(0, 10_000), max_size=4)), end=not trailers)
     end = [ProcessingRequest(response_trailers=HttpTrailers())] if trailers else []
@@ -293,7 +294,7 @@ def check(exchange: Exchange, caplog: pytest.LogCaptureFixture) -> None:
 
 @FUZZ
 @given(messages=request_halves(), listener=LISTENERS)
-def test_every_request_is_decided_on_and_no_attack_leaves(
+def test_every_request_gets_a_decision_and_no_attack_leaves(
     service: Service, caplog: pytest.LogCaptureFixture, messages: list[ProcessingRequest], listener: str
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -305,7 +306,7 @@ def test_every_request_is_decided_on_and_no_attack_leaves(
 
 @FUZZ
 @given(messages=response_halves(), listener=LISTENERS)
-def test_every_response_is_edited_or_the_stream_aborted(
+def test_every_response_is_edited_or_its_stream_aborted(
     service: Service, caplog: pytest.LogCaptureFixture, messages: list[ProcessingRequest], listener: str
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -317,7 +318,7 @@ def test_every_response_is_edited_or_the_stream_aborted(
 
 @FUZZ
 @given(messages=disordered(), listener=LISTENERS)
-def test_messages_in_disorder_end_the_stream_and_let_nothing_pass(
+def test_messages_out_of_order_end_the_stream_and_let_nothing_pass(
     service: Service, caplog: pytest.LogCaptureFixture, messages: list[ProcessingRequest], listener: str
 ) -> None:
     with caplog.at_level(logging.INFO):

@@ -1,4 +1,4 @@
-"""Who decides on which request, and what health says while the models are away."""
+"""The gateway: its listeners, its health, and the filter config that it is made of."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from extproc.decision import Decision, Forward, HttpRequest, Reply
+from extproc.decision import Decision, Forward, HttpRequest, Reply, RequestSummary
+from extproc.endpoints.endpoint import Endpoint
 from extproc.errors import GuardUnavailable, MethodNotAllowed, ModelNotFound, NotFound, UnsupportedEncoding
 from extproc.gateway import Gateway, open_gateway
 from extproc.inference import deadline
@@ -67,7 +68,7 @@ async def test_egress_needs_no_model() -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "GZIP", "gzip, identity", "x-unknown"])
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
-async def test_a_compressed_body_is_refused_since_nobody_reads_it(listener: str, encoding: str) -> None:
+async def test_refuses_a_compressed_body(listener: str, encoding: str) -> None:
     compressed = dataclasses.replace(
         request("/v1/chat/completions", listener=listener), headers={"content-encoding": encoding}
     )
@@ -76,7 +77,7 @@ async def test_a_compressed_body_is_refused_since_nobody_reads_it(listener: str,
             await gateway.decide(compressed)
 
 
-async def test_a_listener_is_guarded_where_the_contract_says_so_and_nowhere_else() -> None:
+async def test_guards_only_the_listeners_that_the_filter_config_names() -> None:
     guard = Guard(name="jailbreak", role=Role.EMBED, threshold=0.5, message="No.")
     guarded = replace(BOTH, guards=(guard,), guarded=(Listener.EGRESS,))
     async with open_gateway(guarded) as gateway:
@@ -89,30 +90,30 @@ async def test_a_listener_is_guarded_where_the_contract_says_so_and_nowhere_else
 
 
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
-async def test_an_unknown_model_is_an_error_where_the_contract_says_so(listener: str) -> None:
+async def test_an_unknown_model_is_an_error_if_the_filter_config_says_so(listener: str) -> None:
     body = b'{"messages":[{"role":"user","content":"hi"}],"model":"gpt-5"}'
-    asked = dataclasses.replace(request("/v1/chat/completions", listener=listener), body=body)
+    http_request = dataclasses.replace(request("/v1/chat/completions", listener=listener), body=body)
     async with open_gateway(BOTH) as gateway:
-        assert isinstance(await gateway.decide(asked), Forward)
+        assert isinstance(await gateway.decide(http_request), Forward)
     async with open_gateway(replace(BOTH, unknown_model=UnknownModel.ERROR)) as gateway:
         with pytest.raises(ModelNotFound):
-            await gateway.decide(asked)
+            await gateway.decide(http_request)
 
 
 class Watching(Egress):
     """Decides as egress does, and sees what is left of the budget."""
 
-    async def decide(self, request: HttpRequest) -> Decision:
+    async def decide(self, request: HttpRequest, endpoint: Endpoint) -> Decision:
         left = deadline.left_s()
         assert left is not None
         assert 0.5 < left <= 1.0
-        return await super().decide(request)
+        return await super().decide(request, endpoint)
 
 
-async def test_all_models_of_a_request_share_one_budget_and_work_of_no_request_has_none() -> None:
+async def test_all_model_calls_of_a_request_share_one_deadline() -> None:
     async with open_gateway(BOTH) as gateway:
         own = gateway.egress
-        watched = dataclasses.replace(gateway, egress=Watching(own.providers, own.guards, own.failures, own.timeout_s))
+        watched = dataclasses.replace(gateway, egress=Watching(own.providers, own.stages, own.timeout_s))
         assert isinstance(await watched.decide(request("/v1/chat/completions")), Forward)
         assert deadline.left_s() is None
 
@@ -133,7 +134,7 @@ async def test_a_gateway_without_ingress_waits_for_no_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "fault"),
+    ("http_request", "error"),
     [
         (request("/v1/models"), NotFound),
         (request("/v1/chat/completions", "GET"), MethodNotAllowed),
@@ -142,13 +143,13 @@ async def test_a_gateway_without_ingress_waits_for_no_model() -> None:
         (request("/v1/chat/completions", listener=""), NotFound),
     ],
 )
-async def test_anything_else_is_refused(asked: HttpRequest, fault: type[Exception]) -> None:
+async def test_refuses_other_paths_methods_and_listeners(http_request: HttpRequest, error: type[Exception]) -> None:
     async with open_gateway(EGRESS_ONLY) as gateway:
-        with pytest.raises(fault):
-            await gateway.decide(asked)
+        with pytest.raises(error):
+            await gateway.decide(http_request)
 
 
-async def test_a_watch_that_fails_takes_the_worker_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_watch_task_ends_the_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(_: object) -> None:
         raise ZeroDivisionError
 
@@ -159,7 +160,7 @@ async def test_a_watch_that_fails_takes_the_worker_with_it(monkeypatch: pytest.M
             await asyncio.sleep(30)
 
 
-def test_a_contract_is_read_back_and_another_version_refused(tmp_path: Path) -> None:
+def test_loads_a_dumped_filter_config_and_refuses_another_version(tmp_path: Path) -> None:
     path = tmp_path / "filter.json"
     path.write_bytes(dump(BOTH))
     assert load(path) == BOTH
@@ -172,8 +173,19 @@ def test_a_contract_is_read_back_and_another_version_refused(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("watched", [False, True])
-async def test_answers_pass_through_the_filter_where_they_are_watched(watched: bool) -> None:
+async def test_responses_pass_through_the_filter_if_they_are_watched(watched: bool) -> None:
     async with open_gateway(replace(EGRESS_ONLY, watch_answers=watched)) as gateway:
         decision = await gateway.decide(request("/v1/chat/completions"))
     assert isinstance(decision, Forward)
     assert (decision.edit is not None) is watched
+
+
+async def test_a_response_that_is_edited_knows_its_request() -> None:
+    http = dataclasses.replace(request("/v1/chat/completions"), client="1.2.3.4")
+    async with open_gateway(replace(EGRESS_ONLY, watch_answers=True)) as gateway:
+        decision = await gateway.decide(http)
+    assert isinstance(decision, Forward)
+    assert decision.edit is not None
+    assert decision.edit.request == RequestSummary(
+        path="/v1/chat/completions", listener="egress", request_id="id", client="1.2.3.4"
+    )

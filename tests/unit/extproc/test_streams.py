@@ -1,4 +1,4 @@
-"""The ext_proc protocol as Envoy speaks it, over a real gRPC connection: every order and split that it allows."""
+"""The ext_proc protocol as Envoy speaks it, over a real gRPC connection, in every order and cut that it allows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import grpc
@@ -23,10 +23,20 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (
 )
 
 from extproc import envoy_responses, request_stats
-from extproc.decision import Decision, Forward, HttpRequest, Reply, ResponseEdit, ToolCall
+from extproc.current_gateway import CurrentGateway
+from extproc.decision import Decision, Forward, HttpRequest, Reply, RequestSummary, ResponseEdit, ToolCall
 from extproc.endpoints import error_responses
+from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.errors import InvalidRequest, ModelNotFound
+from extproc.gateway import RESPONSE_STAGES
 from extproc.request_stats import ModelCall, Stage
+from extproc.response_stages.stage import (
+    ResponseContext,
+    ResponseStage,
+    StageFactory,
+    WholeResponse,
+    open_stages,
+)
 from extproc.server import open_server
 from extproc.shared.filter_config import Place, Role, Schema, Transport
 from extproc.transport.service import Server
@@ -36,19 +46,25 @@ CALL = ToolCall(call_id="call_arch_1", name="weather", arguments="{}", answer="2
 
 
 @dataclass
-class Decider:
-    """Decides as it is told, and remembers what it was asked."""
+class FakeGateway:
+    """A gateway that decides as it is told, and records the requests and the contexts of responses."""
 
     how: Callable[[HttpRequest], Decision | Awaitable[Decision]]
     max_request_bytes: int = LIMIT
     max_json_values: int = 100
     timing_header: bool = False
-    asked: list[HttpRequest] = field(default_factory=list)
+    requests: list[HttpRequest] = field(default_factory=list)
+    stages: tuple[StageFactory, ...] = RESPONSE_STAGES
+    responses: list[ResponseContext] = field(default_factory=list)
 
     async def decide(self, request: HttpRequest) -> Decision:
-        self.asked.append(request)
+        self.requests.append(request)
         decision = self.how(request)
         return decision if isinstance(decision, Forward | Reply) else await decision
+
+    def response_stages(self, context: ResponseContext) -> list[ResponseStage]:
+        self.responses.append(context)
+        return open_stages(self.stages, context)
 
 
 Exchange = Callable[..., Awaitable[list[ProcessingResponse]]]
@@ -60,16 +76,20 @@ async def exchange(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     servers: list[Server] = []
 
     async def run(
-        decider: Decider, messages: Sequence[ProcessingRequest], *, silence_ms: int = 60_000
+        gateway: FakeGateway,
+        messages: Sequence[ProcessingRequest],
+        *,
+        silence_ms: int = 60_000,
+        listener: str = "egress",
     ) -> list[ProcessingResponse]:
-        server = open_server(request.param, decider)
+        server = open_server(request.param, CurrentGateway(gateway))
         servers.append(server)
         socket = tmp_path / f"{len(servers)}.sock"
         await server.start(socket)
         async with grpc.aio.insecure_channel(f"unix:{socket}") as channel, asyncio.timeout(10):
             stub = external_processor_pb2_grpc.ExternalProcessorStub(channel)
             told = (
-                ("x-archgw-listener", "egress"),
+                ("x-archgw-listener", listener),
                 ("traceparent", "00-a-b-01"),
                 ("x-archgw-silence-ms", str(silence_ms)),
             )
@@ -104,7 +124,7 @@ def pieces(kind: str, body: bytes, size: int) -> list[ProcessingRequest]:
 
 
 def forward(edit: ResponseEdit | None = None) -> Forward:
-    return Forward(cluster="provider_a", body=b"new body", path="/x", edit=edit, notes={"target": "weather"})
+    return Forward(cluster="provider_a", body=b"new body", path="/x", edit=edit, dynamic_metadata={"target": "weather"})
 
 
 def changes(answer: ProcessingResponse, phase: str) -> dict[str, str]:
@@ -113,24 +133,24 @@ def changes(answer: ProcessingResponse, phase: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])
-async def test_the_body_is_the_same_for_every_way_it_is_cut(exchange: Exchange, size: int) -> None:
+async def test_reads_the_same_body_for_all_cuts(exchange: Exchange, size: int) -> None:
     body = b'{"messages": [{"role": "user", "content": "h\xc3\xa9llo"}]}'
-    decider = Decider(lambda _: forward())
-    answers = await exchange(decider, [request_head(), *pieces("request_body", body, size)])
-    assert [request.body for request in decider.asked] == [body]
+    gateway = FakeGateway(lambda _: forward())
+    answers = await exchange(gateway, [request_head(), *pieces("request_body", body, size)])
+    assert [request.body for request in gateway.requests] == [body]
     assert [answer.WhichOneof("response") for answer in answers] == ["request_headers", "request_body"]
 
 
-async def test_the_decider_is_told_the_listener_the_path_and_the_trace(exchange: Exchange) -> None:
-    decider = Decider(lambda _: forward())
-    await exchange(decider, [request_head(end=True)])
-    (request,) = decider.asked
+async def test_the_gateway_gets_the_listener_the_path_and_the_trace(exchange: Exchange) -> None:
+    gateway = FakeGateway(lambda _: forward())
+    await exchange(gateway, [request_head(end=True)])
+    (request,) = gateway.requests
     assert (request.listener, request.method, request.path) == ("egress", "POST", "/v1/chat/completions")
     assert (request.request_id, request.traceparent) == ("id-1", "00-a-b-01")
 
 
-async def test_a_forward_is_one_answer_to_headers_and_body(exchange: Exchange) -> None:
-    head, body = await exchange(Decider(lambda _: forward()), [request_head(), *pieces("request_body", b"old", 3)])
+async def test_a_forward_answers_headers_and_body(exchange: Exchange) -> None:
+    head, body = await exchange(FakeGateway(lambda _: forward()), [request_head(), *pieces("request_body", b"old", 3)])
     assert changes(head, "request_headers") == {
         "x-arch-upstream": "provider_a",
         "content-type": "application/json",
@@ -147,25 +167,25 @@ async def test_a_forward_is_one_answer_to_headers_and_body(exchange: Exchange) -
     assert envoy_responses.EDIT not in head.dynamic_metadata
 
 
-async def test_an_edit_travels_in_metadata_and_no_compressed_answer_is_asked_for(exchange: Exchange) -> None:
-    head, _ = await exchange(Decider(lambda _: forward(ResponseEdit(calls=(CALL,)))), [request_head(end=True)])
+async def test_an_edit_is_in_dynamic_metadata_and_the_request_accepts_no_encoding(exchange: Exchange) -> None:
+    head, _ = await exchange(FakeGateway(lambda _: forward(ResponseEdit(calls=(CALL,)))), [request_head(end=True)])
     assert json.loads(head.dynamic_metadata[envoy_responses.EDIT]["edit"])["calls"][0]["name"] == "weather"
     assert list(head.request_headers.response.header_mutation.remove_headers) == ["content-encoding", "accept-encoding"]
 
 
-async def test_trailers_after_the_body_are_answered_too(exchange: Exchange) -> None:
+async def test_answers_trailers_after_the_body(exchange: Exchange) -> None:
     trailers = ProcessingRequest(request_trailers=HttpTrailers())
     answers = await exchange(
-        Decider(lambda _: forward()), [request_head(), body_of("request_body", b"x", end=False), trailers]
+        FakeGateway(lambda _: forward()), [request_head(), body_of("request_body", b"x", end=False), trailers]
     )
     kinds = [answer.WhichOneof("response") for answer in answers]
     assert kinds == ["request_headers", "request_body", "request_trailers"]
     assert not answers[1].request_body.response.body_mutation.streamed_response.end_of_stream
 
 
-async def test_a_reply_is_immediate(exchange: Exchange) -> None:
+async def test_a_reply_is_an_immediate_response(exchange: Exchange) -> None:
     reply = Reply(200, b"{}", "blocked", headers=(("x-a", "b"),))
-    (answer,) = await exchange(Decider(lambda _: reply), [request_head(end=True)])
+    (answer,) = await exchange(FakeGateway(lambda _: reply), [request_head(end=True)])
     immediate = answer.immediate_response
     assert (immediate.status.code, immediate.body, immediate.details) == (200, b"{}", "archgw_blocked")
     assert {o.header.key: o.header.raw_value for o in immediate.headers.set_headers} == {
@@ -174,17 +194,17 @@ async def test_a_reply_is_immediate(exchange: Exchange) -> None:
     }
 
 
-def costly(decision: Decision | Exception) -> Callable[[HttpRequest], Awaitable[Decision]]:
+def calling_models(decision: Decision | Exception) -> Callable[[HttpRequest], Awaitable[Decision]]:
     """Decides so after a task of its own has asked a model and found the intent's gone."""
 
-    async def ask() -> None:
-        spent = request_stats.current()
-        assert spent
-        spent.models.append(ModelCall(Role.GUARD, Place.LOCAL, spent.began, spent.began + 0.002))
+    async def call_model() -> None:
+        stats = request_stats.current()
+        assert stats
+        stats.models.append(ModelCall(Role.GUARD, Place.LOCAL, stats.began, stats.began + 0.002))
         request_stats.degraded(Stage.INTENT)
 
     async def decide(_: HttpRequest) -> Decision:
-        await asyncio.create_task(ask())
+        await asyncio.create_task(call_model())
         await asyncio.sleep(0.005)
         if isinstance(decision, Exception):
             raise decision
@@ -195,11 +215,11 @@ def costly(decision: Decision | Exception) -> Callable[[HttpRequest], Awaitable[
 
 @pytest.mark.parametrize("timing_header", [True, False])
 @pytest.mark.parametrize("decision", [Reply(200, b"{}", "ask"), InvalidRequest("No.")])
-async def test_a_reply_says_what_the_request_cost_and_went_without(
+async def test_a_reply_has_the_timing_and_the_degraded_stages(
     exchange: Exchange, decision: Decision | Exception, timing_header: bool
 ) -> None:
-    decider = Decider(costly(decision), timing_header=timing_header)
-    (answer,) = await exchange(decider, [request_head(end=True)])
+    gateway = FakeGateway(calling_models(decision), timing_header=timing_header)
+    (answer,) = await exchange(gateway, [request_head(end=True)])
     told = {o.header.key: o.header.raw_value.decode() for o in answer.immediate_response.headers.set_headers}
     assert told["x-arch-degraded"] == "intent"
     assert ("x-arch-timing" in told) is timing_header
@@ -209,29 +229,31 @@ async def test_a_reply_says_what_the_request_cost_and_went_without(
     assert (notes["models_ms"], notes["served"], notes["degraded"]) == ("2.00", "guard=local", "intent")
 
 
-async def test_a_forward_leaves_it_to_envoy_to_tell_them(exchange: Exchange) -> None:
+async def test_a_forward_has_timing_and_degraded_stages_in_dynamic_metadata_only(exchange: Exchange) -> None:
     for timing_header in (True, False):
-        head, _ = await exchange(Decider(costly(forward()), timing_header=timing_header), [request_head(end=True)])
+        head, _ = await exchange(
+            FakeGateway(calling_models(forward()), timing_header=timing_header), [request_head(end=True)]
+        )
         notes = head.dynamic_metadata["archgw"]
         assert (notes["degraded"], "timing" in notes) == ("intent", timing_header)
         assert not {"x-arch-timing", "x-arch-degraded"} & set(changes(head, "request_headers"))
 
 
-async def test_what_one_request_cost_is_not_the_next_ones(exchange: Exchange) -> None:
-    await exchange(Decider(costly(forward())), [request_head(end=True)])
-    head, _ = await exchange(Decider(lambda _: forward()), [request_head(end=True)])
+async def test_requests_do_not_share_their_stats(exchange: Exchange) -> None:
+    await exchange(FakeGateway(calling_models(forward())), [request_head(end=True)])
+    head, _ = await exchange(FakeGateway(lambda _: forward()), [request_head(end=True)])
     assert not {"models_ms", "served", "degraded"} & set(head.dynamic_metadata["archgw"])
 
 
 @pytest.mark.parametrize(
-    ("fault", "status", "code"),
+    ("error", "status", "code"),
     [(InvalidRequest("No."), 400, "invalid_request"), (ZeroDivisionError("inside"), 500, "internal_error")],
 )
-async def test_every_failure_is_a_reply(exchange: Exchange, fault: Exception, status: int, code: str) -> None:
+async def test_every_error_is_a_reply(exchange: Exchange, error: Exception, status: int, code: str) -> None:
     def fail(_: HttpRequest) -> Decision:
-        raise fault
+        raise error
 
-    (answer,) = await exchange(Decider(fail), [request_head(end=True)])
+    (answer,) = await exchange(FakeGateway(fail), [request_head(end=True)])
     assert answer.immediate_response.status.code == status
     assert json.loads(answer.immediate_response.body)["error"]["code"] == code
     assert b"inside" not in answer.immediate_response.body
@@ -241,30 +263,30 @@ async def test_a_decision_that_takes_too_long_is_a_504(exchange: Exchange) -> No
     def late(_: HttpRequest) -> Decision:
         raise TimeoutError
 
-    (answer,) = await exchange(Decider(late), [request_head(end=True)])
+    (answer,) = await exchange(FakeGateway(late), [request_head(end=True)])
     assert answer.immediate_response.status.code == 504
 
 
-async def test_a_body_over_the_limit_is_refused_before_it_is_complete(exchange: Exchange) -> None:
-    decider = Decider(lambda _: forward())
-    (answer,) = await exchange(decider, [request_head(), body_of("request_body", b"x" * (LIMIT + 1), end=False)])
+async def test_refuses_a_body_over_the_limit_before_it_is_complete(exchange: Exchange) -> None:
+    gateway = FakeGateway(lambda _: forward())
+    (answer,) = await exchange(gateway, [request_head(), body_of("request_body", b"x" * (LIMIT + 1), end=False)])
     assert answer.immediate_response.status.code == 413
-    assert decider.asked == []
+    assert gateway.requests == []
 
 
-async def test_a_body_of_too_many_values_is_refused_before_it_is_complete(exchange: Exchange) -> None:
-    decider = Decider(lambda _: forward())
-    (answer,) = await exchange(decider, [request_head(), body_of("request_body", b"[" + b"1," * 101, end=False)])
+async def test_refuses_a_body_of_too_many_values_before_it_is_complete(exchange: Exchange) -> None:
+    gateway = FakeGateway(lambda _: forward())
+    (answer,) = await exchange(gateway, [request_head(), body_of("request_body", b"[" + b"1," * 101, end=False)])
     assert answer.immediate_response.status.code == 413
     assert b"more than 100 JSON values" in answer.immediate_response.body
-    assert decider.asked == []
+    assert gateway.requests == []
 
 
 @pytest.mark.parametrize(("listener", "names"), [("ingress", False), ("", False), ("egress", True)])
 async def test_only_applications_read_the_names_of_providers(listener: str, names: bool) -> None:
-    fault = ModelNotFound("Valid ones: azure.")
+    error = ModelNotFound("Valid ones: azure.")
     request = HttpRequest(listener, "POST", "/v1/chat/completions", {}, b"", "id-7")
-    told = error_responses.told(request, fault)
+    told = error_responses.client_error(ChatCompletions(), request, error)
     assert (told.status, told.code) == (400, "model_not_found")
     assert (b"azure" in told.body) is names
     assert (b"id-7" in told.body) is not names
@@ -280,11 +302,9 @@ async def test_only_applications_read_the_names_of_providers(listener: str, name
         [ProcessingRequest()],
     ],
 )
-async def test_a_stream_that_breaks_the_protocol_is_aborted_never_closed_as_if_all_were_well(
-    exchange: Exchange, messages: list[ProcessingRequest]
-) -> None:
+async def test_aborts_a_stream_that_breaks_the_protocol(exchange: Exchange, messages: list[ProcessingRequest]) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await exchange(Decider(lambda _: forward()), messages)
+        await exchange(FakeGateway(lambda _: forward()), messages)
     assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
 
 
@@ -313,20 +333,20 @@ def undecided(_: HttpRequest) -> Decision:
 
 
 @pytest.mark.parametrize("size", [1, 5, 1000])
-async def test_a_json_response_is_edited_as_a_whole(exchange: Exchange, size: int) -> None:
+async def test_edits_a_json_response_as_a_whole(exchange: Exchange, size: int) -> None:
     messages = [response_head(ResponseEdit(calls=(CALL,))), *pieces("response_body", b'{"id": "1"}', size)]
-    head, *body = await exchange(Decider(undecided), messages)
+    head, *body = await exchange(FakeGateway(undecided), messages)
     assert "x-arch-state" in json.loads(response_bytes(body))["metadata"]
     assert changes(head, "response_headers")["content-length"] == str(len(response_bytes(body)))
     assert ends(body) == [True]
 
 
 @pytest.mark.parametrize("size", [1, 5, 1000])
-async def test_an_event_stream_is_edited_as_it_passes(exchange: Exchange, size: int) -> None:
+async def test_edits_an_event_stream_as_it_passes(exchange: Exchange, size: int) -> None:
     rest = b"data: [DONE]\n\n"
     stream = b'data: {"id":"7","choices":[{"index":0,"delta":{"role":"assistant"}}]}\n\n' + rest
     messages = [response_head(ResponseEdit(calls=(CALL,)), {"content-type": "text/event-stream; charset=utf-8"})]
-    head, *body = await exchange(Decider(undecided), [*messages, *pieces("response_body", stream, size)])
+    head, *body = await exchange(FakeGateway(undecided), [*messages, *pieces("response_body", stream, size)])
     assert list(head.response_headers.response.header_mutation.remove_headers) == ["content-length"]
     assert response_bytes(body).endswith(rest)
     assert response_bytes(body).count(b'"id":"7"') == 2
@@ -335,9 +355,11 @@ async def test_an_event_stream_is_edited_as_it_passes(exchange: Exchange, size: 
 
 
 @pytest.mark.parametrize("before", [b"", b'data: {"choices":[]}\n\n', b'data: {"cho'])
-async def test_a_stream_that_falls_silent_ends_with_an_error_event(exchange: Exchange, before: bytes) -> None:
+async def test_a_silent_stream_ends_with_an_error_event(exchange: Exchange, before: bytes) -> None:
     head = response_head(ResponseEdit(), {"content-type": "text/event-stream"})
-    _, *body = await exchange(Decider(undecided), [head, body_of("response_body", before, end=False)], silence_ms=50)
+    _, *body = await exchange(
+        FakeGateway(undecided), [head, body_of("response_body", before, end=False)], silence_ms=50
+    )
     *_, last = response_bytes(body).removeprefix(before).split(b"data: ")
     assert json.loads(last)["error"]["code"] == "upstream_timeout"
     assert response_bytes(body).startswith(before + b"\n\ndata: ")
@@ -345,10 +367,10 @@ async def test_a_stream_that_falls_silent_ends_with_an_error_event(exchange: Exc
 
 
 @pytest.mark.parametrize("size", [8, 1000])
-async def test_an_event_stream_that_says_nothing_of_itself_is_one_all_the_same(exchange: Exchange, size: int) -> None:
+async def test_recognises_an_event_stream_without_a_content_type(exchange: Exchange, size: int) -> None:
     stream = b'data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}\n\ndata: [DONE]\n\n'
     messages = [response_head(ResponseEdit(calls=(CALL,)), {"content-type": ""})]
-    head, *body = await exchange(Decider(undecided), [*messages, *pieces("response_body", stream, size)])
+    head, *body = await exchange(FakeGateway(undecided), [*messages, *pieces("response_body", stream, size)])
     assert changes(head, "response_headers") == {"content-type": "text/event-stream"}
     assert response_bytes(body).endswith(stream)
     assert len(response_bytes(body)) > len(stream)
@@ -359,7 +381,7 @@ async def test_an_answer_that_cannot_be_edited_is_a_502(exchange: Exchange) -> N
         response_head(ResponseEdit(calls=(CALL,)), {"content-type": "text/html"}),
         *pieces("response_body", b"<html>of somebody", 5),
     ]
-    head, *body = await exchange(Decider(undecided), messages)
+    head, *body = await exchange(FakeGateway(undecided), messages)
     error = json.loads(response_bytes(body))["error"]
     assert (changes(head, "response_headers")[":status"], error["code"]) == ("502", "bad_upstream_answer")
     assert changes(head, "response_headers")["content-type"] == "application/json"
@@ -367,19 +389,19 @@ async def test_an_answer_that_cannot_be_edited_is_a_502(exchange: Exchange) -> N
 
 
 @pytest.mark.parametrize(("status", "told"), [(503, "1"), (504, None), (200, None)])
-async def test_whoever_is_told_503_is_told_when_to_come_back(exchange: Exchange, status: int, told: str | None) -> None:
-    (answer,) = await exchange(Decider(lambda _: Reply(status, b"{}", "x")), [request_head(end=True)])
+async def test_a_503_has_a_retry_after_header(exchange: Exchange, status: int, told: str | None) -> None:
+    (answer,) = await exchange(FakeGateway(lambda _: Reply(status, b"{}", "x")), [request_head(end=True)])
     set_ = {each.header.key: each.header.raw_value.decode() for each in answer.immediate_response.headers.set_headers}
     assert set_.get("retry-after") == told
 
 
-async def test_trailers_of_a_response_are_answered_too(exchange: Exchange) -> None:
+async def test_answers_trailers_of_a_response(exchange: Exchange) -> None:
     messages = [
         response_head(ResponseEdit(calls=(CALL,))),
         body_of("response_body", b'{"id": "1"}', end=False),
         ProcessingRequest(response_trailers=HttpTrailers()),
     ]
-    answers = await exchange(Decider(undecided), messages)
+    answers = await exchange(FakeGateway(undecided), messages)
     assert [answer.WhichOneof("response") for answer in answers] == [
         "response_headers",
         "response_body",
@@ -389,26 +411,72 @@ async def test_trailers_of_a_response_are_answered_too(exchange: Exchange) -> No
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
-async def test_an_encoded_response_passes_untouched(exchange: Exchange, content_type: str) -> None:
+async def test_an_encoded_response_passes_unedited(exchange: Exchange, content_type: str) -> None:
     fields = {"content-encoding": "gzip", "content-type": content_type}
     messages = [response_head(ResponseEdit(calls=(CALL,)), fields), *pieces("response_body", b"\x1f\x8b...", 2)]
-    head, *body = await exchange(Decider(undecided), messages)
+    head, *body = await exchange(FakeGateway(undecided), messages)
     assert changes(head, "response_headers") == {}
     assert response_bytes(body) == b"\x1f\x8b..."
 
 
 async def test_a_response_without_a_body_ends(exchange: Exchange) -> None:
     head = response_head(ResponseEdit(calls=(CALL,)), {":status": "429"}, end=True)
-    assert ends(await exchange(Decider(undecided), [head])) == [True]
+    assert ends(await exchange(FakeGateway(undecided), [head])) == [True]
 
 
 @pytest.mark.parametrize("edit", [ResponseEdit(calls=(CALL,)), ResponseEdit(schema=Schema.TRITON)])
-async def test_where_a_body_is_missing_the_error_is_a_reply_of_its_own(exchange: Exchange, edit: ResponseEdit) -> None:
-    (answer,) = await exchange(Decider(undecided), [response_head(edit, end=True)])
+async def test_an_error_for_a_response_without_a_body_is_an_immediate_response(
+    exchange: Exchange, edit: ResponseEdit
+) -> None:
+    (answer,) = await exchange(FakeGateway(undecided), [response_head(edit, end=True)])
     assert answer.immediate_response.status.code in {502, 503}
     assert json.loads(answer.immediate_response.body)["error"]["type"] == "api_error"
 
 
-async def test_a_response_that_nobody_asked_to_edit_is_aborted(exchange: Exchange) -> None:
+async def test_aborts_a_response_without_an_edit(exchange: Exchange) -> None:
     with pytest.raises(grpc.aio.AioRpcError):
-        await exchange(Decider(undecided), [response_head(None)])
+        await exchange(FakeGateway(undecided), [response_head(None)])
+
+
+class Redact:
+    """A response stage that waits, and holds back what may be the beginning of its word."""
+
+    WORD = b"secret"
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    async def whole(self, response: WholeResponse) -> WholeResponse:
+        return replace(response, body=await self.feed(response.body) + await self.finish())
+
+    async def feed(self, chunk: bytes) -> bytes:
+        await asyncio.sleep(0)
+        text = (self._rest + chunk).replace(self.WORD, b"******")
+        keep = len(self.WORD) - 1
+        out, self._rest = text[:-keep], text[-keep:]
+        return out
+
+    async def finish(self) -> bytes:
+        return self._rest
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+@pytest.mark.parametrize("content_type", ["text/event-stream", "application/json"])
+async def test_one_more_response_stage_needs_no_change_of_the_stream_driver(
+    exchange: Exchange, content_type: str, size: int
+) -> None:
+    summary = RequestSummary(path="/v1/chat/completions", listener="egress", request_id="id-1", client="1.2.3.4")
+    gateway = FakeGateway(undecided, stages=(*RESPONSE_STAGES, lambda _: Redact()))
+    head = response_head(ResponseEdit(request=summary), {"content-type": content_type})
+    _, *body = await exchange(gateway, [head, *pieces("response_body", b'data: {"a": "a secret"}\n\n', size)])
+    assert response_bytes(body) == b'data: {"a": "a ******"}\n\n'
+    assert [(context.status, context.edit.request) for context in gateway.responses] == [(200, summary)]
+
+
+@pytest.mark.parametrize(("listener", "path"), [("egress", None), ("ingress", "/v1/chat/completions")])
+async def test_only_applications_keep_the_query_of_their_path(
+    exchange: Exchange, listener: str, path: str | None
+) -> None:
+    forward = Forward(cluster="provider_a", body=b"", path="/v1/chat/completions")
+    head, _ = await exchange(FakeGateway(lambda _: forward), [request_head(end=True)], listener=listener)
+    assert changes(head, "request_headers").get(":path") == path

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from extproc import worker_thread
-from extproc.endpoints import chat_completions
+from extproc.conversation.chat_request import ChatRequest
+from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.pipeline import response_assembly
 from extproc.pipeline.guard import text_extraction
-from tests.unit.extproc.pipeline.bench import Bench, forward
+from tests.unit.extproc.pipeline.ingress_fixture import IngressFixture, forward
 
 
 async def test_only_what_is_large_leaves_the_event_loop() -> None:
@@ -45,8 +46,8 @@ async def test_a_large_body_is_parsed_screened_and_encoded_beside_the_event_loop
         monkeypatch.setattr(module, name, note)
 
     for module, name in (
-        (chat_completions, "parse"),
-        (chat_completions, "as_read"),
+        (ChatCompletions, "parse"),
+        (ChatRequest, "reencoded"),
         (text_extraction, "extract"),
         (response_assembly, "to_llm"),
     ):
@@ -56,7 +57,7 @@ async def test_a_large_body_is_parsed_screened_and_encoded_beside_the_event_loop
         *([] if isinstance(content, str) else [{"role": "user", "content": "x"}]),
     ]
     values = json.dumps(said).count(":") * 2
-    sent = await Bench(json_values=values).decide(said)
+    sent = await IngressFixture(json_values=values).decide(said)
     forward(sent)
-    assert set(threads) == {"parse", "as_read", "extract", "to_llm"}
+    assert set(threads) == {"parse", "reencoded", "extract", "to_llm"}
     assert {thread != threading.get_ident() for thread in threads.values()} == {large}

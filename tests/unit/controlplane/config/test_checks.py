@@ -2,7 +2,7 @@
 
 import pytest
 
-from controlplane.config.providers import VENDORS
+from controlplane.config.vendors import VENDORS
 from extproc.shared.filter_config import ParameterType
 from tests.unit.controlplane.config.files import PROVIDER, Folder
 

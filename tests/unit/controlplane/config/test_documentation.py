@@ -1,4 +1,4 @@
-"""docs/configuration.md and the schema agree."""
+"""docs/configuration.md and the schema say the same."""
 
 import re
 from pathlib import Path
@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from controlplane.config.json_schema import json_schema
-from controlplane.config.providers import PROVIDERS, VENDORS
+from controlplane.config.vendors import VENDORS
 
 DOCUMENT = (Path(__file__).parents[4] / "docs" / "configuration.md").read_text(encoding="utf-8")
-# The page's section for each model of the schema, and the prefix of the keys in its rows.
+# Where the page explains each model of the schema, and what its rows put before the key.
 SECTIONS = {
     "Ingress": ("listeners", "ingress."),
     "Egress": ("listeners", "egress."),
@@ -83,15 +83,15 @@ def test_every_key_of_the_top_level_is_explained() -> None:
     assert set(rows("Top level")) == set(properties)
 
 
-def test_documents_no_removed_key() -> None:
+def test_no_row_explains_a_key_that_is_gone() -> None:
     known = {prefix + key for name, (_, prefix) in SECTIONS.items() for key in models()[name]["properties"]}
     explained = {key for section, _ in SECTIONS.values() for key in rows(section)}
-    assert explained - known - set(PROVIDERS) == set()
+    assert explained - known - set(VENDORS) == set()
 
 
 def test_every_provider_is_listed_with_its_url() -> None:
     table = rows("llm_providers")
-    assert set(PROVIDERS) <= set(table)
+    assert set(VENDORS) <= set(table)
     for name, vendor in VENDORS.items():
         if vendor.base_url is not None:
             url = vendor.base_url

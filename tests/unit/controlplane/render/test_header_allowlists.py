@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.config.providers import VENDORS
+from controlplane.config.vendors import VENDORS
 from controlplane.render.gateway_files import CREDENTIAL_HEADERS, FORGED_HEADERS
 from controlplane.render.header_allowlists import (
     INGRESS_REQUEST,

@@ -1,4 +1,4 @@
-"""The count of JSON values on bytes, before anything is parsed."""
+"""Counts JSON values in bytes, before anything is parsed."""
 
 import json
 
@@ -29,7 +29,7 @@ def built(value: JsonValue) -> int:
 
 
 @given(VALUES, st.data(), st.booleans())
-def test_no_cut_and_no_string_hides_a_value(value: JsonValue, data: st.DataObject, ascii_only: bool) -> None:
+def test_counts_every_value_for_all_cuts_and_strings(value: JsonValue, data: st.DataObject, ascii_only: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only).encode()
     counter = JsonCounter(MANY)
     rest = text
@@ -51,7 +51,7 @@ def test_no_cut_and_no_string_hides_a_value(value: JsonValue, data: st.DataObjec
         b'{"a\\\\":' + b"[" + b'"",' * 1001 + b"1]}",
     ],
 )
-def test_more_values_than_the_limit_are_refused_by_a_message_that_names_it(text: bytes) -> None:
+def test_refuses_too_many_values_and_names_the_limit(text: bytes) -> None:
     with pytest.raises(RequestTooLarge, match="more than 1000 JSON values"):
         check(text, 1000)
 
@@ -59,11 +59,11 @@ def test_more_values_than_the_limit_are_refused_by_a_message_that_names_it(text:
 @pytest.mark.parametrize(
     "text", ["x" * 5_000_000, '{"[1,1]": "' * 400_000, "\\" * 999_999, 'say "hi": {} [],\n' * 90_000]
 )
-def test_a_long_text_or_file_is_one_value_whatever_stands_in_it(text: str) -> None:
+def test_a_long_text_or_file_is_one_value(text: str) -> None:
     assert check(json.dumps({"messages": [{"role": "user", "content": text}]}), 1000) < 10
 
 
-def test_nesting_and_numbers_are_bounded_across_all_cuts() -> None:
+def test_limits_nesting_and_numbers_for_all_cuts() -> None:
     check(b"[" * MAX_DEPTH, MANY)
     with pytest.raises(InvalidRequest, match=f"more than {MAX_DEPTH}"):
         check(b'{"a":' * (MAX_DEPTH + 1), MANY)

@@ -1,4 +1,4 @@
-"""Event streams, however the network cuts them."""
+"""Event streams, cut anywhere."""
 
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ EVENTS = [b'{"a":1}', b'{"b":"\xc3\xa9"}', b"one\ntwo", b"3\n4", b"[DONE]"]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, len(STREAM)])
-def test_events_are_the_same_for_every_way_the_stream_is_cut(size: int) -> None:
+def test_decodes_the_same_events_for_all_cuts(size: int) -> None:
     decoder = EventDecoder()
     events = [e for start in range(0, len(STREAM), size) for e in decoder.feed(STREAM[start : start + size])]
     assert events + decoder.flush() == EVENTS
@@ -25,16 +25,16 @@ def test_events_are_the_same_for_every_way_the_stream_is_cut(size: int) -> None:
 @pytest.mark.parametrize(
     "chunk", [b"data: {}\n\n", b"data:", b": hi\n\n", b"\r\nevent: x", b"\xef\xbb\xbfid: 1", b"retry:1"]
 )
-def test_a_stream_is_known_by_how_it_begins(chunk: bytes) -> None:
+def test_recognises_a_stream_by_its_beginning(chunk: bytes) -> None:
     assert begins(chunk)
 
 
 @pytest.mark.parametrize("chunk", [b"", b'{"data": 1}', b"<html>", b"[1]", b"database", b"da"])
-def test_anything_else_is_no_stream(chunk: bytes) -> None:
+def test_recognises_no_stream_in_other_bodies(chunk: bytes) -> None:
     assert not begins(chunk)
 
 
-def test_an_event_without_its_closing_blank_line_comes_out_at_the_end() -> None:
+def test_flush_returns_an_event_without_its_closing_blank_line() -> None:
     decoder = EventDecoder()
     assert decoder.feed(b"data: a\n\ndata: b") == [b"a"]
     assert decoder.flush() == [b"b"]
@@ -46,12 +46,12 @@ def test_a_carriage_return_alone_ends_a_line() -> None:
     assert decoder.feed(b"data: a\r\rdata: b\r\r") + decoder.flush() == [b"a", b"b"]
 
 
-def test_framing_is_read_back_as_it_was() -> None:
+def test_decodes_an_encoded_event() -> None:
     decoder = EventDecoder()
     assert decoder.feed(event(b'{"x":1}') + DONE) == [b'{"x":1}', b"[DONE]"]
 
 
-def test_whole_events_keep_their_own_bytes() -> None:
+def test_split_keeps_the_bytes_of_events() -> None:
     *events, rest = split(STREAM + b"data: half\n")
     assert (b"".join(events), rest) == (STREAM, b"data: half\n")
     assert [payload(each) for each in events] == [*EVENTS[:2], None, *EVENTS[2:]]
@@ -69,7 +69,7 @@ def pieces(stream: bytes, cuts: list[int]) -> list[bytes]:
 
 
 @given(payloads=PAYLOADS, cuts=CUTS, line_end=st.sampled_from([b"\n", b"\r\n", b"\r"]), closed=st.booleans())
-def test_whatever_was_framed_comes_out_however_it_is_cut(
+def test_decodes_all_encoded_payloads_for_all_cuts(
     payloads: list[list[bytes]], cuts: list[int], line_end: bytes, closed: bool
 ) -> None:
     framed = [b"".join(b"data: " + line + line_end for line in lines) for lines in payloads]
@@ -80,7 +80,7 @@ def test_whatever_was_framed_comes_out_however_it_is_cut(
 
 
 @given(stream=st.binary(max_size=200), cuts=CUTS)
-def test_any_bytes_are_the_same_events_however_they_are_cut(stream: bytes, cuts: list[int]) -> None:
+def test_any_bytes_decode_to_the_same_events_for_all_cuts(stream: bytes, cuts: list[int]) -> None:
     whole, cut = EventDecoder(), EventDecoder()
     events = [found for piece in pieces(stream, cuts) for found in cut.feed(piece)]
     assert events + cut.flush() == whole.feed(stream) + whole.flush()

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extproc.conversation import state
+from extproc.conversation.messages import Message
 from extproc.conversation.state import State
 from extproc.decision import ToolCall
-from extproc.endpoints.chat_completions import Message
 from extproc.errors import InvalidRequest
 from extproc.shared.filter_config import JsonValue
 

@@ -1,14 +1,17 @@
-"""Chat completions as they are read and written."""
+"""Requests to the chat completions API, parsed and encoded again."""
 
 import json
 from typing import Any
 
 import pytest
 
-from extproc.endpoints import chat_completions
-from extproc.endpoints.chat_completions import Completion
+from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.errors import InvalidRequest
-from extproc.shared.filter_config import JsonValue
+from extproc.shared.filter_config import Provider, Schema
+from extproc.translators.openai import encode_request
+
+ENDPOINT = ChatCompletions()
+PROVIDER = Provider(name="p", model="m", schema=Schema.OPENAI, cluster="provider_p", accepts_metadata=True)
 
 
 def body(**fields: object) -> bytes:
@@ -16,8 +19,8 @@ def body(**fields: object) -> bytes:
 
 
 def rewritten(raw: bytes) -> bytes:
-    request = chat_completions.parse(raw)
-    return chat_completions.encode(request, messages=request.messages, model="m", metadata=request.metadata)
+    request = ENDPOINT.parse(raw)
+    return encode_request(request, request.messages, PROVIDER)
 
 
 def test_unknown_fields_keep_their_own_bytes() -> None:
@@ -42,37 +45,33 @@ def test_every_form_of_content_survives(content: object) -> None:
     assert json.loads(rewritten(body(messages=messages)))["messages"] == messages
 
 
-def test_of_a_duplicate_key_only_what_was_read_leaves() -> None:
+def test_only_the_last_of_a_duplicate_key_leaves() -> None:
     raw = b'{"messages":[{"role":"user","content":"one"}],"messages":[{"role":"user","content":"x","content":"two"}]}'
     assert rewritten(raw).count(b"messages") == 1
     assert b"one" not in rewritten(raw)
     assert json.loads(rewritten(raw))["messages"] == [{"role": "user", "content": "two"}]
 
 
-def test_a_field_as_it_is_read_has_no_key_twice_and_keeps_its_meaning() -> None:
+def test_a_reencoded_field_has_no_duplicate_key_and_keeps_its_meaning() -> None:
     tools = b'[{"name":"harmless","name":"attack","x":1.10,"n":123456789012345678901234567890}]'
-    request = chat_completions.parse(
-        b'{"messages":[{"role":"user","content":"hi"}],"seed":1.10,"tools":' + tools + b"}"
-    )
-    left = chat_completions.encode(chat_completions.as_read(request), messages=request.messages, model="m", metadata={})
+    request = ENDPOINT.parse(b'{"messages":[{"role":"user","content":"hi"}],"seed":1.10,"tools":' + tools + b"}")
+    left = encode_request(request.reencoded(), request.messages, PROVIDER)
     assert b"harmless" not in left
     assert b'"n":123456789012345678901234567890' in left
     assert b'"seed":1.10' in left
 
 
 @pytest.mark.parametrize("field", [b"[1e999]", b"[" * 100_000 + b"]" * 100_000])
-def test_a_field_that_cannot_be_read_is_refused_where_guards_read_it(field: bytes) -> None:
+def test_refuses_to_reencode_an_unreadable_field(field: bytes) -> None:
     with pytest.raises(InvalidRequest):
-        chat_completions.as_read(
-            chat_completions.parse(b'{"messages":[{"role":"user","content":"hi"}],"tools":' + field + b"}")
-        )
+        ENDPOINT.parse(b'{"messages":[{"role":"user","content":"hi"}],"tools":' + field + b"}").reencoded()
 
 
-def test_a_conversation_of_which_nothing_is_left_is_refused() -> None:
-    request = chat_completions.parse(body())
-    assert chat_completions.with_messages(request, request.messages) == request
+def test_refuses_an_empty_conversation() -> None:
+    request = ENDPOINT.parse(body())
+    assert request.with_messages(request.messages) == request
     with pytest.raises(InvalidRequest):
-        chat_completions.with_messages(request, [])
+        request.with_messages([])
 
 
 @pytest.mark.parametrize(
@@ -99,70 +98,15 @@ def test_a_conversation_of_which_nothing_is_left_is_refused() -> None:
         (body(metadata=[]), "`metadata`"),
     ],
 )
-def test_a_malformed_request_is_refused_with_its_place(raw: bytes, place: str) -> None:
+def test_refuses_a_malformed_request_and_names_the_place(raw: bytes, place: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        chat_completions.parse(raw)
+        ENDPOINT.parse(raw)
     assert place in caught.value.message
     assert caught.value.status == 400
 
 
 @pytest.mark.parametrize(
-    ("raw", "named"),
-    [
-        (body(user="\ud800"), "escapes half of a surrogate pair"),
-        (body(messages=[{"role": "user", "content": "\ude00 and more of it"}]), "escapes half of a surrogate pair"),
-        (b'{"messages":[{"role":"user","content":"\\ud83d"}]}', "escapes half of a surrogate pair"),
-        (body(tools=[{"\udfff": 1}]), "escapes half of a surrogate pair"),
-        ('{"user":"\ud800"}'.encode(errors="surrogatepass"), "half of a surrogate pair (byte 9)"),
-        (b'{"user":"\xff"}', "not UTF-8 (byte 9)"),
-        (b"\xef\xbb\xbf" + body(), "byte order mark"),
-        (body().decode().encode("utf-16"), "UTF-16"),
-        (body().decode().encode("utf-16-be"), "UTF-16"),
-        (body().decode().encode("utf-32"), "UTF-32"),
-        (body().decode().encode("utf-32-le"), "UTF-32"),
-        # Cut off, and with a whole pair in it.
-        (body(user="\N{GRINNING FACE}")[:-1], "truncated"),
-    ],
-)
-def test_a_body_in_another_encoding_is_named(raw: bytes, named: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        chat_completions.parse(raw)
-    assert named in caught.value.message
-
-
-@pytest.mark.parametrize("value", [b'"\\\\ud800"', b'"\\ud83d\\ude00"', b'["\\ud83d\\ude00", 1e999]'])
-def test_what_only_looks_like_half_a_character_passes(value: bytes) -> None:
-    raw = b'{"messages":[{"role":"user","content":"hi"}],"user":' + value + b"}"
-    assert bytes(chat_completions.parse(raw).fields["user"]) == value
-
-
-def test_a_fault_never_repeats_what_was_sent() -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        chat_completions.parse(b'{"messages": [{"role": "user", "content": "my secret"]}')
-    assert "secret" not in caught.value.message
-
-
-def test_texts_are_those_of_a_string_and_of_every_part_that_has_one() -> None:
-    assert chat_completions.texts({"role": "user", "content": "a"}) == ["a"]
-    assert chat_completions.texts({"role": "user", "content": None}) == []
-    parts: list[JsonValue] = [
-        {"type": "text", "text": "a"},
-        {"type": "image_url", "image_url": {}},
-        {"type": "new_kind", "text": "b"},
-    ]
-    assert chat_completions.texts({"role": "user", "content": parts}) == ["a", "b"]
-
-
-def test_an_assistant_that_says_nothing_says_its_refusal() -> None:
-    contents: list[JsonValue] = [None, "", [{"type": "refusal", "refusal": "no"}]]
-    for content in contents:
-        assert chat_completions.texts({"role": "assistant", "content": content, "refusal": "no"}) == ["no"]
-    assert chat_completions.texts({"role": "assistant", "content": "yes", "refusal": "no"}) == ["yes"]
-    assert chat_completions.texts({"role": "assistant", "content": None, "refusal": None}) == []
-
-
-@pytest.mark.parametrize(
-    ("fields", "wanted"),
+    ("fields", "expected"),
     [
         ({}, False),
         ({"response_format": None, "tool_choice": None, "function_call": None}, False),
@@ -180,152 +124,20 @@ def test_an_assistant_that_says_nothing_says_its_refusal() -> None:
         ({"function_call": {"name": "f"}}, True),
     ],
 )
-def test_a_client_that_wants_an_object_is_told_apart(fields: dict[str, Any], wanted: bool) -> None:
-    assert chat_completions.parse(body(**fields)).is_structured is wanted
-
-
-@pytest.mark.parametrize("finish", ["stop", "content_filter"])
-def test_a_refusal_has_no_content_as_a_whole_and_as_a_stream(finish: str) -> None:
-    answer = Completion("Arch-Guard", "no", finish_reason=finish, is_refusal=True)
-    choice = json.loads(chat_completions.completion(answer))["choices"][0]
-    assert choice["message"] == {"role": "assistant", "content": None, "refusal": "no"}
-    first, said, last = (
-        json.loads(event[6:])["choices"][0] for event in chat_completions.stream(answer).split(b"\n\n")[:3]
-    )
-    assert first["delta"] == {"role": "assistant", "content": ""}
-    assert said["delta"] == {"refusal": "no"}
-    assert choice["finish_reason"] == last["finish_reason"] == finish
-
-
-def test_text_is_appended_to_either_form_of_content() -> None:
-    assert chat_completions.append_text({"role": "user", "content": "a"}, "b")["content"] == "ab"
-    assert chat_completions.append_text({"role": "user", "content": None}, "b")["content"] == "b"
-    appended = chat_completions.append_text({"role": "user", "content": [{"type": "text", "text": "a"}]}, "b")
-    assert appended["content"] == [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+def test_recognises_a_client_that_wants_an_object(fields: dict[str, Any], expected: bool) -> None:
+    assert ENDPOINT.parse(body(**fields)).is_structured is expected
 
 
 @pytest.mark.parametrize("role", ["system", "developer", "user", "assistant", "tool", "function"])
-def test_every_role_of_the_api_is_known(role: str) -> None:
+def test_accepts_every_role_of_the_api(role: str) -> None:
     messages = [{"role": role, "content": "hi"}]
-    assert chat_completions.parse(body(messages=messages)).messages == tuple(messages)
+    assert ENDPOINT.parse(body(messages=messages)).messages == tuple(messages)
 
 
 @pytest.mark.parametrize(
-    ("options", "wanted"),
+    ("options", "expected"),
     [(None, False), ({}, False), ({"include_usage": True}, True), ({"include_usage": 1}, False), ("x", False)],
 )
-def test_a_usage_chunk_is_wanted_by_who_says_so(options: object, wanted: bool) -> None:
-    assert chat_completions.parse(body(stream_options=options)).include_usage is wanted
-    assert chat_completions.parse(body()).include_usage is False
-
-
-USAGE: dict[str, JsonValue] = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
-
-
-def chunks_of(stream: bytes) -> list[dict[str, Any]]:
-    *events, done, rest = stream.decode().split("\n\n")
-    assert (done, rest) == ("data: [DONE]", "")
-    return [json.loads(event.removeprefix("data: ")) for event in events]
-
-
-def test_a_stream_says_the_same_as_a_completion() -> None:
-    answer = Completion("Arch-Guard", "no", finish_reason="content_filter", metadata={"x": "y"}, usage=USAGE)
-    whole = json.loads(chat_completions.completion(answer))
-    chunks = chunks_of(chat_completions.stream(answer))
-    assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == "no"
-    assert chunks[-1]["choices"][0]["finish_reason"] == whole["choices"][0]["finish_reason"] == "content_filter"
-    assert {chunk["model"] for chunk in chunks} == {whole["model"]} == {"Arch-Guard"}
-    assert len({chunk["id"] for chunk in chunks}) == 1
-    assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
-    assert [chunk.get("metadata") for chunk in chunks] == [whole["metadata"], None, None]
-    assert sum("role" in chunk["choices"][0]["delta"] for chunk in chunks) == 1
-    assert all("usage" not in chunk for chunk in chunks)
-
-
-def test_the_usage_is_the_last_chunk_and_null_in_the_others() -> None:
-    answer = Completion("Arch-Guard", "no", usage=USAGE)
-    *chunks, last = chunks_of(chat_completions.stream(answer, include_usage=True))
-    assert (
-        (last["choices"], last["usage"])
-        == ([], USAGE)
-        == ([], json.loads(chat_completions.completion(answer))["usage"])
-    )
-    assert [chunk["usage"] for chunk in chunks] == [None] * 3
-    assert {chunk["id"] for chunk in chunks} == {last["id"]}
-
-
-def opened(**fields: object) -> tuple[dict[str, Any], dict[str, Any]]:
-    chunk = {"id": "chatcmpl-9", "object": "chat.completion.chunk", "created": 7, "model": "gpt", **fields}
-    found = chat_completions.opened(json.dumps(chunk).encode(), {"x-arch-state": "s"})
-    assert found
-    first, second = map(json.loads, found)
-    return first, second
-
-
-def choice(delta: object, **fields: object) -> dict[str, object]:
-    return {"index": 0, "delta": delta, "finish_reason": None, **fields}
-
-
-def test_a_first_chunk_becomes_two_of_one_id_and_the_role_is_said_once() -> None:
-    said = choice({"role": "assistant", "content": "Hel", "refusal": None})
-    first, second = opened(choices=[said], system_fingerprint="fp")
-    opening = {"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
-    shared = {"id": "chatcmpl-9", "object": "chat.completion.chunk", "created": 7, "model": "gpt"}
-    assert first == {**shared, "system_fingerprint": "fp", "choices": [opening], "metadata": {"x-arch-state": "s"}}
-    rest = choice({"content": "Hel", "refusal": None})
-    assert second == {**shared, "system_fingerprint": "fp", "choices": [rest]}
-
-
-def test_what_a_first_chunk_tells_besides_is_told_once() -> None:
-    first, second = opened(
-        choices=[choice({"content": "a"}, index=1, finish_reason="stop"), choice({"role": "assistant"})],
-        usage={"total_tokens": 9},
-        metadata={"a": "b"},
-        citations=["c"],
-    )
-    assert first["choices"][0]["index"] == 1
-    assert (first["usage"], first["metadata"]) == (None, {"a": "b", "x-arch-state": "s"})
-    assert (second["usage"], second["citations"]) == ({"total_tokens": 9}, ["c"])
-    assert second["choices"][0]["finish_reason"] == "stop"
-    assert second["choices"][1]["delta"] == {"role": "assistant"}
-    assert "citations" not in first
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        b"",
-        b"[DONE]",
-        b"[]",
-        b'{"error":{}}',
-        b'{"choices":[]}',
-        b'{"choices":[1]}',
-        b'{"choices":{}}',
-        b'{"choices":[{"delta":"\xff"}]}',
-        b'{"choices":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-    ],
-)
-def test_what_is_no_chunk_of_an_answer_is_not_opened(payload: bytes) -> None:
-    assert chat_completions.opened(payload, {}) is None
-
-
-def test_usage_from_outside_is_kept() -> None:
-    whole = b'{"choices":[{"message":{"content":"hi"}}],"usage":{"total_tokens":4}}'
-    odd = b'{"choices":[{"message":{"content":"hi"}}],"usage":[1]}'
-    streamed = b'data: {"choices":[{"delta":{"content":"hi"}}]}\n\ndata: {"choices":[],"usage":{"total_tokens":4}}\n\n'
-    assert [getattr(chat_completions.read_completion(body), "usage", 0) for body in (whole, odd)] == [
-        {"total_tokens": 4},
-        None,
-    ]
-    assert getattr(chat_completions.read_stream(streamed), "usage", 0) == {"total_tokens": 4}
-
-
-@pytest.mark.parametrize("raw", [b"", b"[]", b'{"choices": []}', b'{"choices": [{}]}', b'"text"'])
-def test_what_is_no_completion_is_not_taken_for_one(raw: bytes) -> None:
-    assert chat_completions.read_completion(raw) is None
-
-
-def test_a_completion_is_read_back() -> None:
-    assert chat_completions.read_completion(chat_completions.completion(Completion("m", "text"))) == Completion(
-        "m", "text"
-    )
+def test_reads_whether_the_client_wants_a_usage_chunk(options: object, expected: bool) -> None:
+    assert ENDPOINT.parse(body(stream_options=options)).include_usage is expected
+    assert ENDPOINT.parse(body()).include_usage is False

@@ -9,15 +9,16 @@ import pytest
 from msgspec.structs import replace
 
 from extproc.decision import Decision, Forward, HttpRequest, Reply
+from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.errors import GuardUnavailable
 from extproc.pipeline.egress import Egress
 from extproc.pipeline.error_handling import ErrorHandler
 from extproc.pipeline.guard.evaluator import GuardEvaluator
 from extproc.providers.routing import ProviderRouter
 from extproc.shared.filter_config import EndpointCall, Guard, HttpMethod, Provider, Role
-from extproc.targets.api_client import Answer
+from extproc.targets.api_client import ApiAnswer
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels
-from tests.unit.extproc.pipeline.bench import GUARD, OPENAI
+from tests.unit.extproc.pipeline.ingress_fixture import GUARD, OPENAI, guarded
 
 ERRORS = EndpointCall(endpoint="errors", upstream="error_target", method=HttpMethod.POST, path="/errors")
 
@@ -27,45 +28,46 @@ async def decide(
 ) -> Decision:
     body = json.dumps({"messages": [{"role": "user", "content": "attack"}], **fields}).encode()
     request = HttpRequest("egress", "POST", "/v1/chat/completions", {}, body, "id")
-    failures = ErrorHandler(endpoints, ERRORS)  # type: ignore[arg-type]
-    return await Egress(ProviderRouter((provider,)), GuardEvaluator(models, guards), failures, 5.0).decide(request)
+    errors = ErrorHandler(endpoints, ERRORS)  # type: ignore[arg-type]
+    egress = Egress(ProviderRouter((provider,)), guarded(GuardEvaluator(models, guards), errors), 5.0)
+    return await egress.decide(request, ChatCompletions())
 
 
-async def test_without_guards_no_model_is_asked() -> None:
+async def test_calls_no_model_without_guards() -> None:
     models = FakeModels(attack=1.0)
     assert isinstance(await decide(models, FakeEndpoints()), Forward)
-    assert models.asked == []
+    assert models.called_roles == []
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_guarded_egress_blocks_as_ingress_does(stream: bool) -> None:
+async def test_egress_guards_block_a_prompt(stream: bool) -> None:
     decision = await decide(FakeModels(marker="attack"), FakeEndpoints(), GUARD, stream=stream)
     assert isinstance(decision, Reply)
-    assert (decision.status, decision.notes["guard"]) == (200, "blocked")
+    assert (decision.status, decision.dynamic_metadata["guard"]) == (200, "blocked")
     assert b"Not this." in decision.body
     assert (decision.content_type == "text/event-stream") is stream
 
 
-async def test_a_block_on_egress_is_told_by_the_error_target() -> None:
-    endpoints = FakeEndpoints(by_path={"/errors": Answer(400, "text/plain", b"told")})
+async def test_the_error_target_answers_for_a_block_on_egress() -> None:
+    endpoints = FakeEndpoints(by_path={"/errors": ApiAnswer(400, "text/plain", b"from the error target")})
     guard = replace(GUARD, forward_to_error_target=True)
     decision = await decide(FakeModels(marker="attack"), endpoints, guard)
     assert isinstance(decision, Reply)
-    assert (decision.status, decision.body) == (400, b"told")
+    assert (decision.status, decision.body) == (400, b"from the error target")
 
 
-async def test_what_passes_the_guards_goes_to_the_llm_with_a_note() -> None:
+async def test_an_allowed_prompt_goes_to_the_llm_and_the_access_log_says_so() -> None:
     decision = await decide(FakeModels(), FakeEndpoints(), GUARD)
     assert isinstance(decision, Forward)
-    assert decision.notes["guard"] == "allowed"
+    assert decision.dynamic_metadata["guard"] == "allowed"
 
 
-async def test_a_guard_without_a_verdict_blocks_here_too() -> None:
+async def test_an_unavailable_guard_blocks_on_egress() -> None:
     with pytest.raises(GuardUnavailable):
         await decide(FakeModels(down={Role.GUARD: "dead"}), FakeEndpoints(), GUARD)
 
 
-async def test_messages_pass_unchanged_but_for_a_role_that_the_provider_does_not_know() -> None:
+async def test_messages_pass_unchanged_except_a_role_unknown_to_the_provider() -> None:
     messages: list[dict[str, Any]] = [
         {"role": "developer", "content": "One."},
         {"role": "system", "content": "Two."},
@@ -80,10 +82,10 @@ async def test_messages_pass_unchanged_but_for_a_role_that_the_provider_does_not
         assert json.loads(decision.body)["messages"] == [{**messages[0], "role": first}, *messages[1:]]
 
 
-async def test_the_log_says_which_unknown_model_was_asked_for() -> None:
+async def test_the_access_log_names_the_unknown_model_of_a_request() -> None:
     decision = await decide(FakeModels(), FakeEndpoints(), model="gpt-5")
-    assert decision.notes == {"unknown_model": "gpt-5"}
-    assert (await decide(FakeModels(), FakeEndpoints(), model="gpt-4o")).notes == {}
+    assert decision.dynamic_metadata == {"unknown_model": "gpt-5"}
+    assert (await decide(FakeModels(), FakeEndpoints(), model="gpt-4o")).dynamic_metadata == {}
 
 
 async def test_a_blocked_structured_request_is_a_refusal_and_so_are_its_retries() -> None:

@@ -1,4 +1,4 @@
-"""Errors answered by the error target or by the gateway, and the default target, whose answers come from outside."""
+"""Errors that the error target or the gateway answers, and the answers of the default target."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from extproc.decision import Reply
 from extproc.errors import ApiError, ApiTimeout, BadApiAnswer, GatewayError
 from extproc.shared.filter_config import EndpointCall, HttpMethod
-from extproc.targets.api_client import Answer
+from extproc.targets.api_client import ApiAnswer
 from tests.unit.extproc.fakes import FakeEndpoints, target
-from tests.unit.extproc.pipeline.bench import GUARD, Bench, called, reply, sent
+from tests.unit.extproc.pipeline.ingress_fixture import GUARD, IngressFixture, called, reply, sent
 
 ERRORS = EndpointCall(endpoint="errors", upstream="error_target", method=HttpMethod.POST, path="/errors")
 COMPLETION = json.dumps({"model": "m", "choices": [{"message": {"role": "assistant", "content": "sorry"}}]}).encode()
@@ -25,79 +25,83 @@ FORWARDING = replace(GUARD, forward_to_error_target=True)
 JSON, SSE = "application/json", "text/event-stream; charset=utf-8"
 
 
-def bench(told: Answer | GatewayError, fault: GatewayError | None = None) -> Bench:
-    """One whose error target answers `told`, and whose other endpoints fail with `fault`."""
-    return Bench(
-        models=called(days=3), endpoints=FakeEndpoints(by_path={"/errors": told}, fault=fault), error_target=ERRORS
+def ingress_of(error_target_answer: ApiAnswer | GatewayError, error: GatewayError | None = None) -> IngressFixture:
+    """One whose error target gives this answer, and whose other endpoints fail with `error`."""
+    return IngressFixture(
+        models=called(days=3),
+        endpoints=FakeEndpoints(by_path={"/errors": error_target_answer}, error=error),
+        error_target=ERRORS,
     )
 
 
 def texts(answer: Reply) -> str:
-    """What a client reads of a completion or a stream of chunks."""
+    """Returns the text of a completion or a stream of chunks, as a client reads it."""
     if answer.content_type == JSON:
         return str(json.loads(answer.body)["choices"][0]["message"]["content"])
     chunks = [json.loads(line[6:]) for line in answer.body.splitlines() if line.startswith(b"data: {")]
     return "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks)
 
 
-@pytest.mark.parametrize("fault", [ApiError("Endpoint `api` answered with status 418.", 418), ApiTimeout("Late.")])
-async def test_a_failed_api_call_is_told_by_the_error_target(fault: ApiError | ApiTimeout) -> None:
-    failing = bench(Answer(422, "text/plain", b"told"), fault)
-    told = reply(await failing.decide("weather", metadata={"mine": "x"}))
-    assert (told.status, told.content_type, told.body) == (422, "text/plain", b"told")
-    assert ("x-function-error-code", str(fault.status)) in told.headers
-    ((path, body, headers),) = failing.endpoints.sent
+@pytest.mark.parametrize("error", [ApiError("Endpoint `api` answered with status 418.", 418), ApiTimeout("Late.")])
+async def test_the_error_target_answers_for_a_failed_api_call(error: ApiError | ApiTimeout) -> None:
+    ingress = ingress_of(ApiAnswer(422, "text/plain", b"from the error target"), error)
+    response = reply(await ingress.decide("weather", metadata={"mine": "x"}))
+    assert (response.status, response.content_type, response.body) == (422, "text/plain", b"from the error target")
+    assert ("x-function-error-code", str(error.status)) in response.headers
+    ((path, body, headers),) = ingress.endpoints.sent
     assert path == "/errors"
     assert json.loads(body) == {"messages": [{"role": "user", "content": "weather"}], "metadata": {"mine": "x"}}
-    assert headers["x-function-error-code"] == str(fault.status)
-    assert headers["x-arch-error-message"] == fault.message
+    assert headers["x-function-error-code"] == str(error.status)
+    assert headers["x-arch-error-message"] == error.message
     assert datetime.fromisoformat(headers["x-arch-error-time"]).tzinfo
     assert "x-prompt-guard-error-code" not in headers
 
 
 @pytest.mark.parametrize("status", [None, 403])
-async def test_a_block_is_told_by_the_error_target_only_where_the_guard_says_so(status: int | None) -> None:
-    failing = bench(Answer(200, JSON, COMPLETION))
-    failing.models.attack = 1.0
-    failing.guards = (replace(FORWARDING, status=status),)
-    told = reply(await failing.decide("hello"))
-    assert (told.status, told.body) == (200, COMPLETION)
-    assert ("x-prompt-guard-error-code", "jailbreak") in told.headers
-    ((_, _, headers),) = failing.endpoints.sent
+async def test_the_error_target_answers_for_a_block_only_if_the_guard_says_so(status: int | None) -> None:
+    ingress = ingress_of(ApiAnswer(200, JSON, COMPLETION))
+    ingress.models.attack = 1.0
+    ingress.guards = (replace(FORWARDING, status=status),)
+    response = reply(await ingress.decide("hello"))
+    assert (response.status, response.body) == (200, COMPLETION)
+    assert ("x-prompt-guard-error-code", "jailbreak") in response.headers
+    ((_, _, headers),) = ingress.endpoints.sent
     assert headers["x-prompt-guard-error-code"] == "jailbreak"
     assert headers["x-arch-error-message"] == "Not this."
-    failing.endpoints.sent.clear()
-    failing.guards = (GUARD,)
-    assert reply(await failing.decide("hello")).code == "blocked"
-    assert failing.endpoints.sent == []
+    ingress.endpoints.sent.clear()
+    ingress.guards = (GUARD,)
+    assert reply(await ingress.decide("hello")).code == "blocked"
+    assert ingress.endpoints.sent == []
 
 
-@pytest.mark.parametrize("answer", [Answer(200, JSON, COMPLETION), Answer(200, SSE, STREAM)])
+@pytest.mark.parametrize("answer", [ApiAnswer(200, JSON, COMPLETION), ApiAnswer(200, SSE, STREAM)])
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_completion_comes_in_the_form_that_the_client_asked_for(answer: Answer, stream: bool) -> None:
-    told = reply(await bench(answer, ApiError("x", 500)).decide("weather", stream=stream))
-    assert told.content_type.startswith("text/event-stream" if stream else JSON)
-    assert texts(told) == "sorry"
+async def test_the_error_target_s_completion_is_streamed_if_the_client_wants_a_stream(
+    answer: ApiAnswer, stream: bool
+) -> None:
+    response = reply(await ingress_of(answer, ApiError("x", 500)).decide("weather", stream=stream))
+    assert response.content_type.startswith("text/event-stream" if stream else JSON)
+    assert texts(response) == "sorry"
 
 
 @pytest.mark.parametrize(
     "broken",
-    [Answer(500, JSON, b"{}"), BadApiAnswer("Elsewhere."), ApiTimeout("Late."), ApiError("Gone.", 503)],
+    [ApiAnswer(500, JSON, b"{}"), BadApiAnswer("Elsewhere."), ApiTimeout("Late."), ApiError("Gone.", 503)],
 )
-async def test_where_the_error_target_fails_too_the_first_failure_is_told(broken: Answer | GatewayError) -> None:
-    failing = bench(broken, ApiError("First.", 418))
-    assert reply(await failing.decide("weather")).status == 418
-    failing.models.attack = 1.0
-    failing.guards = (FORWARDING,)
-    assert reply(await failing.decide("weather")).code == "blocked"
+async def test_the_gateway_answers_itself_if_the_error_target_fails(broken: ApiAnswer | GatewayError) -> None:
+    ingress = ingress_of(broken, ApiError("First.", 418))
+    assert reply(await ingress.decide("weather")).status == 418
+    ingress.models.attack = 1.0
+    ingress.guards = (FORWARDING,)
+    assert reply(await ingress.decide("weather")).code == "blocked"
 
 
-async def test_a_message_is_fit_for_a_header() -> None:
-    failing = bench(Answer(200, JSON, b"{}"))
-    failing.models.attack = 1.0
-    failing.guards = (replace(FORWARDING, message="100 %\r\nSet-Cookie: a=b é 🙂 " + "x" * 5000),)
-    await failing.decide("hello")
-    ((_, _, headers),) = failing.endpoints.sent
+async def test_the_error_message_is_safe_in_a_header() -> None:
+    ingress = ingress_of(ApiAnswer(200, JSON, b"{}"))
+    ingress.models.attack = 1.0
+    ingress.guards = (replace(FORWARDING, message="100 %\r\nSet-Cookie: a=b é 🙂 " + "x" * 5000),)
+    await ingress.decide("hello")
+    ((_, _, headers),) = ingress.endpoints.sent
     message = headers["x-arch-error-message"]
     assert message.startswith("100 %25 Set-Cookie: a=b %C3%A9 %F0%9F%99%82 xxx")
     assert message.isascii()
@@ -105,36 +109,39 @@ async def test_a_message_is_fit_for_a_header() -> None:
     assert len(message) < 2000
 
 
-@pytest.mark.parametrize("answer", [Answer(200, JSON, COMPLETION), Answer(200, SSE, STREAM)])
+@pytest.mark.parametrize("answer", [ApiAnswer(200, JSON, COMPLETION), ApiAnswer(200, SSE, STREAM)])
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_default_target_answers_in_the_form_that_the_client_asked_for(answer: Answer, stream: bool) -> None:
+async def test_the_default_target_s_completion_is_streamed_if_the_client_wants_a_stream(
+    answer: ApiAnswer, stream: bool
+) -> None:
     endpoints = FakeEndpoints(by_path={"/fallback": answer})
-    told = reply(
-        await Bench(endpoints=endpoints, default_target=target("fallback", dispatch=False)).decide(
+    response = reply(
+        await IngressFixture(endpoints=endpoints, default_target=target("fallback", dispatch=False)).decide(
             "hello", stream=stream
         )
     )
-    assert texts(told) == "sorry"
-    assert told.content_type.startswith("text/event-stream" if stream else JSON)
+    assert texts(response) == "sorry"
+    assert response.content_type.startswith("text/event-stream" if stream else JSON)
     if (answer.content_type == SSE) is stream:
-        assert told.body == answer.body
-    assert ("x-arch-prompt-target", "fallback") in told.headers
+        assert response.body == answer.body
+    assert ("x-arch-prompt-target", "fallback") in response.headers
     assert endpoints.headers == [{"x-arch-prompt-target": "fallback"}]
 
 
-@pytest.mark.parametrize("answer", [Answer(200, JSON, COMPLETION), Answer(200, SSE, STREAM)])
-async def test_a_default_target_may_leave_the_answer_to_the_llm(answer: Answer) -> None:
+@pytest.mark.parametrize("answer", [ApiAnswer(200, JSON, COMPLETION), ApiAnswer(200, SSE, STREAM)])
+async def test_the_default_target_s_answer_may_go_to_the_llm(answer: ApiAnswer) -> None:
     endpoints = FakeEndpoints(by_path={"/fallback": answer})
-    body = sent(await Bench(endpoints=endpoints, default_target=target("fallback")).decide("hello"))
+    body = sent(await IngressFixture(endpoints=endpoints, default_target=target("fallback")).decide("hello"))
     assert body["messages"][-1]["content"] == "hello\ncontext: sorry"
 
 
 @pytest.mark.parametrize(
-    "answer", [Answer(200, JSON, b"{}"), Answer(200, SSE, b"data: {}\n\n"), Answer(200, SSE, b""), BadApiAnswer("x")]
+    "answer",
+    [ApiAnswer(200, JSON, b"{}"), ApiAnswer(200, SSE, b"data: {}\n\n"), ApiAnswer(200, SSE, b""), BadApiAnswer("x")],
 )
-async def test_a_default_target_that_fails_is_told_by_the_error_target(answer: Answer | ApiError) -> None:
-    endpoints = FakeEndpoints(by_path={"/fallback": answer, "/errors": Answer(200, JSON, COMPLETION)})
-    failing = Bench(endpoints=endpoints, default_target=target("fallback"), error_target=ERRORS)
-    told = reply(await failing.decide("hello"))
-    assert told.body == COMPLETION
+async def test_the_error_target_answers_for_a_failed_default_target(answer: ApiAnswer | ApiError) -> None:
+    endpoints = FakeEndpoints(by_path={"/fallback": answer, "/errors": ApiAnswer(200, JSON, COMPLETION)})
+    ingress = IngressFixture(endpoints=endpoints, default_target=target("fallback"), error_target=ERRORS)
+    response = reply(await ingress.decide("hello"))
+    assert response.body == COMPLETION
     assert endpoints.sent[0][2]["x-function-error-code"] == "502"

@@ -1,4 +1,4 @@
-"""One system message leaves, whatever the client's are."""
+"""All system messages of a conversation are merged into one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from extproc.pipeline.system_message import merged
-from tests.unit.extproc.pipeline.bench import Bench, called, sent
+from tests.unit.extproc.pipeline.ingress_fixture import IngressFixture, called, sent
 
 USER: dict[str, Any] = {"role": "user", "content": "hi"}
 CHAT: dict[str, Any] = {"role": "assistant", "content": "Hello!"}
@@ -32,21 +32,21 @@ def part(text: str, **more: Any) -> dict[str, Any]:
         ([system("One."), system([part("Two.")])], [part("Ours."), part("One."), part("Two.")]),
     ],
 )
-def test_ours_comes_first_then_the_clients(clients: list[dict[str, Any]], content: Any) -> None:
+def test_the_gateway_s_text_comes_before_the_client_s(clients: list[dict[str, Any]], content: Any) -> None:
     assert merged([*clients, USER], "Ours.") == [system(content), USER]
 
 
-def test_later_ones_move_to_the_head() -> None:
+def test_later_system_messages_move_to_the_head() -> None:
     conversation = [system("One."), USER, system("Two."), CHAT, USER, system("Three.")]
     assert merged(conversation, "Ours.") == [system("Ours.\n\nOne.\n\nTwo.\n\nThree."), USER, CHAT, USER]
 
 
-def test_one_is_developer_where_one_of_the_clients_is() -> None:
+def test_the_role_is_developer_if_a_client_s_message_has_it() -> None:
     for clients in ([system("One.", "developer")], [system("One."), system("", "developer")]):
         assert merged([*clients, USER], "Ours.")[0] == system("Ours.\n\nOne.", "developer")
 
 
-def test_without_ours_a_single_one_stays_as_it_is() -> None:
+def test_a_sole_system_message_of_the_client_stays_unchanged() -> None:
     single = system("One.", name="me")
     assert merged([single, USER], None) == [single, USER]
     assert merged([single, USER, system("Two.")], "Ours.")[0] == system("Ours.\n\nOne.\n\nTwo.", name="me")
@@ -54,9 +54,9 @@ def test_without_ours_a_single_one_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("said", ["hello", "weather"])
-async def test_the_llm_gets_one_on_every_way(said: str) -> None:
+async def test_every_request_to_the_llm_has_one_system_message(said: str) -> None:
     conversation = [system("Theirs.", "developer"), {"role": "user", "content": said}]
-    messages = sent(await Bench(models=called(days=3)).decide(conversation))["messages"]
+    messages = sent(await IngressFixture(models=called(days=3)).decide(conversation))["messages"]
     ours = "You are a forecaster." if said == "weather" else "You are a helper."
     assert messages[0] == system(f"{ours}\n\nTheirs.")
     assert [message["role"] for message in messages] == ["system", "user"]

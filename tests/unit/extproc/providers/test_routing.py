@@ -1,4 +1,4 @@
-"""Which provider answers."""
+"""The choice of a provider by hint, by model and by default."""
 
 import pytest
 
@@ -43,42 +43,40 @@ PROVIDERS = (
         (None, None, "mistral"),
     ],
 )
-def test_the_hint_counts_before_the_model_and_the_model_before_the_default(
-    hint: str | None, model: str | None, chosen: str
-) -> None:
+def test_chooses_by_hint_then_by_model_then_the_default(hint: str | None, model: str | None, chosen: str) -> None:
     assert choose(PROVIDERS, hint=hint, model=model).provider.name == chosen
 
 
-def test_an_unknown_hint_is_refused_with_the_valid_ones() -> None:
+def test_refuses_an_unknown_hint_and_lists_the_valid_ones() -> None:
     with pytest.raises(ModelNotFound, match=r"Valid ones: azure, gpt-4o, large, mistral, openai\."):
         choose(PROVIDERS, hint="nope", model="gpt-4o")
 
 
-def test_without_a_default_an_unknown_model_is_refused() -> None:
+def test_refuses_an_unknown_model_if_there_is_no_default() -> None:
     with pytest.raises(ModelNotFound):
         choose(PROVIDERS[:2], model="unheard-of")
     with pytest.raises(ModelNotFound):
         choose(PROVIDERS[:2], hint="default")
 
 
-def test_of_providers_that_share_a_model_the_default_one_answers() -> None:
+def test_chooses_the_default_of_providers_that_share_a_model() -> None:
     shared = (provider("a", "m"), provider("b", "m", default=True))
     assert choose(shared, model="m").provider.name == "b"
 
 
-def test_a_model_that_no_provider_has_is_noted() -> None:
-    assert choose(PROVIDERS, model="gpt-5").notes == {"unknown_model": "gpt-5"}
+def test_the_access_log_names_an_unknown_model() -> None:
+    assert choose(PROVIDERS, model="gpt-5").dynamic_metadata == {"unknown_model": "gpt-5"}
     for known in ("gpt-4o", "azure", "", None):
-        assert choose(PROVIDERS, model=known).notes == {}
-    assert choose(PROVIDERS, model="gpt-5", hint="azure").notes == {}
+        assert choose(PROVIDERS, model=known).dynamic_metadata == {}
+    assert choose(PROVIDERS, model="gpt-5", hint="azure").dynamic_metadata == {}
 
 
-def test_the_note_is_short_and_printable() -> None:
-    noted = choose(PROVIDERS, model="a\r\nb\x00 \ud800é" + "x" * 10_000).notes["unknown_model"]
-    assert noted == "a?b?" + "x" * 56
+def test_a_logged_model_name_is_short_and_printable() -> None:
+    logged = choose(PROVIDERS, model="a\r\nb\x00 \ud800é" + "x" * 10_000).dynamic_metadata["unknown_model"]
+    assert logged == "a?b?" + "x" * 56
 
 
-def test_a_model_that_no_provider_has_may_be_an_error() -> None:
+def test_refuses_an_unknown_model_if_configured_so() -> None:
     with pytest.raises(ModelNotFound, match=r"Valid ones: azure, gpt-4o, large, mistral, openai\.") as caught:
         choose(PROVIDERS, model="gpt-5", unknown=UnknownModel.ERROR)
     assert "gpt-5" not in caught.value.message

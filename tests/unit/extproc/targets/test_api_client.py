@@ -80,7 +80,7 @@ async def test_post_sends_typed_arguments_and_messages_as_json(endpoints: ApiCli
     assert seen["body"] == '{"days":3,"tags":["a"],"flag":true,"messages":[{"role":"user","content":"hi"}]}'
 
 
-async def test_a_cookie_of_one_call_is_in_no_other(endpoints: ApiClient) -> None:
+async def test_no_call_sends_a_cookie_of_another_call(endpoints: ApiClient) -> None:
     for _ in range(2):
         assert await echoed(endpoints, call("/setting")) == {"cookie": None}
 
@@ -94,13 +94,13 @@ async def test_an_endpoint_gets_the_request_id_and_the_trace_and_no_credentials(
     assert headers.keys().isdisjoint({"authorization", "cookie", "x-api-key"})
 
 
-async def test_placeholders_take_arguments_and_get_sends_the_rest_as_query(endpoints: ApiClient) -> None:
+async def test_get_fills_placeholders_and_sends_other_arguments_as_query(endpoints: ApiClient) -> None:
     seen = await echoed(endpoints, call("/c/{city}/w?v=1", HttpMethod.GET), city="a b?&é", days=3, unit="°C /x")
     assert seen["path"] == "/c/a%20b%3F%26%C3%A9/w?v=1&days=3&unit=%C2%B0C+%2Fx"
     assert seen["body"] == ""
 
 
-async def test_post_fills_the_path_too_and_does_not_repeat_what_it_filled(endpoints: ApiClient) -> None:
+async def test_post_fills_placeholders_and_omits_these_arguments_from_the_body(endpoints: ApiClient) -> None:
     seen = await echoed(endpoints, call("/c/{city}"), city="x", days=1)
     assert seen["path"] == "/c/x"
     assert "city" not in str(seen["body"])
@@ -117,15 +117,15 @@ async def test_no_value_changes_the_path(endpoints: ApiClient, path: str, city: 
         await echoed(endpoints, call(path), city=city)
 
 
-async def test_what_is_said_of_the_target_reaches_the_endpoint_and_displaces_nothing(endpoints: ApiClient) -> None:
-    said = (("x-arch-prompt-target", "weather"), ("x-arch-upstream", "forged"))
-    answer = await endpoints.call(call("/weather"), {}, [], ORIGIN, said)
+async def test_target_headers_reach_the_endpoint_and_replace_no_other_header(endpoints: ApiClient) -> None:
+    target_headers = (("x-arch-prompt-target", "weather"), ("x-arch-upstream", "forged"))
+    answer = await endpoints.call(call("/weather"), {}, [], ORIGIN, target_headers)
     headers = msgspec.json.decode(answer.body)["headers"]
     assert headers["x-arch-prompt-target"] == "weather"
     assert headers["x-arch-upstream"] == "endpoint_api"
 
 
-async def test_a_body_that_is_ready_is_sent_as_it_is_and_any_status_is_an_answer(endpoints: ApiClient) -> None:
+async def test_send_passes_the_body_unchanged_and_accepts_any_status(endpoints: ApiClient) -> None:
     answer = await endpoints.send(call("/errors"), b'{"a": 1.10}', ORIGIN, (("x-arch-error-message", "a b"),))
     seen = msgspec.json.decode(answer.body)
     assert (answer.status, seen["body"], seen["headers"]["x-arch-error-message"]) == (200, '{"a": 1.10}', "a b")
@@ -133,14 +133,14 @@ async def test_a_body_that_is_ready_is_sent_as_it_is_and_any_status_is_an_answer
 
 
 @pytest.mark.parametrize(("path", "expected"), [("/status/418", 418), ("/status/502", 502), ("/status/504", 504)])
-async def test_an_error_status_is_the_clients_answer(endpoints: ApiClient, path: str, expected: int) -> None:
+async def test_an_error_status_is_passed_to_the_client(endpoints: ApiClient, path: str, expected: int) -> None:
     with pytest.raises(ApiError) as caught:
         await endpoints.call(call(path, HttpMethod.GET), {}, [], ORIGIN)
     assert (caught.value.status, caught.value.code) == (expected, "api_error")
     assert all(word in caught.value.message for word in ("`api`", path, str(expected)))
 
 
-async def test_what_envoy_says_of_an_endpoint_is_told_from_what_the_endpoint_says(endpoints: ApiClient) -> None:
+async def test_local_replies_of_envoy_differ_from_answers_of_the_endpoint(endpoints: ApiClient) -> None:
     with pytest.raises(UpstreamTimeout):
         await endpoints.call(call("/status/504?by=upstream_timeout", HttpMethod.GET), {}, [], ORIGIN)
     with pytest.raises(ApiTimeout) as caught:
@@ -154,7 +154,7 @@ USELESS = ["/endless", "/broken", "/status/302", "/status/304", "/status/307", "
 
 
 @pytest.mark.parametrize("path", [*USELESS, "/status/502?by=bad_upstream_answer"])
-async def test_an_answer_that_cannot_be_used_is_a_502(endpoints: ApiClient, path: str) -> None:
+async def test_an_unusable_answer_is_a_502(endpoints: ApiClient, path: str) -> None:
     with pytest.raises(BadApiAnswer) as caught:
         await endpoints.call(call(path, HttpMethod.GET), {}, [], ORIGIN)
     assert (caught.value.status, caught.value.code) == (502, "bad_upstream_answer")
@@ -162,17 +162,17 @@ async def test_an_answer_that_cannot_be_used_is_a_502(endpoints: ApiClient, path
 
 
 @pytest.mark.parametrize("path", USELESS)
-async def test_a_body_that_is_ready_follows_no_redirect_either(endpoints: ApiClient, path: str) -> None:
+async def test_send_follows_no_redirect(endpoints: ApiClient, path: str) -> None:
     get = call(path, HttpMethod.GET)
     with pytest.raises(BadApiAnswer):
         await endpoints.send(get, b"{}", ORIGIN, ())
 
 
-async def test_every_call_is_among_the_costs_of_its_request_failed_ones_too(endpoints: ApiClient) -> None:
-    with request_stats.counted() as spent:
+async def test_request_stats_count_every_call_also_failed_ones(endpoints: ApiClient) -> None:
+    with request_stats.counted() as stats:
         await echoed(endpoints, call("/weather"))
         with pytest.raises(ApiError):
             await endpoints.call(call("/teapot"), {}, [], ORIGIN)
         await endpoints.send(call("/teapot"), b"{}", ORIGIN, ())
-    first, second, third = spent.apis
-    assert spent.began <= first.began < first.ended <= second.began < second.ended <= third.began < third.ended
+    first, second, third = stats.apis
+    assert stats.began <= first.began < first.ended <= second.began < second.ended <= third.began < third.ended

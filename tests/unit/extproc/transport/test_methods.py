@@ -11,13 +11,14 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from extproc.current_gateway import CurrentGateway
 from extproc.server import open_server
 from extproc.shared import status_client
 from extproc.shared.filter_config import Transport
 from extproc.shared.worker_status import METHOD
 from extproc.transport.health import CHECK, NAME, Health
 from extproc.transport.service import MethodError
-from tests.unit.extproc.test_streams import Decider, forward
+from tests.unit.extproc.test_streams import FakeGateway, forward
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -43,7 +44,7 @@ def health() -> Health:
 @pytest.fixture(params=Transport)
 async def socket(request: pytest.FixtureRequest, tmp_path: Path, health: Health) -> AsyncIterator[Path]:
     methods = {CHECK: health.check, "/a.B/Refuse": refuse, "/a.B/Echo": echo, "/a.B/Fail": fail}
-    server = open_server(request.param, Decider(lambda _: forward()), methods)
+    server = open_server(request.param, CurrentGateway(FakeGateway(lambda _: forward())), methods)
     await server.start(tmp_path / "s")
     yield tmp_path / "s"
     await server.stop(0)
@@ -88,7 +89,7 @@ async def test_an_error_is_told_with_its_reason(
 
 async def test_the_command_reads_a_worker_over_its_socket(tmp_path: Path) -> None:
     for transport in Transport:
-        server = open_server(transport, Decider(lambda _: forward()), {METHOD: echo})
+        server = open_server(transport, CurrentGateway(FakeGateway(lambda _: forward())), {METHOD: echo})
         socket = tmp_path / transport
         await server.start(socket)
         answers = await asyncio.to_thread(status_client.ask, [str(socket), str(tmp_path / "nobody")])

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from extproc.inference.roles import FunctionCall
 from extproc.shared.filter_config import EndpointCall, HttpMethod, Parameter, ParameterType, Target
 from tests.unit.extproc.fakes import FakeModels, target
-from tests.unit.extproc.pipeline.bench import Bench, forward, reply
+from tests.unit.extproc.pipeline.ingress_fixture import IngressFixture, forward, reply
 
 CALL = EndpointCall(endpoint="api", upstream="endpoint_api", method=HttpMethod.GET, path="/orders/{order}?by={by}")
 QUESTION = "Could you provide the following details order ?"
@@ -27,7 +27,7 @@ def orders(*, default: str | None = None) -> Target:
 
 async def decided(value: str, prompt: Any = None, default: str | None = None) -> Any:
     models = FakeModels(calls=(FunctionCall("weather", {"order": value, "by": "a/b"}),))
-    bench = Bench(models=models, targets=(orders(default=default), target("money")))
+    bench = IngressFixture(models=models, targets=(orders(default=default), target("money")))
     return bench, await bench.decide(prompt or f"weather of {value} by a/b")
 
 

@@ -12,13 +12,16 @@ from extproc.conversation import state
 from extproc.errors import ApiError, ApiTimeout
 from extproc.inference.roles import FunctionCall
 from extproc.shared.filter_config import JsonValue
-from extproc.targets.api_client import MAX_ANSWER_BYTES, Answer
+from extproc.targets.api_client import MAX_ANSWER_BYTES, ApiAnswer
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels, target
-from tests.unit.extproc.pipeline.bench import DAYS, Bench, called, forward, reply, sent
+from tests.unit.extproc.pipeline.ingress_fixture import DAYS, IngressFixture, called, forward, reply, sent
 
 BOTH = "weather and money"
 TWO = FakeModels(calls=(FunctionCall("weather", {"days": 3}), FunctionCall("money", {})))
-ANSWERS = {"/weather": Answer(200, "application/json", b'"sun"'), "/money": Answer(200, "application/json", b'"5"')}
+ANSWERS = {
+    "/weather": ApiAnswer(200, "application/json", b'"sun"'),
+    "/money": ApiAnswer(200, "application/json", b'"5"'),
+}
 
 
 def state_after(*targets: str) -> dict[str, str]:
@@ -30,7 +33,7 @@ def state_after(*targets: str) -> dict[str, str]:
 
 
 async def test_calls_run_concurrently() -> None:
-    bench = Bench(models=TWO, endpoints=FakeEndpoints(gate=asyncio.Event()))
+    bench = IngressFixture(models=TWO, endpoints=FakeEndpoints(gate=asyncio.Event()))
     deciding = asyncio.create_task(bench.decide(BOTH))
     async with asyncio.timeout(5):
         while len(bench.endpoints.calls) < 2:  # noqa: ASYNC110 - the fake has no event to wait for
@@ -42,14 +45,14 @@ async def test_calls_run_concurrently() -> None:
 
 
 async def test_answers_keep_the_order_of_the_calls() -> None:
-    decision = forward(await Bench(models=TWO, endpoints=FakeEndpoints(by_path=dict(ANSWERS))).decide(BOTH))
+    decision = forward(await IngressFixture(models=TWO, endpoints=FakeEndpoints(by_path=dict(ANSWERS))).decide(BOTH))
     assert sent(decision)["messages"][-1]["content"] == (
         f'{BOTH}\ncontext: weather {{"days":3}}: "sun"\ncontext: money {{}}: "5"'
     )
     assert decision.edit
     assert [(call.name, call.answer) for call in decision.edit.calls] == [("weather", '"sun"'), ("money", '"5"')]
     assert len({call.call_id for call in decision.edit.calls}) == 2
-    assert decision.notes["target"] == "weather, money"
+    assert decision.dynamic_metadata["target"] == "weather, money"
 
 
 async def test_system_prompts_of_all_targets_are_used_once_each() -> None:
@@ -59,13 +62,13 @@ async def test_system_prompts_of_all_targets_are_used_once_each() -> None:
         target("cash", system_prompt="A."),
     )
     models = FakeModels(calls=(FunctionCall("weather", {"days": 3}), FunctionCall("money", {})))
-    messages = sent(await Bench(models=models, targets=targets).decide(BOTH))["messages"]
+    messages = sent(await IngressFixture(models=models, targets=targets).decide(BOTH))["messages"]
     assert messages[0]["content"] == "A.\n\nB."
 
 
 async def test_one_target_without_llm_dispatch_skips_the_llm_for_all() -> None:
     targets = (target("weather", DAYS), target("money", dispatch=False))
-    bench = Bench(models=TWO, targets=targets, endpoints=FakeEndpoints(by_path=dict(ANSWERS)))
+    bench = IngressFixture(models=TWO, targets=targets, endpoints=FakeEndpoints(by_path=dict(ANSWERS)))
     answer = json.loads(reply(await bench.decide(BOTH)).body)
     assert answer["choices"][0]["message"]["content"] == '"sun"\n"5"'
     assert len(state.load(answer["metadata"]).messages) == 3
@@ -76,41 +79,41 @@ async def test_one_target_without_llm_dispatch_skips_the_llm_for_all() -> None:
 )
 async def test_one_failure_fails_the_request_and_cancels_no_other_call(fault: ApiError | ApiTimeout) -> None:
     endpoints = FakeEndpoints(by_path={"/money": fault})
-    failed = reply(await Bench(models=TWO, endpoints=endpoints).decide(BOTH))
+    failed = reply(await IngressFixture(models=TWO, endpoints=endpoints).decide(BOTH))
     assert failed.status == fault.status
     assert ("x-function-error-code", str(fault.status)) in failed.headers
-    assert json.loads(failed.body)["error"]["message"] == f"{fault.public} Request id: id."
+    assert json.loads(failed.body)["error"]["message"] == f"{fault.public_message} Request id: id."
     assert endpoints.finished == 2
 
 
 async def test_first_of_several_failures_is_reported() -> None:
     endpoints = FakeEndpoints(by_path={"/weather": ApiError("A", 404), "/money": ApiError("B", 500)})
-    assert reply(await Bench(models=TWO, endpoints=endpoints).decide(BOTH)).status == 404
+    assert reply(await IngressFixture(models=TWO, endpoints=endpoints).decide(BOTH)).status == 404
 
 
 async def test_deadline_cancels_all_calls() -> None:
     endpoints = FakeEndpoints(gate=asyncio.Event())
     with pytest.raises(TimeoutError):
-        await Bench(models=TWO, endpoints=endpoints, timeout_s=0.2).decide(BOTH)
+        await IngressFixture(models=TWO, endpoints=endpoints, timeout_s=0.2).decide(BOTH)
     assert len(endpoints.calls) == 2
     assert len(asyncio.all_tasks()) == 1
 
 
 async def test_answers_share_one_size_limit() -> None:
     half = b"x" * (MAX_ANSWER_BYTES // 2)
-    forward(await Bench(models=TWO, endpoints=FakeEndpoints(body=half)).decide(BOTH))
-    failed = reply(await Bench(models=TWO, endpoints=FakeEndpoints(body=half + b"x")).decide(BOTH))
+    forward(await IngressFixture(models=TWO, endpoints=FakeEndpoints(body=half)).decide(BOTH))
+    failed = reply(await IngressFixture(models=TWO, endpoints=FakeEndpoints(body=half + b"x")).decide(BOTH))
     assert (failed.status, failed.code) == (502, "bad_upstream_answer")
 
 
 async def test_target_and_drift_headers_reach_endpoints_and_client() -> None:
-    bench = Bench(models=TWO)
+    bench = IngressFixture(models=TWO)
     decision = forward(await bench.decide(BOTH, metadata=state_after("weather")))
     assert bench.endpoints.headers == [
         {"x-arch-prompt-target": "weather"},
         {"x-arch-prompt-target": "money", "x-arch-intent-drift": "true"},
     ]
-    assert decision.notes["drift"] == "true"
+    assert decision.dynamic_metadata["drift"] == "true"
 
 
 @pytest.mark.parametrize(
@@ -126,24 +129,26 @@ async def test_target_and_drift_headers_reach_endpoints_and_client() -> None:
     ],
 )
 async def test_target_new_since_last_turn_is_a_drift(metadata: dict[str, str], drifts: bool) -> None:
-    bench = Bench(models=FakeModels(calls=(FunctionCall("weather", {"days": 3}),)))
+    bench = IngressFixture(models=FakeModels(calls=(FunctionCall("weather", {"days": 3}),)))
     decision = forward(await bench.decide("weather", metadata=metadata))
-    assert ("drift" in decision.notes) is drifts
+    assert ("drift" in decision.dynamic_metadata) is drifts
     assert ("x-arch-intent-drift" in bench.endpoints.headers[0]) is drifts
 
 
 async def test_clarification_carries_the_target_header() -> None:
-    clarification = reply(await Bench(models=FakeModels(calls=(FunctionCall("weather", {}),))).decide("weather"))
+    clarification = reply(
+        await IngressFixture(models=FakeModels(calls=(FunctionCall("weather", {}),))).decide("weather")
+    )
     assert ("x-arch-prompt-target", "weather") in clarification.headers
-    plain = forward(await Bench().decide("hello"))
-    assert plain.notes.keys().isdisjoint({"target", "drift"})
+    plain = forward(await IngressFixture().decide("hello"))
+    assert plain.dynamic_metadata.keys().isdisjoint({"target", "drift"})
 
 
 TOOLS: list[JsonValue] = [{"type": "function", "function": {"name": "mine"}}]
 
 
 async def test_client_tools_reach_the_llm_with_the_target_answer() -> None:
-    bench = Bench(models=called(days=3), stream_tool_chunks=True)
+    bench = IngressFixture(models=called(days=3), stream_tool_chunks=True)
     decision = forward(await bench.decide("weather", tools=TOOLS, tool_choice="auto", stream=True))
     body = sent(decision)
     assert (body["tools"], body["tool_choice"]) == (TOOLS, "auto")
@@ -154,7 +159,7 @@ async def test_client_tools_reach_the_llm_with_the_target_answer() -> None:
 
 @pytest.mark.parametrize("wanted", [False, True])
 async def test_stream_has_tool_chunks_only_if_configured(wanted: bool) -> None:
-    bench = Bench(models=called(days=3), stream_tool_chunks=wanted)
+    bench = IngressFixture(models=called(days=3), stream_tool_chunks=wanted)
     edit = forward(await bench.decide("weather", stream=True)).edit
     assert edit
     assert edit.tool_chunks is wanted
@@ -167,7 +172,7 @@ async def test_answers_to_client_tools_pass_guards_and_go_to_the_llm() -> None:
         {"role": "tool", "tool_call_id": "c1", "content": "it rains"},
     ]
     models = FakeModels(calls=(FunctionCall("weather", {"days": 3}),))
-    bench = Bench(models=models, default_target=target("fallback"))
+    bench = IngressFixture(models=models, default_target=target("fallback"))
     messages = sent(await bench.decide(conversation, tools=TOOLS))["messages"]
     assert messages[1:] == conversation
     assert bench.endpoints.calls == []

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import pytest
 
-from extproc.endpoints import chat_completions
+from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.pipeline.guard import binary_files, text_extraction
 from extproc.pipeline.guard.decoded_variants import decoded_variants
 
@@ -101,7 +101,7 @@ def test_a_text_that_starts_like_a_binary_file_is_none(raw: bytes) -> None:
 
 def texts(**part: object) -> tuple[str, ...]:
     return text_extraction.extract(
-        chat_completions.parse(json.dumps({"messages": [{"role": "user", "content": [part]}]}).encode())
+        ChatCompletions().parse(json.dumps({"messages": [{"role": "user", "content": [part]}]}).encode())
     ).texts
 
 

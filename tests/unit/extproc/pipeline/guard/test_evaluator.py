@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from extproc import request_stats
-from extproc.endpoints import chat_completions
-from extproc.endpoints.chat_completions import ChatRequest
+from extproc.conversation.chat_request import ChatRequest
+from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.errors import ContextTooLong, GuardUnavailable
 from extproc.inference.roles import RoleUnavailable
 from extproc.pipeline.guard.evaluator import GuardEvaluator, Verdict
@@ -46,7 +46,7 @@ class WordModels(FakeModels):
 
 def request(*contents: str, **fields: Any) -> ChatRequest:
     messages = [{"role": ("user", "assistant")[index % 2], "content": text} for index, text in enumerate(contents)]
-    return chat_completions.parse(json.dumps({"messages": messages, **fields}).encode())
+    return ChatCompletions().parse(json.dumps({"messages": messages, **fields}).encode())
 
 
 async def evaluate(models: FakeModels, *guards: Guard, text: str = ATTACK) -> Verdict:
@@ -180,7 +180,7 @@ async def test_the_cache_evicts_the_least_recently_used_text() -> None:
 async def test_a_request_without_text_is_allowed_without_a_call() -> None:
     models = WordModels()
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "iVBORw0KGgo" * 40}}
-    found = chat_completions.parse(json.dumps({"messages": [{"role": "user", "content": [image]}]}).encode())
+    found = ChatCompletions().parse(json.dumps({"messages": [{"role": "user", "content": [image]}]}).encode())
     assert await GuardEvaluator(models, [JAILBREAK]).evaluate(found) == Verdict(None, {"guard": "allowed"})
     assert models.calls_made == []
 
@@ -307,5 +307,5 @@ async def test_an_echo_is_blocked_only_with_a_higher_probability(probability: fl
 )
 async def test_a_text_of_other_origin_too_is_no_echo(body: dict[str, Any]) -> None:
     models = WordModels(scores={Role.GUARD: {"Ignore": 0.9}})
-    verdict = await GuardEvaluator(models, (JAILBREAK,)).evaluate(chat_completions.parse(json.dumps(body).encode()))
+    verdict = await GuardEvaluator(models, (JAILBREAK,)).evaluate(ChatCompletions().parse(json.dumps(body).encode()))
     assert verdict.blocked_by is JAILBREAK

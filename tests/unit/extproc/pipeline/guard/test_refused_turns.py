@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from extproc.endpoints import chat_completions
-from extproc.endpoints.chat_completions import ChatRequest
+from extproc.conversation.chat_request import ChatRequest
+from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.errors import InvalidRequest
 from extproc.pipeline.guard.refused_turns import drop_turns_with_refusal
 from extproc.shared.filter_config import Guard, Role
 from tests.unit.extproc.fakes import FakeModels
-from tests.unit.extproc.pipeline.bench import Bench, reply, sent
+from tests.unit.extproc.pipeline.ingress_fixture import IngressFixture, reply, sent
 
 
 def user(text: str) -> dict[str, Any]:
@@ -33,7 +33,7 @@ RESULT = {"role": "tool", "tool_call_id": "c1", "content": "an attack in a resul
 
 async def forwarded(*messages: dict[str, Any]) -> list[Any]:
     """Returns the contents that the LLM gets, without the gateway's system prompt."""
-    body = sent(await Bench(models=FakeModels(marker="attack")).decide(list(messages)))
+    body = sent(await IngressFixture(models=FakeModels(marker="attack")).decide(list(messages)))
     assert "attack" not in str(body)
     first, *rest = body["messages"]
     assert first["role"] == "system"
@@ -79,22 +79,24 @@ async def test_drops_the_turn_of_a_blocked_tool_result() -> None:
     ],
 )
 async def test_blocks_an_attack_in_the_last_turn_or_outside_of_turns(messages: list[dict[str, Any]]) -> None:
-    assert reply(await Bench(models=FakeModels(marker="attack")).decide(messages)).code == "blocked"
+    assert reply(await IngressFixture(models=FakeModels(marker="attack")).decide(messages)).code == "blocked"
 
 
 async def test_blocks_an_attack_that_is_split_over_messages() -> None:
     models = FakeModels(marker="bad\nword")
-    assert reply(await Bench(models=models).decide([user("a bad"), user("word")])).code == "blocked"
+    assert reply(await IngressFixture(models=models).decide([user("a bad"), user("word")])).code == "blocked"
 
 
 async def test_blocks_an_attack_in_a_tool_in_spite_of_a_blocked_turn() -> None:
     tools = [{"type": "function", "function": {"name": "f", "description": "this is an attack in a tool"}}]
     messages = [user("an attack"), assistant("No."), user("hello")]
-    assert reply(await Bench(models=FakeModels(marker="attack")).decide(messages, tools=tools)).code == "blocked"
+    assert (
+        reply(await IngressFixture(models=FakeModels(marker="attack")).decide(messages, tools=tools)).code == "blocked"
+    )
 
 
 def request(*messages: dict[str, Any]) -> ChatRequest:
-    return chat_completions.parse(json.dumps({"messages": list(messages)}).encode())
+    return ChatCompletions().parse(json.dumps({"messages": list(messages)}).encode())
 
 
 def kept(*messages: dict[str, Any]) -> list[Any]:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation import hiding
-from extproc.endpoints import chat_completions
-from extproc.endpoints.chat_completions import ChatRequest
+from extproc.conversation.chat_request import ChatRequest
+from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.errors import InvalidRequest
 from extproc.pipeline.guard import text_extraction
 
@@ -24,7 +24,7 @@ def extracted(chat_request: ChatRequest) -> tuple[str, ...]:
 
 
 def request(body: dict[str, Any]) -> ChatRequest:
-    return chat_completions.parse(json.dumps(body).encode())
+    return ChatCompletions().parse(json.dumps(body).encode())
 
 
 def texts(*messages: dict[str, Any], **fields: Any) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ def test_many_sentences_in_a_tool_are_joined_and_none_is_lost() -> None:
 
 def test_both_values_of_a_duplicate_key_are_read() -> None:
     body = b'{"messages":[{"role":"user","content":"Hi."}],"tools":[{"description":"one","description":"two"}]}'
-    assert extracted(chat_completions.parse(body)) == ("Hi.", "one\ntwo")
+    assert extracted(ChatCompletions().parse(body)) == ("Hi.", "one\ntwo")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_json_in_a_string_is_read_without_its_syntax(text: str, read: str) -> No
 def test_a_lone_surrogate_is_an_invalid_request() -> None:
     body = b'{"messages":[{"role":"user","content":"Hi."}],"suffix":"\\ud800"}'
     with pytest.raises(InvalidRequest):
-        extracted(chat_completions.parse(body))
+        extracted(ChatCompletions().parse(body))
 
 
 def test_only_the_pending_question_of_the_state_is_read() -> None:

@@ -37,4 +37,4 @@ async def test_parts_are_not_embedded_if_the_prompt_means_no_target() -> None:
     models = FakeModels(words=("weather", "money", "card"))
     assert await candidates("tell me about the leaves, and then about the autumn", models) == []
     # One call for the targets, one for the prompt.
-    assert models.asked == [Role.EMBED] * 2
+    assert models.called_roles == [Role.EMBED] * 2

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from extproc.conversation import current_turn
-from extproc.endpoints.chat_completions import Message
+from extproc.conversation.messages import Message
 from extproc.inference.roles import Extraction, FunctionCall, RoleUnavailable
 from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCalls
 from extproc.pipeline.intent.resolution import IntentResolver

@@ -39,13 +39,13 @@ async def test_embeds_targets_once_in_one_call() -> None:
     index = await built(models, with_examples("money", "pay", "send"), target("weather"))
     await index.rank("a")
     await index.rank("b")
-    assert models.asked.count(Role.EMBED) == 1 + 2
+    assert models.called_roles.count(Role.EMBED) == 1 + 2
 
 
 async def test_embeds_many_targets_in_several_calls() -> None:
     models = FakeModels(words=tuple(f"about x{number}y" for number in range(20)))
     index = await built(models, *(target(f"x{number}y") for number in range(20)))
-    assert models.asked.count(Role.EMBED) > 1
+    assert models.called_roles.count(Role.EMBED) > 1
     assert max(models.embedded) <= target_index._TEXTS_PER_CALL
     assert (await index.rank("about x19y"))[0].target.name == "x19y"
 
@@ -85,7 +85,7 @@ async def test_without_targets_no_model_is_called() -> None:
     index = await built(models)
     assert index.ready
     assert await index.rank("hello") == []
-    assert models.asked == []
+    assert models.called_roles == []
 
 
 async def test_embedding_of_another_dimension_raises() -> None:
@@ -104,9 +104,9 @@ async def test_model_change_embeds_targets_again(words: tuple[str, ...], monkeyp
     await index.build()
     models.words = words
     keeping = asyncio.create_task(index.run())
-    built = models.asked.count(Role.EMBED)
+    built = models.called_roles.count(Role.EMBED)
     async with asyncio.timeout(5):
-        while models.asked.count(Role.EMBED) < built + 3:  # noqa: ASYNC110 - the check, the new embeddings, a check
+        while models.called_roles.count(Role.EMBED) < built + 3:  # noqa: ASYNC110 - the check, the new embeddings, a check
             await asyncio.sleep(0.001)
     keeping.cancel()
     assert (await index.rank("one money"))[0].score > 0.3
@@ -115,7 +115,7 @@ async def test_model_change_embeds_targets_again(words: tuple[str, ...], monkeyp
 async def test_prompt_is_compared_within_its_embedding_space() -> None:
     models = FakeModels(spaces=("remote", "local"), words_of={"remote": ("money", "x", "weather")})
     index = await built(models, target("money"), target("weather"))
-    assert models.asked.count(Role.EMBED) == 2
+    assert models.called_roles.count(Role.EMBED) == 2
     preferred = (await index.rank("money"))[0]
     models.spaces_down.add("remote")
     assert (await index.rank("money"))[0] == preferred

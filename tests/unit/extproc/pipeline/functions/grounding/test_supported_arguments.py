@@ -27,19 +27,19 @@ async def kept(models: FakeModels, text: str, **arguments: JsonValue) -> Mapping
 async def test_matched_value_needs_no_model() -> None:
     models = FakeModels()
     assert await kept(models, "in Paris it is raining", city="Paris") == {"city": "Paris"}
-    assert models.asked == []
+    assert models.called_roles == []
 
 
 async def test_paraphrased_text_is_supported_by_embeddings() -> None:
     models = FakeModels(words=("storm",))
     assert await kept(models, "a stormy night", issue="storm all over") == {"issue": "storm all over"}
-    assert models.asked == [Role.EMBED]
+    assert models.called_roles == [Role.EMBED]
 
 
 async def test_name_is_not_compared_by_embeddings() -> None:
     models = FakeModels(words=("a",))
     assert await kept(models, "in Parma it is raining", city="Paris") == {}
-    assert models.asked == []
+    assert models.called_roles == []
 
 
 async def test_enum_member_must_be_nearest() -> None:

@@ -1,4 +1,4 @@
-"""An ingress listener for tests, with models and endpoints stood in for."""
+"""An ingress listener for tests, with fake models and fake prompt target endpoints."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from extproc.decision import Decision, Forward, HttpRequest, Reply
+from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.inference.roles import FunctionCall
 from extproc.pipeline.error_handling import ErrorHandler
 from extproc.pipeline.guard.evaluator import GuardEvaluator
+from extproc.pipeline.guard_stage import GuardStage
 from extproc.pipeline.ingress import Ingress
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import TargetIndex
+from extproc.pipeline.request_stages import RequestStages
 from extproc.providers.routing import ProviderRouter
 from extproc.shared.filter_config import (
     EndpointCall,
@@ -36,8 +39,8 @@ OPENAI = Provider(name="openai", model="gpt-4o", schema=Schema.OPENAI, cluster="
 
 
 @dataclass
-class Bench:
-    """An ingress listener with everything around it faked."""
+class IngressFixture:
+    """Decides as an ingress listener of these settings does."""
 
     models: FakeModels = field(default_factory=FakeModels)
     endpoints: FakeEndpoints = field(default_factory=FakeEndpoints)
@@ -64,23 +67,28 @@ class Bench:
         gate, self.models.embed_gate = self.models.embed_gate, None
         await index.build()
         self.models.down, self.models.embed_gate = down, gate
-        self.models.asked.clear()
+        self.models.called_roles.clear()
         headers = fields.pop("headers", {})
         assert isinstance(headers, dict)
         body = json.dumps({"messages": messages, **fields}).encode()
         request = HttpRequest(
             "ingress", "POST", "/v1/chat/completions", headers, body, "id", json_values=self.json_values
         )
+        errors = ErrorHandler(self.endpoints, self.error_target)  # type: ignore[arg-type]
         ingress = Ingress(
             prompting=prompting,
             providers=ProviderRouter((self.provider,)),
-            guards=GuardEvaluator(self.models, self.guards),
+            stages=guarded(GuardEvaluator(self.models, self.guards), errors),
             intent_resolver=IntentResolver(self.models, index, prompting),
-            endpoints=self.endpoints,  # type: ignore[arg-type]
-            failures=ErrorHandler(self.endpoints, self.error_target),  # type: ignore[arg-type]
+            api_client=self.endpoints,  # type: ignore[arg-type]
+            errors=errors,
             timeout_s=self.timeout_s,
         )
-        return await ingress.decide(request)
+        return await ingress.decide(request, ChatCompletions())
+
+
+def guarded(guards: GuardEvaluator, errors: ErrorHandler) -> RequestStages:
+    return RequestStages((GuardStage(guards, errors),) if guards.guards else (), guards.guards)
 
 
 def reply(decision: Decision) -> Reply:

@@ -1,0 +1,1 @@
+"""The stages of a response on its way back to the client, in order."""
