@@ -28,7 +28,7 @@ def main() -> int:
     options = parser.parse_args()
     logs.configure(options.log_level)
     try:
-        loaded = filter_config.load(options.filter_config)
+        loaded = filter_config.load(options.config)
     except (OSError, ValueError) as error:
         logging.getLogger(__name__).error("config cannot be read: %s", error)
         return 1
