@@ -22,7 +22,7 @@ from bench import report
 from bench.load import PROMPT, BenchError
 from bench.report import Failure, Way
 from controlplane.runtime.runner import Runtime
-from extproc.inference.models import RoleClients, open_models
+from extproc.inference.role_clients import RoleClients, open_models
 from extproc.shared import filter_config
 from extproc.shared.filter_config import Inference, Place, Role, Server
 from tests.dataplane.cloud import KEY, NAME, Cloud, running

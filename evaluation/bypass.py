@@ -14,7 +14,7 @@ from evaluation import hiding
 from evaluation.report import Section, table
 from extproc.endpoints import chat_completions
 from extproc.errors import InvalidRequest
-from extproc.inference.models import RoleClients
+from extproc.inference.role_clients import RoleClients
 from extproc.pipeline.guard import text_extraction
 from extproc.pipeline.guard.guards import Guards
 from extproc.shared.filter_config import Guard, Role

@@ -14,7 +14,7 @@ from controlplane.compile.prompting import INTENT_THRESHOLD
 from evaluation.report import Section, table
 from extproc.conversation import current_turn
 from extproc.endpoints.chat_completions import Message, encode_json
-from extproc.inference.roles import Models
+from extproc.inference.interface import Models
 from extproc.pipeline.functions.tool_selection import Calls, Clarification, NoCall
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import TargetIndex

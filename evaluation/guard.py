@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.report import Section, table
-from extproc.inference.models import RoleClients
+from extproc.inference.role_clients import RoleClients
 from extproc.pipeline.guard.decoded_variants import readings
 from extproc.shared.filter_config import Role
 from training import guard_texts

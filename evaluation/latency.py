@@ -19,7 +19,7 @@ from controlplane.assets import asset
 from controlplane.models.prepare import prepare
 from evaluation.report import Section, table
 from extproc.endpoints import chat_completions
-from extproc.inference.models import RoleClients
+from extproc.inference.role_clients import RoleClients
 from extproc.pipeline.guard.guards import Guards
 from extproc.pipeline.intent.target_index import TargetIndex
 from extproc.shared.filter_config import EndpointCall, Guard, HttpMethod, Role, Target

@@ -14,8 +14,8 @@ from extproc.decision import Decision, Forward, HttpRequest, Reply, ResponseEdit
 from extproc.endpoints.chat_completions import encode_json
 from extproc.errors import MethodNotAllowed, NotFound, UnsupportedEncoding
 from extproc.inference import deadline
-from extproc.inference.models import RoleClients, open_models
-from extproc.inference.roles import Models
+from extproc.inference.interface import Models
+from extproc.inference.role_clients import RoleClients, open_models
 from extproc.pipeline.egress import Egress
 from extproc.pipeline.error_handling import ErrorHandler
 from extproc.pipeline.guard.guards import Guards, Limits

@@ -23,7 +23,7 @@ from evaluation import bfcl
 from evaluation.functions import halves, sample
 from extproc.conversation import current_turn
 from extproc.endpoints.chat_completions import Message
-from extproc.inference.roles import Embeddings, Extraction, FunctionCall, Role, RoleUnavailable
+from extproc.inference.interface import Embeddings, Extraction, FunctionCall, Role, RoleUnavailable
 from extproc.pipeline.functions import tool_selection
 from extproc.pipeline.functions.tool_selection import Calls, Clarification, NoCall
 from extproc.pipeline.intent.target_index import Scored, TargetIndex

@@ -29,7 +29,7 @@ from training.guard_net import Basis, Batch, Network, Scale
 from training.guard_split import NORMAL
 from training.sources import Text
 from triton_models.guard.head import CLIP
-from triton_models.onnx import FloatArray
+from triton_models.onnx_session import FloatArray
 
 _CALIBRATION = (1, 2)  # folds of normal texts that set the threshold; the first one's attacks set what is skipped
 _SEEDS = (0, 1)

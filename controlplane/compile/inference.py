@@ -5,23 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, TypedDict
 
-from controlplane.compile.backends import GUARD_ROLES
 from controlplane.compile.models import artefacts
 from controlplane.compile.plans import Device, ModelPlan, RolePlace, Site
 from controlplane.compile.remote import CLUSTER, protocol
 from controlplane.config.arch import ArchConfig
 from extproc.shared import filter_config
-from extproc.shared.filter_config import Place, Role
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import ROLES, Purpose, Role, roles_of
 
-# Deadlines of one model call. The guards read long prompts in windows, the function model decodes tokens.
-TIMEOUTS_MS: Final[Mapping[Role, int]] = {
-    Role.EMBED: 5_000,
-    Role.NLI: 5_000,
-    Role.GUARD: 10_000,
-    Role.TOXICITY: 10_000,
-    Role.FUNCTION: 20_000,
-    Role.CHAT: 30_000,
-}
 # Of a CPU: bytes of text that one call carries, a piece of a long text; calls that one worker has running, enough that
 # none of a model's processes waits for the next; and from how many bytes on a request counts as a long one.
 _CALL_BYTES: Final = 700
@@ -95,9 +86,9 @@ def _served(role: Role, places: tuple[Place, ...], config: ArchConfig, models: M
         if place is Place.LOCAL:
             backends.append(_local_backend(role, models))
         else:
-            most = 1 if role is Role.FUNCTION else _MOST_TEXTS
+            most = _MOST_TEXTS if ROLES[role].is_batched else 1
             backends.append(filter_config.Backend(place=place, model=entry.model or str(role), max_batch=most))
-    return filter_config.RoleBackends(backends=tuple(backends), timeout_ms=entry.timeout or TIMEOUTS_MS[role])
+    return filter_config.RoleBackends(backends=tuple(backends), timeout_ms=entry.timeout or ROLES[role].timeout_ms)
 
 
 def _local_backend(role: Role, models: ModelPlan) -> filter_config.Backend:
@@ -140,6 +131,6 @@ def _budget_ms(roles: Mapping[Role, filter_config.RoleBackends], reading_ms: int
     The guards are asked beside those of the intent, the function model after them.
     """
     longest = {role: served.timeout_ms * len(served.backends) for role, served in roles.items()}
-    guards = max((max(longest[role], reading_ms) for role in GUARD_ROLES.values() if role in longest), default=0)
-    intent = longest.get(Role.EMBED, 0) + longest.get(Role.NLI, 0)
-    return max(guards, intent) + longest.get(Role.FUNCTION, 0)
+    guards = max((max(longest[role], reading_ms) for role in roles_of(Purpose.GUARD) if role in longest), default=0)
+    intent = sum(longest.get(role, 0) for role in roles_of(Purpose.INTENT))
+    return max(guards, intent) + sum(longest.get(role, 0) for role in roles_of(Purpose.TOOL_SELECTION))

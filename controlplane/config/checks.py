@@ -20,9 +20,10 @@ from controlplane.config.report import Report
 from controlplane.config.serving_checks import check_serving
 from controlplane.config.target_checks import check_targets
 from extproc.shared.filter_config import Listener
+from extproc.shared.roles import Purpose, roles_of
 
 # The models that the local Triton can serve as a provider.
-_TRITON_MODELS = ("chat",)
+_TRITON_MODELS = tuple(map(str, roles_of(Purpose.LLM)))
 # `x-arch-llm-provider-hint: default` means the default provider, whatever its name.
 _RESERVED_PROVIDER = "default"
 # What a client adds to its base URL, or has added twice.

@@ -13,10 +13,8 @@ from controlplane.config.names import Name
 from controlplane.config.quantities import QueueDelay, RoleTimeout
 from controlplane.config.remote import Remote
 from controlplane.config.section import Section
-from extproc.shared.filter_config import Place, Role
-
-# What plain `archgw up` asks of the remote Triton; the others run here in every mode.
-_ELSEWHERE: Final = frozenset({Role.GUARD, Role.TOXICITY, Role.FUNCTION})
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import CONFIGURABLE, ROLES, Role
 
 _PLACE: Final = {"enum": [str(place) for place in Place]}
 Backend = Annotated[
@@ -79,13 +77,7 @@ class Roles(Section):
     @property
     def given(self) -> Mapping[Role, RoleServing]:
         """The roles that the file names."""
-        entries: dict[Role, RoleServing | None] = {
-            Role.GUARD: self.guard,
-            Role.EMBED: self.embed,
-            Role.NLI: self.nli,
-            Role.TOXICITY: self.toxicity,
-            Role.FUNCTION: self.function,
-        }
+        entries: dict[Role, RoleServing | None] = {role: getattr(self, role) for role in CONFIGURABLE}
         return {role: entry for role, entry in entries.items() if entry is not None}
 
 
@@ -105,7 +97,7 @@ class ModelServing(Section):
 
     def places(self, role: Role, mode: Mode) -> tuple[Place, ...]:
         """Where a role's model is asked: the first is preferred."""
-        by_mode = Place.REMOTE if mode is Mode.REMOTE and role in _ELSEWHERE else Place.LOCAL
+        by_mode = Place.REMOTE if mode is Mode.REMOTE and ROLES[role].is_remote_by_default else Place.LOCAL
         return self.of(role).backend or (by_mode,)
 
     def is_ever_local(self, role: Role) -> bool:

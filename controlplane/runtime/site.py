@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Final
 
 from controlplane.compile.gateway import compile_gateway
 from controlplane.compile.plans import Gateway, Mode, Site, TritonSockets
@@ -12,9 +11,8 @@ from controlplane.config.load import Loaded
 from controlplane.runtime import gpu, memory, ports
 from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native import triton
-from extproc.shared.filter_config import Place, Role
-
-_INTENT: Final = (Role.EMBED, Role.NLI)
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import Purpose, roles_of
 
 
 def compile_here(loaded: Loaded, layout: RunLayout, mode: Mode, say: Callable[[str], None]) -> Gateway:
@@ -44,7 +42,9 @@ def triton_sockets(layout: RunLayout) -> TritonSockets:
 def compile_at(site: Site, loaded: Loaded, no_gpu: str, say: Callable[[str], None]) -> Gateway:
     """`say` hears once where intent runs on the CPU though a GPU would have been preferred; `no_gpu` says why."""
     gateway = compile_gateway(loaded.config, site, loaded.own)
-    intent_is_local = any(each.place is Place.LOCAL and each.role in _INTENT for each in gateway.places)
+    intent_is_local = any(
+        each.place is Place.LOCAL and each.role in roles_of(Purpose.INTENT) for each in gateway.places
+    )
     if site.mode is Mode.REMOTE and site.gpu is None and intent_is_local:
         say(f"note: intent runs on this machine's CPU: {no_gpu}")
     return gateway

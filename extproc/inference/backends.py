@@ -20,9 +20,9 @@ from extproc.inference.call_failures import CallFailed, Fault, Reason
 from extproc.inference.circuit_breaker import Breaker
 from extproc.inference.connections import Link
 from extproc.inference.fair_queue import FairQueue, QueueFull
+from extproc.inference.interface import RoleUnavailable
 from extproc.inference.kserve import Answer, Description, Question
 from extproc.inference.reading_speed import Speed
-from extproc.inference.roles import RoleUnavailable
 from extproc.inference.text_cost import work
 from extproc.request_stats import ModelCall
 from extproc.shared.filter_config import Backend, Place, Role, RoleBackends

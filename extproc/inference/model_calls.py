@@ -14,7 +14,7 @@ import numpy as np
 from extproc.endpoints.chat_completions import Message, encode_json
 from extproc.inference.backends import BackendClient
 from extproc.inference.call_failures import CallFailed, Reason
-from extproc.inference.roles import Extraction, FloatMatrix, FunctionCall
+from extproc.inference.interface import Extraction, FloatMatrix, FunctionCall
 from extproc.shared.filter_config import JsonValue, Role
 
 # Bytes, some 60 000 tokens: no function model writes as many, and what it says is held against the conversation.

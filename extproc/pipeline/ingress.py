@@ -19,7 +19,7 @@ from extproc.decision import Decision, Forward, HttpRequest, Reply
 from extproc.endpoints import chat_completions
 from extproc.endpoints.chat_completions import ChatRequest, Completion
 from extproc.errors import ApiError, ApiTimeout, BadApiAnswer, ModelUnavailable
-from extproc.inference.roles import RoleUnavailable
+from extproc.inference.interface import RoleUnavailable
 from extproc.pipeline import client_retries, response_assembly
 from extproc.pipeline.error_handling import ErrorHandler
 from extproc.pipeline.functions import tool_execution

@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from extproc.shared.roles import Role as Role  # noqa: PLC0414 - many modules import it from here
+
 VERSION: Final = 4
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
@@ -19,17 +21,6 @@ JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "Jso
 
 class _Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Values only; an unknown key means that the two packages are of different versions, so it is refused."""
-
-
-class Role(StrEnum):
-    """What the gateway asks of a model."""
-
-    EMBED = "embed"
-    NLI = "nli"
-    GUARD = "guard"
-    TOXICITY = "toxicity"
-    FUNCTION = "function"
-    CHAT = "chat"
 
 
 class Listener(StrEnum):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from controlplane.runtime.runner import Runtime
-from extproc.inference.models import open_models
+from extproc.inference.role_clients import open_models
 from extproc.shared import filter_config
 from extproc.shared.filter_config import Role
 from tests.dataplane.stack import Stack, free_ports

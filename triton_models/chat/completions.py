@@ -1,6 +1,6 @@
 """OpenAI chat completions for the model `chat`: what a client may ask, and the shape of what it gets.
 
-Pure; used by llama.py.
+Pure; used by generation.py.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ import triton_python_backend_utils as pb  # type: ignore[import-not-found]
 
 from triton_models.adaptor import Parameters, bytes_tensor, failure, texts
 from triton_models.chat.completions import error, parse
-from triton_models.chat.llama import Llama
+from triton_models.chat.generation import Llama
 from triton_models.errors import RequestError
-from triton_models.llama import gguf
+from triton_models.llama_cpp import gguf
 
 
 class TritonPythonModel:

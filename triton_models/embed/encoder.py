@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from triton_models.batches import Ids
-from triton_models.onnx import FloatArray, open_session
+from triton_models.onnx_session import FloatArray, open_session
+from triton_models.padded_batches import Ids
 
 WIDTH: Final = 384
 _INPUTS: Final = {"input_ids", "attention_mask", "token_type_ids"}
@@ -39,7 +39,7 @@ class Encoder:
 
     Texts are never padded into one batch: int8 activations share one scale a tensor, so a neighbour in the batch would
     change a text's embedding, and with it a verdict. On CPUs a batch gains 0 to 15 % only. On a GPU, and for graphs
-    without int8: together.py.
+    without int8: batching.py.
     """
 
     def __init__(self, directory: Path, threads: int = 1, form: Form | None = None, gpu: int | None = None) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from triton_models.adaptor import Array, Parameters, answer_in_turn, answer_together, gpu, texts
+from triton_models.embed.batching import BatchEncoder
 from triton_models.embed.encoder import Encoder, Form
-from triton_models.embed.together import BatchEncoder
 
 
 class TritonPythonModel:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from triton_models.onnx import FloatArray, open_session
+from triton_models.onnx_session import FloatArray, open_session
 
 MAX_TOKENS = 512  # with the leading token
 WIDTH = 512

@@ -21,7 +21,7 @@ import numpy as np
 from triton_models.embed.encoder import WIDTH as EMBED_WIDTH
 from triton_models.guard.classifier import WIDTH as CLASSIFIER_WIDTH
 from triton_models.guard.classifier import Judgement
-from triton_models.onnx import FloatArray
+from triton_models.onnx_session import FloatArray
 
 CLIP = 20.0  # beyond it NanoGuard's logit says no more, and one saturated number should not outvote the rest
 _EPSILON = 1e-5  # of the layer normalisation: torch's default

@@ -14,9 +14,9 @@ import numpy as np
 
 from triton_models.adaptor import Array, Parameters, answer_in_turn, answer_together, gpu, texts
 from triton_models.background import Background
+from triton_models.guard.batching import BatchDetector
 from triton_models.guard.detector import Detector
-from triton_models.guard.sequence import SequenceGuard
-from triton_models.guard.together import BatchDetector
+from triton_models.guard.sequence_guard import SequenceGuard
 
 Guard = Detector | BatchDetector | SequenceGuard
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from triton_models.adaptor import Array, Parameters, answer_together, gpu, texts
-from triton_models.sequence import Item, SequenceClassifier
+from triton_models.sequence_classifier import Item, SequenceClassifier
 
 
 class TritonPythonModel:

@@ -12,7 +12,7 @@ from typing import Final
 
 from extproc.conversation.current_turn import Exchange, Turn
 from extproc.endpoints.chat_completions import Message
-from extproc.inference.roles import Models
+from extproc.inference.interface import Models
 from extproc.pipeline.functions import tool_selection
 from extproc.pipeline.functions.argument_validation import check
 from extproc.pipeline.functions.dialogue_rules import corrects, is_request, read_off

@@ -10,7 +10,7 @@ from typing import Final
 
 from extproc.conversation.current_turn import Turn
 from extproc.endpoints.chat_completions import Message, texts
-from extproc.inference.roles import Models
+from extproc.inference.interface import Models
 from extproc.pipeline.functions.argument_validation import check
 from extproc.pipeline.functions.grounding.datetimes import in_format
 from extproc.pipeline.intent.target_index import Scored

@@ -18,7 +18,7 @@ from extproc.endpoints.chat_completions import ChatRequest
 from extproc.errors import ContextTooLong, GuardUnavailable
 from extproc.inference import deadline
 from extproc.inference.fair_queue import FairQueue, QueueFull
-from extproc.inference.roles import Models, RoleUnavailable
+from extproc.inference.interface import Models, RoleUnavailable
 from extproc.pipeline.guard import suspicion_score, text_extraction
 from extproc.pipeline.guard.decoded_variants import TooLong
 from extproc.pipeline.guard.prepared_texts import Pieces, Reading, size

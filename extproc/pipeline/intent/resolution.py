@@ -9,7 +9,7 @@ from datetime import date
 from typing import Final
 
 from extproc.conversation.current_turn import Turn
-from extproc.inference.roles import Models
+from extproc.inference.interface import Models
 from extproc.pipeline.functions import tool_selection
 from extproc.pipeline.functions.dialogue_rules import given_up, is_question
 from extproc.pipeline.functions.grounding import Said, grounded

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from extproc import request_stats
-from extproc.inference.roles import FloatMatrix, Models, Role, RoleUnavailable
+from extproc.inference.interface import FloatMatrix, Models, Role, RoleUnavailable
 from extproc.pipeline.intent.similarity import likeness, overlap, stems, views, vocabulary
 from extproc.request_stats import Stage
 from extproc.shared.filter_config import Intent, Target

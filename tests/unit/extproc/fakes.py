@@ -11,7 +11,7 @@ import numpy as np
 from extproc.decision import Headers
 from extproc.endpoints.chat_completions import Message
 from extproc.errors import GatewayError
-from extproc.inference.roles import Embeddings, Extraction, FunctionCall, Role, RoleUnavailable
+from extproc.inference.interface import Embeddings, Extraction, FunctionCall, Role, RoleUnavailable
 from extproc.shared.filter_config import EndpointCall, HttpMethod, JsonValue, Parameter, Target
 from extproc.targets.api_client import Answer, Origin
 

@@ -30,8 +30,8 @@ from hypothesis import strategies as st
 from extproc import envoy_responses
 from extproc.decision import ResponseEdit, ToolCall
 from extproc.gateway import Gateway
-from extproc.inference.models import RoleClients
-from extproc.inference.roles import FunctionCall
+from extproc.inference.interface import FunctionCall
+from extproc.inference.role_clients import RoleClients
 from extproc.pipeline.egress import Egress
 from extproc.pipeline.error_handling import ErrorHandler
 from extproc.pipeline.guard.guards import Guards

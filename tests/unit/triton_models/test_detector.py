@@ -11,7 +11,7 @@ from triton_models.errors import Cancelled
 from triton_models.guard.classifier import Classifier, Judgement
 from triton_models.guard.detector import CLOSE_WINDOW, OVERLAP, WINDOW, Detector
 from triton_models.guard.head import Head
-from triton_models.onnx import FloatArray
+from triton_models.onnx_session import FloatArray
 
 NOTHING = np.zeros(1, dtype=np.float32)
 

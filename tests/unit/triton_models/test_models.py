@@ -10,7 +10,7 @@ import pytest
 
 from controlplane.assets import asset
 from triton_models.chat.completions import parse
-from triton_models.chat.llama import Llama
+from triton_models.chat.generation import Llama
 from triton_models.embed.encoder import Encoder
 from triton_models.errors import Cancelled, RequestError
 from triton_models.function.caller import Caller

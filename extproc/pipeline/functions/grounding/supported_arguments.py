@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from extproc import request_stats
-from extproc.inference.roles import FloatMatrix, Models, RoleUnavailable
+from extproc.inference.interface import FloatMatrix, Models, RoleUnavailable
 from extproc.pipeline.functions.grounding.enums import named
 from extproc.pipeline.functions.grounding.names import meanings
 from extproc.pipeline.functions.grounding.scoring import Said, supported

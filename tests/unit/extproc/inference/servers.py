@@ -16,7 +16,7 @@ from extproc.inference.backends import BackendClient, RoleClient
 from extproc.inference.connections import Link
 from extproc.inference.kserve import Tensor
 from extproc.inference.model_signature import COMPUTE_NS, SIGNATURES
-from extproc.inference.models import RoleClients
+from extproc.inference.role_clients import RoleClients
 from extproc.shared.filter_config import Backend, Inference, Place, Role, RoleBackends, Server
 
 TIMEOUT_MS = 300

@@ -15,8 +15,8 @@ from extproc.client_context import calling
 from extproc.inference import deadline
 from extproc.inference.call_failures import Reason
 from extproc.inference.circuit_breaker import TIMEOUTS_TOLERATED
+from extproc.inference.interface import RoleUnavailable
 from extproc.inference.kserve import Description, Tensor
-from extproc.inference.roles import RoleUnavailable
 from extproc.shared.filter_config import Place, Role
 from extproc.shared.worker_status import RoleStatus
 from tests.unit.extproc.inference.servers import (

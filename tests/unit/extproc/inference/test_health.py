@@ -16,9 +16,9 @@ import pytest
 
 from extproc.inference import deadline
 from extproc.inference.circuit_breaker import Breaker
+from extproc.inference.interface import RoleUnavailable
 from extproc.inference.kserve import Tensor
-from extproc.inference.models import RoleClients, open_models
-from extproc.inference.roles import RoleUnavailable
+from extproc.inference.role_clients import RoleClients, open_models
 from extproc.shared.filter_config import Place, Role, Server
 from extproc.shared.worker_status import BackendStatus
 from tests.unit.extproc.inference.servers import (

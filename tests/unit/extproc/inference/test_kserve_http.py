@@ -15,11 +15,11 @@ import pytest
 from aiohttp import web
 
 from extproc.inference.call_failures import CallFailed, Reason
+from extproc.inference.interface import FunctionCall
 from extproc.inference.kserve import MOST_BYTES, Question, Statistics, Tensor
 from extproc.inference.kserve_http import HttpTransport
 from extproc.inference.model_signature import COMPUTE_NS
-from extproc.inference.models import open_models
-from extproc.inference.roles import FunctionCall
+from extproc.inference.role_clients import open_models
 from extproc.shared.filter_config import Backend, Inference, Place, Protocol, Role, RoleBackends, Server
 from tests.unit.extproc.inference.servers import element, floats
 

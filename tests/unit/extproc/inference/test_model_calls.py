@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from extproc import request_stats
+from extproc.inference.interface import FunctionCall, RoleUnavailable
 from extproc.inference.model_calls import probe
-from extproc.inference.models import RoleClients
-from extproc.inference.roles import FunctionCall, RoleUnavailable
+from extproc.inference.role_clients import RoleClients
 from extproc.shared.filter_config import Place, Role
 from tests.unit.extproc.inference.servers import (
     FakeTriton,

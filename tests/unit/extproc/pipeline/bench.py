@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from extproc.decision import Decision, Forward, HttpRequest, Reply
-from extproc.inference.roles import FunctionCall, Role
+from extproc.inference.interface import FunctionCall, Role
 from extproc.pipeline.error_handling import ErrorHandler
 from extproc.pipeline.guard.guards import Guards
 from extproc.pipeline.ingress import Ingress

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from extproc.decision import Decision, Forward, HttpRequest, Reply
 from extproc.errors import GuardUnavailable
-from extproc.inference.roles import Role
+from extproc.inference.interface import Role
 from extproc.pipeline.egress import Egress
 from extproc.pipeline.error_handling import ErrorHandler
 from extproc.pipeline.guard.guards import Guards

@@ -16,7 +16,7 @@ from extproc.conversation import state
 from extproc.endpoints.chat_completions import Message
 from extproc.endpoints.usage import usage
 from extproc.errors import ApiError, GuardUnavailable, InvalidRequest, ModelNotFound, ModelUnavailable
-from extproc.inference.roles import Extraction, FunctionCall, Role
+from extproc.inference.interface import Extraction, FunctionCall, Role
 from extproc.request_stats import Stage
 from extproc.shared.filter_config import FailMode, JsonValue
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels, target

@@ -15,7 +15,7 @@ from extproc import request_stats
 from extproc.endpoints import chat_completions
 from extproc.endpoints.chat_completions import ChatRequest
 from extproc.errors import ContextTooLong, GuardUnavailable
-from extproc.inference.roles import RoleUnavailable
+from extproc.inference.interface import RoleUnavailable
 from extproc.pipeline.guard.guards import Guards, Verdict
 from extproc.pipeline.guard.prepared_texts import Pieces, Reading
 from extproc.pipeline.guard.suspicion_score import Scan

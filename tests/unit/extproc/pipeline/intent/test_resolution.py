@@ -11,7 +11,7 @@ import pytest
 
 from extproc.conversation import current_turn
 from extproc.endpoints.chat_completions import Message
-from extproc.inference.roles import Extraction, FunctionCall, Role, RoleUnavailable
+from extproc.inference.interface import Extraction, FunctionCall, Role, RoleUnavailable
 from extproc.pipeline.functions.tool_selection import Calls, Clarification, NoCall
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import TargetIndex

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 import pytest
 
-from extproc.inference.roles import Embeddings, Role, RoleUnavailable
+from extproc.inference.interface import Embeddings, Role, RoleUnavailable
 from extproc.pipeline.intent import target_index
 from extproc.pipeline.intent.target_index import TargetIndex
 from extproc.shared.filter_config import Intent, Target

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 
 from extproc import request_stats
-from extproc.inference.roles import Role
+from extproc.inference.interface import Role
 from extproc.pipeline.functions.grounding import Said, grounded
 from extproc.pipeline.functions.grounding.datetimes import in_format, overlooked
 from extproc.request_stats import Stage

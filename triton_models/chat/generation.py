@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from triton_models.chat.completions import Completion, Whole, chunk, error
-from triton_models.llama import open_server
+from triton_models.llama_cpp import open_server
 
 Send = Callable[[str], None]
 

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from tokenizers import Tokenizer
 
 from triton_models.guard.windows import windows
-from triton_models.sequence import SequenceClassifier, open_tokenizer
+from triton_models.sequence_classifier import SequenceClassifier, open_tokenizer
 
 # What frames a text: one token before it, one behind it.
 _FRAME: Final = 2

@@ -1,4 +1,4 @@
-"""What the classes of a sequence classifier mean. Pure; used by sequence.py."""
+"""What the classes of a sequence classifier mean. Pure; used by sequence_classifier.py."""
 
 from __future__ import annotations
 

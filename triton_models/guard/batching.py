@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from triton_models.batches import batches, padded
-from triton_models.embed.together import BatchEncoder
+from triton_models.embed.batching import BatchEncoder
 from triton_models.errors import Cancelled
 from triton_models.guard.classifier import Classifier, Judgement
 from triton_models.guard.detector import CLOSE_OVERLAP, CLOSE_WINDOW, OVERLAP, WINDOW
 from triton_models.guard.head import Head, load_head
 from triton_models.guard.windows import windows
+from triton_models.padded_batches import batches, padded
 
 Stop = Callable[[], bool]
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from tokenizers import Encoding, Tokenizer
 
-from triton_models.batches import MOST_TOKENS, batches, padded
+from triton_models.class_labels import classes
 from triton_models.errors import Cancelled
-from triton_models.labels import classes
+from triton_models.padded_batches import MOST_TOKENS, batches, padded
 
 # One text, or a premise and a hypothesis.
 Item = str | tuple[str, str]

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from triton_models.batches import batches, padded
 from triton_models.embed.encoder import Encoder
 from triton_models.errors import Cancelled
-from triton_models.onnx import FloatArray
+from triton_models.onnx_session import FloatArray
+from triton_models.padded_batches import batches, padded
 
 
 class BatchEncoder(Encoder):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from triton_models.labels import Classes, classes
+from triton_models.class_labels import Classes, classes
 
 GUARD = {"0": "BENIGN", "1": "INJECTION", "2": "JAILBREAK"}
 NLI = {"0": "contradiction", "1": "neutral", "2": "entailment"}

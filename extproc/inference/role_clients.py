@@ -11,7 +11,7 @@ from extproc.endpoints.chat_completions import Message
 from extproc.inference import health, model_calls
 from extproc.inference.backends import RoleClient
 from extproc.inference.connections import Link
-from extproc.inference.roles import Embeddings, Extraction
+from extproc.inference.interface import Embeddings, Extraction
 from extproc.shared.filter_config import Inference, JsonValue, Place, Role
 from extproc.shared.worker_status import WorkerStatus
 

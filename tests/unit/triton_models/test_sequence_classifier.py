@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from triton_models import sequence
+from triton_models import sequence_classifier
 from triton_models.errors import Cancelled
-from triton_models.guard.sequence import SequenceGuard
-from triton_models.sequence import SequenceClassifier, open_tokenizer
+from triton_models.guard.sequence_guard import SequenceGuard
+from triton_models.sequence_classifier import SequenceClassifier, open_tokenizer
 
 
 def never() -> bool:
@@ -97,7 +97,7 @@ class Libraries:
 def use(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Libraries]:
     def used(*, cuda: bool = False) -> Libraries:
         libraries = Libraries(cuda=cuda)
-        monkeypatch.setattr(sequence, "_libraries", lambda: (libraries.torch, libraries.transformers))
+        monkeypatch.setattr(sequence_classifier, "_libraries", lambda: (libraries.torch, libraries.transformers))
         return libraries
 
     return used

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from triton_models.batches import batches, padded
+from triton_models.padded_batches import batches, padded
 
 
 @pytest.mark.parametrize("lengths", [[], [5], [3, 100, 4, 99, 5], [50] * 7, [1000, 1]])
