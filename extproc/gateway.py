@@ -32,7 +32,7 @@ HEALTH: Final = "/healthz"
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """`ingress` and `targets` are None where the listener is off. `budget_ms`: for all models of one request."""
+    """`ingress` and `targets` are None where the listener is off. `models_timeout_ms`: one request's."""
 
     max_request_bytes: int
     max_json_values: int
@@ -40,7 +40,7 @@ class Gateway:
     ingress: Ingress | None
     targets: TargetIndex | None
     models: RoleClients
-    budget_ms: int
+    models_timeout_ms: int
     timing_header: bool
     watch_answers: bool = False
 
@@ -50,7 +50,7 @@ class Gateway:
             case (path, "POST") if path == CHAT:
                 _refuse_compressed(request)
                 # Models only: the last of them has answered before any API is called.
-                with deadline.spending(self.budget_ms), client_context.calling(request.client):
+                with deadline.limit(self.models_timeout_ms), client_context.request_from(request.client):
                     decision = await self._decider(request.listener).decide(request)
                 return _watched(decision) if self.watch_answers else decision
             case (path, "GET" | "HEAD") if path == HEALTH:
@@ -67,7 +67,7 @@ class Gateway:
         raise NotFound("This listener serves no prompts.")
 
     def _health(self) -> Reply:
-        not_ready = {str(role): reason for role, reason in self.models.faults.items()}
+        not_ready = {str(role): reason for role, reason in self.models.unavailable.items()}
         if self.targets is not None and not self.targets.ready:
             not_ready["targets"] = "waiting for their embeddings"
         body = encode_json({"status": "not ready", "not_ready": not_ready} if not_ready else {"status": "ready"})
@@ -127,7 +127,7 @@ async def open_gateway(config: FilterConfig) -> AsyncIterator[Gateway]:
             ingress=ingress,
             targets=targets,
             models=models,
-            budget_ms=config.inference.budget_ms if config.inference else 0,
+            models_timeout_ms=config.inference.models_timeout_ms if config.inference else 0,
             timing_header=config.timing_header,
             watch_answers=config.watch_answers,
         )

@@ -54,9 +54,9 @@ async def answer(stream: Stream, head: ProcessingRequest, decider: Decider) -> N
         await stream.send(envoy_responses.immediate(error_responses.reply(fault)))
         return
     request = _request(stream, head, body)
-    with request_stats.counted() as spent:
+    with request_stats.collect() as spent:
         decision = await _decide(request, decider)
-    notes = timing.notes(spent, time.perf_counter(), header=decider.timing_header)
+    notes = timing.dynamic_metadata(spent, time.perf_counter(), header=decider.timing_header)
     if isinstance(decision, Reply):
         await stream.send(envoy_responses.immediate(decision, notes))
         return

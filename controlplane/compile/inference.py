@@ -36,7 +36,7 @@ def compile_inference(
     return filter_config.Inference(
         servers=_servers(config, site, places),
         roles=roles,
-        budget_ms=_budget_ms(roles, reading_ms),
+        models_timeout_ms=_models_timeout_ms(roles, reading_ms),
         reading_ms=reading_ms,
         whole_bytes=long_texts.whole,
         read_share=long_texts.share,
@@ -71,7 +71,7 @@ def _servers(config: ArchConfig, site: Site, places: Places) -> dict[Place, filt
     used = {place for its in places.values() for place in its}
     servers = {}
     if Place.LOCAL in used:
-        servers[Place.LOCAL] = filter_config.Server(address=f"unix:{site.triton.grpc}", repair_lock=site.repair_lock)
+        servers[Place.LOCAL] = filter_config.Server(address=f"unix:{site.triton.grpc}", reload_lock=site.repair_lock)
     if Place.REMOTE in used:
         servers[Place.REMOTE] = filter_config.Server(
             address=f"unix:{site.internal_socket}", protocol=protocol(config), upstream=CLUSTER
@@ -125,7 +125,7 @@ def _small(instances: int, background: int) -> _Sizes:
     }
 
 
-def _budget_ms(roles: Mapping[Role, filter_config.RoleBackends], reading_ms: int) -> int:
+def _models_timeout_ms(roles: Mapping[Role, filter_config.RoleBackends], reading_ms: int) -> int:
     """How long the models of one prompt may take, with an attempt at each place.
 
     The guards are asked beside those of the intent, the function model after them.

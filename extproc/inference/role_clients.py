@@ -1,4 +1,4 @@
-"""The models of a gateway as the pipeline asks them, each at the first of its places that answers."""
+"""The models of a gateway: a client for each role, with the connections and watches behind it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Final
 
 from extproc.endpoints.chat_completions import Message
 from extproc.inference import health, model_calls
-from extproc.inference.backends import RoleClient
-from extproc.inference.connections import Link
+from extproc.inference.connections import ServerConnection
+from extproc.inference.fallback import RoleClient
 from extproc.inference.interface import Embeddings, Extraction
-from extproc.shared.filter_config import Inference, JsonValue, Place, Role
+from extproc.shared.filter_config import Inference, JsonValue, Place
+from extproc.shared.roles import Role
 from extproc.shared.worker_status import WorkerStatus
 
-# Of the time that reading may take: the rest is for making the text readable, and for others.
-_SURE: Final = 0.8
+# The share of the reading time that guards may plan with. The rest is for preparing texts, and for other requests.
+_PLANNED_SHARE: Final = 0.8
 
 
 class RoleClients:
-    """`Models`, and what those who watch over a gateway are told of them."""
+    """Implements `Models` (interface.py), and reports the state of the models."""
 
     def __init__(self, roles: Mapping[Role, RoleClient], reading_ms: int = 0) -> None:
         self._roles = roles
@@ -28,63 +29,66 @@ class RoleClients:
 
     @property
     def spaces(self) -> Sequence[str]:
-        role = self._roles.get(Role.EMBED)
-        return [at.place for at in role.placed] if role else []
+        client = self._roles.get(Role.EMBED)
+        return [backend.place for backend in client.backends] if client else []
 
     async def embed(self, texts: Sequence[str], spaces: Collection[str] | None = None) -> Embeddings:
-        place, vectors = await self._roles[Role.EMBED].ask(
-            lambda at, timeout_s: model_calls.embed(at, texts, timeout_s), spaces
+        place, vectors = await self._roles[Role.EMBED].call(
+            lambda backend, timeout_s: model_calls.embed(backend, texts, timeout_s), spaces
         )
         return Embeddings(vectors, place)
 
     async def attack_probabilities(self, role: Role, texts: Sequence[str]) -> tuple[float, ...]:
-        _, answer = await self._roles[role].ask(lambda at, timeout_s: model_calls.attacks(at, texts, timeout_s))
-        return answer
+        _, probabilities = await self._roles[role].call(
+            lambda backend, timeout_s: model_calls.attack_probabilities(backend, texts, timeout_s)
+        )
+        return probabilities
 
     def readable_bytes(self, role: Role) -> float | None:
         speed = self._roles[role].bytes_per_s
-        return None if speed is None else speed * self._reading_s * _SURE
+        return None if speed is None else speed * self._reading_s * _PLANNED_SHARE
 
     async def entailments(self, premise: str, hypotheses: Sequence[str]) -> tuple[float, ...]:
-        _, answer = await self._roles[Role.NLI].ask(
-            lambda at, timeout_s: model_calls.entailments(at, premise, hypotheses, timeout_s)
+        _, probabilities = await self._roles[Role.NLI].call(
+            lambda backend, timeout_s: model_calls.entailments(backend, premise, hypotheses, timeout_s)
         )
-        return answer
+        return probabilities
 
     async def call_functions(self, messages: Sequence[Message], tools: Sequence[JsonValue]) -> Extraction:
-        _, answer = await self._roles[Role.FUNCTION].ask(
-            lambda at, timeout_s: model_calls.functions(at, messages, tools, timeout_s)
+        _, extraction = await self._roles[Role.FUNCTION].call(
+            lambda backend, timeout_s: model_calls.call_functions(backend, messages, tools, timeout_s)
         )
-        return answer
+        return extraction
 
     @property
-    def faults(self) -> Mapping[Role, str]:
-        """The roles that no place answers for, with the reason."""
-        faults = {role: placed.fault for role, placed in self._roles.items()}
-        return {role: str(fault.reason) for role, fault in faults.items() if fault is not None}
+    def unavailable(self) -> Mapping[Role, str]:
+        """The roles without an available backend, each with the reason."""
+        failures = {role: client.failure for role, client in self._roles.items()}
+        return {role: str(failure.reason) for role, failure in failures.items() if failure is not None}
 
     async def status(self) -> WorkerStatus:
-        statuses = await asyncio.gather(*(placed.status() for placed in self._roles.values()))
+        statuses = await asyncio.gather(*(client.status() for client in self._roles.values()))
         return WorkerStatus(roles=dict(zip(self._roles, statuses, strict=True)))
 
 
 @asynccontextmanager
 async def open_models(inference: Inference | None) -> AsyncIterator[RoleClients]:
-    """The models with their connections and the tasks that keep watch over them; none where no model is asked.
+    """Opens the connections and starts the watches of all models; none where the gateway calls no model.
 
-    Should a watch fail, the block does: a worker that no longer knows its models is of less use than a new one.
+    A watch that fails ends the block: a worker that does not know the state of its models must be replaced.
     """
-    async with AsyncExitStack() as connections, asyncio.TaskGroup() as watches:
-        links: dict[Place, Link] = {}
+    async with AsyncExitStack() as cleanup, asyncio.TaskGroup() as watches:
+        connections: dict[Place, ServerConnection] = {}
         for place, server in (inference.servers if inference else {}).items():
-            links[place] = Link(place, server)
-            connections.push_async_callback(links[place].transport.close)
-        served = inference.roles if inference else {}
-        roles = {role: RoleClient(role, each, links) for role, each in served.items()}
-        for at in (at for role in roles.values() for at in role.placed):
-            connections.push_async_callback(at.close)
-        tasks = [watches.create_task(link.watch()) for link in links.values()]
-        tasks += [watches.create_task(health.watch(at)) for role in roles.values() for at in role.placed]
+            connections[place] = ServerConnection(place, server)
+            cleanup.push_async_callback(connections[place].client.close)
+        configs = inference.roles if inference else {}
+        roles = {role: RoleClient(role, config, connections) for role, config in configs.items()}
+        backends = [backend for client in roles.values() for backend in client.backends]
+        for backend in backends:
+            cleanup.push_async_callback(backend.close)
+        tasks = [watches.create_task(connection.measure_round_trips()) for connection in connections.values()]
+        tasks += [watches.create_task(health.watch(backend)) for backend in backends]
         yield RoleClients(roles, inference.reading_ms if inference else 0)
         for task in tasks:
             task.cancel()

@@ -99,7 +99,7 @@ class Ingress:
         except RoleUnavailable as error:
             # Without intent the prompt takes the way of one that means no target.
             log.warning("intent is unknown", extra={"fields": {"reason": error.reason}})
-            request_stats.degraded(Stage.INTENT)
+            request_stats.record_degraded(Stage.INTENT)
             return ()
 
     async def _act(self, asked: RequestContext, turn: Turn, candidates: Sequence[Scored], before: State) -> Decision:

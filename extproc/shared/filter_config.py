@@ -218,7 +218,7 @@ class Server(_Frozen, frozen=True):
     address: str
     protocol: Protocol = Protocol.GRPC
     upstream: str | None = None
-    repair_lock: str | None = None
+    reload_lock: str | None = None
 
 
 class Backend(_Frozen, frozen=True):
@@ -252,7 +252,7 @@ class RoleBackends(_Frozen, frozen=True):
 
 
 class Inference(_Frozen, frozen=True):
-    """Every role that something asks. `budget_ms`: how long all model work of one request may take, all attempts.
+    """The roles that the gateway needs. `models_timeout_ms`: the deadline for all model calls of one request.
 
     `reading_ms`: how long the guards may read one request; text that takes them longer is refused beforehand.
     `whole_bytes`: of a request with more text, the guard `jailbreak` reads as much of what is most like an attack, and
@@ -261,7 +261,7 @@ class Inference(_Frozen, frozen=True):
 
     servers: dict[Place, Server]
     roles: dict[Role, RoleBackends]
-    budget_ms: int
+    models_timeout_ms: int
     reading_ms: int = 10_000
     whole_bytes: int = 8_192
     read_share: float = 0.2

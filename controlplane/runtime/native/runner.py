@@ -12,7 +12,7 @@ from controlplane.runtime.layout import RunLayout
 from controlplane.runtime.native import logs, processes
 from controlplane.runtime.native.supervisor import client as supervisor
 from controlplane.runtime.runner import LogFault, PartState, Runtime
-from extproc.shared.status_client import ask
+from extproc.shared.status_client import read_statuses
 from extproc.shared.worker_status import WorkerStatus
 
 # The sum of what the parts may take one after another, with room.
@@ -37,7 +37,7 @@ class NativeRunner:
         return tuple(sorted(found, key=lambda part: part.name))
 
     def workers(self, indices: Sequence[int]) -> tuple[WorkerStatus, ...]:
-        return workers.read(ask([str(self._layout.worker_socket(index)) for index in indices]))
+        return workers.read(read_statuses([str(self._layout.worker_socket(index)) for index in indices]))
 
     def log_faults(self) -> tuple[LogFault, ...]:
         report = supervisor.report(self._layout)

@@ -113,7 +113,7 @@ class Guards:
         self.guards: Sequence[Guard] = tuple(guards)
         self._limits = limits or Limits()
         self._scan = suspicion_score.load() if any(guard.role is Role.GUARD for guard in guards) else None
-        self._turns = FairQueue(slots=1, most_waiting=_MOST_WAITING)
+        self._turns = FairQueue(slots=1, max_waiting=_MOST_WAITING)
         self._known = _Probabilities(remembered)
 
     async def judge(self, request: ChatRequest) -> Verdict:
@@ -123,13 +123,13 @@ class Guards:
         screened = await worker_thread.run(request.is_large, text_extraction.screen, request)
         keys = {text: _key(text) for text in screened.texts}
         reading = Reading(self._turns, self._most())
-        with deadline.spending(self._limits.reading_ms):
+        with deadline.limit(self._limits.reading_ms):
             findings = await asyncio.gather(
                 *(self._find(guard, keys, reading, screened.echoes) for guard in self.guards)
             )
         verdict = _verdict(findings)
         if verdict.notes["guard"] == "failed_open":
-            request_stats.degraded(Stage.GUARD)
+            request_stats.record_degraded(Stage.GUARD)
         return verdict
 
     async def _find(

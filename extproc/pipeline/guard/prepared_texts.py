@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 from extproc import client_context as callers
 from extproc import worker_thread
 from extproc.inference.fair_queue import FairQueue
-from extproc.inference.text_cost import work
+from extproc.inference.text_cost import prose_bytes
 from extproc.pipeline.guard.chunking import pieces
 from extproc.pipeline.guard.decoded_variants import TooLong, readings, readings_in_steps
 from extproc.pipeline.guard.suspicion_score import Scan
@@ -76,7 +76,7 @@ class Reading:
             self._ranked = asyncio.create_task(self._in_steps(_ranked_in_steps(whole, scan)))
         plain, decoded = await self._ranked
         chosen = _first(decoded, most // 2)
-        chosen |= _first(plain, most - sum(map(work, chosen)))
+        chosen |= _first(plain, most - sum(map(prose_bytes, chosen)))
         return {text: _kept(every, chosen) for text, every in whole.items()}
 
     async def _cut(self, text: str) -> Pieces:
@@ -89,7 +89,7 @@ class Reading:
         caller = callers.current()
         while True:
             if caller is not None:
-                await self._turns.take(caller, 1)
+                await self._turns.acquire(caller, 1)
             try:
                 done = await worker_thread.run(True, _step, steps)
             finally:
@@ -129,7 +129,7 @@ def _cut(reading: str) -> Iterator[str]:
 
 def _pieces(plain: Iterable[str], decoded: Sequence[str]) -> Pieces:
     every = tuple(dict.fromkeys((*plain, *decoded)))
-    return Pieces(every, frozenset(decoded), sum(map(work, every)))
+    return Pieces(every, frozenset(decoded), sum(map(prose_bytes, every)))
 
 
 def _ranked_in_steps(whole: Mapping[str, Pieces], scan: Scan) -> Generator[None, None, tuple[list[str], list[str]]]:
@@ -149,11 +149,11 @@ def _first(ranked: Sequence[str], most: int) -> set[str]:
     for piece in ranked:
         if most <= 0:
             break
-        most -= work(piece)
+        most -= prose_bytes(piece)
         chosen.add(piece)
     return chosen
 
 
 def _kept(every: Pieces, chosen: Set[str]) -> Pieces:
     texts = tuple(piece for piece in every.texts if piece in chosen)
-    return Pieces(texts, every.decoded, sum(map(work, texts)), is_whole=len(texts) == len(every.texts))
+    return Pieces(texts, every.decoded, sum(map(prose_bytes, texts)), is_whole=len(texts) == len(every.texts))

@@ -146,7 +146,7 @@ class TargetIndex:
         except RoleUnavailable as error:
             # The embeddings alone are a worse answer than both, and a better one than none.
             log.warning("intent without entailment", extra={"fields": {"reason": error.reason}})
-            request_stats.degraded(Stage.NLI)
+            request_stats.record_degraded(Stage.NLI)
             return None
 
     def _likenesses(self, text: str, cosines: FloatMatrix) -> list[float]:

@@ -12,7 +12,7 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest, 
 from google.protobuf.message import DecodeError
 
 from extproc.transport.http2 import frames, header_blocks
-from extproc.transport.http2.frames import ConnectionFault
+from extproc.transport.http2.frames import Http2Error
 from extproc.transport.http2.header_blocks import CallHeaders
 from extproc.transport.http2.messages import Messages, framed
 from extproc.transport.service import ProtocolError, expect
@@ -137,10 +137,10 @@ class Call:
         self._connection.forget(self)
 
     def receive(self, data: bytes, size: int, *, end: bool) -> None:
-        """`data` of a frame whose payload had `size` bytes. Raises `ConnectionFault`, and `MethodError`."""
+        """`data` of a frame whose payload had `size` bytes. Raises `Http2Error`, and `MethodError`."""
         self._uncredited += size
         if self._uncredited > RECEIVE_WINDOW:
-            raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "more data than the stream's window")
+            raise Http2Error(frames.FLOW_CONTROL_ERROR, "more data than the stream's window")
         for message in self._messages.feed(data):
             self._queue.append(message)
             self._queued += len(message)

@@ -11,7 +11,7 @@ import grpc
 
 from extproc.transport.http2 import frames
 from extproc.transport.http2.call import RECEIVE_WINDOW, Call
-from extproc.transport.http2.frames import ConnectionFault
+from extproc.transport.http2.frames import Http2Error
 from extproc.transport.http2.header_blocks import MAX_BYTES as MAX_HEADER_BYTES
 from extproc.transport.http2.header_blocks import Decoder
 from extproc.transport.service import MAX_STREAMS, PROCESS, MethodError, Service
@@ -74,7 +74,7 @@ class Http2Connection(asyncio.Protocol):
         self._buffer += data
         try:
             self._receive()
-        except ConnectionFault as fault:
+        except Http2Error as fault:
             log.error("HTTP/2 connection ended", extra={"fields": {"code": fault.code, "reason": str(fault)}})
             self.close(fault.code, str(fault))
 
@@ -157,7 +157,7 @@ class Http2Connection(asyncio.Protocol):
         buffer, at = self._buffer, 0
         if not self._greeted:
             if not buffer.startswith(frames.PREFACE[: len(buffer)]):
-                raise ConnectionFault(frames.PROTOCOL_ERROR, "this is no HTTP/2")
+                raise Http2Error(frames.PROTOCOL_ERROR, "this is no HTTP/2")
             if len(buffer) < len(frames.PREFACE):
                 return
             self._greeted, at = True, len(frames.PREFACE)
@@ -165,7 +165,7 @@ class Http2Connection(asyncio.Protocol):
             while len(buffer) - at >= frames.HEAD_BYTES and not self._ended:
                 size, kind, flags, stream = frames.read_head(buffer, at)
                 if size > _FRAME_BYTES:
-                    raise ConnectionFault(frames.FRAME_SIZE_ERROR, f"a frame of {size} bytes is over {_FRAME_BYTES}")
+                    raise Http2Error(frames.FRAME_SIZE_ERROR, f"a frame of {size} bytes is over {_FRAME_BYTES}")
                 end = at + frames.HEAD_BYTES + size
                 if end > len(buffer):
                     return
@@ -177,7 +177,7 @@ class Http2Connection(asyncio.Protocol):
 
     def _frame(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if (self._block is not None) != (kind == frames.CONTINUATION):
-            raise ConnectionFault(frames.PROTOCOL_ERROR, "a header block is followed by its rest, and by nothing else")
+            raise Http2Error(frames.PROTOCOL_ERROR, "a header block is followed by its rest, and by nothing else")
         # GOAWAY and PRIORITY ask nothing of a server, and what RFC 9113 does not know is ignored (section 4.1).
         if (handle := _HANDLERS.get(kind)) is not None:
             handle(self, flags, stream, payload)
@@ -186,13 +186,13 @@ class Http2Connection(asyncio.Protocol):
         """The running call on `stream`; None where it has ended."""
         call = self._calls.get(stream)
         if call is None and (stream > self._last_stream or not stream % 2):
-            raise ConnectionFault(frames.PROTOCOL_ERROR, "a frame for a stream that was never opened")
+            raise Http2Error(frames.PROTOCOL_ERROR, "a frame for a stream that was never opened")
         return call
 
     def _on_data(self, flags: int, stream: int, payload: bytes) -> None:
         self._received += len(payload)
         if self._received > _WINDOW:
-            raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "more data than the connection's window")
+            raise Http2Error(frames.FLOW_CONTROL_ERROR, "more data than the connection's window")
         if self._received >= _WINDOW // 2:
             self.write(frames.window_update(0, self._received))
             self._received = 0
@@ -213,13 +213,13 @@ class Http2Connection(asyncio.Protocol):
         assert self._block is not None  # noqa: S101 - `_frame` has looked
         first, first_flags, block = self._block
         if stream != first:
-            raise ConnectionFault(frames.PROTOCOL_ERROR, "the rest of a header block came on another stream")
+            raise Http2Error(frames.PROTOCOL_ERROR, "the rest of a header block came on another stream")
         block += payload
         self._on_block(first, first_flags, block, whole=bool(flags & frames.END_HEADERS))
 
     def _on_block(self, stream: int, flags: int, block: bytearray, *, whole: bool) -> None:
         if len(block) > MAX_HEADER_BYTES:
-            raise ConnectionFault(frames.ENHANCE_YOUR_CALM, f"headers over {MAX_HEADER_BYTES} bytes")
+            raise Http2Error(frames.ENHANCE_YOUR_CALM, f"headers over {MAX_HEADER_BYTES} bytes")
         if not whole:
             self._block = (stream, flags, block)
             return
@@ -239,7 +239,7 @@ class Http2Connection(asyncio.Protocol):
             call.task = self._loop.create_task(self._serve(call))
         elif (known := self._known(stream)) is not None:
             if not end:
-                raise ConnectionFault(frames.PROTOCOL_ERROR, "headers within a stream that do not end it")
+                raise Http2Error(frames.PROTOCOL_ERROR, "headers within a stream that do not end it")
             known.end()
 
     def _on_rst_stream(self, _flags: int, stream: int, payload: bytes) -> None:
@@ -252,18 +252,18 @@ class Http2Connection(asyncio.Protocol):
     def _on_window_update(self, _flags: int, stream: int, payload: bytes) -> None:
         size = frames.read_word(payload) & frames.LARGEST_WINDOW
         if not size:
-            raise ConnectionFault(frames.PROTOCOL_ERROR, "a window that grows by nothing")
+            raise Http2Error(frames.PROTOCOL_ERROR, "a window that grows by nothing")
         if not stream:
             self._window += size
             if self._window > frames.LARGEST_WINDOW:
-                raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "a window that is too large")
+                raise Http2Error(frames.FLOW_CONTROL_ERROR, "a window that is too large")
             self._send_waiting()
         elif (call := self._known(stream)) is not None:
             self._widen(call, size)
 
     def _on_settings(self, flags: int, stream: int, payload: bytes) -> None:
         if stream:
-            raise ConnectionFault(frames.PROTOCOL_ERROR, "SETTINGS on a stream")
+            raise Http2Error(frames.PROTOCOL_ERROR, "SETTINGS on a stream")
         if flags & frames.ACK:
             return
         # Before any data that the new windows allow.
@@ -271,28 +271,28 @@ class Http2Connection(asyncio.Protocol):
         for name, value in frames.read_settings(payload):
             if name == frames.INITIAL_WINDOW_SIZE:
                 if value > frames.LARGEST_WINDOW:
-                    raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "a window that is too large")
+                    raise Http2Error(frames.FLOW_CONTROL_ERROR, "a window that is too large")
                 grown, self._stream_window = value - self._stream_window, value
                 for call in list(self._calls.values()):
                     self._widen(call, grown)
             elif name == frames.MAX_FRAME_SIZE:
                 if not frames.DEFAULT_FRAME_BYTES <= value <= frames.LARGEST_FRAME_BYTES:
-                    raise ConnectionFault(frames.PROTOCOL_ERROR, "a size of frames that is not allowed")
+                    raise Http2Error(frames.PROTOCOL_ERROR, "a size of frames that is not allowed")
                 self._largest_frame = value
 
     def _on_ping(self, flags: int, stream: int, payload: bytes) -> None:
         if len(payload) != _PING_BYTES or stream:
-            raise ConnectionFault(frames.FRAME_SIZE_ERROR, "a PING has eight bytes, on no stream")
+            raise Http2Error(frames.FRAME_SIZE_ERROR, "a PING has eight bytes, on no stream")
         if not flags & frames.ACK:
             self.write(frames.frame(frames.PING, frames.ACK, 0, payload))
 
     def _on_push_promise(self, _flags: int, _stream: int, _payload: bytes) -> None:
-        raise ConnectionFault(frames.PROTOCOL_ERROR, "a client promises nothing")
+        raise Http2Error(frames.PROTOCOL_ERROR, "a client promises nothing")
 
     def _widen(self, call: Call, size: int) -> None:
         call.send_window += size
         if call.send_window > frames.LARGEST_WINDOW:
-            raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "a window that is too large")
+            raise Http2Error(frames.FLOW_CONTROL_ERROR, "a window that is too large")
         if self._waiting.pop(call.id, None) is not None:
             self.pump(call)
 

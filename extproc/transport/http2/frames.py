@@ -56,7 +56,7 @@ _SETTING: Final = struct.Struct(">HI")
 _TWO_WORDS: Final = struct.Struct(">II")
 
 
-class ConnectionFault(Exception):
+class Http2Error(Exception):
     """The peer broke the protocol: the connection ends with a GOAWAY of this code."""
 
     def __init__(self, code: int, reason: str) -> None:
@@ -92,21 +92,21 @@ def goaway(last_stream: int, code: int, reason: str = "") -> bytes:
 
 
 def read_settings(payload: bytes) -> Iterator[tuple[int, int]]:
-    """Raises `ConnectionFault`."""
+    """Raises `Http2Error`."""
     if len(payload) % _SETTING.size:
-        raise ConnectionFault(FRAME_SIZE_ERROR, "SETTINGS of a wrong length")
+        raise Http2Error(FRAME_SIZE_ERROR, "SETTINGS of a wrong length")
     return iter(_SETTING.iter_unpack(payload))
 
 
 def read_word(payload: bytes) -> int:
-    """The one number of RST_STREAM and WINDOW_UPDATE. Raises `ConnectionFault`."""
+    """The one number of RST_STREAM and WINDOW_UPDATE. Raises `Http2Error`."""
     if len(payload) != 4:
-        raise ConnectionFault(FRAME_SIZE_ERROR, "a frame of one number has four bytes")
+        raise Http2Error(FRAME_SIZE_ERROR, "a frame of one number has four bytes")
     return int.from_bytes(payload, "big")
 
 
 def content(payload: bytes, flags: int) -> bytes:
-    """`payload` without padding and priority. Raises `ConnectionFault`."""
+    """`payload` without padding and priority. Raises `Http2Error`."""
     if not flags & (PADDED | WITH_PRIORITY):
         return payload
     start = end = 0
@@ -115,5 +115,5 @@ def content(payload: bytes, flags: int) -> bytes:
     if flags & WITH_PRIORITY:
         start += 5
     if start + end > len(payload):
-        raise ConnectionFault(PROTOCOL_ERROR, "more padding than payload")
+        raise Http2Error(PROTOCOL_ERROR, "more padding than payload")
     return payload[start : len(payload) - end]

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import hpack
 import hpack.hpack
 
-from extproc.transport.http2.frames import COMPRESSION_ERROR, ConnectionFault
+from extproc.transport.http2.frames import COMPRESSION_ERROR, Http2Error
 
 MAX_BYTES: Final = 64 << 10
 
@@ -37,7 +37,7 @@ class Decoder:
         self._remembered: dict[bytes, CallHeaders] = {}
 
     def decode(self, block: bytes) -> CallHeaders:
-        """Raises `ConnectionFault`."""
+        """Raises `Http2Error`."""
         # Nothing but indices: it changes nothing, and means the same until another block has changed the table.
         repeatable = min(block, default=0) >= _INDEXED
         if repeatable and (known := self._remembered.get(block)) is not None:
@@ -45,7 +45,7 @@ class Decoder:
         try:
             headers = self._decoder.decode(block, raw=True)
         except hpack.HPACKError as error:
-            raise ConnectionFault(COMPRESSION_ERROR, f"unreadable headers: {error}") from error
+            raise Http2Error(COMPRESSION_ERROR, f"unreadable headers: {error}") from error
         call = _call(headers)
         if not repeatable:
             self._remembered.clear()

@@ -121,7 +121,7 @@ async def _serving(transport: Transport, socket: Path) -> AsyncIterator[None]:
     providers = ProviderRouter((OPENAI,))
     ingress = Ingress(prompting, providers, guards, understanding, endpoints, failures, 5.0)
     egress = Egress(providers, guards, failures, 5.0)
-    gateway = Gateway(LIMIT, 1000, egress, ingress, index, RoleClients({}), budget_ms=5000, timing_header=True)
+    gateway = Gateway(LIMIT, 1000, egress, ingress, index, RoleClients({}), models_timeout_ms=5000, timing_header=True)
     server = open_server(transport, gateway)
     await server.start(socket)
     yield

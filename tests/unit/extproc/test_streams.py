@@ -181,7 +181,7 @@ def costly(decision: Decision | Exception) -> Callable[[HttpRequest], Awaitable[
         spent = request_stats.current()
         assert spent
         spent.models.append(ModelCall(Role.GUARD, Place.LOCAL, spent.began, spent.began + 0.002))
-        request_stats.degraded(Stage.INTENT)
+        request_stats.record_degraded(Stage.INTENT)
 
     async def decide(_: HttpRequest) -> Decision:
         await asyncio.create_task(ask())

@@ -28,7 +28,7 @@ def said(ended: float, *calls: ModelCall | ApiCall, degraded: set[Stage] | None 
     """The notes of a decision that took from 0 to `ended`."""
     models = [call for call in calls if isinstance(call, ModelCall)]
     apis = [call for call in calls if isinstance(call, ApiCall)]
-    return timing.notes(RequestStats(0.0, models, apis, degraded or set()), ended / 1000, header=True)
+    return timing.dynamic_metadata(RequestStats(0.0, models, apis, degraded or set()), ended / 1000, header=True)
 
 
 def test_a_request_that_asks_nobody_is_all_the_gateways_own_time() -> None:
@@ -110,15 +110,15 @@ def test_the_header_stays_one_that_clients_can_read() -> None:
 
 
 def test_without_the_option_there_is_no_header() -> None:
-    assert "timing" not in timing.notes(RequestStats(), 1.0, header=False)
+    assert "timing" not in timing.dynamic_metadata(RequestStats(), 1.0, header=False)
 
 
 def test_work_that_belongs_to_no_request_costs_nobody() -> None:
-    request_stats.degraded(Stage.INTENT)
+    request_stats.record_degraded(Stage.INTENT)
     assert request_stats.current() is None
-    with request_stats.counted() as outer:
-        with request_stats.counted() as inner:
-            request_stats.degraded(Stage.INTENT)
+    with request_stats.collect() as outer:
+        with request_stats.collect() as inner:
+            request_stats.record_degraded(Stage.INTENT)
             assert request_stats.current() is inner
         assert request_stats.current() is outer
     assert (outer.degraded, inner.degraded) == (set(), {Stage.INTENT})

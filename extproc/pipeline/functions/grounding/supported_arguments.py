@@ -140,7 +140,7 @@ async def _near(models: Models, doubts: Sequence[_Doubt]) -> dict[str, float]:
         matrix = (await models.embed(texts)).vectors
     except RoleUnavailable as error:
         log.warning("grounding without embeddings", extra={"fields": {"reason": error.reason}})
-        request_stats.degraded(Stage.GROUNDING)
+        request_stats.record_degraded(Stage.GROUNDING)
         return {}
     row = {text: index for index, text in enumerate(texts)}
     return {doubt.name: _score(doubt, matrix, row) for doubt in doubts if doubt.spans}

@@ -137,7 +137,7 @@ def test_the_filter_asks_the_triton_of_the_site() -> None:
     inference = compiled().filter_config.inference
     assert inference
     assert inference.servers == {
-        filter_config.Place.LOCAL: filter_config.Server(address="unix:/run/g", repair_lock="/run/r")
+        filter_config.Place.LOCAL: filter_config.Server(address="unix:/run/g", reload_lock="/run/r")
     }
 
 
@@ -251,7 +251,7 @@ def test_a_request_s_deadline_leaves_time_for_every_stage() -> None:
     assert gateway.filter_config.inference
     timeouts = {str(role): served.timeout_ms for role, served in gateway.filter_config.inference.roles.items()}
     stages = max(timeouts["guard"], timeouts["embed"]) + timeouts["function"]
-    assert gateway.filter_config.inference.budget_ms == stages
+    assert gateway.filter_config.inference.models_timeout_ms == stages
     assert gateway.filter_config.request_timeout_ms > stages + gateway.filter_config.endpoint_timeout_ms
 
 

@@ -124,7 +124,7 @@ def test_where_nothing_runs_here_there_is_no_model_and_no_local_server() -> None
         )
     }
     assert places(gateway) == {Role.GUARD: ELSEWHERE, Role.TOXICITY: ELSEWHERE}
-    assert asked(gateway).budget_ms == asked(gateway).roles[Role.GUARD].timeout_ms
+    assert asked(gateway).models_timeout_ms == asked(gateway).roles[Role.GUARD].timeout_ms
 
 
 def test_a_url_that_nothing_needs_makes_no_way_to_it() -> None:
@@ -141,10 +141,10 @@ def test_the_budget_leaves_time_for_an_attempt_at_each_place() -> None:
     }
     gateway = compiled(CPU, remote=TRITON, roles=roles)
     # The guards may read a long text for ten seconds.
-    assert asked(gateway).budget_ms == 10_000 + 2 * 4_000
+    assert asked(gateway).models_timeout_ms == 10_000 + 2 * 4_000
     slower = roles | {"guard": {"backend": ["remote", "local"], "timeout": "7s"}}
-    assert asked(compiled(CPU, remote=TRITON, roles=slower)).budget_ms == 2 * 7_000 + 2 * 4_000
-    assert gateway.filter_config.request_timeout_ms > asked(gateway).budget_ms
+    assert asked(compiled(CPU, remote=TRITON, roles=slower)).models_timeout_ms == 2 * 7_000 + 2 * 4_000
+    assert gateway.filter_config.request_timeout_ms > asked(gateway).models_timeout_ms
 
 
 def test_a_remote_triton_is_compiled_with_all_that_the_file_says() -> None:

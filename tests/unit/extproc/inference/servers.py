@@ -12,12 +12,14 @@ from typing import Any
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from extproc.inference.backends import BackendClient, RoleClient
-from extproc.inference.connections import Link
-from extproc.inference.kserve import Tensor
-from extproc.inference.model_signature import COMPUTE_NS, SIGNATURES
+from extproc.inference.backend_client import BackendClient
+from extproc.inference.connections import ServerConnection
+from extproc.inference.fallback import RoleClient
+from extproc.inference.kserve import TensorMetadata
+from extproc.inference.model_signature import SIGNATURES
 from extproc.inference.role_clients import RoleClients
 from extproc.shared.filter_config import Backend, Inference, Place, Role, RoleBackends, Server
+from extproc.shared.roles import COMPUTE_NS
 
 TIMEOUT_MS = 300
 
@@ -58,8 +60,8 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
     compute_ns: tuple[int, ...] = ()
     ready: bool = True
     # Tensors of models that are not what their role needs.
-    inputs: list[Tensor] | None = None
-    outputs: list[Tensor] | None = None
+    inputs: list[TensorMetadata] | None = None
+    outputs: list[TensorMetadata] | None = None
     # None: the server is none of Triton's, and knows no such thing.
     max_batch_size: int | None = 8
     statistics: list[Any] | None = None
@@ -116,7 +118,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
     async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._note(context)
         wanted = SIGNATURES[role_of(request.name)]
-        outputs = [wanted.output, *([Tensor(COMPUTE_NS, "INT64", (-1, 1))] if self.compute_ns else [])]
+        outputs = [wanted.output, *([TensorMetadata(COMPUTE_NS, "INT64", (-1, 1))] if self.compute_ns else [])]
         return service_pb2.ModelMetadataResponse(
             name=request.name,
             inputs=_metadata(wanted.inputs if self.inputs is None else self.inputs),
@@ -150,7 +152,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         return service_pb2.RepositoryModelLoadResponse()
 
 
-def _metadata(tensors: Sequence[Tensor]) -> list[Any]:
+def _metadata(tensors: Sequence[TensorMetadata]) -> list[Any]:
     form = service_pb2.ModelMetadataResponse.TensorMetadata
     return [form(name=each.name, datatype=each.datatype, shape=each.shape) for each in tensors]
 
@@ -207,7 +209,7 @@ def inference(
             )
             for role in (roles or tuple(Role))
         },
-        budget_ms=10_000,
+        models_timeout_ms=10_000,
     )
 
 
@@ -219,19 +221,19 @@ class Unwatched:
     roles: dict[Role, RoleClient]
 
     def at(self, role: Role, place: Place = Place.LOCAL) -> BackendClient:
-        return next(each for each in self.roles[role].placed if each.place is place)
+        return next(each for each in self.roles[role].backends if each.place is place)
 
 
 @asynccontextmanager
 async def unwatched(config: Inference) -> AsyncIterator[Unwatched]:
-    async with AsyncExitStack() as connections:
-        links = {}
+    async with AsyncExitStack() as cleanup:
+        connections = {}
         for place, server in config.servers.items():
-            links[place] = Link(place, server)
-            connections.push_async_callback(links[place].transport.close)
-        roles = {role: RoleClient(role, served, links) for role, served in config.roles.items()}
+            connections[place] = ServerConnection(place, server)
+            cleanup.push_async_callback(connections[place].client.close)
+        roles = {role: RoleClient(role, served, connections) for role, served in config.roles.items()}
         for role in roles.values():
-            for at in role.placed:
-                at.probed(None)
-                connections.push_async_callback(at.close)
+            for at in role.backends:
+                at.record_probe(None)
+                cleanup.push_async_callback(at.close)
         yield Unwatched(RoleClients(roles), roles)

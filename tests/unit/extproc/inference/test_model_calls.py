@@ -139,7 +139,7 @@ async def test_a_call_that_its_request_did_not_wait_for_has_served_nobody(
     fake: FakeTriton, models: RoleClients
 ) -> None:
     fake.infer = never
-    with request_stats.counted() as spent, pytest.raises(TimeoutError):
+    with request_stats.collect() as spent, pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await models.attack_probabilities(Role.GUARD, ["a"])
     assert [(call.role, call.reason) for call in spent.models] == [(Role.GUARD, "cancelled")]

@@ -223,10 +223,10 @@ async def test_a_default_target_that_answers_with_something_else_is_a_502() -> N
 
 async def test_without_intent_a_prompt_goes_the_way_of_one_without_a_target() -> None:
     bench = Bench(models=FakeModels(down={Role.EMBED: "unreachable"}))
-    with request_stats.counted() as spent:
+    with request_stats.collect() as spent:
         assert forward(await bench.decide("weather")).cluster == "provider_openai"
     assert spent.degraded == {Stage.INTENT}
-    with request_stats.counted() as spent:
+    with request_stats.collect() as spent:
         await Bench().decide("hello")
     assert spent.degraded == set()
 

@@ -169,7 +169,7 @@ async def test_a_body_that_is_ready_follows_no_redirect_either(endpoints: ApiCli
 
 
 async def test_every_call_is_among_the_costs_of_its_request_failed_ones_too(endpoints: ApiClient) -> None:
-    with request_stats.counted() as spent:
+    with request_stats.collect() as spent:
         await echoed(endpoints, call("/weather"))
         with pytest.raises(ApiError):
             await endpoints.call(call("/teapot"), {}, [], ORIGIN)

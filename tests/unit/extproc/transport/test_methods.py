@@ -91,6 +91,6 @@ async def test_the_command_reads_a_worker_over_its_socket(tmp_path: Path) -> Non
         server = open_server(transport, Decider(lambda _: forward()), {METHOD: echo})
         socket = tmp_path / transport
         await server.start(socket)
-        answers = await asyncio.to_thread(status_client.ask, [str(socket), str(tmp_path / "nobody")])
+        answers = await asyncio.to_thread(status_client.read_statuses, [str(socket), str(tmp_path / "nobody")])
         assert answers == (b"", None)
         await server.stop(0)

@@ -108,14 +108,14 @@ async def test_a_guard_without_a_verdict_blocks(reason: str, words: str) -> None
 
 async def test_a_guard_without_a_verdict_lets_pass_where_it_shall_and_says_so() -> None:
     open_ = changed(JAILBREAK, on_error=FailMode.ALLOW)
-    with request_stats.counted() as spent:
+    with request_stats.collect() as spent:
         verdict = await judge(Judge(down={Role.GUARD: "dead"}), open_)
     assert verdict == Verdict(None, {"guard": "failed_open", "guard_by": "jailbreak"})
     assert spent.degraded == {Stage.GUARD}
 
 
 async def test_one_guards_no_stands_though_another_gives_no_verdict() -> None:
-    with request_stats.counted() as spent:
+    with request_stats.collect() as spent:
         assert (await judge(Judge(down={Role.TOXICITY: "dead"}), TOXICITY, JAILBREAK)).blocked_by is JAILBREAK
     assert spent.degraded == set()
 

@@ -50,7 +50,7 @@ async def test_a_member_of_an_enum_must_be_nearer_than_the_others() -> None:
 
 async def test_without_embeddings_only_matching_counts() -> None:
     models = FakeModels(down={Role.EMBED: "unreachable"})
-    with request_stats.counted() as spent:
+    with request_stats.collect() as spent:
         assert await kept(models, "raining in Paris", city="Paris", issue="wet all over") == {"city": "Paris"}
     assert spent.degraded == {Stage.GROUNDING}
 

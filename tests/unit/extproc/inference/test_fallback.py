@@ -11,12 +11,12 @@ import grpc
 import pytest
 
 from extproc import request_stats
-from extproc.client_context import calling
+from extproc.client_context import request_from
 from extproc.inference import deadline
-from extproc.inference.call_failures import Reason
+from extproc.inference.call_failures import FailureReason
 from extproc.inference.circuit_breaker import TIMEOUTS_TOLERATED
 from extproc.inference.interface import RoleUnavailable
-from extproc.inference.kserve import Description, Tensor
+from extproc.inference.kserve import ModelMetadata, TensorMetadata
 from extproc.shared.filter_config import Place, Role
 from extproc.shared.worker_status import RoleStatus
 from tests.unit.extproc.inference.servers import (
@@ -84,7 +84,7 @@ async def test_where_it_fails_the_next_one_answers_and_from_then_on_at_once(
     both: Unwatched, remote: FakeTriton, code: grpc.StatusCode, reason: str
 ) -> None:
     remote.infer = failing(code, "no")
-    with request_stats.counted():
+    with request_stats.collect():
         assert [await ask(both) for _ in range(3)] == [0.75] * 3
     assert len(remote.asked) == 1
     assert (await status(both)).skipped == {f"remote:{reason}": 3}
@@ -106,7 +106,7 @@ async def test_a_place_that_is_late_costs_the_first_request_its_deadline_and_the
 
 async def test_an_answer_of_another_form_falls_through_too(both: Unwatched, remote: FakeTriton) -> None:
     remote.raw = [floats(1.5)]
-    with request_stats.counted() as spent:
+    with request_stats.collect() as spent:
         assert await ask(both) == 0.75
     assert [(call.place, call.reason) for call in spent.models] == [("remote", "malformed"), ("local", "")]
 
@@ -125,7 +125,7 @@ async def test_where_no_place_is_left_the_last_reason_is_told_and_counted(
 ) -> None:
     remote.infer = failing(grpc.StatusCode.RESOURCE_EXHAUSTED)
     local.infer = failing(grpc.StatusCode.UNAVAILABLE)
-    with request_stats.counted():
+    with request_stats.collect():
         for _ in range(2):
             with pytest.raises(RoleUnavailable) as caught:
                 await ask(both)
@@ -134,13 +134,13 @@ async def test_where_no_place_is_left_the_last_reason_is_told_and_counted(
     found = await status(both)
     assert (found.skipped, found.failed) == ({"remote:overloaded": 2}, {"unreachable": 2})
     assert [each.reason for each in found.backends] == ["overloaded", "unreachable"]
-    assert both.models.faults == {Role.GUARD: "unreachable"}
+    assert both.models.unavailable == {Role.GUARD: "unreachable"}
 
 
 async def test_a_role_is_ready_while_one_of_its_places_is(both: Unwatched, remote: FakeTriton) -> None:
     remote.infer = failing(grpc.StatusCode.UNAVAILABLE)
     await ask(both)
-    assert both.models.faults == {}
+    assert both.models.unavailable == {}
     assert [each.ready for each in (await status(both)).backends] == [False, True]
 
 
@@ -158,7 +158,7 @@ async def test_the_last_place_may_be_late_now_and_then(alone: Unwatched, local: 
 async def test_all_attempts_share_one_budget(both: Unwatched, remote: FakeTriton, local: FakeTriton) -> None:
     remote.infer = local.infer = never
     began = time.perf_counter()
-    with deadline.spending(TIMEOUT_MS + 100), pytest.raises(RoleUnavailable) as caught:
+    with deadline.limit(TIMEOUT_MS + 100), pytest.raises(RoleUnavailable) as caught:
         await ask(both)
     assert TIMEOUT_MS + 90 <= (time.perf_counter() - began) * 1000 < 2 * TIMEOUT_MS
     assert caught.value.reason == "budget"
@@ -169,22 +169,22 @@ async def test_a_place_that_was_given_less_time_than_it_may_take_is_not_blamed(
     both: Unwatched, remote: FakeTriton, local: FakeTriton
 ) -> None:
     remote.infer = never
-    with deadline.spending(50), pytest.raises(RoleUnavailable, match="budget"):
+    with deadline.limit(50), pytest.raises(RoleUnavailable, match="budget"):
         await ask(both)
     assert local.asked == []
-    assert both.at(Role.GUARD, Place.REMOTE).breaker.fault is None
+    assert both.at(Role.GUARD, Place.REMOTE).breaker.failure is None
 
 
 async def test_a_budget_of_just_one_attempt_does_not_excuse_a_place(alone: Unwatched, local: FakeTriton) -> None:
     local.infer = never
     for _ in range(TIMEOUTS_TOLERATED + 1):
-        with deadline.spending(TIMEOUT_MS), pytest.raises(RoleUnavailable, match="timeout"):
+        with deadline.limit(TIMEOUT_MS), pytest.raises(RoleUnavailable, match="timeout"):
             await ask(alone)
-    assert alone.models.faults == {Role.GUARD: "timeout"}
+    assert alone.models.unavailable == {Role.GUARD: "timeout"}
 
 
 async def test_with_nothing_left_nobody_is_asked(both: Unwatched, remote: FakeTriton) -> None:
-    with deadline.spending(0), pytest.raises(RoleUnavailable, match="budget"):
+    with deadline.limit(0), pytest.raises(RoleUnavailable, match="budget"):
         await ask(both)
     assert remote.asked == []
 
@@ -192,11 +192,11 @@ async def test_with_nothing_left_nobody_is_asked(both: Unwatched, remote: FakeTr
 async def test_a_request_is_told_what_each_attempt_cost(both: Unwatched, remote: FakeTriton, local: FakeTriton) -> None:
     local.compute_ns = (2_000_000,)
     at = both.at(Role.GUARD)
-    at.learn(await at.link.transport.describe(at.model, 1.0))
-    at.link.network_ms = 0.5
+    at.apply_metadata(await at.connection.client.model_metadata(at.model, 1.0))
+    at.connection.network_ms = 0.5
     remote.infer = failing(grpc.StatusCode.UNAVAILABLE)
     for _ in range(2):
-        with request_stats.counted() as spent:
+        with request_stats.collect() as spent:
             await ask(both)
         failed, answered = spent.models
         assert (failed.role, failed.place, failed.reason) == (Role.GUARD, Place.REMOTE, "unreachable")
@@ -242,7 +242,7 @@ async def test_a_request_of_many_texts_leaves_room_for_others_and_has_one_deadli
 
     local.infer = slow
     texts = [str(number) for number in range(32)]
-    with calling("10.0.0.1"):
+    with request_from("10.0.0.1"):
         assert await alone.models.attack_probabilities(Role.GUARD, texts) == (0.25,) * len(texts)
         assert max(running) == 8
         began = time.perf_counter()
@@ -253,12 +253,12 @@ async def test_a_request_of_many_texts_leaves_room_for_others_and_has_one_deadli
 
 async def test_a_server_whose_model_takes_fewer_texts_is_asked_for_fewer(alone: Unwatched, local: FakeTriton) -> None:
     local.raw = None
-    tensors = (Tensor("TEXT", "BYTES", (-1, 1)),), (Tensor("PROB", "FP32", (-1, 1)),)
+    tensors = (TensorMetadata("TEXT", "BYTES", (-1, 1)),), (TensorMetadata("PROB", "FP32", (-1, 1)),)
     at = alone.at(Role.GUARD)
-    at.learn(Description(*tensors, max_batch_size=1))
+    at.apply_metadata(ModelMetadata(*tensors, max_batch_size=1))
     await alone.models.attack_probabilities(Role.GUARD, ["x", "y"])
     assert len(local.asked) == 2
-    at.learn(Description(*tensors, max_batch_size=64))
+    at.apply_metadata(ModelMetadata(*tensors, max_batch_size=64))
     await alone.models.attack_probabilities(Role.GUARD, ["x", "y"])
     assert len(local.asked) == 3
 
@@ -271,5 +271,5 @@ async def test_embeddings_are_asked_of_the_spaces_that_are_wanted(remote: FakeTr
         assert (await both.models.embed(["x"])).space == "remote"
         assert (await both.models.embed(["x"], ["local"])).space == "local"
         local.infer = failing(grpc.StatusCode.UNAVAILABLE)
-        with pytest.raises(RoleUnavailable, match=Reason.UNREACHABLE):
+        with pytest.raises(RoleUnavailable, match=FailureReason.UNREACHABLE):
             await both.models.embed(["x"], ["local"])
