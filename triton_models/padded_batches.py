@@ -1,4 +1,4 @@
-"""Which texts are read together, and how they become one tensor. Pure; used where a GPU reads many at once."""
+"""Groups texts into batches, and pads a batch to one tensor. Pure. Used where many texts are read at once."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import numpy.typing as npt
 
 Ids = npt.NDArray[np.int64]
 
-# With padding. More brings a GPU nothing, and takes its memory: attention alone is tokens x longest text x heads.
-MOST_TOKENS: Final = 16_384
+# With padding. More do not speed up a GPU, and take its memory: attention alone is tokens x longest text x heads.
+MAX_TOKENS: Final = 16_384
 
 
-def batches(lengths: Sequence[int], most_tokens: int = MOST_TOKENS) -> Iterator[list[int]]:
-    """Places in `lengths`, each once: those of like length together, so that little is padding, the shortest first."""
+def batches(lengths: Sequence[int], max_tokens: int = MAX_TOKENS) -> Iterator[list[int]]:
+    """Yields batches of indices of `lengths`, from short to long. Similar lengths are together, with little padding."""
     batch: list[int] = []
-    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and (len(batch) + 1) * lengths[place] > most_tokens:
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and (len(batch) + 1) * lengths[index] > max_tokens:
             yield batch
             batch = []
-        batch.append(place)
+        batch.append(index)
     if batch:
         yield batch
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int = 0) -> tuple[Ids, Ids]:
-    """Token ids [batch, tokens] and the mask: 1 for a token, 0 for padding. What is masked may have any id."""
+    """Returns token ids [batch, tokens] and the attention mask: 1 for a token, 0 for padding (the id `pad`)."""
     ids = np.full((len(rows), max(len(row) for row in rows)), pad, dtype=np.int64)
     mask = np.zeros_like(ids)
     for index, row in enumerate(rows):

@@ -1,6 +1,6 @@
-"""A sentence encoder that reads many texts at once, padded into batches. Used by `embed` and `guard` on a GPU.
+"""A sentence encoder that reads many texts in padded batches. Used by `embed` and `guard` on a GPU.
 
-For graphs whose mask keeps padding out, as FP16 and FP32 ones can: a text's vector does not depend on its neighbours.
+It needs a graph in FP16 or FP32 whose attention mask excludes padding, so that the texts of a batch are independent.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from triton_models.padded_batches import batches, padded
 
 
 class BatchEncoder(Encoder):
-    """Sentence embeddings of many texts. `cancelled` is asked before each batch; then Cancelled is raised."""
+    """Sentence embeddings of many texts. Raises Cancelled before a batch once `cancelled` returns true."""
 
     def encode_all(self, texts: Sequence[str], cancelled: Callable[[], bool]) -> FloatArray:
-        """The embeddings, FP32 [texts, width]."""
-        embeddings = np.zeros((len(texts), self._form.width), dtype=np.float32)
-        for places, rows in self._batches(texts, cancelled):
-            embeddings[places] = self._vectors(*padded(rows))
+        """Returns the embeddings, FP32 [texts, width]."""
+        embeddings = np.zeros((len(texts), self._settings.width), dtype=np.float32)
+        for batch, rows in self._batches(texts, cancelled):
+            embeddings[batch] = self._vectors(*padded(rows))
         return embeddings
 
     def read_all(
         self, texts: Sequence[str], cancelled: Callable[[], bool]
     ) -> Iterator[tuple[int, FloatArray, FloatArray]]:
-        """Each text's place, embedding [width] and states [tokens, width], in any order.
+        """Yields each text's index, embedding [width] and states [tokens, width], in any order.
 
-        One batch's at a time: those of a long text together would fill the memory.
+        Only one batch is in memory at a time: all states of a long text would fill it.
         """
-        for places, rows in self._batches(texts, cancelled):
+        for batch, rows in self._batches(texts, cancelled):
             embeddings, hidden = self._run(*padded(rows))
-            for place, row, embedding, states in zip(places, rows, embeddings, hidden, strict=True):
-                yield place, embedding, states[: len(row)]
+            for index, row, embedding, states in zip(batch, rows, embeddings, hidden, strict=True):
+                yield index, embedding, states[: len(row)]
 
     def _batches(
         self, texts: Sequence[str], cancelled: Callable[[], bool]
     ) -> Iterator[tuple[list[int], list[list[int]]]]:
         rows = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
-        for places in batches([len(row) for row in rows]):
+        for batch in batches([len(row) for row in rows]):
             if cancelled():
                 raise Cancelled("the caller no longer waits")
-            yield places, [rows[place] for place in places]
+            yield batch, [rows[index] for index in batch]

@@ -11,7 +11,7 @@ Reply = Callable[[str, Callable[[], bool]], str]
 
 
 class TritonPythonModel:
-    """The shape that Triton's Python backend asks for."""
+    """The class that Triton's Python backend looks for."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Loads the engine that config.pbtxt names, and imports what that one needs."""

@@ -165,7 +165,7 @@ def test_requests_are_computed_together_and_answered_apart(adaptor: Any) -> None
         return lengths(items, lambda: False)
 
     requests = [Request(["a", "bb"]), Request(["left"], cancelled=True), Request(["cccc"])]
-    first, left, last = adaptor.answer_together(requests, read, "PROB", compute)
+    first, left, last = adaptor.answer_batched(requests, read, "PROB", compute)
     assert seen == [["a", "bb", "cccc"]]
     assert first.tensors[0].values.tolist() == [[1.0], [2.0]]
     assert left.error_.code == "invalid"
@@ -177,7 +177,7 @@ def test_what_fails_together_fails_for_each(adaptor: Any) -> None:
     def compute(*_: object) -> Any:
         raise RuntimeError("out of memory")
 
-    responses = adaptor.answer_together([Request(["a"]), Request(["b"])], read, "PROB", compute)
+    responses = adaptor.answer_batched([Request(["a"]), Request(["b"])], read, "PROB", compute)
     assert [each.error_.text for each in responses] == ["RuntimeError: out of memory"] * 2
 
 
@@ -191,7 +191,7 @@ def test_the_work_stops_when_every_caller_has_left(adaptor: Any) -> None:
         assert cancelled()
         return lengths(items, cancelled)
 
-    adaptor.answer_together(requests, read, "PROB", compute)
+    adaptor.answer_batched(requests, read, "PROB", compute)
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("CPU", None), ("GPU", 1)])

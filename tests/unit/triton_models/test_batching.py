@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from controlplane.assets import asset
 from controlplane.models.prepare import prepare
 from triton_models.embed.batching import BatchEncoder
-from triton_models.embed.encoder import Encoder, Form
+from triton_models.embed.encoder import Encoder, EncoderSettings
 from triton_models.errors import Cancelled
 from triton_models.guard.batching import BatchClassifier, BatchDetector
 from triton_models.guard.classifier import Classifier, Judgement
@@ -165,7 +165,7 @@ def other(tmp_path: Path, weights: Mapping[str, Path]) -> Path:
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_states_are_pooled_and_normalised_as_the_settings_say(other: Path, pooling: str) -> None:
-    encoder = BatchEncoder(other, form=Form(pooling, 4, 16))
+    encoder = BatchEncoder(other, settings=EncoderSettings(pooling, 4, 16))
     found = encoder.encode_all(TEXTS, never)
     expected = np.array([0, -1, 2, -3]) / np.linalg.norm([0, -1, 2, -3])
     np.testing.assert_allclose(found, np.tile(expected, (len(TEXTS), 1)), atol=1e-6)
@@ -176,16 +176,16 @@ def test_states_are_pooled_and_normalised_as_the_settings_say(other: Path, pooli
 
 
 def test_a_text_is_cut_where_the_settings_say(other: Path) -> None:
-    assert Encoder(other, form=Form("mean", 4, 16)).read("word " * 90)[1].shape == (16, 4)
+    assert Encoder(other, settings=EncoderSettings("mean", 4, 16)).read("word " * 90)[1].shape == (16, 4)
 
 
 def test_settings_that_do_not_fit_the_graph_are_refused(
     other: Path, tmp_path: Path, weights: Mapping[str, Path]
 ) -> None:
     with pytest.raises(ValueError, match="is 4 wide, not 8"):
-        Encoder(other, form=Form("mean", 8))
+        Encoder(other, settings=EncoderSettings("mean", 8))
     with pytest.raises(ValueError, match="must be mean, cls or none"):
-        Form("max")
+        EncoderSettings("max")
     strange = graph(tmp_path / "strange", inputs=("input_ids", "pixel_values"))
     (strange / "tokenizer.json").symlink_to(weights["minilm"] / "tokenizer.json")
     with pytest.raises(ValueError, match="pixel_values"):

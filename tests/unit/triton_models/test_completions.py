@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from triton_models.chat.completions import DEFAULT_MAX_TOKENS, Whole, chunk, parse
+from triton_models.chat.completions import DEFAULT_MAX_TOKENS, CompletionBuilder, chunk, parse
 from triton_models.errors import RequestError
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -66,13 +66,13 @@ def test_a_chunk_carries_the_clients_model_and_no_path() -> None:
 
 
 def test_chunks_make_one_completion() -> None:
-    whole = Whole()
+    builder = CompletionBuilder()
     counts = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "prompt_tokens_details": {}}
     for part in (raw(delta={"role": "assistant", "content": None}), raw(delta={"content": "Hel"})):
-        whole.add(chunk(part, "mine"))
+        builder.add(chunk(part, "mine"))
     for part in (raw(delta={"content": "lo"}), raw(finish_reason="length"), {**raw(), "usage": counts}):
-        whole.add(chunk(part, "mine"))
-    answer = whole.completion()
+        builder.add(chunk(part, "mine"))
+    answer = builder.completion()
     assert answer["object"] == "chat.completion"
     assert answer["choices"][0]["message"] == {"role": "assistant", "content": "Hello", "refusal": None}
     assert answer["choices"][0]["finish_reason"] == "length"
