@@ -18,7 +18,7 @@ _BOS_TOKEN = "<|reserved_0|>"  # noqa: S105 - a token of the vocabulary
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`logit`: attack minus harmless. `pooled` [512]: the vector behind it. `hidden` [tokens, 512]: the token states."""
+    """`logit`: attack minus harmless. `pooled` [512]: the vector behind it. `hidden` [tokens, 512]: token states."""
 
     logit: float
     pooled: FloatArray

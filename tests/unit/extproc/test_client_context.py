@@ -1,4 +1,4 @@
-"""Who shares turns with whom."""
+"""The client of a request."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from extproc.client_context import client_key, request_from
         ("", ""),
     ],
 )
-def test_an_ipv6_client_is_its_network(address: str, client: str) -> None:
+def test_client_key_of_ipv6_is_its_network(address: str, client: str) -> None:
     assert client_key(address) == client
 
 
-def test_each_request_is_a_caller_of_its_own() -> None:
+def test_requests_of_one_client_are_distinct() -> None:
     assert client_context.current() is None
     with request_from("192.0.2.7"):
         first = client_context.current()

@@ -57,7 +57,7 @@ def test_an_attack_at_the_end_of_a_long_text_is_found(detector: Detector) -> Non
     assert detector.probability(harmless + attack) > 0.5
 
 
-def test_a_guard_whose_caller_left_stops(detector: Detector) -> None:
+def test_cancelled_guard_request_stops(detector: Detector) -> None:
     with pytest.raises(Cancelled):
         detector.probability("text", lambda: True)
 

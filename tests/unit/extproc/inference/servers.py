@@ -1,4 +1,4 @@
-"""Servers that speak KServe v2 on real sockets and answer as they are told, and contracts that lead to them."""
+"""Fake KServe v2 servers on real sockets, and configs that lead to them."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def floats(*numbers: float) -> bytes:
 
 
 def role_of(model: str) -> Role:
-    """Every fake server serves a role under its own name with `my-` before it."""
+    """Returns the role of a model. The fake servers call the model of a role `my-ROLE`."""
     return Role(model.removeprefix("my-"))
 
 
 def usual(model: str, texts: int) -> bytes:
-    """What a well model answers."""
+    """Returns the output of a healthy model."""
     match role_of(model):
         case Role.FUNCTION:
             return element('{"tool_calls": []}')
@@ -53,19 +53,19 @@ def usual(model: str, texts: int) -> bytes:
 
 @dataclass
 class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
-    """Answers as well models do, or with `raw`, or as `infer` does. `asked` and `upstreams` record what came in."""
+    """Answers like a healthy model, or with `raw`, or with `infer`. `requests` and `upstreams` record the calls."""
 
     raw: list[bytes] | None = None
     infer: Infer | None = None
     compute_ns: tuple[int, ...] = ()
     ready: bool = True
-    # Tensors of models that are not what their role needs.
+    # Tensors of models that do not fit their role.
     inputs: list[TensorMetadata] | None = None
     outputs: list[TensorMetadata] | None = None
-    # None: the server is none of Triton's, and knows no such thing.
+    # None: the server is not Triton and does not have the method.
     max_batch_size: int | None = 8
     statistics: list[Any] | None = None
-    asked: list[Any] = field(default_factory=list)
+    requests: list[Any] = field(default_factory=list)
     upstreams: list[str | None] = field(default_factory=list)
     loads: list[str] = field(default_factory=list)
     address: str = ""
@@ -75,7 +75,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802 - the names in the proto
         self._note(context)
-        self.asked.append(request)
+        self.requests.append(request)
         if self.infer is not None:
             return await self.infer(request, context)
         if not self.ready:
@@ -84,7 +84,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         return self.answer(request, raws)
 
     def answer(self, request: Any, raws: list[bytes]) -> Any:
-        """With the outputs that were asked for."""
+        """Returns a response with the requested outputs."""
         names = [output.name for output in request.outputs]
         if COMPUTE_NS in names:
             raws = [*raws, struct.pack(f"<{len(self.compute_ns)}q", *self.compute_ns)]
@@ -158,7 +158,7 @@ def _metadata(tensors: Sequence[TensorMetadata]) -> list[Any]:
 
 
 def failing(code: grpc.StatusCode, details: str = "") -> Infer:
-    """A model that answers every call with an error."""
+    """Returns a model that fails every call."""
 
     async def fail(_: Any, context: Any) -> Any:
         await context.abort(code, details)
@@ -174,7 +174,7 @@ async def never(_: Any, context: Any) -> Any:
 
 @asynccontextmanager
 async def serving(servicer: FakeTriton, address: str = "127.0.0.1:0") -> AsyncIterator[FakeTriton]:
-    """The server on a port of its own, or at `address`."""
+    """Starts the server on a free port, or at `address`."""
     server = grpc.aio.server()
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port(address)
@@ -194,7 +194,7 @@ def inference(
     calls: int = 8,
     bulk_bytes: int = 16_384,
 ) -> Inference:
-    """Every role at every place, in the order of `servers`."""
+    """Returns a config with every role at every place, in the order of `servers`."""
     return Inference(
         servers={
             place: server if isinstance(server, Server) else Server(address=server) for place, server in servers.items()
@@ -214,8 +214,8 @@ def inference(
 
 
 @dataclass
-class Unwatched:
-    """Models whose backends were all found well, and that nobody watches: what is asked, a test asked."""
+class UnwatchedModels:
+    """Models whose backends count as probed, without a watch: every call comes from the test."""
 
     models: RoleClients
     roles: dict[Role, RoleClient]
@@ -225,7 +225,7 @@ class Unwatched:
 
 
 @asynccontextmanager
-async def unwatched(config: Inference) -> AsyncIterator[Unwatched]:
+async def unwatched(config: Inference) -> AsyncIterator[UnwatchedModels]:
     async with AsyncExitStack() as cleanup:
         connections = {}
         for place, server in config.servers.items():
@@ -236,4 +236,4 @@ async def unwatched(config: Inference) -> AsyncIterator[Unwatched]:
             for at in role.backends:
                 at.record_probe(None)
                 cleanup.push_async_callback(at.close)
-        yield Unwatched(RoleClients(roles), roles)
+        yield UnwatchedModels(RoleClients(roles), roles)

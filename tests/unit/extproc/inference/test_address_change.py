@@ -66,7 +66,7 @@ async def answers(client: KServeGrpcClient, limit_s: float) -> None:
             return
 
 
-async def test_a_triton_that_comes_back_at_another_address_is_found_within_seconds() -> None:
+async def test_reconnects_to_a_triton_with_a_new_address_within_seconds() -> None:
     async with naming() as names:
         async with serving(FakeTriton()) as before:
             port = before.address.rpartition(":")[2]

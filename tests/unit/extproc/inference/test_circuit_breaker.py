@@ -1,4 +1,4 @@
-"""When a backend is passed over, and when it is tried again."""
+"""When a circuit breaker opens and closes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def closed(clock: Clock, *, has_fallback: bool) -> CircuitBreaker:
     return breaker
 
 
-def test_before_anything_is_known_a_placement_is_not_ready_and_a_probe_is_due(clock: Clock) -> None:
+def test_new_breaker_is_open_and_a_probe_is_due(clock: Clock) -> None:
     breaker = CircuitBreaker(has_fallback=True, clock=clock)
     assert breaker.failure is not None
     assert breaker.failure.reason is FailureReason.STARTING
@@ -41,13 +41,13 @@ def test_before_anything_is_known_a_placement_is_not_ready_and_a_probe_is_due(cl
 
 
 @pytest.mark.parametrize("fault", [GONE, LATE])
-def test_where_another_place_has_fallback_the_first_failure_opens(clock: Clock, fault: Failure) -> None:
+def test_first_failure_opens_a_breaker_with_fallback(clock: Clock, fault: Failure) -> None:
     breaker = closed(clock, has_fallback=True)
     assert breaker.record_failure(fault)
     assert breaker.failure == fault
 
 
-def test_at_the_last_place_timeouts_are_tolerated_but_not_any_number_in_a_row(clock: Clock) -> None:
+def test_breaker_without_fallback_tolerates_a_few_timeouts_in_a_row(clock: Clock) -> None:
     breaker = closed(clock, has_fallback=False)
     for _ in range(TIMEOUTS_TOLERATED):
         assert not breaker.record_failure(LATE)
@@ -58,13 +58,13 @@ def test_at_the_last_place_timeouts_are_tolerated_but_not_any_number_in_a_row(cl
     assert breaker.failure == LATE
 
 
-def test_at_the_last_place_any_other_failure_opens_and_the_probe_is_due_at_once(clock: Clock) -> None:
+def test_other_failures_open_a_breaker_without_fallback_and_a_probe_is_due_at_once(clock: Clock) -> None:
     breaker = closed(clock, has_fallback=False)
     assert breaker.record_failure(GONE)
     assert breaker.probe_due
 
 
-def test_half_open_the_probe_decides(clock: Clock) -> None:
+def test_probe_closes_a_half_open_breaker(clock: Clock) -> None:
     breaker = closed(clock, has_fallback=False)
     breaker.record_failure(GONE)
     assert not breaker.record_probe(LATE)
@@ -73,14 +73,14 @@ def test_half_open_the_probe_decides(clock: Clock) -> None:
     assert breaker.failure is None
 
 
-def test_a_probe_that_fails_opens_a_closed_one_as_a_call_does(clock: Clock) -> None:
+def test_failed_probe_opens_a_closed_breaker_like_a_call(clock: Clock) -> None:
     assert closed(clock, has_fallback=True).record_probe(GONE)
     tolerant = closed(clock, has_fallback=False)
     assert not tolerant.record_probe(LATE)
     assert tolerant.failure is None
 
 
-def test_calls_that_began_before_it_opened_change_nothing(clock: Clock) -> None:
+def test_calls_that_began_before_the_breaker_opened_are_ignored(clock: Clock) -> None:
     breaker = closed(clock, has_fallback=True)
     breaker.record_failure(GONE)
     assert not breaker.record_failure(LATE)
@@ -88,7 +88,7 @@ def test_calls_that_began_before_it_opened_change_nothing(clock: Clock) -> None:
     assert breaker.failure == GONE
 
 
-def test_one_that_answers_probes_and_fails_calls_is_left_alone_longer_each_time(clock: Clock) -> None:
+def test_breaker_stays_open_longer_each_time_calls_fail_after_a_probe(clock: Clock) -> None:
     breaker = closed(clock, has_fallback=True)
     held = []
     for _ in range(5):

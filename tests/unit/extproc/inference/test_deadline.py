@@ -1,4 +1,4 @@
-"""The time that all models of a request share."""
+"""The deadline that all models of a request share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 from extproc.inference import deadline
 
 
-async def test_it_is_shared_by_the_tasks_of_a_request_and_by_no_other() -> None:
+async def test_tasks_of_one_request_share_the_deadline() -> None:
     assert deadline.remaining_s() is None
     with deadline.limit(1000):
         first = deadline.remaining_s()

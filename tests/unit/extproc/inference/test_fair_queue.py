@@ -1,4 +1,4 @@
-"""Whose call goes next."""
+"""The order of calls in the fair queue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from extproc.inference.fair_queue import FairQueue, QueueFull
 
 @dataclass
 class Line:
-    """Calls that wait behind one that holds the only turn, which nobody waits for."""
+    """Calls that wait behind a call that holds the only slot."""
 
     now: float = 0.0
     order: list[str] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Line:
         return "".join(self.order)
 
 
-async def test_nobody_waits_where_a_turn_is_free() -> None:
+async def test_free_slot_needs_no_wait() -> None:
     turns = FairQueue(slots=2, max_waiting=0)
     await turns.acquire(ClientRequest("a"), 1)
     await turns.acquire(ClientRequest("a"), 1)
@@ -51,7 +51,7 @@ async def test_nobody_waits_where_a_turn_is_free() -> None:
     await turns.acquire(ClientRequest("a"), 1)
 
 
-async def test_clients_have_equal_shares_however_much_each_asks() -> None:
+async def test_clients_get_equal_shares() -> None:
     line = Line()
     await line.hold()
     await line.wait("h", ClientRequest("heavy"), [600] * 6)
@@ -59,7 +59,7 @@ async def test_clients_have_equal_shares_however_much_each_asks() -> None:
     assert await line.go() == "hshhhhh"
 
 
-async def test_a_client_that_paused_has_no_credit_for_it() -> None:
+async def test_pause_gives_a_client_no_credit() -> None:
     line = Line()
     await line.hold()
     await line.wait("h", ClientRequest("heavy"), [100] * 4)
@@ -71,7 +71,7 @@ async def test_a_client_that_paused_has_no_credit_for_it() -> None:
     assert await line.go() == "llhlhl"
 
 
-async def test_of_one_client_the_request_with_the_least_left_goes_first() -> None:
+async def test_smallest_remaining_request_of_a_client_goes_first() -> None:
     line = Line()
     await line.hold()
     await line.wait("l", ClientRequest("a"), [600] * 3)
@@ -88,7 +88,7 @@ async def test_waiting_makes_up_for_size() -> None:
     assert await line.go() == "lls"
 
 
-async def test_the_work_of_a_caller_who_has_gone_is_dropped_before_it_starts() -> None:
+async def test_cancelled_calls_leave_the_queue() -> None:
     line = Line()
     await line.hold()
     await line.wait("g", ClientRequest("gone"), [100] * 3)
@@ -98,7 +98,7 @@ async def test_the_work_of_a_caller_who_has_gone_is_dropped_before_it_starts() -
     assert await line.go() == "s"
 
 
-async def test_a_turn_that_comes_as_its_caller_goes_is_handed_on() -> None:
+async def test_turn_of_a_call_cancelled_at_the_same_moment_goes_to_the_next() -> None:
     line = Line()
     await line.hold()
     await line.wait("g", ClientRequest("gone"), [100])
@@ -110,7 +110,7 @@ async def test_a_turn_that_comes_as_its_caller_goes_is_handed_on() -> None:
     await asyncio.wait_for(line.turns.acquire(ClientRequest("next"), 1), 1)
 
 
-async def test_the_queue_is_bounded_by_requests() -> None:
+async def test_queue_is_full_by_number_of_requests() -> None:
     line = Line()
     await line.hold()
     for number in range(3):

@@ -44,7 +44,7 @@ async def client(fake: FakeTriton) -> AsyncIterator[KServeGrpcClient]:
         (grpc.StatusCode.INVALID_ARGUMENT, "no such tensor", "refused"),
     ],
 )
-async def test_a_failure_is_told_apart_by_its_cause(
+async def test_failure_reason_follows_from_the_status(
     fake: FakeTriton, client: KServeGrpcClient, code: grpc.StatusCode, details: str, reason: str
 ) -> None:
     fake.infer = failing(code, details)
@@ -58,18 +58,14 @@ async def test_a_failure_is_told_apart_by_its_cause(
     assert caught.value.caused_by_request is (code is grpc.StatusCode.INVALID_ARGUMENT)
 
 
-async def test_a_model_that_never_answers_costs_its_deadline_and_no_more(
-    fake: FakeTriton, client: KServeGrpcClient
-) -> None:
+async def test_call_without_response_ends_at_its_timeout(fake: FakeTriton, client: KServeGrpcClient) -> None:
     fake.infer = never
     with pytest.raises(CallFailed) as caught:
         await client.infer(REQUEST, 0.1)
     assert caught.value.failure.reason is FailureReason.TIMEOUT
 
 
-async def test_an_answer_is_found_by_its_name_and_with_it_how_long_it_took(
-    fake: FakeTriton, client: KServeGrpcClient
-) -> None:
+async def test_reads_the_named_output_and_the_compute_time(fake: FakeTriton, client: KServeGrpcClient) -> None:
     fake.compute_ns = (1_000_000, 2_500_000)
 
     async def reversed_(request: Any, _: Any) -> Any:
@@ -86,10 +82,10 @@ async def test_an_answer_is_found_by_its_name_and_with_it_how_long_it_took(
     assert (
         await client.infer(InferRequest("my-guard", {"TEXT": [b"x"]}, "PROB", with_compute_time=True), 1.0)
     ).compute_ms == 0
-    assert [output.name for output in fake.asked[0].outputs] == ["PROB", COMPUTE_NS]
+    assert [output.name for output in fake.requests[0].outputs] == ["PROB", COMPUTE_NS]
 
 
-async def test_every_call_of_a_server_behind_envoy_says_which_it_is(tmp_path: Path) -> None:
+async def test_every_call_carries_the_upstream_header(tmp_path: Path) -> None:
     fake = FakeTriton(statistics=[])
     async with serving(fake, f"unix:{tmp_path}/s"):
         client = KServeGrpcClient(Server(address=fake.address, upstream="triton_remote"))
@@ -102,7 +98,7 @@ async def test_every_call_of_a_server_behind_envoy_says_which_it_is(tmp_path: Pa
     assert fake.upstreams == ["triton_remote"] * 6
 
 
-async def test_a_unix_socket_is_found_whatever_its_folder_is_called(tmp_path: Path) -> None:
+async def test_connects_to_a_unix_socket_with_special_characters_in_its_path(tmp_path: Path) -> None:
     folder = tmp_path / "my runs 50%41 #?é"
     folder.mkdir()
     async with serving(FakeTriton(), f"unix:{tmp_path}/s") as fake:
@@ -110,12 +106,10 @@ async def test_a_unix_socket_is_found_whatever_its_folder_is_called(tmp_path: Pa
         client = KServeGrpcClient(Server(address=f"unix:{folder}/s:8001"))
         await client.infer(REQUEST, 1.0)
         await client.close()
-        assert fake.asked
+        assert fake.requests
 
 
-async def test_a_model_is_described_by_its_tensors_and_the_texts_it_takes(
-    fake: FakeTriton, client: KServeGrpcClient
-) -> None:
+async def test_metadata_has_tensors_and_batch_size(fake: FakeTriton, client: KServeGrpcClient) -> None:
     found = await client.model_metadata("my-guard", 1.0)
     assert found.inputs == (TensorMetadata("TEXT", "BYTES", (-1, 1)),)
     assert found.outputs == (TensorMetadata("PROB", "FP32", (-1, 1)),)
@@ -124,7 +118,7 @@ async def test_a_model_is_described_by_its_tensors_and_the_texts_it_takes(
     assert (await client.model_metadata("my-guard", 1.0)).max_batch_size == 0
 
 
-async def test_what_is_no_message_is_malformed_whatever_was_asked() -> None:
+async def test_unparsable_response_is_malformed_for_every_method() -> None:
     """The watch must outlive it, and only `CallFailed` is what it lives with."""
 
     class Nonsense(grpc.GenericRpcHandler):
@@ -151,15 +145,13 @@ async def test_what_is_no_message_is_malformed_whatever_was_asked() -> None:
     await server.stop(None)
 
 
-async def test_a_model_that_is_not_loaded_is_named(fake: FakeTriton, client: KServeGrpcClient) -> None:
+async def test_error_names_a_model_that_is_not_loaded(fake: FakeTriton, client: KServeGrpcClient) -> None:
     fake.ready = False
     with pytest.raises(CallFailed, match="no model called my-guard"):
         await client.model_metadata("my-guard", 1.0)
 
 
-async def test_statistics_are_means_over_all_versions_and_none_where_the_server_keeps_none(
-    fake: FakeTriton, client: KServeGrpcClient
-) -> None:
+async def test_statistics_are_means_over_all_versions_or_none(fake: FakeTriton, client: KServeGrpcClient) -> None:
     assert await client.model_statistics("my-guard", 1.0) is None
     fake.statistics = []
     assert await client.model_statistics("my-guard", 1.0) is None

@@ -30,10 +30,10 @@ Reply = tuple[int, Any]
 
 @dataclass
 class FakeServer:
-    """`replies` by method and path; anything else is 404. `asked` records paths, bodies and `x-arch-upstream`."""
+    """`replies` by method and path; other paths get 404. `requests` records paths, bodies and `x-arch-upstream`."""
 
     replies: dict[str, Reply] = field(default_factory=dict)
-    asked: list[tuple[str, Any, str | None]] = field(default_factory=list)
+    requests: list[tuple[str, Any, str | None]] = field(default_factory=list)
     gate: asyncio.Event | None = None
     # Of every answer; and the cookies of every request.
     headers: dict[str, str] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class FakeServer:
         body = await request.text()
         called = f"{request.method} {request.path}"
         self.cookies.append(request.headers.get("cookie"))
-        self.asked.append((called, json.loads(body) if body else None, request.headers.get("x-arch-upstream")))
+        self.requests.append((called, json.loads(body) if body else None, request.headers.get("x-arch-upstream")))
         if self.gate is not None:
             await self.gate.wait()
         status, answer = self.replies.get(called, (404, {"error": "not found"}))
@@ -85,47 +85,43 @@ def outputs(**tensors: list[Any]) -> Reply:
 INFER = "POST /v2/models/guard/infer"
 
 
-async def test_a_column_travels_as_json_strings_and_comes_back_as_numbers(
-    fake: FakeServer, client: KServeHttpClient
-) -> None:
+async def test_sends_texts_as_json_strings_and_reads_numbers(fake: FakeServer, client: KServeHttpClient) -> None:
     fake.replies[INFER] = outputs(PROB=[0.25, 0.5])
     assert (await client.infer(REQUEST, 1.0)).raw == floats(0.25, 0.5)
-    ((_, body, upstream),) = fake.asked
+    ((_, body, upstream),) = fake.requests
     assert body["inputs"] == [{"name": "TEXT", "shape": [2, 1], "datatype": "BYTES", "data": ["é", "y"]}]
     assert [output["name"] for output in body["outputs"]] == ["PROB"]
     assert upstream == "triton_remote"
 
 
-async def test_rows_of_rows_are_read_in_their_order(fake: FakeServer, client: KServeHttpClient) -> None:
+async def test_reads_nested_rows_in_order(fake: FakeServer, client: KServeHttpClient) -> None:
     fake.replies[INFER] = outputs(PROB=[[0.25], [0.5]])
     assert (await client.infer(REQUEST, 1.0)).raw == floats(0.25, 0.5)
     fake.replies[INFER] = outputs(PROB=[["text"]])
     assert (await client.infer(REQUEST, 1.0)).raw == element("text")
 
 
-async def test_how_long_the_model_computed_is_the_longest_of_its_texts(
-    fake: FakeServer, client: KServeHttpClient
-) -> None:
+async def test_compute_time_is_the_longest_of_the_texts(fake: FakeServer, client: KServeHttpClient) -> None:
     fake.replies[INFER] = outputs(COMPUTE_NS=[1_000_000, 2_000_000], PROB=[0.25, 0.5])
     answer = await client.infer(InferRequest("guard", {"TEXT": [b"x"]}, "PROB", with_compute_time=True), 1.0)
     assert answer.compute_ms == 2.0
-    assert [output["name"] for output in fake.asked[0][1]["outputs"]] == ["PROB", COMPUTE_NS]
+    assert [output["name"] for output in fake.requests[0][1]["outputs"]] == ["PROB", COMPUTE_NS]
     for data, told in (([-5], 0.0), (["1"], None), ([], None)):
         fake.replies[INFER] = outputs(COMPUTE_NS=data, PROB=[0.25])
         assert (await client.infer(REQUEST, 1.0)).compute_ms == told
 
 
-async def test_what_is_beyond_a_float_is_infinite(fake: FakeServer, client: KServeHttpClient) -> None:
+async def test_number_beyond_fp32_becomes_infinite(fake: FakeServer, client: KServeHttpClient) -> None:
     fake.replies[INFER] = outputs(PROB=[1e300, -1e300])
     assert (await client.infer(REQUEST, 1.0)).raw == floats(math.inf, -math.inf)
 
 
-async def test_tensors_that_nobody_asked_for_are_not_read(fake: FakeServer, client: KServeHttpClient) -> None:
+async def test_outputs_that_were_not_requested_are_not_decoded(fake: FakeServer, client: KServeHttpClient) -> None:
     fake.replies[INFER] = outputs(OTHER=[{"any": "thing"}], PROB=[0.25])
     assert (await client.infer(REQUEST, 1.0)).raw == floats(0.25)
 
 
-async def test_nothing_that_a_server_sets_is_sent_back_to_it(fake: FakeServer, client: KServeHttpClient) -> None:
+async def test_cookies_are_not_sent_back(fake: FakeServer, client: KServeHttpClient) -> None:
     fake.headers["set-cookie"] = "server=one"
     fake.replies["GET /v2/health/live"] = (200, "")
     for _ in range(2):
@@ -133,9 +129,7 @@ async def test_nothing_that_a_server_sets_is_sent_back_to_it(fake: FakeServer, c
     assert fake.cookies == [None, None]
 
 
-async def test_what_is_compressed_though_nobody_asked_for_it_is_not_unpacked(
-    fake: FakeServer, client: KServeHttpClient
-) -> None:
+async def test_compressed_response_is_malformed(fake: FakeServer, client: KServeHttpClient) -> None:
     fake.headers["content-encoding"] = "gzip"
     fake.replies[INFER] = 200, gzip.compress(json.dumps(outputs(PROB=[0.25])[1]).encode())
     with pytest.raises(CallFailed, match="malformed"):
@@ -170,7 +164,7 @@ async def test_what_is_compressed_though_nobody_asked_for_it_is_not_unpacked(
         (200, " " * (MAX_RESPONSE_BYTES + 1), "malformed"),
     ],
 )
-async def test_a_failure_is_told_apart_by_its_cause(
+async def test_failure_reason_follows_from_the_status(
     fake: FakeServer, client: KServeHttpClient, status: int, body: Any, reason: str
 ) -> None:
     fake.replies[INFER] = (status, body)
@@ -185,14 +179,14 @@ async def test_a_failure_is_told_apart_by_its_cause(
     assert caught.value.caused_by_request is (status in {400, 413})
 
 
-async def test_a_server_that_does_not_answer_costs_the_deadline(fake: FakeServer, client: KServeHttpClient) -> None:
+async def test_call_without_response_ends_at_its_timeout(fake: FakeServer, client: KServeHttpClient) -> None:
     fake.gate = asyncio.Event()
     with pytest.raises(CallFailed) as caught:
         await client.infer(REQUEST, 0.1)
     assert caught.value.failure.reason is FailureReason.TIMEOUT
 
 
-async def test_a_server_that_is_not_there_is_unreachable(server: Server) -> None:
+async def test_missing_server_is_unreachable(server: Server) -> None:
     client = KServeHttpClient(server)
     with pytest.raises(CallFailed) as caught:
         await client.server_live(1.0)
@@ -206,9 +200,7 @@ METADATA = {
 }
 
 
-async def test_a_model_is_described_by_its_tensors_and_the_texts_it_takes(
-    fake: FakeServer, client: KServeHttpClient
-) -> None:
+async def test_metadata_has_tensors_and_batch_size(fake: FakeServer, client: KServeHttpClient) -> None:
     fake.replies = {"GET /v2/models/guard/ready": (200, ""), "GET /v2/models/guard": (200, METADATA)}
     found = await client.model_metadata("guard", 1.0)
     assert found.inputs == (TensorMetadata("TEXT", "BYTES", (-1, 1)),)
@@ -221,7 +213,7 @@ async def test_a_model_is_described_by_its_tensors_and_the_texts_it_takes(
     assert (await client.model_metadata("guard", 1.0)).max_batch_size == 4
 
 
-async def test_a_model_that_is_not_loaded_is_named(fake: FakeServer, client: KServeHttpClient) -> None:
+async def test_error_names_a_model_that_is_not_loaded(fake: FakeServer, client: KServeHttpClient) -> None:
     fake.replies = {"GET /v2/models/guard/ready": (400, ""), "GET /v2/health/ready": (200, "")}
     with pytest.raises(CallFailed, match="no model called guard"):
         await client.model_metadata("guard", 1.0)
@@ -230,9 +222,7 @@ async def test_a_model_that_is_not_loaded_is_named(fake: FakeServer, client: KSe
         await client.model_metadata("guard", 1.0)
 
 
-async def test_statistics_are_means_and_none_where_the_server_keeps_none(
-    fake: FakeServer, client: KServeHttpClient
-) -> None:
+async def test_statistics_are_means_or_none(fake: FakeServer, client: KServeHttpClient) -> None:
     assert await client.model_statistics("guard", 1.0) is None
     parts = ("success", "queue", "compute_input", "compute_infer", "compute_output")
     spent = {part: {"count": 2, "ns": 4_000_000} for part in parts}
@@ -243,9 +233,7 @@ async def test_statistics_are_means_and_none_where_the_server_keeps_none(
         await client.model_statistics("guard", 1.0)
 
 
-async def test_a_model_of_many_answers_lives_where_it_answers_at_all(
-    fake: FakeServer, client: KServeHttpClient
-) -> None:
+async def test_decoupled_model_is_alive_if_it_responds_at_all(fake: FakeServer, client: KServeHttpClient) -> None:
     for reply in ((200, "data: {}"), (400, {"error": "messages must be a list"})):
         fake.replies["POST /v2/models/chat/generate_stream"] = reply
         await client.probe_decoupled("chat", "{}", 1.0)
@@ -254,15 +242,15 @@ async def test_a_model_of_many_answers_lives_where_it_answers_at_all(
         await client.probe_decoupled("chat", "{}", 1.0)
 
 
-async def test_a_model_is_unloaded_and_loaded(fake: FakeServer, client: KServeHttpClient) -> None:
+async def test_unloads_and_loads_a_model(fake: FakeServer, client: KServeHttpClient) -> None:
     paths = [f"POST /v2/repository/models/guard/{action}" for action in ("unload", "load")]
     fake.replies = dict.fromkeys(paths, (200, ""))
     await client.unload_model("guard")
     await client.load_model("guard")
-    assert [asked for asked, _, _ in fake.asked] == paths
+    assert [asked for asked, _, _ in fake.requests] == paths
 
 
-async def test_a_role_is_served_from_first_contact_to_answer(fake: FakeServer, server: Server) -> None:
+async def test_role_works_from_first_probe_to_answer(fake: FakeServer, server: Server) -> None:
     request = {"name": "REQUEST", "datatype": "BYTES", "shape": [-1, 1]}
     response = {"name": "RESPONSE", "datatype": "BYTES", "shape": [-1, 1]}
     calls = json.dumps({"tool_calls": [{"name": "f", "arguments": {"a": 1}}]})

@@ -1,4 +1,4 @@
-"""Whether a model that a server describes is one of its role."""
+"""The check of a server's model against the signature of its role."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PROB = TensorMetadata("PROB", "FP32", (-1, 1))
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_a_model_with_the_tensors_of_its_role_fits(role: Role) -> None:
+def test_accepts_a_model_with_the_tensors_of_its_role(role: Role) -> None:
     wanted = SIGNATURES[role]
     assert mismatch(role, ModelMetadata(wanted.inputs, (wanted.output,))) is None
 
@@ -27,7 +27,7 @@ def test_a_model_with_the_tensors_of_its_role_fits(role: Role) -> None:
         ModelMetadata((TensorMetadata("TEXT", "BYTES", (1, 1)),), (TensorMetadata("PROB", "FP32", (1, 1)),)),
     ],
 )
-def test_more_outputs_and_other_sizes_where_any_will_do_fit_too(found: ModelMetadata) -> None:
+def test_accepts_extra_outputs_and_variable_sizes(found: ModelMetadata) -> None:
     assert mismatch(Role.GUARD, found) is None
 
 
@@ -42,11 +42,11 @@ def test_more_outputs_and_other_sizes_where_any_will_do_fit_too(found: ModelMeta
         ModelMetadata((TEXT,), (TensorMetadata("PROB", "FP32", (-1, 2)),)),
     ],
 )
-def test_another_name_datatype_or_shape_is_a_mismatch(found: ModelMetadata) -> None:
+def test_refuses_another_name_datatype_or_shape(found: ModelMetadata) -> None:
     assert mismatch(Role.GUARD, found) is not None
 
 
-def test_a_mismatch_shows_what_was_expected_and_what_was_found() -> None:
+def test_mismatch_names_expected_and_found_tensors() -> None:
     found = ModelMetadata((TEXT,), (TensorMetadata("LABEL", "INT64", (-1, 3)),))
     assert mismatch(Role.GUARD, found) == (
         "expected inputs TEXT BYTES [-1, 1], outputs PROB FP32 [-1, 1]; "
@@ -57,13 +57,11 @@ def test_a_mismatch_shows_what_was_expected_and_what_was_found() -> None:
 @pytest.mark.parametrize(
     ("shape", "max_batch_size", "most"), [((-1, 1), 0, None), ((-1, 1), 4, 4), ((1, 1), 0, 1), ((1, 1), 4, 1)]
 )
-def test_a_call_carries_as_many_texts_as_the_server_says(
-    shape: tuple[int, ...], max_batch_size: int, most: int
-) -> None:
+def test_server_limits_the_texts_of_a_call(shape: tuple[int, ...], max_batch_size: int, most: int) -> None:
     assert max_texts(ModelMetadata((TensorMetadata("TEXT", "BYTES", shape),), (PROB,), max_batch_size)) == most
 
 
-def test_a_model_says_how_long_it_computed_where_it_has_the_output_for_it() -> None:
+def test_detects_the_output_for_the_compute_time() -> None:
     assert reports_compute_time(ModelMetadata((TEXT,), (PROB, TensorMetadata(COMPUTE_NS, "INT64", (-1, 1)))))
     assert not reports_compute_time(ModelMetadata((TEXT,), (PROB, TensorMetadata(COMPUTE_NS, "FP32", (-1, 1)))))
     assert not reports_compute_time(ModelMetadata((TEXT,), (PROB,)))
