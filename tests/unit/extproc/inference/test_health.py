@@ -156,7 +156,7 @@ async def test_model_with_another_signature_is_never_called() -> None:
     ):
         with pytest.raises(RoleUnavailable, match="mismatch"):
             await models.attack_probabilities(Role.GUARD, ["x"])
-        assert wrong.asked == []
+        assert wrong.requests == []
         found = await backend(models)
         assert (found.ready, found.reason) == (False, "mismatch")
         assert found.detail == (
