@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from extproc import client_context, request_stats
@@ -67,7 +67,7 @@ class BackendClient:
         # Set to make the watch probe at once.
         self.probe_now = asyncio.Event()
         self._max_texts = self._configured_max_texts = backend.max_batch
-        self._output = ROLES[role].output
+        self._spec = ROLES[role]
         self._reports_compute_time = False
         self._calls = 0
         self._recent_ms: deque[float] = deque(maxlen=_RECENT_CALLS)
@@ -85,8 +85,8 @@ class BackendClient:
         self._max_texts = self._configured_max_texts if served is None else min(served, self._configured_max_texts)
         self._reports_compute_time = model_signature.reports_compute_time(metadata)
 
-    async def infer(self, columns: Mapping[str, Sequence[str]], decode: Decode[T], timeout_s: float) -> list[T]:
-        """Sends columns of equal length and returns the decoded output of each chunk.
+    async def infer(self, columns: Sequence[Sequence[str]], decode: Decode[T], timeout_s: float) -> list[T]:
+        """Sends columns of equal length, one for each input of the role, and returns the decoded output of each chunk.
 
         `timeout_s` limits each call. All calls together have the time until the request's deadline. Raises
         `CallFailed`.
@@ -115,7 +115,11 @@ class BackendClient:
         try:
             in_background = is_bulk and self._backend.background
             request = InferRequest(
-                self.model, chunk.columns, self._output, self._reports_compute_time, in_background=in_background
+                self.model,
+                dict(zip(self._spec.inputs, chunk.columns, strict=True)),
+                self._spec.output,
+                self._reports_compute_time,
+                in_background=in_background,
             )
             release = await _wait_for_turn(self._bulk_queue if is_bulk else self._queue, chunk.cost, ends)
             sent = time.perf_counter()

@@ -46,7 +46,7 @@ _decode_function_response: Final = msgspec.json.Decoder(_FunctionResponse).decod
 
 async def embed(backend: BackendClient, texts: Sequence[str], timeout_s: float) -> FloatMatrix:
     """Returns a row of L2 norm 1 for each text."""
-    chunks = await backend.infer({"TEXT": texts}, _decode_rows, timeout_s)
+    chunks = await backend.infer([texts], _decode_rows, timeout_s)
     if len({chunk.shape[1] for chunk in chunks}) != 1:
         raise CallFailed(FailureReason.MALFORMED, "EMBEDDING has not one width for every text")
     vectors = chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
@@ -58,14 +58,14 @@ async def embed(backend: BackendClient, texts: Sequence[str], timeout_s: float) 
 
 async def attack_probabilities(backend: BackendClient, texts: Sequence[str], timeout_s: float) -> tuple[float, ...]:
     """Returns a probability for each text."""
-    return tuple(chain.from_iterable(await backend.infer({"TEXT": texts}, _decode_probabilities, timeout_s)))
+    return tuple(chain.from_iterable(await backend.infer([texts], _decode_probabilities, timeout_s)))
 
 
 async def entailments(
     backend: BackendClient, premise: str, hypotheses: Sequence[str], timeout_s: float
 ) -> tuple[float, ...]:
     """Returns a probability for each hypothesis."""
-    columns = {"PREMISE": [premise] * len(hypotheses), "HYPOTHESIS": hypotheses}
+    columns = [[premise] * len(hypotheses), hypotheses]
     return tuple(chain.from_iterable(await backend.infer(columns, _decode_probabilities, timeout_s)))
 
 
@@ -74,7 +74,7 @@ async def call_functions(
 ) -> Extraction:
     """Returns the calls that a conversation asks for."""
     request = encode_json({"messages": messages, "tools": tools}).decode()
-    (extraction,) = await backend.infer({"REQUEST": [request]}, _decode_extraction, timeout_s)
+    (extraction,) = await backend.infer([[request]], _decode_extraction, timeout_s)
     return extraction
 
 
@@ -84,7 +84,7 @@ async def probe(backend: BackendClient, timeout_s: float) -> None:
     if spec.is_decoupled:
         await backend.connection.client.probe_decoupled(backend.model, spec.probe_text, timeout_s)
     else:
-        await backend.infer({name: [spec.probe_text] for name in spec.inputs}, _DECODERS[spec.output], timeout_s)
+        await backend.infer([[spec.probe_text]] * len(spec.inputs), _DECODERS[spec.output], timeout_s)
 
 
 async def measure_reading_speed(backend: BackendClient, timeout_s: float) -> None:
