@@ -97,14 +97,15 @@ class BackendClient:
         is_bulk = sum(chunk.cost for chunk in chunks) >= self._backend.bulk_bytes
         if len(chunks) == 1:
             return [await self._infer(chunks[0], decode, timeout_s, ends, is_bulk=is_bulk)]
+        calls = [asyncio.create_task(self._infer(chunk, decode, timeout_s, ends, is_bulk=is_bulk)) for chunk in chunks]
         try:
-            async with asyncio.TaskGroup() as group:
-                calls = [
-                    group.create_task(self._infer(chunk, decode, timeout_s, ends, is_bulk=is_bulk)) for chunk in chunks
-                ]
-        except* CallFailed as failed:
-            raise failed.exceptions[0] from None
-        return [call.result() for call in calls]
+            return await asyncio.gather(*calls)
+        except BaseException:
+            # Not a TaskGroup: Python 3.11's loses a cancellation that comes as a call fails.
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+            raise
 
     async def _infer(self, chunk: CallChunk, decode: Decode[T], timeout_s: float, ends: float, *, is_bulk: bool) -> T:
         """Makes one call when its turn comes, and adds it to the statistics of the request."""
