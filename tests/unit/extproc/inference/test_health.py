@@ -99,12 +99,12 @@ async def test_waiting_for_the_first_probe_counts_towards_the_deadline() -> None
         at = unwatched_models.at(Role.GUARD)
         at.breaker = CircuitBreaker(has_fallback=False)
         at.probed.clear()
-        budget_s = 1.0
-        asyncio.get_running_loop().call_later(budget_s / 2, at.record_probe, None)
+        deadline_s = 1.0
+        asyncio.get_running_loop().call_later(deadline_s / 2, at.record_probe, None)
         began = time.perf_counter()
-        with deadline.limit(int(budget_s * 1000)), pytest.raises(RoleUnavailable, match="budget"):
+        with deadline.limit(int(deadline_s * 1000)), pytest.raises(RoleUnavailable, match="budget"):
             await unwatched_models.models.attack_probabilities(Role.GUARD, ["x"])
-        assert time.perf_counter() - began < budget_s * 1.4
+        assert time.perf_counter() - began < deadline_s * 1.4
 
 
 async def test_hanging_remote_is_detected_before_a_long_role_timeout() -> None:
