@@ -18,7 +18,8 @@ from operator import attrgetter
 from typing import Final, TypeVar
 
 from extproc.request_stats import ApiCall, ModelCall, RequestStats
-from extproc.shared.filter_config import Place, Role
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import Role
 
 # Keeps the header readable. Envoy adds one more entry, `upstream`.
 _MAX_ENTRIES: Final = 31

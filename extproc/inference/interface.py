@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from extproc.endpoints.chat_completions import Message
-from extproc.shared.filter_config import JsonValue, Role
+from extproc.shared.filter_config import JsonValue
+from extproc.shared.roles import Role
 
 __all__ = ["Embeddings", "Extraction", "FloatMatrix", "FunctionCall", "Models", "Role", "RoleUnavailable"]
 

@@ -8,7 +8,8 @@ import pytest
 
 from extproc import request_stats, timing
 from extproc.request_stats import ApiCall, ModelCall, RequestStats, Stage
-from extproc.shared.filter_config import Place, Role
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import Role
 
 ENTRY = re.compile(r"[a-z]+;dur=\d+\.\d+(;[a-z]+=[a-z0-9.]+)*")
 

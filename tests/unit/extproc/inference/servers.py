@@ -18,8 +18,8 @@ from extproc.inference.fallback import RoleClient
 from extproc.inference.kserve import TensorMetadata
 from extproc.inference.model_signature import SIGNATURES
 from extproc.inference.role_clients import RoleClients
-from extproc.shared.filter_config import Backend, Inference, Place, Role, RoleBackends, Server
-from extproc.shared.roles import COMPUTE_NS
+from extproc.shared.filter_config import Backend, Inference, Place, RoleBackends, Server
+from extproc.shared.roles import COMPUTE_NS, Role
 
 TIMEOUT_MS = 300
 

@@ -8,12 +8,15 @@ import pytest
 
 from extproc.inference.call_failures import CallFailed, FailureReason
 from extproc.inference.kserve import InferRequest, InferResponse
-from extproc.shared.filter_config import Place, Role
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import Role
 from tests.unit.extproc.inference.servers import inference, unwatched
 
 
 @pytest.mark.parametrize("turns", range(8))
-async def test_cancellation_is_not_lost_when_calls_fail_at_the_same_time(turns: int) -> None:
+async def test_cancellation_is_not_lost_when_calls_fail_at_the_same_time(
+    turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fail = asyncio.Event()
 
     async def infer(_request: InferRequest, _timeout_s: float) -> InferResponse:
@@ -22,7 +25,7 @@ async def test_cancellation_is_not_lost_when_calls_fail_at_the_same_time(turns: 
 
     async with unwatched(inference({Place.LOCAL: "127.0.0.1:1"}, Role.GUARD)) as models:
         backend = models.at(Role.GUARD)
-        backend.connection.client.infer = infer  # type: ignore[method-assign]
+        monkeypatch.setattr(backend.connection.client, "infer", infer)
         task = asyncio.create_task(backend.infer([["x"] * 6], lambda *_: None, 10.0))
         for _ in range(5):
             await asyncio.sleep(0)

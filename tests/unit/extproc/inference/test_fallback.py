@@ -17,7 +17,8 @@ from extproc.inference.call_failures import FailureReason
 from extproc.inference.circuit_breaker import TIMEOUTS_TOLERATED
 from extproc.inference.interface import RoleUnavailable
 from extproc.inference.kserve import ModelMetadata, TensorMetadata
-from extproc.shared.filter_config import Place, Role
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import Role
 from extproc.shared.worker_status import RoleStatus
 from tests.unit.extproc.inference.servers import (
     TIMEOUT_MS,

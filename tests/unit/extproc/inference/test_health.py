@@ -19,7 +19,8 @@ from extproc.inference.circuit_breaker import CircuitBreaker
 from extproc.inference.interface import RoleUnavailable
 from extproc.inference.kserve import TensorMetadata
 from extproc.inference.role_clients import RoleClients, open_models
-from extproc.shared.filter_config import Place, Role, Server
+from extproc.shared.filter_config import Place, Server
+from extproc.shared.roles import Role
 from extproc.shared.worker_status import BackendStatus
 from tests.unit.extproc.inference.servers import (
     TIMEOUT_MS,

@@ -19,8 +19,8 @@ from extproc.inference.interface import FunctionCall
 from extproc.inference.kserve import MAX_RESPONSE_BYTES, InferRequest, ModelStatistics, TensorMetadata
 from extproc.inference.kserve_http import KServeHttpClient
 from extproc.inference.role_clients import open_models
-from extproc.shared.filter_config import Backend, Inference, Place, Protocol, Role, RoleBackends, Server
-from extproc.shared.roles import COMPUTE_NS
+from extproc.shared.filter_config import Backend, Inference, Place, Protocol, RoleBackends, Server
+from extproc.shared.roles import COMPUTE_NS, Role
 from tests.unit.extproc.inference.servers import element, floats
 
 REQUEST = InferRequest("guard", {"TEXT": ["é".encode(), b"y"]}, "PROB")

@@ -15,7 +15,8 @@ from extproc import request_stats
 from extproc.inference.interface import FunctionCall, RoleUnavailable
 from extproc.inference.model_calls import probe
 from extproc.inference.role_clients import RoleClients
-from extproc.shared.filter_config import Place, Role
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import Role
 from tests.unit.extproc.inference.servers import (
     FakeTriton,
     UnwatchedModels,

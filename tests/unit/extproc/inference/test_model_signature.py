@@ -6,8 +6,7 @@ import pytest
 
 from extproc.inference.kserve import ModelMetadata, TensorMetadata
 from extproc.inference.model_signature import SIGNATURES, max_texts, mismatch, reports_compute_time
-from extproc.shared.filter_config import Role
-from extproc.shared.roles import COMPUTE_NS
+from extproc.shared.roles import COMPUTE_NS, Role
 
 TEXT = TensorMetadata("TEXT", "BYTES", (-1, 1))
 PROB = TensorMetadata("PROB", "FP32", (-1, 1))

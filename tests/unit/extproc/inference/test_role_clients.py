@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from extproc.shared.filter_config import Place, Role
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import Role
 from tests.unit.extproc.inference.servers import FakeTriton, inference, serving, unwatched
 
 SPENT = {"count": 2, "ns": 3_000_000}
