@@ -23,9 +23,10 @@ from bench import report
 from bench.load import PROMPT, BenchError
 from bench.report import Failure, RoleLatency
 from controlplane.runtime.runner import Runtime
-from extproc.inference.models import RoleClients, open_models
+from extproc.inference.role_clients import RoleClients, open_models
 from extproc.shared import filter_config
-from extproc.shared.filter_config import Inference, Place, Role, Server
+from extproc.shared.filter_config import Inference, Place, Server
+from extproc.shared.roles import Role
 from tests.dataplane.remote_config import KEY_VARIABLE, guarded_config, prompting_config, served
 from tests.dataplane.remote_triton import KEY, NAME, RemoteTriton, running_triton
 from tests.dataplane.stack import Stack, wait_for

@@ -18,7 +18,7 @@ from typing import Final
 from evaluation import bypass, dialogue, functions, grounding, guard, intent, latency
 from evaluation.gateway import EvaluationError, serving
 from evaluation.report import Section, replaced
-from extproc.inference.models import RoleClients
+from extproc.inference.role_clients import RoleClients
 
 _REPORT: Final = Path(__file__).parent.parent / "docs" / "quality.md"
 _SECTIONS: Final[Mapping[str, Callable[[RoleClients], Awaitable[Section]]]] = {

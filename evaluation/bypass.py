@@ -14,10 +14,11 @@ from evaluation import hiding
 from evaluation.report import Section, table
 from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.errors import InvalidRequest
-from extproc.inference.models import RoleClients
+from extproc.inference.role_clients import RoleClients
 from extproc.pipeline.guard import refused_turns
 from extproc.pipeline.guard.evaluator import GuardEvaluator
-from extproc.shared.filter_config import Guard, Provider, Role, Schema
+from extproc.shared.filter_config import Guard, Provider, Schema
+from extproc.shared.roles import Role
 from extproc.translators.openai import encode_request
 
 GUARD: Final = Guard(name="jailbreak", role=Role.GUARD, threshold=0.5, message="No.")

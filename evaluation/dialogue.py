@@ -18,7 +18,7 @@ from evaluation.report import Section, table
 from extproc.codecs.json_values import encode_json
 from extproc.conversation import current_turn
 from extproc.conversation.messages import Message
-from extproc.inference.roles import Models
+from extproc.inference.interface import Models
 from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCalls
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import TargetIndex

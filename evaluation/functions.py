@@ -18,7 +18,7 @@ from evaluation import bfcl
 from evaluation.bfcl import Checker, Row
 from evaluation.report import Section, table
 from extproc.conversation import current_turn
-from extproc.inference.roles import Models, RoleUnavailable
+from extproc.inference.interface import Models, RoleUnavailable
 from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCalls
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import TargetIndex

@@ -13,7 +13,7 @@ import yaml
 
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime.ports import free
-from extproc.inference.models import RoleClients, open_models
+from extproc.inference.role_clients import RoleClients, open_models
 from extproc.shared import filter_config
 
 _UP_S: Final = 300

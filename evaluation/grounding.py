@@ -26,7 +26,7 @@ import yaml
 from evaluation import bfcl
 from evaluation.report import Section, table
 from evaluation.roc import auc
-from extproc.inference.roles import Models
+from extproc.inference.interface import Models
 from extproc.pipeline.functions.grounding import ParsedText, support_score
 from extproc.pipeline.functions.grounding.supported_arguments import argument_scores
 from extproc.shared.filter_config import JsonValue, Parameter, ParameterType

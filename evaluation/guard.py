@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.report import Section, table
-from extproc.inference.models import RoleClients
+from extproc.inference.role_clients import RoleClients
 from extproc.pipeline.guard.decoded_variants import decoded_variants
-from extproc.shared.filter_config import Role
+from extproc.shared.roles import Role
 from training import guard_texts
 from training.datasets import PACKAGES, Text
 from training.guard_split import NORMAL

@@ -20,8 +20,8 @@ from controlplane.compile.prompting import INTENT_THRESHOLD
 from evaluation import bfcl
 from evaluation.report import Section, table
 from evaluation.roc import auc
-from extproc.inference.models import RoleClients
-from extproc.inference.roles import Embeddings, FloatMatrix
+from extproc.inference.interface import Embeddings, FloatMatrix
+from extproc.inference.role_clients import RoleClients
 from extproc.pipeline.intent.similarity import target_texts
 from extproc.pipeline.intent.target_index import TargetIndex
 from extproc.shared.filter_config import Target

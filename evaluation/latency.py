@@ -19,10 +19,11 @@ from controlplane.assets import asset
 from controlplane.models.prepare import prepare
 from evaluation.report import Section, table
 from extproc.conversation.chat_request import of_messages
-from extproc.inference.models import RoleClients
+from extproc.inference.role_clients import RoleClients
 from extproc.pipeline.guard.evaluator import GuardEvaluator
 from extproc.pipeline.intent.target_index import TargetIndex
-from extproc.shared.filter_config import EndpointCall, Guard, HttpMethod, Role, Target
+from extproc.shared.filter_config import EndpointCall, Guard, HttpMethod, Target
+from extproc.shared.roles import Role
 from training import datasets
 from triton_models.embed.encoder import Encoder
 from triton_models.guard.detector import Detector

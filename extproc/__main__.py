@@ -15,13 +15,13 @@ from extproc import logs, worker_thread
 from extproc.server import serve
 from extproc.shared import filter_config
 
-# A third of a processor that others want too.
+# A third of a core that a process of normal priority wants too.
 _NICE: Final = 5
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="extproc", description=__doc__)
-    parser.add_argument("--config", type=Path, required=True, help="what the control plane compiled")
+    parser.add_argument("--config", type=Path, required=True, help="the filter config that the control plane compiled")
     parser.add_argument("--socket", type=Path, required=True, help="unix socket to serve on")
     parser.add_argument("--low-priority", action="store_true", help="let other processes go first")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
@@ -30,7 +30,7 @@ def main() -> int:
     try:
         loaded = filter_config.load(options.config)
     except (OSError, ValueError) as error:
-        logging.getLogger(__name__).error("config cannot be read: %s", error)
+        logging.getLogger(__name__).error("filter config cannot be read: %s", error)
         return 1
     worker_thread.set_switch_interval()
     if options.low_priority:

@@ -1,4 +1,4 @@
-"""Who a task works for: the client and its request. Set once a request, read by the queues of inference."""
+"""The request that a task works for, and its client. Set by gateway.py, read by the queues of inference."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
-# An IPv6 client owns a whole network of this size, and takes another address of it at will.
+# An IPv6 client owns a network of this size, and can use any address of it.
 _IPV6_PREFIX: Final = 64
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Caller:
-    """One request, equal to itself alone. `client`: who shares turns with nobody else."""
+class ClientRequest:
+    """One request; no two are equal. Requests of the same `client` share its turns (fair_queue.py)."""
 
     client: str
 
 
-_CURRENT: ContextVar[Caller | None] = ContextVar("archgw_caller", default=None)
+_CURRENT: ContextVar[ClientRequest | None] = ContextVar("archgw_client_request", default=None)
 
 
-def current() -> Caller | None:
-    """The request that this task works for; None: work of the gateway's own, such as a probe."""
+def current() -> ClientRequest | None:
+    """Returns the request that this task works for; None for the gateway's own work, such as a probe."""
     return _CURRENT.get()
 
 
 @contextmanager
-def calling(address: str) -> Iterator[None]:
-    """The block, tasks that it starts included, works for one request from this IP address."""
-    token = _CURRENT.set(Caller(client_of(address)))
+def request_from(address: str) -> Iterator[None]:
+    """Makes the block, including tasks that it starts, work for one request from this IP address."""
+    token = _CURRENT.set(ClientRequest(client_key(address)))
     try:
         yield
     finally:
         _CURRENT.reset(token)
 
 
-def client_of(address: str) -> str:
-    """The client behind an IP address: itself, or its network where it is an IPv6 one."""
+def client_key(address: str) -> str:
+    """Returns an IPv4 address as it is, and the network of an IPv6 address."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

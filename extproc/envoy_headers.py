@@ -1,4 +1,4 @@
-"""Headers as Envoy hands them over."""
+"""Reads the headers of Envoy's ext_proc messages. Used by both stream halves."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from envoy.config.core.v3.base_pb2 import HeaderMap
 
 
 def read_headers(headers: HeaderMap) -> Mapping[str, str]:
-    """Header names are lower-case; of a repeated header the last value counts."""
+    """Returns values by lower-case name. A repeated header has its last value."""
     return {header.key: header.raw_value.decode(errors="replace") or header.value for header in headers.headers}

@@ -21,8 +21,8 @@ from extproc.endpoints import registry
 from extproc.endpoints.endpoint import Endpoint
 from extproc.errors import MethodNotAllowed, NotFound, UnsupportedEncoding
 from extproc.inference import deadline
-from extproc.inference.models import RoleClients, open_models
-from extproc.inference.roles import Models
+from extproc.inference.interface import Models
+from extproc.inference.role_clients import RoleClients, open_models
 from extproc.pipeline.egress import Egress
 from extproc.pipeline.error_handling import ErrorHandler
 from extproc.pipeline.guard.evaluator import GuardEvaluator, GuardLimits
@@ -34,7 +34,8 @@ from extproc.pipeline.request_stages import RequestStages
 from extproc.providers.routing import ProviderRouter
 from extproc.response_stages.conversation_state import state_stage
 from extproc.response_stages.stage import ResponseContext, ResponseStage, StageFactory, open_stages
-from extproc.shared.filter_config import FilterConfig, Listener, Role
+from extproc.shared.filter_config import FilterConfig, Listener
+from extproc.shared.roles import Role
 from extproc.targets.api_client import ApiClient
 from extproc.translators.registry import translation_stage
 
@@ -66,7 +67,7 @@ class Gateway:
         endpoint = registry.find(request.method, request.path)
         _refuse_compressed(request)
         # The deadline is for models only: the last of them has answered before any API is called.
-        with deadline.spending(self.models_timeout_ms), client_context.calling(request.client):
+        with deadline.limit(self.models_timeout_ms), client_context.request_from(request.client):
             decision = await self._listener(request.listener).decide(request, endpoint)
         return self._for_response_half(decision, request, endpoint)
 
@@ -98,7 +99,7 @@ class Gateway:
     def _health(self, method: str) -> Reply:
         if method not in {"GET", "HEAD"}:
             raise MethodNotAllowed(f"{method} is not served at {HEALTH}.")
-        not_ready = {str(role): reason for role, reason in self.models.faults.items()}
+        not_ready = {str(role): reason for role, reason in self.models.unavailable.items()}
         if self.targets is not None and not self.targets.ready:
             not_ready["targets"] = "waiting for their embeddings"
         body = encode_json({"status": "not ready", "not_ready": not_ready} if not_ready else {"status": "ready"})
@@ -152,7 +153,7 @@ async def open_gateway(config: FilterConfig) -> AsyncIterator[Gateway]:
             ingress=ingress,
             targets=targets,
             models=models,
-            models_timeout_ms=config.inference.budget_ms if config.inference else 0,
+            models_timeout_ms=config.inference.models_timeout_ms if config.inference else 0,
             timing_header=config.timing_header,
             watch_answers=config.watch_answers,
         )

@@ -1,4 +1,4 @@
-"""Log lines as JSON, one object a line: what happened, and fields. Never a prompt, an answer or a header's value."""
+"""Log lines as JSON, one object a line: the event and its fields. They never hold a prompt, a response or a header."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _JsonFormatter(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Send every log line to stdout, which the supervisor writes to the part's log."""
+    """Sends every log line to stdout, which the supervisor writes to the service's log file."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -1,7 +1,6 @@
-"""What one request cost: which model, at which place, the calls of APIs, and what it had to do without. One a request,
-found by whoever works for it; work that belongs to no request costs nobody.
+"""Per-request statistics in a context variable: model calls, API calls, stages that were skipped.
 
-Written by `inference`, `targets` and `pipeline`, read by whoever answers the request.
+Written by `inference`, `targets` and `pipeline`; read by request_stream.py. Background work is not recorded.
 """
 
 from __future__ import annotations
@@ -13,15 +12,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from extproc.shared.filter_config import Place, Role
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import Role
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCall:
-    """One attempt. Times are `time.perf_counter()`'s seconds, durations milliseconds.
+    """One attempt. `began` and `ended` are seconds of `time.perf_counter()`.
 
-    `compute_ms` None: the model does not say. `network_ms`: how long a round trip to the server takes that computes
-    nothing. `reason`: why it failed, one word; empty where it did not.
+    `compute_ms` is None where the model does not report it. `network_ms` is the time of a round trip to the server that
+    computes nothing. `reason` is one word for a failure, empty for a success.
     """
 
     role: Role
@@ -38,7 +38,7 @@ class ModelCall:
 
     @property
     def queue_ms(self) -> float | None:
-        """What is left of the call: waiting behind others at the server."""
+        """The rest of the call: the wait behind other requests at the server."""
         return None if self.compute_ms is None else max(0.0, self.total_ms - self.compute_ms - self.network_ms)
 
 
@@ -51,7 +51,7 @@ class ApiCall:
 
 
 class Stage(StrEnum):
-    """What a request can be answered without, though worse. `NLI` makes the intent surer, `GROUNDING` the arguments."""
+    """A stage that a request can be answered without, though worse. `NLI` refines the intent, `GROUNDING` arguments."""
 
     GUARD = "guard"
     INTENT = "intent"
@@ -61,7 +61,7 @@ class Stage(StrEnum):
 
 @dataclass(slots=True)
 class RequestStats:
-    """Everything that was done for one request, and in `degraded` what was not."""
+    """The calls made for one request, and the stages that it went without (`degraded`)."""
 
     began: float = field(default_factory=time.perf_counter)
     models: list[ModelCall] = field(default_factory=list)
@@ -69,27 +69,27 @@ class RequestStats:
     degraded: set[Stage] = field(default_factory=set)
 
 
-_CURRENT: ContextVar[RequestStats | None] = ContextVar("archgw_costs", default=None)
+_CURRENT: ContextVar[RequestStats | None] = ContextVar("archgw_request_stats", default=None)
 
 
 def current() -> RequestStats | None:
-    """The costs of the request that this task works for; None: of none."""
+    """Returns the statistics of the request that this task works for; None for background work."""
     return _CURRENT.get()
 
 
-def degraded(stage: Stage) -> None:
-    """The request goes on without `stage`, whose model gave no answer."""
-    costs = _CURRENT.get()
-    if costs is not None:
-        costs.degraded.add(stage)
+def record_degraded(stage: Stage) -> None:
+    """Records that the request goes on without `stage`, whose model gave no answer."""
+    stats = _CURRENT.get()
+    if stats is not None:
+        stats.degraded.add(stage)
 
 
 @contextmanager
-def counted() -> Iterator[RequestStats]:
-    """The costs of the request that the block answers, tasks that it starts included."""
-    costs = RequestStats()
-    token = _CURRENT.set(costs)
+def collect() -> Iterator[RequestStats]:
+    """Collects the statistics of the block, including tasks that it starts."""
+    stats = RequestStats()
+    token = _CURRENT.set(stats)
     try:
-        yield costs
+        yield stats
     finally:
         _CURRENT.reset(token)

@@ -51,9 +51,9 @@ async def answer(stream: Stream, head: ProcessingRequest, gateway: StreamGateway
         traceparent=stream.metadata.get("traceparent") or headers.get("traceparent"),
         client=stream.metadata.get("x-archgw-client", ""),
     )
-    with request_stats.counted() as stats:
+    with request_stats.collect() as stats:
         decision = await _decide(request, gateway)
-    metadata = timing.notes(stats, time.perf_counter(), header=gateway.timing_header)
+    metadata = timing.dynamic_metadata(stats, time.perf_counter(), header=gateway.timing_header)
     if isinstance(decision, Reply):
         await stream.send(envoy_responses.immediate(decision, metadata))
         return

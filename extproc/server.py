@@ -1,4 +1,4 @@
-"""One filter worker: ext_proc on its own unix socket, the health that Envoy asks for, the status for `archgw`."""
+"""The server of one filter worker: ext_proc, Envoy's health check and `archgw`'s status on one unix socket."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from extproc.transport.service import Method, ProtocolError, Server, Service, St
 
 log = logging.getLogger(__name__)
 
-# Envoy asks for health once a second; after this long it has noticed and sends nothing new.
+# Envoy checks health once a second. After this time it has noticed the drain and opens no new streams.
 _DRAIN_NOTICE_S: Final = 1.5
-# How long running streams may take to finish after that.
-_DRAIN_S: Final = 25.0
+# Running streams have this long to finish.
+_DRAIN_TIMEOUT_S: Final = 25.0
 
 _SERVERS: Final[Mapping[Transport, Callable[[Service], Server]]] = {
     Transport.HTTP2: Http2Server,
@@ -43,7 +43,7 @@ class Processor(Generic[GatewayT]):
         self._current = current
 
     async def process(self, stream: Stream) -> None:
-        """Answer one stream."""
+        """Answers one stream."""
         try:
             head = await stream.read("request_headers", "response_headers")
             with self._current.stream() as gateway:
@@ -66,7 +66,7 @@ def open_server(
 
 
 async def serve(config: FilterConfig, socket: Path) -> None:
-    """Serve until SIGTERM or SIGINT, then let running streams finish."""
+    """Serves until SIGTERM or SIGINT, then lets running streams finish."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -83,7 +83,7 @@ async def serve(config: FilterConfig, socket: Path) -> None:
         log.info("draining")
         health.serving = False
         await asyncio.sleep(_DRAIN_NOTICE_S)
-        await server.stop(_DRAIN_S)
+        await server.stop(_DRAIN_TIMEOUT_S)
     log.info("stopped")
 
 

@@ -1,14 +1,14 @@
-"""What a request cost, as its line of the access log and its client read it. Pure; used by request_stream.py.
+"""The timing of a request, for the access log and for the header x-arch-timing. Pure; used by request_stream.py.
 
-    filter_ms    the gateway's own time: the whole decision but for what it waited for
-    models_ms    how long it waited for models, and of that, as far as they say:
+    filter_ms    the gateway's own time: the decision without its waits
+    models_ms    the wait for models, of which, as far as the models report it:
     queue_ms       behind other requests at the server
     compute_ms     for the model itself
-    network_ms     for the way there and back
-    api_ms       how long it waited for APIs
+    network_ms     for the round trip
+    api_ms       the wait for APIs
 
-What runs at the same time is waited for once: where calls overlap, the time is that of the call that ended last. So no
-part is longer than the whole, and filter_ms, models_ms and api_ms together are the decision.
+Overlapping calls are counted once: shared time belongs to the call that ended last. So no part is longer than the
+whole, and filter_ms, models_ms and api_ms add up to the decision.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from operator import attrgetter
 from typing import Final, TypeVar
 
 from extproc.request_stats import ApiCall, ModelCall, RequestStats
-from extproc.shared.filter_config import Place, Role
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import Role
 
-# Of a header that a client can still read. One more is Envoy's, which adds `upstream`.
-_MOST_ENTRIES: Final = 31
+# Keeps the header readable. Envoy adds one more entry, `upstream`.
+_MAX_ENTRIES: Final = 31
 
 _BEGAN: Final = attrgetter("began")
 _ENDED: Final = attrgetter("ended")
@@ -29,88 +30,88 @@ _ENDED: Final = attrgetter("ended")
 _Call = TypeVar("_Call", bound=ModelCall | ApiCall)
 
 
-def notes(costs: RequestStats, ended: float, *, header: bool) -> dict[str, str]:
-    """The notes of a decision that was made at `ended`, in `time.perf_counter()`'s seconds.
+def dynamic_metadata(stats: RequestStats, ended: float, *, header: bool) -> dict[str, str]:
+    """Returns the timing of a decision that was made at `ended`, in seconds of `time.perf_counter()`.
 
-    `header`: with `timing`, which clients read as x-arch-timing.
+    With `header`, `timing` is the value of x-arch-timing.
     """
-    own = (ended - costs.began) * 1000 - _waited([*costs.models, *costs.apis])
-    found = {"filter_ms": _text(own)}
-    calls = sorted(costs.models, key=_BEGAN)
+    filter_ms = (ended - stats.began) * 1000 - _waited_ms([*stats.models, *stats.apis])
+    metadata = {"filter_ms": _text(filter_ms)}
+    calls = sorted(stats.models, key=_BEGAN)
     if calls:
-        models, parts = _spent(calls)
-        found["models_ms"] = _text(models)
-        for name, part in parts.items():
-            found[f"{name}_ms"] = _text(part)
+        models_ms, parts = _model_ms(calls)
+        metadata["models_ms"] = _text(models_ms)
+        for name, part_ms in parts.items():
+            metadata[f"{name}_ms"] = _text(part_ms)
         served = dict.fromkeys(f"{call.role}={call.place}" for call in calls if not call.reason)
         skipped = dict.fromkeys(f"{call.role}@{call.place}:{call.reason}" for call in calls if call.reason)
         if served:
-            found["served"] = ",".join(served)
+            metadata["served"] = ",".join(served)
         if skipped:
-            found["skipped"] = ",".join(skipped)
-    if costs.apis:
-        found["api_ms"] = _text(_waited(costs.apis))
-    if costs.degraded:
-        found["degraded"] = ", ".join(sorted(costs.degraded))
+            metadata["skipped"] = ",".join(skipped)
+    if stats.apis:
+        metadata["api_ms"] = _text(_waited_ms(stats.apis))
+    if stats.degraded:
+        metadata["degraded"] = ", ".join(sorted(stats.degraded))
     if header:
-        found["timing"] = _header(own, calls, costs.apis)
-    return found
+        metadata["timing"] = _header(filter_ms, calls, stats.apis)
+    return metadata
 
 
-def _header(own: float, calls: Sequence[ModelCall], apis: Sequence[ApiCall]) -> str:
-    """Server-Timing's syntax; one entry for all calls of a role that a place answered, or failed alike.
+def _header(filter_ms: float, calls: Sequence[ModelCall], apis: Sequence[ApiCall]) -> str:
+    """Returns one entry for all calls of the same role, place and outcome, in the syntax of Server-Timing.
 
     https://www.w3.org/TR/server-timing/#the-server-timing-header-field
     """
-    alike: dict[tuple[Role, Place, str], list[ModelCall]] = {}
+    groups: dict[tuple[Role, Place, str], list[ModelCall]] = {}
     for call in calls:
-        alike.setdefault((call.role, call.place, call.reason), []).append(call)
-    last = [f"api;dur={_text(_waited(apis))}"] if apis else []
-    entries = [f"filter;dur={_text(own)}", *(_entry(*kind, those) for kind, those in alike.items())]
-    return ", ".join((*entries[: _MOST_ENTRIES - len(last)], *last))
+        groups.setdefault((call.role, call.place, call.reason), []).append(call)
+    last = [f"api;dur={_text(_waited_ms(apis))}"] if apis else []
+    entries = [f"filter;dur={_text(filter_ms)}", *(_entry(*key, group) for key, group in groups.items())]
+    return ", ".join((*entries[: _MAX_ENTRIES - len(last)], *last))
 
 
 def _entry(role: Role, place: Place, reason: str, calls: Sequence[ModelCall]) -> str:
-    spent, parts = _spent(calls)
-    entry = f"{role};dur={_text(spent)};place={place}"
+    total_ms, parts = _model_ms(calls)
+    entry = f"{role};dur={_text(total_ms)};place={place}"
     if len(calls) > 1:
         entry += f";calls={len(calls)}"
     if reason:
         entry += f";error={reason}"
-    return entry + "".join(f";{name}={_text(part)}" for name, part in parts.items())
+    return entry + "".join(f";{name}={_text(part_ms)}" for name, part_ms in parts.items())
 
 
-def _spent(calls: Sequence[ModelCall]) -> tuple[float, Mapping[str, float]]:
-    """How many milliseconds `calls` were waited for, and for what, as far as those say that did not fail."""
-    spent = 0.0
+def _model_ms(calls: Sequence[ModelCall]) -> tuple[float, Mapping[str, float]]:
+    """Returns the wait for `calls`, and its parts as far as the successful calls report them."""
+    total_ms = 0.0
     parts: dict[str, float] = {}
-    for call, waited in _each(calls):
-        spent += waited
+    for call, waited_ms in _waits(calls):
+        total_ms += waited_ms
         if call.reason:
             continue
-        total, queue = call.total_ms, call.queue_ms
-        compute = min(call.compute_ms or 0.0, total)
-        said = {"network": min(call.network_ms, total - compute)}
+        call_ms, queue = call.total_ms, call.queue_ms
+        compute = min(call.compute_ms or 0.0, call_ms)
+        reported = {"network": min(call.network_ms, call_ms - compute)}
         if queue is not None:
-            said = {"queue": queue, "compute": compute, **said}
-        for name, part in said.items():
-            parts[name] = parts.get(name, 0.0) + part * waited / total
-    return spent, parts
+            reported = {"queue": queue, "compute": compute, **reported}
+        for name, part_ms in reported.items():
+            parts[name] = parts.get(name, 0.0) + part_ms * waited_ms / call_ms
+    return total_ms, parts
 
 
-def _waited(calls: Sequence[ModelCall | ApiCall]) -> float:
-    """For how many milliseconds at least one of `calls` ran."""
-    return sum(waited for _, waited in _each(calls))
+def _waited_ms(calls: Sequence[ModelCall | ApiCall]) -> float:
+    """Returns the time in which at least one of `calls` ran."""
+    return sum(waited_ms for _, waited_ms in _waits(calls))
 
 
-def _each(calls: Sequence[_Call]) -> Iterator[tuple[_Call, float]]:
-    """The calls that were waited for, each with how many milliseconds were so for it and for none that ended later."""
+def _waits(calls: Sequence[_Call]) -> Iterator[tuple[_Call, float]]:
+    """Yields each call that was waited for, with the milliseconds in which no call ran that ended later."""
     earliest = float("inf")
     for call in sorted(calls, key=_ENDED, reverse=True):
-        waited = min(call.ended, earliest) - call.began
-        if waited > 0:
+        waited_s = min(call.ended, earliest) - call.began
+        if waited_s > 0:
             earliest = call.began
-            yield call, waited * 1000
+            yield call, waited_s * 1000
 
 
 def _text(milliseconds: float) -> str:

@@ -23,11 +23,12 @@ from evaluation import bfcl
 from evaluation.functions import halves, sample
 from extproc.conversation import current_turn
 from extproc.conversation.messages import Message
-from extproc.inference.roles import Embeddings, Extraction, FunctionCall, RoleUnavailable
+from extproc.inference.interface import Embeddings, Extraction, FunctionCall, RoleUnavailable
 from extproc.pipeline.functions import tool_selection
 from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCalls
 from extproc.pipeline.intent.target_index import ScoredTarget, TargetIndex
-from extproc.shared.filter_config import Intent, JsonValue, Role
+from extproc.shared.filter_config import Intent, JsonValue
+from extproc.shared.roles import Role
 from triton_models.embed.encoder import Encoder
 from triton_models.function.needle import NeedleEngines
 from triton_models.function.needle_caller import NeedleCaller

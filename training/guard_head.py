@@ -29,7 +29,7 @@ from training.guard_features import Features, Span, features
 from training.guard_net import Basis, Batch, Network, Scale
 from training.guard_split import NORMAL
 from triton_models.guard.head import CLIP
-from triton_models.onnx import FloatArray
+from triton_models.onnx_session import FloatArray
 
 _CALIBRATION = (1, 2)  # folds of normal texts that set the threshold; the first fold's attacks set the skip score
 _SEEDS = (0, 1)

@@ -18,7 +18,7 @@ from torch.nn import functional
 from triton_models.embed.encoder import WIDTH as EMBED_WIDTH
 from triton_models.guard.classifier import WIDTH as CLASSIFIER_WIDTH
 from triton_models.guard.head import packed
-from triton_models.onnx import FloatArray
+from triton_models.onnx_session import FloatArray
 
 _INNER, _QUERIES, _HIDDEN = 48, 4, 32
 _DROPOUT, _CONTEXT_DROPOUT = 0.2, 0.3

@@ -1,4 +1,4 @@
-"""Models for Triton's Python backend: a folder a role.
+"""Models for Triton's Python backend, one folder a role.
 
-`model.py` speaks to Triton; everything beside it is plain Python.
+Each `model.py` is called by Triton; the modules beside it are plain Python.
 """

@@ -1,13 +1,13 @@
-"""What can be wrong with a request to a model.
+"""Errors of a request to a model.
 
-RequestError     the request is not what the model's contract says; its text is written for the caller
-└── Cancelled    the caller gave up while its answer was being computed
+RequestError     the request is invalid; the message is for the caller
+└── Cancelled    the caller cancelled the request while it was computed
 """
 
 
 class RequestError(Exception):
-    """The request is not what the contract says."""
+    """The request is invalid."""
 
 
 class Cancelled(RequestError):
-    """The caller gave up."""
+    """The caller cancelled the request."""

@@ -11,10 +11,10 @@ from controlplane.assets import asset
 from controlplane.compile.plans import Device
 from controlplane.models import cache
 from controlplane.models.catalog import catalog
+from triton_models.embed.batching import BatchEncoder
 from triton_models.embed.encoder import Encoder
-from triton_models.embed.together import BatchEncoder
+from triton_models.guard.batching import BatchDetector
 from triton_models.guard.detector import Detector
-from triton_models.guard.together import BatchDetector
 
 
 def embeddings(texts: Sequence[str], device: Device) -> FloatArray:

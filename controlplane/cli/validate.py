@@ -24,7 +24,7 @@ _SITE = TargetEnvironment(
     triton=TritonSockets(http="http", grpc="grpc"),
     workers=1,
     internal_socket="",
-    repair_lock="",
+    reload_lock="",
     gpu="any",
     vllm=True,
 )

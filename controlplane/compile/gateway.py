@@ -79,7 +79,7 @@ def _filter_config(
         max_json_values=config.overrides.max_json_values,
         internal_socket=site.internal_socket,
         endpoint_timeout_ms=call_ms,
-        request_timeout_ms=calls_ms + (inference.budget_ms if inference else 0) + _REQUEST_GRACE_MS,
+        request_timeout_ms=calls_ms + (inference.models_timeout_ms if inference else 0) + _REQUEST_GRACE_MS,
         inference=inference,
         guards=tuple(compile_guards(config)) if guarded_listeners(config) else (),
         guarded=guarded_listeners(config),

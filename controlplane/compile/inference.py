@@ -8,20 +8,11 @@ from typing import Final, TypedDict
 from controlplane.compile.model_plan import artefacts
 from controlplane.compile.plans import Device, ModelPlan, RoleLocation, TargetEnvironment
 from controlplane.compile.remote_triton import CLUSTER, protocol
-from controlplane.compile.role_backends import GUARD_ROLES
 from controlplane.config.arch_config import ArchConfig
 from extproc.shared import filter_config
-from extproc.shared.filter_config import Place, Role
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import ROLES, Purpose, Role, roles_of
 
-# Deadlines of one model call. The guards read long prompts in windows, the function model decodes tokens.
-TIMEOUTS_MS: Final[Mapping[Role, int]] = {
-    Role.EMBED: 5_000,
-    Role.NLI: 5_000,
-    Role.GUARD: 10_000,
-    Role.TOXICITY: 10_000,
-    Role.FUNCTION: 20_000,
-    Role.CHAT: 30_000,
-}
 # Limits of a model on a CPU: bytes of text in one call (a chunk of a long text); calls of one worker at a time for each
 # of the model's processes, so that none of them is idle; bytes of text from which a request is a long one.
 _CALL_BYTES: Final = 700
@@ -45,7 +36,7 @@ def compile_inference(
     return filter_config.Inference(
         servers=_servers(config, site, places),
         roles=roles,
-        budget_ms=_budget_ms(roles, reading_ms),
+        models_timeout_ms=_models_timeout_ms(roles, reading_ms),
         reading_ms=reading_ms,
         whole_bytes=long_texts.whole,
         read_share=long_texts.share,
@@ -82,7 +73,7 @@ def _servers(config: ArchConfig, site: TargetEnvironment, places: Places) -> dic
     used = {place for role_places in places.values() for place in role_places}
     servers = {}
     if Place.LOCAL in used:
-        servers[Place.LOCAL] = filter_config.Server(address=f"unix:{site.triton.grpc}", repair_lock=site.repair_lock)
+        servers[Place.LOCAL] = filter_config.Server(address=f"unix:{site.triton.grpc}", reload_lock=site.reload_lock)
     if Place.REMOTE in used:
         servers[Place.REMOTE] = filter_config.Server(
             address=f"unix:{site.internal_socket}", protocol=protocol(config), upstream=CLUSTER
@@ -97,9 +88,9 @@ def _served(role: Role, places: tuple[Place, ...], config: ArchConfig, models: M
         if place is Place.LOCAL:
             backends.append(_local_backend(role, models))
         else:
-            most = 1 if role is Role.FUNCTION else _MOST_TEXTS
+            most = _MOST_TEXTS if ROLES[role].is_batched else 1
             backends.append(filter_config.Backend(place=place, model=entry.model or str(role), max_batch=most))
-    return filter_config.RoleBackends(backends=tuple(backends), timeout_ms=entry.timeout or TIMEOUTS_MS[role])
+    return filter_config.RoleBackends(backends=tuple(backends), timeout_ms=entry.timeout or ROLES[role].timeout_ms)
 
 
 def _local_backend(role: Role, models: ModelPlan) -> filter_config.Backend:
@@ -136,12 +127,12 @@ def _small(instances: int, background: int) -> _Sizes:
     }
 
 
-def _budget_ms(roles: Mapping[Role, filter_config.RoleBackends], reading_ms: int) -> int:
+def _models_timeout_ms(roles: Mapping[Role, filter_config.RoleBackends], reading_ms: int) -> int:
     """Returns the maximum time of all model calls for one prompt, with one attempt at each place.
 
     Guards and intent models run at the same time, then the function model.
     """
     longest = {role: served.timeout_ms * len(served.backends) for role, served in roles.items()}
-    guards = max((max(longest[role], reading_ms) for role in GUARD_ROLES.values() if role in longest), default=0)
-    intent = longest.get(Role.EMBED, 0) + longest.get(Role.NLI, 0)
-    return max(guards, intent) + longest.get(Role.FUNCTION, 0)
+    guards = max((max(longest[role], reading_ms) for role in roles_of(Purpose.GUARD) if role in longest), default=0)
+    intent = sum(longest.get(role, 0) for role in roles_of(Purpose.INTENT))
+    return max(guards, intent) + sum(longest.get(role, 0) for role in roles_of(Purpose.TOOL_SELECTION))

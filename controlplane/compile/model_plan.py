@@ -14,11 +14,8 @@ from controlplane.config.model_serving import LocalServing, Mode, ModelServing
 from controlplane.errors import RuntimeFault, UsageError
 from controlplane.models.catalog import Artefact, catalog
 from controlplane.models.custom_model import CustomModel
-from extproc.shared.filter_config import Role
+from extproc.shared.roles import ROLES, Role
 
-# Models that read every prompt: they share the cores, and take many texts in one request. A request's texts are read
-# one after the other, so their number bounds what a request behind it waits for.
-_READERS: Final = frozenset({Role.EMBED, Role.GUARD, Role.TOXICITY, Role.NLI})
 # Maximum number of processes of one such model on a CPU, some 100 MB each.
 _MOST_INSTANCES: Final = 4
 _VLLM: Final = "vllm"
@@ -54,10 +51,10 @@ def artefacts(instance: ModelInstance) -> tuple[str, ...]:
 
 def _instance(role: Role, serving: ModelServing, site: TargetEnvironment) -> ModelInstance:
     artefact, device = _choice(role, serving.of(role).model, site)
-    if role is Role.CHAT:
+    if ROLES[role].is_decoupled:
         # Decoupled: one request, many responses, so Triton must not batch.
         return ModelInstance(role, role, instances=1, max_batch_size=0, artefact=artefact, device=device)
-    if role not in _READERS:
+    if not ROLES[role].is_batched:
         engine = catalog().artefacts[artefact].engine if artefact is not None else None
         return ModelInstance(
             role,
@@ -70,10 +67,12 @@ def _instance(role: Role, serving: ModelServing, site: TargetEnvironment) -> Mod
             threads=site.workers if engine == _LLAMA else 1,
             behind=f"{role}_vllm" if engine == _VLLM else None,
         )
+    # It reads every prompt and shares the cores. The texts of one request are read one after the other, so that their
+    # number bounds the wait of the next request.
     local = serving.local
     instances = _instances(local, device, site)
     # The gateway's own guard on a CPU has threads for long texts; on a GPU it reads those in batches.
-    has_background = role is Role.GUARD and artefact is None and device is Device.CPU
+    has_background = ROLES[role].guard is not None and artefact is None and device is Device.CPU
     return ModelInstance(
         role,
         role,

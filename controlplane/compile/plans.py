@@ -253,7 +253,7 @@ class TargetEnvironment:
     """The environment that the gateway will run in.
 
     `workers`: default number of filter processes, one a core.
-    `internal_socket`, `repair_lock`: paths that the filter opens.
+    `internal_socket`, `reload_lock`: paths that the filter opens.
     `gpu`: name of a usable GPU, or None. `vllm`: the local Triton has the vLLM backend.
     `max_heap_bytes`: Envoy's heap limit. Near it, Envoy refuses work.
     `ipv6`: this machine has the loopback address `::1`.
@@ -264,7 +264,7 @@ class TargetEnvironment:
     triton: TritonSockets
     workers: int
     internal_socket: str
-    repair_lock: str
+    reload_lock: str
     mode: Mode = Mode.LOCAL_CPU
     gpu: str | None = None
     vllm: bool = False

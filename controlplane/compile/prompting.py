@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from controlplane.compile.api_calls import target_call
-from controlplane.compile.role_backends import GUARD_ROLES
 from controlplane.config.arch_config import ArchConfig
 from controlplane.config.parameters import Items, Parameter, format_of
 from controlplane.config.prompt_guards import Guard
 from controlplane.config.prompt_targets import PromptTarget
 from extproc.shared import filter_config
+from extproc.shared.roles import GUARD_ROLES, ROLES
 
 # Score under which a prompt matches no target. On the development half of evaluation/intent.py it keeps .95 of the
 # prompts for a target (.98 with examples). It lets .10 of the requests for other tools pass (.23), and .02 of the
@@ -20,11 +20,6 @@ from extproc.shared import filter_config
 INTENT_THRESHOLD: Final = 0.22
 # Score under which the conversation does not support an argument (docs/quality.md).
 GROUNDING_THRESHOLD: Final = 0.5
-
-_MESSAGES: Final[Mapping[str, str]] = {
-    "jailbreak": "This request was blocked: it reads like an attempt to override the assistant's instructions.",
-    "toxicity": "This request was blocked: it reads as abusive.",
-}
 
 
 def compile_prompting(config: ArchConfig) -> filter_config.Prompting:
@@ -46,11 +41,14 @@ def compile_guards(config: ArchConfig) -> Iterator[filter_config.Guard]:
 
 
 def _guard(name: str, guard: Guard) -> filter_config.Guard:
+    role = GUARD_ROLES[name]
+    defaults = ROLES[role].guard
+    assert defaults is not None  # noqa: S101  every role of GUARD_ROLES has one
     return filter_config.Guard(
         name=name,
-        role=GUARD_ROLES[name],
+        role=role,
         threshold=guard.threshold,
-        message=guard.on_exception.message or _MESSAGES[name],
+        message=guard.on_exception.message or defaults.message,
         on_error=guard.on_error,
         mode=guard.mode,
         status=guard.on_exception.status,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
 
 from controlplane.config.arch_config import ArchConfig
 from controlplane.config.model_serving import Mode
@@ -11,10 +10,8 @@ from controlplane.config.model_serving_checks import REMOTE_EXAMPLE
 from controlplane.config.vendors import TRITON
 from controlplane.errors import UsageError
 from extproc.shared import filter_config
-from extproc.shared.filter_config import Place, Role
-
-# The role that each guard asks.
-GUARD_ROLES: Final[Mapping[str, Role]] = {"jailbreak": Role.GUARD, "toxicity": Role.TOXICITY}
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import ROLES, Purpose, Role, RoleSpec
 
 
 def guarded_listeners(config: ArchConfig) -> tuple[filter_config.Listener, ...]:
@@ -41,16 +38,15 @@ def role_backends(config: ArchConfig, mode: Mode) -> Mapping[Role, tuple[Place, 
 
 
 def _used_roles(config: ArchConfig) -> Iterator[Role]:
-    ingress = config.listeners.ingress.enabled
-    guards = (
-        {GUARD_ROLES[name] for name in config.prompt_guards.input_guards.on} if guarded_listeners(config) else set()
-    )
-    if ingress:
-        yield Role.EMBED
-    if ingress and Role.NLI in config.model_serving.roles.given:
-        yield Role.NLI
-    yield from (role for role in GUARD_ROLES.values() if role in guards)
-    if ingress:
-        yield Role.FUNCTION
-    if any(provider.provider == TRITON for provider in config.llm_providers):
-        yield Role.CHAT
+    for role, spec in ROLES.items():
+        if _is_used(role, spec, config):
+            yield role
+
+
+def _is_used(role: Role, spec: RoleSpec, config: ArchConfig) -> bool:
+    if spec.guard is not None:
+        return spec.guard.name in config.prompt_guards.input_guards.on and bool(guarded_listeners(config))
+    if spec.purpose is Purpose.LLM:
+        return any(provider.provider == TRITON for provider in config.llm_providers)
+    is_available = spec.has_default_model or role in config.model_serving.roles.given
+    return config.listeners.ingress.enabled and is_available

@@ -21,9 +21,10 @@ from controlplane.config.suggestions import suggestion
 from controlplane.config.vendors import TRITON, VENDORS
 from controlplane.config.yaml_tree import Finding, ListNode, Loc, MapNode, node_at
 from extproc.shared.filter_config import Listener
+from extproc.shared.roles import Purpose, roles_of
 
 # The models that the local Triton can serve as a provider.
-_TRITON_MODELS = ("chat",)
+_TRITON_MODELS = tuple(map(str, roles_of(Purpose.LLM)))
 # `x-arch-llm-provider-hint: default` means the default provider, whatever its name.
 _RESERVED_PROVIDER = "default"
 # Paths that clients add to a base URL, or add twice.

@@ -13,7 +13,8 @@ from controlplane.config.file_paths import FilePath
 from controlplane.config.names import Name
 from controlplane.config.quantities import QueueDelay, RoleTimeout
 from controlplane.config.remote_triton import Remote
-from extproc.shared.filter_config import Place, Role
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import CONFIGURABLE, ROLES, Role
 
 
 class Mode(StrEnum):
@@ -23,9 +24,6 @@ class Mode(StrEnum):
     LOCAL_GPU = "local-gpu"
     REMOTE = "remote"
 
-
-# What plain `archgw up` asks of the remote Triton; the others run here in every mode.
-_ELSEWHERE: Final = frozenset({Role.GUARD, Role.TOXICITY, Role.FUNCTION})
 
 _PLACE: Final = {"enum": [str(place) for place in Place]}
 Placement = Annotated[
@@ -88,13 +86,7 @@ class Roles(Section):
     @property
     def given(self) -> Mapping[Role, RoleServing]:
         """The configured roles."""
-        entries: dict[Role, RoleServing | None] = {
-            Role.GUARD: self.guard,
-            Role.EMBED: self.embed,
-            Role.NLI: self.nli,
-            Role.TOXICITY: self.toxicity,
-            Role.FUNCTION: self.function,
-        }
+        entries: dict[Role, RoleServing | None] = {role: getattr(self, role) for role in CONFIGURABLE}
         return {role: entry for role, entry in entries.items() if entry is not None}
 
 
@@ -114,7 +106,7 @@ class ModelServing(Section):
 
     def places(self, role: Role, mode: Mode) -> tuple[Place, ...]:
         """Returns the places that run a role's model, the preferred one first."""
-        by_mode = Place.REMOTE if mode is Mode.REMOTE and role in _ELSEWHERE else Place.LOCAL
+        by_mode = Place.REMOTE if mode is Mode.REMOTE and ROLES[role].is_remote_by_default else Place.LOCAL
         return self.of(role).placement or (by_mode,)
 
     def is_ever_local(self, role: Role) -> bool:

@@ -10,12 +10,11 @@ from controlplane.config.env_references import PLACEHOLDER_HOST
 from controlplane.config.model_serving import ModelServing, RoleServing
 from controlplane.config.remote_triton import Remote
 from controlplane.config.yaml_tree import Loc
-from extproc.shared.filter_config import Place, Role
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import CONFIGURABLE, ROLES, Role
 
 _REMOTE: Final[Loc] = ("model_serving", "remote")
 _ROLES: Final[Loc] = ("model_serving", "roles")
-# Roles for which the gateway brings no model.
-_BROUGHT_BY_NOBODY: Final = frozenset({Role.NLI, Role.TOXICITY})
 REMOTE_EXAMPLE: Final = "remote: {url: grpcs://triton.example.com:443}"
 
 
@@ -25,8 +24,7 @@ def check_serving(config: ArchConfig, report: Report) -> None:
         _check_urls(serving.remote, report)
         _check_tls(serving.remote, report)
         _check_key(serving.remote, report)
-        roles = set(Role) - {Role.CHAT}
-        if all((serving.of(role).placement or (Place.REMOTE,)) == (Place.LOCAL,) for role in roles):
+        if all((serving.of(role).placement or (Place.REMOTE,)) == (Place.LOCAL,) for role in CONFIGURABLE):
             report.warning(_REMOTE, "the remote Triton is ignored: every role runs on this machine", "remove it")
     for role, entry in serving.roles.given.items():
         _check_role(role, entry, serving, report)
@@ -102,7 +100,7 @@ def _check_role(role: Role, entry: RoleServing, serving: ModelServing, report: R
                 "placement remote needs model_serving.remote.url",
                 f"write `{REMOTE_EXAMPLE}` in model_serving",
             )
-    if role in _BROUGHT_BY_NOBODY and entry.model is None and serving.is_always_local(role):
+    if not ROLES[role].has_default_model and entry.model is None and serving.is_always_local(role):
         report.fault_at_key(
             loc,
             f"{role} runs on this machine, and the gateway brings no model for it",
@@ -113,10 +111,11 @@ def _check_role(role: Role, entry: RoleServing, serving: ModelServing, report: R
 def _check_uses(config: ArchConfig, report: Report) -> None:
     """Warns of each configured role that nothing uses."""
     guards = config.prompt_guards.input_guards
-    given = config.model_serving.roles.given
-    for role, guard in ((Role.GUARD, "jailbreak"), (Role.TOXICITY, "toxicity")):
-        if role in given and guard not in guards.on and not report.is_faulty("prompt_guards"):
-            report.warning((*_ROLES, str(role)), "no guard asks this model", f"add prompt_guards.input_guards.{guard}")
-    for role in (Role.EMBED, Role.NLI, Role.FUNCTION):
-        if role in given and not config.listeners.ingress.enabled:
-            report.warning((*_ROLES, str(role)), "nothing asks this model: the ingress listener is off")
+    for role in config.model_serving.roles.given:
+        loc: Loc = (*_ROLES, str(role))
+        guard = ROLES[role].guard
+        if guard is None:
+            if not config.listeners.ingress.enabled:
+                report.warning(loc, "nothing asks this model: the ingress listener is off")
+        elif guard.name not in guards.on and not report.is_faulty("prompt_guards"):
+            report.warning(loc, "no guard asks this model", f"add prompt_guards.input_guards.{guard.name}")

@@ -9,7 +9,8 @@ from controlplane.config.check_report import Report
 from controlplane.config.prompt_guards import Guard
 from controlplane.config.url_paths import placeholders
 from controlplane.config.yaml_tree import Loc
-from extproc.shared.filter_config import GuardMode, Role
+from extproc.shared.filter_config import GuardMode
+from extproc.shared.roles import GUARD_ROLES, ROLES, Role
 
 
 def check_pipeline(config: ArchConfig, report: Report) -> None:
@@ -34,12 +35,13 @@ def _check_guards(config: ArchConfig, report: Report) -> None:
             report.warning(("prompt_guards", "apply_to"), "apply_to is ignored: there is no guard", "add one")
     for name, guard in section.input_guards.on.items():
         _check_guard(guard, ("prompt_guards", "input_guards", name), config, report)
-    if section.input_guards.toxicity is not None and not _has_model(Role.TOXICITY, config, report):
-        report.fault_at_key(
-            ("prompt_guards", "input_guards", "toxicity"),
-            "the guard toxicity needs a model of your own: the gateway brings none for it",
-            "name one in model_serving.roles.toxicity.model, or a remote Triton that serves it, or remove the guard",
-        )
+        role = GUARD_ROLES[name]
+        if not ROLES[role].has_default_model and not _has_model(role, config, report):
+            report.fault_at_key(
+                ("prompt_guards", "input_guards", name),
+                f"the guard {name} needs a model of your own: the gateway brings none for it",
+                f"name one in model_serving.roles.{role}.model, or a remote Triton that serves it, or remove the guard",
+            )
 
 
 def _check_guard(guard: Guard, loc: Loc, config: ArchConfig, report: Report) -> None:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from controlplane.config.base_model import Section
 from extproc.shared.filter_config import FailMode, GuardMode, Listener
+from extproc.shared.roles import GUARD_ROLES
 
 
 class OnException(Section):
@@ -45,7 +46,7 @@ class InputGuards(Section):
     @property
     def on(self) -> Mapping[str, Guard]:
         """The configured guards, by name."""
-        named = {"jailbreak": self.jailbreak, "toxicity": self.toxicity}
+        named: dict[str, Guard | None] = {name: getattr(self, name) for name in GUARD_ROLES}
         return {name: guard for name, guard in named.items() if guard is not None}
 
 

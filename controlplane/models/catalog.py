@@ -10,31 +10,25 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from controlplane.assets import asset
 from controlplane.errors import ModelError
+from extproc.shared.roles import ROLES, Role
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Converter = Literal["copy", "minilm", "minilm-fp16", "nanoguard", "nanoguard-fp16", "nanoguard-tokenizer"]
 Engine = Literal["onnxruntime", "libneedle3", "llama.cpp", "vllm", "transformers"]
 # Environment variable with the path of the user's own catalogue.
 CATALOG_VARIABLE = "ARCHGW_CATALOG"
-Served = Literal["embed", "nli", "guard", "toxicity", "function", "chat"]
+# Not strict, because in the file a role is a string.
+Served = Annotated[Role, Field(strict=False)]
 # Names become folders, and the configuration refers to them.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-# What each role's code can run, and what an engine computes on where not on both.
-_ENGINES: Mapping[Served, frozenset[Engine]] = {
-    "embed": frozenset({"onnxruntime"}),
-    "nli": frozenset({"transformers"}),
-    "guard": frozenset({"transformers"}),
-    "toxicity": frozenset({"transformers"}),
-    "function": frozenset({"libneedle3", "llama.cpp", "vllm"}),
-    "chat": frozenset({"llama.cpp"}),
-}
+# The only device of an engine that does not compute on both.
 _DEVICES: Mapping[Engine, str] = {"libneedle3": "cpu", "llama.cpp": "cpu", "vllm": "gpu"}
 
 
@@ -160,8 +154,8 @@ class Artefact(Strict):
 
     @model_validator(mode="after")
     def _can_be_served(self) -> Self:
-        if self.serves is not None and self.engine not in _ENGINES[self.serves]:
-            raise ValueError(f"{self.serves} is served by {' or '.join(sorted(_ENGINES[self.serves]))} alone")
+        if self.serves is not None and self.engine not in (engines := ROLES[self.serves].engines):
+            raise ValueError(f"{self.serves} is served by {' or '.join(sorted(engines))} alone")
         only = _DEVICES.get(self.engine)
         if only is not None and set(self.devices) != {only}:
             raise ValueError(f"{self.engine} computes on a {only.upper()} alone: write devices: [{only}]")
@@ -251,7 +245,7 @@ def parse(text: str, more: str | None = None) -> Catalog:
         document = yaml.safe_load(text)
         if more is not None:
             added = _UserCatalog.model_validate(yaml.safe_load(more)).artefacts
-            if taken := sorted(added.keys() & {*document["artefacts"], *get_args(Served)}):
+            if taken := sorted(added.keys() & {*document["artefacts"], *Role}):
                 raise ModelError(f"names that are in the catalogue already: {', '.join(taken)}")
             document["artefacts"].update({name: artefact.model_dump() for name, artefact in added.items()})
         return Catalog.model_validate(document)

@@ -6,13 +6,13 @@ DIR/NAME/<version>/...     files for its backend
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from controlplane.quoting import quoted
-from extproc.shared.filter_config import Role
+from extproc.shared.roles import ROLES, Role, RoleSpec
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -49,23 +49,9 @@ class Unfit:
     hint: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Signature:
-    """The tensors that the filter sends and expects: texts in, and for each text a number, a text or a vector out."""
-
-    inputs: tuple[str, ...]
-    output: str
-    kind: str = "TYPE_FP32"
-    any_width: bool = False
-
-
-SIGNATURES: Final[Mapping[str, _Signature]] = {
-    "embed": _Signature(("TEXT",), "EMBEDDING", any_width=True),
-    "guard": _Signature(("TEXT",), "PROB"),
-    "nli": _Signature(("PREMISE", "HYPOTHESIS"), "ENTAILMENT"),
-    "toxicity": _Signature(("TEXT",), "PROB"),
-    "function": _Signature(("REQUEST",), "RESPONSE", kind="TYPE_STRING"),
-}
+def config_type(datatype: str) -> str:
+    """Returns config.pbtxt's name of a KServe datatype."""
+    return "TYPE_STRING" if datatype == "BYTES" else f"TYPE_{datatype}"
 
 
 def inspect(role: str, name: str, repository: Path) -> CustomModel | Unfit:
@@ -83,7 +69,7 @@ def inspect(role: str, name: str, repository: Path) -> CustomModel | Unfit:
     config = _parse(text)
     if isinstance(config, str):
         return Unfit(f"{path} is no model configuration: {config}")
-    for unfit in _faults(config, name, folder, SIGNATURES[role]):
+    for unfit in _faults(config, name, folder, ROLES[Role(role)]):
         return Unfit(f"{path}: {unfit.message}", unfit.hint)
     entry_points = _entry_points(config, folder)
     return CustomModel(
@@ -126,7 +112,7 @@ def _parse(text: str) -> ModelConfig | str:
         return str(error)
 
 
-def _faults(config: ModelConfig, name: str, folder: Path, signature: _Signature) -> Iterator[Unfit]:
+def _faults(config: ModelConfig, name: str, folder: Path, spec: RoleSpec) -> Iterator[Unfit]:
     if config.name not in {"", name}:
         yield Unfit(f"it is called {quoted(config.name)}", f'write name: "{name}", as the folder is called')
     if (config.backend or config.platform) != _BACKEND:
@@ -143,14 +129,14 @@ def _faults(config: ModelConfig, name: str, folder: Path, signature: _Signature)
         yield Unfit("the model is decoupled: one request must have one answer", "remove model_transaction_policy")
     # Without batches of Triton's own, the number of texts is a dimension like any other.
     texts = [] if config.max_batch_size else [-1]
-    wanted = [*texts, -1 if signature.any_width else 1]
-    inputs = [f"input {each} TYPE_STRING {[*texts, 1]}" for each in signature.inputs]
-    expected = "; ".join([*inputs, f"output {signature.output} {signature.kind} {wanted}"])
+    wanted = [*texts, spec.output_width]
+    inputs = [f"input {each} TYPE_STRING {[*texts, 1]}" for each in spec.inputs]
+    expected = "; ".join([*inputs, f"output {spec.output} {config_type(spec.output_datatype)} {wanted}"])
     found = "; ".join(
         [f"input {each.name} {_type(config, each.data_type)} {list(each.dims)}" for each in config.input]
         + [f"output {each.name} {_type(config, each.data_type)} {list(each.dims)}" for each in config.output]
     )
-    if not _serves(config, signature, [*texts, 1], wanted):
+    if not _serves(config, spec, [*texts, 1], wanted):
         yield Unfit(f"expected {expected}, found {found or 'no tensor'}", "one text in each row, one answer a text")
     if not _entry_points(config, folder):
         yield Unfit("there is no version beside it that Triton could import", f"put model.py into {folder / '1'}")
@@ -165,16 +151,16 @@ def _kind(config: ModelConfig, number: int) -> str:
     return str(kinds.values_by_number[number].name)
 
 
-def _serves(config: ModelConfig, signature: _Signature, texts: list[int], wanted: list[int]) -> bool:
+def _serves(config: ModelConfig, spec: RoleSpec, texts: list[int], wanted: list[int]) -> bool:
     """A dimension of -1 takes any number."""
     inputs = {each.name: (_type(config, each.data_type), list(each.dims)) for each in config.input}
     outputs = {each.name: (_type(config, each.data_type), list(each.dims)) for each in config.output}
     return (
-        set(inputs) == set(signature.inputs)
+        set(inputs) == set(spec.inputs)
         and all(kind == "TYPE_STRING" and _fits(found, texts) for kind, found in inputs.values())
-        and signature.output in outputs
-        and outputs[signature.output][0] == signature.kind
-        and _fits(outputs[signature.output][1], wanted)
+        and spec.output in outputs
+        and outputs[spec.output][0] == config_type(spec.output_datatype)
+        and _fits(outputs[spec.output][1], wanted)
     )
 
 

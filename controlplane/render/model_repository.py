@@ -14,8 +14,10 @@ A custom model of the user's is linked, entry by entry. Only the file that Trito
 
 from __future__ import annotations
 
+import ast
+import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
@@ -25,25 +27,14 @@ from controlplane.compile.plans import Device, ModelInstance, ModelPlan
 from controlplane.errors import ModelError
 from controlplane.models import cache
 from controlplane.models.catalog import Artefact, catalog
+from controlplane.models.custom_model import config_type
+from extproc.shared.roles import ANY_WIDTH, COMPUTE_NS, ROLES, Role
 
-# Besides the role's own folder: what its modules import.
-_SHARED = ("__init__.py", "adaptor.py", "background.py", "errors.py")
-_ENCODER = ("batches.py", "onnx.py")
-_CLASSIFIER = ("batches.py", "labels.py", "sequence.py")
-_BORROWED: Mapping[str, tuple[str, ...]] = {
-    "embed": _ENCODER,
-    "guard": (*_ENCODER, *_CLASSIFIER, "embed/__init__.py", "embed/encoder.py", "embed/together.py"),
-    "nli": _CLASSIFIER,
-    "function": ("llama.py",),
-    "chat": ("llama.py",),
-}
-# Whose code serves a role that has none of its own: abuse is judged as attacks are, by another classifier.
-_CODE: Mapping[str, str] = {"toxicity": "guard"}
-_TRAVELLING = {".py", ".json"}
+_PACKAGE = "triton_models"
+# The files of a role's folder that Triton's copy of it holds.
+_COPIED = {".py", ".json"}
 # The parameters that hold the folders of a role made of several artefacts; of one, it is `model`.
 _PARTS: Mapping[int, tuple[str, ...]] = {1: ("model",), 2: ("encoder", "classifier")}
-# Roles whose models cut a text at the tokens that their artefact reads.
-_READERS = frozenset({"embed", "guard", "toxicity", "nli"})
 # Instances of a model in front of vLLM. Each has one request at a time; vLLM serves many at once.
 FRONTS = 8
 # Width of the default encoder's embeddings.
@@ -57,7 +48,7 @@ def render_repository(plan: ModelPlan, prepared: Path | None = None) -> Mapping[
     """Returns path below the repository -> text, for all models of the plan.
 
     `prepared`: the folder of models from packages, as Triton sees it; None: this user's cache. Raises ModelError
-    when the plan names an unknown role.
+    when a role has no model.
     """
     files: dict[str, str] = {}
     for instance in plan.models:
@@ -81,20 +72,38 @@ def link_custom_models(plan: ModelPlan) -> Mapping[str, Path]:
 def _model(instance: ModelInstance, prepared: Path | None) -> dict[str, str]:
     artefacts = _artefacts(instance)
     folders = [str(cache.folder(name, artefact, prepared)) for name, artefact in artefacts.items()]
-    root = asset("triton_models")
-    code = _code(instance.role)
-    own = sorted(path for path in (root / code).iterdir() if path.suffix in _TRAVELLING)
-    shared = dict.fromkeys((*_SHARED, *_BORROWED[code]))
-    wanted = [*shared, *(f"{code}/{path.name}" for path in own)]
-    files = {f"1/triton_models/{path}": (root / path).read_text(encoding="utf-8") for path in wanted}
+    code = ROLES[Role(instance.role)].code
+    files = {f"1/{_PACKAGE}/{path}": text for path, text in _code(code).items()}
     files["config.pbtxt"] = _config(instance, artefacts, folders)
     files["1/model.py"] = _template("entry.py.j2").render(role=code)
     return {f"{instance.name}/{path}": text for path, text in files.items()} | _behind(instance, artefacts, folders)
 
 
-def _code(role: str) -> str:
-    """The folder of triton_models whose code serves `role`."""
-    return _CODE.get(role, role)
+@functools.cache
+def _code(folder: str) -> Mapping[str, str]:
+    """Returns path below triton_models/ -> text: the folder, and every module of the package that its files import."""
+    root = asset(_PACKAGE)
+    pending = [path for path in sorted((root / folder).iterdir()) if path.suffix in _COPIED]
+    files: dict[str, str] = {}
+    while pending:
+        path = pending.pop()
+        name = path.relative_to(root).as_posix()
+        if name in files:
+            continue
+        files[name] = path.read_text(encoding="utf-8")
+        pending.append(path.parent / "__init__.py")
+        if path.suffix == ".py":
+            pending += [root.joinpath(*module).with_suffix(".py") for module in _imports(files[name])]
+    return files
+
+
+def _imports(text: str) -> Iterator[list[str]]:
+    """Yields each module of triton_models that a module imports, as its path's parts."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            package, _, module = node.module.partition(".")
+            if package == _PACKAGE:
+                yield module.split(".")
 
 
 def _artefacts(instance: ModelInstance) -> dict[str, Artefact]:
@@ -109,20 +118,27 @@ def _config(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders:
     first = next(iter(artefacts.values()))
     settings = _settings(instance, first) if len(artefacts) == 1 else {}
     on_gpu = instance.device is Device.GPU and instance.behind is None
-    in_turn = not on_gpu and instance.role in _READERS and first.engine == "onnxruntime"
+    spec = ROLES[Role(instance.role)]
+    in_turn = not on_gpu and spec.is_batched and first.engine == "onnxruntime"
     delay = instance.max_queue_delay_us
     if instance.max_batch_size < 2:
         delay = None
     elif delay is None and (on_gpu or in_turn):
         delay = 0  # requests that arrived while the model was busy are batched; none waits for others
-    return _template(f"{_code(instance.role)}/config.pbtxt.j2").render(
+    any_width = spec.output_width == ANY_WIDTH
+    return _template("config.pbtxt.j2").render(
         name=instance.name,
+        inputs=spec.inputs,
+        output=spec.output,
+        output_type=config_type(spec.output_datatype),
+        width=settings.get("width", _WIDTH) if any_width else spec.output_width,
+        is_decoupled=spec.is_decoupled,
+        compute_ns=COMPUTE_NS,
         kind="KIND_GPU" if on_gpu else "KIND_CPU",
         instances=instance.instances if instance.behind is None else max(FRONTS, instance.instances),
         max_batch_size=instance.max_batch_size,
         max_queue_delay_us=delay,
         together=min(_TOGETHER, instance.max_batch_size) if in_turn else None,
-        width=settings.get("width", _WIDTH),
         parameters=[
             ("engine", first.engine),
             *(_computes(instance, folders) if instance.behind is None else [("vllm", instance.behind)]),
@@ -140,7 +156,11 @@ def _computes(instance: ModelInstance, folders: Sequence[str]) -> list[tuple[str
 def _settings(instance: ModelInstance, artefact: Artefact) -> Mapping[str, str]:
     if instance.behind is not None:
         return {}  # they are arguments of vLLM
-    most = {"max_tokens": str(artefact.max_tokens)} if instance.role in _READERS and artefact.max_tokens else {}
+    most = (
+        {"max_tokens": str(artefact.max_tokens)}
+        if ROLES[Role(instance.role)].is_batched and artefact.max_tokens
+        else {}
+    )
     return {**most, **artefact.settings}
 
 

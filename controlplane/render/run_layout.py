@@ -100,7 +100,7 @@ class RunLayout:
         return self.root / "salt"
 
     @property
-    def repair_lock(self) -> Path:
+    def reload_lock(self) -> Path:
         return self.sockets / "triton-repair.lock"
 
     @property

@@ -13,7 +13,8 @@ from statistics import median
 from typing import Final
 
 from controlplane.compile.plans import RoleLocation
-from extproc.shared.filter_config import Place, Role
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import Role
 from extproc.shared.worker_status import BackendStatus, WorkerStatus
 
 # Reasons that a worker reports: the served model does not fit the role; the worker has not called it yet.

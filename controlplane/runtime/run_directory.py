@@ -106,7 +106,7 @@ def _files(layout: RunLayout) -> tuple[Path, ...]:
         layout.compose,
         layout.catalog,
         layout.salt,
-        layout.repair_lock,
+        layout.reload_lock,
     )
 
 

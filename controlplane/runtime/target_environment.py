@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Final
 
 from controlplane.compile.gateway import compile_gateway
 from controlplane.compile.plans import Gateway, TargetEnvironment, TritonSockets
@@ -13,9 +12,8 @@ from controlplane.config.model_serving import Mode
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import gpu, memory_limit, ports
 from controlplane.runtime.native import triton_install
-from extproc.shared.filter_config import Place, Role
-
-_INTENT: Final = (Role.EMBED, Role.NLI)
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import Purpose, roles_of
 
 
 def compile_native(loaded: LoadedConfig, layout: RunLayout, mode: Mode, say: Callable[[str], None]) -> Gateway:
@@ -28,7 +26,7 @@ def compile_native(loaded: LoadedConfig, layout: RunLayout, mode: Mode, say: Cal
         triton=triton_sockets(layout),
         workers=len(os.sched_getaffinity(0)),
         internal_socket=str(layout.internal_socket),
-        repair_lock=str(layout.repair_lock),
+        reload_lock=str(layout.reload_lock),
         mode=mode,
         gpu=gpu.choose(mode, detection),
         vllm=triton_install.has_vllm(),
@@ -47,7 +45,9 @@ def compile_for(
 ) -> Gateway:
     """Compile for `environment`. Notes with `say` if intent runs on the CPU for lack of a GPU; `no_gpu`: the reason."""
     gateway = compile_gateway(loaded.config, environment, loaded.custom_models)
-    intent_is_local = any(each.place is Place.LOCAL and each.role in _INTENT for each in gateway.places)
+    intent_is_local = any(
+        each.place is Place.LOCAL and each.role in roles_of(Purpose.INTENT) for each in gateway.places
+    )
     if environment.mode is Mode.REMOTE and environment.gpu is None and intent_is_local:
         say(f"note: intent runs on this machine's CPU: {no_gpu}")
     return gateway

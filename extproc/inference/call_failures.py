@@ -1,4 +1,7 @@
-"""Why a model gave no usable answer, whatever its server speaks."""
+"""Reasons why a model gave no usable answer, in the same words for every protocol.
+
+CallFailed      one call of one server failed; `failure` says why
+"""
 
 from __future__ import annotations
 
@@ -6,43 +9,43 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-# Characters. More says nothing more to people, and what a server says may be very long.
-MOST_DETAIL: Final = 1000
+# Characters. A server's own message may be very long.
+MAX_DETAIL: Final = 1000
 
 
-class Reason(StrEnum):
+class FailureReason(StrEnum):
     """One word for logs, counters and clients."""
 
-    # Nobody has asked it yet: the worker has just begun.
+    # The worker has just started and has not probed the backend yet.
     STARTING = "starting"
     TIMEOUT = "timeout"
-    # The model's process died while its server goes on reporting it as ready.
+    # The model's process died. Its server still reports the model as ready.
     DEAD = "dead"
-    # Its server is ready, and has no model of that name, or has not loaded it.
+    # The server is ready, but has not loaded a model of that name.
     UNLOADED = "unloaded"
     UNREACHABLE = "unreachable"
     REFUSED = "refused"
     OVERLOADED = "overloaded"
-    # An answer of another form than the role's.
+    # The response does not have the form of the role.
     MALFORMED = "malformed"
-    # The server serves a model of other inputs and outputs than the role's.
+    # The server's model does not have the inputs and outputs of the role.
     MISMATCH = "mismatch"
-    # No time is left of what the request's models may take together.
+    # The deadline for all models of the request has passed.
     BUDGET = "budget"
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """`detail`: a sentence for people."""
+class Failure:
+    """`detail` is a sentence for people."""
 
-    reason: Reason
+    reason: FailureReason
     detail: str
 
 
 class CallFailed(Exception):
-    """One call of one server. `of_question`: the reason lies with the request, and says nothing of the server."""
+    """`caused_by_request`: the request is at fault, so that the failure says nothing about the server."""
 
-    def __init__(self, reason: Reason, detail: str, *, of_question: bool = False) -> None:
-        self.fault = Fault(reason, detail[:MOST_DETAIL])
-        super().__init__(f"{reason}: {self.fault.detail}")
-        self.of_question = of_question
+    def __init__(self, reason: FailureReason, detail: str, *, caused_by_request: bool = False) -> None:
+        self.failure = Failure(reason, detail[:MAX_DETAIL])
+        super().__init__(f"{reason}: {self.failure.detail}")
+        self.caused_by_request = caused_by_request

@@ -1,7 +1,7 @@
-"""Whether a backend is asked at all: a circuit breaker. Pure, but for the clock that it is given.
+"""The circuit breaker of a backend. Pure, but for the clock that it is given. Used by backend_client.py and health.py.
 
-closed ── a call fails ──> open ── a probe is due ──> half-open ── it is answered ──> closed
-                             ^───────────────── it is not ─────────┘
+closed ── a call fails ──> open ── a probe is due ──> half-open ── the probe succeeds ──> closed
+                             ^──────────────── the probe fails ────────┘
 """
 
 from __future__ import annotations
@@ -10,69 +10,72 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from extproc.inference.call_failures import Fault, Reason
+from extproc.inference.call_failures import Failure, FailureReason
 
-# A busy model answers late; only one that is late every time is down.
+# A busy model is late now and then. Only a backend that is late every time is down.
 TIMEOUTS_TOLERATED: Final = 2
 
-# A place that answers the probe and fails the next call is left alone a second longer each time, up to so many: a
-# call that waits for it in vain costs more than the stand-in. It counts as such so long after it was closed.
-_MOST_HELD_S: Final = 3.0
+# A backend that passes its probe and fails the next call stays open a second longer each time, up to this limit: a call
+# that waits for it in vain costs more than the fallback. The count starts anew after a settled period.
+_MAX_OPEN_S: Final = 3.0
 _SETTLED_S: Final = 10.0
 
-_STARTING: Final = Fault(Reason.STARTING, "not asked yet")
+_STARTING: Final = Failure(FailureReason.STARTING, "not probed yet")
 
 
-class Breaker:
-    """`stands_in`: whether another place answers instead, so that the first failure is enough.
+class CircuitBreaker:
+    """`failure` is the reason why the breaker is open, None while it is closed.
 
-    `fault` is why calls pass it over; None: they do not.
+    With `has_fallback`, another backend answers instead, and the first failure opens the breaker.
     """
 
-    def __init__(self, *, stands_in: bool, clock: Callable[[], float] = time.monotonic) -> None:
-        self.fault: Fault | None = _STARTING
-        self._stands_in = stands_in
+    def __init__(self, *, has_fallback: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self.failure: Failure | None = _STARTING
+        self._has_fallback = has_fallback
         self._clock = clock
         self._timeouts = 0
-        self._held_s = 0.0
-        self._opened = self._closed = float("-inf")
+        self._open_s = 0.0
+        self._opened_at = self._closed_at = float("-inf")
 
-    def answered(self) -> None:
-        """A call was."""
+    def record_success(self) -> None:
+        """Records a call that succeeded."""
         self._timeouts = 0
 
-    def failed(self, fault: Fault) -> bool:
-        """A call did, or the probe of a closed place. Whether that opened it."""
-        if self.fault is not None:
-            # It began before that, and says nothing new.
+    def record_failure(self, failure: Failure) -> bool:
+        """Records a call that failed. Returns whether this opened the breaker."""
+        if self.failure is not None:
+            # The call began before the breaker opened.
             return False
-        self._timeouts = self._timeouts + 1 if fault.reason is Reason.TIMEOUT else 0
-        if not self._stands_in and 0 < self._timeouts <= TIMEOUTS_TOLERATED:
+        self._timeouts = self._timeouts + 1 if failure.reason is FailureReason.TIMEOUT else 0
+        if not self._has_fallback and 0 < self._timeouts <= TIMEOUTS_TOLERATED:
             return False
         now = self._clock()
-        settled = now - self._closed > _SETTLED_S
-        if self._stands_in:
-            self._held_s = 1.0 if settled else min(self._held_s + 1.0, _MOST_HELD_S)
-        self._opened = now
-        self.fault = fault
+        is_settled = now - self._closed_at > _SETTLED_S
+        if self._has_fallback:
+            self._open_s = 1.0 if is_settled else min(self._open_s + 1.0, _MAX_OPEN_S)
+        self._opened_at = now
+        self.failure = failure
         return True
 
     @property
     def probe_due(self) -> bool:
-        """Half-open: the next probe decides. A closed place is probed too, before somebody's prompt is."""
-        return self.fault is None or self._clock() - self._opened >= self._held_s
+        """True where a probe may run now. A closed backend is probed too, before a user's prompt finds it failing."""
+        return self.failure is None or self._clock() - self._opened_at >= self._open_s
 
-    def probed(self, fault: Fault | None) -> bool:
-        """What became of the probe. Whether that opened or closed it, or is the first that is known."""
-        if fault is not None:
-            if self.fault is None:
-                return self.failed(fault)
-            first = self.fault is _STARTING
-            self.fault = fault
-            return first
+    def record_probe(self, failure: Failure | None) -> bool:
+        """Records a probe, `failure` None for one that succeeded.
+
+        Returns whether this opened or closed the breaker, or was the first probe.
+        """
+        if failure is not None:
+            if self.failure is None:
+                return self.record_failure(failure)
+            is_first = self.failure is _STARTING
+            self.failure = failure
+            return is_first
         self._timeouts = 0
-        if self.fault is None:
+        if self.failure is None:
             return False
-        self.fault = None
-        self._closed = self._clock()
+        self.failure = None
+        self._closed_at = self._clock()
         return True

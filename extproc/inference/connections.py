@@ -1,4 +1,4 @@
-"""The one connection to each server, and how long a round trip to it takes that computes nothing."""
+"""The connection to one model server, and the time of a round trip that computes nothing. Used by all its backends."""
 
 from __future__ import annotations
 
@@ -9,39 +9,40 @@ from collections import deque
 from typing import Final
 
 from extproc.inference.call_failures import CallFailed
-from extproc.inference.kserve import Transport
-from extproc.inference.kserve_grpc import GrpcTransport
-from extproc.inference.kserve_http import HttpTransport
+from extproc.inference.kserve import KServeClient
+from extproc.inference.kserve_grpc import KServeGrpcClient
+from extproc.inference.kserve_http import KServeHttpClient
 from extproc.shared.filter_config import Place, Protocol, Server
 
 _INTERVAL_S: Final = 1.0
-_REMEMBERED: Final = 15
+_ROUND_TRIPS: Final = 15
 
 
-class Link:
-    """`network_ms`: the median of the last round trips, 0 before the first."""
+class ServerConnection:
+    """`network_ms` is the median of the last round trips, 0 before the first."""
 
     def __init__(self, place: Place, server: Server) -> None:
         self.place = place
         self.server = server
-        self.transport: Transport = GrpcTransport(server) if server.protocol is Protocol.GRPC else HttpTransport(server)
+        is_grpc = server.protocol is Protocol.GRPC
+        self.client: KServeClient = KServeGrpcClient(server) if is_grpc else KServeHttpClient(server)
         self.network_ms = 0.0
-        self._trips_ms: deque[float] = deque(maxlen=_REMEMBERED)
+        self._round_trips_ms: deque[float] = deque(maxlen=_ROUND_TRIPS)
 
-    async def watch(self) -> None:
-        """Measures round trips. Runs until cancelled."""
-        connected = False
+    async def measure_round_trips(self) -> None:
+        """Runs until cancelled."""
+        is_connected = False
         while True:
             began = time.perf_counter()
             try:
-                await self.transport.live(_INTERVAL_S)
+                await self.client.server_live(_INTERVAL_S)
             except CallFailed:
-                # Whoever asks its models says so; a trip that did not end has no length.
-                connected = False
+                # The probes of its models report the failure.
+                is_connected = False
             else:
-                # The first trip makes the connection as well.
-                if connected:
-                    self._trips_ms.append((time.perf_counter() - began) * 1000)
-                    self.network_ms = statistics.median(self._trips_ms)
-                connected = True
+                # The first round trip includes connecting.
+                if is_connected:
+                    self._round_trips_ms.append((time.perf_counter() - began) * 1000)
+                    self.network_ms = statistics.median(self._round_trips_ms)
+                is_connected = True
             await asyncio.sleep(_INTERVAL_S)

@@ -1,4 +1,4 @@
-"""How long all model work of one request may still take, whatever role and however many attempts."""
+"""The deadline that all model calls of one request share. Set by gateway.py and the guards, read by every call."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-# `time.monotonic()` seconds; None: the work belongs to no request, and each attempt has its whole deadline.
-_ENDS: ContextVar[float | None] = ContextVar("archgw_budget", default=None)
+# Seconds of `time.monotonic()`. None: the work belongs to no request, and each call has the deadline of its role.
+_DEADLINE: ContextVar[float | None] = ContextVar("archgw_deadline", default=None)
 
 
 @contextmanager
-def spending(ms: int) -> Iterator[None]:
-    """From now on the block's model calls, tasks that it starts included, share so many milliseconds, and no more than
-    what is left of a budget around it.
+def limit(ms: int) -> Iterator[None]:
+    """Gives the model calls of the block, including tasks that it starts, a common deadline.
+
+    An earlier deadline around the block stays in force.
     """
-    around, ends = _ENDS.get(), time.monotonic() + ms / 1000
-    token = _ENDS.set(ends if around is None else min(around, ends))
+    outer, ends = _DEADLINE.get(), time.monotonic() + ms / 1000
+    token = _DEADLINE.set(ends if outer is None else min(outer, ends))
     try:
         yield
     finally:
-        _ENDS.reset(token)
+        _DEADLINE.reset(token)
 
 
-def left_s() -> float | None:
-    """Seconds, not above zero where the budget is spent; None outside of any."""
-    ends = _ENDS.get()
+def remaining_s() -> float | None:
+    """Returns the seconds until the deadline, 0 or less once it has passed; None where there is no deadline."""
+    ends = _DEADLINE.get()
     return None if ends is None else ends - time.monotonic()

@@ -1,7 +1,7 @@
-"""Whose call of a model goes next. Every client gets an equal share, whatever the number and size of its requests.
+"""The queue for turns at one backend: every client gets an equal share, whatever the number and size of its requests.
 
-Start-time fair queueing (Goyal, Vin, Cheng 1996) over clients; among the requests of one client the one with the least
-work left goes first, and waiting makes up for size. Used by placed.py; one event loop, no locks.
+Start-time fair queueing (Goyal, Vin, Cheng 1996) over clients. Among the requests of one client, the one with the least
+remaining cost goes first, and waiting makes up for size. Used by backend_client.py; one event loop, no locks.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from extproc.client_context import Caller
+from extproc.client_context import ClientRequest
 
-# Bytes of text that a second of waiting makes up for: a long text is never overtaken for ever.
+# Bytes of prose that a second of waiting makes up for: no long text is overtaken for ever.
 _AGEING: Final = 4_000.0
-# Clients whose account is kept although they wait for nothing now.
-_MOST_ACCOUNTS: Final = 4_096
+# Clients whose virtual time is kept although they wait for nothing now.
+_MAX_CLIENTS: Final = 4_096
 
 
 class QueueFull(Exception):
@@ -26,122 +26,124 @@ class QueueFull(Exception):
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """`left`: whether it has left the queue."""
+class _Call:
+    """`dequeued`: the call has had its turn, or was removed."""
 
     cost: float
     turn: asyncio.Future[None]
-    left: bool = False
+    dequeued: bool = False
 
 
 @dataclass(slots=True)
 class _Request:
-    since: float
-    left: float = 0.0
-    calls: deque[_Waiting] = field(default_factory=deque)
+    enqueued_at: float
+    remaining_cost: float = 0.0
+    calls: deque[_Call] = field(default_factory=deque)
 
 
 @dataclass(slots=True)
 class _Client:
-    """`served`: the work done for it, on the queue's clock of work."""
+    """`virtual_time`: the cost of all its calls that had a turn, on the queue's virtual clock."""
 
-    served: float
-    requests: dict[Caller, _Request] = field(default_factory=dict)
+    virtual_time: float
+    requests: dict[ClientRequest, _Request] = field(default_factory=dict)
 
 
 class FairQueue:
-    """Costs are bytes of prose (text_cost.py). `slots`: how many calls run at once. `most_waiting`: how many requests
-    may wait, all clients together.
+    """Costs are bytes of prose (text_cost.py). `slots`: how many calls run at once. `max_waiting`: how many requests
+    may wait, of all clients together.
     """
 
-    def __init__(self, slots: int, most_waiting: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._free = slots
-        self._most_waiting = most_waiting
+    def __init__(self, slots: int, max_waiting: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._free_slots = slots
+        self._max_waiting = max_waiting
         self._clock = clock
         self._clients: dict[str, _Client] = {}
         self._waiting = 0
-        # Where the clock of work stands: who comes back after a pause starts here, without credit for it.
-        self._now = 0.0
+        # A client that comes back after a pause starts at this time, without credit for the pause.
+        self._virtual_time = 0.0
 
-    async def take(self, caller: Caller, cost: float) -> None:
-        """Returns when a call of this cost may begin; `release` ends it. Raises `QueueFull`."""
-        if self._free and not self._waiting:
-            self._free -= 1
-            self._account(caller.client).served += cost
-            self._forget(caller.client)
+    async def acquire(self, request: ClientRequest, cost: float) -> None:
+        """Returns when a call of this cost may begin. `release` must follow it. Raises `QueueFull`."""
+        if self._free_slots and not self._waiting:
+            self._free_slots -= 1
+            self._client(request.client).virtual_time += cost
+            self._discard_idle(request.client)
             return
-        waiting = self._enqueue(caller, cost)
+        call = self._enqueue(request, cost)
         try:
-            await waiting.turn
+            await call.turn
         except asyncio.CancelledError:
-            if not waiting.left:
-                self._drop(caller, waiting)
-            elif not waiting.turn.cancelled():
-                # Its turn came in the same moment.
+            if not call.dequeued:
+                self._remove(request, call)
+            elif not call.turn.cancelled():
+                # The turn came in the same moment.
                 self.release()
             raise
 
     def release(self) -> None:
-        """A call that had its turn has ended."""
-        self._free += 1
-        while self._free and self._waiting:
-            waiting = self._next()
-            if not waiting.turn.cancelled():
-                waiting.turn.set_result(None)
-                self._free -= 1
+        """Ends a turn, and gives it to the next call."""
+        self._free_slots += 1
+        while self._free_slots and self._waiting:
+            call = self._dequeue()
+            if not call.turn.cancelled():
+                call.turn.set_result(None)
+                self._free_slots -= 1
 
-    def _account(self, name: str) -> _Client:
-        client = self._clients.setdefault(name, _Client(self._now))
+    def _client(self, name: str) -> _Client:
+        client = self._clients.setdefault(name, _Client(self._virtual_time))
         if not client.requests:
-            client.served = max(client.served, self._now)
+            client.virtual_time = max(client.virtual_time, self._virtual_time)
         return client
 
-    def _enqueue(self, caller: Caller, cost: float) -> _Waiting:
-        client = self._account(caller.client)
-        request = client.requests.get(caller)
-        if request is None:
-            if self._waiting >= self._most_waiting:
+    def _enqueue(self, request: ClientRequest, cost: float) -> _Call:
+        client = self._client(request.client)
+        waiting = client.requests.get(request)
+        if waiting is None:
+            if self._waiting >= self._max_waiting:
                 raise QueueFull
             self._waiting += 1
-            request = client.requests[caller] = _Request(self._clock())
-        waiting = _Waiting(cost, asyncio.get_running_loop().create_future())
-        request.calls.append(waiting)
-        request.left += cost
-        return waiting
+            waiting = client.requests[request] = _Request(self._clock())
+        call = _Call(cost, asyncio.get_running_loop().create_future())
+        waiting.calls.append(call)
+        waiting.remaining_cost += cost
+        return call
 
-    def _next(self) -> _Waiting:
+    def _dequeue(self) -> _Call:
         name, client = min(
             ((name, client) for name, client in self._clients.items() if client.requests),
-            key=lambda found: found[1].served,
+            key=lambda item: item[1].virtual_time,
         )
         now = self._clock()
-        caller, request = min(
-            client.requests.items(), key=lambda found: found[1].left - _AGEING * (now - found[1].since)
+        request, waiting = min(
+            client.requests.items(),
+            key=lambda item: item[1].remaining_cost - _AGEING * (now - item[1].enqueued_at),
         )
-        waiting = request.calls.popleft()
-        waiting.left = True
-        if not waiting.turn.cancelled():
-            self._now = max(self._now, client.served)
-            client.served += waiting.cost
-        self._settle(name, caller, waiting.cost)
-        return waiting
+        call = waiting.calls.popleft()
+        call.dequeued = True
+        if not call.turn.cancelled():
+            self._virtual_time = max(self._virtual_time, client.virtual_time)
+            client.virtual_time += call.cost
+        self._subtract(name, request, call.cost)
+        return call
 
-    def _drop(self, caller: Caller, waiting: _Waiting) -> None:
-        """Of a caller who has gone: its work is dropped before it starts."""
-        client = self._clients[caller.client]
-        client.requests[caller].calls.remove(waiting)
-        self._settle(caller.client, caller, waiting.cost)
+    def _remove(self, request: ClientRequest, call: _Call) -> None:
+        """Removes a call whose request was cancelled."""
+        client = self._clients[request.client]
+        client.requests[request].calls.remove(call)
+        self._subtract(request.client, request, call.cost)
 
-    def _settle(self, name: str, caller: Caller, cost: float) -> None:
-        request = self._clients[name].requests[caller]
-        request.left -= cost
-        if not request.calls:
-            del self._clients[name].requests[caller]
+    def _subtract(self, name: str, request: ClientRequest, cost: float) -> None:
+        waiting = self._clients[name].requests[request]
+        waiting.remaining_cost -= cost
+        if not waiting.calls:
+            del self._clients[name].requests[request]
             self._waiting -= 1
-            self._forget(name)
+            self._discard_idle(name)
 
-    def _forget(self, name: str) -> None:
-        """An account that the clock has passed says nothing; and of many, the oldest make room."""
+    def _discard_idle(self, name: str) -> None:
+        """Forgets an idle client that the virtual clock has passed. Above the limit, forgets any idle client."""
         client = self._clients[name]
-        if not client.requests and (client.served <= self._now or len(self._clients) > _MOST_ACCOUNTS):
+        is_past = client.virtual_time <= self._virtual_time
+        if not client.requests and (is_past or len(self._clients) > _MAX_CLIENTS):
             del self._clients[name]

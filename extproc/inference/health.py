@@ -1,6 +1,6 @@
-"""Whether each backend really answers, found out by asking it; what does not is repaired where it can be.
+"""Probes each backend with a real inference, and reloads a model that its server has lost.
 
-Triton reports a model whose process died as ready for ever, so its word is not taken.
+Triton's readiness is unreliable: it reports a model whose process died as ready for ever.
 """
 
 from __future__ import annotations
@@ -11,63 +11,65 @@ import logging
 from typing import Final
 
 from extproc.inference import model_reload
-from extproc.inference.backends import BackendClient
-from extproc.inference.call_failures import CallFailed, Fault
-from extproc.inference.model_calls import GUARDS, gauge, probe
+from extproc.inference.backend_client import BackendClient
+from extproc.inference.call_failures import CallFailed, Failure
+from extproc.inference.model_calls import measure_reading_speed, probe
 from extproc.shared.filter_config import Place
+from extproc.shared.roles import ROLES
 
 log = logging.getLogger(__name__)
 
 INTERVAL_S: Final = 1.0
 
-# How long each call may take that asks a server what it serves, and a probe over a network.
-_CONTACT_S: Final = 2.0
+# Timeout of each metadata call, and of a probe over a network.
+_REMOTE_TIMEOUT_S: Final = 2.0
 
 
-async def watch(at: BackendClient) -> None:
-    """Probes a backend once a second, and as soon as a call opened its breaker. Runs until cancelled."""
+async def watch(backend: BackendClient) -> None:
+    """Probes a backend once a second, and at once after a call opened its breaker. Runs until cancelled."""
     while True:
-        at.alarm.clear()
-        if at.breaker.probe_due:
-            await _look(at)
+        backend.probe_now.clear()
+        if backend.breaker.probe_due:
+            await _probe(backend)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(INTERVAL_S):
-                await at.alarm.wait()
+                await backend.probe_now.wait()
 
 
-async def _look(at: BackendClient) -> None:
-    before = at.breaker.fault
-    fault = await _fault(at)
-    if fault is None and at.breaker.fault is not before:
-        # A call failed meanwhile: the next probe tells.
+async def _probe(backend: BackendClient) -> None:
+    before = backend.breaker.failure
+    failure = await _probe_failure(backend)
+    if failure is None and backend.breaker.failure is not before:
+        # A call failed meanwhile: the next probe decides.
         return
-    at.probed(fault)
-    if fault is None and before is not None and at.role in GUARDS:
-        await _gauge(at)
-    if fault is not None and fault.reason in model_reload.LOST:
-        await model_reload.repair(at)
+    backend.record_probe(failure)
+    if failure is None and before is not None and ROLES[backend.role].guard is not None:
+        await _measure_reading_speed(backend)
+    if failure is not None and failure.reason in model_reload.LOST:
+        await model_reload.reload(backend)
 
 
-async def _fault(at: BackendClient) -> Fault | None:
+async def _probe_failure(backend: BackendClient) -> Failure | None:
     try:
-        if at.breaker.fault is not None:
-            # Whatever comes back may be another model.
-            at.learn(await at.link.transport.describe(at.model, _CONTACT_S))
-        await probe(at, _deadline_s(at))
+        if backend.breaker.failure is not None:
+            # The server may come back with another model.
+            metadata = await backend.connection.client.model_metadata(backend.model, _REMOTE_TIMEOUT_S)
+            backend.apply_metadata(metadata)
+        await probe(backend, _timeout_s(backend))
     except CallFailed as failed:
-        return failed.fault
+        return failed.failure
     return None
 
 
-async def _gauge(at: BackendClient) -> None:
+async def _measure_reading_speed(backend: BackendClient) -> None:
     try:
-        await gauge(at, at.timeout_s)
+        await measure_reading_speed(backend, backend.timeout_s)
     except CallFailed as failed:
-        # Until a long text has been read, none is known to be too long.
-        fields = {"role": at.role, "place": at.place, "reason": failed.fault.reason}
-        log.warning("the model's speed is unknown", extra={"fields": fields})
+        # No text is refused as too long before a long text has been read.
+        fields = {"role": backend.role, "place": backend.place, "reason": failed.failure.reason}
+        log.warning("reading speed unknown", extra={"fields": fields})
 
 
-def _deadline_s(at: BackendClient) -> float:
-    """Of a probe: what a call may take, and no eternity to find a network gone."""
-    return at.timeout_s if at.place is Place.LOCAL else min(at.timeout_s, _CONTACT_S)
+def _timeout_s(backend: BackendClient) -> float:
+    """Returns the timeout of a probe: a call's own, but short over a network, so that a lost network is found soon."""
+    return backend.timeout_s if backend.place is Place.LOCAL else min(backend.timeout_s, _REMOTE_TIMEOUT_S)

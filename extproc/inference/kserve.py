@@ -1,4 +1,4 @@
-"""How a server that speaks KServe v2 is asked. `triton.py` and `kserve_http.py` are its two forms."""
+"""The client interface of a KServe v2 server, and its messages. kserve_grpc.py and kserve_http.py implement it."""
 
 from __future__ import annotations
 
@@ -7,47 +7,44 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from extproc.inference.call_failures import CallFailed, Reason
+from extproc.inference.call_failures import CallFailed, FailureReason
 
-# What Triton's Python backend answers for ever once a model's process has died.
-DEAD_STUB: Final = "is not healthy"
-# What Triton answers for a model that it has not loaded, or that was unloaded.
+# Triton's error message for a model whose process has died. It stays so until the model is loaded again.
+DEAD_PROCESS: Final = "is not healthy"
+# Triton's error message for a model that is not loaded.
 UNKNOWN_MODEL: Final = "unknown model"
-# What Triton answers where so many requests wait for a model that it takes no more.
+# Triton's error message for a model whose queue is full.
 FULL_QUEUE: Final = "maximum queue size"
 
-# The request parameter that says so to a model of ours.
-BULK: Final = "bulk"
-
-# An answer is numbers or a short text; a larger one must not fill our memory, where JSON takes many times its length.
-MOST_BYTES: Final = 16 << 20
+# A response is numbers or a short text. A larger one must not fill the memory, where JSON takes many times its length.
+MAX_RESPONSE_BYTES: Final = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """One inference. Each input is a column of BYTES, shape [N, 1].
+class InferRequest:
+    """One inference. Each input is a BYTES tensor of shape [N, 1], by its name.
 
-    `timed`: `COMPUTE_NS` is asked for too. `bulk`: the model computes it behind all that is not.
+    `with_compute_time` asks for the output `COMPUTE_NS` too. `in_background`: the model computes it with low priority.
     """
 
     model: str
-    columns: Mapping[str, Sequence[bytes]]
+    inputs: Mapping[str, Sequence[bytes]]
     output: str
-    timed: bool = False
-    bulk: bool = False
+    with_compute_time: bool = False
+    in_background: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """`raw`: the output tensor as KServe's binary form has it. `compute_ms` None: the model does not say."""
+class InferResponse:
+    """`raw`: the output tensor in KServe's binary form. `compute_ms` is None where the model does not report it."""
 
     raw: bytes
     compute_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
-    """`shape`: -1 where any size will do."""
+class TensorMetadata:
+    """A size of -1 in `shape` means any size."""
 
     name: str
     datatype: str
@@ -58,66 +55,66 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
-    """What a server says of a model. `max_batch_size` 0: it does not say, or does not batch."""
+class ModelMetadata:
+    """`max_batch_size` is 0 where the server does not batch, or does not report it."""
 
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
+    inputs: tuple[TensorMetadata, ...]
+    outputs: tuple[TensorMetadata, ...]
     max_batch_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Statistics:
-    """Means over all requests since the server started, milliseconds."""
+class ModelStatistics:
+    """Means over all requests since the server started, in milliseconds."""
 
     queue_ms: float
     compute_ms: float
 
     @classmethod
-    def of(cls, versions: Iterable[tuple[int, int, int]]) -> Statistics | None:
-        """From each version's number of requests and their nanoseconds in the queue and computing."""
+    def of(cls, versions: Iterable[tuple[int, int, int]]) -> ModelStatistics | None:
+        """Adds up (requests, nanoseconds in the queue, nanoseconds of computing) of each model version."""
         counts, queues, computes = (sum(column) for column in zip((0, 0, 0), *versions, strict=True))
         return cls(queues / counts / 1e6, computes / counts / 1e6) if counts else None
 
 
 def bytes_tensor(column: Sequence[bytes]) -> bytes:
-    """A BYTES tensor in binary form: the length of each element in four bytes, then itself."""
+    """Returns a BYTES tensor in binary form: each element after its length in four bytes."""
     return b"".join(struct.pack("<I", len(element)) + element for element in column)
 
 
-def keyless() -> CallFailed:
-    """Of a server that wants another key, or any. Its own words are not repeated: they may hold the key that it got."""
-    return CallFailed(Reason.REFUSED, "the server does not accept the key of model_serving.remote.access_key")
+def unauthenticated() -> CallFailed:
+    """The failure of a call without the server's key. The server's own message may hold the key, and is left out."""
+    return CallFailed(FailureReason.REFUSED, "the server does not accept the key of model_serving.remote.access_key")
 
 
-def unready(model: str) -> CallFailed:
-    """Of a server that is ready itself."""
-    return CallFailed(Reason.UNLOADED, f"the server has no model called {model}, or has not loaded it")
+def not_loaded(model: str) -> CallFailed:
+    """The failure of a call to a server that is ready without the model."""
+    return CallFailed(FailureReason.UNLOADED, f"the server has no model called {model}, or has not loaded it")
 
 
-class Transport(Protocol):
-    """One server, over connections that are made once. Every method but `close` raises `CallFailed`."""
+class KServeClient(Protocol):
+    """One server, over lasting connections. Every method but `close` raises `CallFailed`."""
 
-    async def infer(self, question: Question, timeout_s: float) -> Answer:
-        """One inference."""
+    async def infer(self, request: InferRequest, timeout_s: float) -> InferResponse:
+        """Makes one inference."""
 
-    async def reach_decoupled(self, model: str, timeout_s: float) -> None:
-        """Ask a model of many answers for nothing: an answer of its own, a refusal too, says that its process lives."""
+    async def probe_decoupled(self, model: str, request: str, timeout_s: float) -> None:
+        """Sends a request to a decoupled model. A response proves that its process lives, even one that refuses."""
 
-    async def live(self, timeout_s: float) -> None:
-        """A round trip that computes nothing."""
+    async def server_live(self, timeout_s: float) -> None:
+        """Makes a round trip that computes nothing."""
 
-    async def describe(self, model: str, timeout_s: float) -> Description:
-        """Of a model that is ready; `timeout_s` each of the few calls that this takes."""
+    async def model_metadata(self, model: str, timeout_s: float) -> ModelMetadata:
+        """Returns the metadata of a model that is ready. `timeout_s` limits each of the few calls that this takes."""
 
-    async def statistics(self, model: str, timeout_s: float) -> Statistics | None:
-        """None where the server keeps none, or the model has answered nothing yet."""
+    async def model_statistics(self, model: str, timeout_s: float) -> ModelStatistics | None:
+        """Returns None where the server keeps no statistics, or the model has answered nothing yet."""
 
-    async def unload(self, model: str) -> None:
-        """End the model's processes. Does nothing where it is not loaded."""
+    async def unload_model(self, model: str) -> None:
+        """Ends the model's processes. Does nothing where it is not loaded."""
 
-    async def load(self, model: str) -> None:
-        """Load the model as the repository has it. Does nothing where it is loaded, though its process died."""
+    async def load_model(self, model: str) -> None:
+        """Loads the model from the repository. Does nothing where it is loaded, even if its process died."""
 
     async def close(self) -> None:
-        """Ends every connection."""
+        """Closes every connection."""

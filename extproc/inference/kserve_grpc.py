@@ -1,7 +1,7 @@
 """KServe v2 over gRPC. The only module that knows Triton's client library.
 
-It uses the library's message classes without its numpy wrappers: one call of those costs more than the round trip of a
-small model.
+It uses the library's message classes without its numpy wrappers: a call through those costs more than the round trip of
+a small model.
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/open_inference_grpc.md
 """
 
@@ -16,59 +16,58 @@ from urllib.parse import quote
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from extproc.inference.call_failures import CallFailed, Reason
+from extproc.inference.call_failures import CallFailed, FailureReason
 from extproc.inference.kserve import (
-    BULK,
-    DEAD_STUB,
+    DEAD_PROCESS,
     FULL_QUEUE,
-    MOST_BYTES,
+    MAX_RESPONSE_BYTES,
     UNKNOWN_MODEL,
-    Answer,
-    Description,
-    Question,
-    Statistics,
-    Tensor,
+    InferRequest,
+    InferResponse,
+    ModelMetadata,
+    ModelStatistics,
+    TensorMetadata,
     bytes_tensor,
-    keyless,
-    unready,
+    not_loaded,
+    unauthenticated,
 )
-from extproc.inference.model_signature import COMPUTE_NS
 from extproc.shared.filter_config import Server
+from extproc.shared.roles import BULK, COMPUTE_NS
 
 _OPTIONS: Final = (
-    ("grpc.max_receive_message_length", MOST_BYTES),
-    # A restarted Triton is found again within a second, not after gRPC's two-minute back-off.
+    ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
+    # Reconnects to a restarted Triton within a second, not after gRPC's two-minute back-off.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # A Triton in a container comes back at another address, and gRPC would ask for it every half minute at most. An
-    # attempt at the old one goes unanswered.
+    # A Triton in a container comes back at another address. By default gRPC resolves the name every half minute at
+    # most, and connects to the old address in vain.
     ("grpc.dns_min_time_between_resolutions_ms", 500),
     ("grpc.min_reconnect_backoff_ms", 2000),
-    # Nothing says that a network is gone. A round trip is measured every second, so that a ping is sent only where
-    # those stay unanswered: a server would take more of them amiss.
+    # Only a ping detects a lost network. A round trip is measured every second, so that gRPC pings only where that goes
+    # unanswered: a server may reject frequent pings.
     ("grpc.keepalive_time_ms", 3000),
     ("grpc.keepalive_timeout_ms", 2000),
 )
 
 _UNIX: Final = "unix:"
-_UNLOAD_S: Final = 10
-_LOAD_S: Final = 60
+_UNLOAD_TIMEOUT_S: Final = 10
+_LOAD_TIMEOUT_S: Final = 60
 
-# What a server says that has no such method, or keeps it from us.
-_UNSERVED: Final = frozenset({grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED})
+# The server does not have the method, or does not permit it.
+_UNSUPPORTED: Final = frozenset({grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED})
 
 _REASONS: Final = {
-    grpc.StatusCode.DEADLINE_EXCEEDED: Reason.TIMEOUT,
-    grpc.StatusCode.UNAVAILABLE: Reason.UNREACHABLE,
-    grpc.StatusCode.NOT_FOUND: Reason.UNLOADED,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: Reason.OVERLOADED,
+    grpc.StatusCode.DEADLINE_EXCEEDED: FailureReason.TIMEOUT,
+    grpc.StatusCode.UNAVAILABLE: FailureReason.UNREACHABLE,
+    grpc.StatusCode.NOT_FOUND: FailureReason.UNLOADED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: FailureReason.OVERLOADED,
 }
 
 T = TypeVar("T")
 
 
-class GrpcTransport:
-    """`Transport` over one channel."""
+class KServeGrpcClient:
+    """Implements `KServeClient` over one channel."""
 
     def __init__(self, server: Server) -> None:
         self._address = server.address
@@ -79,82 +78,86 @@ class GrpcTransport:
     async def close(self) -> None:
         await self._channel.close()
 
-    async def infer(self, question: Question, timeout_s: float) -> Answer:
-        request = _request(question)
-        response = await _answered(self._stub.ModelInfer(request, timeout=timeout_s, metadata=self._metadata))
+    async def infer(self, request: InferRequest, timeout_s: float) -> InferResponse:
+        response = await _response(
+            self._stub.ModelInfer(_model_infer(request), timeout=timeout_s, metadata=self._metadata)
+        )
         raws = response.raw_output_contents
         names = [output.name for output in response.outputs]
-        if len(raws) != len(names) or question.output not in names:
-            raise CallFailed(Reason.MALFORMED, f"expected the tensor {question.output} in binary form, found {names}")
-        raw: bytes = raws[names.index(question.output)]
-        return Answer(raw, _compute_ms(raws[names.index(COMPUTE_NS)]) if COMPUTE_NS in names else None)
+        if len(raws) != len(names) or request.output not in names:
+            detail = f"expected the tensor {request.output} in binary form, found {names}"
+            raise CallFailed(FailureReason.MALFORMED, detail)
+        raw: bytes = raws[names.index(request.output)]
+        return InferResponse(raw, _compute_ms(raws[names.index(COMPUTE_NS)]) if COMPUTE_NS in names else None)
 
-    async def reach_decoupled(self, model: str, timeout_s: float) -> None:
-        request = service_pb2.ModelInferRequest(
+    async def probe_decoupled(self, model: str, request: str, timeout_s: float) -> None:
+        message = service_pb2.ModelInferRequest(
             model_name=model,
             inputs=[service_pb2.ModelInferRequest.InferInputTensor(name="REQUEST", datatype="BYTES", shape=[1])],
             outputs=[service_pb2.ModelInferRequest.InferRequestedOutputTensor(name="RESPONSE")],
-            raw_input_contents=[bytes_tensor([b"{}"])],
+            raw_input_contents=[bytes_tensor([request.encode()])],
         )
-        answers = self._stub.ModelStreamInfer(iter([request]), timeout=timeout_s, metadata=self._metadata)
-        message = await _answered(_first_error(answers))
-        if DEAD_STUB in message:
-            raise CallFailed(Reason.DEAD, message)
-        if UNKNOWN_MODEL in message:
-            raise CallFailed(Reason.UNLOADED, message)
+        responses = self._stub.ModelStreamInfer(iter([message]), timeout=timeout_s, metadata=self._metadata)
+        error = await _response(_first_error(responses))
+        if DEAD_PROCESS in error:
+            raise CallFailed(FailureReason.DEAD, error)
+        if UNKNOWN_MODEL in error:
+            raise CallFailed(FailureReason.UNLOADED, error)
 
-    async def live(self, timeout_s: float) -> None:
+    async def server_live(self, timeout_s: float) -> None:
         request = service_pb2.ServerLiveRequest()
-        await _answered(self._stub.ServerLive(request, timeout=timeout_s, metadata=self._metadata))
+        await _response(self._stub.ServerLive(request, timeout=timeout_s, metadata=self._metadata))
 
-    async def describe(self, model: str, timeout_s: float) -> Description:
+    async def model_metadata(self, model: str, timeout_s: float) -> ModelMetadata:
         await self._expect_ready(model, timeout_s)
-        found = await _answered(
+        metadata = await _response(
             self._stub.ModelMetadata(
                 service_pb2.ModelMetadataRequest(name=model), timeout=timeout_s, metadata=self._metadata
             )
         )
-        most = await self._max_batch_size(model, timeout_s)
-        return Description(_tensors(found.inputs), _tensors(found.outputs), most)
+        max_batch_size = await self._max_batch_size(model, timeout_s)
+        return ModelMetadata(_tensors(metadata.inputs), _tensors(metadata.outputs), max_batch_size)
 
     async def _expect_ready(self, model: str, timeout_s: float) -> None:
-        found = await _answered(
+        model_state = await _response(
             self._stub.ModelReady(service_pb2.ModelReadyRequest(name=model), timeout=timeout_s, metadata=self._metadata)
         )
-        if not found.ready:
-            server = await _answered(
+        if not model_state.ready:
+            server_state = await _response(
                 self._stub.ServerReady(service_pb2.ServerReadyRequest(), timeout=timeout_s, metadata=self._metadata)
             )
-            raise unready(model) if server.ready else CallFailed(Reason.UNREACHABLE, "the server is not ready")
+            if server_state.ready:
+                raise not_loaded(model)
+            raise CallFailed(FailureReason.UNREACHABLE, "the server is not ready")
 
     async def _max_batch_size(self, model: str, timeout_s: float) -> int:
-        """Triton's own extension: another server does not serve it."""
+        """Returns 0 where the server does not have this extension of Triton's."""
         request = service_pb2.ModelConfigRequest(name=model)
-        found = await _served(self._stub.ModelConfig(request, timeout=timeout_s, metadata=self._metadata))
-        return 0 if found is None else int(found.config.max_batch_size)
+        response = await _supported(self._stub.ModelConfig(request, timeout=timeout_s, metadata=self._metadata))
+        return 0 if response is None else int(response.config.max_batch_size)
 
-    async def statistics(self, model: str, timeout_s: float) -> Statistics | None:
+    async def model_statistics(self, model: str, timeout_s: float) -> ModelStatistics | None:
         request = service_pb2.ModelStatisticsRequest(name=model)
-        found = await _served(self._stub.ModelStatistics(request, timeout=timeout_s, metadata=self._metadata))
-        return None if found is None else Statistics.of(map(_spent, found.model_stats))
+        response = await _supported(self._stub.ModelStatistics(request, timeout=timeout_s, metadata=self._metadata))
+        return None if response is None else ModelStatistics.of(map(_counts, response.model_stats))
 
-    async def unload(self, model: str) -> None:
+    async def unload_model(self, model: str) -> None:
         request = service_pb2.RepositoryModelUnloadRequest(model_name=model)
-        await _answered(self._stub.RepositoryModelUnload(request, timeout=_UNLOAD_S, metadata=self._metadata))
+        await _response(self._stub.RepositoryModelUnload(request, timeout=_UNLOAD_TIMEOUT_S, metadata=self._metadata))
 
-    async def load(self, model: str) -> None:
-        # Without parameters: Triton would take another configuration and other files than the repository's.
+    async def load_model(self, model: str) -> None:
+        # Without parameters: with them Triton would replace the repository's configuration or files.
         request = service_pb2.RepositoryModelLoadRequest(model_name=model)
-        await _answered(self._stub.RepositoryModelLoad(request, timeout=_LOAD_S, metadata=self._metadata))
+        await _response(self._stub.RepositoryModelLoad(request, timeout=_LOAD_TIMEOUT_S, metadata=self._metadata))
 
 
 def _uri(address: str) -> str:
-    """gRPC reads the path of a unix socket as a URI, in which `%`, `#` and `?` have a meaning."""
+    """Returns the address with its path quoted: gRPC reads the path of a unix socket as a URI."""
     path = address.removeprefix(_UNIX)
     return address if path == address else f"{_UNIX}{quote(os.fsencode(path))}"
 
 
-async def _answered(call: Awaitable[T]) -> T:
+async def _response(call: Awaitable[T]) -> T:
     """Raises `CallFailed`."""
     try:
         return _message(await call)
@@ -162,69 +165,69 @@ async def _answered(call: Awaitable[T]) -> T:
         raise _failure(error) from error
 
 
-async def _served(call: Awaitable[T]) -> T | None:
-    """None where the server does not serve such a method to us. Raises `CallFailed`."""
+async def _supported(call: Awaitable[T]) -> T | None:
+    """Returns None where the server does not support the method. Raises `CallFailed`."""
     try:
         return _message(await call)
     except grpc.aio.AioRpcError as error:
-        if error.code() in _UNSERVED:
+        if error.code() in _UNSUPPORTED:
             return None
         raise _failure(error) from error
 
 
-def _message(answer: T | None) -> T:
-    """gRPC's library gives None for bytes that are no such message. Raises `CallFailed`."""
-    if answer is None:
-        raise CallFailed(Reason.MALFORMED, "an answer that is no message of KServe's")
-    return answer
+def _message(response: T | None) -> T:
+    """Raises `CallFailed` for None, which grpcio gives for bytes that it cannot parse."""
+    if response is None:
+        raise CallFailed(FailureReason.MALFORMED, "the response is not a KServe message")
+    return response
 
 
 def _failure(error: grpc.aio.AioRpcError) -> CallFailed:
     code, details = error.code(), error.details() or error.code().name
-    if DEAD_STUB in details:
-        return CallFailed(Reason.DEAD, details)
+    if DEAD_PROCESS in details:
+        return CallFailed(FailureReason.DEAD, details)
     if FULL_QUEUE in details:
-        return CallFailed(Reason.OVERLOADED, details)
+        return CallFailed(FailureReason.OVERLOADED, details)
     if code in {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}:
-        return keyless()
-    of_question = code is grpc.StatusCode.INVALID_ARGUMENT
-    return CallFailed(_REASONS.get(code, Reason.REFUSED), details, of_question=of_question)
+        return unauthenticated()
+    reason = _REASONS.get(code, FailureReason.REFUSED)
+    return CallFailed(reason, details, caused_by_request=code is grpc.StatusCode.INVALID_ARGUMENT)
 
 
-async def _first_error(answers: AsyncIterable[Any]) -> str:
-    """What the first answer of a stream complains of; nothing where it does not."""
-    async for answer in answers:
-        message: str = _message(answer).error_message
+async def _first_error(responses: AsyncIterable[Any]) -> str:
+    """Returns the error message of a stream's first response, empty where it has none."""
+    async for response in responses:
+        message: str = _message(response).error_message
         return message
-    raise CallFailed(Reason.MALFORMED, "no answer at all")
+    raise CallFailed(FailureReason.MALFORMED, "the stream ended without a response")
 
 
-def _request(question: Question) -> service_pb2.ModelInferRequest:
-    outputs = (question.output, COMPUTE_NS) if question.timed else (question.output,)
+def _model_infer(request: InferRequest) -> service_pb2.ModelInferRequest:
+    outputs = (request.output, COMPUTE_NS) if request.with_compute_time else (request.output,)
     return service_pb2.ModelInferRequest(
-        model_name=question.model,
+        model_name=request.model,
         inputs=[
             service_pb2.ModelInferRequest.InferInputTensor(name=name, datatype="BYTES", shape=[len(column), 1])
-            for name, column in question.columns.items()
+            for name, column in request.inputs.items()
         ],
         outputs=[service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in outputs],
-        raw_input_contents=[bytes_tensor(column) for column in question.columns.values()],
-        parameters={BULK: service_pb2.InferParameter(bool_param=True)} if question.bulk else None,
+        raw_input_contents=[bytes_tensor(column) for column in request.inputs.values()],
+        parameters={BULK: service_pb2.InferParameter(bool_param=True)} if request.in_background else None,
     )
 
 
 def _compute_ms(raw: bytes) -> float | None:
-    """The longest of the INT64s, in milliseconds: texts of one call are computed together."""
+    """Returns the largest of the INT64 values: the texts of one call are computed together."""
     count = len(raw) // 8
     return max(0, *struct.unpack_from(f"<{count}q", raw)) / 1e6 if count else None
 
 
-def _tensors(found: Sequence[Any]) -> tuple[Tensor, ...]:
-    return tuple(Tensor(each.name, each.datatype, tuple(each.shape)) for each in found)
+def _tensors(tensors: Sequence[Any]) -> tuple[TensorMetadata, ...]:
+    return tuple(TensorMetadata(each.name, each.datatype, tuple(each.shape)) for each in tensors)
 
 
-def _spent(version: Any) -> tuple[int, int, int]:
-    """Requests that were answered, and the nanoseconds that they waited and were computed."""
-    found = version.inference_stats
-    compute = found.compute_input.ns + found.compute_infer.ns + found.compute_output.ns
-    return found.success.count, found.queue.ns, compute
+def _counts(version: Any) -> tuple[int, int, int]:
+    """Returns the successful requests of a model version, and their nanoseconds in the queue and of computing."""
+    stats = version.inference_stats
+    compute = stats.compute_input.ns + stats.compute_infer.ns + stats.compute_output.ns
+    return stats.success.count, stats.queue.ns, compute

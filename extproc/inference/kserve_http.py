@@ -15,70 +15,70 @@ import msgspec
 import numpy as np
 
 from extproc.codecs.json_values import encode_json
-from extproc.inference.call_failures import MOST_DETAIL, CallFailed, Reason
+from extproc.inference.call_failures import MAX_DETAIL, CallFailed, FailureReason
 from extproc.inference.kserve import (
-    DEAD_STUB,
+    DEAD_PROCESS,
     FULL_QUEUE,
-    MOST_BYTES,
-    Answer,
-    Description,
-    Question,
-    Statistics,
-    Tensor,
+    MAX_RESPONSE_BYTES,
+    InferRequest,
+    InferResponse,
+    ModelMetadata,
+    ModelStatistics,
+    TensorMetadata,
     bytes_tensor,
-    keyless,
-    unready,
+    not_loaded,
+    unauthenticated,
 )
-from extproc.inference.model_signature import COMPUTE_NS
 from extproc.shared.filter_config import JsonValue, Server
+from extproc.shared.roles import COMPUTE_NS
 
 _UNIX: Final = "unix:"
-_RELOAD_S: Final = 60
+_RELOAD_TIMEOUT_S: Final = 60
 
-_REASONS: Final[Mapping[int, Reason]] = {
-    HTTPStatus.REQUEST_TIMEOUT: Reason.TIMEOUT,
-    HTTPStatus.GATEWAY_TIMEOUT: Reason.TIMEOUT,
-    HTTPStatus.TOO_MANY_REQUESTS: Reason.OVERLOADED,
-    HTTPStatus.BAD_GATEWAY: Reason.UNREACHABLE,
-    HTTPStatus.SERVICE_UNAVAILABLE: Reason.UNREACHABLE,
+_REASONS: Final[Mapping[int, FailureReason]] = {
+    HTTPStatus.REQUEST_TIMEOUT: FailureReason.TIMEOUT,
+    HTTPStatus.GATEWAY_TIMEOUT: FailureReason.TIMEOUT,
+    HTTPStatus.TOO_MANY_REQUESTS: FailureReason.OVERLOADED,
+    HTTPStatus.BAD_GATEWAY: FailureReason.UNREACHABLE,
+    HTTPStatus.SERVICE_UNAVAILABLE: FailureReason.UNREACHABLE,
 }
-# What a server says that has no such path, or keeps it from us.
-_UNSERVED: Final = frozenset(
+# The server does not have the path, or does not permit it.
+_UNSUPPORTED: Final = frozenset(
     {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.FORBIDDEN}
 )
-# What is asked is refused, whoever would ask it.
-_OF_QUESTION: Final = frozenset(
+# The server refuses the request whatever its own state.
+_CAUSED_BY_REQUEST: Final = frozenset(
     {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
 )
 
-# The values of a tensor: in one list, or row by row.
+# A tensor's values: one list, or a list of rows.
 _Values = list[float | str | list[float | str]]
-# Python's own integers have no end, and its floats do.
+# A larger integer of Python's would overflow a float.
 _Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class _Output(msgspec.Struct):
     name: str
-    # Read only where the tensor was asked for.
+    # Decoded only for requested tensors.
     data: msgspec.Raw
 
 
-class _Inferred(msgspec.Struct):
+class _InferBody(msgspec.Struct):
     outputs: list[_Output]
 
 
-class _TensorMetadata(msgspec.Struct):
+class _TensorBody(msgspec.Struct):
     name: str
     datatype: str
     shape: tuple[int, ...]
 
 
-class _Metadata(msgspec.Struct):
-    inputs: tuple[_TensorMetadata, ...] = ()
-    outputs: tuple[_TensorMetadata, ...] = ()
+class _MetadataBody(msgspec.Struct):
+    inputs: tuple[_TensorBody, ...] = ()
+    outputs: tuple[_TensorBody, ...] = ()
 
 
-class _Config(msgspec.Struct):
+class _ConfigBody(msgspec.Struct):
     max_batch_size: int = 0
 
 
@@ -99,24 +99,24 @@ class _ModelStatistics(msgspec.Struct):
     inference_stats: _InferStatistics
 
 
-class _AllStatistics(msgspec.Struct):
+class _StatisticsBody(msgspec.Struct):
     model_stats: tuple[_ModelStatistics, ...] = ()
 
 
-class _Status(Exception):
-    """An answer that is none of 2xx."""
+class _ErrorStatus(Exception):
+    """A response with a status outside 2xx."""
 
     def __init__(self, status: int, body: bytes) -> None:
         super().__init__(status)
         self.status = status
-        self.detail = body[:MOST_DETAIL].decode(errors="replace").strip() or f"HTTP status {status}"
+        self.detail = body[:MAX_DETAIL].decode(errors="replace").strip() or f"HTTP status {status}"
 
 
 T = TypeVar("T")
 
 
-class HttpTransport:
-    """`Transport` over one pool of connections."""
+class KServeHttpClient:
+    """Implements `KServeClient` over one pool of connections."""
 
     def __init__(self, server: Server) -> None:
         is_unix = server.address.startswith(_UNIX)
@@ -125,7 +125,7 @@ class HttpTransport:
             connector=aiohttp.UnixConnector(path=server.address.removeprefix(_UNIX), limit=0)
             if is_unix
             else aiohttp.TCPConnector(limit=0),
-            # What a server sends is read as it is, and nothing of it is kept for the next call.
+            # Responses are not decompressed, and cookies are not kept.
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"user-agent": "archgw", "accept-encoding": "identity"}
@@ -135,71 +135,71 @@ class HttpTransport:
     async def close(self) -> None:
         await self._session.close()
 
-    async def infer(self, question: Question, timeout_s: float) -> Answer:
-        body = await self._post(f"{_path(question.model)}/infer", _request(question), timeout_s)
-        outputs = {output.name: output.data for output in _decoded(body, _Inferred).outputs}
-        if question.output not in outputs:
-            raise CallFailed(Reason.MALFORMED, f"expected the tensor {question.output}, found {list(outputs)}")
+    async def infer(self, request: InferRequest, timeout_s: float) -> InferResponse:
+        body = await self._post(f"{_path(request.model)}/infer", _infer_body(request), timeout_s)
+        outputs = {output.name: output.data for output in _decode(body, _InferBody).outputs}
+        if request.output not in outputs:
+            raise CallFailed(FailureReason.MALFORMED, f"expected the tensor {request.output}, found {list(outputs)}")
         compute_ms = _compute_ms(outputs[COMPUTE_NS]) if COMPUTE_NS in outputs else None
-        return Answer(_raw(outputs[question.output]), compute_ms)
+        return InferResponse(_raw(outputs[request.output]), compute_ms)
 
-    async def reach_decoupled(self, model: str, timeout_s: float) -> None:
+    async def probe_decoupled(self, model: str, request: str, timeout_s: float) -> None:
         try:
-            await self._exchange("POST", f"{_path(model)}/generate_stream", {"REQUEST": "{}"}, timeout_s)
-        except _Status as answer:
-            failure = _failure(answer)
-            if not failure.of_question:
-                raise failure from answer
+            await self._exchange("POST", f"{_path(model)}/generate_stream", {"REQUEST": request}, timeout_s)
+        except _ErrorStatus as error:
+            failure = _failure(error)
+            if not failure.caused_by_request:
+                raise failure from error
 
-    async def live(self, timeout_s: float) -> None:
+    async def server_live(self, timeout_s: float) -> None:
         await self._get("/health/live", timeout_s)
 
-    async def describe(self, model: str, timeout_s: float) -> Description:
+    async def model_metadata(self, model: str, timeout_s: float) -> ModelMetadata:
         try:
             await self._exchange("GET", f"{_path(model)}/ready", None, timeout_s)
-        except _Status as answer:
-            if answer.status not in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
-                raise _failure(answer) from answer
+        except _ErrorStatus as error:
+            if error.status not in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
+                raise _failure(error) from error
             await self._get("/health/ready", timeout_s)
-            raise unready(model) from answer
-        found = _decoded(await self._get(_path(model), timeout_s), _Metadata)
-        config = await self._get_served(f"{_path(model)}/config", timeout_s)
-        most = 0 if config is None else _decoded(config, _Config).max_batch_size
-        return Description(_tensors(found.inputs), _tensors(found.outputs), most)
+            raise not_loaded(model) from error
+        metadata = _decode(await self._get(_path(model), timeout_s), _MetadataBody)
+        config = await self._get_supported(f"{_path(model)}/config", timeout_s)
+        max_batch_size = 0 if config is None else _decode(config, _ConfigBody).max_batch_size
+        return ModelMetadata(_tensors(metadata.inputs), _tensors(metadata.outputs), max_batch_size)
 
-    async def statistics(self, model: str, timeout_s: float) -> Statistics | None:
-        body = await self._get_served(f"{_path(model)}/stats", timeout_s)
-        return None if body is None else Statistics.of(map(_spent, _decoded(body, _AllStatistics).model_stats))
+    async def model_statistics(self, model: str, timeout_s: float) -> ModelStatistics | None:
+        body = await self._get_supported(f"{_path(model)}/stats", timeout_s)
+        return None if body is None else ModelStatistics.of(map(_counts, _decode(body, _StatisticsBody).model_stats))
 
-    async def unload(self, model: str) -> None:
-        await self._post(f"/repository{_path(model)}/unload", {}, _RELOAD_S)
+    async def unload_model(self, model: str) -> None:
+        await self._post(f"/repository{_path(model)}/unload", {}, _RELOAD_TIMEOUT_S)
 
-    async def load(self, model: str) -> None:
-        await self._post(f"/repository{_path(model)}/load", {}, _RELOAD_S)
+    async def load_model(self, model: str) -> None:
+        await self._post(f"/repository{_path(model)}/load", {}, _RELOAD_TIMEOUT_S)
 
     async def _get(self, path: str, timeout_s: float) -> bytes:
         try:
             return await self._exchange("GET", path, None, timeout_s)
-        except _Status as answer:
-            raise _failure(answer) from answer
+        except _ErrorStatus as error:
+            raise _failure(error) from error
 
-    async def _get_served(self, path: str, timeout_s: float) -> bytes | None:
-        """Triton's own extensions: another server does not serve them."""
+    async def _get_supported(self, path: str, timeout_s: float) -> bytes | None:
+        """Returns the body; None where the server does not have this extension of Triton's."""
         try:
             return await self._exchange("GET", path, None, timeout_s)
-        except _Status as answer:
-            if answer.status in _UNSERVED:
+        except _ErrorStatus as error:
+            if error.status in _UNSUPPORTED:
                 return None
-            raise _failure(answer) from answer
+            raise _failure(error) from error
 
     async def _post(self, path: str, body: JsonValue, timeout_s: float) -> bytes:
         try:
             return await self._exchange("POST", path, body, timeout_s)
-        except _Status as answer:
-            raise _failure(answer) from answer
+        except _ErrorStatus as error:
+            raise _failure(error) from error
 
     async def _exchange(self, method: str, path: str, body: JsonValue, timeout_s: float) -> bytes:
-        """The body of a 2xx. Raises `_Status` for any other, `CallFailed` where there is none."""
+        """Returns the body of a 2xx response. Raises `_ErrorStatus` for other responses, `CallFailed` without one."""
         try:
             async with self._session.request(
                 method,
@@ -209,33 +209,33 @@ class HttpTransport:
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
                 allow_redirects=False,
             ) as response:
-                content = await _bounded(response)
+                content = await _read_body(response)
                 if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
-                    raise _Status(response.status, content)
+                    raise _ErrorStatus(response.status, content)
                 return content
         except TimeoutError as error:
-            raise CallFailed(Reason.TIMEOUT, f"no answer within {timeout_s * 1000:.0f} ms") from error
+            raise CallFailed(FailureReason.TIMEOUT, f"no answer within {timeout_s * 1000:.0f} ms") from error
         except aiohttp.ClientError as error:
-            raise CallFailed(Reason.UNREACHABLE, str(error) or type(error).__name__) from error
+            raise CallFailed(FailureReason.UNREACHABLE, str(error) or type(error).__name__) from error
 
 
 def _path(model: str) -> str:
     return f"/models/{quote(model, safe='')}"
 
 
-def _failure(answer: _Status) -> CallFailed:
-    if DEAD_STUB in answer.detail:
-        return CallFailed(Reason.DEAD, answer.detail)
-    if FULL_QUEUE in answer.detail:
-        return CallFailed(Reason.OVERLOADED, answer.detail)
-    if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return keyless()
-    reason = _REASONS.get(answer.status, Reason.REFUSED)
-    return CallFailed(reason, answer.detail, of_question=answer.status in _OF_QUESTION)
+def _failure(error: _ErrorStatus) -> CallFailed:
+    if DEAD_PROCESS in error.detail:
+        return CallFailed(FailureReason.DEAD, error.detail)
+    if FULL_QUEUE in error.detail:
+        return CallFailed(FailureReason.OVERLOADED, error.detail)
+    if error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return unauthenticated()
+    reason = _REASONS.get(error.status, FailureReason.REFUSED)
+    return CallFailed(reason, error.detail, caused_by_request=error.status in _CAUSED_BY_REQUEST)
 
 
-def _request(question: Question) -> JsonValue:
-    outputs = (question.output, COMPUTE_NS) if question.timed else (question.output,)
+def _infer_body(request: InferRequest) -> JsonValue:
+    outputs = (request.output, COMPUTE_NS) if request.with_compute_time else (request.output,)
     return {
         "inputs": [
             {
@@ -244,59 +244,59 @@ def _request(question: Question) -> JsonValue:
                 "datatype": "BYTES",
                 "data": [element.decode() for element in column],
             }
-            for name, column in question.columns.items()
+            for name, column in request.inputs.items()
         ],
         "outputs": [{"name": name, "parameters": {"binary_data": False}} for name in outputs],
     }
 
 
-def _decoded(body: bytes, form: type[T]) -> T:
+def _decode(body: bytes, form: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=form)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CallFailed(Reason.MALFORMED, str(error)) from error
+        raise CallFailed(FailureReason.MALFORMED, str(error)) from error
 
 
 def _values(data: bytes) -> list[float | str]:
-    """In row-major order. Raises `CallFailed`."""
-    rows = _decoded(data, _Values)
+    """Returns a tensor's values in row-major order. Raises `CallFailed`."""
+    rows = _decode(data, _Values)
     return [value for row in rows for value in (row if isinstance(row, list) else (row,))]
 
 
 def _raw(data: bytes) -> bytes:
-    """A tensor's values as the binary form has them: texts each behind its length, numbers as FP32."""
+    """Returns a tensor in binary form: each text after its length, numbers as FP32."""
     values = _values(data)
     texts = [value.encode() for value in values if isinstance(value, str)]
     if not texts:
-        # What is beyond FP32 becomes infinite there, which no role's answer may be.
+        # A number beyond FP32 becomes infinite, which no role accepts.
         with np.errstate(over="ignore"):
             return np.array(values, dtype="<f4").tobytes()
     if len(texts) < len(values):
-        raise CallFailed(Reason.MALFORMED, "a tensor of both texts and numbers")
+        raise CallFailed(FailureReason.MALFORMED, "a tensor has both texts and numbers")
     return bytes_tensor(texts)
 
 
 def _compute_ms(data: bytes) -> float | None:
-    """The longest, in milliseconds: texts of one call are computed together."""
+    """Returns the largest value: the texts of one call are computed together."""
     numbers = [value for value in _values(data) if isinstance(value, float)]
     return max(0.0, *numbers) / 1e6 if numbers else None
 
 
-def _tensors(found: tuple[_TensorMetadata, ...]) -> tuple[Tensor, ...]:
-    return tuple(Tensor(each.name, each.datatype, each.shape) for each in found)
+def _tensors(tensors: tuple[_TensorBody, ...]) -> tuple[TensorMetadata, ...]:
+    return tuple(TensorMetadata(each.name, each.datatype, each.shape) for each in tensors)
 
 
-def _spent(version: _ModelStatistics) -> tuple[int, int, int]:
-    """Requests that were answered, and the nanoseconds that they waited and were computed."""
-    found = version.inference_stats
-    compute = found.compute_input.ns + found.compute_infer.ns + found.compute_output.ns
-    return found.success.count, found.queue.ns, compute
+def _counts(version: _ModelStatistics) -> tuple[int, int, int]:
+    """Returns the successful requests of a model version, and their nanoseconds in the queue and of computing."""
+    stats = version.inference_stats
+    compute = stats.compute_input.ns + stats.compute_infer.ns + stats.compute_output.ns
+    return stats.success.count, stats.queue.ns, compute
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+async def _read_body(response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
-    async for piece in response.content.iter_any():
-        body += piece
-        if len(body) > MOST_BYTES:
-            raise CallFailed(Reason.MALFORMED, f"an answer of more than {MOST_BYTES} bytes")
+    async for part in response.content.iter_any():
+        body += part
+        if len(body) > MAX_RESPONSE_BYTES:
+            raise CallFailed(FailureReason.MALFORMED, f"the response has more than {MAX_RESPONSE_BYTES} bytes")
     return bytes(body)

@@ -1,7 +1,7 @@
-"""A model that its server has lost is loaded again, where the server is ours. Called by the watch of each backend.
+"""Reloads a model that the gateway's own Triton has lost. Called by the watch of each backend (health.py).
 
-Only the filter's workers load models in a running gateway, and only so: the name alone, over a unix socket that nobody
-else can open. What is loaded is what the control plane wrote into the repository.
+The filter's workers are the only ones that load models in a running gateway. They send a name alone, over a unix socket
+that nobody else can open, and Triton loads the model that the control plane wrote into the repository.
 """
 
 from __future__ import annotations
@@ -14,56 +14,58 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from extproc.inference.backends import BackendClient
-from extproc.inference.call_failures import CallFailed, Reason
+from extproc.inference.backend_client import BackendClient
+from extproc.inference.call_failures import CallFailed, FailureReason
 from extproc.inference.model_calls import probe
 
 log = logging.getLogger(__name__)
 
-# How a model is lost, and what the log says then.
+# The failures of a lost model, and the log event of each.
 LOST: Final = {
-    Reason.DEAD: "model process died; reloading",
-    Reason.UNLOADED: "model was unloaded; loading",
+    FailureReason.DEAD: "model process died; reloading",
+    FailureReason.UNLOADED: "model was unloaded; loading",
 }
 
 
-async def repair(at: BackendClient) -> None:
-    """Load the model again. One worker at a time does so, and only if the model is still lost once it has the lock: a
-    second reload would break the calls that the first one restored.
+async def reload(backend: BackendClient) -> None:
+    """Loads the model again. Does nothing where the server is not ours.
+
+    One worker at a time does so, and only if the model is still lost once the worker has the lock: a second reload
+    would break the calls that the first one restored.
     """
-    lock = at.link.server.repair_lock
+    lock = backend.connection.server.reload_lock
     if lock is None:
         return
-    async with _locked(Path(lock)) as first:
-        reason = await _lost(at) if first else None
+    async with _try_lock(Path(lock)) as has_lock:
+        reason = await _lost_reason(backend) if has_lock else None
         if reason is None:
             return
-        fields: dict[str, object] = {"model": at.model}
+        fields: dict[str, object] = {"model": backend.model}
         log.warning(LOST[reason], extra={"fields": fields})
         try:
-            if reason is Reason.DEAD:
-                # Loading a loaded model does nothing.
-                await at.link.transport.unload(at.model)
-            await at.link.transport.load(at.model)
+            if reason is FailureReason.DEAD:
+                # Triton does nothing on a load of a loaded model.
+                await backend.connection.client.unload_model(backend.model)
+            await backend.connection.client.load_model(backend.model)
         except CallFailed as failed:
-            fields |= {"reason": failed.fault.reason, "detail": failed.fault.detail}
-            log.error("model could not be reloaded", extra={"fields": fields})
+            fields |= {"reason": failed.failure.reason, "detail": failed.failure.detail}
+            log.error("model reload failed", extra={"fields": fields})
         else:
             log.warning("model reloaded", extra={"fields": fields})
 
 
-async def _lost(at: BackendClient) -> Reason | None:
-    """Why the model is lost; None where it is not."""
+async def _lost_reason(backend: BackendClient) -> FailureReason | None:
+    """Returns the reason why the model is lost; None where it is not."""
     try:
-        await probe(at, at.timeout_s)
+        await probe(backend, backend.timeout_s)
     except CallFailed as failed:
-        return failed.fault.reason if failed.fault.reason in LOST else None
+        return failed.failure.reason if failed.failure.reason in LOST else None
     return None
 
 
 @asynccontextmanager
-async def _locked(path: Path) -> AsyncIterator[bool]:
-    """Whether this process holds the lock; the kernel lets go of it should the process die."""
+async def _try_lock(path: Path) -> AsyncIterator[bool]:
+    """Yields whether this process got the lock. The kernel releases it should the process die."""
     file = await asyncio.to_thread(path.open, "a")
     try:
         try:

@@ -1,4 +1,4 @@
-"""What tensors the model of each role must have, and whether the one that a server describes has them. Pure."""
+"""The tensors that the model of each role must have, and the check of a server's model against them. Pure."""
 
 from __future__ import annotations
 
@@ -6,73 +6,63 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from extproc.inference.kserve import Description, Tensor
-from extproc.shared.filter_config import Role
-
-# An output that any model may have besides: how long it computed for the request, one number or one a text.
-COMPUTE_NS: Final = "COMPUTE_NS"
+from extproc.inference.kserve import ModelMetadata, TensorMetadata
+from extproc.shared.roles import COMPUTE_NS, ROLES, Role, RoleSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The first dimension of each tensor is the number of texts."""
+    """The first dimension of each tensor is the number of texts, except for a decoupled model, which takes one."""
 
-    inputs: tuple[Tensor, ...]
-    output: Tensor
+    inputs: tuple[TensorMetadata, ...]
+    output: TensorMetadata
 
     def __str__(self) -> str:
-        return _said(self.inputs, (self.output,))
+        return _text(self.inputs, (self.output,))
 
 
-def _texts(*names: str) -> tuple[Tensor, ...]:
-    return tuple(Tensor(name, "BYTES", (-1, 1)) for name in names)
+def _signature(spec: RoleSpec) -> Signature:
+    texts = () if spec.is_decoupled else (-1,)
+    return Signature(
+        tuple(TensorMetadata(name, "BYTES", (*texts, 1)) for name in spec.inputs),
+        TensorMetadata(spec.output, spec.output_datatype, (*texts, spec.output_width)),
+    )
 
 
-_PROBABILITY: Final = Signature(_texts("TEXT"), Tensor("PROB", "FP32", (-1, 1)))
-
-SIGNATURES: Final[Mapping[Role, Signature]] = {
-    Role.EMBED: Signature(_texts("TEXT"), Tensor("EMBEDDING", "FP32", (-1, -1))),
-    Role.NLI: Signature(_texts("PREMISE", "HYPOTHESIS"), Tensor("ENTAILMENT", "FP32", (-1, 1))),
-    Role.GUARD: _PROBABILITY,
-    Role.TOXICITY: _PROBABILITY,
-    Role.FUNCTION: Signature(_texts("REQUEST"), Tensor("RESPONSE", "BYTES", (-1, 1))),
-    # A model of many answers takes no batches.
-    Role.CHAT: Signature((Tensor("REQUEST", "BYTES", (1,)),), Tensor("RESPONSE", "BYTES", (1,))),
-}
+SIGNATURES: Final[Mapping[Role, Signature]] = {role: _signature(spec) for role, spec in ROLES.items()}
 
 
-def mismatch(role: Role, found: Description) -> str | None:
-    """What was expected and what was found, where they differ. What a model has besides is its own affair."""
-    wanted = SIGNATURES[role]
-    if all(_has(found.inputs, each) for each in wanted.inputs) and _has(found.outputs, wanted.output):
+def mismatch(role: Role, metadata: ModelMetadata) -> str | None:
+    """Returns the expected and the found tensors where they differ, else None. Extra tensors are ignored."""
+    expected = SIGNATURES[role]
+    if all(_has(metadata.inputs, each) for each in expected.inputs) and _has(metadata.outputs, expected.output):
         return None
-    return f"expected {wanted}; found {_said(found.inputs, found.outputs)}"
+    return f"expected {expected}; found {_text(metadata.inputs, metadata.outputs)}"
 
 
-def is_timed(found: Description) -> bool:
-    """Whether the model says how long it computed."""
-    return any(tensor.name == COMPUTE_NS and tensor.datatype == "INT64" for tensor in found.outputs)
+def reports_compute_time(metadata: ModelMetadata) -> bool:
+    return any(tensor.name == COMPUTE_NS and tensor.datatype == "INT64" for tensor in metadata.outputs)
 
 
-def most_texts(found: Description) -> int | None:
-    """How many texts one call may carry, where the server says so."""
-    sizes = [tensor.shape[0] for tensor in found.inputs if tensor.shape]
-    return min((size for size in (*sizes, found.max_batch_size) if size > 0), default=None)
+def max_texts(metadata: ModelMetadata) -> int | None:
+    """Returns how many texts one call may carry; None where the server sets no limit."""
+    sizes = [tensor.shape[0] for tensor in metadata.inputs if tensor.shape]
+    return min((size for size in (*sizes, metadata.max_batch_size) if size > 0), default=None)
 
 
-def _has(tensors: Sequence[Tensor], wanted: Tensor) -> bool:
+def _has(tensors: Sequence[TensorMetadata], expected: TensorMetadata) -> bool:
     return any(
-        tensor.name == wanted.name and tensor.datatype == wanted.datatype and _fits(tensor.shape, wanted.shape)
+        tensor.name == expected.name and tensor.datatype == expected.datatype and _fits(tensor.shape, expected.shape)
         for tensor in tensors
     )
 
 
-def _fits(found: Sequence[int], wanted: Sequence[int]) -> bool:
-    return len(found) == len(wanted) and all(
-        -1 in {size, least} or size == least for size, least in zip(found, wanted, strict=True)
+def _fits(shape: Sequence[int], expected: Sequence[int]) -> bool:
+    return len(shape) == len(expected) and all(
+        -1 in {size, least} or size == least for size, least in zip(shape, expected, strict=True)
     )
 
 
-def _said(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> str:
+def _text(inputs: Sequence[TensorMetadata], outputs: Sequence[TensorMetadata]) -> str:
     columns = ", ".join(map(str, inputs)) or "none"
     return f"inputs {columns}, outputs {', '.join(map(str, outputs)) or 'none'}"

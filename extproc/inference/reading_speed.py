@@ -1,4 +1,4 @@
-"""How fast a model reads, from what it computed lately: so that a text too long to read in time is known beforehand."""
+"""The reading speed of a model, measured from recent calls. The guards refuse a text that takes too long to read."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import statistics
 from collections import deque
 from typing import Final
 
-_REMEMBERED: Final = 64
-# Less work says more of what a call costs by itself.
-_LEAST_BYTES: Final = 256
+_CALLS: Final = 64
+# The time of a shorter call is mostly overhead.
+_MIN_BYTES: Final = 256
 
 
-class Speed:
-    """`bytes_per_s`: the median of the last calls, in bytes of prose (work.py); None before the first."""
+class ReadingSpeed:
+    """`bytes_per_s` is the median of the last calls, in bytes of prose (text_cost.py); None before the first."""
 
     def __init__(self) -> None:
         self.bytes_per_s: float | None = None
-        self._recent: deque[float] = deque(maxlen=_REMEMBERED)
+        self._recent: deque[float] = deque(maxlen=_CALLS)
 
-    def measured(self, done: int, compute_ms: float) -> None:
-        """A call of so much work took so long to compute."""
-        if done >= _LEAST_BYTES and compute_ms > 0:
-            self._recent.append(done / compute_ms * 1000)
+    def record(self, prose_bytes: int, compute_ms: float) -> None:
+        """Records a call. Short calls are ignored."""
+        if prose_bytes >= _MIN_BYTES and compute_ms > 0:
+            self._recent.append(prose_bytes / compute_ms * 1000)
             self.bytes_per_s = statistics.median(self._recent)

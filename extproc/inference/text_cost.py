@@ -1,7 +1,7 @@
-"""How much work a text is for the models that read it, known before it is read. Pure.
+"""The estimated cost of a text for a model, known before the model reads it. Pure. Used by call_chunks.py and guards.
 
-In bytes of English prose, of which four are one token: digits, signs and other scripts have more tokens for their
-length.
+The unit is a byte of English prose; four of them are one token. Digits, punctuation and other scripts have more tokens
+for their length, and cost more.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import re
 from typing import Final
 
 _BYTES_A_TOKEN: Final = 4
-# About what a subword tokenizer takes for one token each.
+# Each match is about one token of a subword tokenizer.
 _TOKEN: Final = re.compile(r"[A-Za-z]{1,6}|[0-9]{1,2}|[^\sA-Za-z0-9]")
 
 
 def tokens(text: str) -> int:
-    """An estimate, within a third for prose, code and other scripts."""
+    """Returns an estimate, within a third for prose, code and other scripts."""
     return sum(1 for _ in _TOKEN.finditer(text))
 
 
-def work(text: str) -> int:
-    """Bytes of prose that are as much work."""
+def prose_bytes(text: str) -> int:
+    """Returns how many bytes of prose cost as much as `text`."""
     return _BYTES_A_TOKEN * tokens(text)

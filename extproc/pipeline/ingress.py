@@ -20,7 +20,7 @@ from extproc.conversation.state import State
 from extproc.decision import Decision, Forward, HttpRequest, Reply
 from extproc.endpoints.endpoint import Endpoint
 from extproc.errors import ApiError, ApiTimeout, BadApiAnswer, ModelUnavailable
-from extproc.inference.roles import RoleUnavailable
+from extproc.inference.interface import RoleUnavailable
 from extproc.pipeline import client_retries, response_assembly
 from extproc.pipeline.error_handling import ErrorHandler
 from extproc.pipeline.functions import tool_execution
@@ -90,7 +90,7 @@ class Ingress:
         except RoleUnavailable as error:
             # Without intent the prompt is treated as no match.
             log.warning("intent is unknown", extra={"fields": {"reason": error.reason}})
-            request_stats.degraded(Stage.INTENT)
+            request_stats.record_degraded(Stage.INTENT)
             return ()
 
     async def _act(

@@ -1,7 +1,7 @@
-"""What the control plane hands to the filter: one JSON file, versioned and normalised.
+"""The filter config: one JSON file, versioned and normalised, that the control plane hands to the filter.
 
-The only module that both packages know. The control plane writes it with `dump`, each filter worker reads it with
-`load` as it starts. No secret is ever in it: provider keys stay in Envoy's secret files.
+The control plane writes it with `dump`, and each filter worker reads it with `load` as it starts. It never holds a
+secret: provider keys stay in Envoy's secret files.
 """
 
 from __future__ import annotations
@@ -12,42 +12,33 @@ from typing import Final
 
 import msgspec
 
-VERSION: Final = 4
+from extproc.shared.roles import Role
+
+VERSION: Final = 5
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 
 
 class _Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Values only; an unknown key means that the two packages are of different versions, so it is refused."""
-
-
-class Role(StrEnum):
-    """What the gateway asks of a model."""
-
-    EMBED = "embed"
-    NLI = "nli"
-    GUARD = "guard"
-    TOXICITY = "toxicity"
-    FUNCTION = "function"
-    CHAT = "chat"
+    """Refuses an unknown key, which means that the two packages have different versions."""
 
 
 class Listener(StrEnum):
-    """Where a request came in."""
+    """The Envoy listener of a request."""
 
     INGRESS = "ingress"
     EGRESS = "egress"
 
 
 class Transport(StrEnum):
-    """Which server Envoy's streams reach the filter by."""
+    """The server that Envoy's ext_proc streams reach the filter by."""
 
     HTTP2 = "http2"
     GRPC_AIO = "grpc_aio"
 
 
 class ParameterType(StrEnum):
-    """The types that an argument may be declared with; the control plane has already resolved synonyms."""
+    """The declared type of an argument. The control plane has resolved synonyms."""
 
     INT = "int"
     FLOAT = "float"
@@ -61,7 +52,7 @@ EnumValue = str | int | float
 
 
 class Items(_Frozen, frozen=True):
-    """What each element of a list is."""
+    """The element type of a list."""
 
     type: ParameterType
     enum: tuple[EnumValue, ...] = ()
@@ -69,13 +60,13 @@ class Items(_Frozen, frozen=True):
 
 
 class Parameter(_Frozen, frozen=True):
-    """One argument of a prompt target. `default` counts only where `required` is false, `items` for lists only."""
+    """One argument of a prompt target. `default_json` counts only where `required` is false, `items` for lists only."""
 
     name: str
     type: ParameterType
     description: str
     required: bool = False
-    # JSON text rather than a value, so that "no default" and a default of null stay apart.
+    # JSON text: None is no default, "null" is a default of null.
     default_json: str | None = None
     enum: tuple[EnumValue, ...] = ()
     format: str | None = None
@@ -88,10 +79,10 @@ class HttpMethod(StrEnum):
 
 
 class EndpointCall(_Frozen, frozen=True):
-    """How an API is called: always through Envoy's internal listener.
+    """A call of an API through Envoy's internal listener.
 
-    `upstream` is the value of `x-arch-upstream` there. It names a route, which knows hosts, timeout, retries and the
-    configured headers, secret ones too.
+    `upstream` is the value of `x-arch-upstream` there. It selects the route, which has the hosts, timeout, retries and
+    configured headers, including secret ones.
     """
 
     endpoint: str
@@ -101,21 +92,21 @@ class EndpointCall(_Frozen, frozen=True):
 
 
 class Target(_Frozen, frozen=True):
-    """A prompt target: what a prompt may mean, and the API call that answers it."""
+    """A prompt target: an intent, and the API call that answers it."""
 
     name: str
     description: str
     call: EndpointCall
-    # Prompts that mean this target; scored beside the description.
+    # Example prompts, scored beside the description.
     examples: tuple[str, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     system_prompt: str | None = None
-    # False: the API's own answer goes to the client, no LLM is asked.
+    # False: the API's response goes to the client, and no LLM is called.
     auto_llm_dispatch: bool = True
 
 
 class Schema(StrEnum):
-    """The request format that a provider speaks; one file in extproc/providers/ each."""
+    """The request format of a provider; one file each in extproc/translators/."""
 
     OPENAI = "openai"
     TRITON = "triton"
@@ -129,38 +120,38 @@ class Provider(_Frozen, frozen=True):
     schema: Schema
     cluster: str
     default: bool = False
-    # False: the whole `metadata` object is removed from requests, since the provider refuses it.
+    # False: the provider refuses `metadata`, and the filter removes it from requests.
     accepts_metadata: bool = False
-    # False: messages of the role `developer` are sent as `system`.
+    # False: the filter sends messages of the role `developer` as `system`.
     accepts_developer: bool = False
 
 
 class UnknownModel(StrEnum):
-    """What becomes of a request whose `model` no provider has, where one is the default."""
+    """The handling of a request whose `model` no provider has, where one provider is the default."""
 
     DEFAULT = "default"
     ERROR = "error"
 
 
 class FailMode(StrEnum):
-    """What happens when a guard cannot give a verdict."""
+    """The handling of a prompt when a guard gives no verdict."""
 
     BLOCK = "block"
     ALLOW = "allow"
 
 
 class GuardMode(StrEnum):
-    """`SHADOW`: the verdict is logged and counted, and changes nothing."""
+    """`SHADOW`: the verdict is logged and counted only."""
 
     ENFORCE = "enforce"
     SHADOW = "shadow"
 
 
 class Guard(_Frozen, frozen=True):
-    """One input guard: the model of `role` gives a probability, and from `threshold` on the prompt is blocked.
+    """One input guard: blocks a prompt for which the model of `role` gives a probability of `threshold` or more.
 
-    `name` is what clients and logs read: jailbreak, toxicity. `status` None: HTTP 200 and a completion that says
-    `message`; else that status and an error body.
+    `name` is the name in logs and for clients: jailbreak, toxicity. With a `status`, a blocked client gets that status
+    and an error body; without, HTTP 200 and a completion with `message`.
     """
 
     name: str
@@ -174,19 +165,19 @@ class Guard(_Frozen, frozen=True):
 
 
 class Intent(_Frozen, frozen=True):
-    """How a target is chosen. Scores lie in [-1, 1]; under `threshold` no target is meant.
+    """The selection of a prompt target. Scores lie in [-1, 1]; under `threshold` a target does not match.
 
-    A score is the cosine similarity of embeddings, or, where the role `nli` has a model, the sum of that and of the
-    entailment, each times its weight.
+    A score is the cosine similarity of embeddings, or, where the role `nli` has a model, the weighted sum of that and
+    of the entailment.
 
-    A call of the function model whose confidence is under `confidence` is a guess: from the score `sure` on the target
-    is meant all the same and its values are asked for, below that the prompt means no target. docs/models.md says what
-    each number keeps and costs.
+    A call of the function model whose confidence is under `confidence` is a guess. With a score of `sure` or more the
+    target still matches, and the gateway asks for its values; below that the prompt matches no target. docs/models.md
+    has the effect of each number.
     """
 
     threshold: float
-    # The function model sees the best target, and so many in all whose scores are no more than `margin` behind: reading
-    # one more costs it a quarter of a second.
+    # The function model sees the best target, and so many in all whose scores are at most `margin` behind. Reading one
+    # more costs it a quarter of a second.
     candidates: int = 2
     margin: float = 0.05
     confidence: float = 0.1
@@ -196,20 +187,20 @@ class Intent(_Frozen, frozen=True):
 
 
 class Grounding(_Frozen, frozen=True):
-    """Arguments that the conversation does not support count as not given. `threshold` is a score in [0, 1]."""
+    """Arguments without support in the conversation count as missing. `threshold` is a score in [0, 1]."""
 
     threshold: float
 
 
 class Place(StrEnum):
-    """Where a model runs: on the gateway's own Triton, or on one that is somebody else's."""
+    """The server of a model: the gateway's own Triton, or a Triton that others run."""
 
     LOCAL = "local"
     REMOTE = "remote"
 
 
 class Protocol(StrEnum):
-    """How a server is spoken to: the two forms of KServe v2."""
+    """The two protocols of KServe v2."""
 
     GRPC = "grpc"
     HTTP = "http"
@@ -218,26 +209,25 @@ class Protocol(StrEnum):
 class Server(_Frozen, frozen=True):
     """A server that speaks KServe v2.
 
-    `address`: `HOST:PORT`, or `unix:PATH`. A remote server is reached through Envoy's internal listener; `upstream` is
-    the value of `x-arch-upstream` that leads to it there, None where nothing stands between.
-    `repair_lock`: a file whose lock makes one worker at a time load a model again that the server has lost; None where
-    the server is not ours to repair.
+    `address` is `HOST:PORT` or `unix:PATH`. A remote server is reached through Envoy's internal listener, where
+    `upstream` is the value of `x-arch-upstream`; None for a direct connection.
+    `reload_lock` is a file. The worker that holds its lock reloads a model that the server has lost; None where the
+    server is not ours.
     """
 
     address: str
     protocol: Protocol = Protocol.GRPC
     upstream: str | None = None
-    repair_lock: str | None = None
+    reload_lock: str | None = None
 
 
 class Backend(_Frozen, frozen=True):
-    """A role's model at one place. `model` is the name that the server serves it under.
+    """A role's model at one place. `model` is its name on the server.
 
-    `max_batch`: how many texts one call may carry, at most; a server whose model takes fewer is asked for fewer.
-    `call_bytes`: about how many bytes of prose one call carries at most, so that nobody waits long for it.
-    `calls`: how many calls one worker makes at once; `bulk_calls`: how many more for requests of `bulk_bytes` or more.
-    `background`: the model computes bulk calls in threads that yield to everything else on the machine, as many at once
-    as `bulk_calls`.
+    `max_batch`: the most texts of one call; the server's own limit counts where it is lower.
+    `call_bytes`: about the most bytes of prose of one call, so that no other client waits long for it.
+    `calls`: the concurrent calls of one worker. `bulk_calls`: as many more for requests of `bulk_bytes` or more.
+    `background`: the model computes bulk calls in `bulk_calls` threads of low priority.
     """
 
     place: Place
@@ -251,9 +241,9 @@ class Backend(_Frozen, frozen=True):
 
 
 class RoleBackends(_Frozen, frozen=True):
-    """Where a role's model is asked: the first place is preferred, each next one stands in for those before it.
+    """The backends of a role in order of preference; each is the fallback of those before it.
 
-    `timeout_ms` is the deadline of one attempt.
+    `timeout_ms` limits one attempt.
     """
 
     backends: tuple[Backend, ...]
@@ -261,35 +251,35 @@ class RoleBackends(_Frozen, frozen=True):
 
 
 class Inference(_Frozen, frozen=True):
-    """Every role that something asks. `budget_ms`: how long all model work of one request may take, all attempts.
+    """The roles that the gateway calls. `models_timeout_ms`: the deadline for all model calls of one request.
 
-    `reading_ms`: how long the guards may read one request; text that takes them longer is refused beforehand.
-    `whole_bytes`: of a request with more text, the guard `jailbreak` reads as much of what is most like an attack, and
-    `read_share` of the rest.
+    `reading_ms`: the time that the guards may read one request. A text that takes longer is refused beforehand.
+    `whole_bytes`: of a request with more text, the guard `jailbreak` reads so many bytes of the most suspicious text,
+    and `read_share` of the rest.
     """
 
     servers: dict[Place, Server]
     roles: dict[Role, RoleBackends]
-    budget_ms: int
+    models_timeout_ms: int
     reading_ms: int = 10_000
     whole_bytes: int = 8_192
     read_share: float = 0.2
 
 
 class Prompting(_Frozen, frozen=True):
-    """Everything that only the ingress listener needs; it asks the roles embed, nli and function."""
+    """The settings of the ingress listener alone, which calls the roles embed, nli and function."""
 
     intent: Intent
     grounding: Grounding | None = None
     targets: tuple[Target, ...] = ()
     default_target: Target | None = None
     system_prompt: str | None = None
-    # A stream has the calls and the APIs' answers as chunks before the LLM's own, as in 0.1.
+    # True: a stream starts with chunks of the tool calls and the APIs' responses, as in 0.1.
     stream_tool_chunks: bool = False
 
 
 class FilterConfig(_Frozen, frozen=True):
-    """One gateway. `prompting` is None where the ingress listener is off, `inference` where no model is asked."""
+    """One gateway. `prompting` is None where the ingress listener is off, `inference` where no model is called."""
 
     version: int
     providers: tuple[Provider, ...]
@@ -297,34 +287,34 @@ class FilterConfig(_Frozen, frozen=True):
     # Unix socket of Envoy's internal listener, which carries every call to an endpoint.
     internal_socket: str
     unknown_model: UnknownModel = UnknownModel.DEFAULT
-    # How many keys, strings, numbers, objects and arrays a request body may hold.
+    # The most keys, strings, numbers, objects and arrays of a request body.
     max_json_values: int = 100_000
-    # How long one API call may take in all, retries included; how long a whole request before the verdict on it.
+    # The deadlines of one API call with its retries, and of a whole request until its verdict.
     endpoint_timeout_ms: int = 30_000
     request_timeout_ms: int = 60_000
     inference: Inference | None = None
-    # The guards read every request on `guarded`, all of them at once.
+    # The guards read every request of the listeners `guarded`, concurrently.
     guards: tuple[Guard, ...] = ()
     guarded: tuple[Listener, ...] = (Listener.INGRESS,)
-    # Where failures are sent on to, if anywhere.
+    # Failures are forwarded to it.
     error_target: EndpointCall | None = None
     prompting: Prompting | None = None
-    # Whether clients read what their request cost, in `x-arch-timing`. The access log always says it.
+    # True: clients get the timing of their request in `x-arch-timing`. The access log always has it.
     timing_header: bool = False
-    # Whether the filter sees every answer, so that a stream whose provider falls silent ends with an error event.
+    # True: the filter sees every response, so that a stream whose provider falls silent ends with an error event.
     watch_answers: bool = False
     transport: Transport = Transport.HTTP2
 
 
 def dump(config: FilterConfig) -> bytes:
-    """The filter config as indented JSON."""
+    """Returns the filter config as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(config), indent=2)
 
 
 def load(path: Path) -> FilterConfig:
-    """Read what `dump` wrote.
+    """Reads a file that `dump` wrote.
 
-    Raises `ValueError` when the file is not a filter config of this version, `OSError` when it cannot be read.
+    Raises `ValueError` for a file that is not a filter config of this version, `OSError` for an unreadable one.
     """
     config = msgspec.json.decode(path.read_bytes(), type=FilterConfig)
     if config.version != VERSION:

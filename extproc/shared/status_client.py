@@ -1,6 +1,6 @@
-"""`python -m extproc.shared.status_client SOCKET...`: how filter workers say their models are, a line of JSON each.
+"""`python -m extproc.shared.status_client SOCKET...`: prints the status of each filter worker, a line of JSON each.
 
-Asked by `archgw status` and `up`, and as a container's health check: exit 1 where a worker does not answer.
+Used by `archgw status` and `up`, and as a container's health check: exit code 1 where a worker does not answer.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from extproc.shared.worker_status import METHOD
 _TIMEOUT_S: Final = 2.0
 
 
-def ask(sockets: Sequence[str]) -> tuple[bytes | None, ...]:
-    """The worker's own words, a `WorkerStatus` as JSON, for each unix socket; None for one that does not answer."""
-    # Imported late: a sixth of a second, which most commands that import this module do not need.
+def read_statuses(sockets: Sequence[str]) -> tuple[bytes | None, ...]:
+    """Returns a `WorkerStatus` as JSON for each unix socket; None for a worker that does not answer."""
+    # Imported late: it takes a sixth of a second, and most commands that import this module do not need it.
     import grpc  # noqa: PLC0415
 
     channels = [grpc.insecure_channel(f"unix:{socket}") for socket in sockets]
@@ -31,11 +31,11 @@ def ask(sockets: Sequence[str]) -> tuple[bytes | None, ...]:
 
 
 def main() -> int:
-    answers = ask(sys.argv[1:])
-    for answer in answers:
-        if answer is not None:
-            sys.stdout.write(f"{answer.decode()}\n")
-    return 1 if None in answers else 0
+    statuses = read_statuses(sys.argv[1:])
+    for status in statuses:
+        if status is not None:
+            sys.stdout.write(f"{status.decode()}\n")
+    return 1 if None in statuses else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What a filter worker says of its models, to whoever runs the gateway: JSON over gRPC, on the worker's own socket.
+"""The status of a filter worker's models: JSON over gRPC, on the worker's own socket.
 
-The socket lies in a folder that only the gateway's owner may enter. `archgw status` and `archgw up` ask; clients of the
-gateway see no more than /healthz.
+Read by `archgw status` and `archgw up`. The socket lies in a folder that only the gateway's owner may enter; clients of
+the gateway see /healthz alone.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ from typing import Final
 
 import msgspec
 
-from extproc.shared.filter_config import Place, Role
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import Role
 
-# gRPC method: an empty request, `WorkerStatus` as JSON for an answer.
+# gRPC method. The request is empty, the response is a `WorkerStatus` as JSON.
 METHOD: Final = "/archgw.Status/Read"
 
 
 class BackendStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A role's model at one place. `reason` is one word, empty where it is ready; `detail` a sentence for people.
+    """A role's model at one backend. `reason` is one word, empty where it is ready; `detail` is a sentence for people.
 
-    `mismatch` as a reason means that the server's model is not what the role needs: `detail` shows expected and found.
-    `recent_ms`: durations of its last calls, failed ones not. `queue_ms`, `compute_ms`: means of the server's own
-    statistics since it started; None where it keeps none.
+    The reason `mismatch` means that the server's model does not fit the role; `detail` shows the expected and the found
+    tensors. `recent_ms` are durations of its last successful calls. `queue_ms` and `compute_ms` are the server's means
+    since it started, None where it keeps no statistics.
     """
 
     place: Place
@@ -36,7 +37,7 @@ class BackendStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoleStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """`skipped`: how often a place was passed over, by `place:reason`. `failed`: how often none was left, by reason."""
+    """`skipped` counts skipped backends by `place:reason`, `failed` requests without any backend left by reason."""
 
     backends: tuple[BackendStatus, ...]
     skipped: dict[str, int] = {}
@@ -44,6 +45,6 @@ class RoleStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker; counts are its own, since it started."""
+    """One worker. Counts are its own, since it started."""
 
     roles: dict[Role, RoleStatus]

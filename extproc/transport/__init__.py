@@ -1,5 +1,5 @@
-"""How Envoy's ext_proc streams reach the filter: gRPC over HTTP/2 on a unix socket, by one of two servers.
+"""The gRPC servers that Envoy's ext_proc streams reach over a unix socket.
 
-`http2` is ours and the default; `grpc_aio` is grpcio's asyncio server, the reference that the same tests hold.
-`service` says what both of them serve.
+`http2` is our own server and the default. `grpc_aio` is grpcio's asyncio server, the reference; the same tests hold
+both. `service` is the interface between them and the filter.
 """

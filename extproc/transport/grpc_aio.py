@@ -23,7 +23,7 @@ from extproc.transport.service import (
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_concurrent_streams", MAX_STREAMS),
-    # Envoy pings every half second, so that a stopped worker is noticed; gRPC takes that for an attack by default.
+    # Envoy pings every half second to notice a stopped worker. By default gRPC takes that for an attack.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 100),
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -59,7 +59,7 @@ class _Processor(external_processor_pb2_grpc.ExternalProcessorServicer):  # type
 
 
 class GrpcAioServer:
-    """See `Server`."""
+    """Implements `extproc.transport.service.Server`."""
 
     def __init__(self, service: Service) -> None:
         self._server = grpc.aio.server(options=_OPTIONS)

@@ -1,4 +1,7 @@
-"""The gRPC health service that Envoy asks once a second: https://github.com/grpc/grpc/blob/master/doc/health-checking.md"""
+"""The gRPC health service, which Envoy calls once a second.
+
+https://github.com/grpc/grpc/blob/master/doc/health-checking.md
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ NAME: Final = "archgw"
 
 
 class Health:
-    """Whether the worker takes requests."""
+    """`serving`: the worker takes requests."""
 
     def __init__(self) -> None:
         self.serving = False

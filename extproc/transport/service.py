@@ -1,4 +1,4 @@
-"""What a transport serves, and what it gives to whoever answers: the interface between the filter and gRPC."""
+"""The interface between the filter and the gRPC servers."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest, 
 
 PROCESS: Final = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 
-# Envoy sends no more of a body than its buffer holds, and that in one message.
+# Envoy sends a body of at most its buffer limit, in one message.
 MAX_MESSAGE_BYTES: Final = 64 << 20
 MAX_STREAMS: Final = 100_000
 
 
 class ProtocolError(Exception):
-    """Envoy sent what this state does not expect."""
+    """Envoy sent a message that is not allowed in this state."""
 
 
 class Stream(Protocol):
-    """One ext_proc stream: it serves one half of an HTTP request.
+    """One ext_proc stream, which serves one half of an HTTP request.
 
-    The filter of the request half ends it right after its one answer, so that a worker that dies later harms no running
-    response; the filter of the response half exists only where a response is edited. They are two filters because
-    ending a stream that has been configured for responses races with a fast upstream: Envoy has handed the response
-    body over by then, and it is lost.
+    The stream of the request half ends right after its one answer, so that a worker that dies later harms no running
+    response. The stream of the response half exists only where a response is edited. The halves are two Envoy filters:
+    ending a stream that is configured for responses races with a fast upstream, and a response body that Envoy has sent
+    to it by then is lost.
 
-    A stream that cannot answer is aborted: were it closed cleanly without an answer, Envoy would take that for consent.
+    A stream that cannot answer is aborted: Envoy takes a clean end without an answer for consent.
     """
 
     @property
@@ -37,17 +37,17 @@ class Stream(Protocol):
         """The headers of the gRPC call."""
 
     async def read(self, *expected: str) -> ProcessingRequest:
-        """The next message, which must be one of the `expected` kinds. Raises `ProtocolError`."""
+        """Returns the next message. Raises `ProtocolError` where it is not one of the `expected` kinds."""
 
     async def send(self, response: ProcessingResponse) -> None:
-        """Returns when the message is on its way: a slow reader holds the writer up."""
+        """Returns when the message is on its way. A slow reader delays the writer."""
 
     async def abort(self, code: grpc.StatusCode, reason: str) -> None:
-        """End the stream with an error. Nothing may be sent after it."""
+        """Ends the stream with an error. Nothing may be sent after it."""
 
 
 class MethodError(Exception):
-    """A method's answer is an error."""
+    """A method failed with a gRPC status."""
 
     def __init__(self, code: grpc.StatusCode, reason: str) -> None:
         super().__init__(reason)
@@ -59,9 +59,9 @@ Method = Callable[[bytes], Awaitable[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`process` answers ext_proc streams; it is cancelled when Envoy resets its stream.
+    """`process` answers one ext_proc stream, and is cancelled when Envoy resets it.
 
-    `methods`: by path, those of one message in and one out. They may raise `MethodError`.
+    `methods` are the unary methods by path. They may raise `MethodError`.
     """
 
     process: Callable[[Stream], Awaitable[None]]
@@ -69,17 +69,17 @@ class Service:
 
 
 class Server(Protocol):
-    """One worker's server."""
+    """The server of one worker."""
 
     async def start(self, socket: Path) -> None:
-        """Serve on the unix socket."""
+        """Starts to serve on the unix socket."""
 
     async def stop(self, grace_s: float) -> None:
-        """Take no new streams, let the running ones finish for so long, then end them."""
+        """Takes no new streams, gives the running ones `grace_s` to finish, then ends them."""
 
 
 def expect(message: ProcessingRequest, expected: tuple[str, ...]) -> ProcessingRequest:
-    """`message`, if it is of an expected kind. Raises `ProtocolError`."""
+    """Returns `message`. Raises `ProtocolError` where it is not of an expected kind."""
     if message.WhichOneof("request") not in expected:
         raise ProtocolError(f"Envoy sent {message.WhichOneof('request')}, expected {' or '.join(expected)}")
     return message

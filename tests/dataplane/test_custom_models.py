@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from controlplane.runtime.runner import Runtime
-from extproc.inference.models import open_models
+from extproc.inference.role_clients import open_models
 from extproc.shared import filter_config
-from extproc.shared.filter_config import Role
+from extproc.shared.roles import Role
 from tests.dataplane.prompts import ATTACK, user
 from tests.dataplane.stack import Stack, free_ports
 from tests.support.api_server import ApiServer

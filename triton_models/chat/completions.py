@@ -1,6 +1,6 @@
-"""OpenAI chat completions for the model `chat`: what a client may ask, and the shape of what it gets.
+"""OpenAI chat completions for the model `chat`: parses requests, and builds responses, chunks and errors. Pure.
 
-Pure; used by llama.py.
+Used by generation.py.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 from triton_models.errors import RequestError
 
 DEFAULT_MAX_TOKENS = 256
-# Sampling that llama.cpp understands under OpenAI's names. Tools, response formats and unknown fields are ignored: a
-# model of 135 million parameters cannot honour them, and a client that sends them to every provider should still get
-# its answer.
-_PASSED = ("temperature", "top_p", "stop", "seed", "presence_penalty", "frequency_penalty")
+# Sampling parameters that llama.cpp takes under OpenAI's names. Tools, response formats and unknown fields are ignored:
+# a model of 135 million parameters cannot honour them, and a client that sends them to every provider still gets an
+# answer.
+_SAMPLING = ("temperature", "top_p", "stop", "seed", "presence_penalty", "frequency_penalty")
 _ROLES = {"system", "user", "assistant"}
 _MODEL_NAME = "smollm2-135m-instruct"
 
 
 @dataclass(frozen=True, slots=True)
-class Completion:
-    """A request that was understood."""
+class CompletionRequest:
+    """A valid request."""
 
     messages: list[dict[str, str]]
     options: dict[str, Any]
@@ -32,7 +32,7 @@ class Completion:
     model: str
 
     def to_llama(self) -> dict[str, Any]:
-        """The same, in llama.cpp's words. Always streamed, so that it can be stopped between two tokens."""
+        """Returns llama.cpp's request. It always streams, so that it can stop between two tokens."""
         return {
             **self.options,
             "messages": self.messages,
@@ -41,18 +41,18 @@ class Completion:
         }
 
 
-def parse(text: str, limit: int) -> Completion:
-    """The request in `text`, at most `limit` new tokens. RequestError, written for the caller, says what is wrong."""
+def parse(text: str, limit: int) -> CompletionRequest:
+    """Parses a request for at most `limit` new tokens. Raises RequestError with a message for the caller."""
     try:
         body = json.loads(text)
     except json.JSONDecodeError as error:
         raise RequestError(f"the request is not JSON: {error}") from error
     if not isinstance(body, Mapping) or not isinstance(body.get("messages"), list) or not body["messages"]:
         raise RequestError("messages must be a list of at least one message")
-    options = {name: body[name] for name in _PASSED if body.get(name) is not None}
+    options = {name: body[name] for name in _SAMPLING if body.get(name) is not None}
     options["max_tokens"] = min(limit, _max_tokens(body))
     stream_options = body.get("stream_options")
-    return Completion(
+    return CompletionRequest(
         messages=[_message(message) for message in body["messages"]],
         options=options,
         stream=body.get("stream") is True,
@@ -80,7 +80,7 @@ def _message(message: Any) -> dict[str, str]:
     if role == "developer":
         role = "system"
     elif role not in _ROLES:
-        role = "user"  # the template knows no tool or function role; what a tool said is still read
+        role = "user"  # the template has no tool or function role; the content is still read
     return {"role": role, "content": _content(message.get("content"))}
 
 
@@ -94,7 +94,7 @@ def _content(content: Any) -> str:
 
 
 def chunk(raw: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """One of llama.cpp's chunks under the client's model name, without its own extra fields and file paths."""
+    """Returns a chunk of llama.cpp's with the client's model name, without extra fields and file paths."""
     kept = {name: raw[name] for name in ("id", "object", "created") if name in raw} | {"model": model}
     kept["choices"] = [
         {
@@ -111,17 +111,17 @@ def chunk(raw: Mapping[str, Any], model: str) -> dict[str, Any]:
 
 
 def _delta(raw: Mapping[str, Any]) -> dict[str, Any]:
-    # The first one holds the role and, as OpenAI's, an empty text rather than null.
+    # The first chunk has the role and an empty text, as OpenAI's; llama.cpp has null.
     return {**raw, "content": raw["content"] or ""} if "content" in raw else dict(raw)
 
 
 def usage(raw: Mapping[str, Any]) -> dict[str, int]:
-    """Token counts."""
+    """Returns the token counts."""
     return {name: int(raw.get(name, 0)) for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
 
 
-class Whole:
-    """Gathers chunks into the one answer of a request that did not ask for a stream."""
+class CompletionBuilder:
+    """Joins chunks to the one response of a request without streaming."""
 
     def __init__(self) -> None:
         self._text: list[str] = []
@@ -130,7 +130,7 @@ class Whole:
         self._usage: dict[str, int] | None = None
 
     def add(self, part: Mapping[str, Any]) -> None:
-        """Takes one chunk, as `chunk` made it."""
+        """Adds a chunk that `chunk` returned."""
         self._head = {name: part[name] for name in ("id", "created", "model") if name in part}
         for choice in part["choices"]:
             self._text.append(choice["delta"].get("content") or "")
@@ -138,7 +138,7 @@ class Whole:
         self._usage = part.get("usage", self._usage)
 
     def completion(self) -> dict[str, Any]:
-        """The chat.completion."""
+        """Returns the chat.completion."""
         message = {"role": "assistant", "content": "".join(self._text), "refusal": None}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish or "stop"}
         return {
@@ -150,5 +150,5 @@ class Whole:
 
 
 def error(message: str, kind: str = "invalid_request_error", code: str | None = None) -> dict[str, Any]:
-    """OpenAI's error shape."""
+    """Returns an error object of OpenAI's form."""
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}

@@ -1,6 +1,4 @@
-"""Triton's model `chat`, decoupled: REQUEST, an OpenAI chat-completions request, -> RESPONSE, one completion or its
-chunks.
-"""
+"""Triton's decoupled model `chat`: REQUEST -> RESPONSE, as OpenAI's JSON: one completion, or its chunks."""
 
 from __future__ import annotations
 
@@ -10,22 +8,22 @@ from typing import Any
 
 import triton_python_backend_utils as pb  # type: ignore[import-not-found]
 
-from triton_models.adaptor import Parameters, bytes_tensor, failure, texts
+from triton_models.adaptor import Parameters, bytes_tensor, error_response, texts
 from triton_models.chat.completions import error, parse
-from triton_models.chat.llama import Llama
+from triton_models.chat.generation import ChatGenerator
 from triton_models.errors import RequestError
-from triton_models.llama import gguf
+from triton_models.llama_cpp import gguf
 
 
 class TritonPythonModel:
-    """The shape that Triton's Python backend asks for."""
+    """The class that Triton's Python backend looks for."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Loads the model."""
         parameters = Parameters(args["model_config"])
         slots = parameters.integer("slots", 2)
         self._limit = parameters.integer("max_tokens", 1024)
-        self._llama = Llama(
+        self._generator = ChatGenerator(
             gguf(parameters.directory("model")),
             threads=parameters.integer("threads", 1),
             slots=slots,
@@ -34,7 +32,7 @@ class TritonPythonModel:
         self._pool = ThreadPoolExecutor(slots, "chat")
 
     def execute(self, requests: list[Any]) -> None:
-        """Answers from threads, as many at once as there are slots; the others wait."""
+        """Answers from threads, one a slot. Further requests wait."""
         for request in requests:
             self._pool.submit(self._answer, texts(request, "REQUEST"), request.get_response_sender())
 
@@ -46,12 +44,12 @@ class TritonPythonModel:
             if sender.is_cancelled():
                 return
             if len(bodies) != 1:
-                raise RequestError("REQUEST must hold one text")  # noqa: TRY301 - answered like any other fault
-            self._llama.complete(parse(bodies[0], self._limit), send, sender.is_cancelled)
-        except RequestError as fault:
-            send(json.dumps(error(str(fault))))
-        except Exception as fault:  # noqa: BLE001 - the edge: whoever waits must hear the end
-            sender.send(failure(fault))
+                raise RequestError("REQUEST must hold one text")  # noqa: TRY301 - answered like any other error
+            self._generator.complete(parse(bodies[0], self._limit), send, sender.is_cancelled)
+        except RequestError as refusal:
+            send(json.dumps(error(str(refusal))))
+        except Exception as bug:  # noqa: BLE001 - the caller must get an end of the stream
+            sender.send(error_response(bug))
         finally:
             sender.send(flags=pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 

@@ -1,4 +1,4 @@
-"""Triton's model `embed`: TEXT -> EMBEDDING [width], L2-normalised. A text over the model's limit is cut there."""
+"""Triton's model `embed`: TEXT -> EMBEDDING [width], L2-normalised. A text over the model's limit is cut."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from typing import Any
 
 import numpy as np
 
-from triton_models.adaptor import Array, Parameters, answer_in_turn, answer_together, gpu, texts
-from triton_models.embed.encoder import Encoder, Form
-from triton_models.embed.together import BatchEncoder
+from triton_models.adaptor import Array, Parameters, answer_batched, answer_in_turn, gpu, texts
+from triton_models.embed.batching import BatchEncoder
+from triton_models.embed.encoder import Encoder, EncoderSettings
 
 
 class TritonPythonModel:
-    """The shape that Triton's Python backend asks for."""
+    """The class that Triton's Python backend looks for."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Loads the encoder."""
         parameters = Parameters(args["model_config"])
         directory, threads = parameters.directory("model"), parameters.integer("threads", 1)
-        usual = Form()
-        form = Form(
-            parameters.text("pooling", usual.pooling),
-            parameters.integer("width", usual.width),
-            parameters.integer("max_tokens", usual.max_tokens),
+        default = EncoderSettings()
+        settings = EncoderSettings(
+            parameters.text("pooling", default.pooling),
+            parameters.integer("width", default.width),
+            parameters.integer("max_tokens", default.max_tokens),
         )
         device = gpu(args)
-        self._together = BatchEncoder(directory, threads, form, device) if device is not None else None
-        self._encoder = self._together or Encoder(directory, threads, form)
+        self._batch_encoder = BatchEncoder(directory, threads, settings, device) if device is not None else None
+        self._encoder = self._batch_encoder or Encoder(directory, threads, settings)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """One response a request, None where it is sent already; on a GPU, what comes together is read together."""
-        if self._together is not None:
-            return answer_together(requests, partial(texts, name="TEXT"), "EMBEDDING", self._together.encode_all)
+        """Returns one response a request, None where it was sent already. A GPU reads all requests in batches."""
+        if self._batch_encoder is not None:
+            return answer_batched(requests, partial(texts, name="TEXT"), "EMBEDDING", self._batch_encoder.encode_all)
         return answer_in_turn(requests, "TEXT", "EMBEDDING", self._embed)
 
     def _embed(self, request: Any) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 
 from triton_models.errors import Cancelled, RequestError
 from triton_models.function.arch import END, Completion
-from triton_models.llama import gguf, open_server
+from triton_models.llama_cpp import gguf, open_server
 
 
 class Gguf:

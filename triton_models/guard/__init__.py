@@ -1,1 +1,1 @@
-"""Is a text an attack?"""
+"""The guard: the probability that a text is an attack."""

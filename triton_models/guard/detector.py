@@ -1,4 +1,4 @@
-"""The guard: a text of any length in, its probability of being an attack out. Used by model.py."""
+"""The default guard: the probability that a text of any length is an attack. Used by model.py."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from triton_models.guard.classifier import Classifier
 from triton_models.guard.head import Head, load_head
 from triton_models.guard.windows import windows
 
-# All in NanoGuard's tokens; MiniLM's are fewer, so that both read a window whole. MiniLM alone reads long windows,
-# which cost least a token, and clears most. What it does not clear is judged again in short ones: one sentence of
-# attack drowns in a long one, pooling over tokens or not. Of generated attacks within documents, windows of 192 tokens
-# found .56, 96 found .52, 64 find .80.
+# In NanoGuard's tokens. MiniLM has fewer for the same text, so that both read a window completely. MiniLM alone reads
+# long windows, which cost least a token, and clears most of them. The others are judged again in short windows: one
+# sentence of attack is lost in a long one, with or without pooling over tokens. Of generated attacks within documents,
+# windows of 192 tokens found .56, of 96 tokens .52, of 64 tokens .80.
 WINDOW, OVERLAP = 192, 32
 CLOSE_WINDOW, CLOSE_OVERLAP = 64, 20
 
 
 class Detector:
-    """MiniLM and NanoGuard over every window, joined by the trained head; the most suspicious window decides."""
+    """MiniLM and NanoGuard over every window, combined by the trained head. The most suspicious window decides."""
 
     def __init__(self, encoder: Encoder, classifier: Classifier, head: Head) -> None:
         self._encoder = encoder
@@ -29,15 +29,15 @@ class Detector:
 
     @classmethod
     def load(cls, encoder: Path, classifier: Path, head: Path, threads: int = 1) -> Detector:
-        """From the prepared folders of both models, and head.json."""
+        """Loads the prepared folders of both models, and head.json."""
         return cls(Encoder(encoder, threads), Classifier(classifier, threads), load_head(head))
 
     def windows(self, text: str) -> Iterator[str]:
-        """The windows of `text`."""
+        """Yields the long windows of `text`."""
         return windows(text, self._classifier.spans, WINDOW, OVERLAP)
 
     def probability(self, text: str, cancelled: Callable[[], bool] = lambda: False) -> float:
-        """Of attack: the maximum over the windows. Raises Cancelled when `cancelled` says so before the last one."""
+        """Returns the probability of attack, the maximum over the windows. Raises Cancelled between two windows."""
         worst = 0.0
         for window in self.windows(text):
             if cancelled():
@@ -46,11 +46,11 @@ class Detector:
         return worst
 
     def probability_of(self, window: str) -> float:
-        """Of attack, for one long window. NanoGuard is asked only where MiniLM alone leaves it open."""
+        """Returns the probability of attack of one long window. NanoGuard reads it only if MiniLM does not clear it."""
         embedding, hidden = self._encoder.read(window)
         first, pooled = self._head.first(embedding, hidden)
         if first < self._head.skip:
-            # Never over one half: a first part that is not sure of harm cannot find any.
+            # At most one half: the first part alone can clear a window, not block it.
             return min(0.5, self._head.probability(first))
         close = list(windows(window, self._classifier.spans, CLOSE_WINDOW, CLOSE_OVERLAP))
         if len(close) > 1:

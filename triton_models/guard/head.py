@@ -1,9 +1,9 @@
-"""The trained head that joins what the two models say of each token. Written by training/guard_head.py, read by
+"""The trained head that combines the token states of both models. Written by training/guard_head.py, read by
 detector.py.
 
-Each model's token states are gathered by a few learned queries (attention pooling, Lin et al. 2017), so that one
-sentence of attack is not drowned by the words around it. A first, smaller part reads MiniLM alone: where it sees
-nothing near an attack, NanoGuard, which costs more, need not be asked.
+A few learned queries pool each model's token states (attention pooling, Lin et al. 2017), so that one sentence of
+attack is not lost among the words around it. A first, smaller part reads MiniLM alone. Where it clears a window,
+NanoGuard, which costs more, does not read it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import numpy as np
 from triton_models.embed.encoder import WIDTH as EMBED_WIDTH
 from triton_models.guard.classifier import WIDTH as CLASSIFIER_WIDTH
 from triton_models.guard.classifier import Judgement
-from triton_models.onnx import FloatArray
+from triton_models.onnx_session import FloatArray
 
-CLIP = 20.0  # beyond it NanoGuard's logit says no more, and one saturated number should not outvote the rest
+CLIP = 20.0  # a larger logit of NanoGuard has no more information, and must not outvote the rest
 _EPSILON = 1e-5  # of the layer normalisation: torch's default
 
 
@@ -41,7 +41,7 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class Pooling:
-    """Token states [tokens, width] -> one vector [queries * inner]: a weighted mean of the tokens for each query."""
+    """Pools token states [tokens, width] to one vector [queries * inner]: a weighted mean of tokens for each query."""
 
     project: Linear
     queries: Linear
@@ -60,7 +60,7 @@ class Pooling:
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """Pooled tokens and the models' own vectors -> a score: one layer, and a sum."""
+    """Gives a score from pooled tokens and the models' own vectors: one layer, and a sum."""
 
     tokens: Linear
     context: Linear
@@ -72,7 +72,7 @@ class Joint:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One trained network: the first part, which needs MiniLM alone, and the whole."""
+    """One trained network: the first part, which reads MiniLM alone, and the whole."""
 
     embed: Pooling
     classify: Pooling
@@ -82,9 +82,9 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Scores are means over the members. `skip`: under this first score a window is taken for harmless.
+    """Scores are means over the members. A window with a first score under `skip` counts as harmless.
 
-    probability = sigmoid(score - threshold): trained so that 0.5 is the threshold.
+    probability = sigmoid(score - threshold), trained so that 0.5 is the threshold.
     """
 
     members: tuple[Member, ...]
@@ -92,13 +92,13 @@ class Head:
     threshold: float
 
     def first(self, embedding: FloatArray, hidden: FloatArray) -> tuple[float, tuple[FloatArray, ...]]:
-        """What MiniLM alone says of a window (shapes [384], [tokens, 384]), and its pooled tokens for `score`."""
+        """Returns the score by MiniLM alone (shapes [384], [tokens, 384]), and the pooled tokens for `score`."""
         pooled = tuple(member.embed(hidden) for member in self.members)
         scores = [member.first(each, embedding) for member, each in zip(self.members, pooled, strict=True)]
         return math.fsum(scores) / len(scores), pooled
 
     def score(self, embedding: FloatArray, pooled: tuple[FloatArray, ...], judgement: Judgement) -> float:
-        """What both say."""
+        """Returns the score by both models."""
         logit = max(-CLIP, min(CLIP, judgement.logit)) / CLIP
         context = np.concatenate([embedding, judgement.pooled, np.array([logit], dtype=np.float32)])
         scores = [
@@ -108,16 +108,16 @@ class Head:
         return math.fsum(scores) / len(scores)
 
     def probability(self, score: float) -> float:
-        """Of attack; over 0.5 is one."""
+        """Returns the probability of attack."""
         margin = score - self.threshold
-        # The two forms of the sigmoid that cannot overflow.
+        # Each form of the sigmoid cannot overflow on its side of 0.
         if margin >= 0:
             return 1 / (1 + math.exp(-margin))
         return math.exp(margin) / (1 + math.exp(margin))
 
 
 def load_head(path: Path) -> Head:
-    """Reads head.json; ValueError when it is not a head for these models."""
+    """Reads head.json. Raises ValueError where it is not a head for these models."""
     document = json.loads(path.read_text(encoding="utf-8"))
     members = tuple(_member(tensors) for tensors in document["members"])
     for member in members:
@@ -147,7 +147,7 @@ def _member(tensors: Mapping[str, Mapping[str, Any]]) -> Member:
 
 
 def packed(values: FloatArray) -> dict[str, object]:
-    """A tensor as JSON: its shape, and its values in base64, little-endian; matrices as FP16, vectors as FP32."""
+    """Returns a tensor as JSON: shape, and little-endian values in base64, FP16 for matrices and FP32 for vectors."""
     kind = "<f2" if values.ndim > 1 else "<f4"
     return {
         "shape": list(values.shape),
@@ -157,6 +157,6 @@ def packed(values: FloatArray) -> dict[str, object]:
 
 
 def unpacked(tensor: Mapping[str, Any]) -> FloatArray:
-    """What `packed` wrote, as FP32."""
+    """Returns a tensor that `packed` wrote, as FP32."""
     values = np.frombuffer(base64.b64decode(tensor["values"]), dtype=tensor["kind"])
     return values.astype(np.float32).reshape(tensor["shape"])

@@ -1,1 +1,1 @@
-"""Does a text entail another?"""
+"""Natural language inference: the probability that a text entails another."""

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from triton_models.adaptor import Array, Parameters, answer_together, gpu, texts
-from triton_models.sequence import Item, SequenceClassifier
+from triton_models.adaptor import Array, Parameters, answer_batched, gpu, texts
+from triton_models.sequence_classifier import Item, SequenceClassifier
 
 
 class TritonPythonModel:
-    """The shape that Triton's Python backend asks for."""
+    """The class that Triton's Python backend looks for."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Loads the classifier."""
@@ -26,8 +26,8 @@ class TritonPythonModel:
         )
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """One response a request; what Triton hands over together is read together."""
-        return answer_together(requests, _pairs, "ENTAILMENT", self._entail)
+        """Returns one response a request. All requests are read in batches."""
+        return answer_batched(requests, _pairs, "ENTAILMENT", self._entail)
 
     def _entail(self, pairs: list[Item], cancelled: Callable[[], bool]) -> Array:
         return np.array(self._classifier.probabilities(pairs, cancelled), dtype=np.float32).reshape(-1, 1)

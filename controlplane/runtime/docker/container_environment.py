@@ -37,7 +37,7 @@ def container_environment(
         triton=triton_sockets(CONTAINER_LAYOUT),
         workers=workers,
         internal_socket=str(CONTAINER_LAYOUT.internal_socket),
-        repair_lock=str(CONTAINER_LAYOUT.repair_lock),
+        reload_lock=str(CONTAINER_LAYOUT.reload_lock),
         mode=mode,
         gpu=gpu,
         vllm=gpu is not None,

@@ -12,7 +12,7 @@ from controlplane.runtime.drain import drain, requests
 from controlplane.runtime.native import gateway_processes, log_files
 from controlplane.runtime.native.supervisor import client as supervisor
 from controlplane.runtime.runner import DroppedLines, Runtime, ServiceState
-from extproc.shared.status_client import ask
+from extproc.shared.status_client import read_statuses
 from extproc.shared.worker_status import WorkerStatus
 
 # Longer than the sum of the services' `stop_s`.
@@ -37,7 +37,8 @@ class NativeRunner:
         return tuple(sorted(states, key=lambda state: state.name))
 
     def workers(self, indices: Sequence[int]) -> tuple[WorkerStatus, ...]:
-        return worker_replies.decode(ask([str(self._layout.worker_socket(index)) for index in indices]))
+        sockets = [str(self._layout.worker_socket(index)) for index in indices]
+        return worker_replies.decode(read_statuses(sockets))
 
     def dropped_lines(self) -> tuple[DroppedLines, ...]:
         report = supervisor.report(self._layout)

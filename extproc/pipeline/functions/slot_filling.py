@@ -13,7 +13,7 @@ from typing import Final
 
 from extproc.conversation.current_turn import AnsweredClarification, CurrentTurn
 from extproc.conversation.messages import Message
-from extproc.inference.roles import Models
+from extproc.inference.interface import Models
 from extproc.pipeline.functions import tool_selection
 from extproc.pipeline.functions.argument_validation import validate
 from extproc.pipeline.functions.dialogue_rules import answer_values, is_correction, is_request

@@ -13,7 +13,7 @@ from typing import Final
 
 from extproc.conversation.current_turn import CurrentTurn
 from extproc.conversation.messages import Message, texts
-from extproc.inference.roles import Models
+from extproc.inference.interface import Models
 from extproc.pipeline.functions.argument_validation import validate
 from extproc.pipeline.functions.grounding.datetimes import normalize_datetimes
 from extproc.pipeline.intent.target_index import ScoredTarget

@@ -19,12 +19,13 @@ from extproc.conversation.chat_request import ChatRequest
 from extproc.errors import ContextTooLong, GuardUnavailable
 from extproc.inference import deadline
 from extproc.inference.fair_queue import FairQueue, QueueFull
-from extproc.inference.roles import Models, RoleUnavailable
+from extproc.inference.interface import Models, RoleUnavailable
 from extproc.pipeline.guard import suspicion_score, text_extraction
 from extproc.pipeline.guard.decoded_variants import VariantsTooLong
 from extproc.pipeline.guard.prepared_texts import Chunks, PreparedTexts, total_work
 from extproc.request_stats import Stage
-from extproc.shared.filter_config import FailMode, Guard, GuardMode, Role
+from extproc.shared.filter_config import FailMode, Guard, GuardMode
+from extproc.shared.roles import Role
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class GuardEvaluator:
         self.guards: Sequence[Guard] = tuple(guards)
         self._limits = limits or GuardLimits()
         self._scorer = suspicion_score.load() if any(guard.role is Role.GUARD for guard in guards) else None
-        self._queue = FairQueue(slots=1, most_waiting=_MAX_WAITING)
+        self._queue = FairQueue(slots=1, max_waiting=_MAX_WAITING)
         self._cache = _ProbabilityCache(cache_size)
 
     async def evaluate(self, request: ChatRequest) -> Verdict:
@@ -120,13 +121,13 @@ class GuardEvaluator:
         extracted = await worker_thread.run(request.is_large, text_extraction.extract, request)
         keys = {text: _cache_key(text) for text in extracted.texts}
         prepared = PreparedTexts(self._queue, self._max_work())
-        with deadline.spending(self._limits.deadline_ms):
+        with deadline.limit(self._limits.deadline_ms):
             results = await asyncio.gather(
                 *(self._evaluate(guard, keys, prepared, extracted.echoes) for guard in self.guards)
             )
         verdict = _combine(results)
         if verdict.dynamic_metadata["guard"] == "failed_open":
-            request_stats.degraded(Stage.GUARD)
+            request_stats.record_degraded(Stage.GUARD)
         return verdict
 
     async def _evaluate(

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from extproc import client_context, worker_thread
 from extproc.inference.fair_queue import FairQueue
-from extproc.inference.text_cost import work
+from extproc.inference.text_cost import prose_bytes
 from extproc.pipeline.guard.chunking import chunks
 from extproc.pipeline.guard.decoded_variants import VariantsTooLong, decoded_variants, decoded_variants_in_steps
 from extproc.pipeline.guard.suspicion_score import SuspicionScorer
@@ -79,7 +79,7 @@ class PreparedTexts:
             self._ranked = asyncio.create_task(self._run_steps(_rank_in_steps(prepared, scorer)))
         plain, decoded = await self._ranked
         chosen = _take(decoded, max_work // 2)
-        chosen |= _take(plain, max_work - sum(map(work, chosen)))
+        chosen |= _take(plain, max_work - sum(map(prose_bytes, chosen)))
         return {text: _only(each, chosen) for text, each in prepared.items()}
 
     async def _prepare(self, text: str) -> Chunks:
@@ -92,7 +92,7 @@ class PreparedTexts:
         caller = client_context.current()
         while True:
             if caller is not None:
-                await self._queue.take(caller, 1)
+                await self._queue.acquire(caller, 1)
             try:
                 done = await worker_thread.run(True, _step, steps)
             finally:
@@ -131,7 +131,7 @@ def _cut(variant: str) -> Iterator[str]:
 
 def _chunks(plain: Iterable[str], decoded: Sequence[str]) -> Chunks:
     texts = tuple(dict.fromkeys((*plain, *decoded)))
-    return Chunks(texts, frozenset(decoded), sum(map(work, texts)))
+    return Chunks(texts, frozenset(decoded), sum(map(prose_bytes, texts)))
 
 
 def _rank_in_steps(
@@ -154,11 +154,11 @@ def _take(ranked: Sequence[str], max_work: int) -> set[str]:
     for chunk in ranked:
         if max_work <= 0:
             break
-        max_work -= work(chunk)
+        max_work -= prose_bytes(chunk)
         chosen.add(chunk)
     return chosen
 
 
 def _only(every: Chunks, chosen: Set[str]) -> Chunks:
     texts = tuple(chunk for chunk in every.texts if chunk in chosen)
-    return Chunks(texts, every.decoded, sum(map(work, texts)), is_complete=len(texts) == len(every.texts))
+    return Chunks(texts, every.decoded, sum(map(prose_bytes, texts)), is_complete=len(texts) == len(every.texts))

@@ -12,7 +12,7 @@ from datetime import date
 from typing import Final
 
 from extproc.conversation.current_turn import CurrentTurn
-from extproc.inference.roles import Models
+from extproc.inference.interface import Models
 from extproc.pipeline.functions import tool_selection
 from extproc.pipeline.functions.dialogue_rules import cancellation, is_question
 from extproc.pipeline.functions.grounding import ParsedText, supported_arguments

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from extproc.inference.roles import FloatMatrix
+from extproc.inference.interface import FloatMatrix
 from extproc.shared.filter_config import Target
 
 # Share of the word overlap in a score. Embeddings miss the rare word that decides (a product's name, a brand), and

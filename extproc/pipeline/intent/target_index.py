@@ -11,10 +11,11 @@ from typing import Final
 import numpy as np
 
 from extproc import request_stats
-from extproc.inference.roles import FloatMatrix, Models, RoleUnavailable
+from extproc.inference.interface import FloatMatrix, Models, RoleUnavailable
 from extproc.pipeline.intent.similarity import similarity, stems, target_stems, target_texts, word_overlap
 from extproc.request_stats import Stage
-from extproc.shared.filter_config import Intent, Role, Target
+from extproc.shared.filter_config import Intent, Target
+from extproc.shared.roles import Role
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +146,7 @@ class TargetIndex:
         except RoleUnavailable as error:
             # Embeddings alone rank worse than both, but better than nothing.
             log.warning("intent without entailment", extra={"fields": {"reason": error.reason}})
-            request_stats.degraded(Stage.NLI)
+            request_stats.record_degraded(Stage.NLI)
             return None
 
     def _similarities(self, text: str, cosines: FloatMatrix) -> list[float]:

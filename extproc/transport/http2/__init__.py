@@ -1,15 +1,15 @@
-"""An HTTP/2 server that speaks gRPC to Envoy and to the `archgw` command, as far as those two need it.
+"""An HTTP/2 server for the gRPC of Envoy and of the `archgw` command.
 
-grpcio's asyncio server costs five times as much as everything that the filter does with a request. This one has no
-thread beside the event loop, no queue between them, and one write a turn of the loop. Rooms:
+grpcio's asyncio server takes five times as long as the filter's own work on a request. This server has no thread beside
+the event loop, no queue, and one write a turn of the loop.
 
-- `frames`: frames as bytes (RFC 9113, section 6). Pure.
-- `header_blocks`: HPACK (RFC 7541), and the headers that gRPC wants. Pure but for the decoder's table.
-- `messages`: gRPC messages out of the bytes of a stream. Pure.
-- `call`: one stream, one gRPC call.
-- `connection`: what arrives from one peer, and what is written to it.
+- `frames`: encodes and decodes frames (RFC 9113, section 6). Pure.
+- `header_blocks`: HPACK (RFC 7541) and gRPC's headers. Pure but for the decoder's table.
+- `messages`: gRPC messages from the bytes of a stream. Pure.
+- `call`: one stream, which is one gRPC call.
+- `connection`: the frames of one peer, in and out.
 - `server`: the socket, and draining.
 
-No TLS, no push, no priorities, no compression of messages: neither peer wants them. A peer that breaks the protocol
-loses its connection with a GOAWAY that says why; Envoy then takes another connection.
+It supports no TLS, push, priorities or message compression, since neither peer uses them. A peer that breaks the
+protocol loses its connection with a GOAWAY that gives the reason; Envoy then opens another connection.
 """

@@ -1,8 +1,9 @@
-"""One gRPC call: what its stream brought and nobody has read yet, and what it still has to send."""
+"""One gRPC call: the messages of its stream that are not read yet, and the bytes that are not sent yet."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Mapping
 from typing import Final, Protocol
@@ -12,33 +13,35 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest, 
 from google.protobuf.message import DecodeError
 
 from extproc.transport.http2 import frames, header_blocks
-from extproc.transport.http2.frames import ConnectionFault
+from extproc.transport.http2.frames import Http2Error
 from extproc.transport.http2.header_blocks import CallHeaders
 from extproc.transport.http2.messages import Messages, framed
-from extproc.transport.service import ProtocolError, expect
+from extproc.transport.service import PROCESS, MethodError, ProtocolError, Service, expect
 
-# What a peer may send before the call reads: a few messages. One that is longer is let in piece by piece.
+log = logging.getLogger(__name__)
+
+# The bytes that a peer may send before the call reads: a few messages. A longer message arrives in several windows.
 RECEIVE_WINDOW: Final = 1 << 20
 
 
 class Connection(Protocol):
-    """What a call needs of its connection."""
+    """The part of a connection that a call uses."""
 
     def write(self, frame: bytes) -> None:
-        """A frame that flow control does not hold up."""
+        """Writes a frame that is not subject to flow control."""
 
     def pump(self, call: Call) -> None:
-        """Send what the windows allow of `call.unsent`, now and as they open."""
+        """Sends `call.unsent` as far as the windows allow, now and as they open."""
 
     async def sent(self, call: Call) -> None:
-        """Returns when nothing of the call waits, and the peer reads."""
+        """Returns when all of the call is sent and the peer reads."""
 
     def forget(self, call: Call) -> None:
-        """The call has ended."""
+        """Removes a call that has ended."""
 
 
 class Call:
-    """See `extproc.transport.service.Stream`. `send_window`: bytes that the peer takes of this stream."""
+    """Implements `extproc.transport.service.Stream`. `send_window`: bytes that the peer accepts on this stream."""
 
     __slots__ = (
         "_connection",
@@ -68,7 +71,7 @@ class Call:
         self._headers = headers
         self._messages = Messages()
         self._queue: deque[bytes] = deque()
-        # Bytes of whole messages that nobody has read; of all received, those that the peer may not replace yet.
+        # Bytes of unread whole messages, and received bytes that the window does not include again yet.
         self._queued = 0
         self._uncredited = 0
         self._reader: asyncio.Future[None] | None = None
@@ -91,7 +94,7 @@ class Call:
         try:
             return expect(ProcessingRequest.FromString(data), expected)
         except DecodeError as error:
-            raise ProtocolError("Envoy sent a message that is no ProcessingRequest") from error
+            raise ProtocolError("Envoy sent a message that is not a ProcessingRequest") from error
 
     async def send(self, response: ProcessingResponse) -> None:
         await self.write(response.SerializeToString())
@@ -100,7 +103,7 @@ class Call:
         self.finish(code, reason)
 
     async def message(self) -> bytes | None:
-        """The next one; None where the peer sends no more."""
+        """Returns the next message; None where the peer sends no more."""
         while not self._queue:
             if self._remote_ended:
                 return None
@@ -113,7 +116,7 @@ class Call:
 
     async def write(self, message: bytes) -> None:
         if self._finished:
-            raise ProtocolError("nothing may be sent after the end")
+            raise ProtocolError("the filter sent a message after the end of the stream")
         if not self._opened:
             self._opened = True
             self._connection.write(frames.frame(frames.HEADERS, frames.END_HEADERS, self.id, header_blocks.HEADERS))
@@ -122,7 +125,7 @@ class Call:
         await self._connection.sent(self)
 
     def finish(self, code: grpc.StatusCode, reason: str = "") -> None:
-        """End the call, once: what comes later changes nothing."""
+        """Ends the call. A second end is ignored."""
         if self._finished:
             return
         self._finished = True
@@ -132,15 +135,15 @@ class Call:
         ends = frames.END_HEADERS | frames.END_STREAM
         self._connection.write(frames.frame(frames.HEADERS, ends, self.id, block))
         if not self._remote_ended:
-            # RFC 9113, 8.1: the answer is whole, and nobody reads the rest of the request.
+            # RFC 9113, 8.1: the response is complete, and the rest of the request is not read.
             self._connection.write(frames.rst_stream(self.id, frames.NO_ERROR))
         self._connection.forget(self)
 
     def receive(self, data: bytes, size: int, *, end: bool) -> None:
-        """`data` of a frame whose payload had `size` bytes. Raises `ConnectionFault`, and `MethodError`."""
+        """Takes the `data` of a frame whose payload had `size` bytes. Raises `Http2Error` and `MethodError`."""
         self._uncredited += size
         if self._uncredited > RECEIVE_WINDOW:
-            raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "more data than the stream's window")
+            raise Http2Error(frames.FLOW_CONTROL_ERROR, "the peer exceeded the window of a stream")
         for message in self._messages.feed(data):
             self._queue.append(message)
             self._queued += len(message)
@@ -152,7 +155,7 @@ class Call:
             self._wake()
 
     def end(self) -> None:
-        """The peer sends no more."""
+        """Marks the peer's side as ended."""
         self._remote_ended = True
         self._wake()
 
@@ -161,8 +164,33 @@ class Call:
             self._reader.set_result(None)
 
     def _credit(self) -> None:
-        """Let the peer send as much again as has been read, or belongs to a message that has not arrived whole."""
+        """Opens the window by the bytes that were read or belong to an incomplete message."""
         free = self._uncredited - self._queued
         if free >= RECEIVE_WINDOW // 2 and not self._remote_ended:
             self._uncredited -= free
             self._connection.write(frames.window_update(self.id, free))
+
+
+async def serve(call: Call, service: Service) -> None:
+    """Answers a call: an ext_proc stream or a unary method."""
+    try:
+        if call.path == PROCESS:
+            await service.process(call)
+        else:
+            await _serve_method(call, service)
+    except MethodError as error:
+        call.finish(error.code, str(error))
+    except Exception:  # a bug must end this call alone
+        log.exception("gRPC call failed", extra={"fields": {"path": call.path}})
+        call.finish(grpc.StatusCode.INTERNAL, "the call failed")
+    call.finish(grpc.StatusCode.OK)
+
+
+async def _serve_method(call: Call, service: Service) -> None:
+    method = service.methods.get(call.path)
+    if method is None:
+        raise MethodError(grpc.StatusCode.UNIMPLEMENTED, "no such method")
+    message = await call.message()
+    if message is None:
+        raise MethodError(grpc.StatusCode.INVALID_ARGUMENT, "the request has no message")
+    await call.write(await method(message))

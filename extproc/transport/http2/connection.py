@@ -1,4 +1,4 @@
-"""One peer's connection: frames that arrive become calls and their messages, and what calls send becomes frames."""
+"""One peer's connection: turns frames into calls and their messages, and the calls' messages into frames."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Final, cast
 
-import grpc
-
 from extproc.transport.http2 import frames
-from extproc.transport.http2.call import RECEIVE_WINDOW, Call
-from extproc.transport.http2.frames import ConnectionFault
+from extproc.transport.http2.call import RECEIVE_WINDOW, Call, serve
+from extproc.transport.http2.frames import Http2Error
 from extproc.transport.http2.header_blocks import MAX_BYTES as MAX_HEADER_BYTES
 from extproc.transport.http2.header_blocks import Decoder
-from extproc.transport.service import MAX_STREAMS, PROCESS, MethodError, Service
+from extproc.transport.service import MAX_STREAMS, MethodError, Service
 
 log = logging.getLogger(__name__)
 
-# Streams are held back one by one; the connection as a whole is not.
+# Each stream has a window of its own. The window of the whole connection is too large to matter.
 _WINDOW: Final = 1 << 30
 _FRAME_BYTES: Final = 256 << 10
-# What may wait for a peer that does not read, before its calls wait too.
+# Bytes that may wait for a peer that does not read, before its calls wait too.
 _WRITE_BUFFER: Final = 256 << 10
 _PING_BYTES: Final = 8
 
@@ -48,24 +46,24 @@ class Http2Connection(asyncio.Protocol):
         self._decoder = Decoder()
         self._calls: dict[int, Call] = {}
         self._last_stream = 0
-        # A header block whose end has not arrived: its stream, the flags of its first frame, its bytes.
+        # An incomplete header block: its stream, the flags of its first frame, its bytes.
         self._block: tuple[int, int, bytearray] | None = None
         self._received = 0
         self._out: list[bytes] = []
         self._window = frames.DEFAULT_WINDOW
         self._stream_window = frames.DEFAULT_WINDOW
         self._largest_frame = frames.DEFAULT_FRAME_BYTES
-        # Calls that have something to send and no window for it, in the order of their turns.
+        # Calls that wait for a window, in the order of their turns.
         self._waiting: dict[int, Call] = {}
         self._writable = asyncio.Event()
         self._writable.set()
         self._draining: asyncio.Future[None] | None = None
         self._ended = False
 
-    # What the event loop says.
+    # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are no subclass of asyncio's.
+        # uvloop's transports do not inherit from asyncio's.
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_WRITE_BUFFER)
         self.write(_SETTINGS)
@@ -74,7 +72,7 @@ class Http2Connection(asyncio.Protocol):
         self._buffer += data
         try:
             self._receive()
-        except ConnectionFault as fault:
+        except Http2Error as fault:
             log.error("HTTP/2 connection ended", extra={"fields": {"code": fault.code, "reason": str(fault)}})
             self.close(fault.code, str(fault))
 
@@ -90,7 +88,7 @@ class Http2Connection(asyncio.Protocol):
         self._closed(self)
 
     def pause_writing(self) -> None:
-        # Who does not read is not read: else answers to its pings and resets would pile up.
+        # Stops reading from a peer that does not read: responses to its pings and resets would pile up.
         self._writable.clear()
         if self._transport is not None:
             self._transport.pause_reading()
@@ -100,17 +98,17 @@ class Http2Connection(asyncio.Protocol):
         if self._transport is not None and not self._ended:
             self._transport.resume_reading()
 
-    # What the server says.
+    # Called by the server.
 
     async def drain(self) -> None:
-        """Ask for no new calls; returns when the running ones have ended."""
+        """Asks the peer for no new calls, and returns when the running ones have ended."""
         self.write(frames.goaway(frames.LARGEST_STREAM, frames.NO_ERROR, "draining"))
         self._draining = self._loop.create_future()
         self._settle()
         await self._draining
 
     def close(self, code: int = frames.NO_ERROR, reason: str = "") -> None:
-        """End the connection, and with it the calls that run."""
+        """Ends the connection and its running calls."""
         if self._ended:
             return
         self.write(frames.goaway(self._last_stream, code, reason))
@@ -119,7 +117,7 @@ class Http2Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    # What calls say: see `call.Connection`.
+    # Called by calls: implements `call.Connection`.
 
     def write(self, frame: bytes) -> None:
         if not self._out:
@@ -151,13 +149,13 @@ class Http2Connection(asyncio.Protocol):
         self._waiting.pop(call.id, None)
         self._settle()
 
-    # Frames that arrive.
+    # Incoming frames.
 
     def _receive(self) -> None:
         buffer, at = self._buffer, 0
         if not self._greeted:
             if not buffer.startswith(frames.PREFACE[: len(buffer)]):
-                raise ConnectionFault(frames.PROTOCOL_ERROR, "this is no HTTP/2")
+                raise Http2Error(frames.PROTOCOL_ERROR, "the connection does not start as HTTP/2")
             if len(buffer) < len(frames.PREFACE):
                 return
             self._greeted, at = True, len(frames.PREFACE)
@@ -165,7 +163,7 @@ class Http2Connection(asyncio.Protocol):
             while len(buffer) - at >= frames.HEAD_BYTES and not self._ended:
                 size, kind, flags, stream = frames.read_head(buffer, at)
                 if size > _FRAME_BYTES:
-                    raise ConnectionFault(frames.FRAME_SIZE_ERROR, f"a frame of {size} bytes is over {_FRAME_BYTES}")
+                    raise Http2Error(frames.FRAME_SIZE_ERROR, f"a frame has {size} bytes, more than {_FRAME_BYTES}")
                 end = at + frames.HEAD_BYTES + size
                 if end > len(buffer):
                     return
@@ -177,22 +175,24 @@ class Http2Connection(asyncio.Protocol):
 
     def _frame(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if (self._block is not None) != (kind == frames.CONTINUATION):
-            raise ConnectionFault(frames.PROTOCOL_ERROR, "a header block is followed by its rest, and by nothing else")
-        # GOAWAY and PRIORITY ask nothing of a server, and what RFC 9113 does not know is ignored (section 4.1).
+            raise Http2Error(
+                frames.PROTOCOL_ERROR, "CONTINUATION must follow an incomplete header block, and nothing else may"
+            )
+        # GOAWAY and PRIORITY need no action, and unknown frames are ignored (RFC 9113, section 4.1).
         if (handle := _HANDLERS.get(kind)) is not None:
             handle(self, flags, stream, payload)
 
     def _known(self, stream: int) -> Call | None:
-        """The running call on `stream`; None where it has ended."""
+        """Returns the running call on `stream`; None where it has ended. Raises `Http2Error`."""
         call = self._calls.get(stream)
         if call is None and (stream > self._last_stream or not stream % 2):
-            raise ConnectionFault(frames.PROTOCOL_ERROR, "a frame for a stream that was never opened")
+            raise Http2Error(frames.PROTOCOL_ERROR, "a frame on a stream that was never opened")
         return call
 
     def _on_data(self, flags: int, stream: int, payload: bytes) -> None:
         self._received += len(payload)
         if self._received > _WINDOW:
-            raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "more data than the connection's window")
+            raise Http2Error(frames.FLOW_CONTROL_ERROR, "the peer exceeded the window of the connection")
         if self._received >= _WINDOW // 2:
             self.write(frames.window_update(0, self._received))
             self._received = 0
@@ -210,21 +210,21 @@ class Http2Connection(asyncio.Protocol):
         self._on_block(stream, flags, bytearray(frames.content(payload, flags)), whole=bool(flags & frames.END_HEADERS))
 
     def _on_continuation(self, flags: int, stream: int, payload: bytes) -> None:
-        assert self._block is not None  # noqa: S101 - `_frame` has looked
+        assert self._block is not None  # noqa: S101 - `_frame` has checked it
         first, first_flags, block = self._block
         if stream != first:
-            raise ConnectionFault(frames.PROTOCOL_ERROR, "the rest of a header block came on another stream")
+            raise Http2Error(frames.PROTOCOL_ERROR, "CONTINUATION on another stream than its header block")
         block += payload
         self._on_block(first, first_flags, block, whole=bool(flags & frames.END_HEADERS))
 
     def _on_block(self, stream: int, flags: int, block: bytearray, *, whole: bool) -> None:
         if len(block) > MAX_HEADER_BYTES:
-            raise ConnectionFault(frames.ENHANCE_YOUR_CALM, f"headers over {MAX_HEADER_BYTES} bytes")
+            raise Http2Error(frames.ENHANCE_YOUR_CALM, f"headers have more than {MAX_HEADER_BYTES} bytes")
         if not whole:
             self._block = (stream, flags, block)
             return
         self._block = None
-        # Also of a call that has ended: each block may change how the next one is read.
+        # Decodes the block of an ended call too: each block may change the table for the next one.
         headers = self._decoder.decode(bytes(block))
         end = bool(flags & frames.END_STREAM)
         if stream > self._last_stream and stream % 2:
@@ -236,10 +236,10 @@ class Http2Connection(asyncio.Protocol):
             self._calls[stream] = call
             if end:
                 call.end()
-            call.task = self._loop.create_task(self._serve(call))
+            call.task = self._loop.create_task(serve(call, self._service))
         elif (known := self._known(stream)) is not None:
             if not end:
-                raise ConnectionFault(frames.PROTOCOL_ERROR, "headers within a stream that do not end it")
+                raise Http2Error(frames.PROTOCOL_ERROR, "headers within a stream must end it")
             known.end()
 
     def _on_rst_stream(self, _flags: int, stream: int, payload: bytes) -> None:
@@ -252,54 +252,54 @@ class Http2Connection(asyncio.Protocol):
     def _on_window_update(self, _flags: int, stream: int, payload: bytes) -> None:
         size = frames.read_word(payload) & frames.LARGEST_WINDOW
         if not size:
-            raise ConnectionFault(frames.PROTOCOL_ERROR, "a window that grows by nothing")
+            raise Http2Error(frames.PROTOCOL_ERROR, "WINDOW_UPDATE of 0 bytes")
         if not stream:
             self._window += size
             if self._window > frames.LARGEST_WINDOW:
-                raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "a window that is too large")
+                raise Http2Error(frames.FLOW_CONTROL_ERROR, "a window is too large")
             self._send_waiting()
         elif (call := self._known(stream)) is not None:
             self._widen(call, size)
 
     def _on_settings(self, flags: int, stream: int, payload: bytes) -> None:
         if stream:
-            raise ConnectionFault(frames.PROTOCOL_ERROR, "SETTINGS on a stream")
+            raise Http2Error(frames.PROTOCOL_ERROR, "SETTINGS on a stream")
         if flags & frames.ACK:
             return
-        # Before any data that the new windows allow.
+        # The acknowledgement precedes any data that the new windows allow.
         self.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
         for name, value in frames.read_settings(payload):
             if name == frames.INITIAL_WINDOW_SIZE:
                 if value > frames.LARGEST_WINDOW:
-                    raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "a window that is too large")
+                    raise Http2Error(frames.FLOW_CONTROL_ERROR, "a window is too large")
                 grown, self._stream_window = value - self._stream_window, value
                 for call in list(self._calls.values()):
                     self._widen(call, grown)
             elif name == frames.MAX_FRAME_SIZE:
                 if not frames.DEFAULT_FRAME_BYTES <= value <= frames.LARGEST_FRAME_BYTES:
-                    raise ConnectionFault(frames.PROTOCOL_ERROR, "a size of frames that is not allowed")
+                    raise Http2Error(frames.PROTOCOL_ERROR, "MAX_FRAME_SIZE is out of bounds")
                 self._largest_frame = value
 
     def _on_ping(self, flags: int, stream: int, payload: bytes) -> None:
         if len(payload) != _PING_BYTES or stream:
-            raise ConnectionFault(frames.FRAME_SIZE_ERROR, "a PING has eight bytes, on no stream")
+            raise Http2Error(frames.FRAME_SIZE_ERROR, "PING must have eight bytes, on stream 0")
         if not flags & frames.ACK:
             self.write(frames.frame(frames.PING, frames.ACK, 0, payload))
 
     def _on_push_promise(self, _flags: int, _stream: int, _payload: bytes) -> None:
-        raise ConnectionFault(frames.PROTOCOL_ERROR, "a client promises nothing")
+        raise Http2Error(frames.PROTOCOL_ERROR, "a client must not send PUSH_PROMISE")
 
     def _widen(self, call: Call, size: int) -> None:
         call.send_window += size
         if call.send_window > frames.LARGEST_WINDOW:
-            raise ConnectionFault(frames.FLOW_CONTROL_ERROR, "a window that is too large")
+            raise Http2Error(frames.FLOW_CONTROL_ERROR, "a window is too large")
         if self._waiting.pop(call.id, None) is not None:
             self.pump(call)
 
-    # What is sent.
+    # Outgoing frames.
 
     def _send_waiting(self) -> None:
-        """Give each waiting call its turn. One that gets not all goes to the end."""
+        """Gives each waiting call a turn. A call that cannot send everything goes to the end."""
         for call in list(self._waiting.values()):
             if self._window <= 0:
                 return
@@ -314,30 +314,6 @@ class Http2Connection(asyncio.Protocol):
     def _settle(self) -> None:
         if self._draining is not None and not self._draining.done() and not self._calls:
             self._draining.set_result(None)
-
-    # Calls.
-
-    async def _serve(self, call: Call) -> None:
-        try:
-            if call.path == PROCESS:
-                await self._service.process(call)
-            else:
-                await self._answer(call)
-        except MethodError as error:
-            call.finish(error.code, str(error))
-        except Exception:  # a bug costs this call alone
-            log.exception("gRPC call failed", extra={"fields": {"path": call.path}})
-            call.finish(grpc.StatusCode.INTERNAL, "the call failed")
-        call.finish(grpc.StatusCode.OK)
-
-    async def _answer(self, call: Call) -> None:
-        method = self._service.methods.get(call.path)
-        if method is None:
-            raise MethodError(grpc.StatusCode.UNIMPLEMENTED, "no such method")
-        message = await call.message()
-        if message is None:
-            raise MethodError(grpc.StatusCode.INVALID_ARGUMENT, "no message")
-        await call.write(await method(message))
 
 
 _HANDLERS: Final[Mapping[int, Callable[[Http2Connection, int, int, bytes], None]]] = {

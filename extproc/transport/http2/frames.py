@@ -1,4 +1,4 @@
-"""HTTP/2 frames as bytes: https://www.rfc-editor.org/rfc/rfc9113#section-4 and section 6. Pure."""
+"""Encodes and decodes HTTP/2 frames. Pure. https://www.rfc-editor.org/rfc/rfc9113#section-4 and section 6."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CANCEL: Final = 0x8
 COMPRESSION_ERROR: Final = 0x9
 ENHANCE_YOUR_CALM: Final = 0xB
 
-# What holds before SETTINGS say otherwise, and the most that they may say.
+# Values before SETTINGS change them, and the largest values that SETTINGS may set.
 DEFAULT_WINDOW: Final = 65_535
 DEFAULT_FRAME_BYTES: Final = 16_384
 LARGEST_WINDOW: Final = (1 << 31) - 1
@@ -56,17 +56,17 @@ _SETTING: Final = struct.Struct(">HI")
 _TWO_WORDS: Final = struct.Struct(">II")
 
 
-class ConnectionFault(Exception):
-    """The peer broke the protocol: the connection ends with a GOAWAY of this code."""
+class Http2Error(Exception):
+    """The peer broke the protocol. The connection ends with a GOAWAY of this code."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
         self.code = code
 
 
-def read_head(data: bytes | bytearray, at: int) -> tuple[int, int, int, int]:
-    """Length of the payload, type, flags and stream of the frame whose head begins at `at`."""
-    high, low, kind, flags, stream = _HEAD.unpack_from(data, at)
+def read_head(data: bytes | bytearray, offset: int) -> tuple[int, int, int, int]:
+    """Returns payload length, type, flags and stream of the frame whose head begins at `offset`."""
+    high, low, kind, flags, stream = _HEAD.unpack_from(data, offset)
     return (high << 8) | low, kind, flags, stream & LARGEST_STREAM
 
 
@@ -92,21 +92,21 @@ def goaway(last_stream: int, code: int, reason: str = "") -> bytes:
 
 
 def read_settings(payload: bytes) -> Iterator[tuple[int, int]]:
-    """Raises `ConnectionFault`."""
+    """Raises `Http2Error`."""
     if len(payload) % _SETTING.size:
-        raise ConnectionFault(FRAME_SIZE_ERROR, "SETTINGS of a wrong length")
+        raise Http2Error(FRAME_SIZE_ERROR, "SETTINGS has an invalid length")
     return iter(_SETTING.iter_unpack(payload))
 
 
 def read_word(payload: bytes) -> int:
-    """The one number of RST_STREAM and WINDOW_UPDATE. Raises `ConnectionFault`."""
+    """Returns the number in RST_STREAM or WINDOW_UPDATE. Raises `Http2Error`."""
     if len(payload) != 4:
-        raise ConnectionFault(FRAME_SIZE_ERROR, "a frame of one number has four bytes")
+        raise Http2Error(FRAME_SIZE_ERROR, "RST_STREAM and WINDOW_UPDATE must have four bytes")
     return int.from_bytes(payload, "big")
 
 
 def content(payload: bytes, flags: int) -> bytes:
-    """`payload` without padding and priority. Raises `ConnectionFault`."""
+    """Returns the payload without padding and priority. Raises `Http2Error`."""
     if not flags & (PADDED | WITH_PRIORITY):
         return payload
     start = end = 0
@@ -115,5 +115,5 @@ def content(payload: bytes, flags: int) -> bytes:
     if flags & WITH_PRIORITY:
         start += 5
     if start + end > len(payload):
-        raise ConnectionFault(PROTOCOL_ERROR, "more padding than payload")
+        raise Http2Error(PROTOCOL_ERROR, "more padding than payload")
     return payload[start : len(payload) - end]

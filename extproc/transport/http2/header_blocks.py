@@ -1,4 +1,7 @@
-"""Header blocks: what a call's headers say, and the ones that answer it. HPACK: https://www.rfc-editor.org/rfc/rfc7541"""
+"""Decodes the header block of a call, and encodes those of the response (HPACK).
+
+https://www.rfc-editor.org/rfc/rfc7541
+"""
 
 from __future__ import annotations
 
@@ -11,46 +14,46 @@ from urllib.parse import quote
 import hpack
 import hpack.hpack
 
-from extproc.transport.http2.frames import COMPRESSION_ERROR, ConnectionFault
+from extproc.transport.http2.frames import COMPRESSION_ERROR, Http2Error
 
 MAX_BYTES: Final = 64 << 10
 
-# Envoy sends the same block for every request of a listener and a client, once its table holds their headers.
-_REMEMBERED: Final = 256
-# A field that begins so is an index alone.
+# Envoy repeats the same block for each request of a listener and client, once its table holds their headers.
+_CACHED_BLOCKS: Final = 256
+# The first bit of a field that is an index alone.
 _INDEXED: Final = 0x80
 
 
 @dataclass(frozen=True, slots=True)
 class CallHeaders:
-    """What a gRPC call asks for."""
+    """The method of a gRPC call and its metadata."""
 
     path: str
     metadata: Mapping[str, str]
 
 
 class Decoder:
-    """Header blocks of one connection, in the order in which they arrive: each may change what the next one means."""
+    """Decodes the header blocks of one connection in their order: each may change the table for the next one."""
 
     def __init__(self) -> None:
         self._decoder = hpack.Decoder(max_header_list_size=MAX_BYTES)
-        self._remembered: dict[bytes, CallHeaders] = {}
+        self._cache: dict[bytes, CallHeaders] = {}
 
     def decode(self, block: bytes) -> CallHeaders:
-        """Raises `ConnectionFault`."""
-        # Nothing but indices: it changes nothing, and means the same until another block has changed the table.
+        """Raises `Http2Error`."""
+        # A block of indices alone means the same until another block changes the table.
         repeatable = min(block, default=0) >= _INDEXED
-        if repeatable and (known := self._remembered.get(block)) is not None:
+        if repeatable and (known := self._cache.get(block)) is not None:
             return known
         try:
             headers = self._decoder.decode(block, raw=True)
         except hpack.HPACKError as error:
-            raise ConnectionFault(COMPRESSION_ERROR, f"unreadable headers: {error}") from error
+            raise Http2Error(COMPRESSION_ERROR, f"headers cannot be decoded: {error}") from error
         call = _call(headers)
         if not repeatable:
-            self._remembered.clear()
-        elif len(self._remembered) < _REMEMBERED:
-            self._remembered[block] = call
+            self._cache.clear()
+        elif len(self._cache) < _CACHED_BLOCKS:
+            self._cache[block] = call
         return call
 
 
@@ -63,14 +66,14 @@ def _call(headers: Iterable[tuple[bytes, bytes]]) -> CallHeaders:
 
 
 def trailers(code: int, reason: str = "") -> bytes:
-    """The block that ends a call."""
+    """Returns the block that ends a call."""
     status = _field("grpc-status", str(code))
     # https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md: percent-encoded UTF-8.
     return status + (_field("grpc-message", quote(reason, safe=_PLAIN)) if reason else b"")
 
 
 def _field(name: str, value: str) -> bytes:
-    """A literal that no table remembers, so that the order in which blocks are made does not matter."""
+    """Returns a literal without indexing, so that blocks are independent of their order."""
     return b"\x00" + _text(name) + _text(value)
 
 

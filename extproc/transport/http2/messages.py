@@ -1,8 +1,7 @@
-"""gRPC messages out of the bytes of a stream, however they are cut.
+"""Assembles gRPC messages from the bytes of a stream. Pure.
 
-Each has a head of five bytes: whether it is compressed, and its length.
-
-https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md. Pure.
+Each message follows a head of five bytes: a flag for compression, and the length.
+https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ def framed(message: bytes) -> bytes:
 
 
 class Messages:
-    """Those of one stream, as their bytes arrive."""
+    """The messages of one stream."""
 
     __slots__ = ("_partial",)
 
@@ -31,11 +30,11 @@ class Messages:
         self._partial = bytearray()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The messages that `data` completes. Raises `MethodError` for one that is too long or compressed."""
+        """Yields the messages that `data` completes. Raises `MethodError` for a too long or compressed one."""
         if not self._partial and len(data) >= _HEAD.size:
             size = _size(data)
             if len(data) == _HEAD.size + size:
-                # As nearly all arrive: one message in one frame.
+                # The usual case: one message in one frame.
                 yield data[_HEAD.size :]
                 return
         self._partial += data
@@ -53,5 +52,7 @@ def _size(head: bytes | bytearray) -> int:
     if compressed:
         raise MethodError(grpc.StatusCode.UNIMPLEMENTED, "messages must not be compressed")
     if size > MAX_MESSAGE_BYTES:
-        raise MethodError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"a message of {size} bytes is over {MAX_MESSAGE_BYTES}")
+        raise MethodError(
+            grpc.StatusCode.RESOURCE_EXHAUSTED, f"a message has {size} bytes, more than {MAX_MESSAGE_BYTES}"
+        )
     return int(size)

@@ -1,4 +1,4 @@
-"""The unix socket, its connections, and how they end."""
+"""The server on a unix socket: accepts connections and drains them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BACKLOG: Final = 1024
 
 
 class Http2Server:
-    """See `extproc.transport.service.Server`."""
+    """Implements `extproc.transport.service.Server`."""
 
     def __init__(self, service: Service) -> None:
         self._service = service

@@ -5,7 +5,7 @@ from typing import Any
 from evaluation import bfcl
 from evaluation.bfcl import Row
 from evaluation.functions import Outcome, both, halves, line, outcome, sample
-from extproc.inference.roles import FunctionCall
+from extproc.inference.interface import FunctionCall
 from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCalls
 from extproc.shared.filter_config import Items, ParameterType
 from tests.unit.extproc.fakes import FakeModels

@@ -11,8 +11,9 @@ import numpy as np
 from extproc.conversation.messages import Message
 from extproc.decision import Headers
 from extproc.errors import GatewayError
-from extproc.inference.roles import Embeddings, Extraction, FunctionCall, RoleUnavailable
-from extproc.shared.filter_config import EndpointCall, HttpMethod, JsonValue, Parameter, Role, Target
+from extproc.inference.interface import Embeddings, Extraction, FunctionCall, RoleUnavailable
+from extproc.shared.filter_config import EndpointCall, HttpMethod, JsonValue, Parameter, Target
+from extproc.shared.roles import Role
 from extproc.targets.api_client import ApiAnswer, Origin
 
 

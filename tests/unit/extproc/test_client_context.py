@@ -1,11 +1,11 @@
-"""Who shares turns with whom."""
+"""The client of a request."""
 
 from __future__ import annotations
 
 import pytest
 
 from extproc import client_context
-from extproc.client_context import calling, client_of
+from extproc.client_context import client_key, request_from
 
 
 @pytest.mark.parametrize(
@@ -18,15 +18,15 @@ from extproc.client_context import calling, client_of
         ("", ""),
     ],
 )
-def test_an_ipv6_client_is_its_network(address: str, client: str) -> None:
-    assert client_of(address) == client
+def test_client_key_of_ipv6_is_its_network(address: str, client: str) -> None:
+    assert client_key(address) == client
 
 
-def test_each_request_is_a_caller_of_its_own() -> None:
+def test_requests_of_one_client_are_distinct() -> None:
     assert client_context.current() is None
-    with calling("192.0.2.7"):
+    with request_from("192.0.2.7"):
         first = client_context.current()
-    with calling("192.0.2.7"):
+    with request_from("192.0.2.7"):
         second = client_context.current()
     assert first is not None and second is not None
     assert first.client == second.client

@@ -31,8 +31,8 @@ from extproc import envoy_responses
 from extproc.current_gateway import CurrentGateway
 from extproc.decision import ResponseEdit, ToolCall
 from extproc.gateway import Gateway
-from extproc.inference.models import RoleClients
-from extproc.inference.roles import FunctionCall
+from extproc.inference.interface import FunctionCall
+from extproc.inference.role_clients import RoleClients
 from extproc.pipeline.egress import Egress
 from extproc.pipeline.error_handling import ErrorHandler
 from extproc.pipeline.guard.evaluator import GuardEvaluator

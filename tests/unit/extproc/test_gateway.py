@@ -27,7 +27,6 @@ from extproc.shared.filter_config import (
     Place,
     Prompting,
     Provider,
-    Role,
     RoleBackends,
     Schema,
     Server,
@@ -35,6 +34,7 @@ from extproc.shared.filter_config import (
     dump,
     load,
 )
+from extproc.shared.roles import Role
 from tests.unit.extproc.fakes import target
 
 # A port that nothing listens on: privileged, and reserved.
@@ -42,7 +42,7 @@ ROLES = (Role.EMBED, Role.FUNCTION, Role.CHAT)
 NOBODY = Inference(
     servers={Place.LOCAL: Server(address="127.0.0.1:1")},
     roles={role: RoleBackends(backends=(Backend(place=Place.LOCAL, model=role),), timeout_ms=500) for role in ROLES},
-    budget_ms=1000,
+    models_timeout_ms=1000,
 )
 OPENAI = Provider(name="openai", model="gpt", schema=Schema.OPENAI, cluster="provider_openai", default=True)
 EGRESS_ONLY = FilterConfig(version=VERSION, providers=(OPENAI,), max_request_bytes=1000, internal_socket="/nowhere")
@@ -104,7 +104,7 @@ class Watching(Egress):
     """Decides as egress does, and sees what is left of the budget."""
 
     async def decide(self, request: HttpRequest, endpoint: Endpoint) -> Decision:
-        left = deadline.left_s()
+        left = deadline.remaining_s()
         assert left is not None
         assert 0.5 < left <= 1.0
         return await super().decide(request, endpoint)
@@ -115,7 +115,7 @@ async def test_all_model_calls_of_a_request_share_one_deadline() -> None:
         own = gateway.egress
         watched = dataclasses.replace(gateway, egress=Watching(own.providers, own.stages, own.timeout_s))
         assert isinstance(await watched.decide(request("/v1/chat/completions")), Forward)
-        assert deadline.left_s() is None
+        assert deadline.remaining_s() is None
 
 
 async def test_health_names_what_is_not_ready() -> None:

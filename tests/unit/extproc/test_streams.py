@@ -38,7 +38,8 @@ from extproc.response_stages.stage import (
     open_stages,
 )
 from extproc.server import open_server
-from extproc.shared.filter_config import Place, Role, Schema, Transport
+from extproc.shared.filter_config import Place, Schema, Transport
+from extproc.shared.roles import Role
 from extproc.transport.service import Server
 
 LIMIT = 1000
@@ -201,7 +202,7 @@ def calling_models(decision: Decision | Exception) -> Callable[[HttpRequest], Aw
         stats = request_stats.current()
         assert stats
         stats.models.append(ModelCall(Role.GUARD, Place.LOCAL, stats.began, stats.began + 0.002))
-        request_stats.degraded(Stage.INTENT)
+        request_stats.record_degraded(Stage.INTENT)
 
     async def decide(_: HttpRequest) -> Decision:
         await asyncio.create_task(call_model())

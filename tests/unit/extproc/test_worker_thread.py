@@ -1,4 +1,4 @@
-"""Large bodies are worked on beside the event loop."""
+"""Large bodies are processed beside the event loop."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from extproc.pipeline.guard import text_extraction
 from tests.unit.extproc.pipeline.ingress_fixture import IngressFixture, forward
 
 
-async def test_only_what_is_large_leaves_the_event_loop() -> None:
+async def test_only_large_input_leaves_the_event_loop() -> None:
     here = threading.get_ident()
     assert await worker_thread.run(False, threading.get_ident) == here
     assert await worker_thread.run(True, threading.get_ident) != here
 
 
-async def test_a_failure_in_the_thread_is_the_callers() -> None:
+async def test_exception_in_the_thread_reaches_the_caller() -> None:
     with pytest.raises(ZeroDivisionError):
         await worker_thread.run(True, lambda: 1 // 0)
 
@@ -31,7 +31,7 @@ async def test_a_failure_in_the_thread_is_the_callers() -> None:
 @pytest.mark.parametrize(
     ("content", "large"), [("hello", False), ("hello " * 20_000, True), ([{"type": "x"}] * 600, True)]
 )
-async def test_a_large_body_is_parsed_screened_and_encoded_beside_the_event_loop(
+async def test_large_body_is_processed_beside_the_event_loop(
     content: Any, large: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: dict[str, int] = {}

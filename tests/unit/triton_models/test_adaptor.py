@@ -74,7 +74,7 @@ class Sender:
 
 
 class InferenceRequest:
-    """What a model asks of another: remembers it, answers what the test said."""
+    """A request from one model to another: records it, and answers as the test says."""
 
     made: ClassVar[list[dict[str, Any]]] = []
     answers: ClassVar[list[InferenceResponse]] = []
@@ -117,7 +117,7 @@ def read(request: Request) -> list[str]:
     return request.texts
 
 
-def test_a_model_says_how_long_it_computed_for_each_row(adaptor: Any) -> None:
+def test_response_has_the_compute_time_in_each_row(adaptor: Any) -> None:
     response = adaptor.answer(Request(["a", "b"]), "PROB", lambda _: np.zeros((2, 1), dtype=np.float32))
     output, spent = response.tensors
     assert (output.name, spent.name) == ("PROB", "COMPUTE_NS")
@@ -139,7 +139,7 @@ def in_turn(adaptor: Any, requests: list[Request]) -> tuple[list[str], list[Any]
     return read, adaptor.answer_in_turn(requests, "TEXT", "PROB", compute)
 
 
-def test_short_texts_are_answered_at_once(adaptor: Any) -> None:
+def test_short_texts_are_answered_together(adaptor: Any) -> None:
     requests = [Request(["bb"]), Request(["a", "a"]), Request(["fails"]), Request(["c"])]
     read, responses = in_turn(adaptor, requests)
     assert sorted(read) == ["a", "a", "bb", "c"]
@@ -148,7 +148,7 @@ def test_short_texts_are_answered_at_once(adaptor: Any) -> None:
     assert not any(request.sent for request in requests)
 
 
-def test_no_answer_waits_for_a_long_text(adaptor: Any) -> None:
+def test_no_response_waits_for_a_long_text(adaptor: Any) -> None:
     requests = [Request(["L" * 9_000]), Request(["a"]), Request(["M" * 5_000]), Request(["fails"])]
     read, responses = in_turn(adaptor, requests)
     assert [text[0] for text in read] == ["a", "M", "L"]
@@ -157,7 +157,7 @@ def test_no_answer_waits_for_a_long_text(adaptor: Any) -> None:
     assert requests[3].sent[0].has_error()
 
 
-def test_requests_are_computed_together_and_answered_apart(adaptor: Any) -> None:
+def test_batched_requests_get_separate_responses(adaptor: Any) -> None:
     seen: list[list[str]] = []
 
     def compute(items: list[str], _: object) -> Any:
@@ -165,7 +165,7 @@ def test_requests_are_computed_together_and_answered_apart(adaptor: Any) -> None
         return lengths(items, lambda: False)
 
     requests = [Request(["a", "bb"]), Request(["left"], cancelled=True), Request(["cccc"])]
-    first, left, last = adaptor.answer_together(requests, read, "PROB", compute)
+    first, left, last = adaptor.answer_batched(requests, read, "PROB", compute)
     assert seen == [["a", "bb", "cccc"]]
     assert first.tensors[0].values.tolist() == [[1.0], [2.0]]
     assert left.error_.code == "invalid"
@@ -173,15 +173,15 @@ def test_requests_are_computed_together_and_answered_apart(adaptor: Any) -> None
     assert [each.tensors[1].values.shape for each in (first, last)] == [(2, 1), (1, 1)]
 
 
-def test_what_fails_together_fails_for_each(adaptor: Any) -> None:
+def test_failure_of_a_batch_fails_each_request(adaptor: Any) -> None:
     def compute(*_: object) -> Any:
         raise RuntimeError("out of memory")
 
-    responses = adaptor.answer_together([Request(["a"]), Request(["b"])], read, "PROB", compute)
+    responses = adaptor.answer_batched([Request(["a"]), Request(["b"])], read, "PROB", compute)
     assert [each.error_.text for each in responses] == ["RuntimeError: out of memory"] * 2
 
 
-def test_the_work_stops_when_every_caller_has_left(adaptor: Any) -> None:
+def test_batch_stops_when_every_request_is_cancelled(adaptor: Any) -> None:
     requests = [Request(["a"]), Request(["b"])]
 
     def compute(items: list[str], cancelled: Callable[[], bool]) -> Any:
@@ -191,11 +191,11 @@ def test_the_work_stops_when_every_caller_has_left(adaptor: Any) -> None:
         assert cancelled()
         return lengths(items, cancelled)
 
-    adaptor.answer_together(requests, read, "PROB", compute)
+    adaptor.answer_batched(requests, read, "PROB", compute)
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("CPU", None), ("GPU", 1)])
-def test_triton_says_what_an_instance_computes_on(adaptor: Any, kind: str, expected: int | None) -> None:
+def test_reads_the_device_from_the_arguments(adaptor: Any, kind: str, expected: int | None) -> None:
     assert adaptor.gpu({"model_instance_kind": kind, "model_instance_device_id": "1"}) == expected
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from triton_models.background import Background
 
 
-def test_works_are_done_at_a_lower_priority_than_the_rest_of_the_process() -> None:
+def test_tasks_run_at_low_priority() -> None:
     found: list[int] = []
     done = threading.Event()
 
@@ -26,7 +26,7 @@ def _meet(barrier: threading.Barrier) -> None:
     barrier.wait()
 
 
-def test_as_many_works_are_done_at_once_as_there_are_threads() -> None:
+def test_runs_as_many_tasks_at_once_as_threads() -> None:
     background, meeting = Background(2), threading.Barrier(3, timeout=10)
     for _ in range(2):
         background.submit(partial(_meet, meeting))

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from triton_models.chat.completions import DEFAULT_MAX_TOKENS, Whole, chunk, parse
+from triton_models.chat.completions import DEFAULT_MAX_TOKENS, CompletionBuilder, chunk, parse
 from triton_models.errors import RequestError
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -13,7 +13,7 @@ def ask(**fields: Any) -> dict[str, Any]:
     return parse(json.dumps({"messages": HELLO, **fields}), 1000).to_llama()
 
 
-def test_sampling_is_passed_on_and_the_unknown_ignored() -> None:
+def test_passes_sampling_and_ignores_unknown_fields() -> None:
     wanted = ask(temperature=0, stop=["x"], tools=[{"type": "function"}], response_format={}, foo=1)
     assert wanted["temperature"] == 0
     assert wanted["stop"] == ["x"]
@@ -34,7 +34,7 @@ def test_max_tokens_has_a_default_and_a_cap(fields: dict[str, Any], expected: in
     assert ask(**fields)["max_tokens"] == expected
 
 
-def test_roles_and_contents_that_the_template_does_not_know() -> None:
+def test_maps_unknown_roles_and_contents() -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {}}, {"type": "text", "text": "b"}]
     messages = [{"role": "developer", "content": "x"}, {"role": "tool", "content": parts}, {"role": "assistant"}]
     assert ask(messages=messages)["messages"] == [
@@ -48,7 +48,7 @@ def test_roles_and_contents_that_the_template_does_not_know() -> None:
     "body",
     ["{", "[]", "{}", '{"messages": []}', '{"messages": [1]}', '{"messages": [{"role": "user"}], "max_tokens": 0}'],
 )
-def test_a_malformed_request_is_refused_in_words(body: str) -> None:
+def test_refuses_malformed_requests_with_a_message(body: str) -> None:
     with pytest.raises(RequestError):
         parse(body, 10)
 
@@ -58,7 +58,7 @@ def raw(**choice: Any) -> dict[str, Any]:
     return {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "/path", "choices": choices}
 
 
-def test_a_chunk_carries_the_clients_model_and_no_path() -> None:
+def test_chunk_has_the_clients_model_and_no_path() -> None:
     part = chunk({**raw(delta={"role": "assistant", "content": None}), "timings": {}}, "mine")
     assert part["model"] == "mine"
     assert part["choices"][0]["delta"] == {"role": "assistant", "content": ""}
@@ -66,13 +66,13 @@ def test_a_chunk_carries_the_clients_model_and_no_path() -> None:
 
 
 def test_chunks_make_one_completion() -> None:
-    whole = Whole()
+    builder = CompletionBuilder()
     counts = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "prompt_tokens_details": {}}
     for part in (raw(delta={"role": "assistant", "content": None}), raw(delta={"content": "Hel"})):
-        whole.add(chunk(part, "mine"))
+        builder.add(chunk(part, "mine"))
     for part in (raw(delta={"content": "lo"}), raw(finish_reason="length"), {**raw(), "usage": counts}):
-        whole.add(chunk(part, "mine"))
-    answer = whole.completion()
+        builder.add(chunk(part, "mine"))
+    answer = builder.completion()
     assert answer["object"] == "chat.completion"
     assert answer["choices"][0]["message"] == {"role": "assistant", "content": "Hello", "refusal": None}
     assert answer["choices"][0]["finish_reason"] == "length"

@@ -11,7 +11,7 @@ from triton_models.errors import Cancelled
 from triton_models.guard.classifier import Classifier, Judgement
 from triton_models.guard.detector import CLOSE_WINDOW, OVERLAP, WINDOW, Detector
 from triton_models.guard.head import Head
-from triton_models.onnx import FloatArray
+from triton_models.onnx_session import FloatArray
 
 NOTHING = np.zeros(1, dtype=np.float32)
 
@@ -57,7 +57,7 @@ def test_the_worst_window_decides() -> None:
     assert stand.detector().probability(harmless) < 0.01
 
 
-def test_nanoguard_is_asked_only_where_minilm_leaves_it_open() -> None:
+def test_nanoguard_reads_only_what_minilm_does_not_clear() -> None:
     stand = Stand()
     stand.detector().probability("word " * 3 * WINDOW + "odd")
     assert len(stand.read_by_encoder) > 4
@@ -65,7 +65,7 @@ def test_nanoguard_is_asked_only_where_minilm_leaves_it_open() -> None:
     assert any("odd" in each for each in stand.read_by_classifier)
 
 
-def test_what_is_left_open_is_judged_in_short_windows() -> None:
+def test_uncleared_window_is_judged_in_short_windows() -> None:
     stand = Stand()
     stand.detector().probability("odd " + "word " * (WINDOW - 2))
     assert {len(each.split()) for each in stand.read_by_classifier} <= set(range(1, CLOSE_WINDOW + 1))
@@ -77,13 +77,13 @@ def test_a_short_text_is_read_once_by_each_model() -> None:
     assert stand.read_by_encoder == stand.read_by_classifier == ["an odd attack"]
 
 
-def test_a_window_that_minilm_clears_is_never_called_an_attack() -> None:
+def test_cleared_window_is_never_an_attack() -> None:
     stand = Stand()
     stand.skip = 20.0
     assert stand.detector().probability("odd") <= 0.5
 
 
-def test_an_attack_that_stands_across_a_cut_is_whole_in_one_window() -> None:
+def test_attack_across_a_cut_is_complete_in_one_window() -> None:
     stand = Stand()
     phrase = " ".join(f"p{index}" for index in range(OVERLAP))
     for before in range(WINDOW - OVERLAP, WINDOW + 1, 7):
@@ -92,7 +92,7 @@ def test_an_attack_that_stands_across_a_cut_is_whole_in_one_window() -> None:
         assert any(phrase in window for window in stand.read_by_encoder)
 
 
-def test_a_guard_whose_caller_left_stops_between_windows() -> None:
+def test_cancelled_request_stops_between_windows() -> None:
     stand = Stand()
     with pytest.raises(Cancelled):
         stand.detector().probability("word " * 3 * WINDOW, lambda: len(stand.read_by_encoder) == 2)

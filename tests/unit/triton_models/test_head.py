@@ -18,7 +18,7 @@ def test_probability_is_half_on_the_threshold_and_never_overflows() -> None:
     assert head.probability(-5000.0) == 0.0
 
 
-def test_one_token_that_a_query_looks_for_outweighs_many_that_it_does_not() -> None:
+def test_matching_token_outweighs_many_others() -> None:
     # The first state is what the query looks for, the second is harmless.
     identity = Linear(np.eye(2, dtype=np.float32), np.zeros(2, dtype=np.float32))
     query = Linear(np.array([[20.0], [0.0]], dtype=np.float32), np.zeros(1, dtype=np.float32))
@@ -46,7 +46,7 @@ def test_a_saturated_logit_is_clipped() -> None:
     assert at_clip == beyond
 
 
-def test_the_trained_head_is_small_enough_to_travel() -> None:
+def test_trained_head_is_small() -> None:
     assert PATH.stat().st_size < 2_000_000
     head = load_head(PATH)
     assert head.members
@@ -54,7 +54,7 @@ def test_the_trained_head_is_small_enough_to_travel() -> None:
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3)])
-def test_tensors_survive_being_written(shape: tuple[int, ...]) -> None:
+def test_packed_tensors_round_trip(shape: tuple[int, ...]) -> None:
     values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     np.testing.assert_array_equal(unpacked(json.loads(json.dumps(packed(values)))), values)
 

@@ -10,7 +10,7 @@ import pytest
 
 from controlplane.assets import asset
 from triton_models.chat.completions import parse
-from triton_models.chat.llama import Llama
+from triton_models.chat.generation import ChatGenerator
 from triton_models.embed.encoder import Encoder
 from triton_models.errors import Cancelled, RequestError
 from triton_models.function.needle import NeedleEngines
@@ -34,8 +34,8 @@ def caller(weights: Mapping[str, Path]) -> NeedleCaller:
 
 
 @pytest.fixture(scope="module")
-def llama(weights: Mapping[str, Path]) -> Llama:
-    return Llama(weights["smollm2"] / "model.gguf", threads=1, slots=1, context=512)
+def llama(weights: Mapping[str, Path]) -> ChatGenerator:
+    return ChatGenerator(weights["smollm2"] / "model.gguf", threads=1, slots=1, context=512)
 
 
 def test_embeddings_are_unit_vectors_and_near_for_like_meaning(encoder: Encoder) -> None:
@@ -57,7 +57,7 @@ def test_an_attack_at_the_end_of_a_long_text_is_found(detector: Detector) -> Non
     assert detector.probability(harmless + attack) > 0.5
 
 
-def test_a_guard_whose_caller_left_stops(detector: Detector) -> None:
+def test_cancelled_guard_request_stops(detector: Detector) -> None:
     with pytest.raises(Cancelled):
         detector.probability("text", lambda: True)
 
@@ -112,7 +112,7 @@ def test_a_changed_library_is_refused(weights: Mapping[str, Path], tmp_path: Pat
         NeedleEngines(tmp_path, 1)
 
 
-def _complete(llama: Llama, cancelled_after: int | None = None, **fields: Any) -> list[Any]:
+def _complete(llama: ChatGenerator, cancelled_after: int | None = None, **fields: Any) -> list[Any]:
     sent: list[Any] = []
     body = {"messages": [{"role": "user", "content": "Say hello."}], **fields}
 
@@ -123,7 +123,7 @@ def _complete(llama: Llama, cancelled_after: int | None = None, **fields: Any) -
     return sent
 
 
-def test_chat_answers_whole_or_in_chunks_with_usage_last(llama: Llama) -> None:
+def test_chat_answers_whole_or_in_chunks_with_usage_last(llama: ChatGenerator) -> None:
     (whole,) = _complete(llama, max_tokens=4, temperature=0)
     chunks = _complete(llama, max_tokens=4, temperature=0, stream=True, stream_options={"include_usage": True})
     said = "".join(part["choices"][0]["delta"].get("content", "") for part in chunks if part["choices"])
@@ -133,10 +133,10 @@ def test_chat_answers_whole_or_in_chunks_with_usage_last(llama: Llama) -> None:
     assert chunks[-1]["usage"]["completion_tokens"] == whole["usage"]["completion_tokens"] == 4
 
 
-def test_a_conversation_over_the_context_is_an_openai_error(llama: Llama) -> None:
+def test_a_conversation_over_the_context_is_an_openai_error(llama: ChatGenerator) -> None:
     (answer,) = _complete(llama, messages=[{"role": "user", "content": "word " * 2000}])
     assert answer["error"]["code"] == "context_length_exceeded"
 
 
-def test_a_cancelled_stream_stops(llama: Llama) -> None:
+def test_a_cancelled_stream_stops(llama: ChatGenerator) -> None:
     assert len(_complete(llama, cancelled_after=3, stream=True, max_tokens=64)) <= 4

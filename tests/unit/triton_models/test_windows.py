@@ -35,7 +35,7 @@ def test_no_character_is_left_out(length: int) -> None:
     assert end == len(text)
 
 
-def test_every_phrase_of_the_overlap_length_stands_whole_in_one_window() -> None:
+def test_every_phrase_of_the_overlap_length_is_in_one_window() -> None:
     text = " ".join(f"w{index:03d}" for index in range(60))
     cut = list(windows(text, by_word, 8, 3))
     for index in range(58):
@@ -47,7 +47,7 @@ def test_text_without_tokens_is_still_judged() -> None:
     assert list(windows("   ", lambda _: [], 4, 1)) == ["   "]
 
 
-def test_a_slice_that_grows_when_cut_is_halved() -> None:
+def test_slice_with_more_tokens_than_expected_is_halved() -> None:
     def grows(text: str) -> list[tuple[int, int]]:
         return by_word(text) if " " in text.strip() else by_character(text)
 

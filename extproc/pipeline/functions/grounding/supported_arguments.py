@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from extproc import request_stats
-from extproc.inference.roles import FloatMatrix, Models, RoleUnavailable
+from extproc.inference.interface import FloatMatrix, Models, RoleUnavailable
 from extproc.pipeline.functions.grounding.enums import named_members
 from extproc.pipeline.functions.grounding.locale_names import entities_of
 from extproc.pipeline.functions.grounding.parsed_text import ParsedText
@@ -159,7 +159,7 @@ async def _embedding_scores(models: Models, unmatched: Sequence[_Unmatched]) -> 
         matrix = (await models.embed(texts)).vectors
     except RoleUnavailable as error:
         log.warning("grounding without embeddings", extra={"fields": {"reason": error.reason}})
-        request_stats.degraded(Stage.GROUNDING)
+        request_stats.record_degraded(Stage.GROUNDING)
         return {}
     row = {text: index for index, text in enumerate(texts)}
     return {each.name: _embedding_score(each, matrix, row) for each in unmatched if each.spans}

@@ -15,7 +15,8 @@ from controlplane.runtime.gateway_state import PublicListener, State
 from controlplane.runtime.model_status import RoleSummary, merge_workers
 from controlplane.runtime.start_options import RunningGateway, StartOptions
 from controlplane.runtime.status import Status
-from extproc.shared.filter_config import Place, Role
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import Role
 from extproc.shared.worker_status import BackendStatus, RoleStatus, WorkerStatus
 
 URL = "grpcs://triton.example.com:443"

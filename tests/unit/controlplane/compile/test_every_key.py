@@ -157,7 +157,7 @@ CHANGES: dict[str, Any] = {
 # The version says how to read the rest; there is one.
 WITHOUT_EFFECT = {"version"}
 
-SITE = TargetEnvironment(TritonSockets(http="h", grpc="g"), workers=1, internal_socket="i", repair_lock="r")
+SITE = TargetEnvironment(TritonSockets(http="h", grpc="g"), workers=1, internal_socket="i", reload_lock="r")
 
 
 def compiled(document: dict[str, Any]) -> Gateway:

@@ -31,9 +31,10 @@ from controlplane.config.load import load
 from controlplane.errors import UsageError
 from controlplane.models.custom_model import CustomModel
 from extproc.shared import filter_config
+from extproc.shared.roles import Role
 
 SITE = TargetEnvironment(
-    TritonSockets(http="/run/h", grpc="/run/g"), workers=3, internal_socket="/run/i", repair_lock="/run/r"
+    TritonSockets(http="/run/h", grpc="/run/g"), workers=3, internal_socket="/run/i", reload_lock="/run/r"
 )
 LOCAL = {"name": "local", "provider": "triton", "model": "chat"}
 HOSTED = {"name": "gpt", "provider": "openai", "model": "gpt-4o", "access_key": "sk-1"}
@@ -139,7 +140,7 @@ def test_filter_uses_the_sites_triton() -> None:
     inference = compiled().filter_config.inference
     assert inference
     assert inference.servers == {
-        filter_config.Place.LOCAL: filter_config.Server(address="unix:/run/g", repair_lock="/run/r")
+        filter_config.Place.LOCAL: filter_config.Server(address="unix:/run/g", reload_lock="/run/r")
     }
 
 
@@ -253,7 +254,7 @@ def test_a_request_s_deadline_leaves_time_for_every_stage() -> None:
     assert gateway.filter_config.inference
     timeouts = {str(role): served.timeout_ms for role, served in gateway.filter_config.inference.roles.items()}
     stages = max(timeouts["guard"], timeouts["embed"]) + timeouts["function"]
-    assert gateway.filter_config.inference.budget_ms == stages
+    assert gateway.filter_config.inference.models_timeout_ms == stages
     assert gateway.filter_config.request_timeout_ms > stages + gateway.filter_config.endpoint_timeout_ms
 
 
@@ -389,7 +390,7 @@ def test_threshold_defaults_to_the_measured_one() -> None:
 def test_guards_are_off_by_default() -> None:
     assert compiled().filter_config.guards == ()
     (jailbreak,) = compiled(prompt_guards=GUARDED).filter_config.guards
-    assert (jailbreak.name, jailbreak.role) == ("jailbreak", filter_config.Role.GUARD)
+    assert (jailbreak.name, jailbreak.role) == ("jailbreak", Role.GUARD)
     assert (jailbreak.threshold, jailbreak.on_error, jailbreak.status) == (0.5, filter_config.FailMode.BLOCK, None)
     assert (jailbreak.mode, jailbreak.forward_to_error_target) == (filter_config.GuardMode.ENFORCE, False)
     assert jailbreak.message
@@ -432,11 +433,11 @@ def test_custom_models_are_served_and_used() -> None:
     assert gateway.filter_config.inference
     roles = gateway.filter_config.inference.roles
     found = {role: (roles[role].backends[0].model, roles[role].backends[0].max_batch) for role in roles}
-    assert found[filter_config.Role.NLI] == ("entails", 1)
-    assert found[filter_config.Role.TOXICITY] == ("toxic", 16)
+    assert found[Role.NLI] == ("entails", 1)
+    assert found[Role.TOXICITY] == ("toxic", 16)
     assert [(guard.name, guard.role) for guard in gateway.filter_config.guards] == [
-        ("jailbreak", filter_config.Role.GUARD),
-        ("toxicity", filter_config.Role.TOXICITY),
+        ("jailbreak", Role.GUARD),
+        ("toxicity", Role.TOXICITY),
     ]
     assert gateway.filter_config.guards[0].message != gateway.filter_config.guards[1].message
 

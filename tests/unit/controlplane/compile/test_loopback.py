@@ -13,7 +13,7 @@ from controlplane.config.arch_config import ArchConfig
 from controlplane.config.model_serving import Mode
 from extproc.shared.filter_config import Place
 
-HERE = TargetEnvironment(TritonSockets("h", "g"), workers=1, internal_socket="i", repair_lock="r", mode=Mode.REMOTE)
+HERE = TargetEnvironment(TritonSockets("h", "g"), workers=1, internal_socket="i", reload_lock="r", mode=Mode.REMOTE)
 CONTAINER_LAYOUT = replace(
     HERE,
     triton=TritonSockets("/run/http", "/run/grpc"),

@@ -23,10 +23,11 @@ from controlplane.config.model_serving import Mode
 from controlplane.errors import ArchgwError, RuntimeFault, UsageError
 from controlplane.models.custom_model import CustomModel
 from extproc.shared import filter_config
-from extproc.shared.filter_config import Place, Role
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import Role
 
 CPU = TargetEnvironment(
-    TritonSockets(http="/run/h", grpc="/run/g"), workers=4, internal_socket="/run/i", repair_lock="/run/r"
+    TritonSockets(http="/run/h", grpc="/run/g"), workers=4, internal_socket="/run/i", reload_lock="/run/r"
 )
 GPU = replace(CPU, mode=Mode.LOCAL_GPU, gpu="NVIDIA L4", vllm=True)
 REMOTE = replace(CPU, mode=Mode.REMOTE)
@@ -126,7 +127,7 @@ def test_all_remote_has_no_local_models_or_server() -> None:
         )
     }
     assert places(gateway) == {Role.GUARD: ELSEWHERE, Role.TOXICITY: ELSEWHERE}
-    assert asked(gateway).budget_ms == asked(gateway).roles[Role.GUARD].timeout_ms
+    assert asked(gateway).models_timeout_ms == asked(gateway).roles[Role.GUARD].timeout_ms
 
 
 def test_unused_remote_triton_has_no_cluster() -> None:
@@ -143,10 +144,10 @@ def test_models_deadline_covers_an_attempt_at_each_place() -> None:
     }
     gateway = compiled(CPU, remote=TRITON, roles=roles)
     # The guards may read a long text for ten seconds.
-    assert asked(gateway).budget_ms == 10_000 + 2 * 4_000
+    assert asked(gateway).models_timeout_ms == 10_000 + 2 * 4_000
     slower = roles | {"guard": {"placement": ["remote", "local"], "timeout": "7s"}}
-    assert asked(compiled(CPU, remote=TRITON, roles=slower)).budget_ms == 2 * 7_000 + 2 * 4_000
-    assert gateway.filter_config.request_timeout_ms > asked(gateway).budget_ms
+    assert asked(compiled(CPU, remote=TRITON, roles=slower)).models_timeout_ms == 2 * 7_000 + 2 * 4_000
+    assert gateway.filter_config.request_timeout_ms > asked(gateway).models_timeout_ms
 
 
 def test_compiles_all_settings_of_the_remote_triton() -> None:

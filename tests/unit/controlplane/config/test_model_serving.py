@@ -7,12 +7,21 @@ import pytest
 import trustme
 
 from controlplane.config.addresses import TritonUrl
-from controlplane.config.model_serving import Mode
-from extproc.shared.filter_config import Place, Role
+from controlplane.config.model_serving import Mode, Roles
+from controlplane.config.prompt_guards import InputGuards
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import CONFIGURABLE, GUARD_ROLES, Role
 from tests.unit.controlplane.config.files import PROVIDER, Folder
 
 TARGETS = "endpoints: {api: {endpoint: h}}\nprompt_targets: [{name: t, description: d, endpoint: {name: api}}]\n"
 GUARDS = "prompt_guards: {input_guards: {jailbreak: {}}}\n"
+
+
+def test_every_role_and_guard_of_the_table_has_its_key() -> None:
+    assert {"model_serving": set(Roles.model_fields), "input_guards": set(InputGuards.model_fields)} == {
+        "model_serving": set(CONFIGURABLE),
+        "input_guards": set(GUARD_ROLES),
+    }
 
 
 def file(serving: str, more: str = GUARDS) -> str:

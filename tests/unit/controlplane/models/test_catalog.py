@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -6,16 +7,19 @@ import yaml
 from controlplane.assets import asset
 from controlplane.errors import ModelError
 from controlplane.models import cache
-from controlplane.models.catalog import SourceFile, catalog, parse
+from controlplane.models.catalog import Engine, SourceFile, catalog, parse
+from extproc.shared.roles import ROLES
 from triton_models.function import needle
 
 TEXT = (asset("triton_models") / "catalog.yaml").read_text()
 
 
-def test_every_role_has_its_folder_and_its_template() -> None:
-    for role in catalog().roles:
-        assert (asset("triton_models") / role / "model.py").is_file()
-        assert (asset("triton_models") / role / "config.pbtxt.j2").is_file()
+def test_catalogue_has_default_models_for_exactly_the_roles_that_promise_one() -> None:
+    assert set(catalog().roles) == {role for role, spec in ROLES.items() if spec.has_default_model}
+
+
+def test_every_engine_of_the_role_table_is_known() -> None:
+    assert set().union(*(spec.engines for spec in ROLES.values())) <= set(get_args(Engine))
 
 
 def test_roles_and_artefacts_select_what_they_need() -> None:

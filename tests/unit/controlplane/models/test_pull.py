@@ -16,6 +16,7 @@ from controlplane.models import cache, prepare, pull, pull_record
 from controlplane.models import hub as hub_module
 from controlplane.models.catalog import Artefact, Catalog, Hub, SourceFile
 from controlplane.models.pull import DownloadProgress
+from extproc.shared.roles import Role
 from tests.support.hub_server import HubRepository, HubServer
 
 CHUNK = 64 * 1024  # what the library is to read at a time
@@ -51,7 +52,7 @@ def catalogued(monkeypatch: pytest.MonkeyPatch) -> Catalogued:
             engine="transformers",
             licence="l",
             devices=["cpu"],
-            serves="guard",
+            serves=Role.GUARD,
             hub=Hub(repository="o/r", revision=revision),
             files=files,
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from controlplane.compile.plans import RoleLocation
 from controlplane.runtime.model_status import merge_workers, mismatch, not_ready_reason
-from extproc.shared.filter_config import Place, Role
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import Role
 from extproc.shared.worker_status import BackendStatus, RoleStatus, WorkerStatus
 
 URL = "grpcs://triton.example.com:443"

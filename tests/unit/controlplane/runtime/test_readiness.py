@@ -25,7 +25,8 @@ from controlplane.runtime.native.service import Service
 from controlplane.runtime.native.supervisor import client
 from controlplane.runtime.native.supervisor.plan import LogSizes
 from controlplane.runtime.readiness import StartedGateway, wait_ready
-from extproc.shared.filter_config import Place, Role
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import Role
 from extproc.shared.worker_status import METHOD, BackendStatus, RoleStatus, WorkerStatus
 
 URL = "grpcs://triton.example.com:443"

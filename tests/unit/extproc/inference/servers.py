@@ -1,4 +1,4 @@
-"""Servers that speak KServe v2 on real sockets and answer as they are told, and contracts that lead to them."""
+"""Fake KServe v2 servers on real sockets, and configs that lead to them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from typing import Any
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from extproc.inference.backends import BackendClient, RoleClient
-from extproc.inference.connections import Link
-from extproc.inference.kserve import Tensor
-from extproc.inference.model_signature import COMPUTE_NS, SIGNATURES
-from extproc.inference.models import RoleClients
-from extproc.shared.filter_config import Backend, Inference, Place, Role, RoleBackends, Server
+from extproc.inference.backend_client import BackendClient
+from extproc.inference.connections import ServerConnection
+from extproc.inference.fallback import RoleClient
+from extproc.inference.kserve import TensorMetadata
+from extproc.inference.model_signature import SIGNATURES
+from extproc.inference.role_clients import RoleClients
+from extproc.shared.filter_config import Backend, Inference, Place, RoleBackends, Server
+from extproc.shared.roles import COMPUTE_NS, Role
 
 TIMEOUT_MS = 300
 
@@ -34,12 +36,12 @@ def floats(*numbers: float) -> bytes:
 
 
 def role_of(model: str) -> Role:
-    """Every fake server serves a role under its own name with `my-` before it."""
+    """Returns the role of a model. The fake servers call the model of a role `my-ROLE`."""
     return Role(model.removeprefix("my-"))
 
 
 def usual(model: str, texts: int) -> bytes:
-    """What a well model answers."""
+    """Returns the output of a healthy model."""
     match role_of(model):
         case Role.FUNCTION:
             return element('{"tool_calls": []}')
@@ -51,19 +53,19 @@ def usual(model: str, texts: int) -> bytes:
 
 @dataclass
 class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
-    """Answers as well models do, or with `raw`, or as `infer` does. `asked` and `upstreams` record what came in."""
+    """Answers like a healthy model, or with `raw`, or with `infer`. `requests` and `upstreams` record the calls."""
 
     raw: list[bytes] | None = None
     infer: Infer | None = None
     compute_ns: tuple[int, ...] = ()
     ready: bool = True
-    # Tensors of models that are not what their role needs.
-    inputs: list[Tensor] | None = None
-    outputs: list[Tensor] | None = None
-    # None: the server is none of Triton's, and knows no such thing.
+    # Tensors of models that do not fit their role.
+    inputs: list[TensorMetadata] | None = None
+    outputs: list[TensorMetadata] | None = None
+    # None: the server is not Triton and does not have the method.
     max_batch_size: int | None = 8
     statistics: list[Any] | None = None
-    asked: list[Any] = field(default_factory=list)
+    requests: list[Any] = field(default_factory=list)
     upstreams: list[str | None] = field(default_factory=list)
     loads: list[str] = field(default_factory=list)
     address: str = ""
@@ -73,7 +75,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802 - the names in the proto
         self._note(context)
-        self.asked.append(request)
+        self.requests.append(request)
         if self.infer is not None:
             return await self.infer(request, context)
         if not self.ready:
@@ -82,7 +84,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         return self.answer(request, raws)
 
     def answer(self, request: Any, raws: list[bytes]) -> Any:
-        """With the outputs that were asked for."""
+        """Returns a response with the requested outputs."""
         names = [output.name for output in request.outputs]
         if COMPUTE_NS in names:
             raws = [*raws, struct.pack(f"<{len(self.compute_ns)}q", *self.compute_ns)]
@@ -116,7 +118,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
     async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._note(context)
         wanted = SIGNATURES[role_of(request.name)]
-        outputs = [wanted.output, *([Tensor(COMPUTE_NS, "INT64", (-1, 1))] if self.compute_ns else [])]
+        outputs = [wanted.output, *([TensorMetadata(COMPUTE_NS, "INT64", (-1, 1))] if self.compute_ns else [])]
         return service_pb2.ModelMetadataResponse(
             name=request.name,
             inputs=_metadata(wanted.inputs if self.inputs is None else self.inputs),
@@ -150,13 +152,13 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         return service_pb2.RepositoryModelLoadResponse()
 
 
-def _metadata(tensors: Sequence[Tensor]) -> list[Any]:
+def _metadata(tensors: Sequence[TensorMetadata]) -> list[Any]:
     form = service_pb2.ModelMetadataResponse.TensorMetadata
     return [form(name=each.name, datatype=each.datatype, shape=each.shape) for each in tensors]
 
 
 def failing(code: grpc.StatusCode, details: str = "") -> Infer:
-    """A model that answers every call with an error."""
+    """Returns a model that fails every call."""
 
     async def fail(_: Any, context: Any) -> Any:
         await context.abort(code, details)
@@ -172,7 +174,7 @@ async def never(_: Any, context: Any) -> Any:
 
 @asynccontextmanager
 async def serving(servicer: FakeTriton, address: str = "127.0.0.1:0") -> AsyncIterator[FakeTriton]:
-    """The server on a port of its own, or at `address`."""
+    """Starts the server on a free port, or at `address`."""
     server = grpc.aio.server()
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port(address)
@@ -192,7 +194,7 @@ def inference(
     calls: int = 8,
     bulk_bytes: int = 16_384,
 ) -> Inference:
-    """Every role at every place, in the order of `servers`."""
+    """Returns a config with every role at every place, in the order of `servers`."""
     return Inference(
         servers={
             place: server if isinstance(server, Server) else Server(address=server) for place, server in servers.items()
@@ -207,31 +209,31 @@ def inference(
             )
             for role in (roles or tuple(Role))
         },
-        budget_ms=10_000,
+        models_timeout_ms=10_000,
     )
 
 
 @dataclass
-class Unwatched:
-    """Models whose backends were all found well, and that nobody watches: what is asked, a test asked."""
+class UnwatchedModels:
+    """Models whose backends count as probed, without a watch: every call comes from the test."""
 
     models: RoleClients
     roles: dict[Role, RoleClient]
 
     def at(self, role: Role, place: Place = Place.LOCAL) -> BackendClient:
-        return next(each for each in self.roles[role].placed if each.place is place)
+        return next(each for each in self.roles[role].backends if each.place is place)
 
 
 @asynccontextmanager
-async def unwatched(config: Inference) -> AsyncIterator[Unwatched]:
-    async with AsyncExitStack() as connections:
-        links = {}
+async def unwatched(config: Inference) -> AsyncIterator[UnwatchedModels]:
+    async with AsyncExitStack() as cleanup:
+        connections = {}
         for place, server in config.servers.items():
-            links[place] = Link(place, server)
-            connections.push_async_callback(links[place].transport.close)
-        roles = {role: RoleClient(role, served, links) for role, served in config.roles.items()}
+            connections[place] = ServerConnection(place, server)
+            cleanup.push_async_callback(connections[place].client.close)
+        roles = {role: RoleClient(role, served, connections) for role, served in config.roles.items()}
         for role in roles.values():
-            for at in role.placed:
-                at.probed(None)
-                connections.push_async_callback(at.close)
-        yield Unwatched(RoleClients(roles), roles)
+            for at in role.backends:
+                at.record_probe(None)
+                cleanup.push_async_callback(at.close)
+        yield UnwatchedModels(RoleClients(roles), roles)

@@ -1,14 +1,14 @@
-"""When a backend is passed over, and when it is tried again."""
+"""When a circuit breaker opens and closes."""
 
 from __future__ import annotations
 
 import pytest
 
-from extproc.inference.call_failures import Fault, Reason
-from extproc.inference.circuit_breaker import TIMEOUTS_TOLERATED, Breaker
+from extproc.inference.call_failures import Failure, FailureReason
+from extproc.inference.circuit_breaker import TIMEOUTS_TOLERATED, CircuitBreaker
 
-GONE = Fault(Reason.UNREACHABLE, "gone")
-LATE = Fault(Reason.TIMEOUT, "late")
+GONE = Failure(FailureReason.UNREACHABLE, "gone")
+LATE = Failure(FailureReason.TIMEOUT, "late")
 
 
 class Clock:
@@ -23,83 +23,83 @@ def clock() -> Clock:
     return Clock()
 
 
-def closed(clock: Clock, *, stands_in: bool) -> Breaker:
-    breaker = Breaker(stands_in=stands_in, clock=clock)
-    breaker.probed(None)
+def closed(clock: Clock, *, has_fallback: bool) -> CircuitBreaker:
+    breaker = CircuitBreaker(has_fallback=has_fallback, clock=clock)
+    breaker.record_probe(None)
     return breaker
 
 
-def test_before_anything_is_known_a_placement_is_not_ready_and_a_probe_is_due(clock: Clock) -> None:
-    breaker = Breaker(stands_in=True, clock=clock)
-    assert breaker.fault is not None
-    assert breaker.fault.reason is Reason.STARTING
+def test_new_breaker_is_open_and_a_probe_is_due(clock: Clock) -> None:
+    breaker = CircuitBreaker(has_fallback=True, clock=clock)
+    assert breaker.failure is not None
+    assert breaker.failure.reason is FailureReason.STARTING
     assert breaker.probe_due
-    assert breaker.probed(GONE)
-    assert not breaker.probed(LATE)
-    assert breaker.probed(None)
-    assert breaker.fault is None
+    assert breaker.record_probe(GONE)
+    assert not breaker.record_probe(LATE)
+    assert breaker.record_probe(None)
+    assert breaker.failure is None
 
 
 @pytest.mark.parametrize("fault", [GONE, LATE])
-def test_where_another_place_stands_in_the_first_failure_opens(clock: Clock, fault: Fault) -> None:
-    breaker = closed(clock, stands_in=True)
-    assert breaker.failed(fault)
-    assert breaker.fault == fault
+def test_first_failure_opens_a_breaker_with_fallback(clock: Clock, fault: Failure) -> None:
+    breaker = closed(clock, has_fallback=True)
+    assert breaker.record_failure(fault)
+    assert breaker.failure == fault
 
 
-def test_at_the_last_place_timeouts_are_tolerated_but_not_any_number_in_a_row(clock: Clock) -> None:
-    breaker = closed(clock, stands_in=False)
+def test_breaker_without_fallback_tolerates_a_few_timeouts_in_a_row(clock: Clock) -> None:
+    breaker = closed(clock, has_fallback=False)
     for _ in range(TIMEOUTS_TOLERATED):
-        assert not breaker.failed(LATE)
-    breaker.answered()
+        assert not breaker.record_failure(LATE)
+    breaker.record_success()
     for _ in range(TIMEOUTS_TOLERATED):
-        assert not breaker.failed(LATE)
-    assert breaker.failed(LATE)
-    assert breaker.fault == LATE
+        assert not breaker.record_failure(LATE)
+    assert breaker.record_failure(LATE)
+    assert breaker.failure == LATE
 
 
-def test_at_the_last_place_any_other_failure_opens_and_the_probe_is_due_at_once(clock: Clock) -> None:
-    breaker = closed(clock, stands_in=False)
-    assert breaker.failed(GONE)
+def test_other_failures_open_a_breaker_without_fallback_and_a_probe_is_due_at_once(clock: Clock) -> None:
+    breaker = closed(clock, has_fallback=False)
+    assert breaker.record_failure(GONE)
     assert breaker.probe_due
 
 
-def test_half_open_the_probe_decides(clock: Clock) -> None:
-    breaker = closed(clock, stands_in=False)
-    breaker.failed(GONE)
-    assert not breaker.probed(LATE)
-    assert breaker.fault == LATE
-    assert breaker.probed(None)
-    assert breaker.fault is None
+def test_probe_closes_a_half_open_breaker(clock: Clock) -> None:
+    breaker = closed(clock, has_fallback=False)
+    breaker.record_failure(GONE)
+    assert not breaker.record_probe(LATE)
+    assert breaker.failure == LATE
+    assert breaker.record_probe(None)
+    assert breaker.failure is None
 
 
-def test_a_probe_that_fails_opens_a_closed_one_as_a_call_does(clock: Clock) -> None:
-    assert closed(clock, stands_in=True).probed(GONE)
-    tolerant = closed(clock, stands_in=False)
-    assert not tolerant.probed(LATE)
-    assert tolerant.fault is None
+def test_failed_probe_opens_a_closed_breaker_like_a_call(clock: Clock) -> None:
+    assert closed(clock, has_fallback=True).record_probe(GONE)
+    tolerant = closed(clock, has_fallback=False)
+    assert not tolerant.record_probe(LATE)
+    assert tolerant.failure is None
 
 
-def test_calls_that_began_before_it_opened_change_nothing(clock: Clock) -> None:
-    breaker = closed(clock, stands_in=True)
-    breaker.failed(GONE)
-    assert not breaker.failed(LATE)
-    breaker.answered()
-    assert breaker.fault == GONE
+def test_calls_that_began_before_the_breaker_opened_are_ignored(clock: Clock) -> None:
+    breaker = closed(clock, has_fallback=True)
+    breaker.record_failure(GONE)
+    assert not breaker.record_failure(LATE)
+    breaker.record_success()
+    assert breaker.failure == GONE
 
 
-def test_one_that_answers_probes_and_fails_calls_is_left_alone_longer_each_time(clock: Clock) -> None:
-    breaker = closed(clock, stands_in=True)
+def test_breaker_stays_open_longer_each_time_calls_fail_after_a_probe(clock: Clock) -> None:
+    breaker = closed(clock, has_fallback=True)
     held = []
     for _ in range(5):
-        breaker.failed(LATE)
+        breaker.record_failure(LATE)
         opened = clock.now
         while not breaker.probe_due:
             clock.now += 0.5
         held.append(clock.now - opened)
-        breaker.probed(None)
+        breaker.record_probe(None)
     assert held == [1.0, 2.0, 3.0, 3.0, 3.0]
     clock.now += 60
-    breaker.failed(LATE)
+    breaker.record_failure(LATE)
     clock.now += 1
     assert breaker.probe_due

@@ -1,4 +1,4 @@
-"""The time that all models of a request share."""
+"""The deadline that all models of a request share."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import asyncio
 from extproc.inference import deadline
 
 
-async def test_it_is_shared_by_the_tasks_of_a_request_and_by_no_other() -> None:
-    assert deadline.left_s() is None
-    with deadline.spending(1000):
-        first = deadline.left_s()
+async def test_tasks_of_one_request_share_the_deadline() -> None:
+    assert deadline.remaining_s() is None
+    with deadline.limit(1000):
+        first = deadline.remaining_s()
         assert first is not None
         assert 0.9 < first <= 1.0
         await asyncio.sleep(0.02)
         inside = await asyncio.create_task(_left())
         assert inside is not None
         assert inside <= first - 0.015  # the event loop counts milliseconds
-    assert deadline.left_s() is None
+    assert deadline.remaining_s() is None
 
 
 async def _left() -> float | None:
-    return deadline.left_s()
+    return deadline.remaining_s()

@@ -1,4 +1,4 @@
-"""Whether a backend comes to be passed over, and back, by itself: the watch over real gRPC servers."""
+"""Probes and recovery of backends, over real gRPC servers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ import grpc
 import pytest
 
 from extproc.inference import deadline
-from extproc.inference.circuit_breaker import Breaker
-from extproc.inference.kserve import Tensor
-from extproc.inference.models import RoleClients, open_models
-from extproc.inference.roles import RoleUnavailable
-from extproc.shared.filter_config import Place, Role, Server
+from extproc.inference.circuit_breaker import CircuitBreaker
+from extproc.inference.interface import RoleUnavailable
+from extproc.inference.kserve import TensorMetadata
+from extproc.inference.role_clients import RoleClients, open_models
+from extproc.shared.filter_config import Place, Server
+from extproc.shared.roles import Role
 from extproc.shared.worker_status import BackendStatus
 from tests.unit.extproc.inference.servers import (
     TIMEOUT_MS,
@@ -53,22 +54,22 @@ async def backend(models: RoleClients, role: Role = Role.GUARD, index: int = 0) 
     return (await models.status()).roles[role].backends[index]
 
 
-async def test_all_roles_are_ready_once_each_model_has_answered() -> None:
+async def test_roles_are_available_once_each_model_has_answered() -> None:
     async with serving(FakeTriton()) as fake:
         fake_roles = tuple(role for role in Role if role is not Role.CHAT)
         async with open_models(inference({Place.LOCAL: fake.address}, *fake_roles)) as models:
-            assert models.faults == dict.fromkeys(fake_roles, "starting")
-            await until(lambda: not models.faults)
-            assert {request.model_name for request in fake.asked} == {f"my-{role}" for role in fake_roles}
+            assert models.unavailable == dict.fromkeys(fake_roles, "starting")
+            await until(lambda: not models.unavailable)
+            assert {request.model_name for request in fake.requests} == {f"my-{role}" for role in fake_roles}
 
 
-async def test_without_inference_there_is_nothing_to_watch() -> None:
+async def test_gateway_without_models_has_no_status() -> None:
     async with open_models(None) as models:
-        assert models.faults == {}
+        assert models.unavailable == {}
         assert (await models.status()).roles == {}
 
 
-async def test_the_first_request_waits_for_the_first_contact() -> None:
+async def test_first_request_waits_for_the_first_probe() -> None:
     async with (
         serving(FakeTriton()) as fake,
         open_models(inference({Place.LOCAL: fake.address}, Role.GUARD)) as models,
@@ -76,7 +77,7 @@ async def test_the_first_request_waits_for_the_first_contact() -> None:
         assert await models.attack_probabilities(Role.GUARD, ["x"]) == (0.25,)
 
 
-async def test_where_the_first_contact_hangs_one_request_waits_for_it_and_no_other(
+async def test_only_one_request_waits_for_a_first_probe_that_hangs(
     silent: str,
 ) -> None:
     async with serving(FakeTriton()) as local:
@@ -90,44 +91,44 @@ async def test_where_the_first_contact_hangs_one_request_waits_for_it_and_no_oth
     assert first >= TIMEOUT_MS / 1000
 
 
-async def test_a_call_has_what_the_first_contact_left_of_the_budget() -> None:
+async def test_waiting_for_the_first_probe_counts_towards_the_deadline() -> None:
     async with (
         serving(FakeTriton()) as fake,
-        unwatched(inference({Place.LOCAL: fake.address}, Role.GUARD, timeout_ms=60_000)) as open_,
+        unwatched(inference({Place.LOCAL: fake.address}, Role.GUARD, timeout_ms=60_000)) as unwatched_models,
     ):
         fake.infer = never
-        at = open_.at(Role.GUARD)
-        at.breaker = Breaker(stands_in=False)
-        at.contacted.clear()
-        budget_s = 1.0
-        asyncio.get_running_loop().call_later(budget_s / 2, at.probed, None)
+        at = unwatched_models.at(Role.GUARD)
+        at.breaker = CircuitBreaker(has_fallback=False)
+        at.probed.clear()
+        deadline_s = 1.0
+        asyncio.get_running_loop().call_later(deadline_s / 2, at.record_probe, None)
         began = time.perf_counter()
-        with deadline.spending(int(budget_s * 1000)), pytest.raises(RoleUnavailable, match="budget"):
-            await open_.models.attack_probabilities(Role.GUARD, ["x"])
-        assert time.perf_counter() - began < budget_s * 1.4
+        with deadline.limit(int(deadline_s * 1000)), pytest.raises(RoleUnavailable, match="budget"):
+            await unwatched_models.models.attack_probabilities(Role.GUARD, ["x"])
+        assert time.perf_counter() - began < deadline_s * 1.4
 
 
-async def test_a_remote_that_hangs_is_known_long_before_a_patient_role_gives_up() -> None:
+async def test_hanging_remote_is_detected_before_a_long_role_timeout() -> None:
     async with serving(FakeTriton(infer=never)) as fake:
         config = inference({Place.REMOTE: fake.address}, Role.FUNCTION, timeout_ms=60_000)
         async with open_models(config) as models:
-            await until(lambda: models.faults == {Role.FUNCTION: "timeout"})
+            await until(lambda: models.unavailable == {Role.FUNCTION: "timeout"})
 
 
-async def test_a_server_that_comes_back_is_asked_again_without_a_restart(tmp_path: Path) -> None:
+async def test_recovered_server_is_used_again(tmp_path: Path) -> None:
     address = f"unix:{tmp_path}/s"
     config = inference({Place.REMOTE: address}, Role.GUARD)
     async with open_models(config) as models:
-        await until(lambda: models.faults == {Role.GUARD: "unreachable"})
+        await until(lambda: models.unavailable == {Role.GUARD: "unreachable"})
         async with serving(FakeTriton(), address):
-            await until(lambda: not models.faults)
+            await until(lambda: not models.unavailable)
             assert await models.attack_probabilities(Role.GUARD, ["x"]) == (0.25,)
-        await until(lambda: models.faults == {Role.GUARD: "unreachable"})
+        await until(lambda: models.unavailable == {Role.GUARD: "unreachable"})
         async with serving(FakeTriton(), address):
-            await until(lambda: not models.faults)
+            await until(lambda: not models.unavailable)
 
 
-async def test_an_open_place_is_asked_only_by_its_probe(caplog: pytest.LogCaptureFixture) -> None:
+async def test_open_backend_receives_only_probes(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     async with serving(FakeTriton()) as remote, serving(FakeTriton(raw=[floats(0.75)])) as local:
         config = inference({Place.REMOTE: remote.address, Place.LOCAL: local.address}, Role.GUARD)
@@ -135,28 +136,28 @@ async def test_an_open_place_is_asked_only_by_its_probe(caplog: pytest.LogCaptur
             assert await models.attack_probabilities(Role.GUARD, ["x"]) == (0.25,)
             remote.infer = failing(grpc.StatusCode.UNAVAILABLE, "gone")
             assert await models.attack_probabilities(Role.GUARD, ["x"]) == (0.75,)
-            remote.asked.clear()
+            remote.requests.clear()
             for _ in range(20):
                 assert await models.attack_probabilities(Role.GUARD, ["a prompt"]) == (0.75,)
-            assert all(b"a prompt" not in request.raw_input_contents[0] for request in remote.asked)
+            assert all(b"a prompt" not in request.raw_input_contents[0] for request in remote.requests)
             remote.infer = None
             async with asyncio.timeout(PROMISED_S):
                 while await models.attack_probabilities(Role.GUARD, ["x"]) != (0.25,):  # noqa: ASYNC110 - as in `until`
                     await asyncio.sleep(0.01)
     told = [record for record in caplog.records if getattr(record, "fields", {}).get("place") == Place.REMOTE]
-    events = [record.getMessage() for record in told if "answer" in record.getMessage()]
-    assert events == ["model answers", "model does not answer", "model answers"]
+    events = [record.getMessage() for record in told if "available" in record.getMessage()]
+    assert events == ["model available", "model unavailable", "model available"]
 
 
-async def test_a_model_of_another_signature_is_never_asked() -> None:
-    wrong = FakeTriton(outputs=[Tensor("LABEL", "INT64", (-1, 1))])
+async def test_model_with_another_signature_is_never_called() -> None:
+    wrong = FakeTriton(outputs=[TensorMetadata("LABEL", "INT64", (-1, 1))])
     async with (
         serving(wrong),
         open_models(inference({Place.REMOTE: wrong.address}, Role.GUARD)) as models,
     ):
         with pytest.raises(RoleUnavailable, match="mismatch"):
             await models.attack_probabilities(Role.GUARD, ["x"])
-        assert wrong.asked == []
+        assert wrong.requests == []
         found = await backend(models)
         assert (found.ready, found.reason) == (False, "mismatch")
         assert found.detail == (
@@ -164,22 +165,22 @@ async def test_a_model_of_another_signature_is_never_asked() -> None:
             "found inputs TEXT BYTES [-1, 1], outputs LABEL INT64 [-1, 1]"
         )
         wrong.outputs = None
-        await until(lambda: not models.faults)
+        await until(lambda: not models.unavailable)
 
 
-async def test_a_model_that_comes_back_is_held_to_the_signature_again() -> None:
+async def test_recovered_model_must_have_the_signature_again() -> None:
     async with (
         serving(FakeTriton()) as fake,
         open_models(inference({Place.LOCAL: fake.address}, Role.GUARD)) as models,
     ):
-        await until(lambda: not models.faults)
+        await until(lambda: not models.unavailable)
         fake.infer = failing(grpc.StatusCode.UNAVAILABLE)
-        await until(lambda: models.faults == {Role.GUARD: "unreachable"})
+        await until(lambda: models.unavailable == {Role.GUARD: "unreachable"})
         fake.outputs, fake.infer = [], None
-        await until(lambda: models.faults == {Role.GUARD: "mismatch"})
+        await until(lambda: models.unavailable == {Role.GUARD: "mismatch"})
 
 
-async def test_a_failure_at_the_last_place_is_looked_into_at_once() -> None:
+async def test_failure_of_the_last_backend_is_probed_at_once() -> None:
     async with (
         serving(FakeTriton()) as fake,
         open_models(inference({Place.LOCAL: fake.address}, Role.GUARD)) as models,
@@ -194,7 +195,7 @@ async def test_a_failure_at_the_last_place_is_looked_into_at_once() -> None:
         fake.infer = one_prompt_fails
         with pytest.raises(RoleUnavailable, match="refused"):
             await models.attack_probabilities(Role.GUARD, ["bad"])
-        await until(lambda: not models.faults, within_s=0.5)
+        await until(lambda: not models.unavailable, within_s=0.5)
 
 
 async def test_round_trips_are_measured_while_the_server_answers() -> None:
@@ -202,51 +203,51 @@ async def test_round_trips_are_measured_while_the_server_answers() -> None:
         serving(FakeTriton()) as fake,
         open_models(inference({Place.LOCAL: fake.address}, Role.GUARD)) as models,
     ):
-        (at,) = models._roles[Role.GUARD].placed
-        await until(lambda: at.link.network_ms > 0)
-        assert at.link.network_ms < 1000
+        (at,) = models._roles[Role.GUARD].backends
+        await until(lambda: at.connection.network_ms > 0)
+        assert at.connection.network_ms < 1000
 
 
 @pytest.mark.parametrize("held", [False, True])
-async def test_a_dead_process_is_started_again_by_one_worker_at_a_time(tmp_path: Path, *, held: bool) -> None:
+async def test_dead_process_is_reloaded_by_one_worker_at_a_time(tmp_path: Path, *, held: bool) -> None:
     lock = tmp_path / "repair.lock"
     dead = FakeTriton(infer=failing(grpc.StatusCode.INTERNAL, "Stub process 'guard_0_0' is not healthy."))
     async with serving(dead):
-        config = inference({Place.LOCAL: Server(address=dead.address, repair_lock=str(lock))}, Role.GUARD)
+        config = inference({Place.LOCAL: Server(address=dead.address, reload_lock=str(lock))}, Role.GUARD)
         with lock.open("a") as file:
             if held:
                 fcntl.flock(file, fcntl.LOCK_EX)
             async with open_models(config) as models:
-                await until(lambda: models.faults == {Role.GUARD: "dead"})
+                await until(lambda: models.unavailable == {Role.GUARD: "dead"})
                 if held:
-                    asked = len(dead.asked)
-                    await until(lambda: len(dead.asked) > asked)
+                    asked = len(dead.requests)
+                    await until(lambda: len(dead.requests) > asked)
                     assert dead.loads == []
                 else:
                     await until(lambda: dead.loads[:2] == ["unload my-guard", "load my-guard"])
 
 
 @pytest.mark.parametrize("role", [Role.GUARD, Role.CHAT])
-async def test_an_unloaded_model_is_loaded_again_as_the_repository_has_it(tmp_path: Path, role: Role) -> None:
+async def test_unloaded_model_is_loaded_from_the_repository(tmp_path: Path, role: Role) -> None:
     """Whoever unloaded it: the model of a role, or the chat model, which answers in streams."""
     async with serving(FakeTriton()) as fake:
-        server = Server(address=fake.address, repair_lock=str(tmp_path / "repair.lock"))
+        server = Server(address=fake.address, reload_lock=str(tmp_path / "repair.lock"))
         async with open_models(inference({Place.LOCAL: server}, role)) as models:
-            await until(lambda: not models.faults)
+            await until(lambda: not models.unavailable)
             fake.ready = False
             await until(lambda: fake.loads == [f"load my-{role}"])
-            await until(lambda: not models.faults)
+            await until(lambda: not models.unavailable)
 
 
-async def test_a_server_that_is_not_ours_is_not_repaired() -> None:
+async def test_models_of_a_remote_server_are_not_reloaded() -> None:
     missing = FakeTriton(ready=False)
     async with serving(missing), open_models(inference({Place.REMOTE: missing.address}, Role.GUARD)) as models:
-        await until(lambda: models.faults == {Role.GUARD: "unloaded"})
+        await until(lambda: models.unavailable == {Role.GUARD: "unloaded"})
         before = len(missing.upstreams)
         await until(lambda: len(missing.upstreams) > before + 1)
         assert missing.loads == []
     dead = FakeTriton(infer=failing(grpc.StatusCode.INTERNAL, "Stub process 'guard_0_0' is not healthy."))
     async with serving(dead), open_models(inference({Place.REMOTE: dead.address}, Role.GUARD)) as models:
-        await until(lambda: models.faults == {Role.GUARD: "dead"})
-        await until(lambda: len(dead.asked) > 1)
+        await until(lambda: models.unavailable == {Role.GUARD: "dead"})
+        await until(lambda: len(dead.requests) > 1)
         assert dead.loads == []

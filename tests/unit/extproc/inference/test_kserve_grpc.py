@@ -9,14 +9,14 @@ from typing import Any
 import grpc
 import pytest
 
-from extproc.inference.call_failures import CallFailed, Reason
-from extproc.inference.kserve import Question, Statistics, Tensor
-from extproc.inference.kserve_grpc import GrpcTransport
-from extproc.inference.model_signature import COMPUTE_NS
+from extproc.inference.call_failures import CallFailed, FailureReason
+from extproc.inference.kserve import InferRequest, ModelStatistics, TensorMetadata
+from extproc.inference.kserve_grpc import KServeGrpcClient
 from extproc.shared.filter_config import Server
+from extproc.shared.roles import COMPUTE_NS
 from tests.unit.extproc.inference.servers import FakeTriton, failing, never, serving
 
-QUESTION = Question("my-guard", {"TEXT": [b"x"]}, "PROB")
+REQUEST = InferRequest("my-guard", {"TEXT": [b"x"]}, "PROB")
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ async def fake() -> AsyncIterator[FakeTriton]:
 
 
 @pytest.fixture
-async def transport(fake: FakeTriton) -> AsyncIterator[GrpcTransport]:
-    transport = GrpcTransport(Server(address=fake.address))
-    yield transport
-    await transport.close()
+async def client(fake: FakeTriton) -> AsyncIterator[KServeGrpcClient]:
+    client = KServeGrpcClient(Server(address=fake.address))
+    yield client
+    await client.close()
 
 
 @pytest.mark.parametrize(
@@ -44,32 +44,28 @@ async def transport(fake: FakeTriton) -> AsyncIterator[GrpcTransport]:
         (grpc.StatusCode.INVALID_ARGUMENT, "no such tensor", "refused"),
     ],
 )
-async def test_a_failure_is_told_apart_by_its_cause(
-    fake: FakeTriton, transport: GrpcTransport, code: grpc.StatusCode, details: str, reason: str
+async def test_failure_reason_follows_from_the_status(
+    fake: FakeTriton, client: KServeGrpcClient, code: grpc.StatusCode, details: str, reason: str
 ) -> None:
     fake.infer = failing(code, details)
     with pytest.raises(CallFailed) as caught:
-        await transport.infer(QUESTION, 1.0)
-    assert caught.value.fault.reason == reason
+        await client.infer(REQUEST, 1.0)
+    assert caught.value.failure.reason == reason
     # The one thing that the file can be wrong about. What the server says of it may hold the key.
     is_key = code is grpc.StatusCode.UNAUTHENTICATED
-    assert ("model_serving.remote.access_key" in caught.value.fault.detail) is is_key
-    assert (details in caught.value.fault.detail) is not is_key
-    assert caught.value.of_question is (code is grpc.StatusCode.INVALID_ARGUMENT)
+    assert ("model_serving.remote.access_key" in caught.value.failure.detail) is is_key
+    assert (details in caught.value.failure.detail) is not is_key
+    assert caught.value.caused_by_request is (code is grpc.StatusCode.INVALID_ARGUMENT)
 
 
-async def test_a_model_that_never_answers_costs_its_deadline_and_no_more(
-    fake: FakeTriton, transport: GrpcTransport
-) -> None:
+async def test_call_without_response_ends_at_its_timeout(fake: FakeTriton, client: KServeGrpcClient) -> None:
     fake.infer = never
     with pytest.raises(CallFailed) as caught:
-        await transport.infer(QUESTION, 0.1)
-    assert caught.value.fault.reason is Reason.TIMEOUT
+        await client.infer(REQUEST, 0.1)
+    assert caught.value.failure.reason is FailureReason.TIMEOUT
 
 
-async def test_an_answer_is_found_by_its_name_and_with_it_how_long_it_took(
-    fake: FakeTriton, transport: GrpcTransport
-) -> None:
+async def test_reads_the_named_output_and_the_compute_time(fake: FakeTriton, client: KServeGrpcClient) -> None:
     fake.compute_ns = (1_000_000, 2_500_000)
 
     async def reversed_(request: Any, _: Any) -> Any:
@@ -80,49 +76,49 @@ async def test_an_answer_is_found_by_its_name_and_with_it_how_long_it_took(
         return answer
 
     fake.infer = reversed_
-    answer = await transport.infer(Question("my-guard", {"TEXT": [b"x", b"y"]}, "PROB", timed=True), 1.0)
+    answer = await client.infer(InferRequest("my-guard", {"TEXT": [b"x", b"y"]}, "PROB", with_compute_time=True), 1.0)
     assert (answer.raw, answer.compute_ms) == (b"\0\0\0\0", 2.5)
     fake.compute_ns = (-1,)
-    assert (await transport.infer(Question("my-guard", {"TEXT": [b"x"]}, "PROB", timed=True), 1.0)).compute_ms == 0
-    assert [output.name for output in fake.asked[0].outputs] == ["PROB", COMPUTE_NS]
+    assert (
+        await client.infer(InferRequest("my-guard", {"TEXT": [b"x"]}, "PROB", with_compute_time=True), 1.0)
+    ).compute_ms == 0
+    assert [output.name for output in fake.requests[0].outputs] == ["PROB", COMPUTE_NS]
 
 
-async def test_every_call_of_a_server_behind_envoy_says_which_it_is(tmp_path: Path) -> None:
+async def test_every_call_carries_the_upstream_header(tmp_path: Path) -> None:
     fake = FakeTriton(statistics=[])
     async with serving(fake, f"unix:{tmp_path}/s"):
-        transport = GrpcTransport(Server(address=fake.address, upstream="triton_remote"))
-        await transport.infer(QUESTION, 1.0)
-        await transport.live(1.0)
-        await transport.describe("my-guard", 1.0)
-        await transport.statistics("my-guard", 1.0)
-        await transport.close()
+        client = KServeGrpcClient(Server(address=fake.address, upstream="triton_remote"))
+        await client.infer(REQUEST, 1.0)
+        await client.server_live(1.0)
+        await client.model_metadata("my-guard", 1.0)
+        await client.model_statistics("my-guard", 1.0)
+        await client.close()
     # An inference; liveness; readiness, metadata and configuration; statistics.
     assert fake.upstreams == ["triton_remote"] * 6
 
 
-async def test_a_unix_socket_is_found_whatever_its_folder_is_called(tmp_path: Path) -> None:
+async def test_connects_to_a_unix_socket_with_special_characters_in_its_path(tmp_path: Path) -> None:
     folder = tmp_path / "my runs 50%41 #?é"
     folder.mkdir()
     async with serving(FakeTriton(), f"unix:{tmp_path}/s") as fake:
         (folder / "s:8001").hardlink_to(tmp_path / "s")
-        transport = GrpcTransport(Server(address=f"unix:{folder}/s:8001"))
-        await transport.infer(QUESTION, 1.0)
-        await transport.close()
-        assert fake.asked
+        client = KServeGrpcClient(Server(address=f"unix:{folder}/s:8001"))
+        await client.infer(REQUEST, 1.0)
+        await client.close()
+        assert fake.requests
 
 
-async def test_a_model_is_described_by_its_tensors_and_the_texts_it_takes(
-    fake: FakeTriton, transport: GrpcTransport
-) -> None:
-    found = await transport.describe("my-guard", 1.0)
-    assert found.inputs == (Tensor("TEXT", "BYTES", (-1, 1)),)
-    assert found.outputs == (Tensor("PROB", "FP32", (-1, 1)),)
+async def test_metadata_has_tensors_and_batch_size(fake: FakeTriton, client: KServeGrpcClient) -> None:
+    found = await client.model_metadata("my-guard", 1.0)
+    assert found.inputs == (TensorMetadata("TEXT", "BYTES", (-1, 1)),)
+    assert found.outputs == (TensorMetadata("PROB", "FP32", (-1, 1)),)
     assert found.max_batch_size == 8
     fake.max_batch_size = None
-    assert (await transport.describe("my-guard", 1.0)).max_batch_size == 0
+    assert (await client.model_metadata("my-guard", 1.0)).max_batch_size == 0
 
 
-async def test_what_is_no_message_is_malformed_whatever_was_asked() -> None:
+async def test_unparsable_response_is_malformed_for_every_method() -> None:
     """The watch must outlive it, and only `CallFailed` is what it lives with."""
 
     class Nonsense(grpc.GenericRpcHandler):
@@ -136,33 +132,31 @@ async def test_what_is_no_message_is_malformed_whatever_was_asked() -> None:
     server.add_generic_rpc_handlers((Nonsense(),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    transport = GrpcTransport(Server(address=f"127.0.0.1:{port}"))
+    client = KServeGrpcClient(Server(address=f"127.0.0.1:{port}"))
     for asked in (
-        transport.infer(QUESTION, 1.0),
-        transport.live(1.0),
-        transport.describe("my-guard", 1.0),
-        transport.statistics("my-guard", 1.0),
+        client.infer(REQUEST, 1.0),
+        client.server_live(1.0),
+        client.model_metadata("my-guard", 1.0),
+        client.model_statistics("my-guard", 1.0),
     ):
         with pytest.raises(CallFailed, match="malformed"):
             await asked
-    await transport.close()
+    await client.close()
     await server.stop(None)
 
 
-async def test_a_model_that_is_not_loaded_is_named(fake: FakeTriton, transport: GrpcTransport) -> None:
+async def test_error_names_a_model_that_is_not_loaded(fake: FakeTriton, client: KServeGrpcClient) -> None:
     fake.ready = False
     with pytest.raises(CallFailed, match="no model called my-guard"):
-        await transport.describe("my-guard", 1.0)
+        await client.model_metadata("my-guard", 1.0)
 
 
-async def test_statistics_are_means_over_all_versions_and_none_where_the_server_keeps_none(
-    fake: FakeTriton, transport: GrpcTransport
-) -> None:
-    assert await transport.statistics("my-guard", 1.0) is None
+async def test_statistics_are_means_over_all_versions_or_none(fake: FakeTriton, client: KServeGrpcClient) -> None:
+    assert await client.model_statistics("my-guard", 1.0) is None
     fake.statistics = []
-    assert await transport.statistics("my-guard", 1.0) is None
+    assert await client.model_statistics("my-guard", 1.0) is None
     fake.statistics = [_version(1, 2), _version(3, 10)]
-    assert await transport.statistics("my-guard", 1.0) == Statistics(queue_ms=3.0, compute_ms=24.0)
+    assert await client.model_statistics("my-guard", 1.0) == ModelStatistics(queue_ms=3.0, compute_ms=24.0)
 
 
 def _version(count: int, milliseconds: int) -> dict[str, Any]:

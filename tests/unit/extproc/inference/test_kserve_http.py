@@ -14,26 +14,26 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from extproc.inference.call_failures import CallFailed, Reason
-from extproc.inference.kserve import MOST_BYTES, Question, Statistics, Tensor
-from extproc.inference.kserve_http import HttpTransport
-from extproc.inference.model_signature import COMPUTE_NS
-from extproc.inference.models import open_models
-from extproc.inference.roles import FunctionCall
-from extproc.shared.filter_config import Backend, Inference, Place, Protocol, Role, RoleBackends, Server
+from extproc.inference.call_failures import CallFailed, FailureReason
+from extproc.inference.interface import FunctionCall
+from extproc.inference.kserve import MAX_RESPONSE_BYTES, InferRequest, ModelStatistics, TensorMetadata
+from extproc.inference.kserve_http import KServeHttpClient
+from extproc.inference.role_clients import open_models
+from extproc.shared.filter_config import Backend, Inference, Place, Protocol, RoleBackends, Server
+from extproc.shared.roles import COMPUTE_NS, Role
 from tests.unit.extproc.inference.servers import element, floats
 
-QUESTION = Question("guard", {"TEXT": ["é".encode(), b"y"]}, "PROB")
+REQUEST = InferRequest("guard", {"TEXT": ["é".encode(), b"y"]}, "PROB")
 
 Reply = tuple[int, Any]
 
 
 @dataclass
 class FakeServer:
-    """`replies` by method and path; anything else is 404. `asked` records paths, bodies and `x-arch-upstream`."""
+    """`replies` by method and path; other paths get 404. `requests` records paths, bodies and `x-arch-upstream`."""
 
     replies: dict[str, Reply] = field(default_factory=dict)
-    asked: list[tuple[str, Any, str | None]] = field(default_factory=list)
+    requests: list[tuple[str, Any, str | None]] = field(default_factory=list)
     gate: asyncio.Event | None = None
     # Of every answer; and the cookies of every request.
     headers: dict[str, str] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class FakeServer:
         body = await request.text()
         called = f"{request.method} {request.path}"
         self.cookies.append(request.headers.get("cookie"))
-        self.asked.append((called, json.loads(body) if body else None, request.headers.get("x-arch-upstream")))
+        self.requests.append((called, json.loads(body) if body else None, request.headers.get("x-arch-upstream")))
         if self.gate is not None:
             await self.gate.wait()
         status, answer = self.replies.get(called, (404, {"error": "not found"}))
@@ -72,10 +72,10 @@ def server(tmp_path: Path) -> Server:
 
 
 @pytest.fixture
-async def transport(fake: FakeServer, server: Server) -> AsyncIterator[HttpTransport]:
-    transport = HttpTransport(server)
-    yield transport
-    await transport.close()
+async def client(fake: FakeServer, server: Server) -> AsyncIterator[KServeHttpClient]:
+    client = KServeHttpClient(server)
+    yield client
+    await client.close()
 
 
 def outputs(**tensors: list[Any]) -> Reply:
@@ -85,61 +85,55 @@ def outputs(**tensors: list[Any]) -> Reply:
 INFER = "POST /v2/models/guard/infer"
 
 
-async def test_a_column_travels_as_json_strings_and_comes_back_as_numbers(
-    fake: FakeServer, transport: HttpTransport
-) -> None:
+async def test_sends_texts_as_json_strings_and_reads_numbers(fake: FakeServer, client: KServeHttpClient) -> None:
     fake.replies[INFER] = outputs(PROB=[0.25, 0.5])
-    assert (await transport.infer(QUESTION, 1.0)).raw == floats(0.25, 0.5)
-    ((_, body, upstream),) = fake.asked
+    assert (await client.infer(REQUEST, 1.0)).raw == floats(0.25, 0.5)
+    ((_, body, upstream),) = fake.requests
     assert body["inputs"] == [{"name": "TEXT", "shape": [2, 1], "datatype": "BYTES", "data": ["é", "y"]}]
     assert [output["name"] for output in body["outputs"]] == ["PROB"]
     assert upstream == "triton_remote"
 
 
-async def test_rows_of_rows_are_read_in_their_order(fake: FakeServer, transport: HttpTransport) -> None:
+async def test_reads_nested_rows_in_order(fake: FakeServer, client: KServeHttpClient) -> None:
     fake.replies[INFER] = outputs(PROB=[[0.25], [0.5]])
-    assert (await transport.infer(QUESTION, 1.0)).raw == floats(0.25, 0.5)
+    assert (await client.infer(REQUEST, 1.0)).raw == floats(0.25, 0.5)
     fake.replies[INFER] = outputs(PROB=[["text"]])
-    assert (await transport.infer(QUESTION, 1.0)).raw == element("text")
+    assert (await client.infer(REQUEST, 1.0)).raw == element("text")
 
 
-async def test_how_long_the_model_computed_is_the_longest_of_its_texts(
-    fake: FakeServer, transport: HttpTransport
-) -> None:
+async def test_compute_time_is_the_longest_of_the_texts(fake: FakeServer, client: KServeHttpClient) -> None:
     fake.replies[INFER] = outputs(COMPUTE_NS=[1_000_000, 2_000_000], PROB=[0.25, 0.5])
-    answer = await transport.infer(Question("guard", {"TEXT": [b"x"]}, "PROB", timed=True), 1.0)
+    answer = await client.infer(InferRequest("guard", {"TEXT": [b"x"]}, "PROB", with_compute_time=True), 1.0)
     assert answer.compute_ms == 2.0
-    assert [output["name"] for output in fake.asked[0][1]["outputs"]] == ["PROB", COMPUTE_NS]
+    assert [output["name"] for output in fake.requests[0][1]["outputs"]] == ["PROB", COMPUTE_NS]
     for data, told in (([-5], 0.0), (["1"], None), ([], None)):
         fake.replies[INFER] = outputs(COMPUTE_NS=data, PROB=[0.25])
-        assert (await transport.infer(QUESTION, 1.0)).compute_ms == told
+        assert (await client.infer(REQUEST, 1.0)).compute_ms == told
 
 
-async def test_what_is_beyond_a_float_is_infinite(fake: FakeServer, transport: HttpTransport) -> None:
+async def test_number_beyond_fp32_becomes_infinite(fake: FakeServer, client: KServeHttpClient) -> None:
     fake.replies[INFER] = outputs(PROB=[1e300, -1e300])
-    assert (await transport.infer(QUESTION, 1.0)).raw == floats(math.inf, -math.inf)
+    assert (await client.infer(REQUEST, 1.0)).raw == floats(math.inf, -math.inf)
 
 
-async def test_tensors_that_nobody_asked_for_are_not_read(fake: FakeServer, transport: HttpTransport) -> None:
+async def test_outputs_that_were_not_requested_are_not_decoded(fake: FakeServer, client: KServeHttpClient) -> None:
     fake.replies[INFER] = outputs(OTHER=[{"any": "thing"}], PROB=[0.25])
-    assert (await transport.infer(QUESTION, 1.0)).raw == floats(0.25)
+    assert (await client.infer(REQUEST, 1.0)).raw == floats(0.25)
 
 
-async def test_nothing_that_a_server_sets_is_sent_back_to_it(fake: FakeServer, transport: HttpTransport) -> None:
+async def test_cookies_are_not_sent_back(fake: FakeServer, client: KServeHttpClient) -> None:
     fake.headers["set-cookie"] = "server=one"
     fake.replies["GET /v2/health/live"] = (200, "")
     for _ in range(2):
-        await transport.live(1.0)
+        await client.server_live(1.0)
     assert fake.cookies == [None, None]
 
 
-async def test_what_is_compressed_though_nobody_asked_for_it_is_not_unpacked(
-    fake: FakeServer, transport: HttpTransport
-) -> None:
+async def test_compressed_response_is_malformed(fake: FakeServer, client: KServeHttpClient) -> None:
     fake.headers["content-encoding"] = "gzip"
     fake.replies[INFER] = 200, gzip.compress(json.dumps(outputs(PROB=[0.25])[1]).encode())
     with pytest.raises(CallFailed, match="malformed"):
-        await transport.infer(QUESTION, 1.0)
+        await client.infer(REQUEST, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -167,37 +161,37 @@ async def test_what_is_compressed_though_nobody_asked_for_it_is_not_unpacked(
         (200, {"outputs": [{"name": "PROB", "data": [10**400]}]}, "malformed"),
         (200, {"outputs": [{"name": "PROB", "data": [[[0.25]]]}]}, "malformed"),
         (200, {"outputs": [{"name": "PROB", "data": [0.25]}, {"name": COMPUTE_NS, "data": [{}]}]}, "malformed"),
-        (200, " " * (MOST_BYTES + 1), "malformed"),
+        (200, " " * (MAX_RESPONSE_BYTES + 1), "malformed"),
     ],
 )
-async def test_a_failure_is_told_apart_by_its_cause(
-    fake: FakeServer, transport: HttpTransport, status: int, body: Any, reason: str
+async def test_failure_reason_follows_from_the_status(
+    fake: FakeServer, client: KServeHttpClient, status: int, body: Any, reason: str
 ) -> None:
     fake.replies[INFER] = (status, body)
     with pytest.raises(CallFailed) as caught:
-        await transport.infer(QUESTION, 1.0)
-    assert caught.value.fault.reason == reason
-    assert caught.value.fault.detail
-    assert ("model_serving.remote.access_key" in caught.value.fault.detail) is (status == 401)
+        await client.infer(REQUEST, 1.0)
+    assert caught.value.failure.reason == reason
+    assert caught.value.failure.detail
+    assert ("model_serving.remote.access_key" in caught.value.failure.detail) is (status == 401)
     if status == 401:
-        assert str(body) not in caught.value.fault.detail
-    assert len(caught.value.fault.detail) < 2000
-    assert caught.value.of_question is (status in {400, 413})
+        assert str(body) not in caught.value.failure.detail
+    assert len(caught.value.failure.detail) < 2000
+    assert caught.value.caused_by_request is (status in {400, 413})
 
 
-async def test_a_server_that_does_not_answer_costs_the_deadline(fake: FakeServer, transport: HttpTransport) -> None:
+async def test_call_without_response_ends_at_its_timeout(fake: FakeServer, client: KServeHttpClient) -> None:
     fake.gate = asyncio.Event()
     with pytest.raises(CallFailed) as caught:
-        await transport.infer(QUESTION, 0.1)
-    assert caught.value.fault.reason is Reason.TIMEOUT
+        await client.infer(REQUEST, 0.1)
+    assert caught.value.failure.reason is FailureReason.TIMEOUT
 
 
-async def test_a_server_that_is_not_there_is_unreachable(server: Server) -> None:
-    transport = HttpTransport(server)
+async def test_missing_server_is_unreachable(server: Server) -> None:
+    client = KServeHttpClient(server)
     with pytest.raises(CallFailed) as caught:
-        await transport.live(1.0)
-    await transport.close()
-    assert caught.value.fault.reason is Reason.UNREACHABLE
+        await client.server_live(1.0)
+    await client.close()
+    assert caught.value.failure.reason is FailureReason.UNREACHABLE
 
 
 METADATA = {
@@ -206,63 +200,57 @@ METADATA = {
 }
 
 
-async def test_a_model_is_described_by_its_tensors_and_the_texts_it_takes(
-    fake: FakeServer, transport: HttpTransport
-) -> None:
+async def test_metadata_has_tensors_and_batch_size(fake: FakeServer, client: KServeHttpClient) -> None:
     fake.replies = {"GET /v2/models/guard/ready": (200, ""), "GET /v2/models/guard": (200, METADATA)}
-    found = await transport.describe("guard", 1.0)
-    assert found.inputs == (Tensor("TEXT", "BYTES", (-1, 1)),)
-    assert found.outputs == (Tensor("PROB", "FP32", (-1, 1)),)
+    found = await client.model_metadata("guard", 1.0)
+    assert found.inputs == (TensorMetadata("TEXT", "BYTES", (-1, 1)),)
+    assert found.outputs == (TensorMetadata("PROB", "FP32", (-1, 1)),)
     # A server without Triton's extensions does not say how many texts its model takes.
     assert found.max_batch_size == 0
     fake.replies["GET /v2/models/guard/config"] = (403, "restricted")
-    assert (await transport.describe("guard", 1.0)).max_batch_size == 0
+    assert (await client.model_metadata("guard", 1.0)).max_batch_size == 0
     fake.replies["GET /v2/models/guard/config"] = (200, {"max_batch_size": 4})
-    assert (await transport.describe("guard", 1.0)).max_batch_size == 4
+    assert (await client.model_metadata("guard", 1.0)).max_batch_size == 4
 
 
-async def test_a_model_that_is_not_loaded_is_named(fake: FakeServer, transport: HttpTransport) -> None:
+async def test_error_names_a_model_that_is_not_loaded(fake: FakeServer, client: KServeHttpClient) -> None:
     fake.replies = {"GET /v2/models/guard/ready": (400, ""), "GET /v2/health/ready": (200, "")}
     with pytest.raises(CallFailed, match="no model called guard"):
-        await transport.describe("guard", 1.0)
+        await client.model_metadata("guard", 1.0)
     fake.replies["GET /v2/health/ready"] = (503, "server is starting")
     with pytest.raises(CallFailed, match="server is starting"):
-        await transport.describe("guard", 1.0)
+        await client.model_metadata("guard", 1.0)
 
 
-async def test_statistics_are_means_and_none_where_the_server_keeps_none(
-    fake: FakeServer, transport: HttpTransport
-) -> None:
-    assert await transport.statistics("guard", 1.0) is None
+async def test_statistics_are_means_or_none(fake: FakeServer, client: KServeHttpClient) -> None:
+    assert await client.model_statistics("guard", 1.0) is None
     parts = ("success", "queue", "compute_input", "compute_infer", "compute_output")
     spent = {part: {"count": 2, "ns": 4_000_000} for part in parts}
     fake.replies["GET /v2/models/guard/stats"] = (200, {"model_stats": [{"inference_stats": spent}]})
-    assert await transport.statistics("guard", 1.0) == Statistics(queue_ms=2.0, compute_ms=6.0)
+    assert await client.model_statistics("guard", 1.0) == ModelStatistics(queue_ms=2.0, compute_ms=6.0)
     spent["queue"]["ns"] = 10**400
     with pytest.raises(CallFailed, match="malformed"):
-        await transport.statistics("guard", 1.0)
+        await client.model_statistics("guard", 1.0)
 
 
-async def test_a_model_of_many_answers_lives_where_it_answers_at_all(
-    fake: FakeServer, transport: HttpTransport
-) -> None:
+async def test_decoupled_model_is_alive_if_it_responds_at_all(fake: FakeServer, client: KServeHttpClient) -> None:
     for reply in ((200, "data: {}"), (400, {"error": "messages must be a list"})):
         fake.replies["POST /v2/models/chat/generate_stream"] = reply
-        await transport.reach_decoupled("chat", 1.0)
+        await client.probe_decoupled("chat", "{}", 1.0)
     fake.replies["POST /v2/models/chat/generate_stream"] = (500, {"error": "Stub process 'chat' is not healthy."})
     with pytest.raises(CallFailed, match="dead"):
-        await transport.reach_decoupled("chat", 1.0)
+        await client.probe_decoupled("chat", "{}", 1.0)
 
 
-async def test_a_model_is_unloaded_and_loaded(fake: FakeServer, transport: HttpTransport) -> None:
+async def test_unloads_and_loads_a_model(fake: FakeServer, client: KServeHttpClient) -> None:
     paths = [f"POST /v2/repository/models/guard/{action}" for action in ("unload", "load")]
     fake.replies = dict.fromkeys(paths, (200, ""))
-    await transport.unload("guard")
-    await transport.load("guard")
-    assert [asked for asked, _, _ in fake.asked] == paths
+    await client.unload_model("guard")
+    await client.load_model("guard")
+    assert [asked for asked, _, _ in fake.requests] == paths
 
 
-async def test_a_role_is_served_from_first_contact_to_answer(fake: FakeServer, server: Server) -> None:
+async def test_role_works_from_first_probe_to_answer(fake: FakeServer, server: Server) -> None:
     request = {"name": "REQUEST", "datatype": "BYTES", "shape": [-1, 1]}
     response = {"name": "RESPONSE", "datatype": "BYTES", "shape": [-1, 1]}
     calls = json.dumps({"tool_calls": [{"name": "f", "arguments": {"a": 1}}]})
@@ -272,7 +260,7 @@ async def test_a_role_is_served_from_first_contact_to_answer(fake: FakeServer, s
         "POST /v2/models/f/infer": outputs(RESPONSE=[calls]),
     }
     served = RoleBackends(backends=(Backend(place=Place.REMOTE, model="f"),), timeout_ms=1000)
-    config = Inference(servers={Place.REMOTE: server}, roles={Role.FUNCTION: served}, budget_ms=1000)
+    config = Inference(servers={Place.REMOTE: server}, roles={Role.FUNCTION: served}, models_timeout_ms=1000)
     async with open_models(config) as models:
         assert (await models.call_functions([], [])).calls == (FunctionCall("f", {"a": 1}),)
-        assert models.faults == {}
+        assert models.unavailable == {}

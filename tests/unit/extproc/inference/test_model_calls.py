@@ -1,4 +1,4 @@
-"""What the model of each role is asked, and which of its answers count, over a real gRPC server."""
+"""Requests and responses of each role, over a real gRPC server."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from extproc import request_stats
+from extproc.inference.interface import FunctionCall, RoleUnavailable
 from extproc.inference.model_calls import probe
-from extproc.inference.models import RoleClients
-from extproc.inference.roles import FunctionCall, RoleUnavailable
-from extproc.shared.filter_config import Place, Role
+from extproc.inference.role_clients import RoleClients
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import Role
 from tests.unit.extproc.inference.servers import (
     FakeTriton,
-    Unwatched,
+    UnwatchedModels,
     element,
     floats,
     inference,
@@ -35,28 +36,24 @@ async def fake() -> AsyncIterator[FakeTriton]:
 
 
 @pytest.fixture
-async def open_(fake: FakeTriton) -> AsyncIterator[Unwatched]:
-    async with unwatched(inference({Place.LOCAL: fake.address})) as unwatched_:
-        yield unwatched_
+async def unwatched_models(fake: FakeTriton) -> AsyncIterator[UnwatchedModels]:
+    async with unwatched(inference({Place.LOCAL: fake.address})) as models_:
+        yield models_
 
 
 @pytest.fixture
-def models(open_: Unwatched) -> RoleClients:
-    return open_.models
+def models(unwatched_models: UnwatchedModels) -> RoleClients:
+    return unwatched_models.models
 
 
-async def test_a_text_travels_as_one_bytes_element_to_the_model_of_its_role(
-    fake: FakeTriton, models: RoleClients
-) -> None:
+async def test_sends_a_text_as_one_bytes_element(fake: FakeTriton, models: RoleClients) -> None:
     assert await models.attack_probabilities(Role.GUARD, ["héllo"]) == (0.25,)
-    (request,) = fake.asked
+    (request,) = fake.requests
     assert (request.model_name, request.inputs[0].name, list(request.inputs[0].shape)) == ("my-guard", "TEXT", [1, 1])
     assert request.raw_input_contents[0] == element("héllo")
 
 
-async def test_texts_go_in_as_few_calls_as_the_model_takes_and_come_back_in_order(
-    fake: FakeTriton, models: RoleClients
-) -> None:
+async def test_texts_are_batched_and_answers_keep_their_order(fake: FakeTriton, models: RoleClients) -> None:
     async def lengths(request: Any, _: Any) -> Any:
         texts, raw = [], request.raw_input_contents[0]
         while raw:
@@ -68,53 +65,49 @@ async def test_texts_go_in_as_few_calls_as_the_model_takes_and_come_back_in_orde
     fake.infer = lengths
     answer = await models.attack_probabilities(Role.GUARD, ["", "a", "bb", "ccc", "dddd"])
     assert answer == pytest.approx((0.0, 0.1, 0.2, 0.3, 0.4))
-    assert sorted(request.inputs[0].shape[0] for request in fake.asked) == [1, 2, 2]
+    assert sorted(request.inputs[0].shape[0] for request in fake.requests) == [1, 2, 2]
 
 
-async def test_embeddings_are_joined_and_of_the_place_that_made_them(models: RoleClients) -> None:
+async def test_embeddings_of_several_calls_are_joined(models: RoleClients) -> None:
     embeddings = await models.embed(["a", "b", "c"])
     assert embeddings.vectors.shape == (3, 2)
     assert embeddings.space == Place.LOCAL
 
 
-async def test_vectors_of_any_length_are_brought_to_length_1(fake: FakeTriton, models: RoleClients) -> None:
+async def test_embeddings_are_normalised(fake: FakeTriton, models: RoleClients) -> None:
     fake.raw = [floats(3, 4, 0, 0)]
     assert (await models.embed(["a", ""])).vectors.tolist() == [pytest.approx([0.6, 0.8]), [0, 0]]
 
 
-async def test_a_guard_that_answers_for_fewer_texts_than_it_was_asked_is_malformed(
-    fake: FakeTriton, models: RoleClients
-) -> None:
+async def test_too_few_probabilities_are_malformed(fake: FakeTriton, models: RoleClients) -> None:
     fake.raw = [floats(0.0)]
     with pytest.raises(RoleUnavailable, match="malformed"):
         await models.attack_probabilities(Role.GUARD, ["a", "b"])
 
 
-async def test_a_premise_stands_beside_every_hypothesis(fake: FakeTriton, models: RoleClients) -> None:
+async def test_premise_is_repeated_for_every_hypothesis(fake: FakeTriton, models: RoleClients) -> None:
     fake.raw = [floats(0.25, 0.75)]
     assert await models.entailments("p", ["h1", "h2"]) == (0.25, 0.75)
-    (request,) = fake.asked
+    (request,) = fake.requests
     assert [each.name for each in request.inputs] == ["PREMISE", "HYPOTHESIS"]
     assert request.raw_input_contents[0] == element("p") * 2
 
 
 @pytest.mark.parametrize("raw", [[], [b""], [b"\0\0"], [floats(math.nan)], [floats(1.5)]])
-async def test_what_is_no_probability_is_never_taken_for_a_low_one(
-    fake: FakeTriton, models: RoleClients, raw: list[bytes]
-) -> None:
+async def test_invalid_probability_is_malformed(fake: FakeTriton, models: RoleClients, raw: list[bytes]) -> None:
     fake.raw = raw
     with pytest.raises(RoleUnavailable, match="malformed"):
         await models.attack_probabilities(Role.GUARD, ["x"])
 
 
 @pytest.mark.parametrize("raw", [b"", b"\0\0\0", floats(1, 2, 3)])
-async def test_what_is_no_vector_of_each_text_is_malformed(fake: FakeTriton, models: RoleClients, raw: bytes) -> None:
+async def test_invalid_embedding_is_malformed(fake: FakeTriton, models: RoleClients, raw: bytes) -> None:
     fake.raw = [raw]
     with pytest.raises(RoleUnavailable, match="malformed"):
         await models.embed(["x", "y"])
 
 
-async def test_calls_are_read_with_their_confidence(fake: FakeTriton, models: RoleClients) -> None:
+async def test_reads_tool_calls_and_confidence(fake: FakeTriton, models: RoleClients) -> None:
     fake.raw = [element(json.dumps({"tool_calls": [{"name": "f", "arguments": {"a": 1}}], "confidence": 0.5}))]
     extraction = await models.call_functions([], [])
     assert (extraction.calls, extraction.confidence) == ((FunctionCall("f", {"a": 1}),), 0.5)
@@ -123,23 +116,23 @@ async def test_calls_are_read_with_their_confidence(fake: FakeTriton, models: Ro
 @pytest.mark.parametrize(
     "text", ["", "nonsense", "[]", '{"tool_calls": 3}', '{"tool_calls": [{"name": "f"}]}', "{}" + " " * (1 << 20)]
 )
-async def test_an_answer_of_another_form_is_malformed(fake: FakeTriton, models: RoleClients, text: str) -> None:
+async def test_invalid_function_response_is_malformed(fake: FakeTriton, models: RoleClients, text: str) -> None:
     fake.raw = [element(text)]
     with pytest.raises(RoleUnavailable, match="malformed"):
         await models.call_functions([], [])
 
 
 @pytest.mark.parametrize("role", [Role.EMBED, Role.GUARD, Role.TOXICITY, Role.NLI, Role.FUNCTION])
-async def test_a_probe_asks_the_model_of_its_role(fake: FakeTriton, open_: Unwatched, role: Role) -> None:
-    await probe(open_.at(role), 1.0)
-    assert [request.model_name for request in fake.asked] == [f"my-{role}"]
-
-
-async def test_a_call_that_its_request_did_not_wait_for_has_served_nobody(
-    fake: FakeTriton, models: RoleClients
+async def test_probe_calls_the_model_of_its_role(
+    fake: FakeTriton, unwatched_models: UnwatchedModels, role: Role
 ) -> None:
+    await probe(unwatched_models.at(role), 1.0)
+    assert [request.model_name for request in fake.requests] == [f"my-{role}"]
+
+
+async def test_abandoned_call_is_recorded_as_cancelled(fake: FakeTriton, models: RoleClients) -> None:
     fake.infer = never
-    with request_stats.counted() as spent, pytest.raises(TimeoutError):
+    with request_stats.collect() as stats, pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await models.attack_probabilities(Role.GUARD, ["a"])
-    assert [(call.role, call.reason) for call in spent.models] == [(Role.GUARD, "cancelled")]
+    assert [(call.role, call.reason) for call in stats.models] == [(Role.GUARD, "cancelled")]

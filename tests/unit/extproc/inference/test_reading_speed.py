@@ -1,23 +1,23 @@
-"""How fast a model reads."""
+"""The reading speed of a model."""
 
 from __future__ import annotations
 
-from extproc.inference.reading_speed import Speed
+from extproc.inference.reading_speed import ReadingSpeed
 
 
-def test_nothing_is_known_before_the_first_call() -> None:
-    assert Speed().bytes_per_s is None
+def test_speed_is_unknown_before_the_first_call() -> None:
+    assert ReadingSpeed().bytes_per_s is None
 
 
-def test_the_median_of_the_last_calls_counts() -> None:
-    speed = Speed()
+def test_speed_is_the_median_of_recent_calls() -> None:
+    speed = ReadingSpeed()
     for compute_ms in (100, 100, 4_000):
-        speed.measured(600, compute_ms)
+        speed.record(600, compute_ms)
     assert speed.bytes_per_s == 6_000
 
 
-def test_a_call_of_a_few_bytes_says_nothing() -> None:
-    speed = Speed()
-    speed.measured(20, 10)
-    speed.measured(600, 0)
+def test_short_calls_are_ignored() -> None:
+    speed = ReadingSpeed()
+    speed.record(20, 10)
+    speed.record(600, 0)
     assert speed.bytes_per_s is None

@@ -8,7 +8,7 @@ from typing import Any
 
 from extproc.decision import Decision, Forward, HttpRequest, Reply
 from extproc.endpoints.chat_completions import ChatCompletions
-from extproc.inference.roles import FunctionCall
+from extproc.inference.interface import FunctionCall
 from extproc.pipeline.error_handling import ErrorHandler
 from extproc.pipeline.guard.evaluator import GuardEvaluator
 from extproc.pipeline.guard_stage import GuardStage
@@ -25,10 +25,10 @@ from extproc.shared.filter_config import (
     ParameterType,
     Prompting,
     Provider,
-    Role,
     Schema,
     Target,
 )
+from extproc.shared.roles import Role
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels, target
 
 DAYS = Parameter(name="days", type=ParameterType.INT, description="how many", required=True)

@@ -15,7 +15,8 @@ from extproc.pipeline.egress import Egress
 from extproc.pipeline.error_handling import ErrorHandler
 from extproc.pipeline.guard.evaluator import GuardEvaluator
 from extproc.providers.routing import ProviderRouter
-from extproc.shared.filter_config import EndpointCall, Guard, HttpMethod, Provider, Role
+from extproc.shared.filter_config import EndpointCall, Guard, HttpMethod, Provider
+from extproc.shared.roles import Role
 from extproc.targets.api_client import ApiAnswer
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels
 from tests.unit.extproc.pipeline.ingress_fixture import GUARD, OPENAI, guarded

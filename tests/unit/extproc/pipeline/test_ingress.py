@@ -16,9 +16,10 @@ from extproc.conversation import state
 from extproc.conversation.messages import Message
 from extproc.endpoints.usage import usage
 from extproc.errors import ApiError, GuardUnavailable, InvalidRequest, ModelNotFound, ModelUnavailable
-from extproc.inference.roles import Extraction, FunctionCall
+from extproc.inference.interface import Extraction, FunctionCall
 from extproc.request_stats import Stage
-from extproc.shared.filter_config import FailMode, JsonValue, Role
+from extproc.shared.filter_config import FailMode, JsonValue
+from extproc.shared.roles import Role
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels, target
 from tests.unit.extproc.pipeline.ingress_fixture import DAYS, GUARD, IngressFixture, called, forward, reply, sent
 
@@ -225,10 +226,10 @@ async def test_a_default_target_without_a_completion_is_a_502() -> None:
 
 async def test_a_prompt_is_treated_as_no_match_if_intent_is_unavailable() -> None:
     ingress = IngressFixture(models=FakeModels(down={Role.EMBED: "unreachable"}))
-    with request_stats.counted() as stats:
+    with request_stats.collect() as stats:
         assert forward(await ingress.decide("weather")).cluster == "provider_openai"
     assert stats.degraded == {Stage.INTENT}
-    with request_stats.counted() as stats:
+    with request_stats.collect() as stats:
         await IngressFixture().decide("hello")
     assert stats.degraded == set()
 

@@ -169,7 +169,7 @@ async def test_send_follows_no_redirect(endpoints: ApiClient, path: str) -> None
 
 
 async def test_request_stats_count_every_call_also_failed_ones(endpoints: ApiClient) -> None:
-    with request_stats.counted() as stats:
+    with request_stats.collect() as stats:
         await echoed(endpoints, call("/weather"))
         with pytest.raises(ApiError):
             await endpoints.call(call("/teapot"), {}, [], ORIGIN)

@@ -60,7 +60,7 @@ def response(body: bytes) -> ProcessingResponse:
 
 @dataclass
 class Echo:
-    """Answers every message with its body, until one says that it is the last. Remembers how each call ended."""
+    """Echoes the body of every message until the last. Records how each call ended."""
 
     seen: list[dict[str, str]] = field(default_factory=list)
     ends: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
@@ -102,7 +102,7 @@ class Answer:
 
 
 class Peer:
-    """An HTTP/2 client on `h2`. It takes what arrives into account when it is asked to wait."""
+    """An HTTP/2 client on `h2`. It reads only while it waits."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, reads: bool = True) -> None:
         self.reader, self.writer = reader, writer
@@ -214,7 +214,7 @@ async def opened(socket: Path) -> AsyncIterator[Serving]:
     await server.stop(0)
 
 
-async def test_a_call_is_answered_and_its_rest_is_not_wanted(serving: Serving) -> None:
+async def test_rest_of_an_answered_call_is_reset(serving: Serving) -> None:
     async with serving.peer() as peer:
         stream = peer.open()
         await peer.send(stream, message(b"one", end=False) + message(b"two"))
@@ -227,7 +227,7 @@ async def test_a_call_is_answered_and_its_rest_is_not_wanted(serving: Serving) -
     assert serving.echo.seen[0]["x-archgw-listener"] == "egress"
 
 
-async def test_a_call_whose_peer_has_ended_is_not_reset(serving: Serving) -> None:
+async def test_call_that_the_peer_ended_is_not_reset(serving: Serving) -> None:
     async with serving.peer() as peer:
         stream = peer.open()
         await peer.send(stream, message(b"x"), end=True)
@@ -238,7 +238,7 @@ async def test_a_call_whose_peer_has_ended_is_not_reset(serving: Serving) -> Non
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 9, 10, 13, 64, 1000])
-async def test_the_bytes_may_be_cut_anywhere(serving: Serving, size: int) -> None:
+async def test_accepts_bytes_split_anywhere(serving: Serving, size: int) -> None:
     """Also the preface, a frame's head, and a message's."""
     async with serving.peer() as peer:
         streams = [peer.open() for _ in range(3)]
@@ -257,7 +257,7 @@ async def test_the_bytes_may_be_cut_anywhere(serving: Serving, size: int) -> Non
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 1 << 32))
-def test_calls_side_by_side_do_not_mix_however_they_are_cut(tmp_path: Path, seed: int) -> None:
+def test_concurrent_calls_do_not_mix(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - the same each time
 
     async def run() -> None:
@@ -284,7 +284,7 @@ def test_calls_side_by_side_do_not_mix_however_they_are_cut(tmp_path: Path, seed
 
 
 @pytest.mark.parametrize("size", [RECEIVE_WINDOW - 100, RECEIVE_WINDOW + 1, 9 << 20])
-async def test_a_message_longer_than_every_window_goes_both_ways(serving: Serving, size: int) -> None:
+async def test_echoes_a_message_longer_than_every_window(serving: Serving, size: int) -> None:
     body = random.Random(size).randbytes(size)  # noqa: S311 - the same each time
     async with serving.peer() as peer:
         stream = peer.open()
@@ -293,7 +293,7 @@ async def test_a_message_longer_than_every_window_goes_both_ways(serving: Servin
     assert peer.answers[stream].bodies == [body]
 
 
-async def test_a_peer_that_sends_more_than_is_read_is_held_up(serving: Serving) -> None:
+async def test_peer_waits_while_the_call_does_not_read(serving: Serving) -> None:
     """And goes on when it is read."""
     go = asyncio.Event()
 
@@ -316,7 +316,7 @@ async def test_a_peer_that_sends_more_than_is_read_is_held_up(serving: Serving) 
         await peer.until(lambda: peer.answers[stream].ended)
 
 
-async def test_a_peer_that_does_not_read_one_stream_holds_up_that_one_alone(serving: Serving) -> None:
+async def test_unread_stream_does_not_block_other_streams(serving: Serving) -> None:
     sent: list[int] = []
 
     async def much(stream: Stream) -> None:
@@ -340,7 +340,7 @@ async def test_a_peer_that_does_not_read_one_stream_holds_up_that_one_alone(serv
     assert len(peer.answers[slow].bodies) == 100
 
 
-async def test_a_connection_whose_window_is_used_up_goes_on_when_it_opens(serving: Serving) -> None:
+async def test_sends_again_when_the_connection_window_opens(serving: Serving) -> None:
     async with serving.peer(reads=False) as peer:
         streams = [peer.open() for _ in range(4)]
         for stream in streams:
@@ -354,7 +354,7 @@ async def test_a_connection_whose_window_is_used_up_goes_on_when_it_opens(servin
     assert [peer.answers[stream].bodies for stream in streams] == [[bytes(40_000)]] * 4
 
 
-async def test_windows_that_the_peer_sets_anew_hold_for_running_streams(serving: Serving) -> None:
+async def test_new_window_settings_apply_to_running_streams(serving: Serving) -> None:
     async with serving.peer(reads=False) as peer:
         peer.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 10})
         stream = peer.open()
@@ -365,7 +365,7 @@ async def test_windows_that_the_peer_sets_anew_hold_for_running_streams(serving:
     assert peer.answers[stream].bodies == [bytes(1000)]
 
 
-async def test_a_reset_ends_the_work_and_what_comes_after_it_is_ignored(serving: Serving) -> None:
+async def test_reset_cancels_the_call_and_later_frames_are_ignored(serving: Serving) -> None:
     async with serving.peer() as peer:
         stream = peer.open()
         await peer.send(stream, message(b"x", end=False))
@@ -379,7 +379,7 @@ async def test_a_reset_ends_the_work_and_what_comes_after_it_is_ignored(serving:
     assert [await serving.echo.ends.get() for _ in range(2)] == ["cancelled", "done"]
 
 
-async def test_a_connection_that_is_lost_ends_its_calls(serving: Serving) -> None:
+async def test_lost_connection_cancels_its_calls(serving: Serving) -> None:
     async with serving.peer() as peer:
         stream = peer.open()
         await peer.send(stream, message(b"x", end=False))
@@ -404,7 +404,7 @@ async def test_draining_lets_running_calls_finish(serving: Serving) -> None:
     assert await serving.echo.ends.get() == "done"
 
 
-async def test_draining_does_not_wait_for_ever(serving: Serving) -> None:
+async def test_draining_ends_at_its_grace_period(serving: Serving) -> None:
     async with serving.peer() as peer:
         stream = peer.open()
         await peer.send(stream, message(b"x", end=False))
@@ -414,7 +414,7 @@ async def test_draining_does_not_wait_for_ever(serving: Serving) -> None:
     assert await asyncio.wait_for(serving.echo.ends.get(), PATIENCE_S) == "cancelled"
 
 
-async def test_an_end_without_an_answer_is_an_error(serving: Serving) -> None:
+async def test_aborts_when_the_peer_ends_early(serving: Serving) -> None:
     """Envoy would take a clean end for consent."""
 
     async def abort(stream: Stream) -> None:
@@ -427,7 +427,7 @@ async def test_an_end_without_an_answer_is_an_error(serving: Serving) -> None:
     assert (peer.answers[stream].headers["grpc-status"], peer.answers[stream].headers["grpc-message"]) == ("9", "no")
 
 
-async def test_a_bug_in_a_call_costs_that_call_alone(serving: Serving) -> None:
+async def test_exception_in_a_call_ends_that_call_alone(serving: Serving) -> None:
     async def fail(_stream: Stream) -> None:
         raise ValueError("secret")
 
@@ -447,7 +447,7 @@ async def test_a_bug_in_a_call_costs_that_call_alone(serving: Serving) -> None:
     ("sent", "code"),
     [(b"\x01\x00\x00\x00\x01x", "12"), (b"\x00\xff\xff\xff\xff", "8"), (framed(b"\xff\xff"), "13")],
 )
-async def test_a_message_that_cannot_be_taken_ends_its_call(serving: Serving, sent: bytes, code: str) -> None:
+async def test_unacceptable_message_ends_its_call(serving: Serving, sent: bytes, code: str) -> None:
     async with serving.peer() as peer:
         stream = peer.open()
         await peer.send(stream, sent)
@@ -455,7 +455,7 @@ async def test_a_message_that_cannot_be_taken_ends_its_call(serving: Serving, se
     assert peer.answers[stream].headers["grpc-status"] == code
 
 
-async def test_headers_in_pieces_are_read_whole(serving: Serving) -> None:
+async def test_reads_headers_from_continuation_frames(serving: Serving) -> None:
     block = hpack.Encoder().encode([*HEADERS, ("long", "x" * 300)])
     pieces = [block[start : start + 40] for start in range(0, len(block), 40)]
     kinds = [frames.HEADERS, *[frames.CONTINUATION] * (len(pieces) - 1)]
@@ -469,7 +469,7 @@ async def test_headers_in_pieces_are_read_whole(serving: Serving) -> None:
     assert serving.echo.seen[0]["long"] == "x" * 300
 
 
-async def test_the_same_indices_mean_what_the_table_says_by_then(serving: Serving) -> None:
+async def test_indexed_headers_follow_the_current_table(serving: Serving) -> None:
     """Headers that are remembered by their bytes must not outlive a change of the table."""
     async with serving.peer() as peer:
         for client in ("1", "1", "1", "2", "2", "1", "3", "1"):
@@ -479,11 +479,11 @@ async def test_the_same_indices_mean_what_the_table_says_by_then(serving: Servin
     assert [seen["x-archgw-client"] for seen in serving.echo.seen] == ["1", "1", "1", "2", "2", "1", "3", "1"]
 
 
-def test_a_remembered_block_is_read_anew_when_the_table_has_changed() -> None:
-    """Both blocks of indices have the same bytes: 63 is the path, 62 the client, by then another one."""
+def test_cached_block_is_decoded_again_after_a_table_change() -> None:
+    """Both blocks of indices have the same bytes: 63 is the path, 62 the client, whose value has changed."""
 
     def told(client: bytes) -> bytes:
-        """Literals that go into the table."""
+        """Returns literals that are added to the table."""
         path = PROCESS.encode()
         return b"\x40\x05:path" + bytes([len(path)]) + path + b"\x40\x06client" + bytes([len(client)]) + client
 
@@ -566,7 +566,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("sent", "code"), BROKEN.values(), ids=BROKEN.keys())
-async def test_a_peer_that_breaks_the_protocol_is_told_why(serving: Serving, sent: bytes, code: int) -> None:
+async def test_protocol_error_ends_the_connection_with_its_code(serving: Serving, sent: bytes, code: int) -> None:
     async def wait(stream: Stream) -> None:
         await asyncio.Event().wait()
 
@@ -586,8 +586,8 @@ def parsed(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 255), st.integers(0, 6), st.binary(max_size=60))))
-def test_no_frames_whatever_bring_the_server_down(tmp_path: Path, sent: list[tuple[int, int, int, bytes]]) -> None:
-    """The connection may end; the next one is served."""
+def test_server_survives_random_frames(tmp_path: Path, sent: list[tuple[int, int, int, bytes]]) -> None:
+    """The connection may end, and the next one is served."""
 
     async def run() -> None:
         async with opened(tmp_path / "s") as serving:
@@ -604,8 +604,8 @@ def test_no_frames_whatever_bring_the_server_down(tmp_path: Path, sent: list[tup
     (tmp_path / "s").unlink(missing_ok=True)
 
 
-async def test_a_peer_that_never_reads_does_not_make_the_server_hoard(serving: Serving) -> None:
-    """Answers to its pings wait in the kernel's buffers and a little more; then its pings are not read."""
+async def test_memory_is_bounded_for_a_peer_that_never_reads(serving: Serving) -> None:
+    """Responses to pings fill the kernel's buffers and a little more. Then the server stops reading."""
     client = sockets.socket(sockets.AF_UNIX)
     client.connect(str(serving.socket))
     client.setblocking(False)
@@ -621,7 +621,7 @@ async def test_a_peer_that_never_reads_does_not_make_the_server_hoard(serving: S
     assert taken < 8 << 20
 
 
-async def test_grpcs_own_client_takes_it_for_a_server(serving: Serving) -> None:
+async def test_grpcio_client_is_served(serving: Serving) -> None:
     async with grpc.aio.insecure_channel(f"unix:{serving.socket}") as channel:
         stub: Any = external_processor_pb2_grpc.ExternalProcessorStub(channel)
 

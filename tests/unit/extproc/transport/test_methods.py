@@ -1,4 +1,4 @@
-"""What a worker is asked over its own socket beside ext_proc: its health by Envoy, its models by `archgw`."""
+"""The unary methods of a worker's socket: Envoy's health check and `archgw`'s status."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def socket(request: pytest.FixtureRequest, tmp_path: Path, health: Health)
     await server.stop(0)
 
 
-async def test_health_is_what_the_worker_says(socket: Path, health: Health) -> None:
+async def test_health_check_returns_the_state_of_the_worker(socket: Path, health: Health) -> None:
     async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         for serving, status in ((False, NOT_SERVING), (True, SERVING)):
@@ -62,7 +62,7 @@ async def test_health_is_what_the_worker_says(socket: Path, health: Health) -> N
 
 
 @pytest.mark.parametrize("size", [0, 1, 100_000, 3_000_000])
-async def test_a_method_gets_and_gives_messages_of_any_size(socket: Path, size: int) -> None:
+async def test_method_takes_and_returns_messages_of_any_size(socket: Path, size: int) -> None:
     async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
         call: Any = channel.unary_unary("/a.B/Echo")
         assert await call(b"x" * size) == b"x" * size
@@ -76,7 +76,7 @@ async def test_a_method_gets_and_gives_messages_of_any_size(socket: Path, size: 
         ("Fail", None, ""),
     ],
 )
-async def test_an_error_is_told_with_its_reason(
+async def test_method_error_has_code_and_message(
     socket: Path, name: str, code: grpc.StatusCode | None, words: str
 ) -> None:
     async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
@@ -87,11 +87,11 @@ async def test_an_error_is_told_with_its_reason(
     assert words in (error.value.details() or "")
 
 
-async def test_the_command_reads_a_worker_over_its_socket(tmp_path: Path) -> None:
+async def test_status_client_reads_the_socket_of_a_worker(tmp_path: Path) -> None:
     for transport in Transport:
         server = open_server(transport, CurrentGateway(FakeGateway(lambda _: forward())), {METHOD: echo})
         socket = tmp_path / transport
         await server.start(socket)
-        answers = await asyncio.to_thread(status_client.ask, [str(socket), str(tmp_path / "nobody")])
+        answers = await asyncio.to_thread(status_client.read_statuses, [str(socket), str(tmp_path / "nobody")])
         assert answers == (b"", None)
         await server.stop(0)

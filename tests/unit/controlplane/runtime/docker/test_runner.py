@@ -14,7 +14,8 @@ from controlplane.runtime.docker.engine import Engine
 from controlplane.runtime.docker.engine_objects import Container
 from controlplane.runtime.docker.runner import DockerRunner
 from controlplane.runtime.runner import ServiceState
-from extproc.shared.filter_config import Place, Role
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import Role
 
 ANSWER = '{"roles": {"guard": {"backends": [{"place": "local", "model": "guard", "ready": true}]}}}\n'
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from extproc.inference.roles import FunctionCall
+from extproc.inference.interface import FunctionCall
 from extproc.shared.filter_config import EndpointCall, HttpMethod, Parameter, ParameterType, Target
 from tests.unit.extproc.fakes import FakeModels, target
 from tests.unit.extproc.pipeline.ingress_fixture import IngressFixture, forward, reply

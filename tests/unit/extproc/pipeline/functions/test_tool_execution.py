@@ -10,7 +10,7 @@ import pytest
 
 from extproc.conversation import state
 from extproc.errors import ApiError, ApiTimeout
-from extproc.inference.roles import FunctionCall
+from extproc.inference.interface import FunctionCall
 from extproc.shared.filter_config import JsonValue
 from extproc.targets.api_client import MAX_ANSWER_BYTES, ApiAnswer
 from tests.unit.extproc.fakes import FakeEndpoints, FakeModels, target

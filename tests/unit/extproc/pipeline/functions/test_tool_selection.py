@@ -3,7 +3,7 @@
 import pytest
 
 from extproc.conversation import current_turn
-from extproc.inference.roles import FunctionCall
+from extproc.inference.interface import FunctionCall
 from extproc.pipeline.functions.tool_selection import (
     MAX_CALLS,
     Clarification,

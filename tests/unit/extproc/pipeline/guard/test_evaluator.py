@@ -15,12 +15,13 @@ from extproc import request_stats
 from extproc.conversation.chat_request import ChatRequest
 from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.errors import ContextTooLong, GuardUnavailable
-from extproc.inference.roles import RoleUnavailable
+from extproc.inference.interface import RoleUnavailable
 from extproc.pipeline.guard.evaluator import GuardEvaluator, Verdict
 from extproc.pipeline.guard.prepared_texts import Chunks, PreparedTexts
 from extproc.pipeline.guard.suspicion_score import SuspicionScorer
 from extproc.request_stats import Stage
-from extproc.shared.filter_config import FailMode, Guard, GuardMode, Role
+from extproc.shared.filter_config import FailMode, Guard, GuardMode
+from extproc.shared.roles import Role
 from tests.unit.extproc.fakes import FakeModels
 
 JAILBREAK = Guard(name="jailbreak", role=Role.GUARD, threshold=0.5, message="No jailbreaks.")
@@ -110,14 +111,14 @@ async def test_an_unavailable_guard_blocks(reason: str, words: str) -> None:
 
 async def test_an_unavailable_guard_that_fails_open_allows_and_is_recorded() -> None:
     fail_open = changed(JAILBREAK, on_error=FailMode.ALLOW)
-    with request_stats.counted() as spent:
+    with request_stats.collect() as spent:
         verdict = await evaluate(WordModels(down={Role.GUARD: "dead"}), fail_open)
     assert verdict == Verdict(None, {"guard": "failed_open", "guard_by": "jailbreak"})
     assert spent.degraded == {Stage.GUARD}
 
 
 async def test_a_guard_blocks_although_another_is_unavailable() -> None:
-    with request_stats.counted() as spent:
+    with request_stats.collect() as spent:
         assert (await evaluate(WordModels(down={Role.TOXICITY: "dead"}), TOXICITY, JAILBREAK)).blocked_by is JAILBREAK
     assert spent.degraded == set()
 

@@ -11,7 +11,8 @@ from extproc.conversation.chat_request import ChatRequest
 from extproc.endpoints.chat_completions import ChatCompletions
 from extproc.errors import InvalidRequest
 from extproc.pipeline.guard.refused_turns import drop_turns_with_refusal
-from extproc.shared.filter_config import Guard, Role
+from extproc.shared.filter_config import Guard
+from extproc.shared.roles import Role
 from tests.unit.extproc.fakes import FakeModels
 from tests.unit.extproc.pipeline.ingress_fixture import IngressFixture, reply, sent
 

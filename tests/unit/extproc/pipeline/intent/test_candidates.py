@@ -3,7 +3,8 @@
 from extproc.conversation import current_turn
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import TargetIndex
-from extproc.shared.filter_config import Intent, Prompting, Role
+from extproc.shared.filter_config import Intent, Prompting
+from extproc.shared.roles import Role
 from tests.unit.extproc.fakes import FakeModels, target
 
 TARGETS = (target("weather"), target("money"), target("card"))

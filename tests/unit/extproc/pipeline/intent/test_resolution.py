@@ -11,11 +11,12 @@ import pytest
 
 from extproc.conversation import current_turn
 from extproc.conversation.messages import Message
-from extproc.inference.roles import Extraction, FunctionCall, RoleUnavailable
+from extproc.inference.interface import Extraction, FunctionCall, RoleUnavailable
 from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCalls
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import TargetIndex
-from extproc.shared.filter_config import Grounding, Intent, JsonValue, Parameter, ParameterType, Prompting, Role
+from extproc.shared.filter_config import Grounding, Intent, JsonValue, Parameter, ParameterType, Prompting
+from extproc.shared.roles import Role
 from tests.unit.extproc.fakes import FakeModels, target
 
 T = ParameterType

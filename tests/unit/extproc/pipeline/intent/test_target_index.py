@@ -6,10 +6,11 @@ from collections.abc import Collection, Sequence
 import msgspec
 import pytest
 
-from extproc.inference.roles import Embeddings, RoleUnavailable
+from extproc.inference.interface import Embeddings, RoleUnavailable
 from extproc.pipeline.intent import target_index
 from extproc.pipeline.intent.target_index import TargetIndex
-from extproc.shared.filter_config import Intent, Role, Target
+from extproc.shared.filter_config import Intent, Target
+from extproc.shared.roles import Role
 from tests.unit.extproc.fakes import FakeModels, target
 
 

@@ -8,7 +8,8 @@ from datetime import date
 from extproc import request_stats
 from extproc.pipeline.functions.grounding import ParsedText, supported_arguments
 from extproc.request_stats import Stage
-from extproc.shared.filter_config import Grounding, JsonValue, Parameter, ParameterType, Role
+from extproc.shared.filter_config import Grounding, JsonValue, Parameter, ParameterType
+from extproc.shared.roles import Role
 from tests.unit.extproc.fakes import FakeModels, target
 
 TODAY = date(2026, 11, 22)
@@ -50,6 +51,6 @@ async def test_enum_member_must_be_nearest() -> None:
 
 async def test_unavailable_embeddings_leave_matching_only() -> None:
     models = FakeModels(down={Role.EMBED: "unreachable"})
-    with request_stats.counted() as spent:
+    with request_stats.collect() as spent:
         assert await kept(models, "raining in Paris", city="Paris", issue="wet all over") == {"city": "Paris"}
     assert spent.degraded == {Stage.GROUNDING}

@@ -1,4 +1,4 @@
-"""Which place answers: the first that can. Against real gRPC servers."""
+"""Fallback among the backends of a role, against real gRPC servers."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ import grpc
 import pytest
 
 from extproc import request_stats
-from extproc.client_context import calling
+from extproc.client_context import request_from
 from extproc.inference import deadline
-from extproc.inference.call_failures import Reason
+from extproc.inference.call_failures import FailureReason
 from extproc.inference.circuit_breaker import TIMEOUTS_TOLERATED
-from extproc.inference.kserve import Description, Tensor
-from extproc.inference.roles import RoleUnavailable
-from extproc.shared.filter_config import Place, Role
+from extproc.inference.interface import RoleUnavailable
+from extproc.inference.kserve import ModelMetadata, TensorMetadata
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import Role
 from extproc.shared.worker_status import RoleStatus
 from tests.unit.extproc.inference.servers import (
     TIMEOUT_MS,
     FakeTriton,
-    Unwatched,
+    UnwatchedModels,
     failing,
     floats,
     inference,
@@ -45,31 +46,31 @@ async def local() -> AsyncIterator[FakeTriton]:
 
 
 @pytest.fixture
-async def both(remote: FakeTriton, local: FakeTriton) -> AsyncIterator[Unwatched]:
+async def both(remote: FakeTriton, local: FakeTriton) -> AsyncIterator[UnwatchedModels]:
     """The remote place first, which answers 0.25; the local one answers 0.75."""
     config = inference({Place.REMOTE: remote.address, Place.LOCAL: local.address}, Role.GUARD)
-    async with unwatched(config) as unwatched_:
-        yield unwatched_
+    async with unwatched(config) as models_:
+        yield models_
 
 
 @pytest.fixture
-async def alone(local: FakeTriton) -> AsyncIterator[Unwatched]:
-    async with unwatched(inference({Place.LOCAL: local.address}, Role.GUARD)) as unwatched_:
-        yield unwatched_
+async def alone(local: FakeTriton) -> AsyncIterator[UnwatchedModels]:
+    async with unwatched(inference({Place.LOCAL: local.address}, Role.GUARD)) as models_:
+        yield models_
 
 
-async def ask(open_: Unwatched) -> float:
-    (probability,) = await open_.models.attack_probabilities(Role.GUARD, ["x"])
+async def ask(unwatched_models: UnwatchedModels) -> float:
+    (probability,) = await unwatched_models.models.attack_probabilities(Role.GUARD, ["x"])
     return probability
 
 
-async def status(open_: Unwatched) -> RoleStatus:
-    return (await open_.models.status()).roles[Role.GUARD]
+async def status(unwatched_models: UnwatchedModels) -> RoleStatus:
+    return (await unwatched_models.models.status()).roles[Role.GUARD]
 
 
-async def test_the_preferred_place_answers_while_it_can(both: Unwatched, local: FakeTriton) -> None:
+async def test_preferred_backend_answers_while_available(both: UnwatchedModels, local: FakeTriton) -> None:
     assert await ask(both) == 0.25
-    assert local.asked == []
+    assert local.requests == []
 
 
 @pytest.mark.parametrize(
@@ -80,20 +81,18 @@ async def test_the_preferred_place_answers_while_it_can(both: Unwatched, local: 
         (grpc.StatusCode.UNAUTHENTICATED, "refused"),
     ],
 )
-async def test_where_it_fails_the_next_one_answers_and_from_then_on_at_once(
-    both: Unwatched, remote: FakeTriton, code: grpc.StatusCode, reason: str
+async def test_falls_back_after_a_failure_and_skips_the_backend_afterwards(
+    both: UnwatchedModels, remote: FakeTriton, code: grpc.StatusCode, reason: str
 ) -> None:
     remote.infer = failing(code, "no")
-    with request_stats.counted():
+    with request_stats.collect():
         assert [await ask(both) for _ in range(3)] == [0.75] * 3
-    assert len(remote.asked) == 1
+    assert len(remote.requests) == 1
     assert (await status(both)).skipped == {f"remote:{reason}": 3}
     assert (await status(both)).failed == {}
 
 
-async def test_a_place_that_is_late_costs_the_first_request_its_deadline_and_the_next_nothing(
-    both: Unwatched, remote: FakeTriton
-) -> None:
+async def test_late_backend_delays_only_the_first_request(both: UnwatchedModels, remote: FakeTriton) -> None:
     remote.infer = never
     began = time.perf_counter()
     assert await ask(both) == 0.75
@@ -101,18 +100,18 @@ async def test_a_place_that_is_late_costs_the_first_request_its_deadline_and_the
     began = time.perf_counter()
     assert await ask(both) == 0.75
     assert time.perf_counter() - began < TIMEOUT_MS / 1000 / 2
-    assert len(remote.asked) == 1
+    assert len(remote.requests) == 1
 
 
-async def test_an_answer_of_another_form_falls_through_too(both: Unwatched, remote: FakeTriton) -> None:
+async def test_malformed_answer_falls_back(both: UnwatchedModels, remote: FakeTriton) -> None:
     remote.raw = [floats(1.5)]
-    with request_stats.counted() as spent:
+    with request_stats.collect() as stats:
         assert await ask(both) == 0.75
-    assert [(call.place, call.reason) for call in spent.models] == [("remote", "malformed"), ("local", "")]
+    assert [(call.place, call.reason) for call in stats.models] == [("remote", "malformed"), ("local", "")]
 
 
-async def test_a_question_that_is_refused_falls_through_and_says_nothing_of_the_place(
-    both: Unwatched, remote: FakeTriton
+async def test_refused_request_falls_back_and_keeps_the_breaker_closed(
+    both: UnwatchedModels, remote: FakeTriton
 ) -> None:
     remote.infer = failing(grpc.StatusCode.INVALID_ARGUMENT, "too long")
     assert await ask(both) == 0.75
@@ -120,85 +119,85 @@ async def test_a_question_that_is_refused_falls_through_and_says_nothing_of_the_
     assert await ask(both) == 0.25
 
 
-async def test_where_no_place_is_left_the_last_reason_is_told_and_counted(
-    both: Unwatched, remote: FakeTriton, local: FakeTriton
+async def test_reports_and_counts_the_last_reason_without_backends_left(
+    both: UnwatchedModels, remote: FakeTriton, local: FakeTriton
 ) -> None:
     remote.infer = failing(grpc.StatusCode.RESOURCE_EXHAUSTED)
     local.infer = failing(grpc.StatusCode.UNAVAILABLE)
-    with request_stats.counted():
+    with request_stats.collect():
         for _ in range(2):
             with pytest.raises(RoleUnavailable) as caught:
                 await ask(both)
             assert caught.value.reason == "unreachable"
-    assert (len(remote.asked), len(local.asked)) == (1, 1)
+    assert (len(remote.requests), len(local.requests)) == (1, 1)
     found = await status(both)
     assert (found.skipped, found.failed) == ({"remote:overloaded": 2}, {"unreachable": 2})
     assert [each.reason for each in found.backends] == ["overloaded", "unreachable"]
-    assert both.models.faults == {Role.GUARD: "unreachable"}
+    assert both.models.unavailable == {Role.GUARD: "unreachable"}
 
 
-async def test_a_role_is_ready_while_one_of_its_places_is(both: Unwatched, remote: FakeTriton) -> None:
+async def test_role_is_available_while_one_backend_is(both: UnwatchedModels, remote: FakeTriton) -> None:
     remote.infer = failing(grpc.StatusCode.UNAVAILABLE)
     await ask(both)
-    assert both.models.faults == {}
+    assert both.models.unavailable == {}
     assert [each.ready for each in (await status(both)).backends] == [False, True]
 
 
-async def test_the_last_place_may_be_late_now_and_then(alone: Unwatched, local: FakeTriton) -> None:
+async def test_last_backend_may_be_late_a_few_times(alone: UnwatchedModels, local: FakeTriton) -> None:
     local.infer = never
     for asked in range(1, TIMEOUTS_TOLERATED + 2):
         with pytest.raises(RoleUnavailable, match="timeout"):
             await ask(alone)
-        assert len(local.asked) == asked
+        assert len(local.requests) == asked
     with pytest.raises(RoleUnavailable, match="timeout"):
         await ask(alone)
-    assert len(local.asked) == TIMEOUTS_TOLERATED + 1
+    assert len(local.requests) == TIMEOUTS_TOLERATED + 1
 
 
-async def test_all_attempts_share_one_budget(both: Unwatched, remote: FakeTriton, local: FakeTriton) -> None:
+async def test_all_attempts_share_one_deadline(both: UnwatchedModels, remote: FakeTriton, local: FakeTriton) -> None:
     remote.infer = local.infer = never
     began = time.perf_counter()
-    with deadline.spending(TIMEOUT_MS + 100), pytest.raises(RoleUnavailable) as caught:
+    with deadline.limit(TIMEOUT_MS + 100), pytest.raises(RoleUnavailable) as caught:
         await ask(both)
     assert TIMEOUT_MS + 90 <= (time.perf_counter() - began) * 1000 < 2 * TIMEOUT_MS
     assert caught.value.reason == "budget"
-    assert len(local.asked) == 1
+    assert len(local.requests) == 1
 
 
-async def test_a_place_that_was_given_less_time_than_it_may_take_is_not_blamed(
-    both: Unwatched, remote: FakeTriton, local: FakeTriton
+async def test_short_deadline_does_not_open_the_breaker(
+    both: UnwatchedModels, remote: FakeTriton, local: FakeTriton
 ) -> None:
     remote.infer = never
-    with deadline.spending(50), pytest.raises(RoleUnavailable, match="budget"):
+    with deadline.limit(50), pytest.raises(RoleUnavailable, match="budget"):
         await ask(both)
-    assert local.asked == []
-    assert both.at(Role.GUARD, Place.REMOTE).breaker.fault is None
+    assert local.requests == []
+    assert both.at(Role.GUARD, Place.REMOTE).breaker.failure is None
 
 
-async def test_a_budget_of_just_one_attempt_does_not_excuse_a_place(alone: Unwatched, local: FakeTriton) -> None:
+async def test_deadline_of_a_whole_attempt_counts_as_a_timeout(alone: UnwatchedModels, local: FakeTriton) -> None:
     local.infer = never
     for _ in range(TIMEOUTS_TOLERATED + 1):
-        with deadline.spending(TIMEOUT_MS), pytest.raises(RoleUnavailable, match="timeout"):
+        with deadline.limit(TIMEOUT_MS), pytest.raises(RoleUnavailable, match="timeout"):
             await ask(alone)
-    assert alone.models.faults == {Role.GUARD: "timeout"}
+    assert alone.models.unavailable == {Role.GUARD: "timeout"}
 
 
-async def test_with_nothing_left_nobody_is_asked(both: Unwatched, remote: FakeTriton) -> None:
-    with deadline.spending(0), pytest.raises(RoleUnavailable, match="budget"):
+async def test_no_call_after_the_deadline(both: UnwatchedModels, remote: FakeTriton) -> None:
+    with deadline.limit(0), pytest.raises(RoleUnavailable, match="budget"):
         await ask(both)
-    assert remote.asked == []
+    assert remote.requests == []
 
 
-async def test_a_request_is_told_what_each_attempt_cost(both: Unwatched, remote: FakeTriton, local: FakeTriton) -> None:
+async def test_request_stats_record_every_attempt(both: UnwatchedModels, remote: FakeTriton, local: FakeTriton) -> None:
     local.compute_ns = (2_000_000,)
     at = both.at(Role.GUARD)
-    at.learn(await at.link.transport.describe(at.model, 1.0))
-    at.link.network_ms = 0.5
+    at.apply_metadata(await at.connection.client.model_metadata(at.model, 1.0))
+    at.connection.network_ms = 0.5
     remote.infer = failing(grpc.StatusCode.UNAVAILABLE)
     for _ in range(2):
-        with request_stats.counted() as spent:
+        with request_stats.collect() as stats:
             await ask(both)
-        failed, answered = spent.models
+        failed, answered = stats.models
         assert (failed.role, failed.place, failed.reason) == (Role.GUARD, Place.REMOTE, "unreachable")
         assert (answered.place, answered.reason) == (Place.LOCAL, "")
         assert (answered.compute_ms, answered.network_ms) == (2.0, 0.5)
@@ -207,7 +206,7 @@ async def test_a_request_is_told_what_each_attempt_cost(both: Unwatched, remote:
     assert failed.total_ms == 0
 
 
-async def test_durations_of_answered_calls_are_kept(both: Unwatched) -> None:
+async def test_status_has_durations_of_successful_calls(both: UnwatchedModels) -> None:
     for _ in range(3):
         await ask(both)
     remote, local = (await status(both)).backends
@@ -215,13 +214,13 @@ async def test_durations_of_answered_calls_are_kept(both: Unwatched) -> None:
     assert all(0 < each < TIMEOUT_MS for each in remote.recent_ms)
 
 
-async def test_one_batch_that_fails_takes_the_whole_call_to_the_next_place(
-    both: Unwatched, remote: FakeTriton, local: FakeTriton
+async def test_failed_chunk_moves_the_whole_call_to_the_next_backend(
+    both: UnwatchedModels, remote: FakeTriton, local: FakeTriton
 ) -> None:
     local.raw = None
 
     async def second_fails(request: Any, context: Any) -> Any:
-        if len(remote.asked) == 2:
+        if len(remote.requests) == 2:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
         return remote.answer(request, [floats(0.5, 0.5)])
 
@@ -229,9 +228,7 @@ async def test_one_batch_that_fails_takes_the_whole_call_to_the_next_place(
     assert await both.models.attack_probabilities(Role.GUARD, ["x"] * 4) == (0.25,) * 4
 
 
-async def test_a_request_of_many_texts_leaves_room_for_others_and_has_one_deadline(
-    alone: Unwatched, local: FakeTriton
-) -> None:
+async def test_many_texts_share_the_slots_and_one_deadline(alone: UnwatchedModels, local: FakeTriton) -> None:
     running: list[int] = [0]
 
     async def slow(request: Any, _: Any) -> Any:
@@ -242,7 +239,7 @@ async def test_a_request_of_many_texts_leaves_room_for_others_and_has_one_deadli
 
     local.infer = slow
     texts = [str(number) for number in range(32)]
-    with calling("10.0.0.1"):
+    with request_from("10.0.0.1"):
         assert await alone.models.attack_probabilities(Role.GUARD, texts) == (0.25,) * len(texts)
         assert max(running) == 8
         began = time.perf_counter()
@@ -251,19 +248,19 @@ async def test_a_request_of_many_texts_leaves_room_for_others_and_has_one_deadli
     assert time.perf_counter() - began < 2 * TIMEOUT_MS / 1000
 
 
-async def test_a_server_whose_model_takes_fewer_texts_is_asked_for_fewer(alone: Unwatched, local: FakeTriton) -> None:
+async def test_calls_respect_the_servers_batch_size(alone: UnwatchedModels, local: FakeTriton) -> None:
     local.raw = None
-    tensors = (Tensor("TEXT", "BYTES", (-1, 1)),), (Tensor("PROB", "FP32", (-1, 1)),)
+    tensors = (TensorMetadata("TEXT", "BYTES", (-1, 1)),), (TensorMetadata("PROB", "FP32", (-1, 1)),)
     at = alone.at(Role.GUARD)
-    at.learn(Description(*tensors, max_batch_size=1))
+    at.apply_metadata(ModelMetadata(*tensors, max_batch_size=1))
     await alone.models.attack_probabilities(Role.GUARD, ["x", "y"])
-    assert len(local.asked) == 2
-    at.learn(Description(*tensors, max_batch_size=64))
+    assert len(local.requests) == 2
+    at.apply_metadata(ModelMetadata(*tensors, max_batch_size=64))
     await alone.models.attack_probabilities(Role.GUARD, ["x", "y"])
-    assert len(local.asked) == 3
+    assert len(local.requests) == 3
 
 
-async def test_embeddings_are_asked_of_the_spaces_that_are_wanted(remote: FakeTriton, local: FakeTriton) -> None:
+async def test_embeds_in_the_requested_spaces(remote: FakeTriton, local: FakeTriton) -> None:
     local.raw = None
     config = inference({Place.REMOTE: remote.address, Place.LOCAL: local.address}, Role.EMBED)
     async with unwatched(config) as both:
@@ -271,5 +268,5 @@ async def test_embeddings_are_asked_of_the_spaces_that_are_wanted(remote: FakeTr
         assert (await both.models.embed(["x"])).space == "remote"
         assert (await both.models.embed(["x"], ["local"])).space == "local"
         local.infer = failing(grpc.StatusCode.UNAVAILABLE)
-        with pytest.raises(RoleUnavailable, match=Reason.UNREACHABLE):
+        with pytest.raises(RoleUnavailable, match=FailureReason.UNREACHABLE):
             await both.models.embed(["x"], ["local"])

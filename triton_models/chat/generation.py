@@ -1,4 +1,4 @@
-"""SmolLM2 through llama.cpp, in this process. Used by model.py."""
+"""Generates chat completions with llama.cpp in this process. Used by model.py."""
 
 from __future__ import annotations
 
@@ -7,44 +7,43 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from triton_models.chat.completions import Completion, Whole, chunk, error
-from triton_models.llama import open_server
+from triton_models.chat.completions import CompletionBuilder, CompletionRequest, chunk, error
+from triton_models.llama_cpp import open_server
 
 Send = Callable[[str], None]
 
 
-class Llama:
-    """A GGUF model with `slots` conversations at once, `context` tokens of prompts and answers between them."""
+class ChatGenerator:
+    """A GGUF model with `slots` concurrent conversations that share `context` tokens of prompts and answers."""
 
     def __init__(self, model: Path, *, threads: int, slots: int, context: int) -> None:
         self._server = open_server(model, threads=threads, slots=slots, context=context)
 
-    def complete(self, request: Completion, send: Send, cancelled: Callable[[], bool]) -> None:
-        """Sends the answer as JSON texts: chunks when asked to stream, else one. Stops when `cancelled`, which it asks
-        each token.
+    def complete(self, request: CompletionRequest, send: Send, cancelled: Callable[[], bool]) -> None:
+        """Sends the response as JSON texts: chunks for a stream, else one. Checks `cancelled` after each token.
 
-        What llama.cpp refuses (a conversation longer than the context) is sent as an OpenAI error object.
+        A request that llama.cpp refuses (a conversation longer than the context) gets an OpenAI error object.
         """
-        whole = Whole()
+        builder = CompletionBuilder()
         refused = False
 
         def take(raw: Mapping[str, Any]) -> bool:
             nonlocal refused
             if "error" in raw:
                 refused = True
-                fault = raw["error"]
-                send(json.dumps(error(str(fault.get("message")), code=_code(str(fault.get("type"))))))
+                refusal = raw["error"]
+                send(json.dumps(error(str(refusal.get("message")), code=_code(str(refusal.get("type"))))))
                 return True
             part = chunk(raw, request.model)
             if not request.stream:
-                whole.add(part)
+                builder.add(part)
             elif part["choices"] or request.include_usage:
                 send(json.dumps(part, ensure_ascii=False))
             return cancelled()
 
         self._server.handle_chat_completions(request.to_llama(), take)
         if not request.stream and not refused and not cancelled():
-            send(json.dumps(whole.completion(), ensure_ascii=False))
+            send(json.dumps(builder.completion(), ensure_ascii=False))
 
 
 def _code(kind: str) -> str | None:

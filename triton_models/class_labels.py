@@ -1,4 +1,4 @@
-"""What the classes of a sequence classifier mean. Pure; used by sequence.py."""
+"""The positive classes of a sequence classifier, chosen by label. Pure. Used by sequence_classifier.py."""
 
 from __future__ import annotations
 
@@ -6,38 +6,37 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-# A class of this name is neither for nor against: as in zero-shot classification by entailment (Yin et al. 2019), the
-# probability is that of the others.
+# A class of this name is left out of the probability, as in zero-shot classification by entailment (Yin et al. 2019).
 _NEUTRAL = "neutral"
 
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """Indices of classes. The model's answer is the probability of the `positive` ones among the `counted`."""
+    """Indices of classes. The result is the probability of the `positive` classes among the `counted` ones."""
 
     positive: tuple[int, ...]
     counted: tuple[int, ...]
 
     def probability(self, logits: Sequence[float]) -> float:
-        """Of the positive classes, by the softmax over those that count."""
-        most = max(logits[index] for index in self.counted)
-        weights = {index: math.exp(logits[index] - most) for index in self.counted}
+        """Returns the probability of the positive classes, by a softmax over the counted classes."""
+        largest = max(logits[index] for index in self.counted)
+        weights = {index: math.exp(logits[index] - largest) for index in self.counted}
         return sum(weights[index] for index in self.positive) / sum(weights.values())
 
 
 def classes(names: Mapping[str, str], positive: str) -> Classes:
-    """`names`: `id2label` of the model's config.json. `positive`: names or numbers of classes, parted by commas.
+    """Selects classes. `names`: `id2label` of config.json. `positive`: names or numbers, separated by commas.
 
-    ValueError where a class does not exist, or none is named, or all are.
+    Raises ValueError where a class does not exist, or where no class or every class is positive.
     """
     by_name = {name.casefold(): int(number) for number, name in names.items()} | {
         number: int(number) for number in names
     }
-    wanted = [each.strip().casefold() for each in positive.split(",") if each.strip()]
-    if unknown := [each for each in wanted if each not in by_name]:
+    labels = [each.strip().casefold() for each in positive.split(",") if each.strip()]
+    if unknown := [each for each in labels if each not in by_name]:
         known = ", ".join(f"{number} {name}" for number, name in names.items())
         raise ValueError(f"positive_labels: the model has no class {unknown[0]!r}; it has: {known}")
-    chosen = tuple(dict.fromkeys(by_name[each] for each in wanted))
+    chosen = tuple(dict.fromkeys(by_name[each] for each in labels))
     counted = tuple(
         int(number) for number, name in names.items() if name.casefold() != _NEUTRAL or int(number) in chosen
     )

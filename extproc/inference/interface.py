@@ -1,4 +1,4 @@
-"""What the pipeline asks of models, and how that fails. The pipeline knows this interface and no server behind it."""
+"""The interface between the pipeline and the models. The pipeline knows no server behind it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from extproc.conversation.messages import Message
-from extproc.shared.filter_config import JsonValue, Role
+from extproc.shared.filter_config import JsonValue
+from extproc.shared.roles import Role
 
 __all__ = ["Embeddings", "Extraction", "FloatMatrix", "FunctionCall", "Models", "Role", "RoleUnavailable"]
 
@@ -18,7 +19,7 @@ FloatMatrix = npt.NDArray[np.float32]
 
 
 class RoleUnavailable(Exception):
-    """No place of a model's gave a usable answer. `reason` is one word for logs, `faults.Reason` lists most."""
+    """No backend of a role gave a usable answer. `reason` is one word for logs; `FailureReason` lists most of them."""
 
     def __init__(self, role: Role, reason: str, detail: str) -> None:
         super().__init__(f"{role}: {reason}: {detail}")
@@ -28,7 +29,7 @@ class RoleUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FunctionCall:
-    """A tool that the function model chose, with the arguments that the conversation holds: not checked yet."""
+    """A tool that the function model chose, with arguments that are not checked yet."""
 
     name: str
     arguments: Mapping[str, JsonValue]
@@ -36,7 +37,7 @@ class FunctionCall:
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """What the function model made of a conversation; no calls where it abstains. `confidence` is 0 to 1."""
+    """The function model's answer to a conversation: no calls where it abstains. `confidence` is 0 to 1."""
 
     calls: tuple[FunctionCall, ...] = ()
     confidence: float = 1.0
@@ -44,30 +45,30 @@ class Extraction:
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """L2-normalised rows, shape [N, D]. Vectors of two spaces are of two models, and say nothing of each other."""
+    """L2-normalised rows, shape [N, D]. Vectors of different spaces come from different models: do not compare them."""
 
     vectors: FloatMatrix
     space: str
 
 
 class Models(Protocol):
-    """Every method raises `RoleUnavailable`, within the role's deadline at each of its places."""
+    """Every method raises `RoleUnavailable`, within the role's timeout at each of its backends."""
 
     @property
     def spaces(self) -> Sequence[str]:
-        """Every space that `embed` may answer in, the preferred one first."""
+        """The spaces that `embed` may answer in, in order of preference."""
 
     async def embed(self, texts: Sequence[str], spaces: Collection[str] | None = None) -> Embeddings:
-        """Of all texts in one space, which is one of `spaces` where they are given; at least one text."""
+        """Embeds all texts in one space, one of `spaces` where they are given. `texts` must not be empty."""
 
     async def attack_probabilities(self, role: Role, texts: Sequence[str]) -> tuple[float, ...]:
-        """For each text, how likely it is what the guard `role` looks for, 0 to 1."""
+        """Returns for each text the probability, 0 to 1, of what the guard `role` looks for."""
 
     def readable_bytes(self, role: Role) -> float | None:
-        """How many bytes of prose of one request the guard `role` can read in time; None where that is not known."""
+        """Returns how many bytes of prose of one request the guard `role` can read in time; None where unknown."""
 
     async def entailments(self, premise: str, hypotheses: Sequence[str]) -> tuple[float, ...]:
-        """For each hypothesis, how likely `premise` entails it, 0 to 1."""
+        """Returns for each hypothesis the probability, 0 to 1, that `premise` entails it."""
 
     async def call_functions(self, messages: Sequence[Message], tools: Sequence[JsonValue]) -> Extraction:
-        """The calls that the conversation asks for."""
+        """Returns the calls that the conversation asks for."""

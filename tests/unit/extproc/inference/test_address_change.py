@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pytest
 
 from extproc.inference.call_failures import CallFailed
-from extproc.inference.kserve_grpc import GrpcTransport
+from extproc.inference.kserve_grpc import KServeGrpcClient
 from extproc.shared.filter_config import Server
 from tests.unit.extproc.inference.servers import FakeTriton, serving
 
@@ -52,12 +52,12 @@ async def naming() -> AsyncIterator[Names]:
         transport.close()
 
 
-async def answers(transport: GrpcTransport, limit_s: float) -> None:
+async def answers(client: KServeGrpcClient, limit_s: float) -> None:
     """Asks until it answers."""
     began = time.monotonic()
     while True:
         try:
-            await transport.live(1.0)
+            await client.server_live(1.0)
         except CallFailed:
             if time.monotonic() - began > limit_s:
                 pytest.fail(f"no answer within {limit_s} s")
@@ -66,13 +66,13 @@ async def answers(transport: GrpcTransport, limit_s: float) -> None:
             return
 
 
-async def test_a_triton_that_comes_back_at_another_address_is_found_within_seconds() -> None:
+async def test_reconnects_to_a_triton_with_a_new_address_within_seconds() -> None:
     async with naming() as names:
         async with serving(FakeTriton()) as before:
             port = before.address.rpartition(":")[2]
-            transport = GrpcTransport(Server(address=f"dns://127.0.0.1:{names.port}/triton.test:{port}"))
-            await transport.live(5.0)
+            client = KServeGrpcClient(Server(address=f"dns://127.0.0.1:{names.port}/triton.test:{port}"))
+            await client.server_live(5.0)
         names.address = "127.0.0.2"
         async with serving(FakeTriton(), f"127.0.0.2:{port}"):
-            await answers(transport, 10.0)
-        await transport.close()
+            await answers(client, 10.0)
+        await client.close()

@@ -1,4 +1,4 @@
-"""ONNX graphs in a model's folder, on the CPU or on a GPU. Used by the models that onnxruntime runs."""
+"""Opens the ONNX graph of a model's folder, on the CPU or on a GPU. Used by the models that onnxruntime runs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ FloatArray = npt.NDArray[np.float32]
 
 
 def open_session(directory: Path, threads: int, gpu: int | None = None) -> onnxruntime.InferenceSession:
-    """The folder's one ONNX graph, on the CPU with so many threads, or on a GPU.
+    """Opens the folder's one ONNX graph, on the CPU with so many threads, or on a GPU.
 
-    RuntimeError where the installed onnxruntime cannot use the GPU: it would take the CPU instead, and say so only in
-    its log.
+    Raises RuntimeError where the installed onnxruntime cannot use the GPU. onnxruntime itself would use the CPU, with a
+    line in its log.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Threads that wait for work would spin, and the other models have the same cores.
+    # Idle threads must not spin: other models use the same cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(str(graph(directory)), options, providers=_providers(gpu))
     if gpu is not None and "CUDAExecutionProvider" not in session.get_providers():
@@ -37,15 +37,15 @@ def _providers(gpu: int | None) -> list[Any]:
             "this onnxruntime is built for CPUs alone; exchange it: "
             "pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'archgw[gpu]'"
         )
-    # CUDA and cuDNN as pip installs them lie where no loader looks.
+    # The loader does not find CUDA and cuDNN where pip installs them.
     onnxruntime.preload_dlls()
-    # Memory grows by what is asked for; the default doubles it, and other models share the GPU.
+    # Memory grows by the requested size. By default it doubles, and other models share the GPU.
     cuda = ("CUDAExecutionProvider", {"device_id": gpu, "arena_extend_strategy": "kSameAsRequested"})
-    return [cuda, "CPUExecutionProvider"]  # for shapes, and the few operators that CUDA lacks
+    return [cuda, "CPUExecutionProvider"]  # computes shapes, and the few operators that CUDA lacks
 
 
 def graph(directory: Path) -> Path:
-    """Where the graph lies: repositories keep it beside the tokenizer, or one folder below."""
+    """Returns the path of the graph, which lies beside the tokenizer or in a folder below."""
     found = sorted(directory.rglob("*.onnx"))
     if len(found) != 1:
         raise ValueError(f"{directory} must hold one ONNX graph, not {len(found)}")

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from triton_models import sequence
+from triton_models import sequence_classifier
 from triton_models.errors import Cancelled
-from triton_models.guard.sequence import SequenceGuard
-from triton_models.sequence import SequenceClassifier, open_tokenizer
+from triton_models.guard.sequence_guard import SequenceGuard
+from triton_models.sequence_classifier import SequenceClassifier, open_tokenizer
 
 
 def never() -> bool:
@@ -97,7 +97,7 @@ class Libraries:
 def use(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Libraries]:
     def used(*, cuda: bool = False) -> Libraries:
         libraries = Libraries(cuda=cuda)
-        monkeypatch.setattr(sequence, "_libraries", lambda: (libraries.torch, libraries.transformers))
+        monkeypatch.setattr(sequence_classifier, "_libraries", lambda: (libraries.torch, libraries.transformers))
         return libraries
 
     return used
@@ -111,7 +111,7 @@ def folder(tmp_path: Path, weights: Mapping[str, Path]) -> Path:
     return tmp_path
 
 
-def test_only_weights_of_this_folder_are_read_and_no_code(use: Callable[..., Libraries], folder: Path) -> None:
+def test_loads_local_safetensors_and_no_code(use: Callable[..., Libraries], folder: Path) -> None:
     libraries = use()
     SequenceClassifier(folder, "ATTACK", 512, threads=3)
     expected = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
@@ -119,7 +119,7 @@ def test_only_weights_of_this_folder_are_read_and_no_code(use: Callable[..., Lib
     assert libraries.threads == 3
 
 
-def test_it_is_half_precision_on_a_gpu_and_single_on_the_cpu(use: Callable[..., Libraries], folder: Path) -> None:
+def test_precision_is_fp16_on_a_gpu_and_fp32_on_a_cpu(use: Callable[..., Libraries], folder: Path) -> None:
     on_cpu = use()
     SequenceClassifier(folder, "1", 512)
     assert on_cpu.model.done == ["float", "cpu"]
@@ -129,27 +129,27 @@ def test_it_is_half_precision_on_a_gpu_and_single_on_the_cpu(use: Callable[..., 
     assert {tensor.device for tensor in on_gpu.model.calls[0].values()} == {"cuda:2"}
 
 
-def test_without_a_gpu_it_does_not_load_for_one(use: Callable[..., Libraries], folder: Path) -> None:
+def test_gpu_model_does_not_load_without_a_gpu(use: Callable[..., Libraries], folder: Path) -> None:
     use(cuda=False)
     with pytest.raises(RuntimeError, match=r"archgw\[gpu\]"):
         SequenceClassifier(folder, "1", 512, gpu=0)
 
 
-def test_each_text_has_its_own_probability_in_its_own_place(use: Callable[..., Libraries], folder: Path) -> None:
+def test_probabilities_keep_the_order_of_texts(use: Callable[..., Libraries], folder: Path) -> None:
     use()
     found = SequenceClassifier(folder, "ATTACK", 512).probabilities(["a b c d", "", "a b"], never)
     # [CLS] and [SEP] frame each text: 6, 2 and 4 tokens.
     assert found == pytest.approx([1 / (1 + np.exp(-count)) for count in (6, 2, 4)])
 
 
-def test_the_second_text_of_a_pair_is_told_from_the_first(use: Callable[..., Libraries], folder: Path) -> None:
+def test_pair_has_token_types(use: Callable[..., Libraries], folder: Path) -> None:
     libraries = use()
     SequenceClassifier(folder, "1", 512).probabilities([("a", "b c")], never)
     (tensors,) = libraries.model.calls
     assert tensors["token_type_ids"].values.tolist() == [[0, 0, 0, 1, 1, 1]]
 
 
-def test_of_a_pair_the_longer_text_is_cut(use: Callable[..., Libraries], folder: Path) -> None:
+def test_longer_text_of_a_pair_is_cut(use: Callable[..., Libraries], folder: Path) -> None:
     libraries = use()
     SequenceClassifier(folder, "1", 16).probabilities([("word " * 400, "b c")], never)
     ids = libraries.model.calls[0]["input_ids"].values
@@ -158,12 +158,12 @@ def test_of_a_pair_the_longer_text_is_cut(use: Callable[..., Libraries], folder:
     assert ids[0, -3:-1].tolist() == whole
 
 
-def test_a_marker_in_a_text_is_text(folder: Path) -> None:
+def test_special_tokens_in_a_text_are_text(folder: Path) -> None:
     tokenizer = open_tokenizer(folder)
     assert tokenizer.token_to_id("[SEP]") not in tokenizer.encode("a [SEP] b", add_special_tokens=False).ids
 
 
-def test_a_caller_who_left_stops_the_reading(use: Callable[..., Libraries], folder: Path) -> None:
+def test_cancelled_request_stops_between_batches(use: Callable[..., Libraries], folder: Path) -> None:
     use()
     with pytest.raises(Cancelled):
         SequenceClassifier(folder, "1", 512).probabilities(["a"], lambda: True)
@@ -180,7 +180,7 @@ class Marks:
         return [0.9 if "attack" in item else 0.1 for item in items]
 
 
-def test_a_guard_reads_every_window_and_the_worst_decides(folder: Path) -> None:
+def test_guard_reads_every_window_and_the_worst_decides(folder: Path) -> None:
     marks = Marks()
     tokenizer = open_tokenizer(folder)
     guard = SequenceGuard(marks, tokenizer, 64)

@@ -1,21 +1,22 @@
-"""What a worker says of its models, which `archgw` reads."""
+"""The status of a worker's models, which `archgw` reads."""
 
 from __future__ import annotations
 
-from extproc.shared.filter_config import Place, Role
+from extproc.shared.filter_config import Place
+from extproc.shared.roles import Role
 from tests.unit.extproc.inference.servers import FakeTriton, inference, serving, unwatched
 
 SPENT = {"count": 2, "ns": 3_000_000}
 
 
-async def test_a_worker_says_of_every_placement_how_it_does() -> None:
+async def test_status_reports_every_backend() -> None:
     statistics = [{"inference_stats": {"success": {"count": 2}, "queue": SPENT, "compute_infer": SPENT}}]
     async with serving(FakeTriton(statistics=statistics)) as fake:
         # Nothing listens on the port of the other place: it is privileged, and reserved.
         config = inference({Place.REMOTE: "127.0.0.1:1", Place.LOCAL: fake.address}, Role.GUARD)
-        async with unwatched(config) as open_:
-            await open_.models.attack_probabilities(Role.GUARD, ["x"])
-            found = await open_.models.status()
+        async with unwatched(config) as unwatched_models:
+            await unwatched_models.models.attack_probabilities(Role.GUARD, ["x"])
+            found = await unwatched_models.models.status()
     remote, local = found.roles[Role.GUARD].backends
     assert (remote.place, remote.model, remote.ready, remote.reason) == (Place.REMOTE, "my-guard", False, "unreachable")
     assert "127.0.0.1:1" in remote.detail

@@ -1,4 +1,4 @@
-"""llama.cpp in this process, as the models `chat` and `function` start it."""
+"""Starts llama.cpp in this process. Used by the models `chat` and `function`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import xllamacpp  # type: ignore[import-untyped]
 
 
 def open_server(model: Path, *, threads: int, slots: int, context: int) -> xllamacpp.Server:
-    """A GGUF model with `slots` conversations at once, `context` tokens of prompts and answers between them."""
+    """Loads a GGUF model with `slots` concurrent conversations that share `context` tokens of prompts and answers."""
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(model)
     parameters.n_ctx = context
-    parameters.kv_unified = True  # one conversation may use what the others leave
+    parameters.kv_unified = True  # a conversation may use tokens that the others do not need
     parameters.n_parallel = slots
     parameters.cpuparams.n_threads = threads
     parameters.cpuparams_batch.n_threads = threads
     parameters.cache_ram_mib = 0  # keeps finished prompts in memory, up to 8 GiB by default
     parameters.verbosity = 0  # its log holds prompts
-    # llama.cpp also opens an HTTP server, and it cannot be told not to. Nobody knows its key, and its unix socket is
-    # removed as soon as it listens: no path leads to it.
+    # llama.cpp always opens an HTTP server as well. Its key is random, and its unix socket is deleted as soon as it
+    # listens, so that nobody can connect.
     parameters.api_keys = [secrets.token_hex(32)]
     parameters.ui = False
     parameters.endpoint_slots = False
@@ -31,7 +31,7 @@ def open_server(model: Path, *, threads: int, slots: int, context: int) -> xllam
 
 
 def gguf(directory: Path) -> Path:
-    """The folder's GGUF file; of one in parts the first, which names the others."""
+    """Returns the folder's GGUF file. Of a split file it is the first part, which names the others."""
     found = sorted(directory.rglob("*.gguf"))
     if not found:
         raise ValueError(f"{directory} holds no GGUF file")
