@@ -1,13 +1,3 @@
-"""What the filter's tests share."""
+from tests.support.uvloop_factory import pytest_asyncio_loop_factories
 
-from __future__ import annotations
-
-import asyncio
-from collections.abc import Callable, Mapping
-
-import uvloop
-
-
-def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The event loop that the product runs on."""
-    return {"uvloop": uvloop.new_event_loop}
+__all__ = ["pytest_asyncio_loop_factories"]

@@ -1,10 +1,3 @@
-from pathlib import Path
+from tests.unit.controlplane.config.files import folder
 
-import pytest
-
-from tests.unit.controlplane.config.files import Folder
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    return Folder(tmp_path)
+__all__ = ["folder"]

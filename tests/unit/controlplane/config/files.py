@@ -57,3 +57,8 @@ class Folder:
         """Each warning as `line:column: message`."""
         loaded = self.load(text, environ)
         return [f"{warning.line}:{warning.column}: {warning.message}" for warning in loaded.warnings]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)

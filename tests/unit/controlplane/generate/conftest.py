@@ -1,10 +1,3 @@
-from pathlib import Path
+from tests.unit.controlplane.generate.sources import project
 
-import pytest
-
-from tests.unit.controlplane.generate.sources import Project
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
+__all__ = ["project"]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from controlplane.config.load import load
 from controlplane.config.yaml_parser import parse
 from controlplane.config.yaml_tree import plain
@@ -71,3 +73,8 @@ class Project:
         except SourceError as error:
             return str(error).replace(f"{self.path}/", "")
         raise AssertionError("accepted")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)

@@ -8,8 +8,8 @@ from controlplane.errors import RenderError
 from controlplane.render.envoy_validation import validate_with_envoy
 from controlplane.render.proto_validation import validate_types
 from controlplane.render.rendered_files import RenderedFile
+from tests.integration.controlplane.render.test_gateway_files import binary
 from tests.unit.controlplane.render.plans import KEY, plan, render
-from tests.unit.controlplane.render.test_gateway_files import binary
 
 CLUSTERS = "envoy/cds.yaml"
 

@@ -21,8 +21,8 @@ from controlplane.render.gateway_files import FORGED_HEADERS, render_envoy
 from controlplane.render.rendered_files import RenderedFile, RenderedFiles
 from controlplane.render.run_layout import RunLayout
 from controlplane.runtime import run_directory
+from tests.integration.controlplane.render.test_gateway_files import binary
 from tests.support.raw_http import exchange
-from tests.unit.controlplane.render.test_gateway_files import binary
 
 
 class Api(BaseHTTPRequestHandler):

@@ -14,7 +14,7 @@ import trustme
 
 from controlplane.compile.allowed_hosts import host_pattern, origin_pattern
 from controlplane.runtime import ports
-from tests.unit.controlplane.render.envoy_server import Gateway, running
+from tests.integration.controlplane.render.envoy_server import Gateway, running
 from tests.unit.controlplane.render.plans import listener, plan
 
 CHAT: Final = "/v1/chat/completions"

@@ -15,7 +15,7 @@ import trustme
 
 from controlplane.compile.plans import Address, ApiCluster, CallRoute, Credential, Upstream
 from controlplane.runtime import ports
-from tests.unit.controlplane.render.envoy_server import Api, Gateway, running
+from tests.integration.controlplane.render.envoy_server import Api, Gateway, running
 from tests.unit.controlplane.render.plans import HEADER, listener, plan
 
 

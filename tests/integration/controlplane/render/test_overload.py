@@ -10,10 +10,10 @@ import pytest
 from controlplane.compile.plans import Address, Upstream
 from controlplane.config.quantities import MIB
 from controlplane.runtime import memory_limit, ports
+from tests.integration.controlplane.render.envoy_server import Api, running
+from tests.integration.controlplane.render.test_response_headers import CHAT, llm, with_stand_in
 from tests.support.flood import unread
-from tests.unit.controlplane.render.envoy_server import Api, running
 from tests.unit.controlplane.render.plans import listener, plan, provider
-from tests.unit.controlplane.render.test_response_headers import CHAT, llm, with_stand_in
 
 __all__ = ["llm"]
 

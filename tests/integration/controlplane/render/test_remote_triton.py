@@ -21,7 +21,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from controlplane.compile.plans import Address, RemoteTriton
 from controlplane.runtime import ports
-from tests.unit.controlplane.render.envoy_server import Api, Gateway, running
+from tests.integration.controlplane.render.envoy_server import Api, Gateway, running
 from tests.unit.controlplane.render.plans import KEY, listener, plan, remote
 
 NAME = "triton.test"

@@ -11,10 +11,10 @@ import yaml
 
 from controlplane.compile.plans import Address, ApiCluster, CallRoute, EnvoyPlan, Upstream
 from controlplane.runtime import ports
-from tests.unit.controlplane.render.envoy_server import Gateway, running
+from tests.integration.controlplane.render.envoy_server import Gateway, running
+from tests.integration.controlplane.render.raw_server import Scripted
+from tests.integration.controlplane.render.test_response_headers import CHAT, with_stand_in
 from tests.unit.controlplane.render.plans import KEY, listener, plan, provider, render
-from tests.unit.controlplane.render.raw_server import Scripted
-from tests.unit.controlplane.render.test_response_headers import CHAT, with_stand_in
 
 OK = b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 8\r\n\r\n{"a": 1}'
 CHUNKED = b"transfer-encoding: chunked\r\n"

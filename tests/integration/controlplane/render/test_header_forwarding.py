@@ -13,9 +13,9 @@ import pytest
 from controlplane.compile.allowed_hosts import host_pattern, origin_pattern
 from controlplane.compile.plans import Address, Listener, Tracing, Upstream
 from controlplane.runtime import ports
-from tests.unit.controlplane.render.envoy_server import Api, Gateway, running
+from tests.integration.controlplane.render.envoy_server import Api, Gateway, running
+from tests.integration.controlplane.render.test_response_headers import CHAT, llm, with_stand_in
 from tests.unit.controlplane.render.plans import KEY, plan, provider
-from tests.unit.controlplane.render.test_response_headers import CHAT, llm, with_stand_in
 
 __all__ = ["llm"]
 

@@ -16,7 +16,7 @@ from controlplane.compile.plans import Address, ApiCluster, CallRoute, Listener,
 from controlplane.config.addresses import listened_on
 from controlplane.runtime import listener_health, ports
 from controlplane.runtime.gateway_state import PublicListener
-from tests.unit.controlplane.render.envoy_server import Api, running
+from tests.integration.controlplane.render.envoy_server import Api, running
 from tests.unit.controlplane.render.plans import plan
 
 pytestmark = pytest.mark.skipif(not ports.has_ipv6(), reason="this machine has no IPv6")

@@ -16,7 +16,7 @@ import yaml
 from controlplane.compile.plans import Address, Upstream
 from controlplane.render.rendered_files import RenderedFile
 from controlplane.runtime import ports
-from tests.unit.controlplane.render.envoy_server import Api, Gateway, running
+from tests.integration.controlplane.render.envoy_server import Api, Gateway, running
 from tests.unit.controlplane.render.plans import listener, plan, provider
 
 CHAT = "/v1/chat/completions"

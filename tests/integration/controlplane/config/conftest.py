@@ -1,0 +1,3 @@
+from tests.unit.controlplane.config.files import folder
+
+__all__ = ["folder"]

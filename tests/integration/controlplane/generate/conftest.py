@@ -1,0 +1,3 @@
+from tests.unit.controlplane.generate.sources import project
+
+__all__ = ["project"]

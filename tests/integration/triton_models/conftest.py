@@ -1,0 +1,3 @@
+from tests.support.model_weights import weights
+
+__all__ = ["weights"]
