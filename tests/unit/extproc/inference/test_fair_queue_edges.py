@@ -77,3 +77,11 @@ async def test_a_caller_that_gives_up_leaves_room_in_the_queue() -> None:
     waiting = await enqueue(queue, Caller("c"))
     queue.release()
     await asyncio.wait_for(waiting, 1)
+
+
+async def test_the_accounts_of_idle_clients_are_bounded() -> None:
+    queue = FairQueue(slots=1, most_waiting=1)
+    for number in range(4_200):
+        await queue.take(Caller(str(number)), 100)
+        queue.release()
+    assert len(queue._clients) <= 4_096
