@@ -85,3 +85,17 @@ async def test_the_accounts_of_idle_clients_are_bounded() -> None:
         await queue.take(Caller(str(number)), 100)
         queue.release()
     assert len(queue._clients) <= 4_096
+
+
+async def test_a_caller_that_gives_up_just_before_its_turn_takes_and_frees_no_slot() -> None:
+    queue = FairQueue(slots=1, most_waiting=8)
+    await queue.take(Caller("a"), 1)
+    leaving = await enqueue(queue, Caller("b"))
+    leaving.cancel()
+    queue.release()
+    await asyncio.wait({leaving})
+    await asyncio.wait_for(queue.take(Caller("c"), 1), 1)
+    waiting = await enqueue(queue, Caller("d"))
+    assert not waiting.done()
+    queue.release()
+    await asyncio.wait_for(waiting, 1)
