@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 
 import pytest
 
@@ -42,28 +43,29 @@ async def test_a_client_with_an_old_account_has_no_credit_for_a_pause() -> None:
     queue = FairQueue(slots=1, most_waiting=64)
     order: list[str] = []
 
-    async def call(name: str, caller: Caller, cost: float) -> None:
-        await queue.take(caller, cost)
-        order.append(name)
-        queue.release()
+    async def call(client: str, *costs: float) -> None:
+        """Calls one after the other, each as a request of its own."""
+        for cost in costs:
+            await queue.take(Caller(client), cost)
+            order.append(client)
+            queue.release()
 
-    async def run(*calls: tuple[str, Caller, float]) -> str:
+    async def run(*calls: Coroutine[None, None, None]) -> str:
         """Runs calls that all wait when the first one starts."""
         order.clear()
-        holder = Caller("heavy")
-        await queue.take(holder, 0)
-        tasks = [asyncio.create_task(call(*each)) for each in calls]
+        await queue.take(Caller("holder"), 0)
+        tasks = [asyncio.create_task(each) for each in calls]
         await asyncio.sleep(0)
         queue.release()
         await asyncio.gather(*tasks)
         return "".join(order)
 
-    paused, heavy = Caller("paused"), Caller("heavy")
-    await queue.take(paused, 100)
+    await queue.take(Caller("p"), 100)
     queue.release()
-    # Four calls of one client: the clock of work moves far past the account of the other.
-    assert await run(*[("h", heavy, 1_000.0)] * 4) == "hhhh"
-    assert await run(*[("p", Caller("paused"), 1_500.0)] * 3, *[("h", Caller("heavy"), 1_000.0)] * 2) == "phphp"
+    # Four calls of another client: the clock of work moves from 0 to 3,000.
+    assert await run(*(call("h", 1_000) for _ in range(4))) == "hhhh"
+    others = [call(client, 1_000) for client in ("n", "n", "m", "m")]
+    assert await run(call("p", 1_500, 1_500), *others) == "pnmnmp"
 
 
 async def test_a_caller_that_gives_up_leaves_room_in_the_queue() -> None:
@@ -99,3 +101,34 @@ async def test_a_caller_that_gives_up_just_before_its_turn_takes_and_frees_no_sl
     assert not waiting.done()
     queue.release()
     await asyncio.wait_for(waiting, 1)
+
+
+async def test_a_client_is_not_charged_for_a_call_that_was_given_up() -> None:
+    queue = FairQueue(slots=1, most_waiting=8)
+    await queue.take(Caller("holder"), 0)
+    leaving = await enqueue(queue, Caller("a"), 1_000)
+    leaving.cancel()
+    queue.release()
+    await asyncio.wait({leaving})
+    await queue.take(Caller("holder"), 0)
+    of_a, of_b = await enqueue(queue, Caller("a")), await enqueue(queue, Caller("b"))
+    queue.release()
+    await asyncio.sleep(0)
+    assert (of_a.done(), of_b.done()) == (True, False)
+    queue.release()
+    await asyncio.wait_for(of_b, 1)
+
+
+async def test_the_work_that_is_done_counts_for_the_order_of_requests() -> None:
+    queue = FairQueue(slots=1, most_waiting=8, clock=lambda: 0.0)
+    await queue.take(Caller("holder"), 0)
+    first, second = Caller("a"), Caller("a")
+    done, half = await enqueue(queue, first, 500), await enqueue(queue, first, 400)
+    queue.release()
+    await done
+    other = await enqueue(queue, second, 450)
+    queue.release()
+    await asyncio.sleep(0)
+    assert (half.done(), other.done()) == (True, False)
+    queue.release()
+    await asyncio.wait_for(other, 1)

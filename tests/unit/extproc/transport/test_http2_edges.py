@@ -296,7 +296,7 @@ async def test_draining_is_announced_without_refusing_streams_that_are_on_their_
     goaway = await peer.until(frames.GOAWAY)
     assert goaway.payload[:8] == frames.LARGEST_STREAM.to_bytes(4, "big") + frames.NO_ERROR.to_bytes(4, "big")
     peer.send(headers_frame(3), data_frame(3, message(b"late")), data_frame(1, message(b"x")))
-    await stopping
+    await asyncio.wait_for(stopping, TIMEOUT_S / 2)
     assert handler.ended == ["done"] * 2
 
 
@@ -431,3 +431,75 @@ async def test_the_window_of_a_stream_that_the_peer_has_ended_is_not_widened(pee
         await peer.receive()
     await peer.ping()
     assert peer.credit(1) == credited < len(sent)
+
+
+async def test_draining_does_not_wait_for_a_connection_that_is_lost(
+    peer: Peer, server: Http2Server, handler: Handler
+) -> None:
+    handler.process = wait_forever
+    peer.send(headers_frame(1))
+    await peer.ping()
+    stopping = asyncio.create_task(server.stop(TIMEOUT_S))
+    await peer.until(frames.GOAWAY)
+    peer.writer.close()
+    await asyncio.wait_for(stopping, TIMEOUT_S / 2)
+    assert handler.ended == ["cancelled"]
+
+
+def test_frame_types_flags_settings_and_errors_are_those_of_rfc_9113() -> None:
+    assert frames.PREFACE == b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    types = (frames.DATA, frames.HEADERS, frames.RST_STREAM, frames.SETTINGS, frames.PUSH_PROMISE, frames.PING)
+    assert (*types, frames.GOAWAY, frames.WINDOW_UPDATE, frames.CONTINUATION) == (0, 1, 3, 4, 5, 6, 7, 8, 9)
+    flags = (frames.ACK, frames.END_STREAM, frames.END_HEADERS, frames.PADDED, frames.WITH_PRIORITY)
+    assert flags == (0x1, 0x1, 0x4, 0x8, 0x20)
+    settings = (frames.MAX_CONCURRENT_STREAMS, frames.INITIAL_WINDOW_SIZE, frames.MAX_FRAME_SIZE)
+    assert (*settings, frames.MAX_HEADER_LIST_SIZE) == (3, 4, 5, 6)
+    errors = (frames.NO_ERROR, frames.PROTOCOL_ERROR, frames.FLOW_CONTROL_ERROR, frames.FRAME_SIZE_ERROR)
+    assert errors == (0, 1, 3, 6)
+    errors = (frames.REFUSED_STREAM, frames.CANCEL, frames.COMPRESSION_ERROR, frames.ENHANCE_YOUR_CALM)
+    assert errors == (7, 8, 9, 11)
+    assert (frames.DEFAULT_WINDOW, frames.DEFAULT_FRAME_BYTES) == (65_535, 16_384)
+    assert (frames.LARGEST_WINDOW, frames.LARGEST_FRAME_BYTES) == (2_147_483_647, 16_777_215)
+    assert frames.LARGEST_STREAM == 2_147_483_647
+
+
+def test_the_head_of_a_frame_has_the_bytes_of_rfc_9113() -> None:
+    frame = frames.frame(frames.DATA, frames.END_STREAM, 0x01020304, bytes(0x010203))
+    assert frame[: frames.HEAD_BYTES] == bytes.fromhex("010203 00 01 01020304")
+    # The reserved bit of the stream is ignored.
+    assert frames.read_head(b"??" + bytes.fromhex("010203 04 05 86070809"), 2) == (0x010203, 4, 5, 0x06070809)
+    assert frames.settings([(3, 5), (4, 6)])[frames.HEAD_BYTES :] == bytes.fromhex("0003 00000005 0004 00000006")
+    assert frames.goaway(1, 2, "why")[frames.HEAD_BYTES :] == bytes.fromhex("00000001 00000002") + b"why"
+    assert frames.rst_stream(3, 8) == bytes.fromhex("000004 03 00 00000003 00000008")
+    assert frames.window_update(3, 8) == bytes.fromhex("000004 08 00 00000003 00000008")
+
+
+@pytest.mark.parametrize(
+    ("flags", "payload", "content"),
+    [
+        (0, b"abc", b"abc"),
+        (frames.PADDED, b"\x01abc", b"ab"),
+        (frames.PADDED, b"\x03abc", b""),
+        (frames.PADDED, b"\x00abc", b"abc"),
+        (frames.WITH_PRIORITY, b"12345", b""),
+        (frames.WITH_PRIORITY, b"12345abc", b"abc"),
+        (frames.PADDED | frames.WITH_PRIORITY, b"\x0212345abc", b"a"),
+    ],
+)
+def test_padding_and_priority_are_removed_from_a_payload(flags: int, payload: bytes, content: bytes) -> None:
+    assert frames.content(payload, flags) == content
+
+
+@pytest.mark.parametrize(
+    ("flags", "payload"),
+    [
+        (frames.PADDED, b""),
+        (frames.PADDED, b"\x04abc"),
+        (frames.WITH_PRIORITY, b"1234"),
+        (frames.PADDED | frames.WITH_PRIORITY, b"\x0112345"),
+    ],
+)
+def test_padding_and_priority_that_exceed_the_payload_are_an_error(flags: int, payload: bytes) -> None:
+    with pytest.raises(frames.ConnectionFault) as caught:
+        frames.content(payload, flags)
+    assert caught.value.code == frames.PROTOCOL_ERROR
