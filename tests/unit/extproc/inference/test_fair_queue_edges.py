@@ -81,12 +81,26 @@ async def test_a_caller_that_gives_up_leaves_room_in_the_queue() -> None:
     await asyncio.wait_for(waiting, 1)
 
 
-async def test_the_accounts_of_idle_clients_are_bounded() -> None:
+@pytest.mark.parametrize("waits", [False, True])
+async def test_the_accounts_of_idle_clients_are_bounded(waits: bool) -> None:
     queue = FairQueue(slots=1, most_waiting=1)
+    if waits:
+        await queue.take(Caller("holder"), 0)
     for number in range(4_200):
-        await queue.take(Caller(str(number)), 100)
+        taken = await enqueue(queue, Caller(str(number)), 100)
         queue.release()
+        await taken
     assert len(queue._clients) <= 4_096
+
+
+async def test_a_caller_that_gives_up_leaves_other_requests_of_its_client_in_the_queue() -> None:
+    queue = FairQueue(slots=1, most_waiting=8)
+    await queue.take(Caller("holder"), 0)
+    leaving, staying = await enqueue(queue, Caller("a")), await enqueue(queue, Caller("a"))
+    leaving.cancel()
+    await asyncio.wait({leaving})
+    queue.release()
+    await asyncio.wait_for(staying, 1)
 
 
 async def test_a_caller_that_gives_up_just_before_its_turn_takes_and_frees_no_slot() -> None:
