@@ -99,6 +99,9 @@ async def test_work_of_the_gateway_itself_does_not_wait() -> None:
     queue = FairQueue(slots=1, most_waiting=0)
     await queue.take(Caller("10.0.0.2"), 1)
     assert (await PreparedTexts(queue, None).all_chunks([PROSE]))[PROSE].is_complete
+    # It gave back no turn of others.
+    with pytest.raises(QueueFull):
+        await queue.take(Caller("10.0.0.1"), 1)
 
 
 async def test_the_most_suspicious_chunks_are_kept_up_to_the_limit() -> None:
