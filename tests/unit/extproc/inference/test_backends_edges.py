@@ -177,3 +177,57 @@ async def test_only_the_first_request_waits_for_the_first_probe(triton: FakeTrit
                 await unprobed.attack_probabilities(Role.GUARD, ["x"])
             assert (time.perf_counter() - began > TIMEOUT_MS / 2000) is waits
     assert triton.asked == []
+
+
+async def test_a_call_that_gets_no_turn_in_time_is_overloaded_and_blames_no_backend(triton: FakeTriton) -> None:
+    triton.infer = never
+    async with unwatched(config(triton, calls=1)) as backends:
+        with calling("10.0.0.1"):
+            first = asyncio.create_task(backends.at(Role.GUARD).infer({"TEXT": ["x"]}, _read, 10.0))
+            await asyncio.sleep(0.01)
+        with calling("10.0.0.2"), pytest.raises(RoleUnavailable) as caught:
+            await backends.models.attack_probabilities(Role.GUARD, ["y"])
+        assert caught.value.reason == "overloaded"
+        assert backends.at(Role.GUARD).breaker.fault is None
+        first.cancel()
+        await asyncio.wait({first})
+
+
+async def test_the_calls_of_one_request_may_use_all_of_its_deadline(triton: FakeTriton) -> None:
+    async def slow(request: Any, _: Any) -> Any:
+        await asyncio.sleep(TIMEOUT_MS / 1000 / 2)
+        return triton.answer(request, [floats(0.25)])
+
+    triton.infer = slow
+    async with unwatched(config(triton, calls=1, max_batch=1)) as backends:
+        with calling("10.0.0.1"), deadline.spending(10 * TIMEOUT_MS):
+            answer = await backends.models.attack_probabilities(Role.GUARD, ["a", "b", "c", "d"])
+    assert answer == (0.25,) * 4
+
+
+async def test_closing_a_backend_ends_the_calls_that_nobody_waits_for(triton: FakeTriton) -> None:
+    cancelled = asyncio.Event()
+
+    async def wait(_request: Any, _context: Any) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    triton.infer = wait
+    async with unwatched(config(triton)) as backends:
+        with pytest.raises(RoleUnavailable, match="timeout"):
+            await backends.models.attack_probabilities(Role.GUARD, ["x"])
+        await asyncio.sleep(0.05)
+        assert not cancelled.is_set()
+        await backends.at(Role.GUARD).close()
+        await asyncio.wait_for(cancelled.wait(), 5)
+
+
+async def test_without_time_the_reason_is_the_deadline_even_if_a_backend_is_down(triton: FakeTriton) -> None:
+    async with unwatched(both_places(triton)) as backends:
+        for place in (Place.REMOTE, Place.LOCAL):
+            backends.at(Role.GUARD, place).failed(UNREACHABLE)
+        with deadline.spending(0), pytest.raises(RoleUnavailable) as caught:
+            await backends.models.attack_probabilities(Role.GUARD, ["x"])
+    assert caught.value.reason == "budget"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket as sockets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -508,3 +509,21 @@ def test_padding_and_priority_that_exceed_the_payload_are_an_error(flags: int, p
     with pytest.raises(frames.ConnectionFault) as caught:
         frames.content(payload, flags)
     assert caught.value.code == frames.PROTOCOL_ERROR
+
+
+async def test_a_peer_that_reads_again_is_read_again(tmp_path: Path, server: Http2Server) -> None:
+    loop = asyncio.get_running_loop()
+    client = sockets.socket(sockets.AF_UNIX)
+    client.connect(str(tmp_path / "s"))
+    client.setblocking(False)
+    sent = frames.PREFACE + frames.settings(()) + frames.frame(frames.PING, 0, 0, bytes(8)) * 100_000
+    sending = asyncio.create_task(loop.sock_sendall(client, sent + frames.frame(frames.PING, 0, 0, b"the last")))
+    # The server stops reading before it has read all.
+    done, _ = await asyncio.wait({sending}, timeout=0.2)
+    assert not done
+    received = b""
+    async with asyncio.timeout(TIMEOUT_S):
+        while not received.endswith(frames.frame(frames.PING, frames.ACK, 0, b"the last")):
+            received += await loop.sock_recv(client, 1 << 20)
+        await sending
+    client.close()
