@@ -73,3 +73,11 @@ def test_limits_nesting_and_numbers_for_all_cuts() -> None:
     with pytest.raises(InvalidRequest, match=f"number of more than {MAX_NUMBER_CHARS}"):
         for _ in range(MAX_NUMBER_CHARS):
             counter.feed(b"1")
+
+
+@pytest.mark.parametrize("bracket", [b"[", b'{"a":'])
+def test_closed_objects_and_arrays_do_not_count_as_nesting(bracket: bytes) -> None:
+    closed = b"[" + b'[{"a":1}],' * 500
+    check(closed + bracket * (MAX_DEPTH - 1), MANY)
+    with pytest.raises(InvalidRequest, match=f"more than {MAX_DEPTH}"):
+        check(closed + bracket * MAX_DEPTH, MANY)

@@ -135,6 +135,36 @@ def test_clarification_stays_in_the_conversation() -> None:
     assert state.without_gateway_calls([question]) == [question]
 
 
+def test_a_model_of_another_name_is_not_the_gateway() -> None:
+    message: Message = {"role": "assistant", "model": "gpt-4o", "content": None, "tool_calls": [{"id": "theirs"}]}
+    assert not state.is_own(message)
+    assert state.without_own_calls([message]) == [message]
+
+
+def test_a_well_formed_state_over_the_size_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = state.dump([CALL])
+    monkeypatch.setattr(state, "MAX_BYTES", len(text))
+    assert state.load({state.KEY: text}) == State(state.messages_of([CALL]))
+    monkeypatch.setattr(state, "MAX_BYTES", len(text) - 1)
+    with pytest.raises(InvalidRequest):
+        state.load({state.KEY: text})
+
+
+def test_a_state_may_hold_as_many_messages_as_the_limit() -> None:
+    messages = json.dumps([{"role": "tool"}] * state.MAX_MESSAGES)
+    assert len(state.load({state.KEY: json.dumps({"messages": messages})}).messages) == state.MAX_MESSAGES
+
+
+@pytest.mark.parametrize("field", ["messages", "question"])
+def test_a_state_of_too_many_values_is_refused(field: str) -> None:
+    many = [{"role": "tool", "content": [0] * state.MAX_VALUES}]
+    carried: dict[str, JsonValue] = {"messages": json.dumps(many if field == "messages" else [])}
+    if field == "question":
+        carried["question"] = {"known": [0] * state.MAX_VALUES}
+    with pytest.raises(InvalidRequest):
+        state.load({state.KEY: json.dumps(carried)})
+
+
 TEXT = st.text(max_size=30)
 JSON: st.SearchStrategy[JsonValue] = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), TEXT),
