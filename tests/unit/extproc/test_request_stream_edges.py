@@ -19,7 +19,9 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (
     ProcessingResponse,
 )
 
+from extproc.current_gateway import CurrentGateway
 from extproc.decision import Decision, Forward, HttpRequest
+from extproc.response_stages.stage import ResponseContext, ResponseStage
 from extproc.server import open_server
 from extproc.shared.filter_config import Transport
 
@@ -40,6 +42,9 @@ class Decider:
         self.request = request
         return self.forward
 
+    def response_stages(self, context: ResponseContext) -> Sequence[ResponseStage]:
+        return ()
+
 
 def head(*, end: bool = False) -> ProcessingRequest:
     fields = {":method": "POST", ":path": "/v1/chat/completions?key=secret", "traceparent": "00-client-01"}
@@ -58,7 +63,7 @@ async def exchange(
     metadata: Sequence[tuple[str, str]] = (("x-archgw-listener", "egress"),),
 ) -> list[ProcessingResponse]:
     """Sends the messages as one stream and returns the responses."""
-    server = open_server(Transport.HTTP2, decider)
+    server = open_server(Transport.HTTP2, CurrentGateway(decider))
     await server.start(socket)
     try:
         async with grpc.aio.insecure_channel(f"unix:{socket}") as channel, asyncio.timeout(10):
@@ -78,14 +83,14 @@ def path_of(answer: ProcessingResponse) -> str | None:
 @pytest.mark.parametrize(
     ("listener", "path", "expected"),
     [
-        ("ingress", None, "/v1/chat/completions"),
+        ("ingress", "/v1/chat/completions", "/v1/chat/completions"),
         ("ingress", "/other", "/other"),
-        ("egress", None, None),
+        ("egress", "/v1/chat/completions", None),
         ("egress", "/other", "/other"),
     ],
 )
 async def test_only_the_query_of_an_end_user_is_removed(
-    tmp_path: Path, listener: str, path: str | None, expected: str | None
+    tmp_path: Path, listener: str, path: str, expected: str | None
 ) -> None:
     decider = Decider(Forward(cluster="provider", body=b"{}", path=path))
     first, *_ = await exchange(tmp_path / "s", decider, [head(end=True)], (("x-archgw-listener", listener),))

@@ -137,14 +137,14 @@ def test_clarification_stays_in_the_conversation() -> None:
 
 def test_a_model_of_another_name_is_not_the_gateway() -> None:
     message: Message = {"role": "assistant", "model": "gpt-4o", "content": None, "tool_calls": [{"id": "theirs"}]}
-    assert not state.is_own(message)
-    assert state.without_own_calls([message]) == [message]
+    assert not state.is_gateway_message(message)
+    assert state.without_gateway_calls([message]) == [message]
 
 
 def test_a_well_formed_state_over_the_size_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     text = state.dump([CALL])
     monkeypatch.setattr(state, "MAX_BYTES", len(text))
-    assert state.load({state.KEY: text}) == State(state.messages_of([CALL]))
+    assert state.load({state.KEY: text}) == State(state.tool_messages([CALL]))
     monkeypatch.setattr(state, "MAX_BYTES", len(text) - 1)
     with pytest.raises(InvalidRequest):
         state.load({state.KEY: text})

@@ -7,21 +7,21 @@ from collections.abc import Coroutine
 
 import pytest
 
-from extproc.client_context import Caller
+from extproc.client_context import ClientRequest
 from extproc.inference.fair_queue import FairQueue, QueueFull
 
 
-async def enqueue(queue: FairQueue, caller: Caller, cost: float = 1) -> asyncio.Task[None]:
+async def enqueue(queue: FairQueue, caller: ClientRequest, cost: float = 1) -> asyncio.Task[None]:
     """Returns a task that waits in the queue."""
-    task = asyncio.create_task(queue.take(caller, cost))
+    task = asyncio.create_task(queue.acquire(caller, cost))
     await asyncio.sleep(0)
     return task
 
 
 async def test_one_release_starts_one_waiting_call() -> None:
-    queue = FairQueue(slots=1, most_waiting=8)
-    await queue.take(Caller("a"), 1)
-    waiting = [await enqueue(queue, Caller("a")) for _ in range(3)]
+    queue = FairQueue(slots=1, max_waiting=8)
+    await queue.acquire(ClientRequest("a"), 1)
+    waiting = [await enqueue(queue, ClientRequest("a")) for _ in range(3)]
     for started in range(1, 4):
         queue.release()
         await asyncio.sleep(0)
@@ -29,38 +29,38 @@ async def test_one_release_starts_one_waiting_call() -> None:
 
 
 async def test_a_new_call_does_not_overtake_waiting_ones() -> None:
-    queue = FairQueue(slots=1, most_waiting=8)
-    await queue.take(Caller("a"), 1)
-    first = await enqueue(queue, Caller("a"))
+    queue = FairQueue(slots=1, max_waiting=8)
+    await queue.acquire(ClientRequest("a"), 1)
+    first = await enqueue(queue, ClientRequest("a"))
     queue.release()
-    second = await enqueue(queue, Caller("b"))
+    second = await enqueue(queue, ClientRequest("b"))
     assert (first.done(), second.done()) == (True, False)
     queue.release()
     await second
 
 
 async def test_a_client_with_an_old_account_has_no_credit_for_a_pause() -> None:
-    queue = FairQueue(slots=1, most_waiting=64)
+    queue = FairQueue(slots=1, max_waiting=64)
     order: list[str] = []
 
     async def call(client: str, *costs: float) -> None:
         """Calls one after the other, each as a request of its own."""
         for cost in costs:
-            await queue.take(Caller(client), cost)
+            await queue.acquire(ClientRequest(client), cost)
             order.append(client)
             queue.release()
 
     async def run(*calls: Coroutine[None, None, None]) -> str:
         """Runs calls that all wait when the first one starts."""
         order.clear()
-        await queue.take(Caller("holder"), 0)
+        await queue.acquire(ClientRequest("holder"), 0)
         tasks = [asyncio.create_task(each) for each in calls]
         await asyncio.sleep(0)
         queue.release()
         await asyncio.gather(*tasks)
         return "".join(order)
 
-    await queue.take(Caller("p"), 100)
+    await queue.acquire(ClientRequest("p"), 100)
     queue.release()
     # Four calls of another client: the clock of work moves from 0 to 3,000.
     assert await run(*(call("h", 1_000) for _ in range(4))) == "hhhh"
@@ -69,34 +69,34 @@ async def test_a_client_with_an_old_account_has_no_credit_for_a_pause() -> None:
 
 
 async def test_a_caller_that_gives_up_leaves_room_in_the_queue() -> None:
-    queue = FairQueue(slots=1, most_waiting=1)
-    await queue.take(Caller("a"), 1)
-    leaving = await enqueue(queue, Caller("b"))
+    queue = FairQueue(slots=1, max_waiting=1)
+    await queue.acquire(ClientRequest("a"), 1)
+    leaving = await enqueue(queue, ClientRequest("b"))
     with pytest.raises(QueueFull):
-        await queue.take(Caller("c"), 1)
+        await queue.acquire(ClientRequest("c"), 1)
     leaving.cancel()
     await asyncio.wait({leaving})
-    waiting = await enqueue(queue, Caller("c"))
+    waiting = await enqueue(queue, ClientRequest("c"))
     queue.release()
     await asyncio.wait_for(waiting, 1)
 
 
 @pytest.mark.parametrize("waits", [False, True])
 async def test_the_accounts_of_idle_clients_are_bounded(waits: bool) -> None:
-    queue = FairQueue(slots=1, most_waiting=1)
+    queue = FairQueue(slots=1, max_waiting=1)
     if waits:
-        await queue.take(Caller("holder"), 0)
+        await queue.acquire(ClientRequest("holder"), 0)
     for number in range(4_200):
-        taken = await enqueue(queue, Caller(str(number)), 100)
+        taken = await enqueue(queue, ClientRequest(str(number)), 100)
         queue.release()
         await taken
     assert len(queue._clients) <= 4_096
 
 
 async def test_a_caller_that_gives_up_leaves_other_requests_of_its_client_in_the_queue() -> None:
-    queue = FairQueue(slots=1, most_waiting=8)
-    await queue.take(Caller("holder"), 0)
-    leaving, staying = await enqueue(queue, Caller("a")), await enqueue(queue, Caller("a"))
+    queue = FairQueue(slots=1, max_waiting=8)
+    await queue.acquire(ClientRequest("holder"), 0)
+    leaving, staying = await enqueue(queue, ClientRequest("a")), await enqueue(queue, ClientRequest("a"))
     leaving.cancel()
     await asyncio.wait({leaving})
     queue.release()
@@ -104,28 +104,28 @@ async def test_a_caller_that_gives_up_leaves_other_requests_of_its_client_in_the
 
 
 async def test_a_caller_that_gives_up_just_before_its_turn_takes_and_frees_no_slot() -> None:
-    queue = FairQueue(slots=1, most_waiting=8)
-    await queue.take(Caller("a"), 1)
-    leaving = await enqueue(queue, Caller("b"))
+    queue = FairQueue(slots=1, max_waiting=8)
+    await queue.acquire(ClientRequest("a"), 1)
+    leaving = await enqueue(queue, ClientRequest("b"))
     leaving.cancel()
     queue.release()
     await asyncio.wait({leaving})
-    await asyncio.wait_for(queue.take(Caller("c"), 1), 1)
-    waiting = await enqueue(queue, Caller("d"))
+    await asyncio.wait_for(queue.acquire(ClientRequest("c"), 1), 1)
+    waiting = await enqueue(queue, ClientRequest("d"))
     assert not waiting.done()
     queue.release()
     await asyncio.wait_for(waiting, 1)
 
 
 async def test_a_client_is_not_charged_for_a_call_that_was_given_up() -> None:
-    queue = FairQueue(slots=1, most_waiting=8)
-    await queue.take(Caller("holder"), 0)
-    leaving = await enqueue(queue, Caller("a"), 1_000)
+    queue = FairQueue(slots=1, max_waiting=8)
+    await queue.acquire(ClientRequest("holder"), 0)
+    leaving = await enqueue(queue, ClientRequest("a"), 1_000)
     leaving.cancel()
     queue.release()
     await asyncio.wait({leaving})
-    await queue.take(Caller("holder"), 0)
-    of_a, of_b = await enqueue(queue, Caller("a")), await enqueue(queue, Caller("b"))
+    await queue.acquire(ClientRequest("holder"), 0)
+    of_a, of_b = await enqueue(queue, ClientRequest("a")), await enqueue(queue, ClientRequest("b"))
     queue.release()
     await asyncio.sleep(0)
     assert (of_a.done(), of_b.done()) == (True, False)
@@ -134,9 +134,9 @@ async def test_a_client_is_not_charged_for_a_call_that_was_given_up() -> None:
 
 
 async def test_the_work_that_is_done_counts_for_the_order_of_requests() -> None:
-    queue = FairQueue(slots=1, most_waiting=8, clock=lambda: 0.0)
-    await queue.take(Caller("holder"), 0)
-    first, second = Caller("a"), Caller("a")
+    queue = FairQueue(slots=1, max_waiting=8, clock=lambda: 0.0)
+    await queue.acquire(ClientRequest("holder"), 0)
+    first, second = ClientRequest("a"), ClientRequest("a")
     done, half = await enqueue(queue, first, 500), await enqueue(queue, first, 400)
     queue.release()
     await done

@@ -506,7 +506,7 @@ def test_padding_and_priority_are_removed_from_a_payload(flags: int, payload: by
     ],
 )
 def test_padding_and_priority_that_exceed_the_payload_are_an_error(flags: int, payload: bytes) -> None:
-    with pytest.raises(frames.ConnectionFault) as caught:
+    with pytest.raises(frames.Http2Error) as caught:
         frames.content(payload, flags)
     assert caught.value.code == frames.PROTOCOL_ERROR
 

@@ -8,9 +8,9 @@ import base64
 import numpy as np
 import pytest
 
-from extproc.client_context import Caller, calling
+from extproc.client_context import ClientRequest, request_from
 from extproc.inference.fair_queue import FairQueue, QueueFull
-from extproc.inference.text_cost import work
+from extproc.inference.text_cost import prose_bytes
 from extproc.pipeline.guard.decoded_variants import VariantsTooLong
 from extproc.pipeline.guard.prepared_texts import Chunks, PreparedTexts, total_work
 from extproc.pipeline.guard.suspicion_score import TABLE_BITS, SuspicionScorer, feature_indices
@@ -27,8 +27,8 @@ def scorer(*suspicious: str) -> SuspicionScorer:
     return SuspicionScorer(weights)
 
 
-def prepared_texts(max_work: float | None = None, slots: int = 1, most_waiting: int = 8) -> PreparedTexts:
-    return PreparedTexts(FairQueue(slots, most_waiting), max_work)
+def prepared_texts(max_work: float | None = None, slots: int = 1, max_waiting: int = 8) -> PreparedTexts:
+    return PreparedTexts(FairQueue(slots, max_waiting), max_work)
 
 
 def covered(chunks: Chunks, text: str) -> bool:
@@ -41,7 +41,7 @@ async def test_all_chunks_cover_the_text_and_say_their_work(text: str) -> None:
     chunks = prepared[text]
     assert covered(chunks, text)
     assert chunks.is_complete
-    assert chunks.work == sum(map(work, chunks.texts)) == total_work(prepared)
+    assert chunks.work == sum(map(prose_bytes, chunks.texts)) == total_work(prepared)
 
 
 async def test_an_empty_text_has_no_chunks() -> None:
@@ -74,9 +74,9 @@ async def test_a_text_of_too_many_characters_is_refused_before_it_is_prepared() 
 
 
 async def test_a_long_text_waits_for_its_turn_and_a_short_one_does_not() -> None:
-    queue = FairQueue(slots=1, most_waiting=8)
-    await queue.take(Caller("10.0.0.2"), 1)
-    with calling("10.0.0.1"):
+    queue = FairQueue(slots=1, max_waiting=8)
+    await queue.acquire(ClientRequest("10.0.0.2"), 1)
+    with request_from("10.0.0.1"):
         prepared = PreparedTexts(queue, None)
         long = asyncio.create_task(prepared.all_chunks([PROSE]))
         assert (await prepared.all_chunks([SHORT]))[SHORT].is_complete
@@ -85,23 +85,23 @@ async def test_a_long_text_waits_for_its_turn_and_a_short_one_does_not() -> None
     queue.release()
     await asyncio.wait_for(long, 10)
     # All turns were given back.
-    await asyncio.wait_for(queue.take(Caller("10.0.0.3"), 1), 1)
+    await asyncio.wait_for(queue.acquire(ClientRequest("10.0.0.3"), 1), 1)
 
 
 async def test_too_many_waiting_long_texts_are_refused() -> None:
-    queue = FairQueue(slots=1, most_waiting=0)
-    await queue.take(Caller("10.0.0.2"), 1)
-    with calling("10.0.0.1"), pytest.raises(QueueFull):
+    queue = FairQueue(slots=1, max_waiting=0)
+    await queue.acquire(ClientRequest("10.0.0.2"), 1)
+    with request_from("10.0.0.1"), pytest.raises(QueueFull):
         await PreparedTexts(queue, None).all_chunks([PROSE])
 
 
 async def test_work_of_the_gateway_itself_does_not_wait() -> None:
-    queue = FairQueue(slots=1, most_waiting=0)
-    await queue.take(Caller("10.0.0.2"), 1)
+    queue = FairQueue(slots=1, max_waiting=0)
+    await queue.acquire(ClientRequest("10.0.0.2"), 1)
     assert (await PreparedTexts(queue, None).all_chunks([PROSE]))[PROSE].is_complete
     # It gave back no turn of others.
     with pytest.raises(QueueFull):
-        await queue.take(Caller("10.0.0.1"), 1)
+        await queue.acquire(ClientRequest("10.0.0.1"), 1)
 
 
 async def test_the_most_suspicious_chunks_are_kept_up_to_the_limit() -> None:
@@ -114,10 +114,10 @@ async def test_the_most_suspicious_chunks_are_kept_up_to_the_limit() -> None:
     assert len(kept.texts) == 1
     assert attack in kept.texts[0]
     assert not kept.is_complete
-    assert kept.work == work(kept.texts[0])
+    assert kept.work == prose_bytes(kept.texts[0])
     limit = total_work(every) // 2
     half = (await prepared.most_suspicious(every, limit, scorer(attack)))[text]
-    largest = max(map(work, every[text].texts))
+    largest = max(map(prose_bytes, every[text].texts))
     assert limit <= half.work < limit + largest
     assert (await prepared.most_suspicious(every, total_work(every), scorer()))[text].is_complete
 
@@ -129,8 +129,8 @@ async def test_decoded_chunks_get_at_most_half_of_the_work() -> None:
     every = await prepared.all_chunks([hidden, plain])
     limit = 1_600
     kept = await prepared.most_suspicious(every, limit, scorer("boats"))
-    largest = max(work(chunk) for each in every.values() for chunk in each.texts)
-    decoded = sum(work(chunk) for chunk in kept[hidden].texts if chunk in every[hidden].decoded)
+    largest = max(prose_bytes(chunk) for each in every.values() for chunk in each.texts)
+    decoded = sum(prose_bytes(chunk) for chunk in kept[hidden].texts if chunk in every[hidden].decoded)
     assert limit // 2 <= decoded < limit // 2 + largest
     assert limit <= total_work(kept) < limit + largest
 
