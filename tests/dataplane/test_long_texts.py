@@ -49,7 +49,7 @@ def test_text_over_the_limit_is_refused(stack: Stack, provider: LlmProvider, tex
     assert answer.status_code == 413
     error = answer.json()["error"]
     assert error["code"] == "context_length_exceeded"
-    assert "characters can be" in error["message"]
+    assert "The limit is about" in error["message"]
     assert provider.received.all() == []
 
 
