@@ -51,6 +51,8 @@ COPY --from=more /opt/more /opt/venv
 WORKDIR /src
 COPY controlplane/__init__.py controlplane/assets.py controlplane/errors.py controlplane/
 COPY controlplane/models controlplane/models
+COPY extproc/__init__.py extproc/
+COPY extproc/shared/__init__.py extproc/shared/roles.py extproc/shared/
 COPY triton_models/catalog.yaml triton_models/
 COPY docker/seed.py ./
 RUN ARCHGW_CACHE_DIR=/opt/archgw /opt/venv/bin/python seed.py && rm /opt/archgw/models/.lock
