@@ -1,7 +1,7 @@
 """The role table: one row a role, with everything that differs from role to role. Read by both packages.
 
 A new role is a value of `Role`, a row of `ROLES` and a folder in triton_models/. A catalogue entry
-(triton_models/catalog.yaml) and a section in controlplane/config/serving.py make it configurable.
+(triton_models/catalog.yaml) and a section in controlplane/config/model_serving.py make it configurable.
 """
 
 from __future__ import annotations
