@@ -1,3 +1,3 @@
-from tests.unit.controlplane.runtime.run_layouts import layout
+from tests.unit.controlplane.runtime.run_layouts import layout, short_path
 
-__all__ = ["layout"]
+__all__ = ["layout", "short_path"]

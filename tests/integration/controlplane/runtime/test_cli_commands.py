@@ -58,22 +58,22 @@ def test_cpu_without_local_is_a_usage_error(command: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("command", ["up", "render"])
-def test_missing_remote_url_names_the_key_and_the_alternative(command: str, tmp_path: Path) -> None:
-    done = archgw(command, *written(tmp_path), *where(command, tmp_path))
+def test_missing_remote_url_names_the_key_and_the_alternative(command: str, short_path: Path) -> None:
+    done = archgw(command, *written(short_path), *where(command, short_path))
     assert done.returncode == 2
     for said in ("model_serving.remote.url", "grpcs://", "archgw up --local -cpu"):
         assert said in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["arch_config.yaml"]
+    assert [path.name for path in short_path.iterdir()] == ["arch_config.yaml"]
 
 
 @pytest.mark.parametrize("command", ["up", "render"])
-def test_local_without_a_gpu_fails_with_the_reason(command: str, tmp_path: Path) -> None:
+def test_local_without_a_gpu_fails_with_the_reason(command: str, short_path: Path) -> None:
     # Hides the GPUs of the machine.
-    done = archgw(command, *written(tmp_path), "--local", *where(command, tmp_path), CUDA_VISIBLE_DEVICES="")
+    done = archgw(command, *written(short_path), "--local", *where(command, short_path), CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 1
     assert "NVML" in done.stderr
     assert "archgw up --local -cpu" in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["arch_config.yaml"]
+    assert [path.name for path in short_path.iterdir()] == ["arch_config.yaml"]
 
 
 def test_too_long_run_directory_is_a_usage_error() -> None:
@@ -101,14 +101,14 @@ def test_taken_port_fails_before_anything_starts() -> None:
         assert [path.name for path in (Path(folder) / "run").iterdir()] == ["lock"]
 
 
-def test_render_writes_keys_only_into_private_files(tmp_path: Path) -> None:
-    config = tmp_path / "arch_config.yaml"
+def test_render_writes_keys_only_into_private_files(short_path: Path) -> None:
+    config = short_path / "arch_config.yaml"
     config.write_text(EGRESS_ONLY.format(ingress=10000, egress=12000))
-    done = archgw("render", str(config), "--local", "-cpu", "-o", str(tmp_path / "out"))
+    done = archgw("render", str(config), "--local", "-cpu", "-o", str(short_path / "out"))
     assert done.returncode == 0, done.stderr
     holders = [
         path
-        for path in (tmp_path / "out").rglob("*")
+        for path in (short_path / "out").rglob("*")
         if path.is_file() and "sk-test-secret" in path.read_text(errors="replace")
     ]
     assert [path.parent.name for path in holders] == ["secrets"]

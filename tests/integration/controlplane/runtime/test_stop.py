@@ -56,7 +56,7 @@ def test_native_gateway_needs_no_engine(layout: RunLayout, monkeypatch: pytest.M
     assert stop(layout, volumes=True) is alive
 
 
-def test_stops_containers_of_a_deleted_run_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stops_containers_of_a_deleted_run_directory(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
 
     def found(_: DockerRunner, *, volumes: bool) -> bool:
@@ -64,5 +64,5 @@ def test_stops_containers_of_a_deleted_run_directory(tmp_path: Path, monkeypatch
         return True
 
     monkeypatch.setattr(DockerRunner, "stop", found)
-    assert stop(run_directory.run_layout(tmp_path / "gone"))
+    assert stop(run_directory.run_layout(short_path / "gone"))
     assert asked == [False]

@@ -1,4 +1,4 @@
-"""A run directory short enough for unix sockets. All its processes are stopped after a test."""
+"""Run directories short enough for unix sockets. All processes of one are stopped after a test."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ from controlplane.runtime.native import gateway_processes
 
 
 @pytest.fixture
-def layout() -> Iterator[RunLayout]:
+def short_path() -> Iterator[Path]:
+    """A temporary folder whose path leaves room for the unix sockets of a run directory; pytest's may be too long."""
     with tempfile.TemporaryDirectory(prefix="ag-") as folder:
-        layout = run_directory.run_layout(Path(folder))
-        run_directory.create(layout)
-        try:
-            yield layout
-        finally:
-            gateway_processes.stop_all(layout.root, grace_s=0)
+        yield Path(folder)
+
+
+@pytest.fixture
+def layout(short_path: Path) -> Iterator[RunLayout]:
+    layout = run_directory.run_layout(short_path)
+    run_directory.create(layout)
+    try:
+        yield layout
+    finally:
+        gateway_processes.stop_all(layout.root, grace_s=0)
