@@ -86,7 +86,10 @@ import model, triton_models
 assert all(path.startswith({str(tmp_path)!r}) for path in triton_models.__path__), triton_models.__path__
 model.TritonPythonModel
 """
-    subprocess.run([sys.executable, "-P", "-c", code], check=True, cwd=tmp_path)
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", code], check=False, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_names_numbers_and_paths_reach_the_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -100,7 +100,8 @@ async def test_a_caller_that_gives_up_leaves_other_requests_of_its_client_in_the
     leaving.cancel()
     await asyncio.wait({leaving})
     queue.release()
-    await asyncio.wait_for(staying, 1)
+    await asyncio.wait({staying}, timeout=1)
+    assert staying.done()
 
 
 async def test_a_caller_that_gives_up_just_before_its_turn_takes_and_frees_no_slot() -> None:

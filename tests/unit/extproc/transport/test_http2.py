@@ -598,6 +598,7 @@ def test_server_survives_random_frames(tmp_path: Path, sent: list[tuple[int, int
                 stream = peer.open()
                 await peer.send(stream, message(b"x"))
                 await peer.until(lambda: peer.answers[stream].ended)
+                assert peer.answers[stream].bodies == [b"x"]
             writer.close()
 
     uvloop.run(run())

@@ -229,6 +229,7 @@ async def test_a_frame_carries_no_more_than_the_peer_takes(peer: Peer) -> None:
 async def test_the_smallest_and_the_largest_frame_size_are_allowed(peer: Peer, size: int) -> None:
     peer.send(frames.settings(((frames.MAX_FRAME_SIZE, size),)))
     await peer.ping()
+    assert frames.GOAWAY not in {each.kind for each in peer.frames}
 
 
 @pytest.mark.parametrize("size", [frames.DEFAULT_FRAME_BYTES - 1, frames.LARGEST_FRAME_BYTES + 1])
@@ -305,6 +306,7 @@ async def test_draining_an_idle_connection_ends_at_once(peer: Peer, server: Http
     await peer.ping()
     async with asyncio.timeout(TIMEOUT_S / 2):
         await server.stop(TIMEOUT_S)
+    assert code(await peer.goaway()) == frames.NO_ERROR
 
 
 async def test_more_streams_than_announced_are_refused(
