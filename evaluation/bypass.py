@@ -61,15 +61,15 @@ async def _blocked_attacks(guards: GuardEvaluator, way: str) -> list[bool]:
 
 async def _is_blocked(guards: GuardEvaluator, attack: str, way: str) -> bool:
     try:
-        asked = refused_turns.drop_turns_with_refusal(
+        remaining = refused_turns.drop_turns_with_refusal(
             ChatCompletions().parse(hiding.WAYS[way](attack)).reencoded(), guards.guards
         )
     except InvalidRequest:
         return True
-    if (await guards.evaluate(asked)).blocked_by is not None:
+    if (await guards.evaluate(remaining)).blocked_by is not None:
         return True
     # The gateway may have dropped the attack from the request that it sends.
-    leaves = encode_request(asked, asked.messages, _PROVIDER)
+    leaves = encode_request(remaining, remaining.messages, _PROVIDER)
     return way in hiding.DROPPED and attack not in leaves.decode()
 
 

@@ -40,9 +40,9 @@ _DRAWS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A value, and whether the text `said` supports it."""
+    """A value, and whether the text `prompt` supports it."""
 
-    said: str
+    prompt: str
     parameter: Parameter
     value: JsonValue
     supported: bool
@@ -60,7 +60,7 @@ class ScoredCase:
 def written(part: str) -> tuple[list[Case], date]:
     """Returns the part "dev" or "test" of the hand-written set, and the date that it assumes."""
     document = yaml.safe_load(_CASES.read_text())
-    cases = [Case(row["said"], _declared(row["parameter"]), row["value"], row["supported"]) for row in document[part]]
+    cases = [Case(row["prompt"], _declared(row["parameter"]), row["value"], row["supported"]) for row in document[part]]
     return cases, document["today"]
 
 
@@ -84,7 +84,7 @@ def of_bfcl(categories: Sequence[str]) -> tuple[list[Case], list[Case]]:
     by_type: dict[ParameterType, list[JsonValue]] = defaultdict(list)
     of_prompt: dict[str, list[str]] = defaultdict(list)
     for case, accepted in both:
-        of_prompt[case.said] += map(_key, accepted)
+        of_prompt[case.prompt] += map(_key, accepted)
         by_name[case.parameter.name].append(case.value)
         by_type[case.parameter.type].append(case.value)
     for index, case in enumerate(right):
@@ -92,8 +92,8 @@ def of_bfcl(categories: Sequence[str]) -> tuple[list[Case], list[Case]]:
         parts[index % 2].append(case)
         for _ in range(_DRAWS):
             value = _wrong(case, pools, draw)
-            if value is not None and _key(value) not in of_prompt[case.said] and not _stands_in(value, case.said):
-                parts[index % 2].append(Case(case.said, case.parameter, value, supported=False))
+            if value is not None and _key(value) not in of_prompt[case.prompt] and not _stands_in(value, case.prompt):
+                parts[index % 2].append(Case(case.prompt, case.parameter, value, supported=False))
                 break
     return parts
 
@@ -103,7 +103,7 @@ def _right(category: str) -> list[tuple[Case, list[JsonValue]]]:
     cases = []
     for row in bfcl.rows(category):
         (name, given), *_ = [(name, given) for answer in row.answers or () for name, given in answer.items()]
-        said = "\n".join(message["content"] for message in row.messages if message["role"] == "user")
+        prompt = "\n".join(message["content"] for message in row.messages if message["role"] == "user")
         for target in row.targets:
             if target.name != name:
                 continue
@@ -112,7 +112,7 @@ def _right(category: str) -> list[tuple[Case, list[JsonValue]]]:
                 # An empty string marks an optional argument, which the prompt need not support.
                 if accepted and "" not in accepted:
                     undefaulted = msgspec.structs.replace(parameter, default_json=None)
-                    case = Case(said, undefaulted, _first(accepted[0]), supported=True)
+                    case = Case(prompt, undefaulted, _first(accepted[0]), supported=True)
                     cases.append((case, [_first(each) for each in accepted]))
     return cases
 
@@ -132,11 +132,11 @@ def _key(value: JsonValue) -> str:
     return json.dumps(value).casefold()
 
 
-def _stands_in(value: JsonValue, said: str) -> bool:
+def _stands_in(value: JsonValue, prompt: str) -> bool:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return False
     plain = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-    return re.search(rf"(?<!\w){re.escape(plain.casefold())}s?(?!\w)", said.casefold()) is not None
+    return re.search(rf"(?<!\w){re.escape(plain.casefold())}s?(?!\w)", prompt.casefold()) is not None
 
 
 def _wrong(case: Case, pools: Sequence[Sequence[JsonValue]], draw: random.Random) -> JsonValue:
@@ -171,7 +171,7 @@ async def score_cases(models: Models, cases: Sequence[Case], today: date) -> lis
     semaphore = asyncio.Semaphore(_CONCURRENCY)
 
     async def one(case: Case) -> ScoredCase:
-        text = ParsedText(case.said, today)
+        text = ParsedText(case.prompt, today)
         matched = support_score(case.parameter, case.value, text)
         async with semaphore:
             found = await argument_scores(models, THRESHOLD, [case.parameter], {case.parameter.name: case.value}, text)

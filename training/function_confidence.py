@@ -133,10 +133,10 @@ async def table(count: int) -> None:
                 for p, each in zip(rows, made, strict=True)
                 if isinstance(each, TargetCalls) and p.row.answers is not None
             ]
-            called, asked, nothing = (f"{share:.2f}" for share in shares)
+            called, clarified, nothing = (f"{share:.2f}" for share in shares)
             right = f"{sum(exact) / len(made):.2f}" if exact else "-"
             never = "never" if sure > 1 else f"{sure:.1f}"
-            print(f"| {confidence} | {never} | {kind} ({len(rows)}) | {called} | {right} | {asked} | {nothing} |")
+            print(f"| {confidence} | {never} | {kind} ({len(rows)}) | {called} | {right} | {clarified} | {nothing} |")
 
 
 def main() -> None:

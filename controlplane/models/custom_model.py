@@ -129,14 +129,14 @@ def _faults(config: ModelConfig, name: str, folder: Path, spec: RoleSpec) -> Ite
         yield Unfit("the model is decoupled: one request must have one answer", "remove model_transaction_policy")
     # Without batches of Triton's own, the number of texts is a dimension like any other.
     texts = [] if config.max_batch_size else [-1]
-    wanted = [*texts, spec.output_width]
+    output_shape = [*texts, spec.output_width]
     inputs = [f"input {each} TYPE_STRING {[*texts, 1]}" for each in spec.inputs]
-    expected = "; ".join([*inputs, f"output {spec.output} {config_type(spec.output_datatype)} {wanted}"])
+    expected = "; ".join([*inputs, f"output {spec.output} {config_type(spec.output_datatype)} {output_shape}"])
     found = "; ".join(
         [f"input {each.name} {_type(config, each.data_type)} {list(each.dims)}" for each in config.input]
         + [f"output {each.name} {_type(config, each.data_type)} {list(each.dims)}" for each in config.output]
     )
-    if not _serves(config, spec, [*texts, 1], wanted):
+    if not _serves(config, spec, [*texts, 1], output_shape):
         yield Unfit(f"expected {expected}, found {found or 'no tensor'}", "one text in each row, one answer a text")
     if not _entry_points(config, folder):
         yield Unfit("there is no version beside it that Triton could import", f"put model.py into {folder / '1'}")
@@ -151,7 +151,7 @@ def _kind(config: ModelConfig, number: int) -> str:
     return str(kinds.values_by_number[number].name)
 
 
-def _serves(config: ModelConfig, spec: RoleSpec, texts: list[int], wanted: list[int]) -> bool:
+def _serves(config: ModelConfig, spec: RoleSpec, texts: list[int], output_shape: list[int]) -> bool:
     """A dimension of -1 takes any number."""
     inputs = {each.name: (_type(config, each.data_type), list(each.dims)) for each in config.input}
     outputs = {each.name: (_type(config, each.data_type), list(each.dims)) for each in config.output}
@@ -160,7 +160,7 @@ def _serves(config: ModelConfig, spec: RoleSpec, texts: list[int], wanted: list[
         and all(kind == "TYPE_STRING" and _fits(found, texts) for kind, found in inputs.values())
         and spec.output in outputs
         and outputs[spec.output][0] == config_type(spec.output_datatype)
-        and _fits(outputs[spec.output][1], wanted)
+        and _fits(outputs[spec.output][1], output_shape)
     )
 
 

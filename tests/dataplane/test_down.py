@@ -22,7 +22,7 @@ from controlplane.runtime.runner import Runtime
 from tests.dataplane.egress_only import egress_config, egress_only
 from tests.dataplane.load import Load
 from tests.dataplane.stack import ARCHGW, Stack, archgw, wait_for
-from tests.support.behaviour import HELD, Behaviour
+from tests.support.behaviour import WAITS_FOR_RELEASE, Behaviour
 from tests.support.llm_provider import LlmProvider
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -78,8 +78,8 @@ class Stream:
 
 @pytest.mark.smoke
 def test_down_finishes_running_requests_and_refuses_new_ones(small: Stack, provider: LlmProvider) -> None:
-    provider.on("A slow answer", HELD)
-    provider.on("Tell me a story", HELD)
+    provider.on("A slow answer", WAITS_FOR_RELEASE)
+    provider.on("Tell me a story", WAITS_FOR_RELEASE)
     stream = Stream(small)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(small.post, "egress", {"messages": [{"role": "user", "content": "A slow answer"}]})
@@ -183,7 +183,7 @@ def test_first_signal_in_the_foreground_drains(provider: LlmProvider, tmp_path: 
     config.write_text(yaml.safe_dump(values))
     stack = Stack(values, tmp_path, runtime=Runtime.NATIVE)
     command = [ARCHGW, "up", str(config), "--local", "-cpu", "--foreground", "--runtime", "native"]
-    provider.next(HELD)
+    provider.next(WAITS_FOR_RELEASE)
     with subprocess.Popen([*command, "--run-dir", str(stack.run_dir)], stderr=subprocess.PIPE, text=True) as up:
         try:
             # Before that a signal ends the start, and with it everything.

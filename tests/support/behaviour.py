@@ -39,13 +39,13 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     piece_bytes: int | None = None
     never: bool = False
     # The last write waits for `MockServer.release`.
-    held: bool = False
+    waits_for_release: bool = False
 
 
 NORMAL: Final = Behaviour()
 MALFORMED_JSON: Final = Behaviour(raw='{"choices": [{"message": ', content_type="application/json")
 NEVER: Final = Behaviour(never=True)
-HELD: Final = Behaviour(held=True)
+WAITS_FOR_RELEASE: Final = Behaviour(waits_for_release=True)
 CUT_BEFORE_ANSWER: Final = Behaviour(cut_at=0.0)
 CUT_HALFWAY: Final = Behaviour(cut_at=0.5)
 
@@ -116,7 +116,7 @@ async def deliver(
     for number, piece in enumerate(_kept(pieces, behaviour.cut_at) if behaviour.cut_at is not None else pieces):
         if number:
             await asyncio.sleep(behaviour.chunk_delay)
-        if behaviour.held and number == len(pieces) - 1:
+        if behaviour.waits_for_release and number == len(pieces) - 1:
             await released.wait()
         await response.write(piece)
     if cut:

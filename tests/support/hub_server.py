@@ -117,8 +117,8 @@ class _Origin:
         if handler.command == "GET" and "ETag" in extra and self.failures:
             body, status, extra = b"", self.failures.pop(0), {}
         downloads = handler.command == "GET" and status == 200 and "ETag" in extra
-        if downloads and (asked := _RANGE.match(headers.get("range", ""))):
-            start = int(asked[1])
+        if downloads and (matched := _RANGE.match(headers.get("range", ""))):
+            start = int(matched[1])
             extra["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
             body, status = body[start:], 206
         handler.send_response(status)
@@ -174,10 +174,10 @@ class HubServer(_Origin):
         self.stop()
 
     def answer(self, path: str, headers: Mapping[str, str]) -> _Answer:
-        if asked := _MODEL.fullmatch(path):
-            return self._model(asked["repository"], asked["revision"], headers)
-        if asked := _FILE.fullmatch(path):
-            return self._file(asked["repository"], asked["revision"], asked["path"], headers)
+        if matched := _MODEL.fullmatch(path):
+            return self._model(matched["repository"], matched["revision"], headers)
+        if matched := _FILE.fullmatch(path):
+            return self._file(matched["repository"], matched["revision"], matched["path"], headers)
         return _Answer(404)
 
     def _model(self, name: str, revision: str, headers: Mapping[str, str]) -> _Answer:

@@ -109,9 +109,9 @@ class LlmProvider(MockServer):
     def answer(self, received: Received, behaviour: Behaviour) -> Answer:
         if behaviour.status >= 400:
             return _json_answer(error(behaviour.status, behaviour.text or f"mock error {behaviour.status}"))
-        messages, model, stream, include_usage = _asked_for(received)
-        said = next((_text_of(message.get("content")) for message in reversed(messages) if _is_user(message)), "")
-        text = behaviour.text if behaviour.text is not None else f"You said: {said}"
+        messages, model, stream, include_usage = _parse(received)
+        prompt = next((_text_of(message.get("content")) for message in reversed(messages) if _is_user(message)), "")
+        text = behaviour.text if behaviour.text is not None else f"You said: {prompt}"
         prompt_tokens = sum(len(_text_of(message.get("content")).split()) for message in messages)
         if not stream:
             return _json_answer(completion(text, model=model, prompt_tokens=prompt_tokens))
@@ -140,7 +140,7 @@ def _is_user(message: dict[str, Any]) -> bool:
     return message.get("role") == "user"
 
 
-def _asked_for(received: Received) -> tuple[list[dict[str, Any]], str, bool, bool]:
+def _parse(received: Received) -> tuple[list[dict[str, Any]], str, bool, bool]:
     """Messages, model, stream?, include_usage? of a request that `refusal` let pass."""
     body = received.json()
     options = body.get("stream_options") or {}

@@ -22,7 +22,7 @@ def test_container_has_the_installed_triton_version(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
         assert server.stdout is not None
         try:
-            told = next((line for line in server.stdout if "server_version" in line), "it told no version")
+            version_row = next((line for line in server.stdout if "server_version" in line), "it told no version")
         finally:
             server.kill()
-    assert told.split("|")[2].strip() == versions.TRITON_SERVER
+    assert version_row.split("|")[2].strip() == versions.TRITON_SERVER

@@ -126,8 +126,8 @@ def _complete(llama: ChatGenerator, cancelled_after: int | None = None, **fields
 def test_chat_answers_whole_or_in_chunks_with_usage_last(llama: ChatGenerator) -> None:
     (whole,) = _complete(llama, max_tokens=4, temperature=0)
     chunks = _complete(llama, max_tokens=4, temperature=0, stream=True, stream_options={"include_usage": True})
-    said = "".join(part["choices"][0]["delta"].get("content", "") for part in chunks if part["choices"])
-    assert said == whole["choices"][0]["message"]["content"]
+    streamed = "".join(part["choices"][0]["delta"].get("content", "") for part in chunks if part["choices"])
+    assert streamed == whole["choices"][0]["message"]["content"]
     assert chunks[-2]["choices"][0]["finish_reason"] == "length"
     assert chunks[-1]["choices"] == []
     assert chunks[-1]["usage"]["completion_tokens"] == whole["usage"]["completion_tokens"] == 4

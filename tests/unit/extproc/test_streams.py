@@ -89,12 +89,12 @@ async def exchange(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
         await server.start(socket)
         async with grpc.aio.insecure_channel(f"unix:{socket}") as channel, asyncio.timeout(10):
             stub = external_processor_pb2_grpc.ExternalProcessorStub(channel)
-            told = (
+            metadata = (
                 ("x-archgw-listener", listener),
                 ("traceparent", "00-a-b-01"),
                 ("x-archgw-silence-ms", str(silence_ms)),
             )
-            call = stub.Process(metadata=told)
+            call = stub.Process(metadata=metadata)
             for message in messages:
                 await call.write(message)
             if not messages:
@@ -221,11 +221,13 @@ async def test_a_reply_has_the_timing_and_the_degraded_stages(
 ) -> None:
     gateway = FakeGateway(calling_models(decision), timing_header=timing_header)
     (answer,) = await exchange(gateway, [request_head(end=True)])
-    told = {o.header.key: o.header.raw_value.decode() for o in answer.immediate_response.headers.set_headers}
-    assert told["x-arch-degraded"] == "intent"
-    assert ("x-arch-timing" in told) is timing_header
+    sent_headers = {o.header.key: o.header.raw_value.decode() for o in answer.immediate_response.headers.set_headers}
+    assert sent_headers["x-arch-degraded"] == "intent"
+    assert ("x-arch-timing" in sent_headers) is timing_header
     if timing_header:
-        assert re.fullmatch(r"filter;dur=[\d.]+, guard;dur=2.00;place=local;network=0.00", told["x-arch-timing"])
+        assert re.fullmatch(
+            r"filter;dur=[\d.]+, guard;dur=2.00;place=local;network=0.00", sent_headers["x-arch-timing"]
+        )
     notes = answer.dynamic_metadata["archgw"]
     assert (notes["models_ms"], notes["served"], notes["degraded"]) == ("2.00", "guard=local", "intent")
 
@@ -287,10 +289,10 @@ async def test_refuses_a_body_of_too_many_values_before_it_is_complete(exchange:
 async def test_only_applications_read_the_names_of_providers(listener: str, names: bool) -> None:
     error = ModelNotFound("Valid ones: azure.")
     request = HttpRequest(listener, "POST", "/v1/chat/completions", {}, b"", "id-7")
-    told = error_responses.client_error(ChatCompletions(), request, error)
-    assert (told.status, told.code) == (400, "model_not_found")
-    assert (b"azure" in told.body) is names
-    assert (b"id-7" in told.body) is not names
+    response = error_responses.client_error(ChatCompletions(), request, error)
+    assert (response.status, response.code) == (400, "model_not_found")
+    assert (b"azure" in response.body) is names
+    assert (b"id-7" in response.body) is not names
 
 
 @pytest.mark.parametrize(
@@ -389,11 +391,11 @@ async def test_an_answer_that_cannot_be_edited_is_a_502(exchange: Exchange) -> N
     assert "somebody" not in str(error)
 
 
-@pytest.mark.parametrize(("status", "told"), [(503, "1"), (504, None), (200, None)])
-async def test_a_503_has_a_retry_after_header(exchange: Exchange, status: int, told: str | None) -> None:
+@pytest.mark.parametrize(("status", "retry_after"), [(503, "1"), (504, None), (200, None)])
+async def test_a_503_has_a_retry_after_header(exchange: Exchange, status: int, retry_after: str | None) -> None:
     (answer,) = await exchange(FakeGateway(lambda _: Reply(status, b"{}", "x")), [request_head(end=True)])
     set_ = {each.header.key: each.header.raw_value.decode() for each in answer.immediate_response.headers.set_headers}
-    assert set_.get("retry-after") == told
+    assert set_.get("retry-after") == retry_after
 
 
 async def test_answers_trailers_of_a_response(exchange: Exchange) -> None:

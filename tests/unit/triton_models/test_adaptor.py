@@ -207,10 +207,10 @@ def test_vllm_is_asked_for_the_continuation_alone(backend: types.ModuleType) -> 
     vllm = importlib.import_module("triton_models.function.vllm")
     InferenceRequest.answers = [text_output("<tool_call>"), InferenceResponse()]
     assert vllm.Vllm("function_vllm", max_new_tokens=64).complete("a prompt", lambda: False).text == "<tool_call>"
-    (asked,) = InferenceRequest.made
-    assert asked["model_name"] == "function_vllm"
-    assert asked["requested_output_names"] == ["text_output"]
-    tensors = {tensor.name: tensor.values for tensor in asked["inputs"]}
+    (inference_request,) = InferenceRequest.made
+    assert inference_request["model_name"] == "function_vllm"
+    assert inference_request["requested_output_names"] == ["text_output"]
+    tensors = {tensor.name: tensor.values for tensor in inference_request["inputs"]}
     assert tensors["text_input"].tolist() == [b"a prompt"]
     assert json.loads(tensors["sampling_parameters"][0]) == {"temperature": 0, "max_tokens": 64, "stop": ["<|im_end|>"]}
     assert tensors["stream"].tolist() == [False]

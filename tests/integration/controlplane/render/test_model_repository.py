@@ -53,8 +53,8 @@ def _plan(*models: ModelInstance) -> ModelPlan:
 @pytest.mark.parametrize("name", INSTANCES)
 def test_config_pbtxt_of_each_model(name: str) -> None:
     files = render_repository(_plan(INSTANCES[name]))
-    told = {path: text for path, text in files.items() if not path.endswith(".py") and "triton_models" not in path}
-    text = "".join(f"# {path}\n{text}" for path, text in sorted(told.items()))
+    configs = {path: text for path, text in files.items() if not path.endswith(".py") and "triton_models" not in path}
+    text = "".join(f"# {path}\n{text}" for path, text in sorted(configs.items()))
     golden = GOLDEN / f"{name}.txt"
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(text)
@@ -127,8 +127,8 @@ def test_cpu_models_batch_only_when_configured(role: str, artefact: str | None) 
     # A short text would wait for the long one of somebody else.
     text = render_repository(_plan(ModelInstance(role, "m", 1, 64, artefact)))["m/config.pbtxt"]
     assert "dynamic_batching" not in text
-    held = ModelInstance(role, "m", 1, 64, artefact, max_queue_delay_us=250)
-    assert "max_queue_delay_microseconds: 250 }" in render_repository(_plan(held))["m/config.pbtxt"]
+    batched = ModelInstance(role, "m", 1, 64, artefact, max_queue_delay_us=250)
+    assert "max_queue_delay_microseconds: 250 }" in render_repository(_plan(batched))["m/config.pbtxt"]
 
 
 def test_gpu_model_reads_its_gpu_files() -> None:

@@ -84,8 +84,11 @@ def llm() -> Iterator[int]:
 
 def test_ingress_response_names_target_and_drift(llm: int) -> None:
     with gateway(llm, {"target": "get_weather", "drift": "true"}) as found:
-        told = found.public("ingress", "POST", CHAT).headers
-        assert (told["x-arch-prompt-target"], told["x-arch-intent-drift"]) == ("get_weather", "true")
+        response_headers = found.public("ingress", "POST", CHAT).headers
+        assert (response_headers["x-arch-prompt-target"], response_headers["x-arch-intent-drift"]) == (
+            "get_weather",
+            "true",
+        )
         # Egress has no prompt targets.
         assert not HEADERS & set(found.public("egress", "POST", CHAT).headers)
 

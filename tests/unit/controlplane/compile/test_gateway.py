@@ -111,8 +111,10 @@ def test_ingress_uses_guard_role_only_with_a_guard() -> None:
 def test_the_filter_watches_exactly_the_models_that_are_served() -> None:
     for gateway in (compiled(), compiled(prompt_guards=GUARDED), compiled(listeners={"ingress": {"enabled": False}})):
         assert gateway.filter_config.inference
-        asked = {str(role): served.backends[0].model for role, served in gateway.filter_config.inference.roles.items()}
-        assert asked == {model.role: model.name for model in gateway.models.models}
+        models_by_role = {
+            str(role): served.backends[0].model for role, served in gateway.filter_config.inference.roles.items()
+        }
+        assert models_by_role == {model.role: model.name for model in gateway.models.models}
     silent = compiled(listeners={"ingress": {"enabled": False}}, llm_providers=[HOSTED])
     assert silent.filter_config.inference is None
 

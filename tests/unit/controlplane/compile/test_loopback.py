@@ -59,8 +59,8 @@ def document(host: str) -> dict[str, Any]:
     }
 
 
-def compiled(written: dict[str, Any], site: TargetEnvironment) -> Gateway:
-    return compile_gateway(ArchConfig.model_validate_json(json.dumps(written)), site)
+def compiled(written: dict[str, Any], environment: TargetEnvironment) -> Gateway:
+    return compile_gateway(ArchConfig.model_validate_json(json.dumps(written)), environment)
 
 
 def upstreams(gateway: Gateway) -> Iterator[Upstream]:
@@ -187,8 +187,12 @@ def test_localhost_and_every_address_mean_both_families(address: str, ipv6: bool
     written = document("localhost") | {"listeners": {"ingress": {"address": address}}}
     expected = tuple(Address(host, 10000) for host in hosts)
     here, inside = (
-        next(each for each in compiled(written, replace(site, ipv6=ipv6)).envoy.listeners if each.name == "ingress")
-        for site in (HERE, CONTAINER_LAYOUT)
+        next(
+            each
+            for each in compiled(written, replace(environment, ipv6=ipv6)).envoy.listeners
+            if each.name == "ingress"
+        )
+        for environment in (HERE, CONTAINER_LAYOUT)
     )
     assert (here.bind, here.published) == (expected, ())
     assert inside.published == expected

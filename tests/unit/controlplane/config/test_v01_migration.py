@@ -72,7 +72,7 @@ def test_v01_file_gets_one_warning_a_key(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "overrides", "wanted"),
+    ("version", "overrides", "expected"),
     [
         ("v1", "", False),
         ("v0.1", "", True),
@@ -80,9 +80,9 @@ def test_v01_file_gets_one_warning_a_key(folder: Folder) -> None:
         ("v0.1", "overrides: {stream_tool_chunks: false}\n", False),
     ],
 )
-def test_v01_file_enables_stream_tool_chunks(folder: Folder, version: str, overrides: str, wanted: bool) -> None:
+def test_v01_file_enables_stream_tool_chunks(folder: Folder, version: str, overrides: str, expected: bool) -> None:
     config = folder.load(f"version: {version}\n{PROVIDER}{overrides}").config
-    assert config.overrides.stream_tool_chunks is wanted
+    assert config.overrides.stream_tool_chunks is expected
 
 
 def test_every_v01_warning_names_the_v1_form(folder: Folder) -> None:

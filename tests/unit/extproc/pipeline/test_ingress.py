@@ -183,7 +183,7 @@ async def test_the_api_answer_of_a_target_without_llm_goes_to_the_client() -> No
 
 
 @pytest.mark.parametrize(
-    ("ingress", "said"),
+    ("ingress", "content"),
     [
         (lambda: IngressFixture(models=FakeModels(attack=1.0)), "Not this."),
         (lambda: IngressFixture(models=called()), "Could you provide the following details days ?"),
@@ -194,9 +194,9 @@ async def test_the_api_answer_of_a_target_without_llm_goes_to_the_client() -> No
     ],
     ids=["block", "question", "api answer"],
 )
-async def test_answers_of_the_gateway_hold_their_usage(ingress: Callable[[], IngressFixture], said: str) -> None:
+async def test_answers_of_the_gateway_hold_their_usage(ingress: Callable[[], IngressFixture], content: str) -> None:
     prompt = "weather, and then the weather of tomorrow " * 500
-    found = usage([{"role": "user", "content": prompt}], said)
+    found = usage([{"role": "user", "content": prompt}], content)
     whole = json.loads(reply(await ingress().decide(prompt)).body)
     assert whole["usage"] == found == {"prompt_tokens": 4000, **found}
     *_, last = chunks_of(

@@ -40,11 +40,11 @@ def test_other_processes_do_not_see_the_files_and_the_user_stays(user: int) -> N
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdout is not None
-        said = process.stdout.readline().strip()
-        if said.startswith("denied"):
+        line = process.stdout.readline().strip()
+        if line.startswith("denied"):
             process.communicate("")
-            pytest.skip(f"this kernel lets nobody make a namespace: {said}")
-        assert said == f"{user or os.getuid()} {user or os.getgid()} True"
+            pytest.skip(f"this kernel lets nobody make a namespace: {line}")
+        assert line == f"{user or os.getuid()} {user or os.getgid()} True"
         assert not (Path("/dev/shm") / name).exists()  # noqa: S108
         process.communicate("")
 
