@@ -1,6 +1,6 @@
 """Compiles one ArchConfig into the plans for the filter, Envoy and Triton. Used by `archgw up`, `render`, `validate`.
 
-The file and the site decide; constants of this package are the defaults.
+The file and the target environment decide. Constants of this package are the defaults.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ _REQUEST_GRACE_MS: Final = 10_000
 
 
 def compile_gateway(config: ArchConfig, environment: TargetEnvironment, custom: Sequence[CustomModel] = ()) -> Gateway:
-    """Compiles a valid configuration for one site. `custom`: the user's own models that the file names.
+    """Compiles a valid configuration for one environment. `custom`: the user's own models that the file names.
 
-    Equal arguments give equal results. Raises UsageError where the file lacks settings for the site's mode, and
-    RuntimeFault where the site lacks hardware or software for it.
+    Equal arguments give equal results. Raises UsageError if the file lacks settings for the environment's mode, and
+    RuntimeFault if the environment lacks hardware or software for it.
     """
     places = role_backends(config, environment.mode)
     local = (role for role, role_places in places.items() if filter_config.Place.LOCAL in role_places)

@@ -55,7 +55,9 @@ def role_locations(
             else:
                 assert config.model_serving.remote is not None  # noqa: S101  without one, no place is remote
                 urls = ", ".join(str(url) for url in config.model_serving.remote.url)
-                locations.append(RoleLocation(role, place, config.model_serving.of(role).model or role, urls))
+                locations.append(
+                    RoleLocation(role, place, config.model_serving.role_settings(role).model or role, urls)
+                )
     return tuple(locations)
 
 
@@ -84,7 +86,7 @@ def _servers(config: ArchConfig, environment: TargetEnvironment, places: Places)
 
 
 def _served(role: Role, places: tuple[Place, ...], config: ArchConfig, models: ModelPlan) -> filter_config.RoleBackends:
-    entry = config.model_serving.of(role)
+    entry = config.model_serving.role_settings(role)
     backends = []
     for place in places:
         if place is Place.LOCAL:

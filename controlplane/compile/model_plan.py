@@ -50,7 +50,7 @@ def artefacts(instance: ModelInstance) -> tuple[str, ...]:
 
 
 def _instance(role: Role, serving: ModelServing, environment: TargetEnvironment) -> ModelInstance:
-    artefact, device = _choice(role, serving.of(role).model, environment)
+    artefact, device = _artefact_and_device(role, serving.role_settings(role).model, environment)
     if ROLES[role].is_decoupled:
         # Decoupled: one request, many responses, so Triton must not batch.
         return ModelInstance(role, role, instances=1, max_batch_size=0, artefact=artefact, device=device)
@@ -93,7 +93,7 @@ def _instances(local: LocalServing, device: Device, environment: TargetEnvironme
     return 1 if device is Device.GPU else min(_MOST_INSTANCES, max(1, environment.workers // 2))
 
 
-def _choice(role: Role, model: str | None, environment: TargetEnvironment) -> tuple[str | None, Device]:
+def _artefact_and_device(role: Role, model: str | None, environment: TargetEnvironment) -> tuple[str | None, Device]:
     """Returns the catalogue entry (None: the role's default ones) and the device."""
     entries = catalog()
     gpu = environment.gpu is not None and environment.mode is not Mode.LOCAL_CPU

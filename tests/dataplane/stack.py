@@ -152,7 +152,7 @@ class Stack:
         return wait_for(matching)[0]
 
     def not_ready(self) -> dict[str, str]:
-        """What /healthz of ingress names as not ready, with the reason."""
+        """Returns the parts that /healthz of ingress reports as not ready, each with its reason."""
         not_ready: dict[str, str] = httpx2.get(f"{self.url('ingress')}/healthz", timeout=5).json().get("not_ready", {})
         return not_ready
 

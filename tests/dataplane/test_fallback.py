@@ -144,13 +144,13 @@ def test_fallback_under_load_fails_no_request_and_ends_with_the_fault(
 
 def test_backend_known_to_be_down_adds_no_latency(far: Far) -> None:
     with broken(far, "black hole"):
-        # The only place of a role is asked three times before it counts as away.
+        # The only backend of a role may fail three times before its breaker opens.
         wait_for(lambda: passed_over(far.ask()) == {"guard", "embed"})
         assert all(passed_over(far.ask()) == {"guard", "embed"} for _ in range(20))
 
 
 def passed_over(answer: httpx2.Response) -> set[str]:
-    """The roles whose remote place was not even asked."""
+    """Returns the roles whose remote backend was skipped."""
     entries = [entry.split(";") for entry in answer.headers["x-arch-timing"].split(", ")]
     return {entry[0] for entry in entries if entry[1:3] == ["dur=0.00", "place=remote"] and "error=" in entry[3]}
 

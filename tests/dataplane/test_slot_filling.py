@@ -93,7 +93,7 @@ def test_sdk_message_sent_back_completes_the_call(stack: Stack, provider: LlmPro
     assert arguments(api)["days"] == 5
 
 
-# The model is told the day: these it reads alike on every one that was tried.
+# The prompt contains the date. The model reads these alike on every date that was tried.
 @pytest.mark.parametrize(
     ("prompt", "missing", "answer", "unit"),
     [

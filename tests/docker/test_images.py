@@ -177,7 +177,7 @@ def _files_of(reference: str, layers: int) -> Iterator[str]:
 
 
 def test_manual_build_gets_the_same_files(ours: Images, tmp_path: Path) -> None:
-    """What .dockerignore lets through is what `archgw build` assembles."""
+    """.dockerignore admits exactly the files that `archgw build` assembles."""
     dockerfile = tmp_path / "Dockerfile"
     dockerfile.write_text("FROM scratch\nCOPY . /\n")
     reference = f"archgw-test:{uuid.uuid4().hex[:12]}"

@@ -19,7 +19,7 @@ _TIMEOUT_S: Final = 20
 
 @dataclass
 class Unread:
-    """One connection. `streams` is how many requests it sent: as many as asked for, or as the server allows at once."""
+    """One connection. `streams`: the number of requests sent. The server's limit of concurrent streams applies."""
 
     connection: socket.socket
     http2: H2Connection

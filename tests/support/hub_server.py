@@ -50,7 +50,7 @@ class HubRepository:
 
 @dataclass(frozen=True)
 class HubRequest:
-    """What a server was asked. `headers` have lower-case names."""
+    """A request to a server. `headers` have lower-case names."""
 
     method: str
     path: str
@@ -134,7 +134,7 @@ class _Origin:
 
 
 class _Storage(_Origin):
-    """Where git-lfs keeps its files, by their hash."""
+    """The server on which git-lfs keeps its files, by their hash."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class HubServer(_Origin):
         return repository
 
     def downloads(self, path: str) -> int:
-        """How often somebody asked for the bytes of a file."""
+        """Returns the number of downloads of a file."""
         return sum(request.method == "GET" and request.path.endswith(f"/{path}") for request in self.requests)
 
     def __enter__(self) -> Self:

@@ -63,7 +63,7 @@ _HEADERS: Final[tuple[Mapping[str, str], ...]] = (
 
 
 class Task(msgspec.Struct, kw_only=True):
-    """`folder`: what the paths are relative to. Whoever may enter it is not in question."""
+    """`folder`: paths are relative to it. Access to the folder itself is not tested."""
 
     uid: int
     folder: str
@@ -73,7 +73,7 @@ class Task(msgspec.Struct, kw_only=True):
 
 
 class Loot(msgspec.Struct, kw_only=True):
-    """What was opened, and each request that was answered with anything but an error."""
+    """Sockets and files that were opened, and requests that got another answer than an error."""
 
     sockets: list[str]
     files: list[str]
@@ -81,7 +81,7 @@ class Loot(msgspec.Struct, kw_only=True):
 
 
 def rob(task: Task) -> Loot:
-    """Become the user, and try."""
+    """Becomes the user, and tries everything."""
     os.chdir(task.folder)
     if task.uid:
         os.setgroups([])
@@ -139,7 +139,7 @@ def _grpc(address: str) -> Iterator[str]:
 
 
 def grpc_calls(channel: grpc.Channel) -> dict[str, str | None]:
-    """What Triton's gRPC service says of each call that changes it: why not, None where it does."""
+    """Returns the error of each gRPC call that changes Triton, None for a call that succeeds."""
     form = service_pb2.ModelRepositoryParameter
     override = {
         "config": form(string_param=_OVERRIDE["config"]),

@@ -46,7 +46,7 @@ def completion(text: str, *, model: str, prompt_tokens: int = 0) -> dict[str, An
 
 
 def chunks(text: str, *, model: str, prompt_tokens: int = 0, include_usage: bool = False) -> list[dict[str, Any]]:
-    """The `chat.completion.chunk`s of one answer: the role, one for each word, the end, and the usage if asked for."""
+    """The `chat.completion.chunk`s of one answer: the role, one for each word, the end, and the usage if requested."""
     deltas: list[tuple[dict[str, Any], str | None]] = [({"role": "assistant", "content": "", "refusal": None}, None)]
     deltas += [({"content": word}, None) for word in re.findall(r"\s*\S+|\s+$", text)]
     deltas.append(({}, "stop"))

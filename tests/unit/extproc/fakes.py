@@ -98,7 +98,7 @@ class FakeModels:
 class FakeEndpoints:
     """Answers every call with `body`, or fails with `error`; `by_path` has answers and errors of single paths.
 
-    `calls`, `headers` and `sent` record what was asked; `gate` holds every call back.
+    `calls`, `headers` and `sent` record the calls; `gate` delays every call.
     """
 
     body: bytes = b'{"temperature": 20}'

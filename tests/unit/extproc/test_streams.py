@@ -48,7 +48,7 @@ CALL = ToolCall(call_id="call_arch_1", name="weather", arguments="{}", answer="2
 
 @dataclass
 class FakeGateway:
-    """A gateway that decides as it is told, and records the requests and the contexts of responses."""
+    """A gateway that decides by `how`, and records the requests and the contexts of responses."""
 
     how: Callable[[HttpRequest], Decision | Awaitable[Decision]]
     max_request_bytes: int = LIMIT
@@ -196,7 +196,7 @@ async def test_a_reply_is_an_immediate_response(exchange: Exchange) -> None:
 
 
 def calling_models(decision: Decision | Exception) -> Callable[[HttpRequest], Awaitable[Decision]]:
-    """Decides so after a task of its own has asked a model and found the intent's gone."""
+    """Returns a decision function with a child task that records a model call and a degraded intent."""
 
     async def call_model() -> None:
         stats = request_stats.current()
@@ -442,7 +442,7 @@ async def test_aborts_a_response_without_an_edit(exchange: Exchange) -> None:
 
 
 class Redact:
-    """A response stage that waits, and holds back what may be the beginning of its word."""
+    """A response stage that waits, and keeps back text that may be the beginning of its word."""
 
     WORD = b"secret"
 

@@ -79,10 +79,10 @@ def test_listed_files_keep_their_path_and_are_recorded(hub: HubServer, catalogue
     folder = pull.pull("m", seen.append)
 
     there = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    message = json.loads(there.pop(pull_record.NAME))
+    record = json.loads(there.pop(pull_record.NAME))
     assert there == {path: files[path] for path in files if path not in ("README.md", "onnx/notes.json")}
-    assert (message["repository"], message["revision"], message["commit"]) == ("o/r", "main", repository.commit)
-    assert {file["path"]: file["sha256"] for file in message["files"]} == {
+    assert (record["repository"], record["revision"], record["commit"]) == ("o/r", "main", repository.commit)
+    assert {file["path"]: file["sha256"] for file in record["files"]} == {
         path: hashlib.sha256(content).hexdigest() for path, content in there.items()
     }
     assert {(advance.path, advance.size) for advance in seen if advance.done == advance.size} == {

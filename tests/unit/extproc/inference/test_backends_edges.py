@@ -1,4 +1,4 @@
-"""How a backend cuts requests into calls, measures its reading speed, and who is blamed for a late answer."""
+"""Backends: the calls of a request, the reading speed, and the blame for a late answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long the circuit breaker stays open when calls fail although probes succeed."""
+"""Time that the circuit breaker stays open when calls fail although probes succeed."""
 
 from __future__ import annotations
 
