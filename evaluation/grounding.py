@@ -190,7 +190,7 @@ def _row(name: str, rows: Sequence[ScoredCase], *, embeddings: bool) -> list[obj
     return [name, how, f"{len(yes)} / {len(no)}", auc(yes, no), float(accuracy), float(kept), float(passed)]
 
 
-_HEAD: Final = ("values", "how", "supported / not", "AUC", "accuracy", "supported ones kept", "others let through")
+_HEAD: Final = ("values", "how", "supported / not", "AUC", "accuracy", "supported ones kept", "others accepted")
 
 
 async def measure(models: Models) -> Section:
@@ -219,22 +219,22 @@ def _thresholds(dev: Sequence[ScoredCase]) -> str:
         kept = [row.score >= threshold for row in dev if row.case.supported]
         passed = [row.score >= threshold for row in dev if not row.case.supported]
         lines.append([f"{threshold:.1f}", float(np.mean(kept)), float(np.mean(passed))])
-    return table(("threshold, on the dev half", "supported ones kept", "others let through"), lines)
+    return table(("threshold, on the dev half", "supported ones kept", "others accepted"), lines)
 
 
 _TEXT: Final = """\
-*BFCL*: the arguments that a right call must have, as what the prompt supports, and for each a wrong value: a number
-with two digits exchanged, one more, one less or tenfold; the opposite truth value; another member of the enum; for
-text and lists a right value of another prompt, of a parameter of the same name where there is one. A wrong value that
-was said after all (it stands in the prompt, or is right for another parameter) is drawn again: which of two cities is
-the destination is the function model's to know. Of the arguments every other one is the dev half, which the matching
-was written on. live_simple is what users wrote; of its dev half the enums and the free texts were looked at. Many of
-its right values nobody said (a user's id from a system prompt, a country for its capital). *Written set*:
-`evaluation/grounding_cases.yaml`, 100 values in other words and 100 subtly wrong ones, written before the matching by
-the same author; its dev part of 60 was looked at meanwhile, its test part of 140 was not."""
+*BFCL*: each required argument of a right call is a supported value. For each there is a wrong value: a number with two
+digits exchanged, one more, one less or tenfold; the opposite truth value; another member of the enum; for text and
+lists a right value of another prompt, of a parameter of the same name if there is one. A wrong value that the prompt
+contains, or that is right for another parameter, is drawn again: only the function model can know which of two cities
+is the destination. Every second argument is in the dev half, on which the matching was developed. live_simple has
+prompts of users; the enums and free texts of its dev half were looked at. Many of its right values are not in the
+prompt (a user's id from a system prompt, a country for its capital). *Written set*:
+`evaluation/grounding_cases.yaml`, 100 values in other words and 100 slightly wrong ones, written before the matching by
+the same author. Its dev part of 60 was looked at later, its test part of 140 was not."""
 
 _CURVE: Final = "Matching gives 0 or 1 for most values, so the threshold matters little. The default is 0.5."
 
 _LIMITS: Final = """\
-Not supported although right: what must be known or computed (a king is 4 cards of 52; Apple is AAPL; the year of a
-war). Supported although wrong: values that were said of something else."""
+Right values that are rejected: values that must be known or computed (a king is 4 cards of 52; Apple is AAPL; the year
+of a war). Wrong values that are accepted: values that the prompt contains with another meaning."""

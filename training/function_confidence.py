@@ -120,7 +120,7 @@ async def table(count: int) -> None:
         ),
         ("irrelevant", await prompts("irrelevance", count, models)),
     ]
-    print("| confidence | sure | prompts | call | exact | ask | nothing |\n|---|---|---|---|---|---|---|")
+    print("| confidence | sure | prompts | called | exact | clarified | no call |\n|---|---|---|---|---|---|---|")
     for confidence, sure in _THRESHOLDS:
         for kind, rows in kinds:
             made = [await decide(p, Intent(threshold=INTENT_THRESHOLD, confidence=confidence, sure=sure)) for p in rows]
