@@ -58,7 +58,7 @@ def confined(*arguments: str) -> str:
     return docker(*_CONFINED, *arguments)
 
 
-def test_sizes(ours: Images) -> None:
+def test_filter_image_is_small(ours: Images) -> None:
     size = {name: inspected(name)["Size"] / 1e6 for name in ours.needed}
     for recipe in recipes(ours).values():
         base = inspected(recipe.base)["Size"] / 1e6
@@ -67,7 +67,7 @@ def test_sizes(ours: Images) -> None:
     assert size[ours.extproc] - base <= _MOST_MB
 
 
-def test_labels(ours: Images) -> None:
+def test_images_are_labelled_with_version_base_and_sources(ours: Images) -> None:
     for recipe in recipes(ours).values():
         labels = inspected(recipe.reference)["Config"]["Labels"]
         assert labels["org.opencontainers.image.version"] == controlplane.__version__
@@ -90,14 +90,14 @@ def test_user_of_the_images_has_a_home(ours: Images) -> None:
         assert output.split() == ["archgw", "archgw", "755", "archgw", "755"]
 
 
-def test_the_filter_has_no_compiler_no_triton_no_torch_and_no_pip(ours: Images) -> None:
+def test_filter_image_has_no_compiler_triton_torch_or_pip(ours: Images) -> None:
     programs = "for each in cc gcc g++ c++ make tritonserver envoy; do command -v $each; done; ls /opt"
     assert confined(ours.extproc, "sh", "-c", programs).split() == ["venv"]
     code = f"from importlib.util import find_spec\nprint([name for name in {_FOREIGN} if find_spec(name)])"
     assert confined(ours.extproc, "python", "-c", code).strip() == "[]"
 
 
-def test_imports_of_the_models_are_in_the_python_of_triton(ours: Images) -> None:
+def test_python_of_triton_has_all_imports_of_the_models(ours: Images) -> None:
     code = "import numpy, onnxruntime, tokenizers, xllamacpp; print(numpy.__version__.split('.')[0])"
     assert confined(ours.triton, "python3", "-c", code).strip() == "1"
 
@@ -188,7 +188,7 @@ def test_manual_build_gets_the_same_files(ours: Images, tmp_path: Path) -> None:
         docker("image", "rm", reference)
 
 
-def test_any_user_fills_a_fresh_volume_once(ours: Images, volume: str) -> None:
+def test_any_user_can_fill_a_new_volume_once(ours: Images, volume: str) -> None:
     mounted = ("--volume", f"{volume}:/var/lib/archgw/models", ours.models)
     first = confined(*mounted)
     assert "minilm: copying what came with this image" in first

@@ -33,7 +33,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return wheel
 
 
-def test_every_file_that_travels_is_in_the_wheel(wheel: Path) -> None:
+def test_wheel_contains_all_packaged_files(wheel: Path) -> None:
     packed = set(zipfile.ZipFile(wheel).namelist())
     tracked = subprocess.run(
         ["/usr/bin/env", "git", "-C", str(ROOT), "ls-files", *TRAVELLING], check=True, capture_output=True, text=True

@@ -286,7 +286,7 @@ async def test_refuses_a_body_of_too_many_values_before_it_is_complete(exchange:
 
 
 @pytest.mark.parametrize(("listener", "names"), [("ingress", False), ("", False), ("egress", True)])
-async def test_only_applications_read_the_names_of_providers(listener: str, names: bool) -> None:
+async def test_only_egress_errors_contain_provider_names(listener: str, names: bool) -> None:
     error = ModelNotFound("Valid ones: azure.")
     request = HttpRequest(listener, "POST", "/v1/chat/completions", {}, b"", "id-7")
     response = error_responses.client_error(ChatCompletions(), request, error)
@@ -477,7 +477,7 @@ async def test_one_more_response_stage_needs_no_change_of_the_stream_driver(
 
 
 @pytest.mark.parametrize(("listener", "path"), [("egress", None), ("ingress", "/v1/chat/completions")])
-async def test_only_applications_keep_the_query_of_their_path(
+async def test_path_of_the_forward_has_the_query_on_egress_only(
     exchange: Exchange, listener: str, path: str | None
 ) -> None:
     forward = Forward(cluster="provider_a", body=b"", path="/v1/chat/completions")

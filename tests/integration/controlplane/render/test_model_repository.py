@@ -51,7 +51,7 @@ def _plan(*models: ModelInstance) -> ModelPlan:
 
 @pytest.mark.usefixtures("folders")
 @pytest.mark.parametrize("name", INSTANCES)
-def test_config_pbtxt_of_each_model(name: str) -> None:
+def test_config_pbtxt_matches_the_golden_file(name: str) -> None:
     files = render_repository(_plan(INSTANCES[name]))
     configs = {path: text for path, text in files.items() if not path.endswith(".py") and "triton_models" not in path}
     text = "".join(f"# {path}\n{text}" for path, text in sorted(configs.items()))
@@ -70,7 +70,7 @@ def test_triton_parses_every_config_pbtxt() -> None:
 
 
 @pytest.mark.parametrize("name", ["embed-cpu", "guard-cpu", "toxicity-cpu", "nli-cpu", "function-cpu", "chat-cpu"])
-def test_a_model_imports_nothing_outside_its_own_folder(name: str, tmp_path: Path) -> None:
+def test_model_imports_only_from_its_own_folder(name: str, tmp_path: Path) -> None:
     instance = dataclasses.replace(INSTANCES[name], name="m")
     for path, text in render_repository(_plan(instance)).items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)

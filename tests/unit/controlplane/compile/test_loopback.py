@@ -135,7 +135,7 @@ def test_names_without_a_dot_are_local_names() -> None:
     assert not found["endpoint_secure"].local_names
 
 
-def test_port_of_a_service_leads_to_that_service() -> None:
+def test_loopback_port_of_a_service_is_rewritten_to_that_service() -> None:
     written = document("localhost")
     written["endpoints"] = {"plain": {"endpoint": "127.0.0.1:18083"}, "secure": {"endpoint": "api.example.com:18083"}}
     gateway = compiled(written, CONTAINER_LAYOUT)
@@ -183,7 +183,7 @@ def test_envoy_binds_container_addresses_and_publishes_the_files() -> None:
         ("0.0.0.0", True, ("0.0.0.0",)),  # noqa: S104
     ],
 )
-def test_localhost_and_every_address_mean_both_families(address: str, ipv6: bool, hosts: tuple[str, ...]) -> None:
+def test_localhost_and_all_addresses_cover_ipv4_and_ipv6(address: str, ipv6: bool, hosts: tuple[str, ...]) -> None:
     written = document("localhost") | {"listeners": {"ingress": {"address": address}}}
     expected = tuple(Address(host, 10000) for host in hosts)
     here, inside = (

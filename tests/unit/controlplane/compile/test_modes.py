@@ -139,7 +139,7 @@ def test_unused_remote_triton_has_no_cluster() -> None:
     assert set(inference_of(gateway).servers) == {Place.LOCAL}
 
 
-def test_models_deadline_covers_an_attempt_at_each_place() -> None:
+def test_models_deadline_covers_an_attempt_at_each_backend() -> None:
     roles = {
         "guard": {"placement": ["remote", "local"], "timeout": "3s"},
         "embed": {"timeout": "1s"},

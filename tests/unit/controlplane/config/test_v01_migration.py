@@ -100,7 +100,7 @@ def test_v1_file_refuses_v01_keys(folder: Folder, key: str) -> None:
     assert "unknown key" in problem
 
 
-def test_mode_llm_is_a_gateway_without_ingress(folder: Folder) -> None:
+def test_mode_llm_disables_ingress(folder: Folder) -> None:
     config = folder.load(f"version: v0.1\nmode: llm\n{PROVIDER}").config
     assert not config.listeners.ingress.enabled
     assert config.listeners.egress.enabled
@@ -111,7 +111,7 @@ def test_mode_llm_keeps_the_address_of_the_listener(folder: Folder) -> None:
     assert (config.listeners.ingress.enabled, config.listeners.ingress.port) == (False, 81)
 
 
-def test_a_provider_s_endpoint_may_be_the_name_of_one_of_endpoints(folder: Folder) -> None:
+def test_provider_endpoint_can_name_an_entry_of_endpoints(folder: Folder) -> None:
     text = """\
     version: v0.1
     endpoints:
@@ -124,7 +124,7 @@ def test_a_provider_s_endpoint_may_be_the_name_of_one_of_endpoints(folder: Folde
     assert (url.secure, url.host, url.port, url.path) == (True, "127.0.0.1", 8001, "/v1")
 
 
-def test_a_provider_s_endpoint_may_come_from_the_environment(folder: Folder) -> None:
+def test_provider_endpoint_can_come_from_the_environment(folder: Folder) -> None:
     text = "version: v0.1\nllm_providers: [{name: a, provider: openai, model: m, endpoint: $HOST, protocol: https}]\n"
     url = folder.load(text, {"HOST": "llm.internal"}).config.llm_providers[0].base_url
     assert url is not None

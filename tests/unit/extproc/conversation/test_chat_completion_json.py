@@ -79,7 +79,7 @@ def test_splits_the_first_chunk_into_two_with_one_id_and_one_role() -> None:
     assert second == {**shared, "system_fingerprint": "fp", "choices": [rest]}
 
 
-def test_other_fields_of_the_first_chunk_stand_in_one_of_the_two() -> None:
+def test_other_fields_of_the_first_chunk_are_in_one_of_the_two() -> None:
     first, second = opened(
         choices=[choice({"content": "a"}, index=1, finish_reason="stop"), choice({"role": "assistant"})],
         usage={"total_tokens": 9},

@@ -134,7 +134,7 @@ async def test_a_client_is_not_charged_for_a_call_that_was_given_up() -> None:
     await asyncio.wait_for(of_b, 1)
 
 
-async def test_the_work_that_is_done_counts_for_the_order_of_requests() -> None:
+async def test_completed_work_of_a_request_counts_for_its_order() -> None:
     queue = FairQueue(slots=1, max_waiting=8, clock=lambda: 0.0)
     await queue.acquire(ClientRequest("holder"), 0)
     first, second = ClientRequest("a"), ClientRequest("a")

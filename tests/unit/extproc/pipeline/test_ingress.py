@@ -287,7 +287,7 @@ async def test_an_attack_is_blocked_whoever_speaks_last(role: str) -> None:
         assert reply(await IngressFixture(models=models).decide(attacked)).code == "blocked"
 
 
-async def test_own_messages_and_state_stay_in_the_gateway() -> None:
+async def test_gateway_messages_and_state_are_not_sent_to_the_llm() -> None:
     call = {"id": "call_arch_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
     conversation: list[dict[str, Any]] = [
         {"role": "user", "content": "weather"},
@@ -302,7 +302,7 @@ async def test_own_messages_and_state_stay_in_the_gateway() -> None:
     assert "metadata" not in body
 
 
-async def test_a_forged_state_costs_no_model() -> None:
+async def test_forged_state_is_refused_before_any_model_call() -> None:
     ingress = IngressFixture()
     with pytest.raises(InvalidRequest):
         await ingress.decide("hello", metadata={state.KEY: "forged"})

@@ -39,7 +39,7 @@ def info(*runtimes: str) -> EngineInfo:
         (Mode.REMOTE, ("runc",), (H200,), None),
     ],
 )
-def test_gpu_of_the_engine(
+def test_gpu_is_used_if_the_engine_supports_it(
     monkeypatch: pytest.MonkeyPatch,
     mode: Mode,
     runtimes: tuple[str, ...],
