@@ -65,7 +65,7 @@ def archgw(
 
 @dataclass
 class Stack:
-    """A gateway. `mode`: the options of `archgw up` that say where its models run.
+    """A gateway. `mode`: the options of `archgw up` that decide where its models run.
 
     Tests see both runtimes alike, by the output of `archgw` and by process ids; only paths that the engine hides depend
     on `runtime`. Status is read in this process, since starting a command takes a second.

@@ -22,7 +22,7 @@ from tests.support.llm_provider import LlmProvider
 
 pytestmark = pytest.mark.runtime(Runtime.NATIVE, why="in containers, the engine writes the logs")
 
-# A run directory takes less than half of it.
+# A run directory needs less than half of it.
 _DISK: Final = "2m"
 
 

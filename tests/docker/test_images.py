@@ -24,14 +24,14 @@ from tests.docker.engine import docker, try_docker
 from tests.docker.images import built
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-# Nobody of the image, on nothing that can be written: as a gateway's containers run.
+# A user that the image does not know, on a read-only root, as in a gateway's containers.
 _CONFINED: Final = (
     *("run", "--rm", "--user", "12345:12345", "--read-only", "--tmpfs", "/tmp", "--network", "none"),  # noqa: S108
     *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
 )
 _MOST_MB: Final = 250
 _FOREIGN: Final = ("torch", "onnxruntime", "pytriton", "xllamacpp", "onnx", "pip")
-# How the names of files with keys, histories and settings of one machine end.
+# Endings of the names of files with keys, histories and settings of a machine.
 _PRIVATE: Final = (".env", ".git", ".pem", ".key", "id_rsa", ".pypirc", ".netrc", "pip.conf")
 
 
@@ -120,7 +120,7 @@ def test_command_renders_as_any_user(ours: Images) -> None:
 
 
 def test_python_files_are_compiled_in_the_image(ours: Images) -> None:
-    """A read-only container would do so anew at each start."""
+    """A read-only container would compile them again at each start."""
     code = (
         "import extproc, controlplane, grpc, pathlib; "
         "print([str(p) for m in (extproc, controlplane, grpc) for p in pathlib.Path(m.__file__).parent.rglob('*.py') "
@@ -160,7 +160,7 @@ def test_no_private_file_is_in_a_layer(ours: Images) -> None:
     added = [each for each in inspected(ours.extproc)["RootFS"]["Layers"] if each not in base]
     found = list(_files_of(ours.extproc, len(added)))
     assert any(path.endswith("/controlplane/cli/app.py") for path in found)
-    # CA bundles are public; they are what packages call .pem.
+    # CA bundles are public. Packages name them .pem.
     private = [path for path in found if path.endswith(_PRIVATE) or "/.git/" in path]
     assert [path for path in private if not path.endswith(("/cacert.pem", "/roots.pem"))] == []
 

@@ -1,4 +1,4 @@
-"""A model hub that speaks the HTTP API of huggingface.co, as far as the library huggingface_hub asks: real sockets.
+"""A model hub with the part of huggingface.co's HTTP API that the library huggingface_hub uses, on real sockets.
 
 Small files are served by the hub itself, those kept by git-lfs from another origin that it redirects to, as the hub
 does. In a test: `with HubServer() as hub: hub.add(HubRepository("owner/name", {...}))`.
@@ -24,9 +24,9 @@ _RANGE = re.compile(r"bytes=(\d+)-")
 
 @dataclass
 class HubRepository:
-    """`files`: path -> bytes; those of `lfs` are kept by git-lfs. With `token`, only who sends it may read.
+    """`files`: path -> bytes; those of `lfs` are kept by git-lfs. With `token`, only requests with it may read.
 
-    `accepted` False: gated, and nobody accepted the terms. `served`: other bytes than those that the hash is of.
+    `accepted` False: gated, terms not accepted. `served`: bytes that differ from those of the hash.
     """
 
     name: str
@@ -65,7 +65,7 @@ class _Answer:
 
 
 class _Origin:
-    """One HTTP server of the hub's two."""
+    """One of the two HTTP servers of the hub."""
 
     def __init__(self) -> None:
         origin = self
@@ -89,7 +89,7 @@ class _Origin:
         self.cuts: list[int] = []
         self.failures: list[int] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        # Not daemons: closing the server waits for them, so that a client that leaks a connection is found.
+        # Not daemons: closing the server waits for them, which shows clients that leak a connection.
         self._server.daemon_threads = False
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
@@ -183,7 +183,7 @@ class HubServer(_Origin):
     def _model(self, name: str, revision: str, headers: Mapping[str, str]) -> _Answer:
         repository = self._repositories.get(name)
         if repository is None or (repository.token is not None and not _knows(repository, headers)):
-            # The hub does not say whether there is a repository that one may not read.
+            # The hub does not reveal whether an unreadable repository exists.
             return _refuse(404 if "authorization" in headers else 401, "RepoNotFound")
         if revision not in (repository.revision, repository.commit):
             return _refuse(404, "RevisionNotFound")

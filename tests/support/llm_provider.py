@@ -1,7 +1,7 @@
 """A mock LLM provider: any prefix + /chat/completions, JSON or SSE, in the OpenAI shape.
 
 In a test: `with LlmProvider() as provider:`, see `MockServer`. On its own: `python -m tests.support.llm_provider
---port N`. What it says is fixed: "You said: " and the last user message, one SSE chunk a word.
+--port N`. The answer is always "You said: " and the last user message, with one SSE chunk per word.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.support.behaviour import Answer, Behaviour
 from tests.support.mock_server import MockServer, run_from_command_line
 from tests.support.received import Received
 
-# Not the clock: the same request gets the same bytes, also across the turn of a second.
+# A constant instead of the clock: equal requests get equal bytes.
 _CREATED: Final = 1_760_000_000
 _ERROR_TYPES = {
     400: "invalid_request_error",
@@ -141,7 +141,7 @@ def _is_user(message: dict[str, Any]) -> bool:
 
 
 def _parse(received: Received) -> tuple[list[dict[str, Any]], str, bool, bool]:
-    """Messages, model, stream?, include_usage? of a request that `refusal` let pass."""
+    """Returns messages, model, `stream` and `include_usage` of a request that `refusal` accepted."""
     body = received.json()
     options = body.get("stream_options") or {}
     messages = [message for message in body["messages"] if isinstance(message, dict)]

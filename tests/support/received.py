@@ -21,7 +21,7 @@ class Outcome(StrEnum):
     OPEN = "open"
     ANSWERED = "answered"
     CUT = "cut"
-    ABANDONED = "abandoned"  # the caller went away before the answer was complete
+    ABANDONED = "abandoned"  # the client disconnected before the answer was complete
 
 
 @dataclass(slots=True)

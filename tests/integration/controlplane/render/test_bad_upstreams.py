@@ -145,8 +145,8 @@ def test_stream_without_headers_passes_unchanged(ours: Gateway, server: Scripted
 
 
 def test_unreachable_provider_gets_retry_after() -> None:
-    (nobody,) = ports.free(1)
-    with gateway(nobody) as found:
+    (unused_port,) = ports.free(1)
+    with gateway(unused_port) as found:
         reply = found.public("egress", "POST", CHAT, b"{}")
         assert (reply.status, reply.body["error"]["code"]) == (503, "upstream_unavailable")
         assert reply.headers["retry-after"] == "1"

@@ -100,8 +100,8 @@ def test_organization_header_needs_the_clients_credentials(theirs: Gateway) -> N
 
 
 def test_trace_headers_do_not_reach_a_provider(llm: int) -> None:
-    (nobody,) = ports.free(1)
-    collector = Upstream("otlp_collector", (Address("127.0.0.1", nobody),), 1000)
+    (unused_port,) = ports.free(1)
+    collector = Upstream("otlp_collector", (Address("127.0.0.1", unused_port),), 1000)
     with gateway(llm, tracing=Tracing(collector, random_sampling=100)) as found:
         for listener in ("ingress", "egress"):
             got = found.public(listener, "POST", CHAT, b"{}", **CLIENT).body["headers"]

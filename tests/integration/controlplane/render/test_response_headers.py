@@ -115,8 +115,8 @@ def test_timing_header_has_filter_and_provider_times(llm: int, listener: str) ->
 
 
 def test_timing_header_of_a_local_reply_has_no_provider_time() -> None:
-    (nobody,) = ports.free(1)
-    with gateway(nobody, {"timing": TIMING, "degraded": "intent"}, timing_header=True) as found:
+    (unused_port,) = ports.free(1)
+    with gateway(unused_port, {"timing": TIMING, "degraded": "intent"}, timing_header=True) as found:
         reply = found.public("ingress", "POST", CHAT)
         assert reply.status == 503
         assert (reply.headers["x-arch-timing"], reply.headers["x-arch-degraded"]) == (TIMING, "intent")
