@@ -67,7 +67,7 @@ def measure(scratch: Path, upstream: int, seconds: float, say: Say) -> list[str]
     with gateway.started(scratch / "heavy", upstream) as running:
         alone_ = [_alone(running, size) for size in (30_000, 400_000)]
         alone += [f"{size // 1000} KB alone: {took:.2f} s, status {status}" for size, status, took in alone_]
-        idle = _beside(running, "nobody", None, seconds, say)
+        idle = _beside(running, "no heavy client", None, seconds, say)
         rows.append(idle)
         for name, body in _heavy():
             rows.append(_beside(running, name, body, seconds, say))

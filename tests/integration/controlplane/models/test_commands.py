@@ -39,7 +39,7 @@ class Ended:
 
 
 class Shell:
-    """A shell whose models lie in a folder of their own."""
+    """A shell with its own folder of models."""
 
     def __init__(
         self, folder: Path, hub: HubServer, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]

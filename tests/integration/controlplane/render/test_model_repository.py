@@ -75,7 +75,7 @@ def test_model_imports_only_from_its_own_folder(name: str, tmp_path: Path) -> No
     for path, text in render_repository(_plan(instance)).items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
-    # A stand-in for the module that only Triton's stub has; then what the stub does: "1" on the path, model imported.
+    # A fake of the module that only Triton's stub has. Then, as the stub does: "1" on the path, and import of model.
     (tmp_path / "triton_python_backend_utils.py").write_text("")
     code = f"""
 import sys
@@ -124,7 +124,7 @@ def test_cpu_batches_at_most_eight_waiting_texts_without_delay(role: str) -> Non
     ("role", "artefact"), [("guard", "Arch-Guard"), ("nli", "bart-large-mnli"), ("function", None)]
 )
 def test_cpu_models_batch_only_when_configured(role: str, artefact: str | None) -> None:
-    # A short text would wait for the long one of somebody else.
+    # In a batch, a short text would wait for the long text of another client.
     text = render_repository(_plan(ModelInstance(role, "m", 1, 64, artefact)))["m/config.pbtxt"]
     assert "dynamic_batching" not in text
     batched = ModelInstance(role, "m", 1, 64, artefact, max_queue_delay_us=250)

@@ -196,5 +196,5 @@ def test_localhost_and_all_addresses_cover_ipv4_and_ipv6(address: str, ipv6: boo
     )
     assert (here.bind, here.published) == (expected, ())
     assert inside.published == expected
-    # Loopback names alone are answered where nobody else can come.
+    # Only a loopback listener is limited to loopback names.
     assert (here.hosts is None) == (address not in {"localhost", "::1"})

@@ -55,7 +55,7 @@ def test_a_key_and_a_url_come_from_the_environment(folder: Folder) -> None:
     assert [url.port for url in remote.url] == [443, 1]
     assert remote.access_key is not None
     assert remote.access_key.get_secret_value() == "sk-1"
-    # What is wrong with a URL that nobody knows is not guessed.
+    # The scheme of the other URL is not checked while $URL is unknown.
     assert folder.problems(file("{remote: {url: [$URL, 'http://h:1']}}"), {}) == [
         "2:32: environment variable URL is not set"
     ]

@@ -112,7 +112,7 @@ async def test_a_backend_is_not_blamed_for_the_time_that_a_call_waited_in_the_qu
         return triton.answer(request, [floats(0.25)])
 
     triton.infer = first_answers
-    # The breaker of a backend that has a stand-in opens on the first timeout.
+    # The breaker of a backend with a fallback opens on the first timeout.
     async with unwatched(both_places(triton)) as backends:
         with request_from("10.0.0.1"):
             first = asyncio.create_task(backends.roles[Role.GUARD].backends[0].infer([["x"]], _read, 1.0))

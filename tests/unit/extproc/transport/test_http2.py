@@ -294,7 +294,7 @@ async def test_echoes_a_message_longer_than_every_window(serving: Serving, size:
 
 
 async def test_peer_waits_while_the_call_does_not_read(serving: Serving) -> None:
-    """And goes on when it is read."""
+    """The peer continues when the call reads."""
     go = asyncio.Event()
 
     async def late(stream: Stream) -> None:

@@ -34,7 +34,7 @@ sys.stdin.read()
 @pytest.mark.parametrize("user", [0, 65534])
 def test_other_processes_do_not_see_the_files_and_the_user_stays(user: int) -> None:
     if os.getuid() != 0:
-        user = 0  # whoever runs the tests
+        user = 0  # the user that runs the tests
     name = f"archgw-test-{uuid.uuid4()}"
     command = [sys.executable, "-c", SCRIPT, name, str(user)]
     pipe = subprocess.PIPE
