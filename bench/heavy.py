@@ -1,4 +1,4 @@
-"""The latency of honest clients beside a client that sends long texts or large, dense bodies. `--rows heavy`.
+"""The latency of other clients beside a heavy client, which sends long texts or large, dense bodies. `--rows heavy`.
 
 Both have the same address, so that only the length of their requests differs.
 """
@@ -24,7 +24,7 @@ from bench import gateway, load
 from bench.gateway import Gateway
 
 _CHAT: Final = "/v1/chat/completions"
-_HONEST_PER_S: Final = 4.0
+_PROMPTS_PER_S: Final = 4.0
 _TIMEOUT_S: Final = 60.0
 _NUMBERS: Final = itertools.count()
 
@@ -53,7 +53,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """A row of the table: the honest clients on each listener, and the heavy client beside them."""
+    """A row of the table: the other clients on each listener, and the heavy client beside them."""
 
     name: str
     ingress: Client
@@ -67,7 +67,7 @@ def measure(scratch: Path, upstream: int, seconds: float, say: Say) -> list[str]
     with gateway.started(scratch / "heavy", upstream) as running:
         alone_ = [_alone(running, size) for size in (30_000, 400_000)]
         alone += [f"{size // 1000} KB alone: {took:.2f} s, status {status}" for size, status, took in alone_]
-        idle = _beside(running, "nobody", None, seconds, say)
+        idle = _beside(running, "no heavy client", None, seconds, say)
         rows.append(idle)
         for name, body in _heavy():
             rows.append(_beside(running, name, body, seconds, say))
@@ -130,11 +130,11 @@ def _beside(running: Gateway, name: str, body: Callable[[], bytes] | None, secon
     ends = time.monotonic() + seconds
     found = Beside(name, Client(), Client(), Client())
     works: list[Callable[[], None]] = [
-        lambda: _honestly(running.ingress, found.ingress, ends),
-        lambda: _honestly(running.egress, found.egress, ends),
+        lambda: _send_prompts(running.ingress, found.ingress, ends),
+        lambda: _send_prompts(running.egress, found.egress, ends),
     ]
     if body is not None:
-        works.append(lambda: _heavily(running.ingress, body, found.heavy, ends))
+        works.append(lambda: _send_heavy(running.ingress, body, found.heavy, ends))
     threads = [threading.Thread(target=work) for work in works]
     for thread in threads:
         thread.start()
@@ -143,7 +143,7 @@ def _beside(running: Gateway, name: str, body: Callable[[], bytes] | None, secon
     return found
 
 
-def _honestly(url: str, client: Client, ends: float) -> None:
+def _send_prompts(url: str, client: Client, ends: float) -> None:
     """Sends short prompts at a steady rate, independent of the previous answers."""
     threads: list[threading.Thread] = []
     due = time.monotonic()
@@ -152,12 +152,12 @@ def _honestly(url: str, client: Client, ends: float) -> None:
         body = _body(load.prompt(next(_NUMBERS)))
         threads.append(threading.Thread(target=_send, args=(url, body, client)))
         threads[-1].start()
-        due += 1 / _HONEST_PER_S
+        due += 1 / _PROMPTS_PER_S
     for thread in threads:
         thread.join()
 
 
-def _heavily(url: str, body: Callable[[], bytes], client: Client, ends: float) -> None:
+def _send_heavy(url: str, body: Callable[[], bytes], client: Client, ends: float) -> None:
     while time.monotonic() < ends:
         _send(url, body(), client)
 
@@ -180,16 +180,18 @@ def _send(url: str, body: bytes, client: Client) -> None:
 
 
 def _table(rows: Sequence[Beside], idle: Beside) -> Iterator[str]:
-    columns = "ingress p50 | p99 | p50, p99 of idle | egress p50 | p99 | p99 of idle | honest | heavy | heavy p50"
+    columns = (
+        "ingress p50 | p99 | p50, p99 of idle | egress p50 | p99 | p99 of idle | other clients | heavy client | its p50"
+    )
     yield f"| beside | {columns} |"
     yield "|---|--:|--:|--:|--:|--:|--:|---|---|--:|"
     for row in rows:
-        honest = _statuses(row.ingress, row.egress)
+        others = _statuses(row.ingress, row.egress)
         yield (
             f"| {row.name} | {row.ingress.p50 * 1000:.0f} ms | {row.ingress.p99 * 1000:.0f} ms "
             f"| {row.ingress.p50 / idle.ingress.p50:.1f}, {row.ingress.p99 / idle.ingress.p99:.1f} "
             f"| {row.egress.p50 * 1000:.1f} ms | {row.egress.p99 * 1000:.1f} ms "
-            f"| {row.egress.p99 / idle.egress.p99:.1f} | {honest} | {_statuses(row.heavy)} | {row.heavy.p50:.2f} s |"
+            f"| {row.egress.p99 / idle.egress.p99:.1f} | {others} | {_statuses(row.heavy)} | {row.heavy.p50:.2f} s |"
         )
 
 

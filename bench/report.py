@@ -191,7 +191,7 @@ def serving(rounds: Sequence[Serving]) -> list[str]:
     ratios_ = sorted(each.served.load.per_second / each.alone.per_second for each in rounds)
     spread = f"{len(rounds)} rounds: {ratios_[0]:.2f} to {ratios_[-1]:.2f}"
     return [
-        _line(["guard + intent", "req/s", "p50 ms", "p99 ms", "processor ms a request"]),
+        _line(["guard + intent", "req/s", "p50 ms", "p99 ms", "CPU ms per request"]),
         _line(["---", "---:", "---:", "---:", "---"]),
         _line([f"the models alone, {processes} processes", f"{alone_rate:.1f}", "", "", f"{alone_ms:.1f}"]),
         _line([f"the gateway, concurrency {loads[0].concurrency}", f"{rate:.1f}", *latency, spent]),

@@ -29,7 +29,7 @@ def envoy() -> str:
 
 @cache
 def _pins() -> dict[str, str]:
-    # Not importlib.metadata: an editable installation keeps what pyproject.toml said when it was made.
+    # Not importlib.metadata: an editable installation keeps the pyproject.toml of its installation time.
     project = tomllib.loads(asset("pyproject.toml").read_text(encoding="utf-8"))["project"]
     pins = (_PIN.fullmatch(requirement) for requirement in project["optional-dependencies"]["local"])
     return {pin[1]: pin[2] for pin in pins if pin}

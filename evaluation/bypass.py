@@ -61,24 +61,24 @@ async def _blocked_attacks(guards: GuardEvaluator, way: str) -> list[bool]:
 
 async def _is_blocked(guards: GuardEvaluator, attack: str, way: str) -> bool:
     try:
-        asked = refused_turns.drop_turns_with_refusal(
+        remaining = refused_turns.drop_turns_with_refusal(
             ChatCompletions().parse(hiding.WAYS[way](attack)).reencoded(), guards.guards
         )
     except InvalidRequest:
         return True
-    if (await guards.evaluate(asked)).blocked_by is not None:
+    if (await guards.evaluate(remaining)).blocked_by is not None:
         return True
     # The gateway may have dropped the attack from the request that it sends.
-    leaves = encode_request(asked, asked.messages, _PROVIDER)
+    leaves = encode_request(remaining, remaining.messages, _PROVIDER)
     return way in hiding.DROPPED and attack not in leaves.decode()
 
 
 def _body(results: list[_Result], plain: int) -> str:
     total = len(hiding.ATTACKS)
     kinds = {
-        "spelled otherwise": hiding.SPELLINGS,
-        "elsewhere in the request": hiding.PLACES,
-        "odd JSON": hiding.BODIES,
+        "other spelling": hiding.SPELLINGS,
+        "other position in the request": hiding.PLACES,
+        "unusual JSON": hiding.BODIES,
     }
     rows = []
     for kind, names in kinds.items():
@@ -90,17 +90,18 @@ def _body(results: list[_Result], plain: int) -> str:
     tight = [result.name for result in results if result.blocked == total]
     return "\n\n".join(
         (
-            f"{total} attacks, written for this measurement and used in no training, are sent in {len(results)} ways. "
-            "The decoders were improved by looking at which of these passed, so of other attacks some more may. "
-            f"Said plainly, {plain} of them are blocked. The last column counts those alone: it is what hiding gains.",
-            table(("attacks", "ways", "blocked", "share", "share of those blocked plainly"), rows),
-            "Ways in which an attack passed:" if leaky else "No attack passed in any way.",
+            f"{total} attacks, written for this measurement and not used for training, are sent in {len(results)} "
+            "ways. The decoders were improved with the attacks that passed here, so somewhat more of other attacks may "
+            f"pass. Without hiding, {plain} attacks are blocked. The last column counts these only: it shows the "
+            "effect of hiding.",
+            table(("attacks", "ways", "blocked", "share", "share of those blocked without hiding"), rows),
+            "Ways in which at least one attack passed:" if leaky else "No attack passed in any way.",
             table(
-                ("way", "blocked", "of those blocked plainly"),
+                ("way", "blocked", "of those blocked without hiding"),
                 [(each.name, f"{each.blocked}/{total}", f"{each.blocked_of_plain}/{plain}") for each in leaky],
             )
             if leaky
             else "",
-            f"Ways in which none did: {', '.join(tight)}." if tight else "",
+            f"Ways in which no attack passed: {', '.join(tight)}." if tight else "",
         )
     )

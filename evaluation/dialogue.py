@@ -1,4 +1,4 @@
-"""The section `dialogue`: the decision on the last turn of dialogues in which the gateway asked for a value.
+"""The section `dialogue`: the decision on the last turn of dialogues with a clarification.
 
 The dialogues are in dialogues.yaml.
 """
@@ -133,14 +133,14 @@ async def measure(models: Models) -> Section:
     """Returns the section of docs/quality.md."""
     intent = Intent(threshold=INTENT_THRESHOLD)
     rows = [_row(part, await outcomes(models, part, intent)) for part in ("dev", "test")]
-    head = ("part", "right", "to be called, with these values", "to be asked, exactly for these", "no target any more")
+    head = ("part", "right", "call expected", "clarification expected", "no target expected")
     return Section("dialogue", "Parameter dialogues", f"{_TEXT}\n\n{table(head, rows)}")
 
 
 _TEXT: Final = """\
 `evaluation/dialogues.yaml`: 68 dialogues over six targets. 48 were written before the rules: 16 for dev and the 32 of
-test; 20 more were added to dev after a first measurement (13 of 16 and 18 of 32 then). Dev was looked at meanwhile;
-of test only how many were right. Each ends with an answer to a question of the gateway: a value or several, a
-correction, another target, or something that is no answer. The history is scripted, and given as a client sends it
-that drops `model` and `metadata`; the values said in its first prompt must be found too, which is where most is lost.
-Right is the very call with the values that matter, the question for exactly what is missing, or no target."""
+test. 20 more were added to dev after a first measurement (13 of 16 and 18 of 32 then). Dev was looked at later; of test
+only the number of right decisions. Each ends with an answer to a clarification: one or several values, a correction,
+another target, or something that is no answer. The history is scripted, and has the form that a client sends which
+drops `model` and `metadata`. The values of its first prompt must be found too; most errors are there. A decision is
+right if it is exactly the call with the values that matter, the question for exactly the missing ones, or no target."""

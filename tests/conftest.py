@@ -1,4 +1,4 @@
-"""Which tests run, and the fixtures of a running gateway: mock servers, and one gateway per runtime for the session."""
+"""Selection of tests, and fixtures of a running gateway: mock servers, and one gateway per runtime for the session."""
 
 from __future__ import annotations
 

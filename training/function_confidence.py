@@ -120,7 +120,7 @@ async def table(count: int) -> None:
         ),
         ("irrelevant", await prompts("irrelevance", count, models)),
     ]
-    print("| confidence | sure | prompts | call | exact | ask | nothing |\n|---|---|---|---|---|---|---|")
+    print("| confidence | sure | prompts | called | exact | clarified | no call |\n|---|---|---|---|---|---|---|")
     for confidence, sure in _THRESHOLDS:
         for kind, rows in kinds:
             made = [await decide(p, Intent(threshold=INTENT_THRESHOLD, confidence=confidence, sure=sure)) for p in rows]
@@ -133,10 +133,10 @@ async def table(count: int) -> None:
                 for p, each in zip(rows, made, strict=True)
                 if isinstance(each, TargetCalls) and p.row.answers is not None
             ]
-            called, asked, nothing = (f"{share:.2f}" for share in shares)
+            called, clarified, nothing = (f"{share:.2f}" for share in shares)
             right = f"{sum(exact) / len(made):.2f}" if exact else "-"
             never = "never" if sure > 1 else f"{sure:.1f}"
-            print(f"| {confidence} | {never} | {kind} ({len(rows)}) | {called} | {right} | {asked} | {nothing} |")
+            print(f"| {confidence} | {never} | {kind} ({len(rows)}) | {called} | {right} | {clarified} | {nothing} |")
 
 
 def main() -> None:

@@ -67,20 +67,20 @@ def render(  # noqa: PLR0913, PLR0917 - one a command line option
     if runtime is Runtime.NATIVE and not inside and (workers is not None or images is not None):
         option = "--images" if workers is None else "--workers"
         raise UsageError(f"{option} is for containers: add --runtime docker, or leave it out")
-    wanted = mode(local=local, cpu=cpu)
+    selected_mode = mode(local=local, cpu=cpu)
     loaded = load(config, os.environ)
     for warning in loaded.warnings:
         _say(f"warning: {warning}")
     layout = CONTAINER_LAYOUT if output is None else RunLayout(output.absolute())
     if inside:
-        rendered = _inside(_for_containers(loaded, wanted, workers), layout)
+        rendered = _inside(_for_containers(loaded, selected_mode, workers), layout)
     elif runtime is Runtime.DOCKER:
-        gateway = _for_containers(loaded, wanted, workers)
+        gateway = _for_containers(loaded, selected_mode, workers)
         needed = required_images(triton_variant(gateway.models), local=bool(gateway.models.names), registry=images)
         rendered = write(gateway, layout, project_name(layout), needed)
     else:
         layout = run_directory.run_layout(output, "--output")
-        rendered = _native(compile_native(loaded, layout, wanted, _say), layout)
+        rendered = _native(compile_native(loaded, layout, selected_mode, _say), layout)
     typer.echo(f"{len(rendered.files)} files in {output or layout.root}, {_envoy_check_result(inside=inside)}")
 
 
@@ -101,11 +101,13 @@ def _native(gateway: Gateway, layout: RunLayout) -> RenderedFiles:
     return rendered
 
 
-def _for_containers(loaded: LoadedConfig, wanted: Mode, workers: int | None) -> Gateway:
+def _for_containers(loaded: LoadedConfig, selected_mode: Mode, workers: int | None) -> Gateway:
     """Raises UsageError when the file and the command line give different numbers of workers."""
     cores = len(os.sched_getaffinity(0))
-    site = container_environment(wanted, workers or cores, _GPU if wanted is Mode.LOCAL_GPU else None)
-    gateway = compile_for(site, loaded, _NO_GPU, _say)
+    environment = container_environment(
+        selected_mode, workers or cores, _GPU if selected_mode is Mode.LOCAL_GPU else None
+    )
+    gateway = compile_for(environment, loaded, _NO_GPU, _say)
     if workers not in {None, gateway.envoy.workers}:
         raise UsageError(
             f"overrides.filter_workers is {gateway.envoy.workers} and --workers is {workers}; leave out either of them"

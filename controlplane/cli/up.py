@@ -66,7 +66,7 @@ def up(  # noqa: PLR0913, PLR0917 - one a command line option
 
     Without --local, guard and function calling run on the remote Triton of `model_serving.remote.url`.
     """
-    wanted = mode(local=local, cpu=cpu)
+    selected_mode = mode(local=local, cpu=cpu)
     if grace is not None and not foreground:
         raise UsageError("--grace needs --foreground; without it, give --grace to `archgw down`")
     if quick_start and config is not None:
@@ -77,7 +77,9 @@ def up(  # noqa: PLR0913, PLR0917 - one a command line option
         try:
             with _progress() as say:
                 running = start(
-                    StartOptions(path, wanted, timeout, quick_start, runtime.runtime, images, network), layout, say
+                    StartOptions(path, selected_mode, timeout, quick_start, runtime.runtime, images, network),
+                    layout,
+                    say,
                 )
         except InterruptedStartError as interruption:
             typer.echo(f"archgw: {interruption}, {_state_after_interruption(layout)}", err=True)

@@ -1,6 +1,6 @@
 """Compiles one ArchConfig into the plans for the filter, Envoy and Triton. Used by `archgw up`, `render`, `validate`.
 
-The file and the site decide; constants of this package are the defaults.
+The file and the target environment decide. Constants of this package are the defaults.
 """
 
 from __future__ import annotations
@@ -43,29 +43,29 @@ _ENDPOINT_GRACE_MS: Final = 1_000
 _REQUEST_GRACE_MS: Final = 10_000
 
 
-def compile_gateway(config: ArchConfig, site: TargetEnvironment, custom: Sequence[CustomModel] = ()) -> Gateway:
-    """Compiles a valid configuration for one site. `custom`: the user's own models that the file names.
+def compile_gateway(config: ArchConfig, environment: TargetEnvironment, custom: Sequence[CustomModel] = ()) -> Gateway:
+    """Compiles a valid configuration for one environment. `custom`: the user's own models that the file names.
 
-    Equal arguments give equal results. Raises UsageError where the file lacks settings for the site's mode, and
-    RuntimeFault where the site lacks hardware or software for it.
+    Equal arguments give equal results. Raises UsageError if the file lacks settings for the environment's mode, and
+    RuntimeFault if the environment lacks hardware or software for it.
     """
-    places = role_backends(config, site.mode)
+    places = role_backends(config, environment.mode)
     local = (role for role, role_places in places.items() if filter_config.Place.LOCAL in role_places)
-    models = compile_models(config, site, local, custom)
-    inference = compile_inference(config, site, places, models)
-    envoy = _envoy_plan(config, site, inference)
+    models = compile_models(config, environment, local, custom)
+    inference = compile_inference(config, environment, places, models)
+    envoy = _envoy_plan(config, environment, inference)
     return Gateway(
-        filter_config=_filter_config(config, site, inference),
-        envoy=envoy if site.loopback is None else rewrite_loopback(envoy, site.loopback),
+        filter_config=_filter_config(config, environment, inference),
+        envoy=envoy if environment.loopback is None else rewrite_loopback(envoy, environment.loopback),
         models=models,
         logs=LogPlan(config.overrides.log_max_bytes, config.overrides.log_files),
-        places=role_locations(config, site, places, models),
-        loopback_keys=() if site.loopback is None else loopback_keys(config, envoy, site.loopback),
+        places=role_locations(config, environment, places, models),
+        loopback_keys=() if environment.loopback is None else loopback_keys(config, envoy, environment.loopback),
     )
 
 
 def _filter_config(
-    config: ArchConfig, site: TargetEnvironment, inference: filter_config.Inference | None
+    config: ArchConfig, environment: TargetEnvironment, inference: filter_config.Inference | None
 ) -> filter_config.FilterConfig:
     # A request may make an API call and, when that fails, a call of the error target.
     call_ms = max(longest_call_ms(config), error_call_ms(config)) + _ENDPOINT_GRACE_MS
@@ -77,7 +77,7 @@ def _filter_config(
         unknown_model=config.overrides.unknown_model,
         max_request_bytes=config.overrides.max_request_bytes,
         max_json_values=config.overrides.max_json_values,
-        internal_socket=site.internal_socket,
+        internal_socket=environment.internal_socket,
         endpoint_timeout_ms=call_ms,
         request_timeout_ms=calls_ms + (inference.models_timeout_ms if inference else 0) + _REQUEST_GRACE_MS,
         inference=inference,
@@ -105,33 +105,39 @@ def _filter_provider(provider: Provider, *, only: bool) -> filter_config.Provide
     )
 
 
-def _envoy_plan(config: ArchConfig, site: TargetEnvironment, inference: filter_config.Inference | None) -> EnvoyPlan:
+def _envoy_plan(
+    config: ArchConfig, environment: TargetEnvironment, inference: filter_config.Inference | None
+) -> EnvoyPlan:
     remote = config.model_serving.remote
     is_used = inference is not None and filter_config.Place.REMOTE in inference.servers
     listeners: dict[str, Ingress | Egress] = {"ingress": config.listeners.ingress, "egress": config.listeners.egress}
     calls = compile_calls(config)
     return EnvoyPlan(
-        listeners=tuple(_listener(name, section, site) for name, section in listeners.items() if section.enabled),
-        providers=tuple(_provider_route(provider, site) for provider in config.llm_providers),
+        listeners=tuple(
+            _listener(name, section, environment) for name, section in listeners.items() if section.enabled
+        ),
+        providers=tuple(_provider_route(provider, environment) for provider in config.llm_providers),
         apis=calls.apis,
         calls=calls.routes,
-        workers=config.overrides.filter_workers or site.workers,
+        workers=config.overrides.filter_workers or environment.workers,
         max_request_bytes=config.overrides.max_request_bytes,
         tracing=_tracing(config),
         remote=compile_remote(remote) if remote is not None and is_used else None,
         timing_header=config.overrides.timing_header,
-        max_heap_bytes=site.max_heap_bytes,
+        max_heap_bytes=environment.max_heap_bytes,
     )
 
 
-def _listener(name: str, section: Ingress | Egress, site: TargetEnvironment) -> Listener:
-    addresses = tuple(Address(host, section.port) for host in listened_on(section.address, ipv6=site.ipv6))
+def _listener(name: str, section: Ingress | Egress, environment: TargetEnvironment) -> Listener:
+    addresses = tuple(Address(host, section.port) for host in listened_on(section.address, ipv6=environment.ipv6))
     return Listener(
         name,
         Address(section.address, section.port),
-        bind=addresses if site.listen_addresses is None else (site.listen_addresses[name],),
-        published=() if site.listen_addresses is None else addresses,
-        hosts=host_pattern(section.address, section.allowed_hosts, in_containers=site.listen_addresses is not None),
+        bind=addresses if environment.listen_addresses is None else (environment.listen_addresses[name],),
+        published=() if environment.listen_addresses is None else addresses,
+        hosts=host_pattern(
+            section.address, section.allowed_hosts, in_containers=environment.listen_addresses is not None
+        ),
         # Egress clients are the team's applications, not browsers.
         origins=origin_pattern(section.allowed_hosts) if isinstance(section, Ingress) else None,
     )
@@ -141,13 +147,13 @@ def _provider_cluster(name: str) -> str:
     return f"provider_{name}"
 
 
-def _provider_route(provider: Provider, site: TargetEnvironment) -> ProviderRoute:
+def _provider_route(provider: Provider, environment: TargetEnvironment) -> ProviderRoute:
     url = provider.url()
     return ProviderRoute(
         name=provider.name,
         upstream=Upstream(
             cluster=_provider_cluster(provider.name),
-            addresses=(Address(url.host, url.port) if url else Pipe(site.triton.http),),
+            addresses=(Address(url.host, url.port) if url else Pipe(environment.triton.http),),
             connect_timeout_ms=provider.connect_timeout,
             tls_server_name=url.host if url and url.secure else None,
         ),

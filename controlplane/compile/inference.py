@@ -25,7 +25,7 @@ Places = Mapping[Role, tuple[Place, ...]]
 
 
 def compile_inference(
-    config: ArchConfig, site: TargetEnvironment, places: Places, models: ModelPlan
+    config: ArchConfig, environment: TargetEnvironment, places: Places, models: ModelPlan
 ) -> filter_config.Inference | None:
     """Returns None where no role is used."""
     if not places:
@@ -34,7 +34,7 @@ def compile_inference(
     long_texts = config.overrides.long_texts
     reading_ms = long_texts.timeout
     return filter_config.Inference(
-        servers=_servers(config, site, places),
+        servers=_servers(config, environment, places),
         roles=roles,
         models_timeout_ms=_models_timeout_ms(roles, reading_ms),
         reading_ms=reading_ms,
@@ -44,45 +44,49 @@ def compile_inference(
 
 
 def role_locations(
-    config: ArchConfig, site: TargetEnvironment, places: Places, models: ModelPlan
+    config: ArchConfig, environment: TargetEnvironment, places: Places, models: ModelPlan
 ) -> tuple[RoleLocation, ...]:
     """Returns the model and the location of each role and place, for people."""
     locations = []
     for role, role_places in places.items():
         for place in role_places:
             if place is Place.LOCAL:
-                locations.append(_local_location(role, site, models))
+                locations.append(_local_location(role, environment, models))
             else:
                 assert config.model_serving.remote is not None  # noqa: S101  without one, no place is remote
                 urls = ", ".join(str(url) for url in config.model_serving.remote.url)
-                locations.append(RoleLocation(role, place, config.model_serving.of(role).model or role, urls))
+                locations.append(
+                    RoleLocation(role, place, config.model_serving.role_settings(role).model or role, urls)
+                )
     return tuple(locations)
 
 
-def _local_location(role: Role, site: TargetEnvironment, models: ModelPlan) -> RoleLocation:
+def _local_location(role: Role, environment: TargetEnvironment, models: ModelPlan) -> RoleLocation:
     custom = next((model for model in models.custom if model.role == role), None)
     if custom is not None:
         name, on_gpu = custom.name, custom.on_gpu
     else:
         instance = next(model for model in models.models if model.role == role)
         name, on_gpu = " + ".join(artefacts(instance)), instance.device is Device.GPU
-    return RoleLocation(role, Place.LOCAL, name, site.gpu if on_gpu and site.gpu is not None else "CPU")
+    return RoleLocation(role, Place.LOCAL, name, environment.gpu if on_gpu and environment.gpu is not None else "CPU")
 
 
-def _servers(config: ArchConfig, site: TargetEnvironment, places: Places) -> dict[Place, filter_config.Server]:
+def _servers(config: ArchConfig, environment: TargetEnvironment, places: Places) -> dict[Place, filter_config.Server]:
     used = {place for role_places in places.values() for place in role_places}
     servers = {}
     if Place.LOCAL in used:
-        servers[Place.LOCAL] = filter_config.Server(address=f"unix:{site.triton.grpc}", reload_lock=site.reload_lock)
+        servers[Place.LOCAL] = filter_config.Server(
+            address=f"unix:{environment.triton.grpc}", reload_lock=environment.reload_lock
+        )
     if Place.REMOTE in used:
         servers[Place.REMOTE] = filter_config.Server(
-            address=f"unix:{site.internal_socket}", protocol=protocol(config), upstream=CLUSTER
+            address=f"unix:{environment.internal_socket}", protocol=protocol(config), upstream=CLUSTER
         )
     return servers
 
 
 def _served(role: Role, places: tuple[Place, ...], config: ArchConfig, models: ModelPlan) -> filter_config.RoleBackends:
-    entry = config.model_serving.of(role)
+    entry = config.model_serving.role_settings(role)
     backends = []
     for place in places:
         if place is Place.LOCAL:

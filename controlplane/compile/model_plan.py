@@ -23,7 +23,7 @@ _LLAMA: Final = "llama.cpp"
 
 
 def compile_models(
-    config: ArchConfig, site: TargetEnvironment, local: Iterable[Role], custom: Sequence[CustomModel] = ()
+    config: ArchConfig, environment: TargetEnvironment, local: Iterable[Role], custom: Sequence[CustomModel] = ()
 ) -> ModelPlan:
     """Returns the plan. `local`: roles that run on this machine. `custom`: the user's own models, at most one a role.
 
@@ -33,13 +33,13 @@ def compile_models(
     by_role = {model.role: model for model in custom}
     roles = tuple(local)
     for model in custom:
-        if model.role in roles and model.on_gpu and (site.gpu is None or site.mode is Mode.LOCAL_CPU):
+        if model.role in roles and model.on_gpu and (environment.gpu is None or environment.mode is Mode.LOCAL_CPU):
             raise RuntimeFault(
                 f"{model.folder / 'config.pbtxt'} has KIND_GPU, but models run on the CPU here: write "
                 "KIND_CPU there, or run archgw up --local on a machine with a GPU"
             )
     return ModelPlan(
-        models=tuple(_instance(role, config.model_serving, site) for role in roles if role not in by_role),
+        models=tuple(_instance(role, config.model_serving, environment) for role in roles if role not in by_role),
         custom=tuple(by_role[role] for role in roles if role in by_role),
     )
 
@@ -49,8 +49,8 @@ def artefacts(instance: ModelInstance) -> tuple[str, ...]:
     return catalog().made_of(instance.role, instance.artefact, gpu=instance.device is Device.GPU)
 
 
-def _instance(role: Role, serving: ModelServing, site: TargetEnvironment) -> ModelInstance:
-    artefact, device = _choice(role, serving.of(role).model, site)
+def _instance(role: Role, serving: ModelServing, environment: TargetEnvironment) -> ModelInstance:
+    artefact, device = _artefact_and_device(role, serving.role_settings(role).model, environment)
     if ROLES[role].is_decoupled:
         # Decoupled: one request, many responses, so Triton must not batch.
         return ModelInstance(role, role, instances=1, max_batch_size=0, artefact=artefact, device=device)
@@ -64,13 +64,13 @@ def _instance(role: Role, serving: ModelServing, site: TargetEnvironment) -> Mod
             artefact=artefact,
             device=device,
             # It runs after the models that read the prompt: all cores are free.
-            threads=site.workers if engine == _LLAMA else 1,
+            threads=environment.workers if engine == _LLAMA else 1,
             behind=f"{role}_vllm" if engine == _VLLM else None,
         )
     # It reads every prompt and shares the cores. The texts of one request are read one after the other, so that their
     # number bounds the wait of the next request.
     local = serving.local
-    instances = _instances(local, device, site)
+    instances = _instances(local, device, environment)
     # The gateway's own guard on a CPU has threads for long texts; on a GPU it reads those in batches.
     has_background = ROLES[role].guard is not None and artefact is None and device is Device.CPU
     return ModelInstance(
@@ -82,21 +82,21 @@ def _instance(role: Role, serving: ModelServing, site: TargetEnvironment) -> Mod
         device=device,
         threads=local.threads,
         max_queue_delay_us=local.max_queue_delay,
-        background=-(-site.workers // instances) if has_background else 0,
+        background=-(-environment.workers // instances) if has_background else 0,
     )
 
 
-def _instances(local: LocalServing, device: Device, site: TargetEnvironment) -> int:
+def _instances(local: LocalServing, device: Device, environment: TargetEnvironment) -> int:
     if local.instances is not None:
         return local.instances
     # A GPU runs one batch at a time, and a second process would need the model's memory again.
-    return 1 if device is Device.GPU else min(_MOST_INSTANCES, max(1, site.workers // 2))
+    return 1 if device is Device.GPU else min(_MOST_INSTANCES, max(1, environment.workers // 2))
 
 
-def _choice(role: Role, model: str | None, site: TargetEnvironment) -> tuple[str | None, Device]:
+def _artefact_and_device(role: Role, model: str | None, environment: TargetEnvironment) -> tuple[str | None, Device]:
     """Returns the catalogue entry (None: the role's default ones) and the device."""
     entries = catalog()
-    gpu = site.gpu is not None and site.mode is not Mode.LOCAL_CPU
+    gpu = environment.gpu is not None and environment.mode is not Mode.LOCAL_CPU
     if model is None:
         if not (names := entries.default(role)):
             raise UsageError(f"{role} runs on this machine, and the gateway brings no model for it; {_way_out(role)}")
@@ -109,9 +109,9 @@ def _choice(role: Role, model: str | None, site: TargetEnvironment) -> tuple[str
         )
     artefact = entries.artefacts[model]
     if gpu and _runs_on(Device.GPU, artefact):
-        if artefact.engine != _VLLM or site.vllm:
+        if artefact.engine != _VLLM or environment.vllm:
             return model, Device.GPU
-        if site.mode is Mode.LOCAL_GPU:
+        if environment.mode is Mode.LOCAL_GPU:
             raise RuntimeFault(
                 f"{model} runs on a GPU by Triton's vLLM backend, which this Triton does not have: add it as "
                 f"docs/operations.md says, or name another model in model_serving.roles.{role}.model"

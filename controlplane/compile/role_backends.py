@@ -48,5 +48,5 @@ def _is_used(role: Role, spec: RoleSpec, config: ArchConfig) -> bool:
         return spec.guard.name in config.prompt_guards.input_guards.on and bool(guarded_listeners(config))
     if spec.purpose is Purpose.LLM:
         return any(provider.provider == TRITON for provider in config.llm_providers)
-    is_available = spec.has_default_model or role in config.model_serving.roles.given
+    is_available = spec.has_default_model or role in config.model_serving.roles.configured
     return config.listeners.ingress.enabled and is_available

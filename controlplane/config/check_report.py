@@ -10,7 +10,7 @@ from controlplane.config.yaml_tree import Finding, Loc, MapNode, Mark, key_mark,
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CheckReport:
     """Findings at positions of `root`, the tree of the checked configuration.
 
     `whole` is the tree of the whole file: it also declares the items that are faulty and missing from `root`.

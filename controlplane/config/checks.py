@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from controlplane.config.addresses import is_this_machine, listened_on
 from controlplane.config.arch_config import ArchConfig
-from controlplane.config.check_report import Report
+from controlplane.config.check_report import CheckReport
 from controlplane.config.endpoints import Endpoint, Protocol
 from controlplane.config.model_serving_checks import check_serving
 from controlplane.config.pipeline_checks import check_pipeline
@@ -41,8 +41,8 @@ class CheckResult:
 
 
 def check(config: ArchConfig, root: MapNode, whole: MapNode) -> CheckResult:
-    """Runs all checks. `root` and `whole`: as in Report."""
-    report = Report(root, whole)
+    """Runs all checks. `root` and `whole`: as in CheckReport."""
+    report = CheckReport(root, whole)
     _check_listeners(config, report)
     _check_endpoints(config, report)
     _check_providers(config, report)
@@ -52,7 +52,7 @@ def check(config: ArchConfig, root: MapNode, whole: MapNode) -> CheckResult:
     return CheckResult(report.faults, tuple(report.warnings))
 
 
-def _check_listeners(config: ArchConfig, report: Report) -> None:
+def _check_listeners(config: ArchConfig, report: CheckReport) -> None:
     ingress, egress = config.listeners.ingress, config.listeners.egress
     if not ingress.enabled and not egress.enabled:
         report.fault(
@@ -73,7 +73,7 @@ def _overlap(one: str, other: str) -> bool:
     return bool(first & second) or any(address.is_unspecified for address in first | second)
 
 
-def _check_endpoints(config: ArchConfig, report: Report) -> None:
+def _check_endpoints(config: ArchConfig, report: CheckReport) -> None:
     called = {target.endpoint.name for target in config.prompt_targets}
     called |= {config.error_target.endpoint} if config.error_target else set()
     for name, endpoint in config.endpoints.items():
@@ -83,7 +83,7 @@ def _check_endpoints(config: ArchConfig, report: Report) -> None:
             report.warning(loc, f"no prompt target calls endpoint {name}", "remove it, or name it in a target")
 
 
-def _check_hosts(endpoint: Endpoint, loc: Loc, report: Report) -> None:
+def _check_hosts(endpoint: Endpoint, loc: Loc, report: CheckReport) -> None:
     hosts = [host.host for host in endpoint.endpoint]
     if endpoint.protocol is Protocol.HTTPS and len(set(hosts)) > 1:
         report.fault(
@@ -95,7 +95,7 @@ def _check_hosts(endpoint: Endpoint, loc: Loc, report: Report) -> None:
         _warn_of_container_host(loc, report)
 
 
-def _warn_of_container_host(loc: Loc, report: Report) -> None:
+def _warn_of_container_host(loc: Loc, report: CheckReport) -> None:
     report.warning(
         loc,
         f"{_CONTAINER_HOST} exists in containers only",
@@ -103,7 +103,7 @@ def _warn_of_container_host(loc: Loc, report: Report) -> None:
     )
 
 
-def _check_providers(config: ArchConfig, report: Report) -> None:
+def _check_providers(config: ArchConfig, report: CheckReport) -> None:
     declared = report.whole.get("llm_providers")
     is_empty = isinstance(declared, ListNode) and not declared.items
     if is_empty or (declared is None and not _is_misspelt("llm_providers", report.whole)):
@@ -140,7 +140,7 @@ def _is_misspelt(section: str, whole: MapNode) -> bool:
     return any(suggestion(key, (section,)) for key in unknown)
 
 
-def _check_loop(provider: Provider, config: ArchConfig, loc: Loc, report: Report) -> None:
+def _check_loop(provider: Provider, config: ArchConfig, loc: Loc, report: CheckReport) -> None:
     """Refuses the gateway itself as a provider: requests would go round in a loop."""
     url = provider.base_url
     if url is None or not is_this_machine(url.host):
@@ -150,14 +150,14 @@ def _check_loop(provider: Provider, config: ArchConfig, loc: Loc, report: Report
             report.fault((*loc, "base_url"), f"base_url is the gateway's own {name} listener", "name another server")
 
 
-def _check_triton(provider: Provider, loc: Loc, report: Report) -> None:
+def _check_triton(provider: Provider, loc: Loc, report: CheckReport) -> None:
     given = {
         "access_key": provider.access_key is not None,
         "base_url": provider.base_url is not None,
         "passthrough_auth": provider.passthrough_auth,
     }
-    for key, is_given in given.items():
-        if is_given:
+    for key, is_configured in given.items():
+        if is_configured:
             report.fault_at_key(
                 (*loc, key),
                 f"{key} has no meaning for provider triton: it is the gateway's own Triton",
@@ -171,7 +171,7 @@ def _check_triton(provider: Provider, loc: Loc, report: Report) -> None:
         )
 
 
-def _check_vendor(provider: Provider, loc: Loc, report: Report) -> None:
+def _check_vendor(provider: Provider, loc: Loc, report: CheckReport) -> None:
     vendor = VENDORS[provider.provider]
     if provider.url() is None:
         report.fault(

@@ -31,7 +31,7 @@ def _resolve(
 ) -> tuple[tuple[CustomModel, ...], tuple[Finding, ...]]:
     models: list[CustomModel] = []
     findings: list[Finding] = []
-    for role, entry in serving.roles.given.items():
+    for role, entry in serving.roles.configured.items():
         if entry.model is None or not serving.is_ever_local(role):
             continue
         loc: Loc = ("model_serving", "roles", str(role), "model")

@@ -84,7 +84,7 @@ class Roles(Section):
     """The target that a conversation asks for, and its arguments."""
 
     @property
-    def given(self) -> Mapping[Role, RoleServing]:
+    def configured(self) -> Mapping[Role, RoleServing]:
         """The configured roles."""
         entries: dict[Role, RoleServing | None] = {role: getattr(self, role) for role in CONFIGURABLE}
         return {role: entry for role, entry in entries.items() if entry is not None}
@@ -100,14 +100,14 @@ class ModelServing(Section):
     local: LocalServing = LocalServing()
     """The gateway's own Triton."""
 
-    def of(self, role: Role) -> RoleServing:
+    def role_settings(self, role: Role) -> RoleServing:
         """Returns the settings of a role; empty ones where the file has none."""
-        return self.roles.given.get(role, RoleServing())
+        return self.roles.configured.get(role, RoleServing())
 
     def places(self, role: Role, mode: Mode) -> tuple[Place, ...]:
         """Returns the places that run a role's model, the preferred one first."""
         by_mode = Place.REMOTE if mode is Mode.REMOTE and ROLES[role].is_remote_by_default else Place.LOCAL
-        return self.of(role).placement or (by_mode,)
+        return self.role_settings(role).placement or (by_mode,)
 
     def is_ever_local(self, role: Role) -> bool:
         return any(Place.LOCAL in self.places(role, mode) for mode in Mode)

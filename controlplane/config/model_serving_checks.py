@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from controlplane.config.arch_config import ArchConfig
-from controlplane.config.check_report import Report
+from controlplane.config.check_report import CheckReport
 from controlplane.config.env_references import PLACEHOLDER_HOST
 from controlplane.config.model_serving import ModelServing, RoleServing
 from controlplane.config.remote_triton import Remote
@@ -18,26 +18,26 @@ _ROLES: Final[Loc] = ("model_serving", "roles")
 REMOTE_EXAMPLE: Final = "remote: {url: grpcs://triton.example.com:443}"
 
 
-def check_serving(config: ArchConfig, report: Report) -> None:
+def check_serving(config: ArchConfig, report: CheckReport) -> None:
     serving = config.model_serving
     if serving.remote is not None:
         _check_urls(serving.remote, report)
         _check_tls(serving.remote, report)
         _check_key(serving.remote, report)
-        if all((serving.of(role).placement or (Place.REMOTE,)) == (Place.LOCAL,) for role in CONFIGURABLE):
+        if all((serving.role_settings(role).placement or (Place.REMOTE,)) == (Place.LOCAL,) for role in CONFIGURABLE):
             report.warning(_REMOTE, "the remote Triton is ignored: every role runs on this machine", "remove it")
-    for role, entry in serving.roles.given.items():
+    for role, entry in serving.roles.configured.items():
         _check_role(role, entry, serving, report)
     _check_uses(config, report)
     if serving.local.repository is not None and not any(
-        entry.model and serving.is_ever_local(role) for role, entry in serving.roles.given.items()
+        entry.model and serving.is_ever_local(role) for role, entry in serving.roles.configured.items()
     ):
         report.warning(
             ("model_serving", "local", "repository"), "no role names a model of this repository", "remove it"
         )
 
 
-def _check_urls(remote: Remote, report: Report) -> None:
+def _check_urls(remote: Remote, report: CheckReport) -> None:
     loc: Loc = (*_REMOTE, "url")
     if not remote.url:
         report.fault(loc, "url names no server", "such as grpcs://triton.example.com:443")
@@ -63,7 +63,7 @@ def _check_urls(remote: Remote, report: Report) -> None:
             )
 
 
-def _check_tls(remote: Remote, report: Report) -> None:
+def _check_tls(remote: Remote, report: CheckReport) -> None:
     loc: Loc = (*_REMOTE, "tls")
     tls = remote.tls
     plain = next((url for url in remote.url if not url.secure), None)
@@ -74,7 +74,7 @@ def _check_tls(remote: Remote, report: Report) -> None:
             report.fault((*loc, one), f"{one} needs {other}", f"write `{other}: FILE` beside it, or remove both")
 
 
-def _check_key(remote: Remote, report: Report) -> None:
+def _check_key(remote: Remote, report: CheckReport) -> None:
     if "header" in remote.model_fields_set and remote.access_key is None:
         report.warning((*_REMOTE, "header"), "header is ignored: there is no access_key", "remove it")
     if remote.access_key is not None and any(not url.secure for url in remote.url):
@@ -85,7 +85,7 @@ def _check_key(remote: Remote, report: Report) -> None:
         )
 
 
-def _check_role(role: Role, entry: RoleServing, serving: ModelServing, report: Report) -> None:
+def _check_role(role: Role, entry: RoleServing, serving: ModelServing, report: CheckReport) -> None:
     loc: Loc = (*_ROLES, str(role))
     placement = entry.placement
     if placement is not None:
@@ -108,10 +108,10 @@ def _check_role(role: Role, entry: RoleServing, serving: ModelServing, report: R
         )
 
 
-def _check_uses(config: ArchConfig, report: Report) -> None:
+def _check_uses(config: ArchConfig, report: CheckReport) -> None:
     """Warns of each configured role that nothing uses."""
     guards = config.prompt_guards.input_guards
-    for role in config.model_serving.roles.given:
+    for role in config.model_serving.roles.configured:
         loc: Loc = (*_ROLES, str(role))
         guard = ROLES[role].guard
         if guard is None:

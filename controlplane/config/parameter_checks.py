@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from controlplane.config.check_report import Report
+from controlplane.config.check_report import CheckReport
 from controlplane.config.parameter_types import is_of_type
 from controlplane.config.parameters import Items, Parameter, format_of
 from controlplane.config.prompt_targets import PromptTarget
@@ -32,7 +32,7 @@ class _Fault:
     hint: str | None = None
 
 
-def check_parameters(target: PromptTarget, loc: Loc, report: Report) -> None:
+def check_parameters(target: PromptTarget, loc: Loc, report: CheckReport) -> None:
     names = [parameter.name for parameter in target.parameters]
     report.check_unique(names, (*loc, "parameters"), "parameter")
     for index, parameter in enumerate(target.parameters):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from controlplane.config.arch_config import ArchConfig
-from controlplane.config.check_report import Report
+from controlplane.config.check_report import CheckReport
 from controlplane.config.prompt_guards import Guard
 from controlplane.config.url_paths import placeholders
 from controlplane.config.yaml_tree import Loc
@@ -13,13 +13,13 @@ from extproc.shared.filter_config import GuardMode
 from extproc.shared.roles import GUARD_ROLES, ROLES, Role
 
 
-def check_pipeline(config: ArchConfig, report: Report) -> None:
+def check_pipeline(config: ArchConfig, report: CheckReport) -> None:
     _check_guards(config, report)
     _check_error_target(config, report)
     _check_overrides(config, report)
 
 
-def _check_guards(config: ArchConfig, report: Report) -> None:
+def _check_guards(config: ArchConfig, report: CheckReport) -> None:
     section = config.prompt_guards
     if not section.apply_to:
         report.fault(("prompt_guards", "apply_to"), "apply_to names no listener", "write [ingress, egress], or one")
@@ -44,7 +44,7 @@ def _check_guards(config: ArchConfig, report: Report) -> None:
             )
 
 
-def _check_guard(guard: Guard, loc: Loc, config: ArchConfig, report: Report) -> None:
+def _check_guard(guard: Guard, loc: Loc, config: ArchConfig, report: CheckReport) -> None:
     has_error_target = config.error_target is not None or report.is_faulty("error_target")
     if guard.on_exception.forward_to_error_target and not has_error_target:
         report.fault(
@@ -58,14 +58,14 @@ def _check_guard(guard: Guard, loc: Loc, config: ArchConfig, report: Report) -> 
                 report.warning((*loc, key), f"{key} is ignored: the guard only watches, with mode: shadow")
 
 
-def _has_model(role: Role, config: ArchConfig, report: Report) -> bool:
+def _has_model(role: Role, config: ArchConfig, report: CheckReport) -> bool:
     """Returns whether a model may serve `role`, for which the gateway brings none. Its own checks are elsewhere."""
     serving = config.model_serving
-    is_given = role in serving.roles.given or not serving.is_always_local(role)
-    return is_given or report.is_faulty("model_serving")
+    is_configured = role in serving.roles.configured or not serving.is_always_local(role)
+    return is_configured or report.is_faulty("model_serving")
 
 
-def _check_error_target(config: ArchConfig, report: Report) -> None:
+def _check_error_target(config: ArchConfig, report: CheckReport) -> None:
     target = config.error_target
     if target is None:
         return
@@ -83,7 +83,7 @@ def _check_error_target(config: ArchConfig, report: Report) -> None:
         )
 
 
-def _check_overrides(config: ArchConfig, report: Report) -> None:
+def _check_overrides(config: ArchConfig, report: CheckReport) -> None:
     overrides = config.overrides
     if not overrides.grounding.enabled and overrides.grounding.threshold is not None:
         report.warning(("overrides", "grounding", "threshold"), "threshold is ignored: grounding is off")

@@ -6,7 +6,7 @@ import unicodedata
 from urllib.parse import parse_qs, unquote
 
 from controlplane.config.arch_config import ArchConfig
-from controlplane.config.check_report import Report
+from controlplane.config.check_report import CheckReport
 from controlplane.config.parameter_checks import check_parameters
 from controlplane.config.parameters import Parameter
 from controlplane.config.prompt_targets import PromptTarget
@@ -17,7 +17,7 @@ from controlplane.quoting import quoted
 from extproc.shared.filter_config import ParameterType
 
 
-def check_targets(config: ArchConfig, report: Report) -> None:
+def check_targets(config: ArchConfig, report: CheckReport) -> None:
     targets = config.prompt_targets
     report.check_unique([target.name for target in targets], ("prompt_targets",), "prompt target")
     defaults = [index for index, target in enumerate(targets) if target.default]
@@ -46,7 +46,7 @@ def check_targets(config: ArchConfig, report: Report) -> None:
             )
 
 
-def _check_examples(config: ArchConfig, report: Report) -> None:
+def _check_examples(config: ArchConfig, report: CheckReport) -> None:
     """Refuses an example that is there twice: in one target it is useless, in two targets it is ambiguous."""
     seen: dict[str, Loc] = {}
     for index, target in enumerate(config.prompt_targets):
@@ -58,7 +58,7 @@ def _check_examples(config: ArchConfig, report: Report) -> None:
                 report.fault(loc, f"this example exists already, at line {line}", "keep one: it can mean one target")
 
 
-def _check_headers(target: PromptTarget, loc: Loc, report: Report) -> None:
+def _check_headers(target: PromptTarget, loc: Loc, report: CheckReport) -> None:
     seen: set[str] = set()
     for name in target.endpoint.http_headers:
         if name.lower() in seen:
@@ -67,7 +67,7 @@ def _check_headers(target: PromptTarget, loc: Loc, report: Report) -> None:
         seen.add(name.lower())
 
 
-def _check_default_target(target: PromptTarget, loc: Loc, report: Report) -> None:
+def _check_default_target(target: PromptTarget, loc: Loc, report: CheckReport) -> None:
     if target.parameters:
         report.fault_at_key(
             (*loc, "parameters"), "a default target has no parameters: its API gets the messages", "remove them"
@@ -84,7 +84,7 @@ def _check_default_target(target: PromptTarget, loc: Loc, report: Report) -> Non
         report.fault((*loc, "endpoint", "path"), "a default target has no arguments to fill its path with")
 
 
-def _check_path(target: PromptTarget, loc: Loc, report: Report) -> None:
+def _check_path(target: PromptTarget, loc: Loc, report: CheckReport) -> None:
     parameters = {parameter.name: parameter for parameter in target.parameters}
     where = (*loc, "endpoint", "path")
     for name in placeholders(target.endpoint.path):
@@ -115,7 +115,7 @@ def _check_path(target: PromptTarget, loc: Loc, report: Report) -> None:
             )
 
 
-def _check_path_values(parameter: Parameter, loc: Loc, report: Report) -> None:
+def _check_path_values(parameter: Parameter, loc: Loc, report: CheckReport) -> None:
     """Refuses enum values and defaults of path parameters that are not one segment. The filter refuses such values."""
     values: list[tuple[Loc, object, str]] = [
         (("enum", index), choice, f"{quoted(choice)} of enum") for index, choice in enumerate(parameter.enum)

@@ -42,7 +42,7 @@ class CustomModel:
 
 
 @dataclass(frozen=True, slots=True)
-class Unfit:
+class UnfitModel:
     """The reason why a folder cannot serve a role."""
 
     message: str
@@ -54,23 +54,23 @@ def config_type(datatype: str) -> str:
     return "TYPE_STRING" if datatype == "BYTES" else f"TYPE_{datatype}"
 
 
-def inspect(role: str, name: str, repository: Path) -> CustomModel | Unfit:
+def inspect(role: str, name: str, repository: Path) -> CustomModel | UnfitModel:
     """Returns the model `name` of `repository` for `role`, or the reason why it cannot serve the role."""
     folder = repository / name
     path = folder / "config.pbtxt"
     if name in _TAKEN - {role}:
-        return Unfit(f"the gateway serves a model {name} of its own", "give the folder another name")
+        return UnfitModel(f"the gateway serves a model {name} of its own", "give the folder another name")
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return Unfit(f"there is no {path}", "write the folder's name as it stands in the repository")
+        return UnfitModel(f"there is no {path}", "write the folder's name as it stands in the repository")
     except (OSError, UnicodeDecodeError) as error:
-        return Unfit(f"{path} cannot be read: {type(error).__name__}")
+        return UnfitModel(f"{path} cannot be read: {type(error).__name__}")
     config = _parse(text)
     if isinstance(config, str):
-        return Unfit(f"{path} is no model configuration: {config}")
+        return UnfitModel(f"{path} is no model configuration: {config}")
     for unfit in _faults(config, name, folder, ROLES[Role(role)]):
-        return Unfit(f"{path}: {unfit.message}", unfit.hint)
+        return UnfitModel(f"{path}: {unfit.message}", unfit.hint)
     entry_points = _entry_points(config, folder)
     return CustomModel(
         role,
@@ -112,34 +112,38 @@ def _parse(text: str) -> ModelConfig | str:
         return str(error)
 
 
-def _faults(config: ModelConfig, name: str, folder: Path, spec: RoleSpec) -> Iterator[Unfit]:
+def _faults(config: ModelConfig, name: str, folder: Path, spec: RoleSpec) -> Iterator[UnfitModel]:
     if config.name not in {"", name}:
-        yield Unfit(f"it is called {quoted(config.name)}", f'write name: "{name}", as the folder is called')
+        yield UnfitModel(f"it is called {quoted(config.name)}", f'write name: "{name}", as the folder is called')
     if (config.backend or config.platform) != _BACKEND:
         found = config.backend or config.platform or "none"
-        yield Unfit(
+        yield UnfitModel(
             f"expected the backend {_BACKEND}, found {found}",
             "the local Triton has no other; a model.py can run ONNX Runtime or PyTorch",
         )
     for group in config.instance_group:
         kind = _kind(config, group.kind)
         if kind not in _KINDS:
-            yield Unfit(f"expected {' or '.join(_KINDS)}, found {kind}", "a Python model computes on a CPU or a GPU")
+            yield UnfitModel(
+                f"expected {' or '.join(_KINDS)}, found {kind}", "a Python model computes on a CPU or a GPU"
+            )
     if config.model_transaction_policy.decoupled:
-        yield Unfit("the model is decoupled: one request must have one answer", "remove model_transaction_policy")
+        yield UnfitModel("the model is decoupled: one request must have one answer", "remove model_transaction_policy")
     # Without batches of Triton's own, the number of texts is a dimension like any other.
     texts = [] if config.max_batch_size else [-1]
-    wanted = [*texts, spec.output_width]
+    output_shape = [*texts, spec.output_width]
     inputs = [f"input {each} TYPE_STRING {[*texts, 1]}" for each in spec.inputs]
-    expected = "; ".join([*inputs, f"output {spec.output} {config_type(spec.output_datatype)} {wanted}"])
+    expected = "; ".join([*inputs, f"output {spec.output} {config_type(spec.output_datatype)} {output_shape}"])
     found = "; ".join(
         [f"input {each.name} {_type(config, each.data_type)} {list(each.dims)}" for each in config.input]
         + [f"output {each.name} {_type(config, each.data_type)} {list(each.dims)}" for each in config.output]
     )
-    if not _serves(config, spec, [*texts, 1], wanted):
-        yield Unfit(f"expected {expected}, found {found or 'no tensor'}", "one text in each row, one answer a text")
+    if not _serves(config, spec, [*texts, 1], output_shape):
+        yield UnfitModel(
+            f"expected {expected}, found {found or 'no tensor'}", "one text in each row, one answer a text"
+        )
     if not _entry_points(config, folder):
-        yield Unfit("there is no version beside it that Triton could import", f"put model.py into {folder / '1'}")
+        yield UnfitModel("there is no version beside it that Triton could import", f"put model.py into {folder / '1'}")
 
 
 def _type(config: ModelConfig, number: int) -> str:
@@ -151,7 +155,7 @@ def _kind(config: ModelConfig, number: int) -> str:
     return str(kinds.values_by_number[number].name)
 
 
-def _serves(config: ModelConfig, spec: RoleSpec, texts: list[int], wanted: list[int]) -> bool:
+def _serves(config: ModelConfig, spec: RoleSpec, texts: list[int], output_shape: list[int]) -> bool:
     """A dimension of -1 takes any number."""
     inputs = {each.name: (_type(config, each.data_type), list(each.dims)) for each in config.input}
     outputs = {each.name: (_type(config, each.data_type), list(each.dims)) for each in config.output}
@@ -160,7 +164,7 @@ def _serves(config: ModelConfig, spec: RoleSpec, texts: list[int], wanted: list[
         and all(kind == "TYPE_STRING" and _fits(found, texts) for kind, found in inputs.values())
         and spec.output in outputs
         and outputs[spec.output][0] == config_type(spec.output_datatype)
-        and _fits(outputs[spec.output][1], wanted)
+        and _fits(outputs[spec.output][1], output_shape)
     )
 
 

@@ -189,8 +189,8 @@ def _question_from_state(
     known = _parameter_names(target)
     names = tuple(dict.fromkeys(name for name in missing if isinstance(name, str) and name in known))
     # The state may be older than the last assistant message.
-    is_asked = all(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in names)
-    return _Question(names, frozenset({target.name})) if names and is_asked else None
+    is_in_text = all(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in names)
+    return _Question(names, frozenset({target.name})) if names and is_in_text else None
 
 
 def _parameter_names(target: Target) -> set[str]:

@@ -12,6 +12,6 @@ from tests.dataplane.remote_triton import RemoteTriton, running_triton
 
 @pytest.fixture(scope="session")
 def remote_triton(authority: trustme.CA) -> Iterator[RemoteTriton]:
-    """A test that breaks it repairs it."""
+    """The remote Triton. A test that breaks it repairs it."""
     with running_triton(authority) as remote_triton:
         yield remote_triton

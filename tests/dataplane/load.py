@@ -17,7 +17,7 @@ _COUNT = itertools.count(1)
 
 
 def prompt() -> dict[str, Any]:
-    """A prompt that was never sent before, since the guard caches its verdicts."""
+    """Returns a new prompt, since the guard caches its verdicts."""
     return {"messages": [{"role": "user", "content": f"Write a haiku about {next(_COUNT)} autumn leaves"}]}
 
 

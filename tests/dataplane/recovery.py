@@ -1,4 +1,4 @@
-"""Models and services that end, for the tests that end them and wait until all is well again."""
+"""Helpers of tests that kill models or services: find, kill, and wait for the recovery."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ KEY: Final = "sk-cloud-2f6d90c1"
 # The name in its certificate, beside 127.0.0.1.
 NAME: Final = "triton.example.test"
 
-# Triton's stub starts Python isolated: the models find numpy, all that they need, by this line.
+# Triton's stub starts Python isolated. With this line the models find numpy, their only dependency.
 _FIND_NUMPY: Final = "import os, sys; sys.path[:0] = os.environ['PYTHONPATH'].split(os.pathsep)\n"
 _START_S: Final = 60
 _EXTENSIONS: Final = "type.googleapis.com/envoy.extensions"
@@ -51,7 +51,7 @@ class ProcessGroup:
             )
 
     def signal(self, number: signal.Signals) -> None:
-        """Send to the whole group. A stopped one reacts to SIGKILL and SIGCONT only."""
+        """Send a signal to the whole group. A stopped process reacts to SIGKILL and SIGCONT only."""
         assert self._process is not None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
@@ -62,7 +62,7 @@ class ProcessGroup:
             self._process.wait(_START_S)
 
     def check(self) -> None:
-        """Fail with its log if it ended by itself."""
+        """Fail with the log of the process if it has ended."""
         assert self._process is not None
         if self._process.poll() is not None:
             raise AssertionError(self._log.read_text(errors="replace")[-4000:])
@@ -140,12 +140,12 @@ class RemoteTriton:
         self._clean()
 
     def restart_triton(self) -> None:
-        """After a kill."""
+        """Start Triton again, and wait until it is ready."""
         self.triton.start()
         self.wait_ready()
 
     def wait_ready(self) -> None:
-        """Ask as a gateway does: through Envoy, with the key."""
+        """Wait until a request with the key, through Envoy, succeeds."""
         wait_for(self._is_ready, _START_S)
 
     def kill(self) -> None:
@@ -162,7 +162,7 @@ class RemoteTriton:
         self._repository(model, "load")
 
     def unload(self, model: str) -> None:
-        """Make the server forget the model."""
+        """Unload the model."""
         self._repository(model, "unload")
 
     def _repository(self, model: str, what: str) -> None:
@@ -220,7 +220,7 @@ class _Certificates:
 
 
 def _certificates(directory: Path, authority: trustme.CA) -> _Certificates:
-    """Each as one PEM file, key and chain."""
+    """Write key and chain of each certificate into one PEM file."""
     yesterday = datetime.now(UTC) - timedelta(days=1)
     issued = {
         "good": authority.issue_cert(NAME, "127.0.0.1"),

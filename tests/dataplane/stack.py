@@ -65,7 +65,7 @@ def archgw(
 
 @dataclass
 class Stack:
-    """A gateway. `mode`: the options of `archgw up` that say where its models run.
+    """A gateway. `mode`: the options of `archgw up` that decide where its models run.
 
     Tests see both runtimes alike, by the output of `archgw` and by process ids; only paths that the engine hides depend
     on `runtime`. Status is read in this process, since starting a command takes a second.
@@ -152,7 +152,7 @@ class Stack:
         return wait_for(matching)[0]
 
     def not_ready(self) -> dict[str, str]:
-        """What /healthz of ingress names as not ready, with the reason."""
+        """Returns the parts that /healthz of ingress reports as not ready, each with its reason."""
         not_ready: dict[str, str] = httpx2.get(f"{self.url('ingress')}/healthz", timeout=5).json().get("not_ready", {})
         return not_ready
 

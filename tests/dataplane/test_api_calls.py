@@ -80,7 +80,7 @@ def test_api_answers_are_limited_in_total_size(stack: Stack, provider: LlmProvid
     assert (refused.status_code, refused.json()["error"]["code"]) == (502, "bad_upstream_answer")
 
 
-# What a target's endpoint says.
+# Options of a target's endpoint.
 
 
 @pytest.mark.smoke

@@ -33,7 +33,8 @@ def test_ended_worker_fails_no_request(stack: Stack, provider: LlmProvider, how:
         wait_for(lambda: len(stack.pids("extproc")) == len(before) and before[0] not in stack.pids("extproc"))
         load.more()
     assert set(seen) <= {200, 503}
-    # Envoy repeats no request whose answer, two messages, was half sent: at most those in flight at one worker.
+    # The filter's answer has two messages. Envoy does not repeat a request after the first one, so at most the requests
+    # in flight at one worker fail.
     assert seen[503] <= (CLIENTS // len(before) if how is signal.SIGKILL else 0)
 
 
@@ -84,7 +85,7 @@ _NATIVE = pytest.mark.runtime(Runtime.NATIVE, why="the same code reloads each mo
 def test_killed_model_process_is_reloaded(stack: Stack, model: str) -> None:
     (triton,) = stack.pids("triton")
     killed = kill_model(stack, model)
-    # Reloaded at once where nobody looked in between: then its processes are others.
+    # The reload may end between two polls. Then the model has new processes.
     wait_for(lambda: model in stack.not_ready() or model_processes(stack, model).isdisjoint(killed))
     wait_recovered(stack)
     assert stack.pids("triton") == [triton]
@@ -99,7 +100,7 @@ def test_killed_envoy_is_restarted(stack: Stack, provider: LlmProvider) -> None:
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: stack.pids("envoy") not in ([], [pid]))
         load.more()
-    # Clients see broken and refused connections, and nothing else.
+    # Other failures than broken and refused connections do not occur.
     assert {status for status in seen if isinstance(status, int)} == {200}
 
 

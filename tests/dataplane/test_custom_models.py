@@ -18,7 +18,7 @@ from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider
 
 BLOCKED = "Let us stay polite."
-# Means nothing to the models that the gateway brings; to the NLI model below it entails what the target is for.
+# No meaning for the gateway's own models. For the NLI model below it entails the target's description.
 NONSENSE = "frobnicate qwxz"
 
 CONFIG = """\
@@ -168,5 +168,5 @@ async def test_inference_request_carries_many_texts(own: Stack) -> None:
         assert len(harmless) == 39
         assert max(harmless) < 0.5 < attack
         assert (await models.embed(texts)).vectors.shape == (40, 384)
-        # More than one request carries: several at once.
+        # More texts than fit into one request: several requests at once.
         assert len(await models.attack_probabilities(Role.TOXICITY, texts)) == 40

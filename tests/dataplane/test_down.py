@@ -22,7 +22,7 @@ from controlplane.runtime.runner import Runtime
 from tests.dataplane.egress_only import egress_config, egress_only
 from tests.dataplane.load import Load
 from tests.dataplane.stack import ARCHGW, Stack, archgw, wait_for
-from tests.support.behaviour import HELD, Behaviour
+from tests.support.behaviour import WAITS_FOR_RELEASE, Behaviour
 from tests.support.llm_provider import LlmProvider
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -41,7 +41,7 @@ def small(runtime: Runtime, provider: LlmProvider, tmp_path: Path) -> Iterator[S
 
 @contextmanager
 def archgw_down(stack: Stack, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """`archgw down` at work. It has ended when the block has."""
+    """Runs `archgw down` inside the block, and waits for its end."""
     command = [ARCHGW, "down", *options, "--run-dir", str(stack.run_dir)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as down:
         yield down
@@ -53,7 +53,7 @@ def draining(stack: Stack) -> bool:
 
 
 class Stream:
-    """A streamed completion, read as it comes, by a client that has seen its first piece."""
+    """A client that reads a streamed completion. The constructor waits for the first piece."""
 
     def __init__(self, stack: Stack) -> None:
         self._pieces: list[bytes] = []
@@ -71,15 +71,15 @@ class Stream:
         return b"".join(self._pieces)
 
     def end(self) -> bytes:
-        """All that came, and CUT where the connection was."""
+        """Returns all pieces. The last one is CUT if the connection broke."""
         with self._pool:
             return self._reading.result(60)
 
 
 @pytest.mark.smoke
 def test_down_finishes_running_requests_and_refuses_new_ones(small: Stack, provider: LlmProvider) -> None:
-    provider.on("A slow answer", HELD)
-    provider.on("Tell me a story", HELD)
+    provider.on("A slow answer", WAITS_FOR_RELEASE)
+    provider.on("Tell me a story", WAITS_FOR_RELEASE)
     stream = Stream(small)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(small.post, "egress", {"messages": [{"role": "user", "content": "A slow answer"}]})
@@ -150,13 +150,13 @@ def test_down_under_load_loses_no_accepted_request(small: Stack, provider: LlmPr
     assert down.returncode == 0
     assert "did not end" not in stderr
     assert {status for status in seen if isinstance(status, int)} <= {200, 503}
-    # Every request that reached the provider was answered to its client. The last clients may have been refused.
+    # Each request that reached the provider was answered. The last requests may have been refused.
     assert provider.received.total == seen[200]
 
 
 @NATIVE
 def test_down_waits_for_an_unread_answer(small: Stack, provider: LlmProvider) -> None:
-    """The provider has sent all of it, the request is over, and a megabyte lies in Envoy: more than sockets hold."""
+    """The provider has sent the whole answer. Envoy still buffers a megabyte, more than the sockets hold."""
     size = 4000 << 10
     provider.next(Behaviour(raw="x" * size, content_type="application/json"))
     body = json.dumps(BODY)
@@ -177,16 +177,16 @@ def test_down_waits_for_an_unread_answer(small: Stack, provider: LlmProvider) ->
 
 
 def test_first_signal_in_the_foreground_drains(provider: LlmProvider, tmp_path: Path) -> None:
-    """As a service manager stops it."""
+    """Service managers stop a gateway so."""
     config = tmp_path / "arch_config.yaml"
     values = egress_config(provider)
     config.write_text(yaml.safe_dump(values))
     stack = Stack(values, tmp_path, runtime=Runtime.NATIVE)
     command = [ARCHGW, "up", str(config), "--local", "-cpu", "--foreground", "--runtime", "native"]
-    provider.next(HELD)
+    provider.next(WAITS_FOR_RELEASE)
     with subprocess.Popen([*command, "--run-dir", str(stack.run_dir)], stderr=subprocess.PIPE, text=True) as up:
         try:
-            # Before that a signal ends the start, and with it everything.
+            # An earlier signal would end the start and stop everything.
             wait_for(lambda: (state := load_state(run_layout(stack.run_dir))) is not None and state.ready)
             stream = Stream(stack)
             up.terminate()

@@ -34,7 +34,7 @@ def _errors() -> Iterator[ApiServer]:
 
 @pytest.fixture
 def errors(_errors: ApiServer) -> Iterator[ApiServer]:
-    """The application that failures are sent on to."""
+    """The API server of the error target."""
     _errors.reset()
     yield _errors
     _errors.reset()
@@ -104,7 +104,7 @@ def forwarding(_forwarding: Stack, request: pytest.FixtureRequest) -> Iterator[S
 
 
 def forwarded_failure(errors: ApiServer) -> dict[str, Any]:
-    """Headers and body of the one failure that the error target got."""
+    """Returns headers and body of the one failure that the error target received."""
     (failure,) = errors.received.all()
     assert (failure.method, failure.path) == ("POST", "/failed")
     when = datetime.fromisoformat(failure.header("x-arch-error-time") or "")

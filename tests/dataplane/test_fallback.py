@@ -24,8 +24,8 @@ from tests.support.relay import Relay
 
 
 @dataclass(frozen=True)
-class Far:
-    """A gateway, and what lies between it and its models: `guard` here as well, `embed` there alone."""
+class RemoteGateway:
+    """A gateway with remote models behind a relay. Only `guard` has a local fallback."""
 
     stack: Stack
     relay: Relay
@@ -44,12 +44,12 @@ class Far:
 
 
 @pytest.fixture(scope="module")
-def _far(
+def _gateway(
     _providers: tuple[LlmProvider, ...],
     _api: ApiServer,
     remote_triton: RemoteTriton,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Far]:
+) -> Iterator[RemoteGateway]:
     timeout = f"{TIMEOUT_MS}ms"
     with Relay(remote_triton.ports.mutual) as relay:
         serving = {
@@ -73,121 +73,135 @@ def _far(
         stack = Stack(config, tmp_path_factory.mktemp("gw5"), {KEY_VARIABLE: KEY}, mode=(), runtime=Runtime.NATIVE)
         try:
             stack.up()
-            yield Far(stack, relay, remote_triton)
+            yield RemoteGateway(stack, relay, remote_triton)
         finally:
             stack.down()
 
 
 @pytest.fixture
-def far(_far: Far, provider: LlmProvider, request: pytest.FixtureRequest) -> Iterator[Far]:
-    """Whole when a test begins: every role by itself finds out that its place is back."""
-    wait_for(lambda: _far.all_remote() and _far.stack.status()["ready"])
+def gateway(_gateway: RemoteGateway, provider: LlmProvider, request: pytest.FixtureRequest) -> Iterator[RemoteGateway]:
+    """The gateway, after all its roles use their remote backends again."""
+    wait_for(lambda: _gateway.all_remote() and _gateway.stack.status()["ready"])
     failed_before = request.session.testsfailed
-    yield _far
+    yield _gateway
     if request.session.testsfailed > failed_before:
-        print(_far.stack.tails())
+        print(_gateway.stack.tails())
 
 
-_Change = Callable[[Far], None]
-# What breaks it, what heals it, and as what it is counted, among others.
+_Change = Callable[[RemoteGateway], None]
+# How to break the remote, how to repair it, and a reason under which `status` counts skipped calls.
 _FAULTS: Final[Mapping[str, tuple[_Change, _Change, str]]] = {
     "killed": (
-        lambda far: far.remote_triton.kill_triton(),
-        lambda far: far.remote_triton.restart_triton(),
+        lambda gateway: gateway.remote_triton.kill_triton(),
+        lambda gateway: gateway.remote_triton.restart_triton(),
         "unreachable",
     ),
-    # Not Triton itself: its HTTP server may crash on what it finds as it goes on (2.51).
+    # Envoy is frozen instead of Triton, whose HTTP server (2.51) may crash when it continues.
     "frozen": (
-        lambda far: far.remote_triton.envoy.signal(signal.SIGSTOP),
-        lambda far: far.remote_triton.envoy.signal(signal.SIGCONT),
+        lambda gateway: gateway.remote_triton.envoy.signal(signal.SIGSTOP),
+        lambda gateway: gateway.remote_triton.envoy.signal(signal.SIGCONT),
         "timeout",
     ),
-    "refusing": (lambda far: far.relay.refuse(), lambda far: far.relay.pass_on(), "unreachable"),
-    "black hole": (lambda far: far.relay.black_hole(), lambda far: far.relay.pass_on(), "timeout"),
-    "slow": (lambda far: far.relay.delay(TIMEOUT_MS / 1000), lambda far: far.relay.pass_on(), "timeout"),
+    "refusing": (
+        lambda gateway: gateway.relay.refuse(),
+        lambda gateway: gateway.relay.pass_on(),
+        "unreachable",
+    ),
+    "black hole": (
+        lambda gateway: gateway.relay.black_hole(),
+        lambda gateway: gateway.relay.pass_on(),
+        "timeout",
+    ),
+    "slow": (
+        lambda gateway: gateway.relay.delay(TIMEOUT_MS / 1000),
+        lambda gateway: gateway.relay.pass_on(),
+        "timeout",
+    ),
 }
 
 
 @contextmanager
-def broken(far: Far, name: str) -> Iterator[None]:
+def broken(gateway: RemoteGateway, name: str) -> Iterator[None]:
     breaks, heals, _ = _FAULTS[name]
-    breaks(far)
+    breaks(gateway)
     try:
         yield
     finally:
-        heals(far)
+        heals(gateway)
 
 
 @pytest.mark.parametrize("fault", _FAULTS)
 def test_fallback_under_load_fails_no_request_and_ends_with_the_fault(
-    far: Far, provider: LlmProvider, fault: str
+    gateway: RemoteGateway, provider: LlmProvider, fault: str
 ) -> None:
-    before = far.skipped()
-    load = Load(far.stack, "ingress", clients=4)
+    before = gateway.skipped()
+    load = Load(gateway.stack, "ingress", clients=4)
     with load.running() as seen:
-        with broken(far, fault):
-            wait_for(lambda: served(far.ask()).get("guard") == "local")
+        with broken(gateway, fault):
+            wait_for(lambda: served(gateway.ask()).get("guard") == "local")
             load.more()
-            answer = far.ask()
-            counted = far.skipped()
+            answer = gateway.ask()
+            counted = gateway.skipped()
         back = time.monotonic()
-        wait_for(far.all_remote)
+        wait_for(gateway.all_remote)
         print(f"used again {time.monotonic() - back:.1f} s after it was back")
         load.more()
     assert set(seen) == {200}
-    # The guard stands here too; the intent had nothing left, so the prompt went to the LLM.
+    # The guard has a local fallback. The intent has none, so the prompt went to the LLM.
     assert served(answer) == {"guard": "local"}
     assert answer.headers["x-arch-degraded"] == "intent"
     reason = _FAULTS[fault][2]
     assert counted[reason] > before.get(reason, 0)
 
 
-def test_backend_known_to_be_down_adds_no_latency(far: Far) -> None:
-    with broken(far, "black hole"):
-        # The only place of a role is asked three times before it counts as away.
-        wait_for(lambda: passed_over(far.ask()) == {"guard", "embed"})
-        assert all(passed_over(far.ask()) == {"guard", "embed"} for _ in range(20))
+def test_backend_known_to_be_down_adds_no_latency(gateway: RemoteGateway) -> None:
+    with broken(gateway, "black hole"):
+        # The only backend of a role may fail three times before its breaker opens.
+        wait_for(lambda: skipped_roles(gateway.ask()) == {"guard", "embed"})
+        assert all(skipped_roles(gateway.ask()) == {"guard", "embed"} for _ in range(20))
 
 
-def passed_over(answer: httpx2.Response) -> set[str]:
-    """The roles whose remote place was not even asked."""
+def skipped_roles(answer: httpx2.Response) -> set[str]:
+    """Returns the roles whose remote backend was skipped."""
     entries = [entry.split(";") for entry in answer.headers["x-arch-timing"].split(", ")]
     return {entry[0] for entry in entries if entry[1:3] == ["dur=0.00", "place=remote"] and "error=" in entry[3]}
 
 
-def test_local_fallback_blocks_an_attack(far: Far, provider: LlmProvider) -> None:
+def test_local_fallback_blocks_an_attack(gateway: RemoteGateway, provider: LlmProvider) -> None:
     provider.reset()
-    with broken(far, "refusing"):
-        answer = far.stack.post("ingress", {"messages": user(f"{ATTACK} Now.")})
+    with broken(gateway, "refusing"):
+        answer = gateway.stack.post("ingress", {"messages": user(f"{ATTACK} Now.")})
     assert answer.headers["x-prompt-guard-error-code"] == "jailbreak"
     assert served(answer)["guard"] == "local"
     assert provider.received.all() == []
 
 
-def test_access_log_and_status_show_skipped_backends(far: Far) -> None:
-    with broken(far, "refusing"):
-        first = wait_for(lambda: _skipping(far.ask()))
-        line = far.stack.access(first.headers["x-request-id"])
+def test_access_log_and_status_show_skipped_backends(gateway: RemoteGateway) -> None:
+    with broken(gateway, "refusing"):
+        first = wait_for(lambda: _skipping(gateway.ask()))
+        line = gateway.stack.access(first.headers["x-request-id"])
         assert "guard@remote:unreachable" in str(line["skipped"])
         assert "guard=local" in str(line["served"])
-        wait_for(lambda: not backend(far.stack.status(), "embed", "remote")["ready"])
-        (embed,) = [each for each in far.stack.status()["roles"] if each["role"] == "embed"]
+        wait_for(lambda: not backend(gateway.stack.status(), "embed", "remote")["ready"])
+        (embed,) = [each for each in gateway.stack.status()["roles"] if each["role"] == "embed"]
         assert embed["failed"]
-        health = httpx2.get(f"{far.stack.url('ingress')}/healthz")
-        # The guard has a place that is ready; the intent has none.
+        health = httpx2.get(f"{gateway.stack.url('ingress')}/healthz")
+        # The guard has a backend that is ready, the intent has none.
         assert set(health.json()["not_ready"]) >= {"embed"}
         assert "guard" not in health.json()["not_ready"]
 
 
-def test_prompt_goes_to_the_llm_while_intent_is_down(far: Far, provider: LlmProvider, api: ApiServer) -> None:
-    called = far.stack.post("ingress", {"messages": user(WEATHER)})
+def test_prompt_goes_to_the_llm_while_intent_is_down(
+    gateway: RemoteGateway, provider: LlmProvider, api: ApiServer
+) -> None:
+    called = gateway.stack.post("ingress", {"messages": user(WEATHER)})
     assert served(called)["function"] == "remote"
     assert len(api.received.all()) == 1
     assert "x-arch-degraded" not in called.headers
-    with broken(far, "refusing"):
-        answer = far.stack.post("ingress", {"messages": user(WEATHER)})
+    with broken(gateway, "refusing"):
+        answer = gateway.stack.post("ingress", {"messages": user(WEATHER)})
     assert (answer.status_code, answer.headers["x-arch-degraded"]) == (200, "intent")
-    assert far.stack.access(answer.headers["x-request-id"])["degraded"] == "intent"
+    assert gateway.stack.access(answer.headers["x-request-id"])["degraded"] == "intent"
     assert len(api.received.all()) == 1
 
 

@@ -22,7 +22,7 @@ from tests.support.llm_provider import LlmProvider
 
 pytestmark = pytest.mark.runtime(Runtime.NATIVE, why="in containers, the engine writes the logs")
 
-# A run directory takes less than half of it.
+# A run directory needs less than half of it.
 _DISK: Final = "2m"
 
 
@@ -93,6 +93,6 @@ def test_status_reports_a_killed_supervisor(runtime: Runtime, provider: LlmProvi
         wait_for(lambda: not stack.status()["running"])
         assert httpx2.get(f"{stack.url('egress')}/healthz").status_code == 200
         assert sorted(stack.status()["unsupervised"]) == sorted(parts)
-        said = stack.command("status")
-        assert said.returncode == 1
-        assert "nothing restarts them" in said.stdout
+        result = stack.command("status")
+        assert result.returncode == 1
+        assert "nothing restarts them" in result.stdout

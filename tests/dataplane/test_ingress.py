@@ -163,7 +163,7 @@ def test_missing_values_are_asked_for_and_the_answers_complete_the_call(
     messages = user("What is the weather forecast?")
     metadata: dict[str, Any] = {}
     questions: list[str] = []
-    # The client sends the conversation back as it can: official SDKs drop `model`, most clients know no state.
+    # Clients send back different parts of a message: official SDKs drop `model`, and most clients drop the state.
     for answer in ("Seattle", "5 days"):
         first = stack.post("ingress", {"messages": messages, "metadata": metadata, "stream": stream})
         question = first_chunk(first.text) if stream else first.json()
@@ -241,7 +241,7 @@ def test_failed_api_call_is_the_answer(stack: Stack, provider: LlmProvider, api:
     assert error["code"] == "api_error"
     request_id = answer.headers["x-request-id"]
     assert request_id in error["message"]
-    # Names are for the operator: the log has them under the request id.
+    # Only the log has the names, under the request id.
     logged = next(line for line in _log_lines(stack) if line.get("request_id") == request_id)
     assert all(word in logged["reason"] for word in ("weather_api", "/weather", str(status)))
     assert provider.received.all() == []

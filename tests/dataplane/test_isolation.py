@@ -24,7 +24,7 @@ from controlplane.runtime.runner import Runtime
 from tests.dataplane.load import prompt
 from tests.dataplane.recovery import model_processes, wait_recovered
 from tests.dataplane.stack import Stack, wait_for
-from tests.support.intruder import NOBODY, Loot, Task, refusals
+from tests.support.intruder import NOBODY, Findings, Task, refusals
 from tests.support.llm_provider import LlmProvider
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ native = pytest.mark.runtime(Runtime.NATIVE, why="containers have no other user:
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 
 
-def run_intruder(task: Task) -> Loot:
+def run_intruder(task: Task) -> Findings:
     """Run the intruder in its own process."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.intruder"],
@@ -44,7 +44,7 @@ def run_intruder(task: Task) -> Loot:
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode()
-    return msgspec.json.decode(done.stdout, type=Loot)
+    return msgspec.json.decode(done.stdout, type=Findings)
 
 
 def processes(stack: Stack) -> list[psutil.Process]:
@@ -58,8 +58,8 @@ def ports(stack: Stack) -> set[int]:
 
 
 def sockets(stack: Stack) -> set[str]:
-    """Every unix socket that somebody can connect to: those in the run directory, and whatever else its processes have
-    bound, under a name of Linux' own (`@...`) or a path that still leads to it.
+    """Returns the unix sockets of the gateway that accept connections: those in the run directory, and all others that
+    its processes have bound, abstract (`@...`) or with a path that still exists.
     """
     lying = {str(path) for path in stack.run_dir.rglob("*") if stat.S_ISSOCK(path.lstat().st_mode)}
     bound = {str(each.laddr) for process in processes(stack) for each in process.net_connections("unix") if each.laddr}
@@ -68,7 +68,7 @@ def sockets(stack: Stack) -> set[str]:
 
 @contextmanager
 def entered(folder: Path) -> Iterator[None]:
-    """`folder` can be entered by everybody, so that what is in it must be closed by itself."""
+    """Makes `folder` accessible to all users, so that the files in it must protect themselves."""
     mode = stat.S_IMODE(folder.stat().st_mode)
     folder.chmod(0o755)
     try:
@@ -79,7 +79,7 @@ def entered(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def triton(stack: Stack) -> Iterator[grpc.Channel]:
-    """Its gRPC socket, as the owner opens it."""
+    """A channel to Triton's gRPC socket, opened by the owner."""
     with grpc.insecure_channel(f"unix:{stack.triton}/grpc:8001") as channel:
         yield channel
 
@@ -89,7 +89,7 @@ def test_gateway_opens_no_port_but_its_listeners_and_no_socket_outside_its_run_d
     stack: Stack,
 ) -> None:
     models = [process for process in processes(stack) if "triton_python_backend_stub" in " ".join(process.cmdline())]
-    assert len(models) >= 4, "the models are looked at too"
+    assert len(models) >= 4, "the model processes must be included"
     assert ports(stack) == {listener["port"] for listener in stack.config["listeners"].values()}
     assert {path for path in sockets(stack) if not path.startswith(f"{stack.run_dir}/")} == set()
 
@@ -106,7 +106,7 @@ def test_other_user_opens_no_socket_and_no_file(stack: Stack, provider: LlmProvi
     task = Task(
         uid=NOBODY,
         folder=str(root),
-        # Relative: what lies above need not be open to anybody.
+        # Relative paths: the folders above may be closed to other users.
         sockets=sorted(os.path.relpath(path, root) for path in found),
         files=sorted(os.path.relpath(path, root) for path in files),
         ports=sorted(ports(stack)),
@@ -116,8 +116,8 @@ def test_other_user_opens_no_socket_and_no_file(stack: Stack, provider: LlmProvi
     }
     with entered(root):
         owned = run_intruder(msgspec.structs.replace(task, uid=0, ports=[]))
-        assert owned == Loot(sockets=task.sockets, files=task.files, answers=[]), "the owner can, so others could"
-        assert run_intruder(task) == Loot(sockets=[], files=[], answers=[])
+        assert owned == Findings(sockets=task.sockets, files=task.files, answers=[]), "the owner can, so others could"
+        assert run_intruder(task) == Findings(sockets=[], files=[], answers=[])
     assert stack.post("ingress", prompt()).status_code == 200
     assert stack.pids("triton") == [before]
     assert stack.status()["ready"]
@@ -178,8 +178,8 @@ def test_model_processes_of_a_killed_triton_are_ended(stack: Stack, provider: Ll
     server = psutil.Process(before)
     server.kill()
     server.wait(timeout=10)
-    # One that hangs does not notice that its server is gone. Frozen before, it would be ended by Linux, as a stopped
-    # process is whose group loses its leader.
+    # A hanging model process does not notice the end of its server. It is frozen only after that end: Linux ends a
+    # frozen process whose group loses its leader.
     with contextlib.suppress(ProcessLookupError):
         os.kill(models[0].pid, signal.SIGSTOP)
     wait_for(lambda: stack.pids("triton") not in ([], [before]))

@@ -34,16 +34,14 @@ def test_attack_inside_a_long_text_is_blocked(stack: Stack, provider: LlmProvide
 
 
 def test_long_text_without_attack_reaches_the_llm_unchanged(stack: Stack, provider: LlmProvider) -> None:
-    # Not `prose`: the guard takes a sentence of a manual for an attack now and then.
+    # Not `prose`: the guard flags some sentences of manuals.
     text = "".join(f"The tide of day {day} was low, and the boats came back with little fish. " for day in range(420))
     assert ask(stack, text).status_code == 200
     (llm_request,) = provider.received.all()
     assert llm_request.json()["messages"][-1]["content"] == text
 
 
-@pytest.mark.parametrize(
-    "text", [prose(6_000_000), "\ufdfa" * 1_500_000], ids=["long as it is", "long once it is folded"]
-)
+@pytest.mark.parametrize("text", [prose(6_000_000), "\ufdfa" * 1_500_000], ids=["long", "long after normalization"])
 def test_text_over_the_limit_is_refused(stack: Stack, provider: LlmProvider, text: str) -> None:
     answer = ask(stack, text)
     assert answer.status_code == 413
@@ -77,5 +75,5 @@ def test_work_of_a_disconnected_client_is_dropped(stack: Stack) -> None:
     for _ in range(8):
         with pytest.raises(httpx2.ReadTimeout):
             httpx2.post(f"{stack.url('ingress')}/v1/chat/completions", json=body, timeout=0.4)
-    # Had they not, this text would wait for minutes of others' work, and be given up.
+    # Without that, this text would wait minutes for their work, and time out.
     assert ask(stack, prose(20_000)).status_code == 200

@@ -15,7 +15,7 @@ from tests.support.llm_provider import LlmProvider
 def test_gateway_runs_in_an_oddly_named_directory(
     runtime: Runtime, provider: LlmProvider, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Triton is started there too: it gives paths to a shell."""
+    """Triton starts there too. It passes paths to a shell."""
     stack = Stack(
         guarded_config(provider, {}),
         tmp_path_factory.mktemp("odd") / "a %b 'c\"; $d {{e\n\\f\N{LATIN SMALL LETTER E WITH ACUTE}",

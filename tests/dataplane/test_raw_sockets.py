@@ -53,7 +53,7 @@ def test_http_1_0_stream_is_unchunked_and_ends_with_the_connection(
     fields, _, stream = exchange(stack.url(listener), sent, until_closed=True).partition(b"\r\n\r\n")
     assert fields.startswith(b"HTTP/1.0 200")
     assert b"transfer-encoding" not in fields
-    # For nginx, which takes it out.
+    # For nginx, which removes it.
     assert b"x-accel-buffering: no" in fields
     assert stream.startswith(b"data: {")
     assert stream.endswith(b"data: [DONE]\n\n")

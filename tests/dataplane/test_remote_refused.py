@@ -35,7 +35,7 @@ _MISTAKES = {
     "expired certificate": Mistake(port="expired", words=("unreachable", "certificate_has_expired")),
     "model not loaded": Mistake(model="idle", words=("unloaded", "no model", "idle")),
 }
-# tests/integration proves these three with Envoy alone: test_remote_triton.py of the rendered configuration.
+# tests/integration/controlplane/render/test_remote_triton.py tests these three with Envoy alone.
 _MORE_MISTAKES = {
     "unknown authority": Mistake(port="foreign", words=("unreachable", "unable_to_get_local_issuer_certificate")),
     "wrong server name": Mistake(
@@ -86,7 +86,7 @@ def test_up_names_what_is_wrong_with_the_remote(
         return start(mistake, remote_triton, directory, provider, "--timeout", _TIMEOUT_S)
 
     directories = [tmp_path_factory.mktemp("gw") for _ in mistakes]
-    # All at once, since each waits for the whole time.
+    # All starts run at once, since each waits for the whole timeout.
     with ThreadPoolExecutor(len(mistakes)) as pool:
         results = list(pool.map(attempt, mistakes.values(), directories))
     for (name, mistake), result in zip(mistakes.items(), results, strict=True):
@@ -108,5 +108,5 @@ def test_up_refuses_a_model_with_the_wrong_signature(
         "expected inputs TEXT BYTES [-1, 1], outputs PROB FP32 [-1, 1]; found inputs TEXT BYTES [-1, 1], outputs "
     )
     assert f"two_wide: {expected}PROB FP32 [-1, 2]" in result.err
-    # Nothing is left of it.
+    # No process is left.
     assert not (tmp_path / "run" / "secrets").exists()

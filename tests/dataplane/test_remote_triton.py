@@ -99,7 +99,7 @@ def test_timing_header_splits_a_remote_call(remote: Stack, provider: LlmProvider
     answer = remote.post("ingress", prompt())
     entry = next(each for each in answer.headers["x-arch-timing"].split(", ") if each.startswith("guard;"))
     parts = dict(part.split("=") for part in entry.split(";")[1:])
-    # The example's models say how long they computed.
+    # The example's models report their compute time.
     total, compute = float(parts["dur"]), float(parts["compute"])
     assert 0 < compute < total
     assert float(parts["queue"]) + compute + float(parts["network"]) == pytest.approx(total, abs=0.1)
@@ -162,7 +162,7 @@ def test_prompt_is_refused_while_the_function_model_is_unloaded(
         assert refused.json()["error"]["code"] == "model_unavailable"
         wait_for(lambda: not backend(remote.status(), "function", "remote")["ready"])
         assert api.received.all() == [] or all(call.json()["city"] == "Seattle" for call in api.received.all())
-        # What needs no function model is served as before.
+        # Prompts that need no function model are still served.
         assert remote.post("ingress", prompt()).status_code == 200
     finally:
         remote_triton.load("function")
@@ -180,7 +180,7 @@ def test_prompts_are_refused_while_the_guard_is_down(
         url = f"{remote.url('ingress')}/healthz"
         missing = wait_for(lambda: httpx2.get(url).json().get("not_ready", {}).get("guard"))
         assert missing in {"unreachable", "overloaded"}
-        # Only one word of it is for the public.
+        # /healthz shows only the reason, no address.
         assert str(remote_triton.ports.tls) not in json.dumps(httpx2.get(url).json())
         assert remote.post("egress", {"model": "m", **prompt()}).status_code == 200
     finally:

@@ -19,7 +19,7 @@ from tests.support.llm_provider import LlmProvider
 
 
 class Collector(grpc.GenericRpcHandler):
-    """An OTLP collector that keeps what it is sent: PyPI has no gRPC stubs for it that agree with ours on protobuf."""
+    """An OTLP collector that keeps its exports as bytes. No gRPC stubs on PyPI fit our protobuf version."""
 
     def __init__(self) -> None:
         self.exports: list[bytes] = []

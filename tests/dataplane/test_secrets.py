@@ -17,7 +17,7 @@ from tests.support.llm_provider import LlmProvider
 
 @pytest.fixture
 def used(stack: Stack, provider: LlmProvider) -> Stack:
-    """A gateway that has sent its keys, and has failed with them too."""
+    """A gateway that has used its keys, also in failed requests."""
     with stack.client("egress") as client:
         client.chat.completions.create(model="gpt-main", messages=[{"role": "user", "content": "hi"}])
     stack.post("egress", {"messages": 3}, {"authorization": f"Bearer {CLIENT_KEY}"})

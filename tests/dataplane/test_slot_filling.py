@@ -26,7 +26,7 @@ def asks(names: str) -> Message:
 
 
 def ask(stack: Stack, messages: list[Message], **fields: Any) -> dict[str, Any]:
-    """One request; the completion, with its parts put together where it was streamed."""
+    """Sends one request, and returns the completion. Chunks of a stream are joined."""
     response = stack.post("ingress", {"model": "gpt-main", "messages": messages, **fields})
     assert response.status_code == 200, response.text
     if not fields.get("stream"):
@@ -50,7 +50,7 @@ def arguments(api: ApiServer) -> dict[str, Any]:
     return {name: body[name] for name in ("city", "days", "unit")}
 
 
-# How a client goes on after the question: what it sends back of it.
+# The parts of the question that a client sends back.
 def state_echoed(completion: dict[str, Any]) -> tuple[Message, dict[str, Any]]:
     message = {"role": "assistant", "content": text(completion)}
     return message, {"metadata": {"x-arch-state": completion["metadata"]["x-arch-state"]}}
@@ -93,7 +93,7 @@ def test_sdk_message_sent_back_completes_the_call(stack: Stack, provider: LlmPro
     assert arguments(api)["days"] == 5
 
 
-# The model is told the day: these it reads alike on every one that was tried.
+# The prompt contains the date. The model reads these alike on every date that was tried.
 @pytest.mark.parametrize(
     ("prompt", "missing", "answer", "unit"),
     [

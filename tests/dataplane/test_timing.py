@@ -1,4 +1,4 @@
-"""The timing header and the durations of the access log: equal, and true."""
+"""The timing header and the durations of the access log are equal and plausible."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from tests.support.behaviour import Behaviour
 from tests.support.llm_provider import LlmProvider
 
 _COUNT = itertools.count(1)
-# What the log and the header may differ by, since both round: a hundredth, and a tenth from ten milliseconds on.
+# Largest difference of log and header by rounding: 0.01 ms each, and 0.1 ms from ten milliseconds on.
 ROUNDED = 0.11
 
 
 def weather() -> dict[str, Any]:
-    """A prompt for the weather that no guard has read before. A number in it might be taken for one of days."""
+    """Returns a new prompt for the weather, which the guard has not cached. A number could be read as days."""
     name = "".join(chr(ord("a") + int(digit)) for digit in str(next(_COUNT)))
     return {"messages": user(f"{WEATHER} Thanks, {name.title()}.")}
 
 
 def entries(answer: httpx2.Response) -> dict[str, dict[str, str]]:
-    """Each entry's parameters by its name."""
+    """Returns the parameters of each entry of the header, by its name."""
     read = [entry.split(";") for entry in answer.headers["x-arch-timing"].split(", ")]
     assert len({name for name, *_ in read}) == len(read)
     return {name: dict(parameter.split("=") for parameter in parameters) for name, *parameters in read}
@@ -64,7 +64,7 @@ def test_timing_header_and_access_log_agree(stack: Stack, api: ApiServer, provid
     assert ms(line, "api") == pytest.approx(float(timing["api"]["dur"]), abs=ROUNDED)
     assert line["upstream_ms"] == float(timing["upstream"]["dur"])
     whole = ms(line, "filter") + ms(line, "models") + ms(line, "api") + line["upstream_ms"]
-    # The rest is Envoy's: a few milliseconds, more where the machine is busy.
+    # Envoy takes the rest: a few milliseconds, more if the machine is busy.
     assert whole <= line["duration_ms"] + 3
     parts = ms(line, "queue") + ms(line, "compute") + ms(line, "network")
     assert parts == pytest.approx(ms(line, "models"), abs=3 * ROUNDED)

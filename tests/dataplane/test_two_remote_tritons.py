@@ -50,13 +50,13 @@ def two(_two: Stack, provider: LlmProvider, request: pytest.FixtureRequest) -> I
 
 
 def is_read(stack: Stack) -> bool:
-    """Whether a prompt is read by the guard now."""
+    """Returns True if the guard reads prompts now."""
     answer = stack.post("egress", prompt())
     return answer.status_code == 200 and served(answer) == {"guard": "remote"}
 
 
 def unread(stack: Stack) -> dict[str, int]:
-    """How many prompts have passed unread, by reason."""
+    """Returns the number of prompts that passed unread, by reason."""
     (guard,) = [each for each in stack.status()["roles"] if each["role"] == "guard"]
     failed: dict[str, int] = guard["failed"]
     return failed

@@ -19,9 +19,9 @@ from tests.support.llm_provider import LlmProvider
 _MIB: Final = 1 << 20
 _CHAT: Final = "/v1/chat/completions"
 _BODY: Final = json.dumps({"messages": [{"role": "user", "content": "Hello"}]}).encode()
-# Larger than whatever is buffered on its way.
+# Larger than all buffers between provider and client.
 _ANSWER: Final = Behaviour(raw="x" * (2 * _MIB), content_type="application/json")
-# A stream that is not read: 50 KiB of its own, and the buffers on both sides of Envoy.
+# Memory of an unread stream: 50 KiB of its own, and the buffers on both sides of Envoy.
 _PER_STREAM: Final = 256 * 1024
 
 
@@ -30,7 +30,7 @@ def _resident(stack: Stack) -> int:
 
 
 def _peak(stack: Stack, clients: Sequence[Unread]) -> int:
-    """The most that Envoy holds until each stream has the head of its answer, or has been ended."""
+    """Returns the peak memory of Envoy until each stream has its response headers or has ended."""
     peak = 0
     open_ones = list(clients)
 
@@ -59,10 +59,10 @@ def test_client_that_reads_nothing_holds_little_memory(
         for client in clients:
             client.ask(100, _BODY, _CHAT)
         streams = sum(client.streams for client in clients)
-        # Fewer than it wants: the limit of a connection.
+        # The limit of streams per connection applies.
         assert streams < connections * 50
         growth = _peak(stack, clients) - before
         assert growth < streams * _PER_STREAM, f"{growth / _MIB:.0f} MiB for {streams} streams"
-        # Of a provider that is not busy with the others' answers.
+        # A provider that sends none of those answers.
         assert stack.post("egress", _BODY, {"x-arch-llm-provider-hint": "second"}).status_code == 200
     wait_for(lambda: stack.post("egress", _BODY).status_code == 200)

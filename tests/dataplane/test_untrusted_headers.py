@@ -94,7 +94,7 @@ def test_web_page_reaches_no_provider(  # noqa: PLR0917 - one a column of the ta
 def _post(
     stack: Stack, listener: str, fields: dict[str, str], *, host: str = "localhost", path: str = "/v1/chat/completions"
 ) -> bytes:
-    """What is answered to a request of exactly these headers."""
+    """Returns the response to a request with exactly these headers."""
     body = b'{"messages":[{"role":"user","content":"Hello, who are you?"}]}'
     lines = [f"POST {path} HTTP/1.1", f"host: {host}", f"content-length: {len(body)}", "connection: close"]
     headers = {"content-type": "application/json", **fields}

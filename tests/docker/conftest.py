@@ -23,7 +23,7 @@ def project(stack: Stack) -> Project:
 
 
 def small_config(provider_url: str) -> dict[str, Any]:
-    """One worker and one provider."""
+    """Returns a configuration with one worker and one provider."""
     (egress,) = free_ports(1)
     return {
         "version": "v1",
@@ -44,7 +44,7 @@ def small_config(provider_url: str) -> dict[str, Any]:
 
 
 def small_stack(runtime: Runtime, directory: Path, provider_url: str) -> Stack:
-    """Not started."""
+    """Returns the small gateway, not yet started."""
     return Stack(small_config(provider_url), directory, {"SMALL_KEY": KEY}, runtime=runtime)
 
 

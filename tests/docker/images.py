@@ -16,8 +16,8 @@ def built() -> Images:
 
     With $ARCHGW_IMAGES, the images of that registry are used and none is built.
     """
-    wanted = images.required_images(Variant.CPU, local=True, registry=os.environ.get("ARCHGW_IMAGES"))
+    required = images.required_images(Variant.CPU, local=True, registry=os.environ.get("ARCHGW_IMAGES"))
     # The test engine's containers reach no network but the machine's own; for builds of `archgw up` too.
     network = os.environ.setdefault("ARCHGW_BUILD_NETWORK", "host")
-    images.ensure(Engine.find(), wanted, print, network=network)
-    return wanted
+    images.ensure(Engine.find(), required, print, network=network)
+    return required

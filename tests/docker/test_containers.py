@@ -70,7 +70,7 @@ def test_kernel_enforces_the_privileges(containers: dict[str, dict[str, Any]]) -
 
 
 def test_containers_are_healthy_and_restarted(project: Project) -> None:
-    # The engine asks for the first time some seconds after a start.
+    # The engine makes the first health check some seconds after a start.
     wait_for(lambda: all(_health(each) != "starting" for each in project.containers().values()))
     for service, each in project.containers().items():
         if service == _ONCE:
@@ -82,7 +82,7 @@ def test_containers_are_healthy_and_restarted(project: Project) -> None:
 
 
 def _health(container: dict[str, Any]) -> str | None:
-    """None where it has no check."""
+    """Returns the health, or None without a health check."""
     status: str | None = container["State"].get("Health", {}).get("Status")
     return status
 
@@ -111,9 +111,9 @@ def test_only_envoy_mounts_the_keys(stack: Stack, containers: dict[str, dict[str
 
 @pytest.fixture
 def used(stack: Stack, provider: LlmProvider) -> Stack:
-    """One that has sent its keys, and was sent one."""
+    """A gateway that has sent its keys, and has received the key of a client."""
     answer = stack.post("egress", {"messages": user("hi")}, {"authorization": f"Bearer {CLIENT_KEY}"})
-    # Its line has reached the log.
+    # Waits for its line in the log.
     stack.access(answer.headers["x-request-id"])
     return stack
 
@@ -143,13 +143,13 @@ def test_no_key_is_in_an_image_or_its_history(containers: dict[str, dict[str, An
     for image in images:
         history = docker("history", "--no-trunc", "--format", "{{json .}}", image)
         assert [key for key in KEYS.values() if key in history] == []
-    # Whose layers hold what lay in this checkout; the others are made of packages alone.
+    # Only layers of this image have files of the checkout. The other images contain packages only.
     (ours,) = {each["Config"]["Image"] for service, each in containers.items() if service.startswith("extproc-")}
     assert _found_in_layers(ours, [key.encode() for key in KEYS.values()]) == []
 
 
 def _found_in_layers(image: str, needles: list[bytes]) -> list[bytes]:
-    """Layers travel uncompressed."""
+    """Returns the needles in the layers of an image, which `docker save` writes uncompressed."""
     longest = max(map(len, needles))
     found: set[bytes] = set()
     with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saving:  # noqa: S607

@@ -244,12 +244,12 @@ def test_only_the_requested_services_are_followed(engine: Engine, composed: Comp
     assert {each.service for each in shown} == {"one"}
     assert [each.text for each in shown if each.stream == "stdout"] == ["1", "2", "3"]
     assert [each.text for each in shown if each.stream == "stderr"] == ["end"]
-    # Nothing is left behind.
+    # No child process is left.
     assert _children_of(engine.program) == []
 
 
 def _children_of(program: str) -> list[str]:
-    """Our own `docker logs` that run."""
+    """Returns the command lines of running `docker logs` of this process."""
     command = ["ps", "--ppid", str(os.getpid()), "-o", "args="]
     listed = subprocess.run(command, capture_output=True, text=True, check=False)
     return [line for line in listed.stdout.splitlines() if line.startswith(f"{program} logs")]
@@ -313,5 +313,5 @@ def test_waiting_start_can_be_killed(composed: Composed) -> None:
         assert running.poll() is None
     left = subprocess.run(["pgrep", "-f", composed.name], capture_output=True, text=True, check=False)  # noqa: S607
     assert left.stdout == ""
-    # What it had started goes on.
+    # Containers that it had started continue.
     assert composed.containers()["triton"].running

@@ -22,7 +22,7 @@ from tests.docker.project import Project
 from tests.support.llm_provider import LlmProvider
 
 EXAMPLE: Final = Path(__file__).resolve().parents[2] / "examples" / "compose"
-# Of this run alone: no image can hold it.
+# New in each run, so that no older image contains it.
 KEY: Final = f"sk-example-{uuid.uuid4().hex}"
 _UP_S: Final = 240
 
@@ -129,7 +129,7 @@ def test_no_key_is_in_containers_layers_or_logs(example: Example) -> None:
     assert [text for text in texts if KEY in text] == []
     for service, each in containers.items():
         assert each["HostConfig"]["ReadonlyRootfs"], service
-        # Nothing but places where something is mounted.
+        # Only mount points.
         changed = {line.split(maxsplit=1)[1] for line in docker("diff", each["Id"]).splitlines()}
         assert all(any(mount.startswith(path) for mount in _mounted(each)) for path in changed), service
 
@@ -151,7 +151,7 @@ def test_wrong_configuration_is_refused_and_the_gateway_runs_on(example: Example
 
 
 def test_gateway_comes_back_after_a_reboot(example: Example) -> None:
-    """The engine starts what ran, in any order, and neither renders nor waits for anything."""
+    """The engine starts the containers that ran, in any order, without rendering and without waiting."""
     running = [each["Id"] for each in example.containers().values() if each["State"]["Running"]]
     docker("stop", "--time", "0", *running)
     docker("start", *running)
@@ -179,7 +179,7 @@ def test_next_up_renders_a_changed_configuration(example: Example, provider: Llm
     example.up("--no-deps", "--force-recreate", "extproc-0", "extproc-1", "extproc-2")
     assert example.ask(example.egress, "hi").status_code == 200
     assert provider.received.all()[0].json()["model"] == "another"
-    # The provider that had it is none any more.
+    # The provider with this key was removed.
     assert example.files_with(KEY) == {}
 
 

@@ -24,14 +24,14 @@ from tests.docker.engine import docker, try_docker
 from tests.docker.images import built
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-# Nobody of the image, on nothing that can be written: as a gateway's containers run.
+# A user that the image does not know, on a read-only root, as in a gateway's containers.
 _CONFINED: Final = (
     *("run", "--rm", "--user", "12345:12345", "--read-only", "--tmpfs", "/tmp", "--network", "none"),  # noqa: S108
     *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
 )
 _MOST_MB: Final = 250
 _FOREIGN: Final = ("torch", "onnxruntime", "pytriton", "xllamacpp", "onnx", "pip")
-# How the names of files with keys, histories and settings of one machine end.
+# Endings of the names of files with keys, histories and settings of a machine.
 _PRIVATE: Final = (".env", ".git", ".pem", ".key", "id_rsa", ".pypirc", ".netrc", "pip.conf")
 
 
@@ -58,7 +58,7 @@ def confined(*arguments: str) -> str:
     return docker(*_CONFINED, *arguments)
 
 
-def test_sizes(ours: Images) -> None:
+def test_filter_image_is_small(ours: Images) -> None:
     size = {name: inspected(name)["Size"] / 1e6 for name in ours.needed}
     for recipe in recipes(ours).values():
         base = inspected(recipe.base)["Size"] / 1e6
@@ -67,7 +67,7 @@ def test_sizes(ours: Images) -> None:
     assert size[ours.extproc] - base <= _MOST_MB
 
 
-def test_labels(ours: Images) -> None:
+def test_images_are_labelled_with_version_base_and_sources(ours: Images) -> None:
     for recipe in recipes(ours).values():
         labels = inspected(recipe.reference)["Config"]["Labels"]
         assert labels["org.opencontainers.image.version"] == controlplane.__version__
@@ -90,14 +90,14 @@ def test_user_of_the_images_has_a_home(ours: Images) -> None:
         assert output.split() == ["archgw", "archgw", "755", "archgw", "755"]
 
 
-def test_the_filter_has_no_compiler_no_triton_no_torch_and_no_pip(ours: Images) -> None:
+def test_filter_image_has_no_compiler_triton_torch_or_pip(ours: Images) -> None:
     programs = "for each in cc gcc g++ c++ make tritonserver envoy; do command -v $each; done; ls /opt"
     assert confined(ours.extproc, "sh", "-c", programs).split() == ["venv"]
     code = f"from importlib.util import find_spec\nprint([name for name in {_FOREIGN} if find_spec(name)])"
     assert confined(ours.extproc, "python", "-c", code).strip() == "[]"
 
 
-def test_imports_of_the_models_are_in_the_python_of_triton(ours: Images) -> None:
+def test_python_of_triton_has_all_imports_of_the_models(ours: Images) -> None:
     code = "import numpy, onnxruntime, tokenizers, xllamacpp; print(numpy.__version__.split('.')[0])"
     assert confined(ours.triton, "python3", "-c", code).strip() == "1"
 
@@ -120,7 +120,7 @@ def test_command_renders_as_any_user(ours: Images) -> None:
 
 
 def test_python_files_are_compiled_in_the_image(ours: Images) -> None:
-    """A read-only container would do so anew at each start."""
+    """A read-only container would compile them again at each start."""
     code = (
         "import extproc, controlplane, grpc, pathlib; "
         "print([str(p) for m in (extproc, controlplane, grpc) for p in pathlib.Path(m.__file__).parent.rglob('*.py') "
@@ -160,7 +160,7 @@ def test_no_private_file_is_in_a_layer(ours: Images) -> None:
     added = [each for each in inspected(ours.extproc)["RootFS"]["Layers"] if each not in base]
     found = list(_files_of(ours.extproc, len(added)))
     assert any(path.endswith("/controlplane/cli/app.py") for path in found)
-    # CA bundles are public; they are what packages call .pem.
+    # CA bundles are public. Packages name them .pem.
     private = [path for path in found if path.endswith(_PRIVATE) or "/.git/" in path]
     assert [path for path in private if not path.endswith(("/cacert.pem", "/roots.pem"))] == []
 
@@ -177,7 +177,7 @@ def _files_of(reference: str, layers: int) -> Iterator[str]:
 
 
 def test_manual_build_gets_the_same_files(ours: Images, tmp_path: Path) -> None:
-    """What .dockerignore lets through is what `archgw build` assembles."""
+    """.dockerignore admits exactly the files that `archgw build` assembles."""
     dockerfile = tmp_path / "Dockerfile"
     dockerfile.write_text("FROM scratch\nCOPY . /\n")
     reference = f"archgw-test:{uuid.uuid4().hex[:12]}"
@@ -188,7 +188,7 @@ def test_manual_build_gets_the_same_files(ours: Images, tmp_path: Path) -> None:
         docker("image", "rm", reference)
 
 
-def test_any_user_fills_a_fresh_volume_once(ours: Images, volume: str) -> None:
+def test_any_user_can_fill_a_new_volume_once(ours: Images, volume: str) -> None:
     mounted = ("--volume", f"{volume}:/var/lib/archgw/models", ours.models)
     first = confined(*mounted)
     assert "minilm: copying what came with this image" in first

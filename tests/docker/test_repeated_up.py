@@ -78,7 +78,7 @@ def test_up_restores_removed_and_stopped_containers(
     assert answers(small)
 
 
-# The last one: nothing of this module is asked of the small gateway afterwards.
+# The last test of this module: it stops the small gateway.
 def test_down_removes_its_own_containers_only(stack: Stack, project: Project, small: Stack) -> None:
     ours, others = Project(small.run_dir), project.started()
     assert ours.started()

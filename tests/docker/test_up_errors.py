@@ -53,7 +53,7 @@ def test_missing_image_is_named(unstarted: Stack) -> None:
 
 @pytest.fixture
 def broken() -> Iterator[str]:
-    """A folder of images whose filter is no filter."""
+    """A registry folder whose filter image is a plain Python image."""
     name = f"archgw-tests/archgw-extproc:{__version__}"
     docker("tag", "python:3.11-slim-bookworm", name)
     yield "archgw-tests"

@@ -33,7 +33,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return wheel
 
 
-def test_every_file_that_travels_is_in_the_wheel(wheel: Path) -> None:
+def test_wheel_contains_all_packaged_files(wheel: Path) -> None:
     packed = set(zipfile.ZipFile(wheel).namelist())
     tracked = subprocess.run(
         ["/usr/bin/env", "git", "-C", str(ROOT), "ls-files", *TRAVELLING], check=True, capture_output=True, text=True
@@ -50,7 +50,7 @@ def test_an_installed_wheel_builds_images_from_the_same_files_as_the_checkout(wh
         "print(json.dumps({name: str(path) for name, path in files().items()}))"
     )
     # -P, and elsewhere than in the checkout: the modules are those of the wheel.
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-P", "-c", code],
         check=True,
         capture_output=True,
@@ -58,7 +58,7 @@ def test_an_installed_wheel_builds_images_from_the_same_files_as_the_checkout(wh
         cwd=tmp_path,
         env={"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
     ).stdout
-    installed = {name: Path(path) for name, path in json.loads(said).items()}
+    installed = {name: Path(path) for name, path in json.loads(output).items()}
     assert all(path.is_relative_to(tmp_path) for path in installed.values())
     contents = {name: path.read_bytes() for name, path in installed.items()}
     assert contents == {name: path.read_bytes() for name, path in files().items()}

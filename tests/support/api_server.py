@@ -1,4 +1,4 @@
-"""A sample application API: what prompt targets call. Any path, GET or POST, echoes what it got, typed.
+"""A sample application API that prompt targets call. Any path, GET or POST, echoes its typed arguments.
 
 In a test: `with ApiServer() as api:`, see `MockServer`. On its own: `python -m tests.support.api_server --port N`.
 `POST /default_target` answers with a chat completion, as a default target does.

@@ -1,4 +1,4 @@
-"""The answer of a mock server: what it sends, and what goes wrong on the way."""
+"""The answer of a mock server: its content, and faults of the transfer."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _GZIP_WBITS: Final = 16 + zlib.MAX_WBITS
 
 
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The default is a quick and correct answer; each field changes one thing, and they combine.
+    """The default is a quick and correct answer. Each field changes one property; fields can be combined.
 
     Delays are in seconds. `cut_at` is the part of the body, 0.0 to 1.0, after which the connection is closed; 0.0
     closes it before the status line.
     """
 
     status: int = 200
-    # What the answer says; None lets the server choose.
+    # Text of the answer; None lets the server choose.
     text: str | None = None
     # The body itself, sent as it is under `content_type`.
     raw: str | None = None
@@ -35,24 +35,24 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     chunk_delay: float = 0.0
     cut_at: float | None = None
     gzip: bool = False
-    # Writes of so many bytes wherever that falls, in the middle of an event or of a UTF-8 character.
+    # Size of each write. It may split an event or a UTF-8 character.
     piece_bytes: int | None = None
     never: bool = False
     # The last write waits for `MockServer.release`.
-    held: bool = False
+    waits_for_release: bool = False
 
 
 NORMAL: Final = Behaviour()
 MALFORMED_JSON: Final = Behaviour(raw='{"choices": [{"message": ', content_type="application/json")
 NEVER: Final = Behaviour(never=True)
-HELD: Final = Behaviour(held=True)
+WAITS_FOR_RELEASE: Final = Behaviour(waits_for_release=True)
 CUT_BEFORE_ANSWER: Final = Behaviour(cut_at=0.0)
 CUT_HALFWAY: Final = Behaviour(cut_at=0.5)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A body before anything goes wrong with it: one piece for JSON, one piece an event for a stream."""
+    """A correct body: one piece for JSON, one piece per event for a stream."""
 
     content_type: str
     pieces: tuple[bytes, ...]
@@ -60,7 +60,7 @@ class Answer:
 
 
 def _gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Compressed so that each piece can be read as soon as it has arrived, as streaming servers do."""
+    """Compresses each piece so that it can be decompressed on arrival, as streaming servers do."""
     compressor = zlib.compressobj(wbits=_GZIP_WBITS)
     for piece in pieces:
         yield compressor.compress(piece) + compressor.flush(zlib.Z_SYNC_FLUSH)
@@ -77,7 +77,7 @@ def _pieces(answer: Answer, behaviour: Behaviour) -> list[bytes]:
 
 
 def _kept(pieces: list[bytes], part: float) -> list[bytes]:
-    """The first `part` of the bytes; never all of them, so that a cut is always a cut."""
+    """Returns the first `part` of the bytes, never all of them."""
     left = min(int(sum(map(len, pieces)) * part), sum(map(len, pieces)) - 1)
     kept: list[bytes] = []
     for piece in pieces:
@@ -91,7 +91,7 @@ def _kept(pieces: list[bytes], part: float) -> list[bytes]:
 async def deliver(
     request: web.Request, answer: Answer, behaviour: Behaviour, released: asyncio.Event
 ) -> tuple[web.StreamResponse, Outcome]:
-    """Send `answer` the way `behaviour` says. Raises `CancelledError` when the caller goes away."""
+    """Sends `answer` with the faults of `behaviour`. Raises `CancelledError` if the client disconnects."""
     if behaviour.never:
         await asyncio.Event().wait()
     await asyncio.sleep(behaviour.first_byte_delay)
@@ -116,7 +116,7 @@ async def deliver(
     for number, piece in enumerate(_kept(pieces, behaviour.cut_at) if behaviour.cut_at is not None else pieces):
         if number:
             await asyncio.sleep(behaviour.chunk_delay)
-        if behaviour.held and number == len(pieces) - 1:
+        if behaviour.waits_for_release and number == len(pieces) - 1:
             await released.wait()
         await response.write(piece)
     if cut:

@@ -1,4 +1,4 @@
-"""A client that asks and does not read: HTTP/2 connections with a flow-control window of zero."""
+"""A client that sends requests and reads no answers: HTTP/2 connections with a flow-control window of zero."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TIMEOUT_S: Final = 20
 
 @dataclass
 class Unread:
-    """One connection. `streams` is how many requests it sent: as many as asked for, or as the server allows at once."""
+    """One connection. `streams`: the number of requests sent. The server's limit of concurrent streams applies."""
 
     connection: socket.socket
     http2: H2Connection
@@ -38,7 +38,7 @@ class Unread:
         self.connection.sendall(self.http2.data_to_send())
 
     def look(self, seconds: float) -> bool:
-        """Read frames for `seconds` at most; no data comes, since none may. False once the server lets us go."""
+        """Reads frames for `seconds` at most; the zero window allows no data. False if the connection has ended."""
         self.connection.settimeout(seconds)
         try:
             received = self.connection.recv(65536)
@@ -51,7 +51,7 @@ class Unread:
         try:
             events = self.http2.receive_data(received)
         except ProtocolError:
-            # h2 takes a GOAWAY for the end, while the server goes on answering.
+            # h2 treats a GOAWAY as the end, although the server continues to answer.
             return False
         for event in events:
             if isinstance(event, ResponseReceived) and event.stream_id is not None:
@@ -64,7 +64,7 @@ class Unread:
 
 @contextmanager
 def unread(port: int, connections: int) -> Iterator[list[Unread]]:
-    """So many connections whose peer may send no data, ready to ask."""
+    """Yields connections with a window of zero, ready for requests."""
     with ExitStack() as open_ones:
         yield [_connect(open_ones, port) for _ in range(connections)]
 

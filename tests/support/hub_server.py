@@ -1,4 +1,4 @@
-"""A model hub that speaks the HTTP API of huggingface.co, as far as the library huggingface_hub asks: real sockets.
+"""A model hub with the part of huggingface.co's HTTP API that the library huggingface_hub uses, on real sockets.
 
 Small files are served by the hub itself, those kept by git-lfs from another origin that it redirects to, as the hub
 does. In a test: `with HubServer() as hub: hub.add(HubRepository("owner/name", {...}))`.
@@ -24,9 +24,9 @@ _RANGE = re.compile(r"bytes=(\d+)-")
 
 @dataclass
 class HubRepository:
-    """`files`: path -> bytes; those of `lfs` are kept by git-lfs. With `token`, only who sends it may read.
+    """`files`: path -> bytes; those of `lfs` are kept by git-lfs. With `token`, only requests with it may read.
 
-    `accepted` False: gated, and nobody accepted the terms. `served`: other bytes than those that the hash is of.
+    `accepted` False: gated, terms not accepted. `served`: bytes that differ from those of the hash.
     """
 
     name: str
@@ -50,7 +50,7 @@ class HubRepository:
 
 @dataclass(frozen=True)
 class HubRequest:
-    """What a server was asked. `headers` have lower-case names."""
+    """A request to a server. `headers` have lower-case names."""
 
     method: str
     path: str
@@ -65,7 +65,7 @@ class _Answer:
 
 
 class _Origin:
-    """One HTTP server of the hub's two."""
+    """One of the two HTTP servers of the hub."""
 
     def __init__(self) -> None:
         origin = self
@@ -89,7 +89,7 @@ class _Origin:
         self.cuts: list[int] = []
         self.failures: list[int] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        # Not daemons: closing the server waits for them, so that a client that leaks a connection is found.
+        # Not daemons: closing the server waits for them, which shows clients that leak a connection.
         self._server.daemon_threads = False
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
@@ -117,8 +117,8 @@ class _Origin:
         if handler.command == "GET" and "ETag" in extra and self.failures:
             body, status, extra = b"", self.failures.pop(0), {}
         downloads = handler.command == "GET" and status == 200 and "ETag" in extra
-        if downloads and (asked := _RANGE.match(headers.get("range", ""))):
-            start = int(asked[1])
+        if downloads and (matched := _RANGE.match(headers.get("range", ""))):
+            start = int(matched[1])
             extra["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
             body, status = body[start:], 206
         handler.send_response(status)
@@ -134,7 +134,7 @@ class _Origin:
 
 
 class _Storage(_Origin):
-    """Where git-lfs keeps its files, by their hash."""
+    """The server on which git-lfs keeps its files, by their hash."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class HubServer(_Origin):
         return repository
 
     def downloads(self, path: str) -> int:
-        """How often somebody asked for the bytes of a file."""
+        """Returns the number of downloads of a file."""
         return sum(request.method == "GET" and request.path.endswith(f"/{path}") for request in self.requests)
 
     def __enter__(self) -> Self:
@@ -174,16 +174,16 @@ class HubServer(_Origin):
         self.stop()
 
     def answer(self, path: str, headers: Mapping[str, str]) -> _Answer:
-        if asked := _MODEL.fullmatch(path):
-            return self._model(asked["repository"], asked["revision"], headers)
-        if asked := _FILE.fullmatch(path):
-            return self._file(asked["repository"], asked["revision"], asked["path"], headers)
+        if matched := _MODEL.fullmatch(path):
+            return self._model(matched["repository"], matched["revision"], headers)
+        if matched := _FILE.fullmatch(path):
+            return self._file(matched["repository"], matched["revision"], matched["path"], headers)
         return _Answer(404)
 
     def _model(self, name: str, revision: str, headers: Mapping[str, str]) -> _Answer:
         repository = self._repositories.get(name)
         if repository is None or (repository.token is not None and not _knows(repository, headers)):
-            # The hub does not say whether there is a repository that one may not read.
+            # The hub does not reveal whether an unreadable repository exists.
             return _refuse(404 if "authorization" in headers else 401, "RepoNotFound")
         if revision not in (repository.revision, repository.commit):
             return _refuse(404, "RevisionNotFound")

@@ -1,8 +1,8 @@
-"""Another user of the machine, that tries every entrance of a gateway: sockets, files, ports.
+"""Another user of the machine, who tries all sockets, files and ports of a gateway.
 
 `python -m tests.support.intruder` is started as root by `tests/dataplane/test_isolation.py`, reads a `Task` from
-stdin, becomes that user and writes its `Loot` to stdout. Everything is imported before: the interpreter's own folders
-may be closed to others.
+stdin, becomes that user and writes its `Findings` to stdout. It imports everything first, since the interpreter's
+folders may be closed to other users.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _TRITON: Final[tuple[tuple[str, str, object], ...]] = (
     ("GET", "/metrics", None),
 )
 _SUPERVISOR: Final = "<methodCall><methodName>supervisor.shutdown</methodName></methodCall>"
-# As a program sends it, as a page of another site makes a browser send it, and as one who knows the gateway tries.
+# Headers of a program, of a browser that runs another site's page, and of a user who knows the gateway.
 _HEADERS: Final[tuple[Mapping[str, str], ...]] = (
     {"content-type": "application/json"},
     {"content-type": "text/plain", "host": "evil.example", "origin": "https://evil.example"},
@@ -63,7 +63,7 @@ _HEADERS: Final[tuple[Mapping[str, str], ...]] = (
 
 
 class Task(msgspec.Struct, kw_only=True):
-    """`folder`: what the paths are relative to. Whoever may enter it is not in question."""
+    """`folder`: paths are relative to it. Access to the folder itself is not tested."""
 
     uid: int
     folder: str
@@ -72,22 +72,22 @@ class Task(msgspec.Struct, kw_only=True):
     ports: list[int] = []
 
 
-class Loot(msgspec.Struct, kw_only=True):
-    """What was opened, and each request that was answered with anything but an error."""
+class Findings(msgspec.Struct, kw_only=True):
+    """Sockets and files that were opened, and requests that got another answer than an error."""
 
     sockets: list[str]
     files: list[str]
     answers: list[str]
 
 
-def rob(task: Task) -> Loot:
-    """Become the user, and try."""
+def try_all(task: Task) -> Findings:
+    """Becomes the user, and tries everything."""
     os.chdir(task.folder)
     if task.uid:
         os.setgroups([])
         os.setgid(task.uid)
         os.setuid(task.uid)
-    return Loot(
+    return Findings(
         sockets=[path for path in task.sockets if _connects(path)],
         files=[path for path in task.files if _opens(path)],
         answers=[answer for port in task.ports for answer in (*_http(port), *_grpc(f"127.0.0.1:{port}"))],
@@ -139,7 +139,7 @@ def _grpc(address: str) -> Iterator[str]:
 
 
 def grpc_calls(channel: grpc.Channel) -> dict[str, str | None]:
-    """What Triton's gRPC service says of each call that changes it: why not, None where it does."""
+    """Returns the error of each gRPC call that changes Triton, None for a call that succeeds."""
     form = service_pb2.ModelRepositoryParameter
     override = {
         "config": form(string_param=_OVERRIDE["config"]),
@@ -154,11 +154,11 @@ def grpc_calls(channel: grpc.Channel) -> dict[str, str | None]:
         "unload": (stub.RepositoryModelUnload, service_pb2.RepositoryModelUnloadRequest(model_name=_MODEL)),
         **closed_calls(stub),
     }
-    return {name: _why_not(method, request) for name, (method, request) in calls.items()}
+    return {name: _call_error(method, request) for name, (method, request) in calls.items()}
 
 
 def closed_calls(stub: Any) -> dict[str, tuple[Any, Any]]:
-    """Calls that nobody needs: a method and its request each, by name."""
+    """Returns calls that no client needs, by name: each a method and its request."""
     region = service_pb2.SystemSharedMemoryRegisterRequest(name="x", key="/x", byte_size=8)
     trace = service_pb2.TraceSettingRequest(settings={"trace_file": {"value": ["/tmp/archgw-trace"]}})  # noqa: S108
     return {
@@ -173,7 +173,7 @@ def closed_calls(stub: Any) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def _why_not(method: Any, request: Any) -> str | None:
+def _call_error(method: Any, request: Any) -> str | None:
     try:
         method(request, timeout=_TIMEOUT_S)
     except grpc.RpcError as error:
@@ -182,10 +182,10 @@ def _why_not(method: Any, request: Any) -> str | None:
 
 
 def refusals(channel: grpc.Channel) -> dict[str, str | None]:
-    """As `grpc_calls`, of those that change nothing when they are let through."""
+    """Like `grpc_calls`, for calls that change nothing if they succeed."""
     calls = closed_calls(service_pb2_grpc.GRPCInferenceServiceStub(channel))
-    return {name: _why_not(method, request) for name, (method, request) in calls.items()}
+    return {name: _call_error(method, request) for name, (method, request) in calls.items()}
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(msgspec.json.encode(rob(msgspec.json.decode(sys.stdin.buffer.read(), type=Task))))
+    sys.stdout.buffer.write(msgspec.json.encode(try_all(msgspec.json.decode(sys.stdin.buffer.read(), type=Task))))

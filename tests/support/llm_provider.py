@@ -1,7 +1,7 @@
 """A mock LLM provider: any prefix + /chat/completions, JSON or SSE, in the OpenAI shape.
 
 In a test: `with LlmProvider() as provider:`, see `MockServer`. On its own: `python -m tests.support.llm_provider
---port N`. What it says is fixed: "You said: " and the last user message, one SSE chunk a word.
+--port N`. The answer is always "You said: " and the last user message, with one SSE chunk per word.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.support.behaviour import Answer, Behaviour
 from tests.support.mock_server import MockServer, run_from_command_line
 from tests.support.received import Received
 
-# Not the clock: the same request gets the same bytes, also across the turn of a second.
+# A constant instead of the clock: equal requests get equal bytes.
 _CREATED: Final = 1_760_000_000
 _ERROR_TYPES = {
     400: "invalid_request_error",
@@ -46,7 +46,7 @@ def completion(text: str, *, model: str, prompt_tokens: int = 0) -> dict[str, An
 
 
 def chunks(text: str, *, model: str, prompt_tokens: int = 0, include_usage: bool = False) -> list[dict[str, Any]]:
-    """The `chat.completion.chunk`s of one answer: the role, one for each word, the end, and the usage if asked for."""
+    """The `chat.completion.chunk`s of one answer: the role, one for each word, the end, and the usage if requested."""
     deltas: list[tuple[dict[str, Any], str | None]] = [({"role": "assistant", "content": "", "refusal": None}, None)]
     deltas += [({"content": word}, None) for word in re.findall(r"\s*\S+|\s+$", text)]
     deltas.append(({}, "stop"))
@@ -109,9 +109,9 @@ class LlmProvider(MockServer):
     def answer(self, received: Received, behaviour: Behaviour) -> Answer:
         if behaviour.status >= 400:
             return _json_answer(error(behaviour.status, behaviour.text or f"mock error {behaviour.status}"))
-        messages, model, stream, include_usage = _asked_for(received)
-        said = next((_text_of(message.get("content")) for message in reversed(messages) if _is_user(message)), "")
-        text = behaviour.text if behaviour.text is not None else f"You said: {said}"
+        messages, model, stream, include_usage = _parse(received)
+        prompt = next((_text_of(message.get("content")) for message in reversed(messages) if _is_user(message)), "")
+        text = behaviour.text if behaviour.text is not None else f"You said: {prompt}"
         prompt_tokens = sum(len(_text_of(message.get("content")).split()) for message in messages)
         if not stream:
             return _json_answer(completion(text, model=model, prompt_tokens=prompt_tokens))
@@ -140,8 +140,8 @@ def _is_user(message: dict[str, Any]) -> bool:
     return message.get("role") == "user"
 
 
-def _asked_for(received: Received) -> tuple[list[dict[str, Any]], str, bool, bool]:
-    """Messages, model, stream?, include_usage? of a request that `refusal` let pass."""
+def _parse(received: Received) -> tuple[list[dict[str, Any]], str, bool, bool]:
+    """Returns messages, model, `stream` and `include_usage` of a request that `refusal` accepted."""
     body = received.json()
     options = body.get("stream_options") or {}
     messages = [message for message in body["messages"] if isinstance(message, dict)]

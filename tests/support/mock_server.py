@@ -1,4 +1,4 @@
-"""A mock HTTP server: real sockets, its own thread, and a control surface for the test that uses it."""
+"""A mock HTTP server on real sockets, in its own thread, with methods that tests control it by."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _INTERFACES: Final = "0.0.0.0"  # noqa: S104
 
 
 class MockServer(ABC):
-    """Answers requests as the test says, and remembers them. A context manager; port 0 takes a free one.
+    """Answers requests as the test decides, and records them. A context manager; port 0 takes a free one.
 
-    The behaviour of a request is, first match wins: a rule of `on` whose marker stands in the body, the next one
-    of `next`, else the default. The same can be said over HTTP, to a server in another process:
+    The behaviour of a request is, first match wins: a rule of `on` whose marker is in the body, the next one
+    of `next`, else the default. A server in another process is controlled over HTTP:
     `POST /_control/next`, `PUT /_control/default` (a `Behaviour` as JSON), `GET` and `DELETE /_control/requests`.
     """
 
@@ -48,24 +48,24 @@ class MockServer(ABC):
         self._stop: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
 
-    # What a test says.
+    # Called by tests.
 
     @property
     def url(self) -> str:
-        """For a caller on this machine, and for a configuration: a gateway in containers knows what it means."""
+        """The URL for clients on this machine and for configurations; a gateway in containers rewrites it."""
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     def next(self, *behaviours: Behaviour) -> None:
-        """One behaviour for each of the coming requests, in the order in which they arrive."""
+        """Sets the behaviours of the next requests, in the order of their arrival."""
         self._queue.extend(behaviours)
 
     def on(self, marker: str, behaviour: Behaviour) -> None:
-        """The behaviour of every request whose body holds `marker`: the way to steer concurrent requests apart."""
+        """Sets the behaviour of each request whose body contains `marker`, for concurrent requests."""
         self._rules[marker.encode()] = behaviour
 
     @contextlib.contextmanager
     def answering(self, behaviour: Behaviour) -> Iterator[None]:
-        """`behaviour` is the default inside the block."""
+        """Makes `behaviour` the default inside the block."""
         before, self._default = self._default, behaviour
         try:
             yield
@@ -73,7 +73,7 @@ class MockServer(ABC):
             self._default = before
 
     def release(self) -> None:
-        """Let held answers end, those to come included."""
+        """Lets waiting answers end, and later ones not wait."""
         self._in_loop(self._released.set)
 
     def reset(self) -> None:
@@ -84,21 +84,21 @@ class MockServer(ABC):
         self._rules.clear()
         self.received.clear()
 
-    # What a subclass says.
+    # Implemented by subclasses.
 
     @abstractmethod
     def answer(self, received: Received, behaviour: Behaviour) -> Answer:
-        """The body for one request, before delays and cuts."""
+        """Returns the body of one answer, before delays and cuts."""
 
     @abstractmethod
     def refusal(self, received: Received) -> tuple[int, str] | None:
-        """Status and message for a request that this server cannot answer, whatever the test says; else None."""
+        """Returns status and message for a request that this server cannot answer, else None."""
 
     @abstractmethod
     def refuse(self, status: int, message: str) -> Answer:
-        """The error body for `refusal`."""
+        """Returns the error body for `refusal`."""
 
-    # Running it.
+    # Start and stop.
 
     def start(self) -> Self:
         self._thread = threading.Thread(target=self._run, name=type(self).__name__, daemon=True)
@@ -116,7 +116,7 @@ class MockServer(ABC):
             self._thread.join(_START_SECONDS)
 
     def _in_loop(self, call: Callable[[], None]) -> None:
-        """Call it in the thread of the server, if that runs."""
+        """Runs `call` in the thread of the server, if that runs."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call)
 
@@ -143,8 +143,8 @@ class MockServer(ABC):
         app.router.add_get(f"{_CONTROL}/requests", self._control_requests)
         app.router.add_delete(f"{_CONTROL}/requests", self._control_clear)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        # Without handler_cancellation a handler that never answers would never learn that its caller is gone.
-        # (No access log; and a body that a client compressed is recorded as it was sent.)
+        # Without handler_cancellation, a handler that never answers would not notice that its client has gone.
+        # No access log. A compressed body is recorded as it was sent.
         runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1, auto_decompress=False
         )
@@ -159,7 +159,7 @@ class MockServer(ABC):
             connections = runner.server.connections if runner.server is not None else []
             transports = [connection.transport for connection in connections]
             await runner.cleanup()
-            # Over TLS a close waits for the peer's own, and the loop ends before it: the socket would stay open.
+            # Over TLS, a close waits for the peer's close. The loop ends before that, so the socket would stay open.
             for transport in transports:
                 if transport is not None:
                     transport.abort()
@@ -181,7 +181,7 @@ class MockServer(ABC):
         self.received.add(received)
         outcome = Outcome.ABANDONED
         answer, behaviour = self._planned(received)
-        # The caller may go away between two writes: ConnectionError, or CancelledError, which goes on.
+        # The client may disconnect between two writes: ConnectionError, or CancelledError, which is raised again.
         response: web.StreamResponse = web.Response()
         try:
             with contextlib.suppress(ConnectionError):
@@ -200,7 +200,7 @@ class MockServer(ABC):
             return Answer(behaviour.content_type or "application/json", (behaviour.raw.encode(),)), behaviour
         return self.answer(received, behaviour), behaviour
 
-    # The same from another process.
+    # Control from another process.
 
     async def _control_next(self, request: web.Request) -> web.Response:
         self.next(msgspec.json.decode(await request.read(), type=Behaviour))

@@ -1,4 +1,4 @@
-"""HTTP/1.1 written by hand on a socket, for requests that no client library sends."""
+"""HTTP/1.1 on a bare socket, for requests that no client library sends."""
 
 from __future__ import annotations
 

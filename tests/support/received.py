@@ -1,4 +1,4 @@
-"""What a mock server got: each request as it arrived, for assertions."""
+"""Requests that a mock server received, as they arrived, for assertions."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MAX_BYTES: Final = 256 * 1024 * 1024
 
 
 class Outcome(StrEnum):
-    """How an exchange ended, seen from the server."""
+    """The end of an exchange, seen from the server."""
 
     OPEN = "open"
     ANSWERED = "answered"
     CUT = "cut"
-    ABANDONED = "abandoned"  # the caller went away before the answer was complete
+    ABANDONED = "abandoned"  # the client disconnected before the answer was complete
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""A stretch of network on real sockets: it passes bytes on, late, not at all, or refuses to be connected to."""
+"""A network path on real sockets: it forwards bytes, delays them, drops them, or refuses connections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SECONDS: Final = 10.0
 
 
 class Relay:
-    """From a port of its own to `target` on 127.0.0.1. A context manager; it begins by passing everything on."""
+    """Forwards connections from its own port to `target` on 127.0.0.1. A context manager."""
 
     def __init__(self, target: int) -> None:
         self.port = 0
@@ -26,22 +26,22 @@ class Relay:
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
-    # What a test says.
+    # Called by tests.
 
     def pass_on(self) -> None:
-        """Everything passes at once, also what a black hole has held back, as after a cable was plugged in again."""
+        """Forwards everything at once, also the bytes that a black hole kept, as after a cable is plugged in again."""
         self._do(self._set(is_open=True, delay_s=0.0))
 
     def delay(self, seconds: float) -> None:
-        """Each piece passes so much later, in both directions."""
+        """Delays each piece, in both directions."""
         self._do(self._set(is_open=True, delay_s=seconds))
 
     def black_hole(self) -> None:
-        """Nothing passes any more, and nobody is told: connections stand, new ones are taken."""
+        """Forwards nothing, without an error: connections stay open, new ones are accepted."""
         self._do(self._set(is_open=False, delay_s=0.0))
 
     def refuse(self) -> None:
-        """Connections break, new ones are refused, until `pass_on`."""
+        """Breaks all connections and refuses new ones, until `pass_on`."""
         self._do(self._close())
 
     def __enter__(self) -> Self:
@@ -55,7 +55,7 @@ class Relay:
         self._thread.join(_SECONDS)
         self._loop.close()
 
-    # In the relay's own thread.
+    # Runs in the relay's own thread.
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         done: Future[None] = asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -84,7 +84,7 @@ class Relay:
         assert task is not None
         self._connections.add(task)
         try:
-            # Nobody listens there, or `refuse`: this side's connection breaks too, and nobody waits for this task.
+            # The target does not listen, or `refuse` was called: this side's connection breaks too.
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 await self._join(reader, writer)
         finally:
@@ -99,7 +99,7 @@ class Relay:
             far_writer.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Until one side ends or breaks; the other is closed then, which ends the pump back."""
+        """Copies bytes until one side ends. Then the other is closed, which ends the copy in the other direction."""
         with contextlib.suppress(OSError):
             while piece := await reader.read(_CHUNK):
                 await asyncio.sleep(self._delay_s)

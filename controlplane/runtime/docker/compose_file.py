@@ -158,7 +158,7 @@ class _Worker:
 class _Triton:
     """`folders`: folders of this machine with models, mounted unchanged. `devices`: empty for all GPUs.
 
-    `asked_by_envoy`: a provider is a chat model of this Triton, so Envoy needs its sockets.
+    `used_by_envoy`: a provider is a chat model of this Triton, so Envoy needs its sockets.
     """
 
     command: tuple[str, ...]
@@ -166,7 +166,7 @@ class _Triton:
     environment: Mapping[str, str]
     folders: tuple[Path, ...]
     gpu: bool
-    asked_by_envoy: bool
+    used_by_envoy: bool
     devices: tuple[str, ...]
     memory: str
     shared_memory: str
@@ -246,7 +246,7 @@ def _triton(gateway: Gateway, gpus: tuple[str, ...]) -> _Triton:
         environment=_TRITON_ENVIRONMENT | (_VLLM_ENVIRONMENT if triton_variant(plan) is Variant.VLLM else {}),
         folders=_mounts(folders),
         gpu=on_gpu,
-        asked_by_envoy=any(isinstance(each, Pipe) for upstream in upstreams for each in upstream.addresses),
+        used_by_envoy=any(isinstance(each, Pipe) for upstream in upstreams for each in upstream.addresses),
         devices=gpus,
         memory=f"{memory // _MIB}m",
         shared_memory=f"{shared // _MIB}m",

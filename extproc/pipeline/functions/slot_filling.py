@@ -81,7 +81,7 @@ class SlotFiller:
             self._propose_calls([initial_message]),
             asyncio.gather(*(self._read_answer(clarification) for clarification in clarifications)),
         )
-        # The prompt did not hold what the first question asked for, so a value for it is invented.
+        # The first question requested values that the prompt does not hold. A value for them is invented.
         first_requested = self.turn.clarifications[0].parameters
         calls = [_without(call, first_requested) for call in initial_calls] or [TargetCall(self.targets[0], {})]
         if any(answer.is_correction for answer in answers):

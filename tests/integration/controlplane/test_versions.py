@@ -16,13 +16,13 @@ def test_envoy_version_is_that_of_the_installed_program() -> None:
 
 def test_container_has_the_installed_triton_version(tmp_path: Path) -> None:
     install = find_triton()
-    # Without models and without a door it has nothing to do, but for a table of what it is.
+    # Without models and endpoints, Triton prints a table with its version and ends.
     command = [str(install.server), "--model-repository", str(tmp_path), "--exit-on-error=true"]
     command += ["--allow-http=false", "--allow-grpc=false", "--allow-metrics=false"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
         assert server.stdout is not None
         try:
-            told = next((line for line in server.stdout if "server_version" in line), "it told no version")
+            version_row = next((line for line in server.stdout if "server_version" in line), "no version in the output")
         finally:
             server.kill()
-    assert told.split("|")[2].strip() == versions.TRITON_SERVER
+    assert version_row.split("|")[2].strip() == versions.TRITON_SERVER

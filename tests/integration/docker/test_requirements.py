@@ -16,9 +16,9 @@ ROOT = Path(__file__).resolve().parents[3]
 def names(*lists: str) -> set[str]:
     """Return the packages that the script prints for a Dockerfile."""
     command = [sys.executable, "-I", str(ROOT / "docker" / "requirements.py"), str(ROOT / "pyproject.toml"), *lists]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    assert len(said) == len(set(said))
-    return {re.split(r"[\[<>=,;]", line)[0] for line in said}
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert len(lines) == len(set(lines))
+    return {re.split(r"[\[<>=,;]", line)[0] for line in lines}
 
 
 def test_filter_image_has_only_the_dependencies() -> None:

@@ -122,9 +122,9 @@ def test_commands_and_environment_match_those_of_archgw(tmp_path: Path) -> None:
     assert SERVICES["render"]["command"][-2:] == ["--workers", str(len(workers) - 1)]
     # The example loads all rendered models, independent of the configuration.
     theirs = services(rendered(CONFIG, tmp_path, Mode.LOCAL_CPU))["triton"]["command"]
-    told, ours = set(theirs), set(SERVICES["triton"]["command"])
-    assert ours - told == {"--load-model=*"}
-    assert {each.partition("=")[0] for each in told - ours} == {"--load-model"}
+    arguments, ours = set(theirs), set(SERVICES["triton"]["command"])
+    assert ours - arguments == {"--load-model=*"}
+    assert {each.partition("=")[0] for each in arguments - ours} == {"--load-model"}
     assert SERVICES["triton"]["command"][:5] == theirs[:5]
 
 

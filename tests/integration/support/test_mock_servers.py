@@ -98,7 +98,7 @@ async def test_status_error_has_the_openai_body(provider: LlmProvider) -> None:
     assert (await post(provider, PROMPT))[0] == 200
 
 
-async def test_slow_first_byte_and_slow_chunks(provider: LlmProvider) -> None:
+async def test_first_byte_and_chunks_can_be_delayed(provider: LlmProvider) -> None:
     provider.next(Behaviour(first_byte_delay=0.2, chunk_delay=0.05, text="a b"))
     started = time.monotonic()
     async with (
@@ -121,7 +121,7 @@ async def test_cut_connection_is_a_broken_response(provider: LlmProvider, behavi
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_gzip(provider: LlmProvider, stream: bool) -> None:
+async def test_answers_can_be_gzipped(provider: LlmProvider, stream: bool) -> None:
     provider.next(Behaviour(gzip=True))
     _, body = await post(provider, {**PROMPT, "stream": stream})
     assert b"You" in gzip.decompress(body)
@@ -133,7 +133,7 @@ async def test_chunks_split_events_anywhere(provider: LlmProvider) -> None:
     assert await post(provider, {**PROMPT, "stream": True}) == whole
 
 
-async def test_malformed_json_and_unknown_requests(provider: LlmProvider) -> None:
+async def test_mock_can_send_malformed_json_and_refuses_unknown_requests(provider: LlmProvider) -> None:
     provider.next(MALFORMED_JSON)
     status, body = await post(provider, PROMPT)
     assert status == 200
@@ -143,7 +143,7 @@ async def test_malformed_json_and_unknown_requests(provider: LlmProvider) -> Non
     assert (await post(provider, {"model": "m"}))[0] == 400
 
 
-def test_huge_answers_and_bodies(provider: LlmProvider) -> None:
+def test_large_answers_and_bodies_pass_unchanged(provider: LlmProvider) -> None:
     provider.next(Behaviour(text="x" * 20_000_000))
     with sdk(provider) as client:
         answer = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "y" * 9_000_000}])
@@ -190,7 +190,7 @@ def tls() -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 
 # httpx2, for it closes its TLS sockets itself: aiohttp leaves that to the loop, which may end before the peer answers.
-def test_tls(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+def test_mock_serves_tls(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
     server_side, client_side = tls
     with LlmProvider(tls=server_side) as provider, httpx2.Client(verify=client_side) as client:
         assert client.post(f"{provider.url}/v1/chat/completions", json=PROMPT).status_code == 200
@@ -213,7 +213,7 @@ async def test_api_echoes_typed_arguments_without_the_conversation(api: ApiServe
     assert api.received.all()[1].query == "days=3"
 
 
-async def test_api_default_target_and_faults(api: ApiServer) -> None:
+async def test_api_serves_the_default_target_and_configured_faults(api: ApiServer) -> None:
     async with aiohttp.ClientSession(api.url) as session:
         async with session.post(DEFAULT_TARGET_PATH, json={"messages": [{"role": "user", "content": "x"}]}) as answer:
             assert (await answer.json())["object"] == "chat.completion"

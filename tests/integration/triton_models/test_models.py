@@ -38,7 +38,7 @@ def llama(weights: Mapping[str, Path]) -> ChatGenerator:
     return ChatGenerator(weights["smollm2"] / "model.gguf", threads=1, slots=1, context=512)
 
 
-def test_embeddings_are_unit_vectors_and_near_for_like_meaning(encoder: Encoder) -> None:
+def test_embeddings_are_unit_vectors_and_similar_for_similar_meaning(encoder: Encoder) -> None:
     a, b, c = (encoder.encode(text) for text in ("How is the weather?", "weather forecast", "Reset my password"))
     assert a.shape == (384,)
     assert np.linalg.norm(a) == pytest.approx(1.0, abs=1e-5)
@@ -80,7 +80,7 @@ def _ask(caller: NeedleCaller, *texts: str) -> Any:
     return json.loads(caller.reply(json.dumps(request)))["tool_calls"]
 
 
-def test_arguments_are_taken_from_one_turn_or_gathered_over_several(caller: NeedleCaller) -> None:
+def test_arguments_come_from_one_or_several_turns(caller: NeedleCaller) -> None:
     expected = [{"name": "get_weather", "arguments": {"location": "Seattle", "days": 5}}]
     assert _ask(caller, "What is the weather in Seattle for 5 days?") == expected
     assert _ask(caller, "weather in Seattle", "Could you provide the following details days ?", "5") == expected
@@ -90,7 +90,7 @@ def test_a_missing_argument_is_left_out_not_invented(caller: NeedleCaller) -> No
     assert _ask(caller, "weather in Seattle") == [{"name": "get_weather", "arguments": {"location": "Seattle"}}]
 
 
-def test_tool_sets_do_not_disturb_one_another(weights: Mapping[str, Path]) -> None:
+def test_tool_sets_are_independent(weights: Mapping[str, Path]) -> None:
     engines = NeedleEngines(weights["needle"], 2)
 
     def ask(tool: str, text: str) -> list[str]:
@@ -126,8 +126,8 @@ def _complete(llama: ChatGenerator, cancelled_after: int | None = None, **fields
 def test_chat_answers_whole_or_in_chunks_with_usage_last(llama: ChatGenerator) -> None:
     (whole,) = _complete(llama, max_tokens=4, temperature=0)
     chunks = _complete(llama, max_tokens=4, temperature=0, stream=True, stream_options={"include_usage": True})
-    said = "".join(part["choices"][0]["delta"].get("content", "") for part in chunks if part["choices"])
-    assert said == whole["choices"][0]["message"]["content"]
+    streamed = "".join(part["choices"][0]["delta"].get("content", "") for part in chunks if part["choices"])
+    assert streamed == whole["choices"][0]["message"]["content"]
     assert chunks[-2]["choices"][0]["finish_reason"] == "length"
     assert chunks[-1]["choices"] == []
     assert chunks[-1]["usage"]["completion_tokens"] == whole["usage"]["completion_tokens"] == 4

@@ -18,8 +18,8 @@ def test_configuration_has_guard_targets_and_two_workers(tmp_path: Path) -> None
 
     assert loaded.warnings == ()
     assert loaded.config.overrides.filter_workers == 2
-    site = TargetEnvironment(TritonSockets(http="h", grpc="g"), workers=2, internal_socket="", reload_lock="")
-    config = compile_gateway(loaded.config, site).filter_config
+    environment = TargetEnvironment(TritonSockets(http="h", grpc="g"), workers=2, internal_socket="", reload_lock="")
+    config = compile_gateway(loaded.config, environment).filter_config
     assert config.prompting is not None
     assert [guard.name for guard in config.guards] == ["jailbreak"]
     assert len(config.prompting.targets) == 2

@@ -65,7 +65,7 @@ def test_table_has_a_row_for_each_length_and_a_column_for_each_batch() -> None:
 def test_without_a_gpu_the_error_names_the_reason_and_the_cpu_option(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(gpu, "find", lambda _: gpu.GpuDetection(fault="NVML names no device"))
+    monkeypatch.setattr(gpu, "detect", lambda _: gpu.GpuDetection(fault="NVML names no device"))
     # main() sets its own handler for SIGTERM, which must not outlive the test.
     before = signal.getsignal(signal.SIGTERM)
     try:
@@ -78,7 +78,7 @@ def test_without_a_gpu_the_error_names_the_reason_and_the_cpu_option(
 
 
 def test_report_names_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "find", lambda _: gpu.GpuDetection(names=("NVIDIA L4",), cuda=True))
+    monkeypatch.setattr(gpu, "detect", lambda _: gpu.GpuDetection(names=("NVIDIA L4",), cuda=True))
     assert command.device_name(Device.GPU) == "NVIDIA L4"
     assert command.device_name(Device.CPU) == "CPU"
 

@@ -69,8 +69,8 @@ class FakeModels:
         self._ask(Role.EMBED)
         if self.embed_gate:
             await self.embed_gate.wait()
-        asked = [space for space in self.spaces if spaces is None or space in spaces]
-        space = next((space for space in asked if space not in self.spaces_down), None)
+        requested = [space for space in self.spaces if spaces is None or space in spaces]
+        space = next((space for space in requested if space not in self.spaces_down), None)
         if space is None:
             raise RoleUnavailable(Role.EMBED, "unreachable", "fake")
         self.answered.append(space)
@@ -98,7 +98,7 @@ class FakeModels:
 class FakeEndpoints:
     """Answers every call with `body`, or fails with `error`; `by_path` has answers and errors of single paths.
 
-    `calls`, `headers` and `sent` record what was asked; `gate` holds every call back.
+    `calls`, `headers` and `sent` record the calls; `gate` delays every call.
     """
 
     body: bytes = b'{"temperature": 20}'

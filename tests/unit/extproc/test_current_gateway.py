@@ -90,3 +90,4 @@ async def test_a_swap_does_not_wait_for_a_gateway_without_streams() -> None:
         await task
         async with asyncio.timeout(1):
             await current.swap(new)
+        assert current.gateway is new

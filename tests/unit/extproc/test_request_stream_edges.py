@@ -89,7 +89,7 @@ def path_of(answer: ProcessingResponse) -> str | None:
         ("egress", "/other", "/other"),
     ],
 )
-async def test_only_the_query_of_an_end_user_is_removed(
+async def test_query_of_the_path_is_removed_on_ingress_only(
     tmp_path: Path, listener: str, path: str, expected: str | None
 ) -> None:
     decider = Decider(Forward(cluster="provider", body=b"{}", path=path))

@@ -48,7 +48,7 @@ CALL = ToolCall(call_id="call_arch_1", name="weather", arguments="{}", answer="2
 
 @dataclass
 class FakeGateway:
-    """A gateway that decides as it is told, and records the requests and the contexts of responses."""
+    """A gateway that decides by `how`, and records the requests and the contexts of responses."""
 
     how: Callable[[HttpRequest], Decision | Awaitable[Decision]]
     max_request_bytes: int = LIMIT
@@ -89,12 +89,12 @@ async def exchange(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
         await server.start(socket)
         async with grpc.aio.insecure_channel(f"unix:{socket}") as channel, asyncio.timeout(10):
             stub = external_processor_pb2_grpc.ExternalProcessorStub(channel)
-            told = (
+            metadata = (
                 ("x-archgw-listener", listener),
                 ("traceparent", "00-a-b-01"),
                 ("x-archgw-silence-ms", str(silence_ms)),
             )
-            call = stub.Process(metadata=told)
+            call = stub.Process(metadata=metadata)
             for message in messages:
                 await call.write(message)
             if not messages:
@@ -196,7 +196,7 @@ async def test_a_reply_is_an_immediate_response(exchange: Exchange) -> None:
 
 
 def calling_models(decision: Decision | Exception) -> Callable[[HttpRequest], Awaitable[Decision]]:
-    """Decides so after a task of its own has asked a model and found the intent's gone."""
+    """Returns a decision function with a child task that records a model call and a degraded intent."""
 
     async def call_model() -> None:
         stats = request_stats.current()
@@ -221,11 +221,13 @@ async def test_a_reply_has_the_timing_and_the_degraded_stages(
 ) -> None:
     gateway = FakeGateway(calling_models(decision), timing_header=timing_header)
     (answer,) = await exchange(gateway, [request_head(end=True)])
-    told = {o.header.key: o.header.raw_value.decode() for o in answer.immediate_response.headers.set_headers}
-    assert told["x-arch-degraded"] == "intent"
-    assert ("x-arch-timing" in told) is timing_header
+    sent_headers = {o.header.key: o.header.raw_value.decode() for o in answer.immediate_response.headers.set_headers}
+    assert sent_headers["x-arch-degraded"] == "intent"
+    assert ("x-arch-timing" in sent_headers) is timing_header
     if timing_header:
-        assert re.fullmatch(r"filter;dur=[\d.]+, guard;dur=2.00;place=local;network=0.00", told["x-arch-timing"])
+        assert re.fullmatch(
+            r"filter;dur=[\d.]+, guard;dur=2.00;place=local;network=0.00", sent_headers["x-arch-timing"]
+        )
     notes = answer.dynamic_metadata["archgw"]
     assert (notes["models_ms"], notes["served"], notes["degraded"]) == ("2.00", "guard=local", "intent")
 
@@ -284,13 +286,13 @@ async def test_refuses_a_body_of_too_many_values_before_it_is_complete(exchange:
 
 
 @pytest.mark.parametrize(("listener", "names"), [("ingress", False), ("", False), ("egress", True)])
-async def test_only_applications_read_the_names_of_providers(listener: str, names: bool) -> None:
+async def test_only_egress_errors_contain_provider_names(listener: str, names: bool) -> None:
     error = ModelNotFound("Valid ones: azure.")
     request = HttpRequest(listener, "POST", "/v1/chat/completions", {}, b"", "id-7")
-    told = error_responses.client_error(ChatCompletions(), request, error)
-    assert (told.status, told.code) == (400, "model_not_found")
-    assert (b"azure" in told.body) is names
-    assert (b"id-7" in told.body) is not names
+    response = error_responses.client_error(ChatCompletions(), request, error)
+    assert (response.status, response.code) == (400, "model_not_found")
+    assert (b"azure" in response.body) is names
+    assert (b"id-7" in response.body) is not names
 
 
 @pytest.mark.parametrize(
@@ -389,11 +391,11 @@ async def test_an_answer_that_cannot_be_edited_is_a_502(exchange: Exchange) -> N
     assert "somebody" not in str(error)
 
 
-@pytest.mark.parametrize(("status", "told"), [(503, "1"), (504, None), (200, None)])
-async def test_a_503_has_a_retry_after_header(exchange: Exchange, status: int, told: str | None) -> None:
+@pytest.mark.parametrize(("status", "retry_after"), [(503, "1"), (504, None), (200, None)])
+async def test_a_503_has_a_retry_after_header(exchange: Exchange, status: int, retry_after: str | None) -> None:
     (answer,) = await exchange(FakeGateway(lambda _: Reply(status, b"{}", "x")), [request_head(end=True)])
     set_ = {each.header.key: each.header.raw_value.decode() for each in answer.immediate_response.headers.set_headers}
-    assert set_.get("retry-after") == told
+    assert set_.get("retry-after") == retry_after
 
 
 async def test_answers_trailers_of_a_response(exchange: Exchange) -> None:
@@ -440,7 +442,7 @@ async def test_aborts_a_response_without_an_edit(exchange: Exchange) -> None:
 
 
 class Redact:
-    """A response stage that waits, and holds back what may be the beginning of its word."""
+    """A response stage that waits, and keeps back text that may be the beginning of its word."""
 
     WORD = b"secret"
 
@@ -475,7 +477,7 @@ async def test_one_more_response_stage_needs_no_change_of_the_stream_driver(
 
 
 @pytest.mark.parametrize(("listener", "path"), [("egress", None), ("ingress", "/v1/chat/completions")])
-async def test_only_applications_keep_the_query_of_their_path(
+async def test_path_of_the_forward_has_the_query_on_egress_only(
     exchange: Exchange, listener: str, path: str | None
 ) -> None:
     forward = Forward(cluster="provider_a", body=b"", path="/v1/chat/completions")

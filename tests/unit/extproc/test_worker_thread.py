@@ -36,14 +36,14 @@ async def test_large_body_is_processed_beside_the_event_loop(
 ) -> None:
     threads: dict[str, int] = {}
 
-    def noted(module: Any, name: str) -> None:
+    def record_thread(module: Any, name: str) -> None:
         original: Callable[..., Any] = getattr(module, name)
 
-        def note(*args: Any, **kwargs: Any) -> Any:
+        def recorded(*args: Any, **kwargs: Any) -> Any:
             threads[name] = threading.get_ident()
             return original(*args, **kwargs)
 
-        monkeypatch.setattr(module, name, note)
+        monkeypatch.setattr(module, name, recorded)
 
     for module, name in (
         (ChatCompletions, "parse"),
@@ -51,13 +51,13 @@ async def test_large_body_is_processed_beside_the_event_loop(
         (text_extraction, "extract"),
         (response_assembly, "to_llm"),
     ):
-        noted(module, name)
-    said = [
+        record_thread(module, name)
+    messages = [
         {"role": "user", "content": content},
         *([] if isinstance(content, str) else [{"role": "user", "content": "x"}]),
     ]
-    values = json.dumps(said).count(":") * 2
-    sent = await IngressFixture(json_values=values).decide(said)
+    values = json.dumps(messages).count(":") * 2
+    sent = await IngressFixture(json_values=values).decide(messages)
     forward(sent)
     assert set(threads) == {"parse", "reencoded", "extract", "to_llm"}
     assert {thread != threading.get_ident() for thread in threads.values()} == {large}

@@ -92,7 +92,7 @@ def test_grammar_refuses_unknown_slots_and_duplicate_rules() -> None:
         parse("@root\na\n@root\nb\n")
 
 
-def test_tidy_fixes_articles_and_gaps() -> None:
+def test_tidy_corrects_articles_and_spaces() -> None:
     assert tidy("A~ unicorn saw a~ hour , a~ owl") == "A unicorn saw an hour, an owl"
 
 

@@ -203,28 +203,28 @@ def text_output(*texts: str) -> InferenceResponse:
     return InferenceResponse([Tensor("text_output", np.array([text.encode() for text in texts], dtype=np.object_))])
 
 
-def test_vllm_is_asked_for_the_continuation_alone(backend: types.ModuleType) -> None:
+def test_vllm_request_excludes_the_prompt_from_the_output(backend: types.ModuleType) -> None:
     vllm = importlib.import_module("triton_models.function.vllm")
     InferenceRequest.answers = [text_output("<tool_call>"), InferenceResponse()]
     assert vllm.Vllm("function_vllm", max_new_tokens=64).complete("a prompt", lambda: False).text == "<tool_call>"
-    (asked,) = InferenceRequest.made
-    assert asked["model_name"] == "function_vllm"
-    assert asked["requested_output_names"] == ["text_output"]
-    tensors = {tensor.name: tensor.values for tensor in asked["inputs"]}
+    (inference_request,) = InferenceRequest.made
+    assert inference_request["model_name"] == "function_vllm"
+    assert inference_request["requested_output_names"] == ["text_output"]
+    tensors = {tensor.name: tensor.values for tensor in inference_request["inputs"]}
     assert tensors["text_input"].tolist() == [b"a prompt"]
     assert json.loads(tensors["sampling_parameters"][0]) == {"temperature": 0, "max_tokens": 64, "stop": ["<|im_end|>"]}
     assert tensors["stream"].tolist() == [False]
     assert tensors["exclude_input_in_output"].tolist() == [True]
 
 
-def test_what_vllm_refuses_is_an_error(backend: types.ModuleType) -> None:
+def test_error_of_vllm_is_raised(backend: types.ModuleType) -> None:
     vllm = importlib.import_module("triton_models.function.vllm")
     InferenceRequest.answers = [InferenceResponse(error=TritonError("too long", "internal"))]
     with pytest.raises(RuntimeError, match="function_vllm: too long"):
         vllm.Vllm("function_vllm", max_new_tokens=64).complete("a prompt", lambda: False)
 
 
-def test_vllm_is_looked_after(backend: types.ModuleType) -> None:
+def test_check_fails_if_the_vllm_model_is_not_ready(backend: types.ModuleType) -> None:
     vllm = importlib.import_module("triton_models.function.vllm")
     vllm.Vllm("ready", max_new_tokens=64).check()
     with pytest.raises(RuntimeError, match="gone is not ready"):

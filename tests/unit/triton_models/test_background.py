@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from functools import partial
 
 from triton_models.background import Background
 
@@ -22,12 +21,18 @@ def test_tasks_run_at_low_priority() -> None:
     assert found[0] >= os.getpriority(os.PRIO_PROCESS, 0) + 10 or found[0] == 19
 
 
-def _meet(barrier: threading.Barrier) -> None:
-    barrier.wait()
-
-
 def test_runs_as_many_tasks_at_once_as_threads() -> None:
-    background, meeting = Background(2), threading.Barrier(3, timeout=10)
-    for _ in range(2):
-        background.submit(partial(_meet, meeting))
-    meeting.wait()
+    """Each of the three tasks waits until two run at once. The third gets no thread."""
+    background = Background(2)
+    running, release = threading.Semaphore(0), threading.Event()
+
+    def work() -> None:
+        running.release()
+        release.wait(10)
+
+    for _ in range(3):
+        background.submit(work)
+    assert [running.acquire(timeout=10) for _ in range(2)] == [True, True]
+    assert not running.acquire(timeout=0.1)
+    release.set()
+    assert running.acquire(timeout=10)

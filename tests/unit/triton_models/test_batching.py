@@ -155,7 +155,7 @@ def graph(directory: Path, *, width: int = 4, inputs: Sequence[str] = ("input_id
 
 @pytest.fixture
 def other(tmp_path: Path, weights: Mapping[str, Path]) -> Path:
-    """An encoder as model hubs have them: the graph in a folder, token types asked for, states given."""
+    """An encoder like those on model hubs: the graph in a folder, token types as input, hidden states as output."""
     directory = graph(tmp_path / "other", inputs=("input_ids", "attention_mask", "token_type_ids"))
     (directory / "tokenizer.json").symlink_to(weights["minilm"] / "tokenizer.json")
     return directory

@@ -14,10 +14,10 @@ def ask(**fields: Any) -> dict[str, Any]:
 
 
 def test_passes_sampling_and_ignores_unknown_fields() -> None:
-    wanted = ask(temperature=0, stop=["x"], tools=[{"type": "function"}], response_format={}, foo=1)
-    assert wanted["temperature"] == 0
-    assert wanted["stop"] == ["x"]
-    assert not {"tools", "response_format", "foo"} & set(wanted)
+    parameters = ask(temperature=0, stop=["x"], tools=[{"type": "function"}], response_format={}, foo=1)
+    assert parameters["temperature"] == 0
+    assert parameters["stop"] == ["x"]
+    assert not {"tools", "response_format", "foo"} & set(parameters)
 
 
 @pytest.mark.parametrize(

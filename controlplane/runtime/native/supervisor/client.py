@@ -16,7 +16,7 @@ from controlplane.render.run_layout import RunLayout
 from controlplane.runtime.native.log_files import last_lines
 from controlplane.runtime.native.service import Service
 from controlplane.runtime.native.supervisor.plan import LogSizes, SupervisorPlan, encode
-from controlplane.runtime.native.supervisor.protocol import Command, Report, Request
+from controlplane.runtime.native.supervisor.protocol import Command, Request, SupervisorReport
 
 _PROGRAM: Final = "controlplane.runtime.native.supervisor"
 _LOG_LINES: Final = 20
@@ -58,7 +58,7 @@ def check(layout: RunLayout, supervisor: subprocess.Popen[bytes]) -> None:
         raise RuntimeFault(f"the supervisor ended\nlast lines of {log}:{shown}")
 
 
-def report(layout: RunLayout) -> Report | None:
+def report(layout: RunLayout) -> SupervisorReport | None:
     """Return the supervisor's report; None if none answers."""
     return _send(layout, Command.STATUS)
 
@@ -68,7 +68,7 @@ def shut_down(layout: RunLayout) -> bool:
     return _send(layout, Command.STOP) is not None
 
 
-def _send(layout: RunLayout, command: Command) -> Report | None:
+def _send(layout: RunLayout, command: Command) -> SupervisorReport | None:
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_TIMEOUT_S)
@@ -77,6 +77,6 @@ def _send(layout: RunLayout, command: Command) -> Report | None:
             reply = b""
             while chunk := connection.recv(_CHUNK):
                 reply += chunk
-        return msgspec.json.decode(reply, type=Report)
+        return msgspec.json.decode(reply, type=SupervisorReport)
     except (OSError, msgspec.DecodeError):
         return None

@@ -49,7 +49,7 @@ class LogReport(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class SupervisorReport(msgspec.Struct, frozen=True, kw_only=True):
     """`logs`: those that lost lines."""
 
     services: tuple[ServiceReport, ...]

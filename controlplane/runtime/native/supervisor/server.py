@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from controlplane.runtime.native.supervisor.protocol import Command, Report, Request
+from controlplane.runtime.native.supervisor.protocol import Command, Request, SupervisorReport
 
 
-async def serve(socket: Path, report: Callable[[], Report], stop: Callable[[], None]) -> asyncio.Server:
+async def serve(socket: Path, report: Callable[[], SupervisorReport], stop: Callable[[], None]) -> asyncio.Server:
     """Start the server. OSError if the socket cannot be created."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from controlplane.runtime.native.supervisor import event_log
 from controlplane.runtime.native.supervisor.log_writer import LogWriter
 from controlplane.runtime.native.supervisor.plan import SupervisorPlan
-from controlplane.runtime.native.supervisor.protocol import LogReport, Report
+from controlplane.runtime.native.supervisor.protocol import LogReport, SupervisorReport
 from controlplane.runtime.native.supervisor.restarted_process import RestartedProcess
 from controlplane.runtime.native.supervisor.server import serve
 
@@ -33,8 +33,8 @@ async def supervise(plan: SupervisorPlan) -> None:
         for service in sorted(plan.services, key=lambda service: service.order)
     ]
 
-    def report() -> Report:
-        return Report(services=tuple(each.report() for each in processes), logs=writer.dropped())
+    def report() -> SupervisorReport:
+        return SupervisorReport(services=tuple(each.report() for each in processes), logs=writer.dropped())
 
     def reap() -> None:
         for each in processes:

@@ -39,7 +39,7 @@ class Ended:
 
 
 class Shell:
-    """A shell whose models lie in a folder of their own."""
+    """A shell with its own folder of models."""
 
     def __init__(
         self, folder: Path, hub: HubServer, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]
@@ -57,9 +57,9 @@ class Shell:
                 patch.setenv(name, value)
             patch.setattr(sys, "argv", ["archgw", "models", *arguments])
             main()
-        said = self._capture.readouterr()
+        output = self._capture.readouterr()
         assert isinstance(ended.value.code, int)
-        return Ended(ended.value.code, said.out, said.err)
+        return Ended(ended.value.code, output.out, output.err)
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         code = "from controlplane.cli.app import main; main()"
@@ -135,7 +135,7 @@ def test_prepare_names_the_pull_command_for_hub_models(shell: Shell, hub: HubSer
 
 
 @pytest.mark.parametrize(
-    ("command", "cache", "said"),
+    ("command", "cache", "output"),
     [
         ("list", "/" + "x" * 300, "File name too long"),
         ("verify", "/" + "x" * 300, "File name too long"),
@@ -143,12 +143,12 @@ def test_prepare_names_the_pull_command_for_hub_models(shell: Shell, hub: HubSer
         ("prepare", "/dev/null", "cannot write to the model cache /dev/null/models: "),
     ],
 )
-def test_error_names_the_unusable_cache(shell: Shell, command: str, cache: str, said: str) -> None:
+def test_error_names_the_unusable_cache(shell: Shell, command: str, cache: str, output: str) -> None:
     done = shell.call(command, ARCHGW_CACHE_DIR=cache)
     assert done.returncode == 1
     assert done.stderr.startswith("archgw: ")
     assert cache in done.stderr
-    assert said in done.stderr
+    assert output in done.stderr
 
 
 def test_interrupted_download_says_that_it_resumes(monkeypatch: pytest.MonkeyPatch) -> None:

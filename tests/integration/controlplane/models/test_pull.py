@@ -79,10 +79,10 @@ def test_listed_files_keep_their_path_and_are_recorded(hub: HubServer, catalogue
     folder = pull.pull("m", seen.append)
 
     there = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    said = json.loads(there.pop(pull_record.NAME))
+    record = json.loads(there.pop(pull_record.NAME))
     assert there == {path: files[path] for path in files if path not in ("README.md", "onnx/notes.json")}
-    assert (said["repository"], said["revision"], said["commit"]) == ("o/r", "main", repository.commit)
-    assert {file["path"]: file["sha256"] for file in said["files"]} == {
+    assert (record["repository"], record["revision"], record["commit"]) == ("o/r", "main", repository.commit)
+    assert {file["path"]: file["sha256"] for file in record["files"]} == {
         path: hashlib.sha256(content).hexdigest() for path, content in there.items()
     }
     assert {(advance.path, advance.size) for advance in seen if advance.done == advance.size} == {
@@ -206,30 +206,30 @@ def test_token_is_sent_to_the_hub_only(hub: HubServer, catalogued: Catalogued, m
 
 
 @pytest.mark.parametrize(
-    ("token", "said"),
+    ("token", "message"),
     [(None, "it is private and needs HF_TOKEN"), ("hf_wrong", "the token of HF_TOKEN may not read it")],
 )
 def test_forbidden_repository_error_names_the_token(
-    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch, token: str | None, said: str
+    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch, token: str | None, message: str
 ) -> None:
     hub.add(HubRepository("o/r", FILES, LFS, token=TOKEN))
     catalogued()
     if token:
         monkeypatch.setenv("HF_TOKEN", token)
-    with pytest.raises(ModelError, match=said) as caught:
+    with pytest.raises(ModelError, match=message) as caught:
         pull.pull("m")
     assert "hf_wrong" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("token", "said"), [(None, "and set HF_TOKEN"), (TOKEN, "with the account of HF_TOKEN")])
+@pytest.mark.parametrize(("token", "message"), [(None, "and set HF_TOKEN"), (TOKEN, "with the account of HF_TOKEN")])
 def test_gated_repository_error_links_its_terms(
-    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch, token: str | None, said: str
+    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch, token: str | None, message: str
 ) -> None:
     hub.add(HubRepository("o/r", FILES, LFS, accepted=False))
     catalogued()
     if token:
         monkeypatch.setenv("HF_TOKEN", token)
-    with pytest.raises(ModelError, match=said) as caught:
+    with pytest.raises(ModelError, match=message) as caught:
         pull.pull("m")
     assert f"{hub.url}/o/r: it is gated" in str(caught.value)
 
@@ -269,7 +269,7 @@ def test_offline_accepts_cached_models(hub: HubServer, catalogued: Catalogued, m
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "said"),
+    ("endpoint", "message"),
     [
         ("http://127.0.0.1:9", "http://127.0.0.1:9 cannot be reached"),
         ("hub.example.com", "is not a URL"),
@@ -280,11 +280,11 @@ def test_offline_accepts_cached_models(hub: HubServer, catalogued: Catalogued, m
     ],
 )
 def test_error_names_an_invalid_hub_endpoint(
-    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch, endpoint: str, said: str
+    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch, endpoint: str, message: str
 ) -> None:
     catalogued()
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
-    with pytest.raises(ModelError, match=said) as caught:
+    with pytest.raises(ModelError, match=message) as caught:
         pull.pull("m")
     assert "secret" not in str(caught.value)
 
@@ -302,18 +302,18 @@ def test_error_names_unreachable_file_storage(
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "said"),
+    ("variable", "value", "message"),
     [
         ("HTTPS_PROXY", "bogus://me:secret@proxy", "look at .* HTTPS_PROXY"),
         ("SSL_CERT_FILE", "/no.pem", "SSL_CERT_FILE"),
     ],
 )
 def test_error_names_invalid_proxy_or_ca_file(  # noqa: PLR0917
-    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+    hub: HubServer, catalogued: Catalogued, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
 ) -> None:
     catalogued()
     monkeypatch.setenv(variable, value)
-    with pytest.raises(ModelError, match=said) as caught:
+    with pytest.raises(ModelError, match=message) as caught:
         pull.pull("m")
     assert "secret" not in str(caught.value)
 
@@ -393,7 +393,7 @@ def test_downloads_only_the_damaged_file_again(hub: HubServer, catalogued: Catal
 
 
 @pytest.mark.parametrize(
-    ("harm", "said"),
+    ("harm", "message"),
     [
         (lambda folder: (folder / "config.json").unlink(), "config.json is missing"),
         (lambda folder: os.truncate(folder / "config.json", 3), "config.json has 3 bytes, not the 13"),
@@ -401,12 +401,12 @@ def test_downloads_only_the_damaged_file_again(hub: HubServer, catalogued: Catal
     ],
 )
 def test_start_detects_missing_or_short_files_by_size(
-    hub: HubServer, catalogued: Catalogued, harm: Callable[[Path], None], said: str
+    hub: HubServer, catalogued: Catalogued, harm: Callable[[Path], None], message: str
 ) -> None:
     hub.add(HubRepository("o/r", FILES, LFS))
     catalogued()
     harm(pull.pull("m"))
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=message):
         prepare.prepare(("m",))
 
 

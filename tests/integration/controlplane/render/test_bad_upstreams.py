@@ -86,8 +86,8 @@ def test_malformed_response_becomes_502_without_a_retry(ours: Gateway, server: S
     # The request arrived, and a POST may have had an effect.
     assert server.requests == 1
     if case != "short body":  # Of APIs, the filter reads the whole answer and sees for itself.
-        told = ours.internal("target_weather", "/weather")
-        assert told.headers["x-archgw-local-reply"] == "bad_upstream_answer"
+        response = ours.internal("target_weather", "/weather")
+        assert response.headers["x-archgw-local-reply"] == "bad_upstream_answer"
         assert server.requests == 2
 
 
@@ -123,12 +123,12 @@ def test_keeps_the_providers_request_id_up_to_a_limit(
     ours: Gateway, server: Scripted, listener: str, name: str
 ) -> None:
     forged = b"\r\nx-arch-upstream-request-id: forged"
-    for said in ("req_1", "r" * 1000):
-        server.script = OK.replace(b"\r\ncontent-l", f"\r\n{name}: {said}".encode() + forged + b"\r\ncontent-l")
+    for request_id in ("req_1", "r" * 1000):
+        server.script = OK.replace(b"\r\ncontent-l", f"\r\n{name}: {request_id}".encode() + forged + b"\r\ncontent-l")
         reply = ours.public(listener, "POST", CHAT, b"{}")
-        assert reply.headers["x-arch-upstream-request-id"] == said[:128]
-        assert reply.headers["x-request-id"] != said
-        assert ours.access(reply.headers["x-request-id"])["upstream_request_id"] == said[:128]
+        assert reply.headers["x-arch-upstream-request-id"] == request_id[:128]
+        assert reply.headers["x-request-id"] != request_id
+        assert ours.access(reply.headers["x-request-id"])["upstream_request_id"] == request_id[:128]
 
 
 def test_no_upstream_request_id_header_without_an_id(ours: Gateway, server: Scripted) -> None:
@@ -145,8 +145,8 @@ def test_stream_without_headers_passes_unchanged(ours: Gateway, server: Scripted
 
 
 def test_unreachable_provider_gets_retry_after() -> None:
-    (nobody,) = ports.free(1)
-    with gateway(nobody) as found:
+    (unused_port,) = ports.free(1)
+    with gateway(unused_port) as found:
         reply = found.public("egress", "POST", CHAT, b"{}")
         assert (reply.status, reply.body["error"]["code"]) == (503, "upstream_unavailable")
         assert reply.headers["retry-after"] == "1"

@@ -33,7 +33,7 @@ def gateway() -> Iterator[Gateway]:
         yield found
 
 
-def told(gateway: Gateway, listener: str, sent: bytes) -> tuple[int, str, str]:
+def error_of(gateway: Gateway, listener: str, sent: bytes) -> tuple[int, str, str]:
     """Return status, code and message of the error for these bytes. Envoy may close a second later."""
     with socket.create_connection(("127.0.0.1", gateway.listeners[listener]), timeout=10) as connection:
         connection.sendall(sent)
@@ -86,14 +86,14 @@ READ: Final = (503, "gateway_unavailable")
     ],
 )
 def test_unknown_path_gets_a_hint(gateway: Gateway, path: str, way_out: str) -> None:
-    status, code, message = told(gateway, "egress", request(line=f"POST {path}?key=value HTTP/1.1"))
+    status, code, message = error_of(gateway, "egress", request(line=f"POST {path}?key=value HTTP/1.1"))
     assert (status, code) == (404, "not_found")
     assert way_out in message
 
 
 @pytest.mark.parametrize("path", [CHAT, f"/{CHAT}", "http://localhost/v1/chat/completions", f"{CHAT}?api-version=1"])
 def test_accepts_equivalent_forms_of_the_path(gateway: Gateway, path: str) -> None:
-    assert told(gateway, "egress", request(line=f"POST {path} HTTP/1.1"))[:2] == READ
+    assert error_of(gateway, "egress", request(line=f"POST {path} HTTP/1.1"))[:2] == READ
 
 
 @pytest.mark.parametrize("listener", ["ingress", "egress"])
@@ -122,16 +122,16 @@ def test_accepts_equivalent_forms_of_the_path(gateway: Gateway, path: str) -> No
 def test_rejected_request_names_the_cause(  # noqa: PLR0917 - one a column of the table
     gateway: Gateway, listener: str, sent: bytes, status: int, code: str, named: str
 ) -> None:
-    answer = told(gateway, listener, sent)
+    answer = error_of(gateway, listener, sent)
     assert answer[:2] == (status, code)
     assert named in answer[2]
 
 
 def test_preflight_explains_that_a_page_needs_the_gateways_origin(gateway: Gateway) -> None:
-    asked = request(
+    preflight = request(
         f"origin: http://{ALLOWED}:3000", "access-control-request-method: POST", line=f"OPTIONS {CHAT} HTTP/1.1"
     )
-    status, code, message = told(gateway, "ingress", asked)
+    status, code, message = error_of(gateway, "ingress", preflight)
     assert (status, code) == (405, "method_not_allowed")
     assert "under one origin" in message
 
@@ -145,14 +145,14 @@ def test_preflight_explains_that_a_page_needs_the_gateways_origin(gateway: Gatew
     ],
 )
 def test_accepts_http_1_0_without_a_host(gateway: Gateway, line: str, host: str, answered: tuple[int, str]) -> None:
-    assert told(gateway, "egress", request(line=line, host=host))[:2] == answered
+    assert error_of(gateway, "egress", request(line=line, host=host))[:2] == answered
 
 
 @pytest.mark.parametrize("connection", ["close", "keep-alive"])
 def test_rejects_chunked_http_1_0(gateway: Gateway, connection: str) -> None:
     head = f"POST {CHAT} HTTP/1.0\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: {connection}\r\n"
     sent = f"{head}transfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\nGET /hidden HTTP/1.0\r\n\r\n".encode()
-    assert "proxy_http_version 1.1" in told(gateway, "egress", sent)[2]
+    assert "proxy_http_version 1.1" in error_of(gateway, "egress", sent)[2]
     assert gateway.raw("egress", sent).count(b"x-request-id") == 1
 
 

@@ -71,6 +71,15 @@ def binary() -> Path:
     return found
 
 
+def envoy_error(files: dict[str, RenderedFile]) -> str | None:
+    """Returns Envoy's reason to refuse the files, or None if it accepts them."""
+    try:
+        validate_with_envoy(binary(), files)
+    except RenderError as error:
+        return str(error)
+    return None
+
+
 PLANS = {
     "plain": plan(),
     "no key": plan(provider(key=None)),
@@ -107,7 +116,7 @@ def test_local_names_use_getaddrinfo_every_second() -> None:
 def test_envoy_accepts_all_kinds_of_plans(name: str) -> None:
     files = render(PLANS[name])
     validate_types(files)
-    validate_with_envoy(binary(), files)
+    assert envoy_error(files) is None
 
 
 @pytest.mark.parametrize("name", TRITONS)
@@ -119,7 +128,7 @@ def test_envoy_accepts_all_remote_triton_schemes(name: str, tmp_path: Path) -> N
     client.private_key_pem.write_to_path(key)
     files = render(plan(triton=replace(TRITONS[name], ca=ca, cert=cert, key=key)))
     validate_types(files)
-    validate_with_envoy(binary(), files)
+    assert envoy_error(files) is None
 
 
 def test_remote_triton_has_a_cluster_and_an_internal_route_only() -> None:

@@ -100,8 +100,8 @@ def test_organization_header_needs_the_clients_credentials(theirs: Gateway) -> N
 
 
 def test_trace_headers_do_not_reach_a_provider(llm: int) -> None:
-    (nobody,) = ports.free(1)
-    collector = Upstream("otlp_collector", (Address("127.0.0.1", nobody),), 1000)
+    (unused_port,) = ports.free(1)
+    collector = Upstream("otlp_collector", (Address("127.0.0.1", unused_port),), 1000)
     with gateway(llm, tracing=Tracing(collector, random_sampling=100)) as found:
         for listener in ("ingress", "egress"):
             got = found.public(listener, "POST", CHAT, b"{}", **CLIENT).body["headers"]
@@ -145,10 +145,10 @@ def test_provider_refusing_our_key_reveals_no_part_of_it(ours: Gateway, answer: 
     hidden = ours.public("ingress", "POST", CHAT, b"{}")
     assert (hidden.status, hidden.body["error"]["code"]) == (503, "upstream_unavailable")
     assert "API key" not in str(hidden.body)
-    told = ours.public("egress", "POST", CHAT, b"{}")
-    assert (told.status, told.body["error"]["code"]) == (status, "invalid_api_key")
-    assert told.body["error"]["message"] == "Incorrect API key provided: ***. You can find it at https://x/api-keys."
-    for reply in (hidden, told):
+    masked = ours.public("egress", "POST", CHAT, b"{}")
+    assert (masked.status, masked.body["error"]["code"]) == (status, "invalid_api_key")
+    assert masked.body["error"]["message"] == "Incorrect API key provided: ***. You can find it at https://x/api-keys."
+    for reply in (hidden, masked):
         assert "www-authenticate" not in reply.headers
         line = ours.access(reply.headers["x-request-id"])
         assert line["refused"].startswith(f"{status} ")
@@ -157,7 +157,7 @@ def test_provider_refusing_our_key_reveals_no_part_of_it(ours: Gateway, answer: 
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("message", "masked"),
     [
         ("Incorrect API key: sk-proj-4c1f!9b2e", "Incorrect API key: ***"),
         ("key='gsk_4c1f' of org abc", "key='***' of org abc"),
@@ -166,10 +166,10 @@ def test_provider_refusing_our_key_reveals_no_part_of_it(ours: Gateway, answer: 
         ("Project proj-1 has no access to gpt-4o-2024-08-06, see https://x.ai/docs/errors", None),
     ],
 )
-def test_masks_words_that_may_belong_to_a_key(ours: Gateway, answer: Any, said: str, told: str | None) -> None:
-    answer(403, f'{{"error": {{"message": "{said}"}}}}'.encode(), content_type="application/json")
+def test_masks_words_that_may_belong_to_a_key(ours: Gateway, answer: Any, message: str, masked: str | None) -> None:
+    answer(403, f'{{"error": {{"message": "{message}"}}}}'.encode(), content_type="application/json")
     reply = ours.public("egress", "POST", CHAT, b"{}")
-    assert reply.body == json.loads(f'{{"error": {{"message": "{told or said}"}}}}')
+    assert reply.body == json.loads(f'{{"error": {{"message": "{masked or message}"}}}}')
 
 
 @pytest.mark.parametrize("body", [b"", b"x" * 200_000, b"\x00\xff\x1b[31m sk-very-secret-key"])

@@ -51,10 +51,10 @@ def _plan(*models: ModelInstance) -> ModelPlan:
 
 @pytest.mark.usefixtures("folders")
 @pytest.mark.parametrize("name", INSTANCES)
-def test_config_pbtxt_of_each_model(name: str) -> None:
+def test_config_pbtxt_matches_the_golden_file(name: str) -> None:
     files = render_repository(_plan(INSTANCES[name]))
-    told = {path: text for path, text in files.items() if not path.endswith(".py") and "triton_models" not in path}
-    text = "".join(f"# {path}\n{text}" for path, text in sorted(told.items()))
+    configs = {path: text for path, text in files.items() if not path.endswith(".py") and "triton_models" not in path}
+    text = "".join(f"# {path}\n{text}" for path, text in sorted(configs.items()))
     golden = GOLDEN / f"{name}.txt"
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(text)
@@ -70,12 +70,12 @@ def test_triton_parses_every_config_pbtxt() -> None:
 
 
 @pytest.mark.parametrize("name", ["embed-cpu", "guard-cpu", "toxicity-cpu", "nli-cpu", "function-cpu", "chat-cpu"])
-def test_a_model_imports_nothing_outside_its_own_folder(name: str, tmp_path: Path) -> None:
+def test_model_imports_only_from_its_own_folder(name: str, tmp_path: Path) -> None:
     instance = dataclasses.replace(INSTANCES[name], name="m")
     for path, text in render_repository(_plan(instance)).items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
-    # A stand-in for the module that only Triton's stub has; then what the stub does: "1" on the path, model imported.
+    # A fake of the module that only Triton's stub has. Then, as the stub does: "1" on the path, and import of model.
     (tmp_path / "triton_python_backend_utils.py").write_text("")
     code = f"""
 import sys
@@ -86,7 +86,10 @@ import model, triton_models
 assert all(path.startswith({str(tmp_path)!r}) for path in triton_models.__path__), triton_models.__path__
 model.TritonPythonModel
 """
-    subprocess.run([sys.executable, "-P", "-c", code], check=True, cwd=tmp_path)
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", code], check=False, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_names_numbers_and_paths_reach_the_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -121,11 +124,11 @@ def test_cpu_batches_at_most_eight_waiting_texts_without_delay(role: str) -> Non
     ("role", "artefact"), [("guard", "Arch-Guard"), ("nli", "bart-large-mnli"), ("function", None)]
 )
 def test_cpu_models_batch_only_when_configured(role: str, artefact: str | None) -> None:
-    # A short text would wait for the long one of somebody else.
+    # In a batch, a short text would wait for the long text of another client.
     text = render_repository(_plan(ModelInstance(role, "m", 1, 64, artefact)))["m/config.pbtxt"]
     assert "dynamic_batching" not in text
-    held = ModelInstance(role, "m", 1, 64, artefact, max_queue_delay_us=250)
-    assert "max_queue_delay_microseconds: 250 }" in render_repository(_plan(held))["m/config.pbtxt"]
+    batched = ModelInstance(role, "m", 1, 64, artefact, max_queue_delay_us=250)
+    assert "max_queue_delay_microseconds: 250 }" in render_repository(_plan(batched))["m/config.pbtxt"]
 
 
 def test_gpu_model_reads_its_gpu_files() -> None:

@@ -46,10 +46,10 @@ def test_full_heap_refuses_requests_until_memory_is_free(llm: int, monkeypatch: 
             head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
             return gateway.raw("egress", f"{head}content-length: 2\r\nconnection: close\r\n\r\n{{}}".encode())[:12]
 
-        def wait_for(wanted: bytes) -> None:
+        def wait_for(expected: bytes) -> None:
             deadline = time.monotonic() + 30
-            while status() != wanted:
-                assert time.monotonic() < deadline, f"never {wanted!r}"
+            while status() != expected:
+                assert time.monotonic() < deadline, f"never {expected!r}"
 
         assert status() == b"HTTP/1.1 200"
         with unread(second, 12) as clients:

@@ -84,8 +84,11 @@ def llm() -> Iterator[int]:
 
 def test_ingress_response_names_target_and_drift(llm: int) -> None:
     with gateway(llm, {"target": "get_weather", "drift": "true"}) as found:
-        told = found.public("ingress", "POST", CHAT).headers
-        assert (told["x-arch-prompt-target"], told["x-arch-intent-drift"]) == ("get_weather", "true")
+        response_headers = found.public("ingress", "POST", CHAT).headers
+        assert (response_headers["x-arch-prompt-target"], response_headers["x-arch-intent-drift"]) == (
+            "get_weather",
+            "true",
+        )
         # Egress has no prompt targets.
         assert not HEADERS & set(found.public("egress", "POST", CHAT).headers)
 
@@ -112,8 +115,8 @@ def test_timing_header_has_filter_and_provider_times(llm: int, listener: str) ->
 
 
 def test_timing_header_of_a_local_reply_has_no_provider_time() -> None:
-    (nobody,) = ports.free(1)
-    with gateway(nobody, {"timing": TIMING, "degraded": "intent"}, timing_header=True) as found:
+    (unused_port,) = ports.free(1)
+    with gateway(unused_port, {"timing": TIMING, "degraded": "intent"}, timing_header=True) as found:
         reply = found.public("ingress", "POST", CHAT)
         assert reply.status == 503
         assert (reply.headers["x-arch-timing"], reply.headers["x-arch-degraded"]) == (TIMING, "intent")

@@ -61,8 +61,8 @@ def test_cpu_without_local_is_a_usage_error(command: tuple[str, ...]) -> None:
 def test_missing_remote_url_names_the_key_and_the_alternative(command: str, short_path: Path) -> None:
     done = archgw(command, *written(short_path), *where(command, short_path))
     assert done.returncode == 2
-    for said in ("model_serving.remote.url", "grpcs://", "archgw up --local -cpu"):
-        assert said in done.stderr
+    for part in ("model_serving.remote.url", "grpcs://", "archgw up --local -cpu"):
+        assert part in done.stderr
     assert [path.name for path in short_path.iterdir()] == ["arch_config.yaml"]
 
 
@@ -173,7 +173,7 @@ def test_render_inside_writes_no_compose_file(egress_only: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "part"),
     [
         ((), "-o DIR"),
         (("-o", "out", "--workers", "2"), "--workers"),
@@ -181,9 +181,9 @@ def test_render_inside_writes_no_compose_file(egress_only: Path) -> None:
         (("-o", "out", "--inside", "--workers", "2"), "overrides.filter_workers"),
     ],
 )
-def test_render_rejects_options_without_effect(options: tuple[str, ...], said: str, egress_only: Path) -> None:
+def test_render_rejects_options_without_effect(options: tuple[str, ...], part: str, egress_only: Path) -> None:
     egress_only.write_text(egress_only.read_text() + "overrides: {filter_workers: 1}\n")
     done = archgw("render", str(egress_only), "--local", "-cpu", *options)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert part in done.stderr
     assert not Path("out").exists()

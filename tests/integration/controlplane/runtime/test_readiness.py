@@ -48,14 +48,14 @@ def worker(layout: RunLayout) -> Iterator[Says]:
     """A filter worker's socket. It sends the given replies one after another, and then repeats the last one."""
     answers: list[tuple[BackendStatus, ...] | bytes] = []
 
-    def say(*said: tuple[BackendStatus, ...] | bytes) -> None:
-        answers.extend(said)
+    def say(*replies: tuple[BackendStatus, ...] | bytes) -> None:
+        answers.extend(replies)
 
     def read(_: bytes, __: grpc.ServicerContext) -> bytes:
-        said = answers.pop(0) if len(answers) > 1 else answers[0]
-        if isinstance(said, bytes):
-            return said
-        return msgspec.json.encode(WorkerStatus(roles={Role.GUARD: RoleStatus(backends=said)}))
+        replies = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(replies, bytes):
+            return replies
+        return msgspec.json.encode(WorkerStatus(roles={Role.GUARD: RoleStatus(backends=replies)}))
 
     _, service, method = METHOD.split("/")
     server = grpc.server(ThreadPoolExecutor(1))
@@ -104,19 +104,19 @@ def started(layout: RunLayout, listener: PublicListener) -> Iterator[StartedGate
 def test_waits_for_the_local_model_although_a_remote_one_answers(started: StartedGateway, worker: Says) -> None:
     loading = (ready(Place.REMOTE), down(Place.LOCAL, "unreachable"))
     worker(loading, loading, (ready(Place.REMOTE), ready(Place.LOCAL)))
-    said: list[str] = []
-    (guard,) = wait_ready(started, 20, said.append)
+    replies: list[str] = []
+    (guard,) = wait_ready(started, 20, replies.append)
     assert [place.ready for place in guard.places] == [True, True]
-    assert said[0] == "waiting for guard on CPU"
+    assert replies[0] == "waiting for guard on CPU"
 
 
 def test_unreachable_remote_is_a_warning_if_another_backend_is_ready(started: StartedGateway, worker: Says) -> None:
     worker((down(Place.REMOTE, "refused", "status 401"), ready(Place.LOCAL)))
-    said: list[str] = []
-    (guard,) = wait_ready(started, 20, said.append)
+    replies: list[str] = []
+    (guard,) = wait_ready(started, 20, replies.append)
     assert guard.ready
     warning = f"warning: guard is not ready on {URL}: refused, status 401; another place stands in for it"
-    assert [line for line in said if line.startswith("warning")] == [warning]
+    assert [line for line in replies if line.startswith("warning")] == [warning]
 
 
 def test_waits_for_a_remote_that_was_not_called_yet(started: StartedGateway, worker: Says) -> None:
@@ -143,9 +143,9 @@ def test_names_a_role_without_a_backend_and_the_remote_reason(started: StartedGa
 
 def test_slow_local_model_does_not_fail_a_gateway_that_answers(started: StartedGateway, worker: Says) -> None:
     worker((ready(Place.REMOTE), down(Place.LOCAL, "unreachable")))
-    said: list[str] = []
-    wait_ready(started, 1, said.append)
-    assert said[-1].startswith("warning: guard is not ready on CPU: unreachable")
+    replies: list[str] = []
+    wait_ready(started, 1, replies.append)
+    assert replies[-1].startswith("warning: guard is not ready on CPU: unreachable")
 
 
 def test_waits_for_a_service_that_just_started(started: StartedGateway, worker: Says) -> None:

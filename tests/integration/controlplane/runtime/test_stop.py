@@ -57,12 +57,12 @@ def test_native_gateway_needs_no_engine(layout: RunLayout, monkeypatch: pytest.M
 
 
 def test_stops_containers_of_a_deleted_run_directory(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[bool] = []
+    removed_volumes: list[bool] = []
 
     def found(_: DockerRunner, *, volumes: bool) -> bool:
-        asked.append(volumes)
+        removed_volumes.append(volumes)
         return True
 
     monkeypatch.setattr(DockerRunner, "stop", found)
     assert stop(run_directory.run_layout(short_path / "gone"))
-    assert asked == [False]
+    assert removed_volumes == [False]

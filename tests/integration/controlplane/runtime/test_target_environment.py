@@ -40,13 +40,13 @@ def places(tmp_path: Path, mode: Mode, serving: str = "") -> tuple[dict[str, lis
     """Return the backends of each role in order of preference, and the messages."""
     path = tmp_path / "arch_config.yaml"
     path.write_text(CONFIG + serving)
-    said: list[str] = []
+    messages: list[str] = []
     loaded = load(path, {"TEST_KEY": "sk-test"})
-    gateway = compile_native(loaded, RunLayout(tmp_path / "run"), mode, said.append)
+    gateway = compile_native(loaded, RunLayout(tmp_path / "run"), mode, messages.append)
     found: dict[str, list[str]] = {}
     for each in gateway.places:
         found.setdefault(each.role, []).append(each.where)
-    return found, said
+    return found, messages
 
 
 @pytest.fixture(params=[True, False], ids=["with a GPU", "without"])
@@ -57,27 +57,27 @@ def has_gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_local_cpu_mode(tmp_path: Path, has_gpu: bool) -> None:
-    found, said = places(tmp_path, Mode.LOCAL_CPU)
+    found, messages = places(tmp_path, Mode.LOCAL_CPU)
     assert found == {role: ["CPU"] for role in ("guard", "embed", "function", "chat")}
-    assert said == []
+    assert messages == []
 
 
 def test_local_gpu_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "detect", lambda _: gpu.GpuDetection((H200,), cuda=True))
-    found, said = places(tmp_path, Mode.LOCAL_GPU)
+    found, messages = places(tmp_path, Mode.LOCAL_GPU)
     assert (found["guard"], found["embed"]) == ([H200], [H200])
     # The default function model and the small chat model run on CPUs only.
     assert (found["function"], found["chat"]) == (["CPU"], ["CPU"])
-    assert said == []
+    assert messages == []
 
 
 def test_remote_mode_with_local_intent(tmp_path: Path, has_gpu: bool) -> None:
-    found, said = places(tmp_path, Mode.REMOTE)
+    found, messages = places(tmp_path, Mode.REMOTE)
     assert (found["guard"], found["function"]) == ([URL], [URL])
     assert found["embed"] == [H200 if has_gpu else "CPU"]
     assert found["chat"] == ["CPU"]
-    assert len(said) == (0 if has_gpu else 1)
-    assert all("intent" in note and "CPU" in note for note in said)
+    assert len(messages) == (0 if has_gpu else 1)
+    assert all("intent" in note and "CPU" in note for note in messages)
 
 
 def test_backend_of_a_role_overrides_the_mode(tmp_path: Path, has_gpu: bool) -> None:
@@ -87,9 +87,9 @@ def test_backend_of_a_role_overrides_the_mode(tmp_path: Path, has_gpu: bool) -> 
     embed: {placement: remote}
     function: {placement: local}
 """
-    found, said = places(tmp_path, Mode.REMOTE, serving)
+    found, messages = places(tmp_path, Mode.REMOTE, serving)
     assert found["guard"] == [URL, H200 if has_gpu else "CPU"]
     assert (found["embed"], found["function"]) == ([URL], ["CPU"])
-    assert said == []
+    assert messages == []
     found, _ = places(tmp_path, Mode.LOCAL_CPU, serving)
     assert (found["guard"], found["embed"]) == ([URL, "CPU"], [URL])

@@ -145,10 +145,10 @@ async def test_role_is_available_while_one_backend_is(both: UnwatchedModels, rem
 
 async def test_last_backend_may_be_late_a_few_times(alone: UnwatchedModels, local: FakeTriton) -> None:
     local.infer = never
-    for asked in range(1, TIMEOUTS_TOLERATED + 2):
+    for count in range(1, TIMEOUTS_TOLERATED + 2):
         with pytest.raises(RoleUnavailable, match="timeout"):
             await ask(alone)
-        assert len(local.requests) == asked
+        assert len(local.requests) == count
     with pytest.raises(RoleUnavailable, match="timeout"):
         await ask(alone)
     assert len(local.requests) == TIMEOUTS_TOLERATED + 1

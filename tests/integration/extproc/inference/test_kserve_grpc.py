@@ -133,14 +133,14 @@ async def test_unparsable_response_is_malformed_for_every_method() -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     client = KServeGrpcClient(Server(address=f"127.0.0.1:{port}"))
-    for asked in (
+    for call in (
         client.infer(REQUEST, 1.0),
         client.server_live(1.0),
         client.model_metadata("my-guard", 1.0),
         client.model_statistics("my-guard", 1.0),
     ):
         with pytest.raises(CallFailed, match="malformed"):
-            await asked
+            await call
     await client.close()
     await server.stop(None)
 

@@ -59,10 +59,10 @@ def test_following_logs_closes_its_processes_on_each_signal(
 
 
 @pytest.mark.parametrize(
-    ("services", "said"), [(SERVICES, "the gateway is still running"), (None, "everything is stopped")]
+    ("services", "message"), [(SERVICES, "the gateway is still running"), (None, "everything is stopped")]
 )
 def test_interrupted_up_reports_whether_a_gateway_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, services: tuple[ServiceState, ...] | None, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, services: tuple[ServiceState, ...] | None, message: str
 ) -> None:
     def start(*_: object) -> NoReturn:
         os.kill(os.getpid(), signal.SIGINT)
@@ -73,7 +73,7 @@ def test_interrupted_up_reports_whether_a_gateway_runs(
     monkeypatch.setattr(up, "runner_of", lambda _: Running(services=services))
     done = CliRunner().invoke(app, ["up", "--run-dir", str(tmp_path)])
     assert done.exit_code == 130
-    assert f"SIGINT, {said}" in done.stderr
+    assert f"SIGINT, {message}" in done.stderr
 
 
 def test_build_stops_its_child_on_sigterm(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,19 +39,19 @@ def lines(output: str, word: str) -> list[str]:
 
 
 def test_up_lists_model_backend_and_latency_of_each_role(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    wanted: list[StartOptions] = []
+    starts: list[StartOptions] = []
     listeners = (PublicListener("ingress", "127.0.0.1", 1),)
     state = State(mode="remote", config="c", since="s", listeners=listeners, places=PLACES, services=())
     running = RunningGateway(state, ROLES, lambda: 0)
 
-    def start(asked: StartOptions, *_: object) -> RunningGateway:
-        wanted.append(asked)
+    def start(options: StartOptions, *_: object) -> RunningGateway:
+        starts.append(options)
         return running
 
     monkeypatch.setattr(up_command, "start", start)
     done = CliRunner().invoke(app, ["up", "--run-dir", "/tmp/ag"])  # noqa: S108
     assert done.exit_code == 0, done.output
-    assert [each.mode for each in wanted] == ["remote"]
+    assert [each.mode for each in starts] == ["remote"]
     assert lines(done.stdout, "guard") == [
         f"guard Arch-Guard {URL} not ready: refused p50 20.0 ms",
         "guard nanoguard NVIDIA H200 ready p50 10.5 ms",

@@ -167,7 +167,7 @@ def compiled(document: dict[str, Any]) -> Gateway:
     # As if each that the catalogue lacks were in the repository that the file names.
     own = [
         CustomModel(role, entry.model, Path(serving.local.repository) / entry.model, 1)
-        for role, entry in serving.roles.given.items()
+        for role, entry in serving.roles.configured.items()
         if entry.model and entry.model not in catalog().choices(role)
     ]
     return compile_gateway(config, SITE, own)

@@ -73,7 +73,7 @@ def test_the_quick_start_compiles() -> None:
     assert [model.name for model in gateway.models.models] == ["embed", "guard", "function", "chat"]
 
 
-def test_the_same_file_and_site_compile_to_the_same_gateway() -> None:
+def test_equal_file_and_environment_compile_to_equal_gateways() -> None:
     assert compiled() == compiled()
 
 
@@ -92,7 +92,7 @@ def test_both_listeners_are_on_by_default() -> None:
     )
 
 
-def test_without_ingress_no_prompting_and_no_prompt_models() -> None:
+def test_without_ingress_there_is_no_prompting_and_no_model() -> None:
     gateway = compiled(listeners={"ingress": {"enabled": False}}, llm_providers=[HOSTED])
     assert [listener.name for listener in gateway.envoy.listeners] == ["egress"]
     assert gateway.filter_config.prompting is None
@@ -111,8 +111,10 @@ def test_ingress_uses_guard_role_only_with_a_guard() -> None:
 def test_the_filter_watches_exactly_the_models_that_are_served() -> None:
     for gateway in (compiled(), compiled(prompt_guards=GUARDED), compiled(listeners={"ingress": {"enabled": False}})):
         assert gateway.filter_config.inference
-        asked = {str(role): served.backends[0].model for role, served in gateway.filter_config.inference.roles.items()}
-        assert asked == {model.role: model.name for model in gateway.models.models}
+        models_by_role = {
+            str(role): served.backends[0].model for role, served in gateway.filter_config.inference.roles.items()
+        }
+        assert models_by_role == {model.role: model.name for model in gateway.models.models}
     silent = compiled(listeners={"ingress": {"enabled": False}}, llm_providers=[HOSTED])
     assert silent.filter_config.inference is None
 
@@ -136,7 +138,7 @@ def test_models_that_read_every_prompt_share_the_cores(cores: int, instances: in
     assert {model.role: model.instances for model in models} == {"embed": instances, "guard": instances, "function": 1}
 
 
-def test_filter_uses_the_sites_triton() -> None:
+def test_filter_uses_the_triton_of_the_environment() -> None:
     inference = compiled().filter_config.inference
     assert inference
     assert inference.servers == {
@@ -144,7 +146,7 @@ def test_filter_uses_the_sites_triton() -> None:
     }
 
 
-def test_file_overrides_the_sites_workers() -> None:
+def test_file_overrides_the_workers_of_the_environment() -> None:
     assert compiled().envoy.workers == 3
     assert compiled(overrides={"filter_workers": 7}).envoy.workers == 7
 
@@ -213,13 +215,13 @@ def test_single_provider_is_the_default() -> None:
 
 
 @pytest.mark.parametrize(("vendor", "accepts"), [("openai", True), ("mistral", False), ("groq", False)])
-def test_metadata_goes_to_providers_that_take_it(vendor: str, accepts: bool) -> None:
+def test_metadata_is_sent_to_providers_that_accept_it(vendor: str, accepts: bool) -> None:
     gateway = compiled(llm_providers=[{**HOSTED, "provider": vendor}])
     assert gateway.filter_config.providers[0].accepts_metadata is accepts
 
 
 @pytest.mark.parametrize(("vendor", "accepts"), [("openai", True), ("mistral", False), ("groq", False)])
-def test_developer_messages_go_to_providers_that_know_them(vendor: str, accepts: bool) -> None:
+def test_developer_messages_are_sent_to_providers_that_support_them(vendor: str, accepts: bool) -> None:
     gateway = compiled(llm_providers=[{**HOSTED, "provider": vendor}])
     assert gateway.filter_config.providers[0].accepts_developer is accepts
 
@@ -235,7 +237,7 @@ def test_an_endpoint_is_a_cluster_of_all_its_hosts() -> None:
     assert gateway.envoy.apis == (ApiCluster(Upstream("endpoint_api", (Address("a", 1), Address("b", 80)), 50)),)
 
 
-def test_https_sets_the_port_and_the_name_that_is_verified() -> None:
+def test_https_sets_port_and_verified_name() -> None:
     envoy = with_targets({"endpoint": "api.example.com", "protocol": "https"}, {}).envoy
     assert envoy.apis[0].upstream.addresses == (Address("api.example.com", 443),)
     assert envoy.apis[0].upstream.tls_server_name == envoy.calls[0].authority == "api.example.com"
@@ -249,7 +251,7 @@ def test_the_filter_waits_longer_for_an_api_than_envoy_does() -> None:
     assert gateway.filter_config.request_timeout_ms > gateway.filter_config.endpoint_timeout_ms
 
 
-def test_a_request_s_deadline_leaves_time_for_every_stage() -> None:
+def test_request_deadline_leaves_time_for_every_stage() -> None:
     gateway = with_targets({"endpoint": "a"}, {}, prompt_guards=GUARDED)
     assert gateway.filter_config.inference
     timeouts = {str(role): served.timeout_ms for role, served in gateway.filter_config.inference.roles.items()}
@@ -258,13 +260,13 @@ def test_a_request_s_deadline_leaves_time_for_every_stage() -> None:
     assert gateway.filter_config.request_timeout_ms > stages + gateway.filter_config.endpoint_timeout_ms
 
 
-def test_a_request_s_deadline_leaves_time_for_the_error_target() -> None:
+def test_request_deadline_leaves_time_for_the_error_target() -> None:
     without = with_targets({"endpoint": "a", "timeout": "7s"}, {})
     forwarded = with_targets({"endpoint": "a", "timeout": "7s"}, {}, error_target={"endpoint": "api"})
     assert forwarded.filter_config.request_timeout_ms - without.filter_config.request_timeout_ms >= 7_000
 
 
-def test_each_target_has_its_own_route_with_its_own_time() -> None:
+def test_each_target_has_its_own_route_and_timeout() -> None:
     gateway = with_targets(
         {"endpoint": "h", "timeout": "4s"}, {}, {"timeout": "500ms", "retries": 3}, error_target={"endpoint": "api"}
     )
@@ -301,7 +303,7 @@ def test_secret_names_are_unique() -> None:
     assert len({credential.secret_name for credential in gateway.envoy.credentials}) == 3
 
 
-def test_the_default_target_is_no_candidate() -> None:
+def test_default_target_is_not_a_candidate() -> None:
     found = with_target(default=True)
     assert found.targets == ()
     assert found.default_target is not None
@@ -381,7 +383,7 @@ def test_examples_join_the_description() -> None:
     assert target.examples == ("how hot is it?", "will it rain?")
 
 
-def test_threshold_defaults_to_the_measured_one() -> None:
+def test_default_threshold_is_the_measured_one() -> None:
     assert prompting(compiled()).intent.threshold == INTENT_THRESHOLD
     override = {"prompt_target_intent_matching_threshold": 0}
     assert prompting(compiled(overrides=override)).intent.threshold == 0
@@ -487,7 +489,7 @@ def test_tracing_is_off_by_default() -> None:
     assert secure.collector.tls_server_name == "otel.example.com"
 
 
-def test_another_site_changes_only_its_own_values() -> None:
+def test_another_environment_changes_only_its_own_values() -> None:
     config = ArchConfig.model_validate_json(
         json.dumps({"version": "v1", "llm_providers": [HOSTED], "prompt_guards": GUARDED})
     )

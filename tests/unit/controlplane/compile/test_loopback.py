@@ -59,8 +59,8 @@ def document(host: str) -> dict[str, Any]:
     }
 
 
-def compiled(written: dict[str, Any], site: TargetEnvironment) -> Gateway:
-    return compile_gateway(ArchConfig.model_validate_json(json.dumps(written)), site)
+def compiled(written: dict[str, Any], environment: TargetEnvironment) -> Gateway:
+    return compile_gateway(ArchConfig.model_validate_json(json.dumps(written)), environment)
 
 
 def upstreams(gateway: Gateway) -> Iterator[Upstream]:
@@ -135,7 +135,7 @@ def test_names_without_a_dot_are_local_names() -> None:
     assert not found["endpoint_secure"].local_names
 
 
-def test_port_of_a_service_leads_to_that_service() -> None:
+def test_loopback_port_of_a_service_is_rewritten_to_that_service() -> None:
     written = document("localhost")
     written["endpoints"] = {"plain": {"endpoint": "127.0.0.1:18083"}, "secure": {"endpoint": "api.example.com:18083"}}
     gateway = compiled(written, CONTAINER_LAYOUT)
@@ -183,14 +183,18 @@ def test_envoy_binds_container_addresses_and_publishes_the_files() -> None:
         ("0.0.0.0", True, ("0.0.0.0",)),  # noqa: S104
     ],
 )
-def test_localhost_and_every_address_mean_both_families(address: str, ipv6: bool, hosts: tuple[str, ...]) -> None:
+def test_localhost_and_all_addresses_cover_ipv4_and_ipv6(address: str, ipv6: bool, hosts: tuple[str, ...]) -> None:
     written = document("localhost") | {"listeners": {"ingress": {"address": address}}}
     expected = tuple(Address(host, 10000) for host in hosts)
     here, inside = (
-        next(each for each in compiled(written, replace(site, ipv6=ipv6)).envoy.listeners if each.name == "ingress")
-        for site in (HERE, CONTAINER_LAYOUT)
+        next(
+            each
+            for each in compiled(written, replace(environment, ipv6=ipv6)).envoy.listeners
+            if each.name == "ingress"
+        )
+        for environment in (HERE, CONTAINER_LAYOUT)
     )
     assert (here.bind, here.published) == (expected, ())
     assert inside.published == expected
-    # Loopback names alone are answered where nobody else can come.
+    # Only a loopback listener is limited to loopback names.
     assert (here.hosts is None) == (address not in {"localhost", "::1"})

@@ -40,22 +40,25 @@ BARE: dict[str, Any] = {
 }
 
 
-def compiled(site: TargetEnvironment, *own: CustomModel, **serving: Any) -> Gateway:
+def compiled(environment: TargetEnvironment, *own: CustomModel, **serving: Any) -> Gateway:
     config = ArchConfig.model_validate_json(json.dumps({**BARE, "model_serving": serving}))
-    return compile_gateway(config, site, own)
+    return compile_gateway(config, environment, own)
 
 
-def asked(gateway: Gateway) -> filter_config.Inference:
+def inference_of(gateway: Gateway) -> filter_config.Inference:
     assert gateway.filter_config.inference is not None
     return gateway.filter_config.inference
 
 
 def places(gateway: Gateway) -> dict[Role, tuple[Place, ...]]:
-    return {role: tuple(backend.place for backend in served.backends) for role, served in asked(gateway).roles.items()}
+    return {
+        role: tuple(backend.place for backend in served.backends)
+        for role, served in inference_of(gateway).roles.items()
+    }
 
 
 @pytest.mark.parametrize(
-    ("site", "expected"),
+    ("environment", "expected"),
     [
         (CPU, dict.fromkeys((Role.EMBED, Role.GUARD, Role.FUNCTION, Role.CHAT), LOCAL)),
         (GPU, dict.fromkeys((Role.EMBED, Role.GUARD, Role.FUNCTION, Role.CHAT), LOCAL)),
@@ -65,19 +68,19 @@ def places(gateway: Gateway) -> dict[Role, tuple[Place, ...]]:
         ),
     ],
 )
-def test_mode_decides_where_roles_run(site: TargetEnvironment, expected: dict[Role, tuple[Place, ...]]) -> None:
-    assert places(compiled(site, remote=TRITON)) == expected
+def test_mode_decides_where_roles_run(environment: TargetEnvironment, expected: dict[Role, tuple[Place, ...]]) -> None:
+    assert places(compiled(environment, remote=TRITON)) == expected
 
 
-@pytest.mark.parametrize("site", [CPU, GPU, REMOTE])
-def test_role_settings_override_the_mode(site: TargetEnvironment) -> None:
+@pytest.mark.parametrize("environment", [CPU, GPU, REMOTE])
+def test_role_settings_override_the_mode(environment: TargetEnvironment) -> None:
     roles = {
         "guard": {"placement": ["remote", "local"]},
         "embed": {"placement": ["remote"]},
         "function": {"placement": ["local"]},
         "nli": {"placement": ["remote"], "model": "entailment"},
     }
-    gateway = compiled(site, remote=TRITON, roles=roles)
+    gateway = compiled(environment, remote=TRITON, roles=roles)
     assert places(gateway) == {
         Role.EMBED: ELSEWHERE,
         Role.NLI: ELSEWHERE,
@@ -86,8 +89,8 @@ def test_role_settings_override_the_mode(site: TargetEnvironment) -> None:
         Role.CHAT: LOCAL,
     }
     assert gateway.models.names == ("guard", "function", "chat")
-    assert [place.model for place in asked(gateway).roles[Role.NLI].backends] == ["entailment"]
-    assert [place.model for place in asked(gateway).roles[Role.GUARD].backends] == ["guard", "guard"]
+    assert [place.model for place in inference_of(gateway).roles[Role.NLI].backends] == ["entailment"]
+    assert [place.model for place in inference_of(gateway).roles[Role.GUARD].backends] == ["guard", "guard"]
 
 
 def test_remote_mode_without_url_explains_the_options() -> None:
@@ -121,22 +124,22 @@ def test_all_remote_has_no_local_models_or_server() -> None:
     )
     gateway = compile_gateway(config, REMOTE)
     assert gateway.models.names == ()
-    assert asked(gateway).servers == {
+    assert inference_of(gateway).servers == {
         Place.REMOTE: filter_config.Server(
             address="unix:/run/i", protocol=filter_config.Protocol.GRPC, upstream="triton_remote"
         )
     }
     assert places(gateway) == {Role.GUARD: ELSEWHERE, Role.TOXICITY: ELSEWHERE}
-    assert asked(gateway).models_timeout_ms == asked(gateway).roles[Role.GUARD].timeout_ms
+    assert inference_of(gateway).models_timeout_ms == inference_of(gateway).roles[Role.GUARD].timeout_ms
 
 
 def test_unused_remote_triton_has_no_cluster() -> None:
     gateway = compiled(CPU, remote=TRITON)
     assert gateway.envoy.remote is None
-    assert set(asked(gateway).servers) == {Place.LOCAL}
+    assert set(inference_of(gateway).servers) == {Place.LOCAL}
 
 
-def test_models_deadline_covers_an_attempt_at_each_place() -> None:
+def test_models_deadline_covers_an_attempt_at_each_backend() -> None:
     roles = {
         "guard": {"placement": ["remote", "local"], "timeout": "3s"},
         "embed": {"timeout": "1s"},
@@ -144,10 +147,10 @@ def test_models_deadline_covers_an_attempt_at_each_place() -> None:
     }
     gateway = compiled(CPU, remote=TRITON, roles=roles)
     # The guards may read a long text for ten seconds.
-    assert asked(gateway).models_timeout_ms == 10_000 + 2 * 4_000
+    assert inference_of(gateway).models_timeout_ms == 10_000 + 2 * 4_000
     slower = roles | {"guard": {"placement": ["remote", "local"], "timeout": "7s"}}
-    assert asked(compiled(CPU, remote=TRITON, roles=slower)).models_timeout_ms == 2 * 7_000 + 2 * 4_000
-    assert gateway.filter_config.request_timeout_ms > asked(gateway).models_timeout_ms
+    assert inference_of(compiled(CPU, remote=TRITON, roles=slower)).models_timeout_ms == 2 * 7_000 + 2 * 4_000
+    assert gateway.filter_config.request_timeout_ms > inference_of(gateway).models_timeout_ms
 
 
 def test_compiles_all_settings_of_the_remote_triton() -> None:
@@ -183,7 +186,7 @@ def test_http_remote_keeps_its_path_and_sends_a_bearer_key() -> None:
         None,
         Credential("triton_remote", "authorization", "Bearer ", "sk-1"),
     )
-    assert asked(gateway).servers[Place.REMOTE].protocol is filter_config.Protocol.HTTP
+    assert inference_of(gateway).servers[Place.REMOTE].protocol is filter_config.Protocol.HTTP
     assert b"sk-1" not in filter_config.dump(gateway.filter_config)
     assert "sk-1" not in repr(gateway)
 
@@ -205,7 +208,7 @@ def test_models_run_on_a_gpu_where_they_can() -> None:
 
 
 @pytest.mark.parametrize(
-    ("site", "artefact", "device", "behind"),
+    ("environment", "artefact", "device", "behind"),
     [
         (GPU, "Arch-Function-3B", Device.GPU, "function_vllm"),
         (CPU, "Arch-Function-3B.gguf", Device.CPU, None),
@@ -213,15 +216,15 @@ def test_models_run_on_a_gpu_where_they_can() -> None:
     ],
 )
 def test_catalogue_model_runs_on_the_available_device(
-    site: TargetEnvironment, artefact: str, device: Device, behind: str | None
+    environment: TargetEnvironment, artefact: str, device: Device, behind: str | None
 ) -> None:
     roles = {"function": {"model": "Arch-Function-3B", "placement": ["local"]}, "guard": {"placement": ["local"]}}
-    (model,) = (each for each in compiled(site, roles=roles).models.models if each.role == "function")
+    (model,) = (each for each in compiled(environment, roles=roles).models.models if each.role == "function")
     assert (model.artefact, model.device, model.behind) == (artefact, device, behind)
 
 
 @pytest.mark.parametrize(
-    ("site", "roles", "error", "words"),
+    ("environment", "roles", "error", "words"),
     [
         (
             replace(GPU, vllm=False),
@@ -239,22 +242,22 @@ def test_catalogue_model_runs_on_the_available_device(
     ],
 )
 def test_error_for_unrunnable_model_has_a_way_out(
-    site: TargetEnvironment, roles: dict[str, Any], error: type[ArchgwError], words: str
+    environment: TargetEnvironment, roles: dict[str, Any], error: type[ArchgwError], words: str
 ) -> None:
     with pytest.raises(error, match=words) as caught:
-        compiled(site, remote=TRITON, roles=roles)
+        compiled(environment, remote=TRITON, roles=roles)
     assert "model_serving.roles." in str(caught.value)
 
 
-@pytest.mark.parametrize(("site", "is_error"), [(GPU, False), (CPU, True), (REMOTE, True)])
-def test_custom_gpu_model_does_not_run_on_a_cpu(site: TargetEnvironment, is_error: bool) -> None:
+@pytest.mark.parametrize(("environment", "is_error"), [(GPU, False), (CPU, True), (REMOTE, True)])
+def test_custom_gpu_model_does_not_run_on_a_cpu(environment: TargetEnvironment, is_error: bool) -> None:
     own = CustomModel("embed", "theirs", Path("/m/theirs"), 8, on_gpu=True)
     roles = {"embed": {"model": "theirs"}}
     if is_error:
         with pytest.raises(RuntimeFault, match="KIND_GPU"):
-            compiled(site, own, remote=TRITON, roles=roles)
+            compiled(environment, own, remote=TRITON, roles=roles)
     else:
-        assert compiled(site, own, remote=TRITON, roles=roles).places[0].where == "NVIDIA L4"
+        assert compiled(environment, own, remote=TRITON, roles=roles).places[0].where == "NVIDIA L4"
 
 
 def test_local_settings_apply_to_models_that_read_every_prompt() -> None:

@@ -340,4 +340,5 @@ def test_types_have_python_and_json_schema_names(folder: Folder, written: str, r
 
 
 def test_a_float_may_have_a_whole_default(folder: Folder) -> None:
-    folder.load(target("", "[{name: p, description: d, type: float, default: 1}]"))
+    config = folder.load(target("", "[{name: p, description: d, type: float, default: 1}]")).config
+    assert config.prompt_targets[0].parameters[0].default == 1

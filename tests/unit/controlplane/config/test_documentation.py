@@ -83,7 +83,7 @@ def test_every_key_of_the_top_level_is_explained() -> None:
     assert set(rows("Top level")) == set(properties)
 
 
-def test_no_row_explains_a_key_that_is_gone() -> None:
+def test_no_row_explains_a_removed_key() -> None:
     known = {prefix + key for name, (_, prefix) in SECTIONS.items() for key in models()[name]["properties"]}
     explained = {key for section, _ in SECTIONS.values() for key in rows(section)}
     assert explained - known - set(VENDORS) == set()

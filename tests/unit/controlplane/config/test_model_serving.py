@@ -55,13 +55,13 @@ def test_a_key_and_a_url_come_from_the_environment(folder: Folder) -> None:
     assert [url.port for url in remote.url] == [443, 1]
     assert remote.access_key is not None
     assert remote.access_key.get_secret_value() == "sk-1"
-    # What is wrong with a URL that nobody knows is not guessed.
+    # The scheme of the other URL is not checked while $URL is unknown.
     assert folder.problems(file("{remote: {url: [$URL, 'http://h:1']}}"), {}) == [
         "2:32: environment variable URL is not set"
     ]
 
 
-def test_mode_places_roles_unless_the_file_does(folder: Folder) -> None:
+def test_placement_of_a_role_overrides_the_mode(folder: Folder) -> None:
     serving = folder.load(
         file("{remote: {url: grpc://h}, roles: {embed: {placement: remote}, guard: {placement: [remote, local]}}}")
     ).config.model_serving
@@ -143,7 +143,7 @@ def test_remote_model_names_are_free_but_local_ones_must_exist(folder: Folder) -
     assert folder.hints(text) == ["there are: Arch-Guard"]
 
 
-def test_the_guard_toxicity_may_have_its_model_on_the_remote_triton(folder: Folder) -> None:
+def test_model_of_guard_toxicity_can_be_on_the_remote_triton(folder: Folder) -> None:
     toxicity = "prompt_guards: {input_guards: {toxicity: {}}}\n"
     folder.load(file("{remote: {url: grpc://h}}", toxicity))
     folder.load(file("{remote: {url: grpc://h}, roles: {toxicity: {placement: remote}}}", toxicity))
@@ -199,7 +199,7 @@ class TestFiles:
         os.mkfifo(folder.path / "pipe")
         return folder.path
 
-    def test_they_are_relative_to_the_configuration(self, folder: Folder, pems: Path) -> None:
+    def test_paths_are_relative_to_the_configuration_file(self, folder: Folder, pems: Path) -> None:
         text = file("{remote: {url: grpcs://h, tls: {ca: ca.pem, cert: one.pem, key: one.key}}}")
         remote = folder.load(text).config.model_serving.remote
         assert remote is not None
@@ -223,6 +223,6 @@ class TestFiles:
             ("cert: no.pem, key: one.key", "2:54: FOLDER/no.pem and FOLDER/one.key are no certificate and its key"),
         ],
     )
-    def test_what_envoy_could_not_use_is_refused(self, folder: Folder, pems: Path, tls: str, problem: str) -> None:
+    def test_refuses_files_that_envoy_cannot_use(self, folder: Folder, pems: Path, tls: str, problem: str) -> None:
         text = file(f"{{remote: {{url: grpcs://h, tls: {{{tls}}}}}}}")
         assert folder.problems(text) == [problem.replace("FOLDER", str(pems))]

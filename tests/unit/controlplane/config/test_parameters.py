@@ -45,7 +45,8 @@ prompt_targets:
     ],
 )
 def test_accepts_consistent_parameter(folder: Folder, parameter: str) -> None:
-    folder.load(file(parameter))
+    (target,) = folder.load(file(parameter)).config.prompt_targets
+    assert [each.name for each in target.parameters] == ["p"]
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_faulty_error_target_counts_as_declared(folder: Folder) -> None:
     ]
 
 
-def test_an_error_target_s_endpoint_is_called(folder: Folder) -> None:
+def test_endpoint_of_the_error_target_counts_as_used(folder: Folder) -> None:
     assert folder.warnings(file(FORWARDING, "error_target: {endpoint: api}")) == []
 
 

@@ -67,7 +67,7 @@ def test_unsupported_key_is_refused_with_an_alternative(folder: Folder, path: st
 
 
 @pytest.mark.parametrize("path", [path for path, _ in UNSUPPORTED])
-def test_no_key_is_both_supported_and_not(path: str) -> None:
+def test_no_key_is_both_supported_and_unsupported(path: str) -> None:
     first = {"listeners": "ingress", "prompt_guards": "jailbreak"}
     section, *_ = path.split(".")
     *parents, key = path.replace("*", first.get(section, "*")).split(".")
@@ -88,7 +88,7 @@ def test_refuses_key_without_value(folder: Folder) -> None:
     assert folder.problems(text) == ['2:1: "prompt_targets" has no value', '4:1: "system_prompt" has no value']
 
 
-def test_null_is_a_value_for_a_parameter_s_default(folder: Folder) -> None:
+def test_null_is_a_valid_parameter_default(folder: Folder) -> None:
     text = f"""\
 version: v1
 endpoints: {{api: {{endpoint: h}}}}

@@ -72,7 +72,7 @@ def test_v01_file_gets_one_warning_a_key(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "overrides", "wanted"),
+    ("version", "overrides", "expected"),
     [
         ("v1", "", False),
         ("v0.1", "", True),
@@ -80,9 +80,9 @@ def test_v01_file_gets_one_warning_a_key(folder: Folder) -> None:
         ("v0.1", "overrides: {stream_tool_chunks: false}\n", False),
     ],
 )
-def test_v01_file_enables_stream_tool_chunks(folder: Folder, version: str, overrides: str, wanted: bool) -> None:
+def test_v01_file_enables_stream_tool_chunks(folder: Folder, version: str, overrides: str, expected: bool) -> None:
     config = folder.load(f"version: {version}\n{PROVIDER}{overrides}").config
-    assert config.overrides.stream_tool_chunks is wanted
+    assert config.overrides.stream_tool_chunks is expected
 
 
 def test_every_v01_warning_names_the_v1_form(folder: Folder) -> None:
@@ -100,7 +100,7 @@ def test_v1_file_refuses_v01_keys(folder: Folder, key: str) -> None:
     assert "unknown key" in problem
 
 
-def test_mode_llm_is_a_gateway_without_ingress(folder: Folder) -> None:
+def test_mode_llm_disables_ingress(folder: Folder) -> None:
     config = folder.load(f"version: v0.1\nmode: llm\n{PROVIDER}").config
     assert not config.listeners.ingress.enabled
     assert config.listeners.egress.enabled
@@ -111,7 +111,7 @@ def test_mode_llm_keeps_the_address_of_the_listener(folder: Folder) -> None:
     assert (config.listeners.ingress.enabled, config.listeners.ingress.port) == (False, 81)
 
 
-def test_a_provider_s_endpoint_may_be_the_name_of_one_of_endpoints(folder: Folder) -> None:
+def test_provider_endpoint_can_name_an_entry_of_endpoints(folder: Folder) -> None:
     text = """\
     version: v0.1
     endpoints:
@@ -124,7 +124,7 @@ def test_a_provider_s_endpoint_may_be_the_name_of_one_of_endpoints(folder: Folde
     assert (url.secure, url.host, url.port, url.path) == (True, "127.0.0.1", 8001, "/v1")
 
 
-def test_a_provider_s_endpoint_may_come_from_the_environment(folder: Folder) -> None:
+def test_provider_endpoint_can_come_from_the_environment(folder: Folder) -> None:
     text = "version: v0.1\nllm_providers: [{name: a, provider: openai, model: m, endpoint: $HOST, protocol: https}]\n"
     url = folder.load(text, {"HOST": "llm.internal"}).config.llm_providers[0].base_url
     assert url is not None

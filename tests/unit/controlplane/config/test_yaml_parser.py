@@ -121,6 +121,6 @@ def test_accepts_byte_order_mark() -> None:
     assert (plain(root), findings) == ({"a": 1}, ())
 
 
-def test_other_syntax_errors_keep_yaml_s_own_words_and_place() -> None:
+def test_other_syntax_errors_keep_message_and_position_of_the_parser() -> None:
     (fault,) = faults("a: [1, 2\nb: 3\n")
     assert fault.startswith("2:2: not valid YAML: ")

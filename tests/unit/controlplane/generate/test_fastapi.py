@@ -127,7 +127,9 @@ class Order(BaseModel):
         ("*, value: int = 3", {"default": 3}),
     ],
 )
-def test_constant_default_is_written_down(project: Project, signature: str, expected: dict[str, object]) -> None:
+def test_constant_default_is_in_the_configuration(
+    project: Project, signature: str, expected: dict[str, object]
+) -> None:
     (found,) = project.parameters(route(signature, before="LIMIT = 20\n")).values()
     assert found == {"type": "int", "description": "Value", **expected}
 
@@ -153,7 +155,7 @@ def test_parameters_that_fastapi_fills_in_are_left_out(project: Project) -> None
     assert list(project.parameters(route(signature, before="def connect(): ...\n"))) == ["q"]
 
 
-def test_required_header_is_noted(project: Project) -> None:
+def test_required_header_gives_a_note(project: Project) -> None:
     source = route("x_tenant: Annotated[str, Header()], key: str = Header(alias='X-Key')")
     notes = project.notes(source)
     assert "api.py:10: act: it needs the header x-tenant: add it to endpoint.http_headers: {x-tenant: ...}" in notes
@@ -326,7 +328,7 @@ def test_same_name_in_path_and_body_gives_two_arguments(project: Project) -> Non
     assert [parameter["name"] for parameter in target["parameters"]][:2] == ["path_a", "a"]
 
 
-def test_messages_key_of_the_body_is_left_to_the_gateway(project: Project) -> None:
+def test_messages_key_of_the_body_is_not_a_parameter(project: Project) -> None:
     before = "class Chat(BaseModel):\n    messages: list[dict]\n    model: str = 'm'\n"
     source = route("chat: Chat", "post", before=before)
     assert list(project.parameters(source)) == ["model"]
@@ -381,7 +383,7 @@ def test_reads_mounted_routers_from_other_files(project: Project) -> None:
     assert [target["endpoint"]["path"] for target in found.values()] == ["/1/u/x", "/2/u/x"]
 
 
-def test_unknown_prefixes_are_noted(project: Project) -> None:
+def test_unknown_prefixes_give_a_note(project: Project) -> None:
     source = (
         HEAD + "from x import users\nr = APIRouter(prefix=PREFIX)\n@r.get('/x')\ndef act(): 'Act.'\n"
         "app.include_router(users.router)\n"

@@ -88,7 +88,7 @@ def test_circular_references_terminate(project: Project, name: str) -> None:
 
 
 @pytest.mark.timeout(20)
-def test_nested_yaml_aliases_are_read_once(project: Project) -> None:
+def test_nested_yaml_aliases_are_parsed_once(project: Project) -> None:
     levels = "".join(f"  a{n}: &a{n} {{allOf: [{', '.join(9 * [f'*a{n - 1}'])}]}}\n" for n in range(1, 20))
     defaults = "".join(f"  d{n}: &d{n} [{', '.join(9 * [f'*d{n - 1}'])}]\n" for n in range(1, 20))
     source = (

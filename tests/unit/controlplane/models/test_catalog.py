@@ -81,7 +81,7 @@ def test_user_catalogue_adds_models(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (MORE.replace("ours:", "minilm:", 1), "in the catalogue already: minilm"),
         (MORE.replace("/models/ours", "models/ours"), "write the whole path"),
@@ -97,8 +97,8 @@ def test_user_catalogue_adds_models(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("[" * 500, "not valid: maximum recursion depth"),
     ],
 )
-def test_checks_the_user_catalogue(text: str, said: str) -> None:
-    with pytest.raises(ModelError, match=said):
+def test_checks_the_user_catalogue(text: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
         parse(TEXT, text)
 
 

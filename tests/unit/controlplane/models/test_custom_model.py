@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.models.custom_model import CustomModel, Unfit, inspect
+from controlplane.models.custom_model import CustomModel, UnfitModel, inspect
 
 GOOD = """\
 name: "toxic"
@@ -25,7 +25,7 @@ def write(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def judged(repository: Path, text: str) -> CustomModel | Unfit:
+def judged(repository: Path, text: str) -> CustomModel | UnfitModel:
     (repository / "toxic" / "config.pbtxt").write_text(text)
     return inspect("toxicity", "toxic", repository)
 
@@ -78,7 +78,7 @@ def test_accepts_model_with_the_tensors_of_its_role(write: Path, text: str, max_
 )
 def test_unfit_model_error_has_expected_and_found(write: Path, old: str, new: str, words: str) -> None:
     unfit = judged(write, GOOD.replace(old, new))
-    assert isinstance(unfit, Unfit)
+    assert isinstance(unfit, UnfitModel)
     assert words in unfit.message
     assert str(write / "toxic" / "config.pbtxt") in unfit.message
 
@@ -98,13 +98,13 @@ def test_custom_model_may_replace_the_gateways_model(write: Path, role: str, nam
     (write / "toxic" / "config.pbtxt").write_text(text)
     assert isinstance(inspect(role, "toxic", write), CustomModel)
     unfit = inspect("nli", "toxic", write)
-    assert isinstance(unfit, Unfit)
+    assert isinstance(unfit, UnfitModel)
 
 
 @pytest.mark.parametrize("name", ["guard", "embed", "nli", "chat", "function_vllm"])
 def test_custom_model_cannot_have_a_reserved_name(write: Path, name: str) -> None:
     unfit = inspect("toxicity", name, write)
-    assert isinstance(unfit, Unfit)
+    assert isinstance(unfit, UnfitModel)
     assert "another name" in str(unfit.hint)
 
 
@@ -118,11 +118,11 @@ def test_detects_model_that_needs_a_gpu(write: Path, kind: str) -> None:
 def test_refuses_model_without_a_version(write: Path) -> None:
     (write / "toxic" / "1" / "model.py").unlink()
     unfit = judged(write, GOOD)
-    assert isinstance(unfit, Unfit)
+    assert isinstance(unfit, UnfitModel)
     assert "no version" in unfit.message
 
 
 def test_unreadable_file_gives_no_traceback(write: Path) -> None:
     (write / "toxic" / "config.pbtxt").write_bytes(b"\xff")
     unfit = inspect("toxicity", "toxic", write)
-    assert isinstance(unfit, Unfit)
+    assert isinstance(unfit, UnfitModel)

@@ -56,22 +56,22 @@ def test_uses_a_gpu_and_names_it(machine: Machine, mode: Mode, names: tuple[str,
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "reason"),
     [
         (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, "libnvidia-ml.so.1 of NVIDIA's driver, is not on this machine"),
         (pynvml.NVML_ERROR_DRIVER_NOT_LOADED, "Driver Not Loaded"),
         (None, "names no device"),
     ],
 )
-def test_without_a_gpu_local_fails_and_remote_uses_the_cpu(machine: Machine, fault: int | None, said: str) -> None:
+def test_without_a_gpu_local_fails_and_remote_uses_the_cpu(machine: Machine, fault: int | None, reason: str) -> None:
     machine(fault=fault)
     found = gpu.detect({})
     with pytest.raises(RuntimeFault, match=r"NVML(?s:.*)archgw up --local -cpu") as failure:
         gpu.choose(Mode.LOCAL_GPU, found)
-    assert said in str(failure.value)
+    assert reason in str(failure.value)
     assert failure.value.exit_code == 1
     assert gpu.choose(Mode.REMOTE, found) is None
-    assert said in found.missing
+    assert reason in found.missing
 
 
 def test_names_the_extra_if_onnxruntime_lacks_cuda(machine: Machine) -> None:

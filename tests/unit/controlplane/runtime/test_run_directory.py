@@ -91,5 +91,8 @@ def test_accepts_empty_or_archgw_created_run_directory(tmp_path: Path, beside: s
         (tmp_path / beside).touch()
     with run_directory.locked(layout):
         run_directory.create(layout)
+        assert layout.secrets.is_dir()
     with run_directory.locked(layout):
         run_directory.clear(layout)
+    assert (tmp_path / "arch_config.yaml").exists()
+    assert not layout.secrets.exists()

@@ -51,9 +51,9 @@ def test_a_refusal_has_no_content_whole_or_streamed(finish: str) -> None:
     answer = Completion("Arch-Guard", "no", finish_reason=finish, is_refusal=True)
     choice = json.loads(encode_completion(answer))["choices"][0]
     assert choice["message"] == {"role": "assistant", "content": None, "refusal": "no"}
-    first, said, last = (json.loads(event[6:])["choices"][0] for event in encode_stream(answer).split(b"\n\n")[:3])
+    first, middle, last = (json.loads(event[6:])["choices"][0] for event in encode_stream(answer).split(b"\n\n")[:3])
     assert first["delta"] == {"role": "assistant", "content": ""}
-    assert said["delta"] == {"refusal": "no"}
+    assert middle["delta"] == {"refusal": "no"}
     assert choice["finish_reason"] == last["finish_reason"] == finish
 
 
@@ -70,8 +70,8 @@ def choice(delta: object, **fields: object) -> dict[str, object]:
 
 
 def test_splits_the_first_chunk_into_two_with_one_id_and_one_role() -> None:
-    said = choice({"role": "assistant", "content": "Hel", "refusal": None})
-    first, second = opened(choices=[said], system_fingerprint="fp")
+    middle = choice({"role": "assistant", "content": "Hel", "refusal": None})
+    first, second = opened(choices=[middle], system_fingerprint="fp")
     opening = {"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
     shared = {"id": "chatcmpl-9", "object": "chat.completion.chunk", "created": 7, "model": "gpt"}
     assert first == {**shared, "system_fingerprint": "fp", "choices": [opening], "metadata": {"x-arch-state": "s"}}
@@ -79,7 +79,7 @@ def test_splits_the_first_chunk_into_two_with_one_id_and_one_role() -> None:
     assert second == {**shared, "system_fingerprint": "fp", "choices": [rest]}
 
 
-def test_other_fields_of_the_first_chunk_stand_in_one_of_the_two() -> None:
+def test_other_fields_of_the_first_chunk_are_in_one_of_the_two() -> None:
     first, second = opened(
         choices=[choice({"content": "a"}, index=1, finish_reason="stop"), choice({"role": "assistant"})],
         usage={"total_tokens": 9},

@@ -117,11 +117,11 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
 
     async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._note(context)
-        wanted = SIGNATURES[role_of(request.name)]
-        outputs = [wanted.output, *([TensorMetadata(COMPUTE_NS, "INT64", (-1, 1))] if self.compute_ns else [])]
+        signature = SIGNATURES[role_of(request.name)]
+        outputs = [signature.output, *([TensorMetadata(COMPUTE_NS, "INT64", (-1, 1))] if self.compute_ns else [])]
         return service_pb2.ModelMetadataResponse(
             name=request.name,
-            inputs=_metadata(wanted.inputs if self.inputs is None else self.inputs),
+            inputs=_metadata(signature.inputs if self.inputs is None else self.inputs),
             outputs=_metadata(outputs if self.outputs is None else self.outputs),
         )
 

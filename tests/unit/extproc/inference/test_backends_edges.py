@@ -1,4 +1,4 @@
-"""How a backend cuts requests into calls, measures its reading speed, and who is blamed for a late answer."""
+"""Backends: the calls of a request, the reading speed, and the blame for a late answer."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def texts_of(request: Any) -> list[str]:
     return texts
 
 
-async def test_a_call_carries_at_most_call_bytes_of_work(triton: FakeTriton) -> None:
+async def test_call_has_at_most_call_bytes_of_work(triton: FakeTriton) -> None:
     texts = [WORD * 10, WORD * 10, WORD * 5, WORD * 30, WORD]
     async with unwatched(config(triton, max_batch=8, call_bytes=80)) as backends:
         await backends.models.attack_probabilities(Role.GUARD, texts)
@@ -74,7 +74,7 @@ async def test_a_call_carries_at_most_call_bytes_of_work(triton: FakeTriton) -> 
     assert [len(texts_of(request)) for request in calls] == [2, 1, 1, 1]
 
 
-async def test_short_requests_say_nothing_of_the_reading_speed(triton: FakeTriton) -> None:
+async def test_short_requests_do_not_set_the_reading_speed(triton: FakeTriton) -> None:
     async with unwatched(config(triton, bulk_bytes=8_000)) as backends:
         backend = backends.at(Role.GUARD)
         await backends.models.attack_probabilities(Role.GUARD, [WORD * 1_999])
@@ -84,7 +84,7 @@ async def test_short_requests_say_nothing_of_the_reading_speed(triton: FakeTrito
 
 
 @pytest.mark.parametrize(("background", "threads"), [(True, 4), (False, 1)])
-async def test_the_reading_speed_is_work_by_computing_time(triton: FakeTriton, background: bool, threads: int) -> None:
+async def test_reading_speed_is_work_per_compute_time(triton: FakeTriton, background: bool, threads: int) -> None:
     triton.compute_ns = (2_000_000,)
     bulk = {"bulk_bytes": 8_000, "bulk_calls": 4, "background": background}
     async with unwatched(config(triton, **bulk)) as backends:
@@ -94,7 +94,7 @@ async def test_the_reading_speed_is_work_by_computing_time(triton: FakeTriton, b
         assert backend.bytes_per_s == pytest.approx(8_000 / 0.002 * threads)
 
 
-async def test_a_model_of_other_tensors_is_refused(triton: FakeTriton) -> None:
+async def test_model_with_other_tensors_is_refused(triton: FakeTriton) -> None:
     tensors = (TensorMetadata("TEXT", "BYTES", (-1, 1)),), (TensorMetadata("OTHER", "FP32", (-1, 1)),)
     async with unwatched(config(triton)) as backends:
         with pytest.raises(CallFailed) as caught:
@@ -112,7 +112,7 @@ async def test_a_backend_is_not_blamed_for_the_time_that_a_call_waited_in_the_qu
         return triton.answer(request, [floats(0.25)])
 
     triton.infer = first_answers
-    # The breaker of a backend that has a stand-in opens on the first timeout.
+    # The breaker of a backend with a fallback opens on the first timeout.
     async with unwatched(both_places(triton)) as backends:
         with request_from("10.0.0.1"):
             first = asyncio.create_task(backends.roles[Role.GUARD].backends[0].infer([["x"]], _read, 1.0))
@@ -134,7 +134,7 @@ def _read(count: int, raw: bytes) -> float:
     return 0.25
 
 
-async def test_work_of_the_gateway_itself_does_not_wait_for_a_turn(triton: FakeTriton) -> None:
+async def test_work_of_the_gateway_itself_is_not_queued(triton: FakeTriton) -> None:
     errors: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
 
@@ -177,7 +177,7 @@ async def test_only_the_first_request_waits_for_the_first_probe(triton: FakeTrit
     assert triton.requests == []
 
 
-async def test_a_call_that_gets_no_turn_in_time_is_overloaded_and_blames_no_backend(triton: FakeTriton) -> None:
+async def test_call_without_a_slot_in_time_is_overloaded_and_opens_no_breaker(triton: FakeTriton) -> None:
     triton.infer = never
     async with unwatched(config(triton, calls=1)) as backends:
         with request_from("10.0.0.1"):

@@ -90,15 +90,15 @@ def test_calls_that_began_before_the_breaker_opened_are_ignored(clock: Clock) ->
 
 def test_breaker_stays_open_longer_each_time_calls_fail_after_a_probe(clock: Clock) -> None:
     breaker = closed(clock, has_fallback=True)
-    held = []
+    open_times = []
     for _ in range(5):
         breaker.record_failure(LATE)
         opened = clock.now
         while not breaker.probe_due:
             clock.now += 0.5
-        held.append(clock.now - opened)
+        open_times.append(clock.now - opened)
         breaker.record_probe(None)
-    assert held == [1.0, 2.0, 3.0, 3.0, 3.0]
+    assert open_times == [1.0, 2.0, 3.0, 3.0, 3.0]
     clock.now += 60
     breaker.record_failure(LATE)
     clock.now += 1

@@ -1,4 +1,4 @@
-"""How long the circuit breaker stays open when calls fail although probes succeed."""
+"""Time that the circuit breaker stays open when calls fail although probes succeed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_probe_that_succeeds_while_closed_changes_nothing() -> None:
     assert breaker.probe_due
 
 
-def test_a_probe_that_succeeds_ends_a_row_of_timeouts() -> None:
+def test_successful_probe_resets_the_count_of_timeouts() -> None:
     breaker = CircuitBreaker(has_fallback=False, clock=Clock())
     breaker.record_probe(None)
     for _ in range(3):

@@ -79,7 +79,7 @@ async def test_smallest_remaining_request_of_a_client_goes_first() -> None:
     assert await line.go() == "slll"
 
 
-async def test_waiting_makes_up_for_size() -> None:
+async def test_large_request_that_waited_longer_goes_first() -> None:
     line = Line()
     await line.hold()
     await line.wait("l", ClientRequest("a"), [600] * 2)

@@ -106,9 +106,9 @@ async def test_compute_time_is_the_longest_of_the_texts(fake: FakeServer, client
     answer = await client.infer(InferRequest("guard", {"TEXT": [b"x"]}, "PROB", with_compute_time=True), 1.0)
     assert answer.compute_ms == 2.0
     assert [output["name"] for output in fake.requests[0][1]["outputs"]] == ["PROB", COMPUTE_NS]
-    for data, told in (([-5], 0.0), (["1"], None), ([], None)):
+    for data, expected in (([-5], 0.0), (["1"], None), ([], None)):
         fake.replies[INFER] = outputs(COMPUTE_NS=data, PROB=[0.25])
-        assert (await client.infer(REQUEST, 1.0)).compute_ms == told
+        assert (await client.infer(REQUEST, 1.0)).compute_ms == expected
 
 
 async def test_number_beyond_fp32_becomes_infinite(fake: FakeServer, client: KServeHttpClient) -> None:
@@ -247,7 +247,7 @@ async def test_unloads_and_loads_a_model(fake: FakeServer, client: KServeHttpCli
     fake.replies = dict.fromkeys(paths, (200, ""))
     await client.unload_model("guard")
     await client.load_model("guard")
-    assert [asked for asked, _, _ in fake.requests] == paths
+    assert [path for path, _, _ in fake.requests] == paths
 
 
 async def test_role_works_from_first_probe_to_answer(fake: FakeServer, server: Server) -> None:

@@ -14,8 +14,8 @@ PROB = TensorMetadata("PROB", "FP32", (-1, 1))
 
 @pytest.mark.parametrize("role", list(Role))
 def test_accepts_a_model_with_the_tensors_of_its_role(role: Role) -> None:
-    wanted = SIGNATURES[role]
-    assert mismatch(role, ModelMetadata(wanted.inputs, (wanted.output,))) is None
+    signature = SIGNATURES[role]
+    assert mismatch(role, ModelMetadata(signature.inputs, (signature.output,))) is None
 
 
 @pytest.mark.parametrize(

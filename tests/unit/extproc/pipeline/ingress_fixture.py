@@ -53,8 +53,8 @@ class IngressFixture:
     json_values: int = 0
     stream_tool_chunks: bool = False
 
-    async def decide(self, said: str | list[dict[str, Any]], **fields: object) -> Decision:
-        messages = [{"role": "user", "content": said}] if isinstance(said, str) else said
+    async def decide(self, prompt: str | list[dict[str, Any]], **fields: object) -> Decision:
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         prompting = Prompting(
             intent=INTENT,
             targets=self.targets,

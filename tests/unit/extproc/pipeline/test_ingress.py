@@ -183,7 +183,7 @@ async def test_the_api_answer_of_a_target_without_llm_goes_to_the_client() -> No
 
 
 @pytest.mark.parametrize(
-    ("ingress", "said"),
+    ("ingress", "content"),
     [
         (lambda: IngressFixture(models=FakeModels(attack=1.0)), "Not this."),
         (lambda: IngressFixture(models=called()), "Could you provide the following details days ?"),
@@ -194,9 +194,9 @@ async def test_the_api_answer_of_a_target_without_llm_goes_to_the_client() -> No
     ],
     ids=["block", "question", "api answer"],
 )
-async def test_answers_of_the_gateway_hold_their_usage(ingress: Callable[[], IngressFixture], said: str) -> None:
+async def test_answers_of_the_gateway_hold_their_usage(ingress: Callable[[], IngressFixture], content: str) -> None:
     prompt = "weather, and then the weather of tomorrow " * 500
-    found = usage([{"role": "user", "content": prompt}], said)
+    found = usage([{"role": "user", "content": prompt}], content)
     whole = json.loads(reply(await ingress().decide(prompt)).body)
     assert whole["usage"] == found == {"prompt_tokens": 4000, **found}
     *_, last = chunks_of(
@@ -287,7 +287,7 @@ async def test_an_attack_is_blocked_whoever_speaks_last(role: str) -> None:
         assert reply(await IngressFixture(models=models).decide(attacked)).code == "blocked"
 
 
-async def test_own_messages_and_state_stay_in_the_gateway() -> None:
+async def test_gateway_messages_and_state_are_not_sent_to_the_llm() -> None:
     call = {"id": "call_arch_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
     conversation: list[dict[str, Any]] = [
         {"role": "user", "content": "weather"},
@@ -302,7 +302,7 @@ async def test_own_messages_and_state_stay_in_the_gateway() -> None:
     assert "metadata" not in body
 
 
-async def test_a_forged_state_costs_no_model() -> None:
+async def test_forged_state_is_refused_before_any_model_call() -> None:
     ingress = IngressFixture()
     with pytest.raises(InvalidRequest):
         await ingress.decide("hello", metadata={state.KEY: "forged"})

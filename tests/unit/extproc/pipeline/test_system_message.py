@@ -53,10 +53,10 @@ def test_a_sole_system_message_of_the_client_stays_unchanged() -> None:
     assert merged([USER], None) == [USER]
 
 
-@pytest.mark.parametrize("said", ["hello", "weather"])
-async def test_every_request_to_the_llm_has_one_system_message(said: str) -> None:
-    conversation = [system("Theirs.", "developer"), {"role": "user", "content": said}]
+@pytest.mark.parametrize("prompt", ["hello", "weather"])
+async def test_every_request_to_the_llm_has_one_system_message(prompt: str) -> None:
+    conversation = [system("Theirs.", "developer"), {"role": "user", "content": prompt}]
     messages = sent(await IngressFixture(models=called(days=3)).decide(conversation))["messages"]
-    ours = "You are a forecaster." if said == "weather" else "You are a helper."
+    ours = "You are a forecaster." if prompt == "weather" else "You are a helper."
     assert messages[0] == system(f"{ours}\n\nTheirs.")
     assert [message["role"] for message in messages] == ["system", "user"]

@@ -81,7 +81,7 @@ def test_refuses_a_value_that_may_change_the_route(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", ALLOWED)
-def test_accepts_an_honest_value(value: str) -> None:
+def test_accepts_harmless_value(value: str) -> None:
     assert path_values.unsafe_reason(value) is None
 
 

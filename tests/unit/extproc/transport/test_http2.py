@@ -294,7 +294,7 @@ async def test_echoes_a_message_longer_than_every_window(serving: Serving, size:
 
 
 async def test_peer_waits_while_the_call_does_not_read(serving: Serving) -> None:
-    """And goes on when it is read."""
+    """The peer continues when the call reads."""
     go = asyncio.Event()
 
     async def late(stream: Stream) -> None:
@@ -482,14 +482,14 @@ async def test_indexed_headers_follow_the_current_table(serving: Serving) -> Non
 def test_cached_block_is_decoded_again_after_a_table_change() -> None:
     """Both blocks of indices have the same bytes: 63 is the path, 62 the client, whose value has changed."""
 
-    def told(client: bytes) -> bytes:
+    def literals(client: bytes) -> bytes:
         """Returns literals that are added to the table."""
         path = PROCESS.encode()
         return b"\x40\x05:path" + bytes([len(path)]) + path + b"\x40\x06client" + bytes([len(client)]) + client
 
     decoder = Decoder()
     for client in (b"1", b"2"):
-        decoder.decode(told(client))
+        decoder.decode(literals(client))
         for _ in range(2):
             call_ = decoder.decode(b"\x83\xbf\xbe")
             assert (call_.path, call_.metadata) == (PROCESS, {"client": client.decode()})
@@ -598,6 +598,7 @@ def test_server_survives_random_frames(tmp_path: Path, sent: list[tuple[int, int
                 stream = peer.open()
                 await peer.send(stream, message(b"x"))
                 await peer.until(lambda: peer.answers[stream].ended)
+                assert peer.answers[stream].bodies == [b"x"]
             writer.close()
 
     uvloop.run(run())

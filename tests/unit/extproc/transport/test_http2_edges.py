@@ -213,7 +213,7 @@ async def test_a_call_may_end_with_trailers(peer: Peer, handler: Handler) -> Non
     assert handler.ended == ["done"]
 
 
-async def test_a_frame_carries_no_more_than_the_peer_takes(peer: Peer) -> None:
+async def test_frame_is_no_larger_than_the_peer_accepts(peer: Peer) -> None:
     body = bytes(50_000)
     peer.send(headers_frame(1), data_frame(1, message(body)))
     await peer.until(frames.RST_STREAM, 1)
@@ -229,6 +229,7 @@ async def test_a_frame_carries_no_more_than_the_peer_takes(peer: Peer) -> None:
 async def test_the_smallest_and_the_largest_frame_size_are_allowed(peer: Peer, size: int) -> None:
     peer.send(frames.settings(((frames.MAX_FRAME_SIZE, size),)))
     await peer.ping()
+    assert frames.GOAWAY not in {each.kind for each in peer.frames}
 
 
 @pytest.mark.parametrize("size", [frames.DEFAULT_FRAME_BYTES - 1, frames.LARGEST_FRAME_BYTES + 1])
@@ -264,7 +265,7 @@ async def test_a_frame_of_the_announced_size_is_taken_and_a_longer_one_is_an_err
     assert code(await peer.goaway()) == frames.FRAME_SIZE_ERROR
 
 
-async def test_the_answer_to_a_ping_is_not_answered(peer: Peer) -> None:
+async def test_ping_acknowledgment_gets_no_answer(peer: Peer) -> None:
     peer.send(frames.frame(frames.PING, frames.ACK, 0, bytes(8)))
     await peer.ping()
     assert [each.payload for each in peer.frames if each.kind == frames.PING] == [b"edgetest"]
@@ -305,6 +306,7 @@ async def test_draining_an_idle_connection_ends_at_once(peer: Peer, server: Http
     await peer.ping()
     async with asyncio.timeout(TIMEOUT_S / 2):
         await server.stop(TIMEOUT_S)
+    assert code(await peer.goaway()) == frames.NO_ERROR
 
 
 async def test_more_streams_than_announced_are_refused(
@@ -321,7 +323,7 @@ async def test_more_streams_than_announced_are_refused(
     assert handler.ended == ["cancelled"]
 
 
-async def test_the_connection_window_is_given_back_by_halves(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connection_window_is_replenished_when_half_is_used(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("extproc.transport.http2.connection._WINDOW", 1 << 20)
     peer.send(headers_frame(1), frames.rst_stream(1, frames.CANCEL))
     await peer.ping()
@@ -332,7 +334,7 @@ async def test_the_connection_window_is_given_back_by_halves(peer: Peer, monkeyp
         assert peer.credit(0) == announced + given_back
 
 
-async def test_a_stream_window_is_given_back_as_messages_are_read(peer: Peer, handler: Handler) -> None:
+async def test_stream_window_is_replenished_as_messages_are_read(peer: Peer, handler: Handler) -> None:
     read = asyncio.Event()
 
     async def read_one(stream: Stream) -> None:
@@ -408,7 +410,7 @@ async def test_messages_that_arrived_before_the_end_are_read(peer: Peer, handler
     assert handler.ended == []
 
 
-async def test_messages_that_nobody_reads_fill_the_stream_window_to_the_last_byte(peer: Peer, handler: Handler) -> None:
+async def test_unread_messages_can_fill_the_stream_window_completely(peer: Peer, handler: Handler) -> None:
     handler.process = wait_forever
     peer.send(headers_frame(1))
     count = 16

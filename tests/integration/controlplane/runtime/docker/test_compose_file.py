@@ -162,8 +162,8 @@ def test_publishes_an_ipv6_address(tmp_path: Path) -> None:
 def test_reserves_a_gpu_only_for_models_on_a_gpu(shape: str, subject: RenderedFiles) -> None:
     beyond = {"deploy", "ulimits", "ipc", "devices", "runtime"}
     for name, service in services(subject).items():
-        asked = beyond & service.keys()
-        assert asked == ({"deploy", "ulimits", "ipc"} if (shape, name) == ("gpu", "triton") else set())
+        extra_keys = beyond & service.keys()
+        assert extra_keys == ({"deploy", "ulimits", "ipc"} if (shape, name) == ("gpu", "triton") else set())
     if shape == "gpu":
         (device,) = services(subject)["triton"]["deploy"]["resources"]["reservations"]["devices"]
         assert device == {"driver": "nvidia", "capabilities": ["gpu"], "device_ids": ["0", "GPU-1f3a"]}

@@ -69,7 +69,7 @@ def test_accepts_a_new_enough_engine(script: Script) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reason"),
     [
         pytest.param(
             _answers(_VERSION.replace("20.10.24+dfsg1", "19.03.15")),
@@ -111,12 +111,12 @@ def test_accepts_a_new_enough_engine(script: Script) -> None:
         ),
     ],
 )
-def test_explains_an_unusable_engine_in_one_line(script: Script, text: str, told: str) -> None:
+def test_explains_an_unusable_engine_in_one_line(script: Script, text: str, reason: str) -> None:
     environ = script(text)
     with pytest.raises(RuntimeFault) as caught:
         Engine.find(environ).check()
-    assert str(caught.value).startswith(f"{told}\n")
-    assert unavailable_reason(environ) == told
+    assert str(caught.value).startswith(f"{reason}\n")
+    assert unavailable_reason(environ) == reason
 
 
 def test_kills_a_hanging_command_with_its_children(script: Script, tmp_path: Path) -> None:

@@ -43,14 +43,14 @@ def test_no_network_option_by_default() -> None:
 
 
 def test_labels_name_version_base_and_sources() -> None:
-    told = labels(RECIPE, "d1")
-    assert told[SOURCES_LABEL] == "d1"
-    assert told["org.opencontainers.image.version"] == controlplane.__version__
-    assert told["org.opencontainers.image.base.name"] == "nvcr.io/nvidia/tritonserver:24.10-py3"
+    shown = labels(RECIPE, "d1")
+    assert shown[SOURCES_LABEL] == "d1"
+    assert shown["org.opencontainers.image.version"] == controlplane.__version__
+    assert shown["org.opencontainers.image.base.name"] == "nvcr.io/nvidia/tritonserver:24.10-py3"
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "shown"),
     [
         ("#12 [dependencies 3/3] RUN python -m venv  /opt/venv", "dependencies 3/3: RUN python -m venv /opt/venv"),
         ("#5 [wheel  1/12] FROM docker.io/library/python:3.11", "wheel 1/12: FROM docker.io/library/python:3.11"),
@@ -62,15 +62,15 @@ def test_labels_name_version_base_and_sources() -> None:
         ("", None),
     ],
 )
-def test_reports_slow_build_steps(line: str, told: str | None) -> None:
-    assert step(line) == told
+def test_reports_slow_build_steps(line: str, shown: str | None) -> None:
+    assert step(line) == shown
 
 
 def test_cuts_a_long_step() -> None:
-    told = step(f"#1 [a 1/2] RUN {'x' * 500}")
-    assert told is not None
-    assert len(told) == 72
-    assert told.endswith("x…")
+    shown = step(f"#1 [a 1/2] RUN {'x' * 500}")
+    assert shown is not None
+    assert len(shown) == 72
+    assert shown.endswith("x…")
 
 
 class FakeBuilder:
@@ -96,10 +96,10 @@ def test_reports_each_step_once() -> None:
     engine: Any = FakeBuilder(
         ["#1 [a 1/2] RUN x", "#1 0.1 output", "#2 [b 1/1] RUN y", "#1 [a 1/2] RUN x"], digest(RECIPE)
     )
-    said: list[str] = []
-    build(engine, RECIPE, said.append)
+    messages: list[str] = []
+    build(engine, RECIPE, messages.append)
     name = IMAGES.triton
-    assert said == [f"building {name}", f"building {name}: a 1/2: RUN x", f"building {name}: b 1/1: RUN y"]
+    assert messages == [f"building {name}", f"building {name}: a 1/2: RUN x", f"building {name}: b 1/1: RUN y"]
     assert not Path(engine.arguments[-1]).exists()
 
 

@@ -39,7 +39,7 @@ def info(*runtimes: str) -> EngineInfo:
         (Mode.REMOTE, ("runc",), (H200,), None),
     ],
 )
-def test_gpu_of_the_engine(
+def test_gpu_is_used_if_the_engine_supports_it(
     monkeypatch: pytest.MonkeyPatch,
     mode: Mode,
     runtimes: tuple[str, ...],
@@ -95,30 +95,30 @@ def test_ended_containers_do_not_count_as_running() -> None:
 
 
 def test_checks_new_ports_before_replacing_envoy(tmp_path: Path) -> None:
-    wanted = gateway(LOCAL, tmp_path, Mode.LOCAL_CPU)
+    compiled = gateway(LOCAL, tmp_path, Mode.LOCAL_CPU)
     with contextlib.ExitStack() as stack:
-        for listener in wanted.envoy.listeners:
+        for listener in compiled.envoy.listeners:
             stack.enter_context(socket.create_server(("127.0.0.1", listener.address.port)))
-        taken = frozenset(listener.address.port for listener in wanted.envoy.listeners)
+        taken = frozenset(listener.address.port for listener in compiled.envoy.listeners)
         envoy = container("envoy")
-        start._check_ports(FakeEngine(published=taken), wanted, [envoy])
+        start._check_ports(FakeEngine(published=taken), compiled, [envoy])
         with pytest.raises(RuntimeFault, match=r"listeners\.\w+\.port.* is taken"):
-            start._check_ports(FakeEngine(published=frozenset({1})), wanted, [envoy])
+            start._check_ports(FakeEngine(published=frozenset({1})), compiled, [envoy])
         with pytest.raises(RuntimeFault, match=r"listeners\.\w+\.port.* is taken"):
-            start._check_ports(FakeEngine(published=taken), wanted, [])
+            start._check_ports(FakeEngine(published=taken), compiled, [])
 
 
 def test_foreground_wait_survives_a_silent_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[tuple[ServiceState, ...] | None] = [(ServiceState("envoy", "RUNNING", 1, 1, ""),), None]
-    asked: list[int] = []
+    replies: list[tuple[ServiceState, ...] | None] = [(ServiceState("envoy", "RUNNING", 1, 1, ""),), None]
+    queries: list[int] = []
 
     def services(_: DockerRunner) -> tuple[ServiceState, ...] | None:
-        asked.append(1)
-        if len(asked) == 2:
+        queries.append(1)
+        if len(queries) == 2:
             raise RuntimeFault("Docker did not answer within 10 s")
-        return said.pop(0)
+        return replies.pop(0)
 
     monkeypatch.setattr(start, "_WATCH_S", 0)
     monkeypatch.setattr(DockerRunner, "services", services)
     assert start._wait(DockerRunner(RunLayout(tmp_path))) == 0
-    assert len(asked) == 3
+    assert len(queries) == 3

@@ -34,17 +34,17 @@ sys.stdin.read()
 @pytest.mark.parametrize("user", [0, 65534])
 def test_other_processes_do_not_see_the_files_and_the_user_stays(user: int) -> None:
     if os.getuid() != 0:
-        user = 0  # whoever runs the tests
+        user = 0  # the user that runs the tests
     name = f"archgw-test-{uuid.uuid4()}"
     command = [sys.executable, "-c", SCRIPT, name, str(user)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdout is not None
-        said = process.stdout.readline().strip()
-        if said.startswith("denied"):
+        line = process.stdout.readline().strip()
+        if line.startswith("denied"):
             process.communicate("")
-            pytest.skip(f"this kernel lets nobody make a namespace: {said}")
-        assert said == f"{user or os.getuid()} {user or os.getgid()} True"
+            pytest.skip(f"this kernel lets nobody make a namespace: {line}")
+        assert line == f"{user or os.getuid()} {user or os.getgid()} True"
         assert not (Path("/dev/shm") / name).exists()  # noqa: S108
         process.communicate("")
 

@@ -140,9 +140,9 @@ def test_services_see_no_keys_or_other_shell_variables(
 def test_failing_service_is_named_with_its_last_lines(layout: RunLayout, start: Start) -> None:
     services = (service(layout, "good", SLEEPER), service(layout, "bad", "raise SystemExit('the reason')"))
     supervisor = start(*services)
-    said: list[str] = []
+    messages: list[str] = []
     with pytest.raises(RuntimeFault, match=r"bad does not start(?s:.*)the reason"):
-        wait_ready(started(layout, supervisor, *services), 60, said.append)
+        wait_ready(started(layout, supervisor, *services), 60, messages.append)
 
 
 def test_deadline_ends_the_wait(layout: RunLayout, start: Start) -> None:

@@ -57,8 +57,10 @@ def launch(layout: RunLayout, *command: str) -> subprocess.CompletedProcess[str]
 
 
 def test_executes_the_server_with_its_arguments_and_environment(layout: RunLayout) -> None:
-    said = launch(layout, sys.executable, "-c", "import os, sys; print(sys.argv[1:], os.environ['ARCHGW_PART'])", "a b")
-    assert (said.stdout, said.stderr) == ("['a b'] triton\n", "")
+    result = launch(
+        layout, sys.executable, "-c", "import os, sys; print(sys.argv[1:], os.environ['ARCHGW_PART'])", "a b"
+    )
+    assert (result.stdout, result.stderr) == ("['a b'] triton\n", "")
 
 
 def test_kills_orphans_of_triton_but_no_other_service(layout: RunLayout) -> None:

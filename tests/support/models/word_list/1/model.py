@@ -1,4 +1,4 @@
-"""A platform team's own toxicity model, small enough to read: sure of one word, and of nothing else."""
+"""A minimal custom toxicity model: its probability is high for one word only."""
 
 from typing import Any
 

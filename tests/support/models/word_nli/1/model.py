@@ -1,4 +1,4 @@
-"""A platform team's own NLI model, small enough to read: the share of the hypothesis' words that the premise has."""
+"""A minimal custom NLI model: the share of the hypothesis' words that the premise has."""
 
 from typing import Any
 

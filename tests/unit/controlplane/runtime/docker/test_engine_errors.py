@@ -194,32 +194,32 @@ _REPORTED = {
 
 
 @pytest.mark.parametrize(
-    ("said", "told"), [pytest.param(*each, id=name) for name, each in (_RECORDED | _REPORTED).items()]
+    ("docker_output", "explanation"), [pytest.param(*each, id=name) for name, each in (_RECORDED | _REPORTED).items()]
 )
-def test_explains_dockers_errors_with_the_way_out(said: str, told: str) -> None:
-    message = str(engine_errors.explain("starting the containers", said, ports=_PORTS, lines=["why"])) + "\n"
-    assert message.startswith(told)
+def test_explains_dockers_errors_with_the_way_out(docker_output: str, explanation: str) -> None:
+    message = str(engine_errors.explain("starting the containers", docker_output, ports=_PORTS, lines=["why"])) + "\n"
+    assert message.startswith(explanation)
     assert message.count("\n") <= 24
 
 
 def test_long_failure_fits_on_a_screen() -> None:
-    said = "\n".join(f"line {number} " + "x" * 5000 for number in range(500))
-    message = str(engine_errors.explain("building archgw-extproc", said))
+    docker_output = "\n".join(f"line {number} " + "x" * 5000 for number in range(500))
+    message = str(engine_errors.explain("building archgw-extproc", docker_output))
     assert "line 499" in message
     assert message.count("\n") <= 24
     assert len(message) < 10_000
 
 
 def test_container_log_lines_are_printable() -> None:
-    said = "dependency failed to start: container archgw-triton-1 exited (1)"
+    docker_output = "dependency failed to start: container archgw-triton-1 exited (1)"
     fault = engine_errors.explain(
-        "starting the containers", said, lines=["\x1b[2J\x1b[31mfailed\x1b[0m to load\x07\r\u202e"]
+        "starting the containers", docker_output, lines=["\x1b[2J\x1b[31mfailed\x1b[0m to load\x07\r\u202e"]
     )
     assert str(fault).endswith("\n  failed to load")
 
 
 @pytest.mark.parametrize(
-    ("said", "accused"),
+    ("docker_output", "accused"),
     [
         (
             "dependency failed to start: container a-triton-1 is unhealthy",
@@ -233,13 +233,13 @@ def test_container_log_lines_are_printable() -> None:
         ("Bind for 0.0.0.0:1 failed: port is already allocated", None),
     ],
 )
-def test_finds_the_blamed_container(said: str, accused: engine_errors.BlamedContainer | None) -> None:
-    assert engine_errors.blamed_container(said) == accused
+def test_finds_the_blamed_container(docker_output: str, accused: engine_errors.BlamedContainer | None) -> None:
+    assert engine_errors.blamed_container(docker_output) == accused
 
 
 def test_names_a_taken_port_without_a_key() -> None:
-    said = "Bind for 127.0.0.1:9 failed: port is already allocated"
-    assert str(engine_errors.explain("starting the containers", said, ports=_PORTS)).startswith(
+    docker_output = "Bind for 127.0.0.1:9 failed: port is already allocated"
+    assert str(engine_errors.explain("starting the containers", docker_output, ports=_PORTS)).startswith(
         "port 9 is taken on 127.0.0.1\n"
     )
 
@@ -250,5 +250,5 @@ def test_names_the_memory_limit_as_a_cause_of_exit_code_137() -> None:
 
 
 @given(st.text())
-def test_explains_any_output(said: str) -> None:
-    assert re.match(r"\S", str(engine_errors.explain("starting the containers", said)))
+def test_explains_any_output(docker_output: str) -> None:
+    assert re.match(r"\S", str(engine_errors.explain("starting the containers", docker_output)))

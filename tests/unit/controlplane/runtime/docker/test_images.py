@@ -125,10 +125,10 @@ def test_builds_missing_images_and_pulls_envoy(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(images, "build", build)
     engine = full(LOCAL)
     del engine.has[ENVOY], engine.has[LOCAL.models]
-    said: list[str] = []
-    ensure(engine, LOCAL, said.append, network="host")  # type: ignore[arg-type]
+    messages: list[str] = []
+    ensure(engine, LOCAL, messages.append, network="host")  # type: ignore[arg-type]
     assert (engine.pulled, built) == ([ENVOY], [(LOCAL.models, "host")])
-    assert said == [f"fetching the image {ENVOY}"]
+    assert messages == [f"fetching the image {ENVOY}"]
 
 
 def test_builds_nothing_with_a_registry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,25 +46,25 @@ class FakeEngine(Engine):
 
     def __init__(self, *containers: Container, answers: Mapping[str, str] | None = None) -> None:
         super().__init__("docker", {})
-        object.__setattr__(self, "said", containers)
+        object.__setattr__(self, "present", containers)
         object.__setattr__(self, "answers", answers or {})
-        object.__setattr__(self, "asked", [])
+        object.__setattr__(self, "commands", [])
 
-    said: tuple[Container, ...]
+    present: tuple[Container, ...]
     answers: Mapping[str, str]
-    asked: list[tuple[object, ...]]
+    commands: list[tuple[object, ...]]
 
     def containers(self, project: str) -> tuple[Container, ...]:
-        return self.said
+        return self.present
 
     def exec(self, container: str, *argv: str, timeout_s: float = 10) -> tuple[int, str]:
-        self.asked.append((container, *argv))
+        self.commands.append((container, *argv))
         if container not in self.answers:
             raise RuntimeFault("it is about to end")
         return 0, self.answers[container]
 
     def logs(self, container: str, lines: int, *, stdout: bool = True, stderr: bool = True) -> list[str]:
-        self.asked.append((container, lines, stdout, stderr))
+        self.commands.append((container, lines, stdout, stderr))
         return ["a line"]
 
 
@@ -101,7 +101,7 @@ def test_queries_all_workers_through_one_that_runs(tmp_path: Path) -> None:
     (found,) = runner(tmp_path, engine).workers((0, 1, 2))
     assert found.roles[Role.GUARD].backends[0].place is Place.LOCAL
     sockets = tuple(f"/run/archgw/sockets/extproc-{index}.sock" for index in range(3))
-    assert engine.asked == [
+    assert engine.commands == [
         (f"id-extproc-{index}", "python", "-m", "extproc.shared.status_client", *sockets) for index in (1, 2)
     ]
 
@@ -115,7 +115,7 @@ def test_access_log_is_envoys_stdout(tmp_path: Path) -> None:
     assert (
         found.last_lines("access", 3) == found.last_lines("envoy", 3) == found.last_lines("extproc-0", 3) == ["a line"]
     )
-    assert engine.asked == [
+    assert engine.commands == [
         ("id-envoy", 3, True, False),
         ("id-envoy", 3, False, True),
         ("id-extproc-0", 3, True, True),
@@ -144,7 +144,7 @@ class FakeProject(FakeEngine):
         return (f"{project}_models", f"{project}_sockets")
 
     def run(self, *args: str, input: str | None = None, timeout_s: float = 120, doing: str = "") -> str:  # noqa: A002
-        self.asked.append(args)
+        self.commands.append(args)
         return ""
 
 
@@ -154,7 +154,7 @@ def test_stops_containers_without_compose_yaml(tmp_path: Path, volumes: bool, go
     engine = FakeProject(container("envoy"))
     found = runner(tmp_path, engine)
     assert found.stop(volumes=volumes)
-    down, *removed = engine.asked
+    down, *removed = engine.commands
     assert down[:4] == ("compose", "--project-name", found.project, "down")
     assert "--file" not in down
     assert ("--volumes" in down) is volumes
@@ -164,12 +164,12 @@ def test_stops_containers_without_compose_yaml(tmp_path: Path, volumes: bool, go
 
 def test_drains_envoy_from_a_worker(tmp_path: Path) -> None:
     engine = FakeEngine(container("envoy"), container("extproc-1"), answers={"id-extproc-1": "2\n"})
-    said: list[str] = []
-    runner(tmp_path, engine).drain(5, said.append)
-    (asked,) = engine.asked
+    messages: list[str] = []
+    runner(tmp_path, engine).drain(5, messages.append)
+    (command,) = engine.commands
     socket = "/run/archgw/sockets/admin.sock"
-    assert asked == ("id-extproc-1", "python", "-P", "-m", "controlplane.runtime.drain", socket, "5")
-    assert said == [
+    assert command == ("id-extproc-1", "python", "-P", "-m", "controlplane.runtime.drain", socket, "5")
+    assert messages == [
         "waiting for running requests to end, at most 5 s",
         "2 requests did not end within 5 s",
     ]
@@ -179,4 +179,4 @@ def test_drains_envoy_from_a_worker(tmp_path: Path) -> None:
 def test_drains_nothing_without_envoy_or_worker(tmp_path: Path, left: tuple[str, ...]) -> None:
     engine = FakeEngine(*map(container, left), container("extproc-1", state="exited"))
     runner(tmp_path, engine).drain(5, lambda _: None)
-    assert engine.asked == []
+    assert engine.commands == []

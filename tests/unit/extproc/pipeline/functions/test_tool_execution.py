@@ -157,12 +157,12 @@ async def test_client_tools_reach_the_llm_with_the_target_answer() -> None:
     assert not decision.edit.tool_chunks
 
 
-@pytest.mark.parametrize("wanted", [False, True])
-async def test_stream_has_tool_chunks_only_if_configured(wanted: bool) -> None:
-    bench = IngressFixture(models=called(days=3), stream_tool_chunks=wanted)
+@pytest.mark.parametrize("enabled", [False, True])
+async def test_stream_has_tool_chunks_only_if_configured(enabled: bool) -> None:
+    bench = IngressFixture(models=called(days=3), stream_tool_chunks=enabled)
     edit = forward(await bench.decide("weather", stream=True)).edit
     assert edit
-    assert edit.tool_chunks is wanted
+    assert edit.tool_chunks is enabled
 
 
 async def test_answers_to_client_tools_pass_guards_and_go_to_the_llm() -> None:

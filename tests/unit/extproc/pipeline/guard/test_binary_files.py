@@ -95,7 +95,7 @@ def test_recognizes_a_binary_file_by_its_bytes(kind: str) -> None:
         b"",
     ],
 )
-def test_a_text_that_starts_like_a_binary_file_is_none(raw: bytes) -> None:
+def test_text_that_starts_like_a_binary_file_is_not_one(raw: bytes) -> None:
     assert not binary_files.is_binary_file(encoded(raw).encode())
 
 

@@ -108,7 +108,7 @@ async def test_a_request_with_a_caller_is_evaluated_like_any_other() -> None:
 @pytest.mark.parametrize(
     ("size", "read"), [(0, 0), (100, 100), (8_192, 8_192), (8_292, 8_212), (18_192, 10_192), (108_192, 28_192)]
 )
-def test_a_fifth_of_a_long_request_is_read(size: int, read: int) -> None:
+def test_guard_reads_8_kib_and_a_fifth_of_the_rest(size: int, read: int) -> None:
     limits = GuardLimits()
     assert limits.bytes_to_read(size) == read
     assert limits.bytes_covered(read) == pytest.approx(size)

@@ -64,7 +64,7 @@ JSON_VALUES = st.recursive(
 
 
 @given(JSON_VALUES, st.lists(st.sampled_from(["x", "items", "content", "properties"]), min_size=1, max_size=6))
-def test_no_depth_hides_a_string(beside: object, path: list[str]) -> None:
+def test_string_is_read_at_any_depth(beside: object, path: list[str]) -> None:
     value: object = ATTACK
     for key in path:
         value = {key: [beside, value], "y": beside}

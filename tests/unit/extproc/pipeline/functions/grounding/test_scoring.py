@@ -20,16 +20,16 @@ def parameter(name: str, kind: ParameterType = T.STR, description: str = "", **m
     return Parameter(name=name, type=kind, description=description, **more)  # type: ignore[arg-type]
 
 
-def score(of: Parameter, value: JsonValue, said: str) -> float:
-    return support_score(of, value, ParsedText(said, TODAY))
+def score(of: Parameter, value: JsonValue, text: str) -> float:
+    return support_score(of, value, ParsedText(text, TODAY))
 
 
-def supported(of: Parameter, value: JsonValue, said: str) -> bool:
-    return score(of, value, said) >= 0.5
+def supported(of: Parameter, value: JsonValue, text: str) -> bool:
+    return score(of, value, text) >= 0.5
 
 
 @pytest.mark.parametrize(
-    ("said", "value", "nearly"),
+    ("text", "value", "nearly"),
     [
         ("15 seats", 15, 50),
         ("fifteen seats", 15, 50),
@@ -47,14 +47,14 @@ def supported(of: Parameter, value: JsonValue, said: str) -> bool:
         ("5-7 seats", 7, -7),
     ],
 )
-def test_number_is_supported_in_any_notation(said: str, value: float, nearly: float) -> None:
+def test_number_is_supported_in_any_notation(text: str, value: float, nearly: float) -> None:
     of = parameter("value", T.FLOAT, "A number")
-    assert supported(of, value, said)
-    assert not supported(of, nearly, said)
+    assert supported(of, value, text)
+    assert not supported(of, nearly, text)
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "value", "nearly"),
+    ("name", "text", "value", "nearly"),
     [
         ("minutes", "for 2 hours", 120, 2),
         ("minutes", "an hour and a half", 90, 60),
@@ -72,14 +72,14 @@ def test_number_is_supported_in_any_notation(said: str, value: float, nearly: fl
         ("year", "on 3 May 2031", 2031, 2030),
     ],
 )
-def test_number_is_converted_to_the_parameter_unit(name: str, said: str, value: float, nearly: float) -> None:
+def test_number_is_converted_to_the_parameter_unit(name: str, text: str, value: float, nearly: float) -> None:
     of = parameter(name, T.FLOAT, name)
-    assert supported(of, value, said)
-    assert not supported(of, nearly, said)
+    assert supported(of, value, text)
+    assert not supported(of, nearly, text)
 
 
 @pytest.mark.parametrize(
-    ("said", "value", "nearly"),
+    ("text", "value", "nearly"),
     [
         ("today", "2026-11-22", "2026-11-23"),
         ("tomorrow", "2026-11-23", "2026-11-22"),
@@ -102,14 +102,14 @@ def test_number_is_converted_to_the_parameter_unit(name: str, said: str, value: 
         ("June 2031", "2031-06", "2031-07"),
     ],
 )
-def test_dates_are_relative_to_today(said: str, value: str, nearly: str) -> None:
+def test_dates_are_relative_to_today(text: str, value: str, nearly: str) -> None:
     of = parameter("date", description="Which day", format="date")
-    assert supported(of, value, said)
-    assert not supported(of, nearly, said)
+    assert supported(of, value, text)
+    assert not supported(of, nearly, text)
 
 
 @pytest.mark.parametrize(
-    ("said", "value", "nearly"),
+    ("text", "value", "nearly"),
     [
         ("at 6pm", "18:00", "06:00"),
         ("at 6:30 a.m.", "06:30", "18:30"),
@@ -120,9 +120,9 @@ def test_dates_are_relative_to_today(said: str, value: str, nearly: str) -> None
         ("3 o'clock", "15:00", "13:00"),
     ],
 )
-def test_time_of_day_can_be_in_words(said: str, value: str, nearly: str) -> None:
-    assert supported(parameter("time"), value, said)
-    assert not supported(parameter("time"), nearly, said)
+def test_time_of_day_can_be_in_words(text: str, value: str, nearly: str) -> None:
+    assert supported(parameter("time"), value, text)
+    assert not supported(parameter("time"), nearly, text)
 
 
 def test_date_time_needs_day_and_time() -> None:
@@ -134,7 +134,7 @@ def test_date_time_needs_day_and_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "value"),
+    ("name", "text", "value"),
     [
         ("breakfast", "a room with breakfast", True),
         ("breakfast", "a room without breakfast", False),
@@ -147,10 +147,10 @@ def test_date_time_needs_day_and_time() -> None:
         ("breakfast", "without breakfast. No, with breakfast after all", True),
     ],
 )
-def test_boolean_is_read_from_name_and_negation(name: str, said: str, value: bool) -> None:
+def test_boolean_is_read_from_name_and_negation(name: str, text: str, value: bool) -> None:
     of = parameter(name, T.BOOL, "")
-    assert supported(of, value, said)
-    assert not supported(of, not value, said)
+    assert supported(of, value, text)
+    assert not supported(of, not value, text)
 
 
 def test_unmentioned_boolean_is_not_supported() -> None:
@@ -160,7 +160,7 @@ def test_unmentioned_boolean_is_not_supported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("enum", "description", "said", "value"),
+    ("enum", "description", "text", "value"),
     [
         (("celsius", "fahrenheit"), "", "in °C please", "celsius"),
         (("celsius", "fahrenheit"), "", "In Fahrenheit!", "fahrenheit"),
@@ -176,14 +176,14 @@ def test_unmentioned_boolean_is_not_supported() -> None:
         (("True", "False", "dontcare"), "Whether parking is free", "I need no parking", "False"),
     ],
 )
-def test_enum_member_has_synonyms(enum: tuple[str, ...], description: str, said: str, value: str) -> None:
+def test_enum_member_has_synonyms(enum: tuple[str, ...], description: str, text: str, value: str) -> None:
     of = parameter("parking" if "True" in enum else "choice", description=description, enum=enum)
-    assert supported(of, value, said)
-    assert not any(supported(of, other, said) for other in enum if other != value)
+    assert supported(of, value, text)
+    assert not any(supported(of, other, text) for other in enum if other != value)
 
 
 @pytest.mark.parametrize(
-    ("said", "value", "nearly"),
+    ("text", "value", "nearly"),
     [
         ("a train to paris", "Paris", "Parma"),
         ("weather in são paulo", "Sao Paulo", "San Pablo"),
@@ -204,9 +204,9 @@ def test_enum_member_has_synonyms(enum: tuple[str, ...], description: str, said:
         ("我想在肯德基买汉堡", "肯德基", "麦当劳"),
     ],
 )
-def test_text_matches_in_another_spelling(said: str, value: str, nearly: str) -> None:
-    assert supported(parameter("text"), value, said)
-    assert not supported(parameter("text"), nearly, said)
+def test_text_matches_in_another_spelling(text: str, value: str, nearly: str) -> None:
+    assert supported(parameter("text"), value, text)
+    assert not supported(parameter("text"), nearly, text)
 
 
 def test_every_element_and_leaf_must_be_supported() -> None:
@@ -234,9 +234,9 @@ def test_digits_support_their_number_and_not_the_next(number: int) -> None:
 @given(st.dates(min_value=date(1900, 1, 1), max_value=date(2100, 1, 1)), st.integers(min_value=1, max_value=300))
 def test_written_date_supports_itself_only(day: date, off: int) -> None:
     of = parameter("date", format="date")
-    for said in (f"on {day:%d %B %Y}", f"on {day:%B %d, %Y}", f"on {day.isoformat()}"):
-        assert supported(of, day.isoformat(), said)
-        assert not supported(of, (day + timedelta(days=off)).isoformat(), said)
+    for text in (f"on {day:%d %B %Y}", f"on {day:%B %d, %Y}", f"on {day.isoformat()}"):
+        assert supported(of, day.isoformat(), text)
+        assert not supported(of, (day + timedelta(days=off)).isoformat(), text)
 
 
 VALUES = st.recursive(
@@ -249,10 +249,10 @@ TEXTS = st.text(max_size=60) | st.text(string.digits + " .,:/-+%$kKmMeE^*apd°½
 
 
 @given(st.sampled_from(list(ParameterType)), VALUES, TEXTS, st.dates())
-def test_any_value_and_text_have_a_score(kind: ParameterType, value: JsonValue, said: str, today: date) -> None:
+def test_any_value_and_text_have_a_score(kind: ParameterType, value: JsonValue, text: str, today: date) -> None:
     for enum in ((), ("a", "b"), ("1", "2"), ("True", "False")):
         days = parameter("number_of_days", kind, "Number of days", enum=enum)
-        assert 0.0 <= support_score(days, value, ParsedText(said, today)) <= 1.0
+        assert 0.0 <= support_score(days, value, ParsedText(text, today)) <= 1.0
 
 
 WORDS = [
@@ -284,6 +284,6 @@ WORDS = [
 
 
 @given(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join), st.dates())
-def test_any_order_of_known_words_has_a_score(said: str, today: date) -> None:
+def test_any_order_of_known_words_has_a_score(text: str, today: date) -> None:
     for value in ("2026-11-22", "10:30", "2026-11-22T10:30:00", 7, "May 3"):
-        assert 0.0 <= support_score(parameter("when", T.STR, "When"), value, ParsedText(said, today)) <= 1.0
+        assert 0.0 <= support_score(parameter("when", T.STR, "When"), value, ParsedText(text, today)) <= 1.0
