@@ -21,7 +21,8 @@ from extproc.inference.role_clients import RoleClients
 from extproc.shared.filter_config import Backend, Inference, Place, RoleBackends, Server
 from extproc.shared.roles import COMPUTE_NS, Role
 
-TIMEOUT_MS = 300
+# Milliseconds. A shorter one runs out on a busy machine.
+TIMEOUT_MS = 1_000
 
 Infer = Callable[[Any, Any], Awaitable[Any]]
 
