@@ -26,6 +26,7 @@ pytestmark = pytest.mark.runtime(Runtime.DOCKER, why="networks and restarts are 
 _TESTS: Final = Path(__file__).parents[1]
 
 
+@pytest.mark.matrix
 def test_frozen_triton_refuses_prompts_until_it_is_back(stack: Stack, project: Project, provider: LlmProvider) -> None:
     triton = project.id("triton")
     ingress, egress = Load(stack, "ingress", clients=4), Load(stack, "egress", clients=4)
@@ -82,6 +83,7 @@ def contained(
         stack.down()
 
 
+@pytest.mark.matrix
 def test_disconnected_provider_is_a_503_or_504(contained: tuple[Stack, str, str]) -> None:
     stack, provider, network = contained
 

@@ -65,7 +65,7 @@ def stop_everything(project: Project) -> set[str]:
     return set(services)
 
 
-@pytest.mark.parametrize("breaks", [remove_envoy, stop_everything])
+@pytest.mark.parametrize("breaks", [pytest.param(remove_envoy, marks=pytest.mark.matrix), stop_everything])
 def test_up_restores_removed_and_stopped_containers(
     small: Stack, provider: LlmProvider, breaks: Callable[[Project], set[str]]
 ) -> None:
