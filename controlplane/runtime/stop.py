@@ -44,8 +44,8 @@ def stop(layout: RunLayout, *, volumes: bool = False) -> bool:
 def _stop_orphaned_containers(layout: RunLayout, *, volumes: bool, expected: bool) -> bool:
     """Stop containers whose run directory was deleted, and remove volumes of a gateway that was stopped before.
 
-    `expected`: no native gateway ran here, so that containers are likely. Then it is a RuntimeFault if volumes should
-    be removed and no engine answers.
+    `expected`: no native gateway ran here, so containers are likely. In this case, RuntimeFault if `volumes` is set and
+    no engine answers.
     """
     try:
         return DockerRunner(layout).stop(volumes=volumes)
