@@ -13,8 +13,8 @@ from extproc.shared import filter_config
 from extproc.shared.filter_config import Place
 from extproc.shared.roles import ROLES, Purpose, Role, roles_of
 
-# Limits of a model on a CPU: bytes of text in one call (a chunk of a long text); calls of one worker at a time for each
-# of the model's processes, so that none of them is idle; bytes of text from which a request is a long one.
+# Limits of a model on a CPU. _CALL_BYTES: text in one call, a chunk of a long text. _CALLS: concurrent calls of one
+# worker for each process of the model, so that no process is idle. _BULK_BYTES: a request with more text is a long one.
 _CALL_BYTES: Final = 700
 _CALLS: Final = 4
 _BULK_BYTES: Final = 900
@@ -27,7 +27,7 @@ Places = Mapping[Role, tuple[Place, ...]]
 def compile_inference(
     config: ArchConfig, environment: TargetEnvironment, places: Places, models: ModelPlan
 ) -> filter_config.Inference | None:
-    """Returns None where no role is used."""
+    """Returns the servers, roles and deadlines; None if no role is used."""
     if not places:
         return None
     roles = {role: _served(role, its, config, models) for role, its in places.items()}
@@ -98,7 +98,7 @@ def _served(role: Role, places: tuple[Place, ...], config: ArchConfig, models: M
 
 
 def _local_backend(role: Role, models: ModelPlan) -> filter_config.Backend:
-    """Returns the backend of a local model. On a CPU, calls are small and few: the next request waits for one."""
+    """Returns the backend of a local model. On a CPU, calls are small and few: the next request waits for them."""
     custom = next((model for model in models.custom if model.role == role), None)
     if custom is not None:
         sizes = _ON_GPU if custom.on_gpu else _small(instances=1, background=0)

@@ -1,4 +1,4 @@
-"""Rewrites `localhost` for containers: there it means the container, but users mean the machine.
+"""Rewrites `localhost` for containers. There it is the container itself, but users mean the machine.
 
 Only the address that Envoy connects to changes. The server's name in `Host`, in TLS and in its certificate stays.
 """
@@ -26,7 +26,7 @@ def rewrite_loopback(plan: EnvoyPlan, loopback: Loopback) -> EnvoyPlan:
 
 
 def loopback_keys(config: ArchConfig, plan: EnvoyPlan, loopback: Loopback) -> tuple[str, ...]:
-    """Returns the keys whose servers are expected on the container engine's machine, each with the file's address."""
+    """Returns the keys with a server on the container engine's machine, each key with its address in the file."""
     return tuple(
         f"{key} {host_and_port(written.host, written.port)}"
         for key, written in _configured_addresses(config, plan)
@@ -64,5 +64,5 @@ def _address(written: Address | Pipe, loopback: Loopback) -> Address | Pipe:
 
 
 def _is_container_name(host: str) -> bool:
-    """Returns whether `host` is a container's name. Public names have a dot."""
+    """Returns True if `host` is a container's name. Public names have a dot."""
     return not is_ip(host) and "." not in host
