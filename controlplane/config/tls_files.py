@@ -36,7 +36,7 @@ def _faults(remote: Remote, root: MapNode) -> Iterator[Finding]:
         yield Finding(mark, f"{tls.ca} holds no certificate", "it is a PEM file: -----BEGIN CERTIFICATE-----")
     try:
         if tls.cert is not None and tls.key is not None:
-            # An empty password instead of a question at the terminal.
+            # The empty password prevents a question at the terminal.
             context.load_cert_chain(tls.cert, tls.key, password="")
     except ssl.SSLError as error:
         mark = value_mark(root, (*_TLS, "cert"))
