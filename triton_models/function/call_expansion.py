@@ -20,7 +20,7 @@ _MAX_CALLS = 12
 
 
 def expand_calls(calls: Sequence[Call], schemas: Mapping[str, Mapping[str, Any]], evidence: Evidence) -> list[Call]:
-    """Returns `calls` with those that the lists of the text add; none twice. Unchanged if there are too many."""
+    """Returns `calls` plus those that the lists of the text add, none twice; only `calls` if that gives too many."""
     expanded = _split_joined_values(calls)
     for name in dict.fromkeys(name for name, _ in calls):
         properties = schemas[name].get("properties") or {}
