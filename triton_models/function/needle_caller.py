@@ -133,7 +133,7 @@ class _CallExtractor:
             call = (proposal.name, without_unsupported_dates(without_paths(arguments, invented), text))
             if call not in calls:  # Needle repeats a call if a text repeats itself
                 calls.append(call)
-        # Needle's confidence is that all n calls are right. Its n-th root is comparable with the confidence of one call.
+        # Needle's confidence is that all n calls are right. Its n-th root is comparable with that of one call.
         return expand_calls(calls, self._schemas, evidence), answer.confidence ** (1 / max(1, len(calls)))
 
     def _rate(self, calls: list[Call], confidence: float, evidence: Evidence) -> _Candidate:
