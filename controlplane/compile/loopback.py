@@ -18,10 +18,10 @@ def rewrite_loopback(plan: EnvoyPlan, loopback: Loopback) -> EnvoyPlan:
     """Returns `plan` with upstream addresses that work inside a container."""
     return replace(
         plan,
-        providers=tuple(replace(each, upstream=_reached(each.upstream, loopback)) for each in plan.providers),
-        apis=tuple(replace(each, upstream=_reached(each.upstream, loopback)) for each in plan.apis),
-        tracing=plan.tracing and replace(plan.tracing, collector=_reached(plan.tracing.collector, loopback)),
-        remote=plan.remote and replace(plan.remote, upstream=_reached(plan.remote.upstream, loopback)),
+        providers=tuple(replace(each, upstream=_rewrite_upstream(each.upstream, loopback)) for each in plan.providers),
+        apis=tuple(replace(each, upstream=_rewrite_upstream(each.upstream, loopback)) for each in plan.apis),
+        tracing=plan.tracing and replace(plan.tracing, collector=_rewrite_upstream(plan.tracing.collector, loopback)),
+        remote=plan.remote and replace(plan.remote, upstream=_rewrite_upstream(plan.remote.upstream, loopback)),
     )
 
 
@@ -50,14 +50,14 @@ def _configured_addresses(config: ArchConfig, plan: EnvoyPlan) -> Iterator[tuple
         yield "tracing.collector", Address(config.tracing.collector.host, config.tracing.collector.port)
 
 
-def _reached(upstream: Upstream, loopback: Loopback) -> Upstream:
-    addresses = tuple(_address(address, loopback) for address in upstream.addresses)
+def _rewrite_upstream(upstream: Upstream, loopback: Loopback) -> Upstream:
+    addresses = tuple(_rewrite_address(address, loopback) for address in upstream.addresses)
     hosts = [each.host for each in addresses if isinstance(each, Address)]
     local_names = any(host == loopback.host or _is_container_name(host) for host in hosts)
     return replace(upstream, addresses=addresses, local_names=local_names)
 
 
-def _address(written: Address | Pipe, loopback: Loopback) -> Address | Pipe:
+def _rewrite_address(written: Address | Pipe, loopback: Loopback) -> Address | Pipe:
     if isinstance(written, Pipe) or not is_this_machine(written.host):
         return written
     return loopback.services.get(written.port, Address(loopback.host, written.port))

@@ -17,7 +17,7 @@ from controlplane.models.custom_model import CustomModel
 from extproc.shared.roles import ROLES, Role
 
 # Default maximum of processes of one model on a CPU, some 100 MB each.
-_MOST_INSTANCES: Final = 4
+_MAX_INSTANCES: Final = 4
 _VLLM: Final = "vllm"
 _LLAMA: Final = "llama.cpp"
 
@@ -90,7 +90,7 @@ def _instances(local: LocalServing, device: Device, environment: TargetEnvironme
     if local.instances is not None:
         return local.instances
     # A GPU runs one batch at a time, and a second process would need the model's memory again.
-    return 1 if device is Device.GPU else min(_MOST_INSTANCES, max(1, environment.workers // 2))
+    return 1 if device is Device.GPU else min(_MAX_INSTANCES, max(1, environment.workers // 2))
 
 
 def _artefact_and_device(role: Role, model: str | None, environment: TargetEnvironment) -> tuple[str | None, Device]:

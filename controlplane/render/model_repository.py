@@ -76,7 +76,7 @@ def _model(instance: ModelInstance, prepared: Path | None) -> dict[str, str]:
     files = {f"1/{_PACKAGE}/{path}": text for path, text in _code(code).items()}
     files["config.pbtxt"] = _config(instance, artefacts, folders)
     files["1/model.py"] = _template("entry.py.j2").render(role=code)
-    return {f"{instance.name}/{path}": text for path, text in files.items()} | _behind(instance, artefacts, folders)
+    return {f"{instance.name}/{path}": text for path, text in files.items()} | _vllm_files(instance, artefacts, folders)
 
 
 @functools.cache
@@ -141,7 +141,7 @@ def _config(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders:
         together=min(_MAX_TOGETHER, instance.max_batch_size) if in_turn else None,
         parameters=[
             ("engine", first.engine),
-            *(_computes(instance, folders) if instance.behind is None else [("vllm", instance.behind)]),
+            *(_engine_parameters(instance, folders) if instance.behind is None else [("vllm", instance.behind)]),
             *([("background", str(instance.background))] if instance.background else []),
             *settings.items(),
             *instance.parameters,
@@ -149,7 +149,7 @@ def _config(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders:
     )
 
 
-def _computes(instance: ModelInstance, folders: Sequence[str]) -> list[tuple[str, str]]:
+def _engine_parameters(instance: ModelInstance, folders: Sequence[str]) -> list[tuple[str, str]]:
     return [*zip(_FOLDER_PARAMETERS[len(folders)], folders, strict=True), ("threads", str(instance.threads))]
 
 
@@ -164,7 +164,7 @@ def _settings(instance: ModelInstance, artefact: Artefact) -> Mapping[str, str]:
     return {**most, **artefact.settings}
 
 
-def _behind(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders: Sequence[str]) -> dict[str, str]:
+def _vllm_files(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders: Sequence[str]) -> dict[str, str]:
     """Return the files of the vLLM model behind `instance`. Its arguments are the catalogue's settings."""
     if instance.behind is None:
         return {}

@@ -1,6 +1,6 @@
 """The Jinja2 environment of envoy/templates/ and docker/. Every value must pass a filter that quotes it.
 
-Called by `gateway_files` and by the compose file. A template fails if it prints an unquoted value (`_quoted_only`) or
+Called by `gateway_files` and `compose_file`. A template fails if it prints an unquoted value (`_quoted_only`) or
 names an unknown one (`StrictUndefined`).
 """
 

@@ -26,7 +26,7 @@ _UNPRIVILEGED: Final = (10_001, 10_001)
 _SALT_BYTES: Final = 32
 
 
-def write(  # noqa: PLR0913 - what is known of the gateway, and of the engine
+def write(  # noqa: PLR0913 - facts about the gateway and about the engine
     gateway: Gateway,
     layout: RunLayout,
     project: str,
