@@ -34,7 +34,7 @@ def _providers(gpu: int | None) -> list[Any]:
         return ["CPUExecutionProvider"]
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         raise RuntimeError(
-            "this onnxruntime is built for CPUs alone; exchange it: "
+            "this onnxruntime is built for CPUs alone; replace it: "
             "pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'archgw[gpu]'"
         )
     # The loader does not find CUDA and cuDNN where pip installs them.

@@ -74,7 +74,9 @@ def _check_default_target(target: PromptTarget, loc: Loc, report: CheckReport) -
         )
     if target.examples:
         report.fault_at_key(
-            (*loc, "examples"), "a default target has no examples: it takes what means no other target", "remove them"
+            (*loc, "examples"),
+            "a default target has no examples: it gets prompts that match no other",
+            "remove them",
         )
     if target.endpoint.http_method.value != "POST":
         report.fault(

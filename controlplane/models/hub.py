@@ -70,7 +70,7 @@ class Repository:
         except OSError as error:
             raise ModelError(f"TLS to {endpoint} cannot be set up: {error}; look at SSL_CERT_FILE") from error
         if info.sha is None or not _COMMIT.fullmatch(info.sha):
-            raise ModelError(f"{endpoint} says no commit for {hub.repository}@{hub.revision}; is it a model hub?")
+            raise ModelError(f"{endpoint} reports no commit for {hub.repository}@{hub.revision}; is it a model hub?")
         self.commit = info.sha
         self._paths = [sibling.rfilename for sibling in info.siblings or () if _is_plain(sibling.rfilename)]
 
@@ -149,7 +149,7 @@ class Repository:
             except OSError as error:
                 if error.errno is not None:  # from the disk; the library's own errors have none
                     raise
-                raise ModelError(f"{file.path} of {self._hub.repository} has not the size that was declared") from error
+                raise ModelError(f"{file.path} of {self._hub.repository} does not have the declared size") from error
             else:
                 return
 

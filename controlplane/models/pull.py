@@ -84,7 +84,7 @@ def _pull(
             if not _matches(file, part):
                 shutil.rmtree(work)
                 raise ModelError(
-                    f"{file.path} of {source.repository} is not what was promised (its hash differs): "
+                    f"{file.path} of {source.repository} is not the declared file (its hash differs): "
                     "nothing of it was kept"
                 )
             (fresh / file.path).parent.mkdir(parents=True, exist_ok=True)

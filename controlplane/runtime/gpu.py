@@ -42,7 +42,7 @@ class GpuDetection:
         if self.names:
             return (
                 f"{self._words} is here, but the installed onnxruntime has no {_CUDA_PROVIDER}; "
-                "exchange it: pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'archgw[gpu]'"
+                "replace it: pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'archgw[gpu]'"
             )
         toolkit = (
             "; a container sees the GPUs of its host with `--gpus all` and the NVIDIA container toolkit"

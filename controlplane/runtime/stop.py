@@ -27,7 +27,7 @@ def drain(layout: RunLayout, grace_s: float, say: Callable[[str], None]) -> None
     except InterruptedStartError as interruption:
         say(f"{interruption}: stopping at once")
     except RuntimeFault as fault:
-        say(f"warning: requests that run may be cut: {fault}")
+        say(f"warning: running requests may be cut off: {fault}")
 
 
 def stop(layout: RunLayout, *, volumes: bool = False) -> bool:

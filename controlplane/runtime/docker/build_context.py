@@ -57,7 +57,7 @@ def files(names: tuple[str, ...] = WHOLE) -> dict[str, Path]:
             if path.is_file() and not _is_left_out(name, inside):
                 found[f"{name}/{inside.as_posix()}"] = path
         if not any(path == name or path.startswith(f"{name}/") for path in found):
-            raise RuntimeFault(f"images cannot be built here: {top} is missing; install archgw anew")
+            raise RuntimeFault(f"images cannot be built here: {top} is missing; install archgw again")
     return dict(sorted(found.items()))
 
 

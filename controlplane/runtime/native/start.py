@@ -92,7 +92,7 @@ def _check_ports(gateway: Gateway, *, quick_start: bool) -> None:
 
 def _prepare_models(gateway: Gateway, say: Callable[[str], None]) -> None:
     labels = {
-        Stage.DAMAGED: "is damaged, made anew",
+        Stage.DAMAGED: "is damaged and is built again",
         Stage.DOWNLOADING: "downloading",
         Stage.CONVERTING: "verifying and converting",
     }
