@@ -22,11 +22,12 @@ from triton_models.errors import Cancelled, RequestError
 Array = npt.NDArray[np.float32] | npt.NDArray[np.object_]
 Item = TypeVar("Item")
 
-# A response may wait for so long to be sent together with others. No CPU reads a longer text within that time.
+# Longest time that a finished response waits for others, to be sent with them. On any CPU, a text of more than
+# _SHORT_BYTES takes longer than that.
 _MAX_DELAY_S: Final = 0.1
 _SHORT_BYTES: Final = 1_000
-# Names that the filter knows from its role table. A test holds them together.
-# An extra output of every model: the nanoseconds that it computed for the request, in each row.
+# The filter has both names in its role table. A test checks that they agree.
+# Extra output of every model. Each row has the nanoseconds that the model computed for the request.
 COMPUTE_NS: Final = "COMPUTE_NS"
 # The request parameter that asks for low priority.
 BULK: Final = "bulk"
@@ -38,7 +39,7 @@ def gpu(args: dict[str, str]) -> int | None:
 
 
 class Parameters:
-    """The `parameters` of config.pbtxt. Each method returns `default` where the parameter is missing."""
+    """The `parameters` of config.pbtxt. Each method returns `default` if the parameter is missing."""
 
     def __init__(self, model_config: str) -> None:
         self._values = {key: value["string_value"] for key, value in json.loads(model_config)["parameters"].items()}
@@ -127,7 +128,7 @@ def answer_batched(
     output: str,
     compute: Callable[[list[Item], Callable[[], bool]], Array],
 ) -> list[Any]:
-    """Returns one InferenceResponse a request. `compute` is called once, with the items of all requests.
+    """Returns one InferenceResponse per request. `compute` is called once, with the items of all requests.
 
     Cancelled requests are left out, and `compute` may ask whether all are cancelled by now. Each response has the
     compute time of the whole batch.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Final
 
-# A tenth of a core that a process of normal priority wants too: long texts go on under load.
+# A thread then gets a tenth of a core that a thread of normal priority wants too: long texts progress under load.
 _NICE: Final = 10
 
 

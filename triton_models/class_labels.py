@@ -27,7 +27,7 @@ class Classes:
 def classes(names: Mapping[str, str], positive: str) -> Classes:
     """Selects classes. `names`: `id2label` of config.json. `positive`: names or numbers, separated by commas.
 
-    Raises ValueError where a class does not exist, or where no class or every class is positive.
+    Raises ValueError if a class does not exist, or if no class or every class is positive.
     """
     by_name = {name.casefold(): int(number) for number, name in names.items()} | {
         number: int(number) for number in names

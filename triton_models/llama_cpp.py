@@ -18,7 +18,7 @@ def open_server(model: Path, *, threads: int, slots: int, context: int) -> xllam
     parameters.n_parallel = slots
     parameters.cpuparams.n_threads = threads
     parameters.cpuparams_batch.n_threads = threads
-    parameters.cache_ram_mib = 0  # keeps finished prompts in memory, up to 8 GiB by default
+    parameters.cache_ram_mib = 0  # by default, finished prompts stay in memory, up to 8 GiB
     parameters.verbosity = 0  # its log holds prompts
     # llama.cpp always opens an HTTP server as well. Its key is random, and its unix socket is deleted as soon as it
     # listens, so that nobody can connect.

@@ -13,10 +13,10 @@ FloatArray = npt.NDArray[np.float32]
 
 
 def open_session(directory: Path, threads: int, gpu: int | None = None) -> onnxruntime.InferenceSession:
-    """Opens the folder's one ONNX graph, on the CPU with so many threads, or on a GPU.
+    """Opens the folder's one ONNX graph, on the CPU with `threads` threads, or on the GPU with the device id `gpu`.
 
-    Raises RuntimeError where the installed onnxruntime cannot use the GPU. onnxruntime itself would use the CPU, with a
-    line in its log.
+    Raises RuntimeError if the installed onnxruntime cannot use the GPU. onnxruntime itself would use the CPU, with only
+    a line in its log.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -34,14 +34,14 @@ def _providers(gpu: int | None) -> list[Any]:
         return ["CPUExecutionProvider"]
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         raise RuntimeError(
-            "this onnxruntime is built for CPUs alone; exchange it: "
+            "this onnxruntime is built for CPUs alone; replace it: "
             "pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'archgw[gpu]'"
         )
     # The loader does not find CUDA and cuDNN where pip installs them.
     onnxruntime.preload_dlls()
     # Memory grows by the requested size. By default it doubles, and other models share the GPU.
     cuda = ("CUDAExecutionProvider", {"device_id": gpu, "arena_extend_strategy": "kSameAsRequested"})
-    return [cuda, "CPUExecutionProvider"]  # computes shapes, and the few operators that CUDA lacks
+    return [cuda, "CPUExecutionProvider"]  # the CPU computes shapes, and the few operators that CUDA lacks
 
 
 def graph(directory: Path) -> Path:

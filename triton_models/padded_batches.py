@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 Ids = npt.NDArray[np.int64]
 
-# With padding. More do not speed up a GPU, and take its memory: attention alone is tokens x longest text x heads.
+# Tokens of a batch, padding included. More do not speed up a GPU, but need its memory: attention alone is tokens x
+# longest text x heads.
 MAX_TOKENS: Final = 16_384
 
 

@@ -19,7 +19,7 @@ from triton_models.padded_batches import MAX_TOKENS, batches, padded
 # One text, or a premise and a hypothesis.
 Item = str | tuple[str, str]
 
-# Larger batches do not speed up a CPU. Between two batches the request may be cancelled.
+# Larger batches do not speed up a CPU. In small ones, a cancelled request ends sooner.
 _TOKENS_ON_CPU: Final = 1024
 
 
@@ -54,7 +54,7 @@ class SequenceClassifier:
         self._tokenizer.enable_truncation(max_tokens, strategy="longest_first")
 
     def probabilities(self, items: Sequence[Item], cancelled: Callable[[], bool]) -> list[float]:
-        """Returns one for each text or pair. Raises Cancelled between two batches."""
+        """Returns one probability per text or pair. Raises Cancelled between two batches."""
         encoded = self._tokenizer.encode_batch(list(items))
         probabilities = [0.0] * len(encoded)
         for batch in batches([len(each.ids) for each in encoded], self._max_batch_tokens):

@@ -19,10 +19,9 @@ _CONTAINERS: Final = ("[a-z0-9_-]+", r"[0-9]{1,3}(\.[0-9]{1,3}){3}", r"\[[0-9a-f
 
 
 def host_pattern(address: str, allowed: Sequence[str], *, in_containers: bool) -> str | None:
-    """Returns a regular expression of the accepted `Host` headers, or None: all are accepted.
+    """Returns a regular expression of the accepted `Host` headers, or None if all are accepted.
 
-    A listener on a loopback address accepts loopback names. Any other listener accepts all names, unless `allowed` has
-    some.
+    A listener on a loopback address accepts loopback names. Any other listener accepts all names if `allowed` is empty.
     """
     if not allowed and not is_loopback(address):
         return None
@@ -33,7 +32,7 @@ def host_pattern(address: str, allowed: Sequence[str], *, in_containers: bool) -
 
 
 def origin_pattern(allowed: Sequence[str]) -> str | None:
-    """Returns a regular expression of the accepted `Origin` headers, or None: none is accepted."""
+    """Returns a regular expression of the accepted `Origin` headers, or None if none is accepted."""
     return f"(?i)https?://({'|'.join(map(_escaped, allowed))}){_PORT}" if allowed else None
 
 

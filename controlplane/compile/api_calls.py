@@ -18,7 +18,7 @@ from controlplane.config.error_target import ErrorTarget
 from controlplane.config.prompt_targets import PromptTarget
 from extproc.shared import filter_config
 
-# Upstreams of prompt targets begin with "target_": no name clash.
+# Name of the error target's upstream. Those of prompt targets begin with "target_", so names cannot clash.
 ERROR_TARGET: Final = "error_target"
 # Maximum time that Envoy waits before a retry. Its routes set the same value.
 BACKOFF_MS: Final = 250
@@ -76,7 +76,7 @@ def _own_clusters(config: ArchConfig) -> Iterator[ApiCluster]:
         if target.endpoint.http_headers:
             name = _upstream(target)
             headers = tuple(
-                # Names of targets hold no colon, so secrets have unique names.
+                # Names of targets contain no colon, so the names of secrets are unique.
                 Credential(f"{name}:{header.lower()}", header.lower(), prefix="", value=value.get_secret_value())
                 for header, value in target.endpoint.http_headers.items()
             )
@@ -130,6 +130,6 @@ def _upstream_of(endpoint: Endpoint, cluster: str) -> Upstream:
 
 
 def _authority(endpoint: Endpoint) -> str:
-    """Returns the Host header: the first host's name, for all hosts of the list."""
+    """Returns the Host header. All hosts of the list get the first host's name."""
     first = addresses(endpoint)[0]
     return authority(first.host, first.port, secure=endpoint.protocol is Protocol.HTTPS)

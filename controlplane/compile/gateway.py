@@ -1,6 +1,6 @@
 """Compiles one ArchConfig into the plans for the filter, Envoy and Triton. Used by `archgw up`, `render`, `validate`.
 
-The file and the target environment decide. Constants of this package are the defaults.
+The result depends only on the file and the target environment. Defaults are constants of this package.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from controlplane.config.vendors import TRITON, VENDORS
 from controlplane.models.custom_model import CustomModel
 from extproc.shared import filter_config
 
-# Time that the filter waits longer than Envoy's own timeout, so that Envoy's 504 arrives first.
+# Extra time that the filter waits after Envoy's own timeout, so that Envoy's 504 arrives first.
 _ENDPOINT_GRACE_MS: Final = 1_000
 # Time for a body and for all work that is neither a model nor an API call.
 _REQUEST_GRACE_MS: Final = 10_000
@@ -98,7 +98,7 @@ def _filter_provider(provider: Provider, *, only: bool) -> filter_config.Provide
         model=provider.model,
         schema=vendor.schema,
         cluster=_provider_cluster(provider.name),
-        # A single provider needs no mark to be the one that is meant.
+        # A sole provider is the default.
         default=provider.default or only,
         accepts_metadata=vendor.accepts_metadata,
         accepts_developer=vendor.accepts_developer,

@@ -13,13 +13,13 @@ from extproc.shared import filter_config
 from extproc.shared.filter_config import Place
 from extproc.shared.roles import ROLES, Purpose, Role, roles_of
 
-# Limits of a model on a CPU: bytes of text in one call (a chunk of a long text); calls of one worker at a time for each
-# of the model's processes, so that none of them is idle; bytes of text from which a request is a long one.
+# Limits of a model on a CPU. _CALL_BYTES: text in one call, a chunk of a long text. _CALLS: concurrent calls of one
+# worker for each process of the model, so that no process is idle. _BULK_BYTES: a request with more text is a long one.
 _CALL_BYTES: Final = 700
 _CALLS: Final = 4
 _BULK_BYTES: Final = 900
 # Maximum number of texts in one request to a remote model. The model's own limit may be lower.
-_MOST_TEXTS: Final = 64
+_MAX_TEXTS: Final = 64
 
 Places = Mapping[Role, tuple[Place, ...]]
 
@@ -27,10 +27,10 @@ Places = Mapping[Role, tuple[Place, ...]]
 def compile_inference(
     config: ArchConfig, environment: TargetEnvironment, places: Places, models: ModelPlan
 ) -> filter_config.Inference | None:
-    """Returns None where no role is used."""
+    """Returns the servers, roles and deadlines; None if no role is used."""
     if not places:
         return None
-    roles = {role: _served(role, its, config, models) for role, its in places.items()}
+    roles = {role: _role_backends(role, its, config, models) for role, its in places.items()}
     long_texts = config.overrides.long_texts
     reading_ms = long_texts.timeout
     return filter_config.Inference(
@@ -85,26 +85,28 @@ def _servers(config: ArchConfig, environment: TargetEnvironment, places: Places)
     return servers
 
 
-def _served(role: Role, places: tuple[Place, ...], config: ArchConfig, models: ModelPlan) -> filter_config.RoleBackends:
+def _role_backends(
+    role: Role, places: tuple[Place, ...], config: ArchConfig, models: ModelPlan
+) -> filter_config.RoleBackends:
     entry = config.model_serving.role_settings(role)
     backends = []
     for place in places:
         if place is Place.LOCAL:
             backends.append(_local_backend(role, models))
         else:
-            most = _MOST_TEXTS if ROLES[role].is_batched else 1
+            most = _MAX_TEXTS if ROLES[role].is_batched else 1
             backends.append(filter_config.Backend(place=place, model=entry.model or str(role), max_batch=most))
     return filter_config.RoleBackends(backends=tuple(backends), timeout_ms=entry.timeout or ROLES[role].timeout_ms)
 
 
 def _local_backend(role: Role, models: ModelPlan) -> filter_config.Backend:
-    """Returns the backend of a local model. On a CPU, calls are small and few: the next request waits for one."""
+    """Returns the backend of a local model. On a CPU, calls are small and few: the next request waits for them."""
     custom = next((model for model in models.custom if model.role == role), None)
     if custom is not None:
-        sizes = _ON_GPU if custom.on_gpu else _small(instances=1, background=0)
+        sizes = _GPU_SIZES if custom.on_gpu else _cpu_sizes(instances=1, background=0)
         return filter_config.Backend(place=Place.LOCAL, model=custom.name, max_batch=custom.max_batch, **sizes)
     instance = next(model for model in models.models if model.role == role)
-    sizes = _ON_GPU if instance.device is Device.GPU else _small(instance.instances, instance.background)
+    sizes = _GPU_SIZES if instance.device is Device.GPU else _cpu_sizes(instance.instances, instance.background)
     most = max(1, instance.max_batch_size)
     return filter_config.Backend(place=Place.LOCAL, model=instance.name, max_batch=most, **sizes)
 
@@ -118,10 +120,10 @@ class _Sizes(TypedDict, total=False):
 
 
 # Empty: the filter configuration's defaults are for models that read many texts at once.
-_ON_GPU: Final[_Sizes] = {}
+_GPU_SIZES: Final[_Sizes] = {}
 
 
-def _small(instances: int, background: int) -> _Sizes:
+def _cpu_sizes(instances: int, background: int) -> _Sizes:
     return {
         "call_bytes": _CALL_BYTES,
         "calls": _CALLS * instances,

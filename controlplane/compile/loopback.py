@@ -1,4 +1,4 @@
-"""Rewrites `localhost` for containers: there it means the container, but users mean the machine.
+"""Rewrites `localhost` for containers. There it is the container itself, but users mean the machine.
 
 Only the address that Envoy connects to changes. The server's name in `Host`, in TLS and in its certificate stays.
 """
@@ -18,15 +18,15 @@ def rewrite_loopback(plan: EnvoyPlan, loopback: Loopback) -> EnvoyPlan:
     """Returns `plan` with upstream addresses that work inside a container."""
     return replace(
         plan,
-        providers=tuple(replace(each, upstream=_reached(each.upstream, loopback)) for each in plan.providers),
-        apis=tuple(replace(each, upstream=_reached(each.upstream, loopback)) for each in plan.apis),
-        tracing=plan.tracing and replace(plan.tracing, collector=_reached(plan.tracing.collector, loopback)),
-        remote=plan.remote and replace(plan.remote, upstream=_reached(plan.remote.upstream, loopback)),
+        providers=tuple(replace(each, upstream=_rewrite_upstream(each.upstream, loopback)) for each in plan.providers),
+        apis=tuple(replace(each, upstream=_rewrite_upstream(each.upstream, loopback)) for each in plan.apis),
+        tracing=plan.tracing and replace(plan.tracing, collector=_rewrite_upstream(plan.tracing.collector, loopback)),
+        remote=plan.remote and replace(plan.remote, upstream=_rewrite_upstream(plan.remote.upstream, loopback)),
     )
 
 
 def loopback_keys(config: ArchConfig, plan: EnvoyPlan, loopback: Loopback) -> tuple[str, ...]:
-    """Returns the keys whose servers are expected on the container engine's machine, each with the file's address."""
+    """Returns the keys with a server on the container engine's machine, each key with its address in the file."""
     return tuple(
         f"{key} {host_and_port(written.host, written.port)}"
         for key, written in _configured_addresses(config, plan)
@@ -50,19 +50,19 @@ def _configured_addresses(config: ArchConfig, plan: EnvoyPlan) -> Iterator[tuple
         yield "tracing.collector", Address(config.tracing.collector.host, config.tracing.collector.port)
 
 
-def _reached(upstream: Upstream, loopback: Loopback) -> Upstream:
-    addresses = tuple(_address(address, loopback) for address in upstream.addresses)
+def _rewrite_upstream(upstream: Upstream, loopback: Loopback) -> Upstream:
+    addresses = tuple(_rewrite_address(address, loopback) for address in upstream.addresses)
     hosts = [each.host for each in addresses if isinstance(each, Address)]
     local_names = any(host == loopback.host or _is_container_name(host) for host in hosts)
     return replace(upstream, addresses=addresses, local_names=local_names)
 
 
-def _address(written: Address | Pipe, loopback: Loopback) -> Address | Pipe:
+def _rewrite_address(written: Address | Pipe, loopback: Loopback) -> Address | Pipe:
     if isinstance(written, Pipe) or not is_this_machine(written.host):
         return written
     return loopback.services.get(written.port, Address(loopback.host, written.port))
 
 
 def _is_container_name(host: str) -> bool:
-    """Returns whether `host` is a container's name. Public names have a dot."""
+    """Returns True if `host` is a container's name. Public names have a dot."""
     return not is_ip(host) and "." not in host

@@ -16,8 +16,8 @@ from controlplane.models.catalog import Artefact, catalog
 from controlplane.models.custom_model import CustomModel
 from extproc.shared.roles import ROLES, Role
 
-# Maximum number of processes of one such model on a CPU, some 100 MB each.
-_MOST_INSTANCES: Final = 4
+# Default maximum of processes of one model on a CPU, some 100 MB each.
+_MAX_INSTANCES: Final = 4
 _VLLM: Final = "vllm"
 _LLAMA: Final = "llama.cpp"
 
@@ -25,9 +25,9 @@ _LLAMA: Final = "llama.cpp"
 def compile_models(
     config: ArchConfig, environment: TargetEnvironment, local: Iterable[Role], custom: Sequence[CustomModel] = ()
 ) -> ModelPlan:
-    """Returns the plan. `local`: roles that run on this machine. `custom`: the user's own models, at most one a role.
+    """Returns the plan. `local`: roles that run on this machine. `custom`: the user's own models, at most one per role.
 
-    Raises UsageError where a role has no default model and the file names none, and RuntimeFault where the named model
+    Raises UsageError if a role has no default model and the file names none. Raises RuntimeFault if the named model
     cannot run on this machine.
     """
     by_role = {model.role: model for model in custom}
@@ -63,15 +63,15 @@ def _instance(role: Role, serving: ModelServing, environment: TargetEnvironment)
             max_batch_size=1,
             artefact=artefact,
             device=device,
-            # It runs after the models that read the prompt: all cores are free.
+            # This model runs after the models that read the prompt, so all cores are free.
             threads=environment.workers if engine == _LLAMA else 1,
             behind=f"{role}_vllm" if engine == _VLLM else None,
         )
-    # It reads every prompt and shares the cores. The texts of one request are read one after the other, so that their
-    # number bounds the wait of the next request.
+    # This model reads every prompt and shares the cores. It reads the texts of one request one after the other, so that
+    # their number bounds the wait of the next request.
     local = serving.local
     instances = _instances(local, device, environment)
-    # The gateway's own guard on a CPU has threads for long texts; on a GPU it reads those in batches.
+    # The gateway's own guard has threads for long texts on a CPU. On a GPU it reads long texts in batches.
     has_background = ROLES[role].guard is not None and artefact is None and device is Device.CPU
     return ModelInstance(
         role,
@@ -90,11 +90,11 @@ def _instances(local: LocalServing, device: Device, environment: TargetEnvironme
     if local.instances is not None:
         return local.instances
     # A GPU runs one batch at a time, and a second process would need the model's memory again.
-    return 1 if device is Device.GPU else min(_MOST_INSTANCES, max(1, environment.workers // 2))
+    return 1 if device is Device.GPU else min(_MAX_INSTANCES, max(1, environment.workers // 2))
 
 
 def _artefact_and_device(role: Role, model: str | None, environment: TargetEnvironment) -> tuple[str | None, Device]:
-    """Returns the catalogue entry (None: the role's default ones) and the device."""
+    """Returns the catalogue entry (None: the role's default entries) and the device."""
     entries = catalog()
     gpu = environment.gpu is not None and environment.mode is not Mode.LOCAL_CPU
     if model is None:

@@ -16,7 +16,7 @@ from controlplane.config.quantities import MIB
 from controlplane.models.custom_model import CustomModel
 from extproc.shared.filter_config import FilterConfig, Place
 
-# Envoy's heap limit where the machine's memory is unknown: enough for a thousand streams.
+# Envoy's heap limit if the machine's memory is unknown: enough for a thousand streams.
 DEFAULT_HEAP: Final = 512 * MIB
 
 
@@ -110,7 +110,7 @@ class CallRoute:
     """The route of one prompt target's calls on Envoy's internal listener. They carry `x-arch-upstream: <name>`.
 
     `attempt_ms`: timeout of one attempt. `timeout_ms`: of all attempts. `retries`: maximum number of retries of a call
-    that the API may have seen. `path`: the template, for the access log; the path of a call has arguments.
+    that the API may have seen. `path`: path template for the access log, since the path of a call contains arguments.
     """
 
     name: str
@@ -126,10 +126,10 @@ class CallRoute:
 class Listener:
     """A public listener. Its name is `ingress` or `egress`; the filter gets the same name.
 
-    `address`: the file's, which may mean several addresses: `localhost` and `::`. `bind`: the addresses that Envoy
-    listens on. In a container that is another address, which the engine publishes at each of `published`.
+    `address`: the file's address. `localhost` and `::` stand for several addresses. `bind`: the addresses that Envoy
+    listens on. In a container, `bind` is an inner address, which the engine publishes at each of `published`.
     `hosts` and `origins`: regular expressions of the accepted `Host` and `Origin` headers. Without `hosts`, all hosts
-    are accepted. Without `origins`, no request with an origin is.
+    are accepted. Without `origins`, requests with an `Origin` header are refused.
     """
 
     name: str
@@ -206,7 +206,7 @@ class Device(StrEnum):
 class ModelInstance:
     """One model in Triton's repository: the role's code in `triton_models/`, served under `name`.
 
-    `artefact`: the catalogue entry whose files it reads; None: the role's default ones.
+    `artefact`: the catalogue entry whose files it reads; None: the role's default entries.
     `max_batch_size`: maximum number of texts in one request; 0: no batches.
     `max_queue_delay_us`: maximum time that Triton holds a request back to batch it; None: no batches across requests.
     `behind`: name of a model of Triton's vLLM backend that this one calls, served with it.
@@ -242,7 +242,7 @@ class ModelPlan:
 
 @dataclass(frozen=True, slots=True)
 class Loopback:
-    """Addresses that replace `localhost` in containers: one of `services`, by its port, else `host`."""
+    """Addresses that replace `localhost` in containers: the service with the same port, else `host`."""
 
     host: str
     services: Mapping[int, Address] = field(default_factory=dict)
@@ -252,7 +252,7 @@ class Loopback:
 class TargetEnvironment:
     """The environment that the gateway will run in.
 
-    `workers`: default number of filter processes, one a core.
+    `workers`: default number of filter processes, one per core.
     `internal_socket`, `reload_lock`: paths that the filter opens.
     `gpu`: name of a usable GPU, or None. `vllm`: the local Triton has the vLLM backend.
     `max_heap_bytes`: Envoy's heap limit. Near it, Envoy refuses work.
@@ -276,7 +276,7 @@ class TargetEnvironment:
 
 @dataclass(frozen=True, slots=True)
 class RoleLocation:
-    """Location of a role's model, for people. `where`: "CPU", the GPU's name, or the remote URL."""
+    """Location of a role's model, for messages and status. `where`: "CPU", the GPU's name, or the remote URL."""
 
     role: str
     place: Place
@@ -296,7 +296,7 @@ class LogPlan:
 class Gateway:
     """One compiled gateway: the plans for the filter, Envoy and Triton.
 
-    `loopback_keys`: the keys whose `localhost` became the machine around the containers, with their values, for people.
+    `loopback_keys`: keys whose `localhost` was replaced by the containers' host, with their values. Only for messages.
     """
 
     filter_config: FilterConfig

@@ -12,7 +12,7 @@ from controlplane.config.remote_triton import AUTHORIZATION, Remote
 from extproc.shared.filter_config import Protocol
 
 # Name of Envoy's cluster, route and secret, and value of `x-arch-upstream`. Names of providers and APIs begin with
-# "provider_", "endpoint_" or "target_": no clash.
+# "provider_", "endpoint_" or "target_", so they cannot clash.
 CLUSTER: Final = "triton_remote"
 
 
@@ -22,7 +22,7 @@ def protocol(config: ArchConfig) -> Protocol:
 
 
 def compile_remote(remote: Remote) -> RemoteTriton:
-    """Returns the upstream. All servers have one name: that of the certificate, else the first one's host."""
+    """Returns the upstream. All servers share one name: the certificate's, else the host of the first server."""
     first, tls = remote.url[0], remote.tls
     name = tls.server_name or first.host
     return RemoteTriton(

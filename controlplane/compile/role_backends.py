@@ -1,4 +1,4 @@
-"""Decides which roles a gateway uses, and where each runs: as the file says, else by the command's mode."""
+"""Decides which roles a gateway uses, and where each runs. The file decides, else the command's mode."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def guarded_listeners(config: ArchConfig) -> tuple[filter_config.Listener, ...]:
 def role_backends(config: ArchConfig, mode: Mode) -> Mapping[Role, tuple[Place, ...]]:
     """Returns the places of each used role, the preferred one first.
 
-    Raises UsageError where a place is the remote Triton, and the file names none.
+    Raises UsageError if a role runs on the remote Triton and the file names none.
     """
     serving = config.model_serving
     places = {role: serving.places(role, mode) for role in _used_roles(config)}

@@ -22,7 +22,7 @@ LOCALHOST: Final = "localhost"
 # The addresses of localhost, in the order of connection attempts.
 LOOPBACK: Final = ("127.0.0.1", "::1")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
-_MOST_HOSTS: Final = 64
+_MAX_HOSTS: Final = 64
 # Default ports by scheme: Triton's own, and 443 for TLS.
 _TRITON_PORTS: Final = {"http": 8000, "https": 443, "grpc": 8001, "grpcs": 443}
 
@@ -151,8 +151,8 @@ def parse_hosts(value: object) -> tuple[HostPort, ...]:
     values = value if isinstance(value, list) else [value]
     if not values:
         raise refusal("the list is empty", "name at least one host")
-    if len(values) > _MOST_HOSTS:
-        raise refusal(f"{len(values)} hosts are too many: at most {_MOST_HOSTS}")
+    if len(values) > _MAX_HOSTS:
+        raise refusal(f"{len(values)} hosts are too many: at most {_MAX_HOSTS}")
     hosts = tuple(_parse_host_port(item) for item in values)
     if len(set(hosts)) < len(hosts):
         raise refusal("the list names the same host and port twice")
@@ -271,7 +271,7 @@ Hosts = Annotated[
                     "type": "array",
                     "items": {"type": "string"},
                     "minItems": 1,
-                    "maxItems": _MOST_HOSTS,
+                    "maxItems": _MAX_HOSTS,
                     "uniqueItems": True,
                 },
             ],
@@ -287,7 +287,7 @@ TritonUrls = Annotated[
         {
             "anyOf": [
                 _TRITON_URL,
-                {"type": "array", "items": _TRITON_URL, "minItems": 1, "maxItems": _MOST_HOSTS, "uniqueItems": True},
+                {"type": "array", "items": _TRITON_URL, "minItems": 1, "maxItems": _MAX_HOSTS, "uniqueItems": True},
             ],
             "examples": ["grpcs://triton.example.com:443"],
         }

@@ -28,7 +28,7 @@ class ArchConfig(Section):
     """The ports that clients connect to."""
     endpoints: dict[Name, Endpoint] = Field(default={}, max_length=256)
     """The APIs that prompt targets call, by name."""
-    # `checks` demands at least one. Not pydantic: a file whose only provider is malformed has no empty list.
+    # `checks` requires at least one, and pydantic does not: a list with one malformed provider is not an empty list.
     llm_providers: tuple[Provider, ...] = Field(default=(), max_length=128, json_schema_extra={"minItems": 1})
     """The LLMs behind the gateway."""
     prompt_guards: PromptGuards = PromptGuards()

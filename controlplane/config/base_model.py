@@ -13,7 +13,7 @@ class Section(BaseModel):
         extra="forbid",
         frozen=True,
         strict=True,
-        # The input may be a provider's key.
+        # Errors would show the input, which may be a provider's key.
         hide_input_in_errors=True,
         use_attribute_docstrings=True,
         allow_inf_nan=False,
@@ -21,5 +21,5 @@ class Section(BaseModel):
 
 
 def refusal(message: str, hint: str | None = None) -> PydanticCustomError:
-    """Returns a validation error with a final message. Never put a secret into it."""
+    """Returns a validation error whose message is shown unchanged. Never put a secret into it."""
     return PydanticCustomError("archgw", "{message}", {"message": message, "hint": hint or ""})

@@ -13,7 +13,7 @@ from controlplane.config.yaml_tree import Finding, Loc, MapNode, Mark, key_mark,
 class CheckReport:
     """Findings at positions of `root`, the tree of the checked configuration.
 
-    `whole` is the tree of the whole file: it also declares the items that are faulty and missing from `root`.
+    `whole` is the tree of the whole file. It also contains the faulty items, which `root` lacks.
     """
 
     root: MapNode

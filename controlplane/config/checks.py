@@ -27,7 +27,7 @@ from extproc.shared.roles import Purpose, roles_of
 _TRITON_MODELS = tuple(map(str, roles_of(Purpose.LLM)))
 # `x-arch-llm-provider-hint: default` means the default provider, whatever its name.
 _RESERVED_PROVIDER = "default"
-# Paths that clients add to a base URL, or add twice.
+# Endings of a base URL that are mistakes: paths that clients append themselves, or `/v1` twice.
 _ENDPOINT = re.compile(r"/(?:chat/completions|completions|responses|messages|embeddings|models|v1/v1)$")
 _CONTAINER_HOST = "host.docker.internal"
 
@@ -141,7 +141,7 @@ def _is_misspelt(section: str, whole: MapNode) -> bool:
 
 
 def _check_loop(provider: Provider, config: ArchConfig, loc: Loc, report: CheckReport) -> None:
-    """Refuses the gateway itself as a provider: requests would go round in a loop."""
+    """Refuses the gateway itself as a provider: requests would loop."""
     url = provider.base_url
     if url is None or not is_this_machine(url.host):
         return

@@ -1,4 +1,4 @@
-"""Replaces `$NAME` and `${NAME}` by values of the environment. Used by `load`.
+"""Replaces `$NAME` and `${NAME}` with values of the environment. Used by `load`.
 
 Only fields that hold secrets or URLs are changed. In those fields `$$` is a literal `$`.
 """
@@ -20,7 +20,8 @@ _HEADER: Final = ("prompt_targets", "*", "endpoint", "http_headers", "*")
 PLACEHOLDER_HOST: Final = "missing.invalid"
 # Names of headers whose value is a key.
 _KEYS: Final = frozenset({"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"})
-# Each field with a placeholder that passes the field's own checks, so that checking goes on without the variable.
+# Fields with references. If a variable is missing, the field gets its placeholder, which passes the field's own checks.
+# So one missing variable does not hide other problems.
 _FIELDS: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
     (_ACCESS_KEY, "missing"),
     (("llm_providers", "*", "base_url"), "https://missing.invalid/v1"),

@@ -101,7 +101,7 @@ class ModelServing(Section):
     """The gateway's own Triton."""
 
     def role_settings(self, role: Role) -> RoleServing:
-        """Returns the settings of a role; empty ones where the file has none."""
+        """Returns the settings of a role; the defaults if the file has none."""
         return self.roles.configured.get(role, RoleServing())
 
     def places(self, role: Role, mode: Mode) -> tuple[Place, ...]:

@@ -116,6 +116,6 @@ def _check_uses(config: ArchConfig, report: CheckReport) -> None:
         guard = ROLES[role].guard
         if guard is None:
             if not config.listeners.ingress.enabled:
-                report.warning(loc, "nothing asks this model: the ingress listener is off")
+                report.warning(loc, "nothing uses this model: the ingress listener is off")
         elif guard.name not in guards.on and not report.is_faulty("prompt_guards"):
-            report.warning(loc, "no guard asks this model", f"add prompt_guards.input_guards.{guard.name}")
+            report.warning(loc, "no guard uses this model", f"add prompt_guards.input_guards.{guard.name}")

@@ -1,4 +1,4 @@
-"""JSON types of parameter values. Used by the checks of enum values and defaults, and by the generator."""
+"""JSON types of parameter values. Used by the checks of enum values and defaults, and by `controlplane.generate`."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class Parameter(Section):
 
     @property
     def has_default(self) -> bool:
-        """A default of null is a default."""
+        """True if the file sets a default, even null."""
         return "default" in self.model_fields_set
 
 

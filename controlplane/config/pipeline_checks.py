@@ -59,7 +59,7 @@ def _check_guard(guard: Guard, loc: Loc, config: ArchConfig, report: CheckReport
 
 
 def _has_model(role: Role, config: ArchConfig, report: CheckReport) -> bool:
-    """Returns whether a model may serve `role`, for which the gateway brings none. Its own checks are elsewhere."""
+    """Returns whether the file provides a model for `role`, which has no default model. Does not check that model."""
     serving = config.model_serving
     is_configured = role in serving.roles.configured or not serving.is_always_local(role)
     return is_configured or report.is_faulty("model_serving")

@@ -53,7 +53,7 @@ class InputGuards(Section):
 class PromptGuards(Section):
     """Guards that read each prompt first and may block it."""
 
-    # `pipeline_checks` demands at least one. Not pydantic: a list whose only item is misspelt is not empty.
+    # `pipeline_checks` requires at least one, and pydantic does not: a list with one misspelt item is not empty.
     apply_to: tuple[Listener, ...] = Field(
         default=(Listener.INGRESS,), max_length=2, json_schema_extra={"default": ["ingress"], "minItems": 1}
     )

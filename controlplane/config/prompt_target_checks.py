@@ -47,7 +47,7 @@ def check_targets(config: ArchConfig, report: CheckReport) -> None:
 
 
 def _check_examples(config: ArchConfig, report: CheckReport) -> None:
-    """Refuses an example that is there twice: in one target it is useless, in two targets it is ambiguous."""
+    """Refuses an example that occurs twice: in one target it is useless, in two targets it is ambiguous."""
     seen: dict[str, Loc] = {}
     for index, target in enumerate(config.prompt_targets):
         for number, example in enumerate(target.examples):
@@ -74,7 +74,9 @@ def _check_default_target(target: PromptTarget, loc: Loc, report: CheckReport) -
         )
     if target.examples:
         report.fault_at_key(
-            (*loc, "examples"), "a default target has no examples: it takes what means no other target", "remove them"
+            (*loc, "examples"),
+            "a default target has no examples: it gets prompts that match no other",
+            "remove them",
         )
     if target.endpoint.http_method.value != "POST":
         report.fault(
@@ -116,7 +118,7 @@ def _check_path(target: PromptTarget, loc: Loc, report: CheckReport) -> None:
 
 
 def _check_path_values(parameter: Parameter, loc: Loc, report: CheckReport) -> None:
-    """Refuses enum values and defaults of path parameters that are not one segment. The filter refuses such values."""
+    """Refuses enum values and defaults of path parameters that are not one segment: the filter would refuse them."""
     values: list[tuple[Loc, object, str]] = [
         (("enum", index), choice, f"{quoted(choice)} of enum") for index, choice in enumerate(parameter.enum)
     ]

@@ -1,4 +1,4 @@
-"""`llm_providers`: the LLMs behind the gateway. vendors.py has the table of those who serve them."""
+"""`llm_providers`: the LLMs behind the gateway. `vendors` has the table of their vendors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def parse_provider(value: object) -> str:
 
 
 def parse_key(value: object) -> SecretStr:
-    """Returns a key that can travel in a header. The error message never holds it."""
+    """Parses a key that can be sent in a header. Error messages never contain it."""
     if not isinstance(value, str):
         raise refusal("expected the key as text", "write $NAME, and set NAME in the environment or in .env")
     if not value or len(value) > _MAX_KEY_CHARS or any(not 0x21 <= ord(character) <= 0x7E for character in value):

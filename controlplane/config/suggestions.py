@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Final
 
-# Names of our keys in other versions of the format. They are too different for a comparison of letters.
+# Names of our keys in other versions of the format. A comparison of letters would not find these.
 _OTHER_NAMES: Final = {
     "model_providers": "llm_providers",
     "providers": "llm_providers",

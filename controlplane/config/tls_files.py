@@ -36,15 +36,15 @@ def _faults(remote: Remote, root: MapNode) -> Iterator[Finding]:
         yield Finding(mark, f"{tls.ca} holds no certificate", "it is a PEM file: -----BEGIN CERTIFICATE-----")
     try:
         if tls.cert is not None and tls.key is not None:
-            # An empty password instead of a question at the terminal.
+            # The empty password prevents a question at the terminal.
             context.load_cert_chain(tls.cert, tls.key, password="")
     except ssl.SSLError as error:
         mark = value_mark(root, (*_TLS, "cert"))
         if error.reason == "KEY_VALUES_MISMATCH":
-            yield Finding(mark, "the key is not that of this certificate")
+            yield Finding(mark, "the key does not belong to this certificate")
         else:
             hint = "PEM files: -----BEGIN CERTIFICATE-----, and a private key without a password"
-            yield Finding(mark, f"{tls.cert} and {tls.key} are no certificate and its key", hint)
+            yield Finding(mark, f"{tls.cert} and {tls.key} are not a certificate and its key", hint)
 
 
 def _unreadable(path: str) -> str | None:

@@ -10,7 +10,7 @@ from controlplane.quoting import quoted
 _UPSTREAM_TLS: Final = "certificates of `https` servers are verified against the public authorities"
 _MODE: Final = "choose it on the command line: `archgw up --local -cpu`, `archgw up --local`, `archgw up`"
 
-# Path of the key, and the alternative until then. `*` matches any name or index.
+# Path of each key, and the alternative until the feature exists. `*` matches any name or index.
 UNSUPPORTED: Final[tuple[tuple[str, str], ...]] = (
     ("model_serving.mode", _MODE),
     ("model_serving.device", _MODE),

@@ -65,7 +65,7 @@ class _Migration:
         self.warn(entry.mark, "`listener` is the 0.1 dialect", "write it as `listeners: {ingress: ...}`")
         value = self._without_message_format(entry.value)
         if isinstance(value, MapNode) and (timeout := value.entry("connect_timeout")) is not None:
-            # The original's samples have 5 ms here for servers on the internet: 0.1 never applied it.
+            # 0.1 never applied it: its samples have 5 ms here, for servers on the internet.
             self.warn(
                 timeout.mark,
                 "`listener.connect_timeout` never had an effect, and has none here",
@@ -126,7 +126,7 @@ class _Migration:
         return self._provider_endpoint(provider, endpoint, endpoints)
 
     def _provider_endpoint(self, provider: MapNode, endpoint: Entry, endpoints: Node | None) -> MapNode:
-        """Converts `endpoint` into the URL `base_url`. It is a host, a host:port, or the name of one of `endpoints`."""
+        """Converts `endpoint` (a host, a host:port, or a name in `endpoints`) into the URL `base_url`."""
         if provider.entry("base_url") is not None:
             self.fault(endpoint.mark, "both `endpoint` and `base_url` are here", "keep base_url")
             return provider.without("endpoint", "protocol")

@@ -26,7 +26,7 @@ from controlplane.config.yaml_tree import (
 )
 from controlplane.quoting import quoted
 
-# By pydantic's type of error.
+# Message by pydantic's type of error.
 _MESSAGES: Final = {
     "string_type": "expected text, got {given}",
     "bool_type": "expected true or false, got {given}",
@@ -45,7 +45,7 @@ _MESSAGES: Final = {
     "too_long": "more than {max_length} items",
 }
 _QUOTE: Final = "put it in quotes if it is meant as text"
-# By type of error and type of the value given; None: any.
+# Hint by type of error and type of the given value; None: any type.
 _HINTS: Final[dict[tuple[str, type | None], str]] = {
     ("string_type", bool): _QUOTE,
     ("string_type", int): _QUOTE,
@@ -59,7 +59,7 @@ _ITEMS: Final = frozenset({"llm_providers", "prompt_targets", "endpoints", "list
 def explain(error: ValidationError, root: MapNode) -> tuple[Finding, ...]:
     """Returns one finding for each error that no other finding explains.
 
-    A key without a value has been reported already. A misspelt key is not reported as missing, too.
+    A key without a value has been reported already. If a key is misspelt, the intended key is not reported as missing.
     """
     errors = error.errors(include_url=False)
     misspelt = {_intended_loc(details["loc"]) for details in errors if details["type"] == "extra_forbidden"}

@@ -19,7 +19,7 @@ TRITON: Final = "triton"
 class Vendor:
     """One vendor. `base_url` None: the file must name one, except for the gateway's own Triton.
 
-    `schema`: the JSON that it speaks, see extproc/translators.
+    `schema`: the JSON format of its API, see extproc/translators.
     `auth_header`, `auth_prefix`: the header that carries the key, and the text before the key.
     `needs_key`: it refuses every request without a key, be it the gateway's or the client's.
     `accepts_metadata`: it accepts a client's `metadata`; others refuse such a request.
@@ -55,7 +55,7 @@ VENDORS: Final[Mapping[str, Vendor]] = {
     TRITON: Vendor(None, schema=Schema.TRITON, needs_key=False),
 }
 
-# Names of vendors whose schema no translator speaks yet.
+# Names of vendors whose schema has no translator yet.
 UNSUPPORTED_VENDORS: Final = frozenset(
     {
         "anthropic",

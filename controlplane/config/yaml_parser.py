@@ -50,10 +50,10 @@ def parse(content: bytes) -> tuple[MapNode | None, tuple[Finding, ...]]:
 
 
 def decode(content: bytes) -> tuple[str, Finding | None]:
-    """Returns a file's text without its byte order mark, and a finding where it is too large or not UTF-8."""
+    """Returns a file's text without its byte order mark, and a finding if it is too large or not UTF-8."""
     if len(content) > MAX_BYTES:
         return "", Finding(Mark(1, 1), f"the file is too large: {len(content)} bytes, at most {MAX_BYTES}")
-    # Made for JSON. Right for any text that begins with ASCII.
+    # This function is made for JSON, but is right for any text that begins with ASCII.
     encoding = json.detect_encoding(content)
     if not encoding.startswith("utf-8"):
         return "", Finding(Mark(1, 1), f"the file is {encoding[:6].upper()}", "save it as UTF-8")
@@ -104,7 +104,7 @@ def _syntax(error: yaml.MarkedYAMLError) -> Finding:
 class _Loader(yaml.SafeLoader):
     """SafeLoader's composer with YAML 1.2 scalars and limited nesting. It constructs no objects."""
 
-    # Adding resolvers must not change SafeLoader's own table.
+    # An own table: SafeLoader's must not change.
     yaml_implicit_resolvers = {}  # noqa: RUF012  typed by the base class
     depth = 0
 
@@ -141,7 +141,7 @@ class _Conversion:
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
-        # The tree is incomplete: keys that are missing from it may be in the file.
+        # True: the tree is incomplete, so a key that is missing from it may be in the file.
         self.aborted = False
         self._open: list[yaml.Node] = []
         self._count = 0

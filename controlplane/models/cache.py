@@ -1,4 +1,4 @@
-"""The model cache: one folder an artefact, named by the digest of its sources, and locks for writers.
+"""The model cache: one folder per artefact, named by the digest of its sources, and locks for writers.
 
 models/
 ├── .lock                           held by `prepare`
@@ -93,11 +93,11 @@ def locked(name: str = ".lock") -> Iterator[Path]:
     directory = cache_dir()
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        # Never removed: else two processes could lock two files of this name.
+        # The lock file is never removed: otherwise two processes could lock two files of this name.
         try:
             lock = (directory / name).open("a")
         except PermissionError:
-            # Another user's, in a shared volume. Opened for writing where possible: NFS needs it for a lock.
+            # The file belongs to another user, in a shared volume. Writable is better: NFS needs that for a lock.
             lock = (directory / name).open()
     except OSError as error:
         raise unwritable(directory, error) from error

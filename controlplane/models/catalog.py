@@ -28,7 +28,7 @@ CATALOG_VARIABLE = "ARCHGW_CATALOG"
 Served = Annotated[Role, Field(strict=False)]
 # Names become folders, and the configuration refers to them.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-# The only device of an engine that does not compute on both.
+# Engines that compute on one device only, and that device.
 _DEVICES: Mapping[Engine, str] = {"libneedle3": "cpu", "llama.cpp": "cpu", "vllm": "gpu"}
 
 
@@ -168,7 +168,7 @@ class Artefact(Strict):
 
     @property
     def source(self) -> str:
-        """The source, for people."""
+        """The source as text, for messages and listings."""
         if self.package is not None:
             return f"{self.package.name}=={self.package.version}"
         if self.hub is not None:
@@ -210,7 +210,7 @@ class Catalog(Strict):
         return self
 
     def default(self, role: str) -> tuple[str, ...]:
-        """Returns the artefacts that serve `role` by default; empty where the gateway brings none."""
+        """Returns the artefacts that serve `role` by default; empty if the gateway has none for it."""
         return tuple(self.roles.get(role, ()))
 
     def choices(self, role: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Inspects the user's custom models: can a folder of a Triton repository serve a role? Used by the configuration.
+"""Checks whether a folder of the user's own Triton repository can serve a role. Used by the configuration.
 
 DIR/NAME/config.pbtxt      read here
 DIR/NAME/<version>/...     files for its backend
@@ -129,7 +129,7 @@ def _faults(config: ModelConfig, name: str, folder: Path, spec: RoleSpec) -> Ite
             )
     if config.model_transaction_policy.decoupled:
         yield UnfitModel("the model is decoupled: one request must have one answer", "remove model_transaction_policy")
-    # Without batches of Triton's own, the number of texts is a dimension like any other.
+    # If Triton does not batch for the model, the number of texts is an ordinary dimension.
     texts = [] if config.max_batch_size else [-1]
     output_shape = [*texts, spec.output_width]
     inputs = [f"input {each} TYPE_STRING {[*texts, 1]}" for each in spec.inputs]
@@ -156,7 +156,7 @@ def _kind(config: ModelConfig, number: int) -> str:
 
 
 def _serves(config: ModelConfig, spec: RoleSpec, texts: list[int], output_shape: list[int]) -> bool:
-    """A dimension of -1 takes any number."""
+    """Returns whether the tensors fit the role. A dimension of -1 fits any number."""
     inputs = {each.name: (_type(config, each.data_type), list(each.dims)) for each in config.input}
     outputs = {each.name: (_type(config, each.data_type), list(each.dims)) for each in config.output}
     return (

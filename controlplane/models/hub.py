@@ -50,14 +50,14 @@ class RemoteFile:
 
 
 class Repository:
-    """One repository at one commit. ConvertedFile by `opened`, and good while that lasts."""
+    """One repository at one commit. Created by `open_repository`, and valid only inside its block."""
 
     def __init__(self, endpoint: str, token: str | None, hub: Hub) -> None:
         from huggingface_hub import HfApi  # noqa: PLC0415
         from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
         self._endpoint = endpoint
-        # False rather than None: the library would look for a token by itself.
+        # False, because with None the library would look for a token by itself.
         self._token = token or False
         self._hub = hub
         try:
@@ -65,17 +65,17 @@ class Repository:
                 info = HfApi(endpoint=endpoint, token=self._token).model_info(
                     hub.repository, revision=hub.revision, timeout=_TIMEOUT_SECONDS
                 )
-        except HfHubHTTPError:  # an OSError to the library
+        except HfHubHTTPError:  # a subclass of OSError
             raise
         except OSError as error:
             raise ModelError(f"TLS to {endpoint} cannot be set up: {error}; look at SSL_CERT_FILE") from error
         if info.sha is None or not _COMMIT.fullmatch(info.sha):
-            raise ModelError(f"{endpoint} says no commit for {hub.repository}@{hub.revision}; is it a model hub?")
+            raise ModelError(f"{endpoint} reports no commit for {hub.repository}@{hub.revision}; is it a model hub?")
         self.commit = info.sha
         self._paths = [sibling.rfilename for sibling in info.siblings or () if _is_plain(sibling.rfilename)]
 
     def files(self, listed: list[SourceFile]) -> list[RemoteFile]:
-        """Returns the files that match `listed`. Raises ModelError: an entry matches none, or a file has no hash."""
+        """Returns the files that match `listed`. Raises ModelError if an entry matches none or a file has no hash."""
         selected = []
         for entry in listed:
             matching = [path for path in self._paths if entry.names(path)]
@@ -149,7 +149,7 @@ class Repository:
             except OSError as error:
                 if error.errno is not None:  # from the disk; the library's own errors have none
                     raise
-                raise ModelError(f"{file.path} of {self._hub.repository} has not the size that was declared") from error
+                raise ModelError(f"{file.path} of {self._hub.repository} does not have the declared size") from error
             else:
                 return
 
@@ -211,8 +211,8 @@ def open_repository(name: str, hub: Hub) -> Iterator[Repository]:
         ) from error
     except ValueError as error:
         raise ModelError(f"a variable HF_... of the environment is not what huggingface_hub takes: {error}") from error
-    # Set here: the library reads its environment only at import. Telemetry would send the name of the running agent to
-    # the hub. Warnings would print signed URLs.
+    # Not set by environment variables: the library reads them only at import. Telemetry would send the name of the
+    # running agent to the hub. Warnings would print signed URLs.
     constants.HF_HUB_DISABLE_TELEMETRY = True
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     token = get_token()

@@ -49,7 +49,7 @@ def _silent(_: Progress) -> None:
 def prepare(names: tuple[str, ...] | None = None, progress: Callable[[Progress], None] = _silent) -> Mapping[str, Path]:
     """Prepares the artefacts of `names` (roles or artefacts; None: the roles' default ones). Returns their folders.
 
-    A complete artefact only costs the hash of its files. After a crash, the next call resumes with the unfinished
+    For a complete artefact, only its files are hashed. After a crash, the next call resumes with the unfinished
     artefact. Models of a hub are not downloaded here: they are large, and the user must have read their licences.
     Raises ModelError.
     """

@@ -84,7 +84,7 @@ def _pull(
             if not _matches(file, part):
                 shutil.rmtree(work)
                 raise ModelError(
-                    f"{file.path} of {source.repository} is not what was promised (its hash differs): "
+                    f"{file.path} of {source.repository} is not the declared file (its hash differs): "
                     "nothing of it was kept"
                 )
             (fresh / file.path).parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ def _pull(
 
 
 def _pinned(file: hub.RemoteFile, artefact: Artefact) -> hub.RemoteFile:
-    """Returns the file with the catalogue's hash, if it has one. Raises ModelError where it differs from the hub's."""
+    """Returns the file with the catalogue's hash, if it has one. Raises ModelError if it differs from the hub's."""
     pins = [listed.sha256 for listed in artefact.files if listed.path == file.path and listed.sha256 is not None]
     if not pins:
         return file

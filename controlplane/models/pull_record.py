@@ -20,7 +20,7 @@ class Pulled(Strict):
 
 
 class Record(Strict):
-    """One pull. `revision`: that of the catalogue. `commit`: the commit of that revision at the time."""
+    """One pull. `revision`: as in the catalogue. `commit`: its commit at the time of the pull."""
 
     repository: str
     revision: str
@@ -29,7 +29,7 @@ class Record(Strict):
 
 
 def read(directory: Path) -> Record | None:
-    """Returns the record in `directory`; None where it is missing or unreadable."""
+    """Returns the record in `directory`; None if it is missing or unreadable."""
     try:
         return Record.model_validate_json((directory / NAME).read_bytes())
     except (OSError, ValidationError):

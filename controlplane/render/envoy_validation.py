@@ -99,7 +99,7 @@ def _without_type(resource: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _inline(node: Any, routes: Mapping[str, Any], secrets: dict[str, dict[str, Any]]) -> Any:
-    """Return `node` with each RDS reference replaced by its routes, and each SDS reference by a static secret's name.
+    """Return `node` with each RDS reference replaced by its routes, and each SDS reference by the name of a secret.
 
     Adds a placeholder to `secrets` for each of those names.
     """

@@ -44,7 +44,7 @@ CREDENTIAL_HEADERS: Final = (
     "cookie",
 )
 
-# Bodies of this size and more go to the worker for large bodies. Envoy repeats no longer one on another worker.
+# Bodies of this size and more go to the worker for large bodies. Envoy retries only smaller ones on another worker.
 _LARGE_BODY_BYTES: Final = 64 << 10
 # JSON in UTF-8: the only text that the guards can read.
 _JSON_MEDIA_TYPE: Final = r'(?i)\s*application/json\s*(;\s*charset\s*=\s*("utf-?8"|utf-?8)\s*)?;?\s*'
@@ -59,8 +59,8 @@ _BUFFERED_BYTES: Final = 32 * 1024
 # How long a complete response waits for a client that reads nothing.
 _FLUSH_MS: Final = 30_000
 
-# Extra time before Envoy's idle timeout of a provider, so that the filter's own one, which can end the stream with an
-# error event, is first.
+# Extra time before Envoy's idle timeout of a provider. So the filter's own timeout comes first: the filter can end the
+# stream with an error event, and Envoy cannot.
 _SILENCE_GRACE_MS: Final = 2_000
 
 # Extra time after the filter's own deadline before Envoy answers 504 itself.
@@ -102,7 +102,7 @@ def render_envoy(plan: EnvoyPlan, layout: RunLayout, deadline_ms: int, ca_file: 
         "credential_headers": CREDENTIAL_HEADERS,
         "json_media_type": _JSON_MEDIA_TYPE,
         "large_body_bytes": _LARGE_BODY_BYTES,
-        # With tracing, the client's trace continues in our spans and in the calls to APIs. Without, it is dropped.
+        # With tracing, our spans and the calls to APIs continue the client's trace. Without tracing, it is dropped.
         "ingress_request": (*INGRESS_REQUEST, "traceparent") if plan.tracing else INGRESS_REQUEST,
         "ingress_response": INGRESS_RESPONSE,
         "provider_request": provider_request,

@@ -84,13 +84,13 @@ _PROVIDER_RESPONSE: Final = (
     "x-should-retry",
 )
 
-# Pass only where the client's own credentials do (`passthrough_auth`), which they belong to.
+# Headers that pass only with `passthrough_auth`: the client's own credentials, and headers that belong to them.
 _CLIENT_CREDENTIALS: Final = ("authorization", "openai-organization", "openai-project")
 _CHALLENGE: Final = ("www-authenticate",)
 
 
 def provider_request(vendor: Sequence[str], *, passthrough_auth: bool) -> tuple[str, ...]:
-    """Return the names that may go to a provider. `vendor`: names of its API that OpenAI's lacks."""
+    """Return the names that may go to a provider. `vendor`: more names, from its own API."""
     return (*_PROVIDER_REQUEST, *vendor, *(_CLIENT_CREDENTIALS if passthrough_auth else ()))
 
 
@@ -100,7 +100,7 @@ def provider_response(vendor: Sequence[str], *, passthrough_auth: bool) -> tuple
 
 
 def regex_excluding(names: Iterable[str]) -> str:
-    """Return an RE2 expression that matches a whole header name exactly if no entry of `names` does.
+    """Return an RE2 expression that matches a whole header name if and only if no entry of `names` does.
 
     RE2 has no negative look-ahead. So the expression follows a trie of the names, letter by letter, and matches where a
     header name leaves the trie.

@@ -1,15 +1,15 @@
-"""Renders Triton's model repository: config.pbtxt and Python code of each model. Used by `files`.
+"""Renders Triton's model repository: config.pbtxt and Python code of each model. Used by `gateway_files`.
 
 <name>/config.pbtxt
 <name>/1/model.py                  entry.py.j2: Triton imports it, and it imports the role's own model.py
 <name>/1/triton_models/...         all modules that it needs, named as in the source tree; Triton has "1" on the path
 
-The weights stay in the model cache; config.pbtxt has their folders. A model that uses vLLM has another one behind it:
+The weights stay in the model cache; config.pbtxt has their folders. A model that uses vLLM calls a second model:
 
 <behind>/config.pbtxt
 <behind>/1/model.json              the arguments that Triton's vLLM backend gives vLLM
 
-A custom model of the user's is linked, entry by entry. Only the file that Triton imports is ours: own_entry.py.j2.
+The entries of a user's custom model are symbolic links. Only the file that Triton imports is ours: own_entry.py.j2.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from controlplane.models.custom_model import config_type
 from extproc.shared.roles import ANY_WIDTH, COMPUTE_NS, ROLES, Role
 
 _PACKAGE = "triton_models"
-# The files of a role's folder that Triton's copy of it holds.
+# Suffixes of the files of a role's folder that are copied for Triton.
 _COPIED = {".py", ".json"}
-# The parameters that hold the folders of a role made of several artefacts; of one, it is `model`.
-_PARTS: Mapping[int, tuple[str, ...]] = {1: ("model",), 2: ("encoder", "classifier")}
+# Number of artefacts of a role -> names of the parameters that hold their folders.
+_FOLDER_PARAMETERS: Mapping[int, tuple[str, ...]] = {1: ("model",), 2: ("encoder", "classifier")}
 # Instances of a model in front of vLLM. Each has one request at a time; vLLM serves many at once.
 FRONTS = 8
 # Width of the default encoder's embeddings.
 _WIDTH = 384
-# Short texts that a CPU model computes one by one and answers together: other processes wake up less often. More texts
-# save nothing more, and the first one would wait longer.
-_TOGETHER = 8
+# Number of short texts that a CPU model computes one by one and answers together, so that other processes wake up less
+# often. A larger number saves nothing more, and the first text would wait longer.
+_MAX_TOGETHER = 8
 
 
 def render_repository(plan: ModelPlan, prepared: Path | None = None) -> Mapping[str, str]:
-    """Returns path below the repository -> text, for all models of the plan.
+    """Return path below the repository -> text, for all models of the plan.
 
-    `prepared`: the folder of models from packages, as Triton sees it; None: this user's cache. Raises ModelError
-    when a role has no model.
+    `prepared`: the folder of models from packages, as Triton sees it; None: this user's cache. ModelError if
+    a role has no model.
     """
     files: dict[str, str] = {}
     for instance in plan.models:
@@ -60,12 +60,12 @@ def render_repository(plan: ModelPlan, prepared: Path | None = None) -> Mapping[
 
 
 def entry_point(path: Path) -> str:
-    """Returns code that Triton imports instead of the file at `path`. It makes installed packages importable."""
+    """Return code that Triton imports instead of the file at `path`. It makes installed packages importable."""
     return _template("own_entry.py.j2").render(path=str(path))
 
 
 def link_custom_models(plan: ModelPlan) -> Mapping[str, Path]:
-    """Returns path below the repository -> target of the link, for the files of custom models."""
+    """Return path below the repository -> target of the link, for the files of custom models."""
     return {f"{custom.name}/{path}": custom.folder / path for custom in plan.custom for path in custom.entries}
 
 
@@ -76,12 +76,12 @@ def _model(instance: ModelInstance, prepared: Path | None) -> dict[str, str]:
     files = {f"1/{_PACKAGE}/{path}": text for path, text in _code(code).items()}
     files["config.pbtxt"] = _config(instance, artefacts, folders)
     files["1/model.py"] = _template("entry.py.j2").render(role=code)
-    return {f"{instance.name}/{path}": text for path, text in files.items()} | _behind(instance, artefacts, folders)
+    return {f"{instance.name}/{path}": text for path, text in files.items()} | _vllm_files(instance, artefacts, folders)
 
 
 @functools.cache
 def _code(folder: str) -> Mapping[str, str]:
-    """Returns path below triton_models/ -> text: the folder, and every module of the package that its files import."""
+    """Return path below triton_models/ -> text: the folder, and every module of the package that its files import."""
     root = asset(_PACKAGE)
     pending = [path for path in sorted((root / folder).iterdir()) if path.suffix in _COPIED]
     files: dict[str, str] = {}
@@ -98,7 +98,7 @@ def _code(folder: str) -> Mapping[str, str]:
 
 
 def _imports(text: str) -> Iterator[list[str]]:
-    """Yields each module of triton_models that a module imports, as its path's parts."""
+    """Yield each module of triton_models that a module imports, as its path's parts."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             package, _, module = node.module.partition(".")
@@ -124,7 +124,7 @@ def _config(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders:
     if instance.max_batch_size < 2:
         delay = None
     elif delay is None and (on_gpu or in_turn):
-        delay = 0  # requests that arrived while the model was busy are batched; none waits for others
+        delay = 0  # batches the requests that arrived while the model was busy; a request never waits for others
     any_width = spec.output_width == ANY_WIDTH
     return _template("config.pbtxt.j2").render(
         name=instance.name,
@@ -138,10 +138,10 @@ def _config(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders:
         instances=instance.instances if instance.behind is None else max(FRONTS, instance.instances),
         max_batch_size=instance.max_batch_size,
         max_queue_delay_us=delay,
-        together=min(_TOGETHER, instance.max_batch_size) if in_turn else None,
+        together=min(_MAX_TOGETHER, instance.max_batch_size) if in_turn else None,
         parameters=[
             ("engine", first.engine),
-            *(_computes(instance, folders) if instance.behind is None else [("vllm", instance.behind)]),
+            *(_engine_parameters(instance, folders) if instance.behind is None else [("vllm", instance.behind)]),
             *([("background", str(instance.background))] if instance.background else []),
             *settings.items(),
             *instance.parameters,
@@ -149,13 +149,13 @@ def _config(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders:
     )
 
 
-def _computes(instance: ModelInstance, folders: Sequence[str]) -> list[tuple[str, str]]:
-    return [*zip(_PARTS[len(folders)], folders, strict=True), ("threads", str(instance.threads))]
+def _engine_parameters(instance: ModelInstance, folders: Sequence[str]) -> list[tuple[str, str]]:
+    return [*zip(_FOLDER_PARAMETERS[len(folders)], folders, strict=True), ("threads", str(instance.threads))]
 
 
 def _settings(instance: ModelInstance, artefact: Artefact) -> Mapping[str, str]:
     if instance.behind is not None:
-        return {}  # they are arguments of vLLM
+        return {}  # the settings become arguments of vLLM
     most = (
         {"max_tokens": str(artefact.max_tokens)}
         if ROLES[Role(instance.role)].is_batched and artefact.max_tokens
@@ -164,8 +164,8 @@ def _settings(instance: ModelInstance, artefact: Artefact) -> Mapping[str, str]:
     return {**most, **artefact.settings}
 
 
-def _behind(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders: Sequence[str]) -> dict[str, str]:
-    """Returns the files of the vLLM model behind `instance`. Its arguments are the catalogue's settings."""
+def _vllm_files(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders: Sequence[str]) -> dict[str, str]:
+    """Return the files of the vLLM model behind `instance`. Its arguments are the catalogue's settings."""
     if instance.behind is None:
         return {}
     ((artefact, folder),) = zip(artefacts.values(), folders, strict=True)
@@ -173,7 +173,7 @@ def _behind(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders:
         "model": folder,
         # Prompts do not belong in logs.
         "disable_log_requests": True,
-        "load_format": "safetensors",  # and no pickle in their place
+        "load_format": "safetensors",  # never pickle, which can run code
         **({"max_model_len": artefact.max_tokens} if artefact.max_tokens else {}),
         **{key: _typed(value) for key, value in artefact.settings.items()},
         "trust_remote_code": False,
@@ -185,7 +185,7 @@ def _behind(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders:
 
 
 def _typed(value: str) -> object:
-    """Returns a setting as JSON: the catalogue's settings are strings, but vLLM expects numbers and booleans."""
+    """Return a setting as JSON: the catalogue's settings are strings, but vLLM expects numbers and booleans."""
     try:
         return json.loads(value)
     except json.JSONDecodeError:

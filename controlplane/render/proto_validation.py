@@ -54,7 +54,7 @@ def _messages(name: str, tree: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _unpack(node: Any, messages: list[tuple[str, dict[str, Any]]]) -> Any:
-    """Return `node` without typed messages, which are appended to `messages`."""
+    """Return `node` without its typed messages. Appends those to `messages`."""
     if isinstance(node, list):
         return [plain for item in node if (plain := _unpack(item, messages)) is not None]
     if not isinstance(node, dict):
@@ -72,7 +72,7 @@ def _unpack(node: Any, messages: list[tuple[str, dict[str, Any]]]) -> Any:
 def _message_class(type_name: str) -> type[betterproto2.Message]:
     package, _, name = type_name.rpartition(".")
     with warnings.catch_warnings():
-        # The package's generated classes use an API that pydantic has deprecated since.
+        # The package's generated classes use an API that pydantic has since deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)
         module = importlib.import_module(f"envoy_data_plane.{package}")
     message_class: type[betterproto2.Message] = getattr(module, name)

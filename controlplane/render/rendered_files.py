@@ -43,7 +43,7 @@ class RenderedFiles:
             path.parent.mkdir(parents=True, exist_ok=True)
             if file.mode == SECRET:
                 path.parent.chmod(0o700)
-            # Envoy reloads every file that is replaced, also one with the same content.
+            # Envoy reloads every file that is replaced, even with the same content.
             if not _is_current(path, file):
                 write_file(path, file.text, file.mode)
         for name, target in self.links.items():

@@ -18,7 +18,7 @@ class RunLayout:
     ├── models/         Triton's model repository
     ├── backends/       Triton's backend directory
     ├── sockets/        the unix sockets of Envoy, the filter and the supervisor; the lock for reloading Triton's models
-    ├── triton/         0700; Triton's unix sockets; it has no others
+    ├── triton/         0700; Triton's unix sockets
     ├── tls/            certificates that Envoy in a container reads
     ├── logs/
     ├── supervisor.json, or compose.yaml if the services run in containers

@@ -1,6 +1,6 @@
 """The Jinja2 environment of envoy/templates/ and docker/. Every value must pass a filter that quotes it.
 
-Called by `gateway_files` and by the compose file. A template fails if it prints an unquoted value (`_quoted_only`) or
+Called by `gateway_files` and `compose_file`. A template fails if it prints an unquoted value (`_quoted_only`) or
 names an unknown one (`StrictUndefined`).
 """
 
@@ -76,7 +76,7 @@ def to_literal(text: str) -> str:
 
 
 def all_known(addresses: Iterable[Address | Pipe]) -> bool:
-    """Return True if Envoy needs no DNS to reach `addresses`."""
+    """Return True if Envoy can reach all `addresses` without DNS."""
     return all(isinstance(each, Pipe) or is_ip(each.host) or is_localhost(each.host) for each in addresses)
 
 
@@ -93,8 +93,8 @@ def _quoted_only(value: object) -> object:
 
 @cache
 def _environment() -> Environment:
-    # With autoescape, macros and quoting filters return Markup, which is how _quoted_only recognizes quoted text.
-    # Nothing is ever escaped by it.
+    # With autoescape, macros and quoting filters return Markup: `_quoted_only` recognizes quoted text by this type.
+    # Autoescape itself escapes nothing here.
     environment = Environment(
         loader=FileSystemLoader([asset("envoy/templates"), asset("docker")]),
         undefined=StrictUndefined,
@@ -122,7 +122,7 @@ def _environment() -> Environment:
 
 
 def render_template(template: str, values: Mapping[str, object], *, spaced: bool = False) -> str:
-    """Return the rendered template without the empty lines that macros leave. `spaced`: runs of them become one."""
+    """Return the rendered template without empty lines. `spaced`: several empty lines become one instead."""
     text = _environment().get_template(template).render(values)
     lines = [line.rstrip() for line in text.splitlines()]
     kept = (line for line, previous in zip(lines, ["", *lines], strict=False) if line or (spaced and previous))

@@ -15,7 +15,7 @@ TRITON: Final = "triton"
 ENVOY: Final = "envoy"
 SAMPLE_API: Final = "weather-api"
 
-# How long Triton waits for its models on exit, when the process of one has died.
+# Limit of Triton's wait for its models on exit. It is reached when the process of a model has died.
 _EXIT_TIMEOUT_S: Final = 3
 
 _UNIX: Final = "unix:"
@@ -82,11 +82,11 @@ def triton_arguments(
 ) -> tuple[str, ...]:
     """Return Triton's arguments: it loads exactly the models of the plan, and listens on unix sockets only.
 
-    A client that may load a model runs code as Triton's user. So the sockets are in a folder that no other user may
+    A client that may load a model can run code as Triton's user. So the sockets are in a folder that no other user may
     enter. Unused APIs are off: metrics, shared memory, trace and log settings; over HTTP, which only Envoy uses, all
     but health, metadata and inference.
 
-    `backends`: backend directory, if not the server's own. `shm_prefix`: prefix of its names in a shared /dev/shm.
+    `backends`: backend directory, if not the server's own. `shm_prefix`: prefix of Triton's files in /dev/shm.
     """
     grpc, _, port = str(layout.triton_grpc).rpartition(":")
     return (
@@ -96,7 +96,7 @@ def triton_arguments(
         # Explicit, so that the filter can reload a model whose process died.
         "--model-control-mode=explicit",
         *(f"--load-model={name}" for name in plan.names),
-        # Our configurations are complete. To complete one, Triton would start each model's process twice.
+        # Our model configurations are complete. With auto-completion, Triton would start each model's process twice.
         "--disable-auto-complete-config",
         f"--http-address={_UNIX}{layout.triton_http}",
         f"--http-restricted-api={_RESTRICTED_APIS},{_RESTRICTED_HTTP_APIS}:{_IMPOSSIBLE_HTTP_HEADER}=closed",

@@ -39,7 +39,7 @@ class _Traffic:
 def drain(admin_socket: str, grace_s: float, on_wait: Callable[[int], None]) -> int:
     """Refuse new requests, wait until no request runs or `grace_s` is over, and return how many still run.
 
-    If requests run, `on_wait` is called once with their number. An Envoy that does not answer has none.
+    If requests run, `on_wait` is called once with their number. Returns 0 if Envoy does not answer.
     """
     deadline = time.monotonic() + grace_s
     try:
@@ -54,8 +54,8 @@ def drain(admin_socket: str, grace_s: float, on_wait: Callable[[int], None]) -> 
                 return max(traffic.requests, 1)
             time.sleep(_POLL_S)
             traffic = _traffic(admin_socket)
-        # New connections fail from now on, because an Envoy that ends would not answer them. Connected clients are
-        # still refused properly.
+        # New connections fail from now on: Envoy will end soon and could not answer them. Clients that are already
+        # connected still receive the refusal.
         _call_admin(admin_socket, "POST", "/drain_listeners")
         deadline = time.monotonic() + _IDLE_CONNECTIONS_S
         while traffic.connections and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Detects NVIDIA GPUs that models can run on (`detect`, with the driver's NVML) and chooses among CPU and GPU."""
+"""Detects NVIDIA GPUs that models can run on (`detect`, with the driver's NVML) and chooses the CPU or a GPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 from controlplane.config.model_serving import Mode
 from controlplane.errors import RuntimeFault
 
-# Limits the devices that CUDA uses. NVML ignores it.
+# Environment variable that limits the devices that CUDA uses. NVML ignores it.
 VISIBLE_DEVICES: Final = "CUDA_VISIBLE_DEVICES"
 _CUDA_PROVIDER: Final = "CUDAExecutionProvider"
 # Files that exist in containers of Docker and of Podman.
@@ -42,7 +42,7 @@ class GpuDetection:
         if self.names:
             return (
                 f"{self._words} is here, but the installed onnxruntime has no {_CUDA_PROVIDER}; "
-                "exchange it: pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'archgw[gpu]'"
+                "replace it: pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'archgw[gpu]'"
             )
         toolkit = (
             "; a container sees the GPUs of its host with `--gpus all` and the NVIDIA container toolkit"

@@ -32,7 +32,7 @@ class Health:
 
     @property
     def not_ready(self) -> tuple[str, ...]:
-        """The roles that the filter reports as not ready; empty if something else than the filter answered."""
+        """The roles that the filter reports as not ready; empty if the response is not from the filter."""
         try:
             return tuple(msgspec.json.decode(self.text, type=_NotReady).not_ready)
         except msgspec.DecodeError:

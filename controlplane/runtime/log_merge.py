@@ -18,7 +18,7 @@ _UNKNOWN: Final = datetime.min.replace(tzinfo=UTC)
 
 
 def line_time(line: str, now: datetime) -> datetime | None:
-    """Return the time of a line, or None if it has none. A time without a year is the latest one before `now`."""
+    """Return the time of a line, or None if it has none. A time without a year gets the latest possible one."""
     if match := _ISO.search(line):
         return datetime.fromisoformat(match[1])
     if match := _GLOG.match(line):
@@ -27,7 +27,7 @@ def line_time(line: str, now: datetime) -> datetime | None:
                 time = datetime.strptime(f"{year}{match[1]}", "%Y%m%d %H:%M:%S.%f").replace(tzinfo=UTC)
             except ValueError:
                 continue
-            # Tolerates clocks of two machines that differ.
+            # The clocks of two machines may differ.
             if time <= now + timedelta(days=1):
                 return time
     return None

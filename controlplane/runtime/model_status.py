@@ -21,7 +21,7 @@ from extproc.shared.worker_status import BackendStatus, WorkerStatus
 MISMATCH: Final = "mismatch"
 STARTING: Final = "starting"
 
-# Envoy's reason for a TLS failure is at the end of some 350 characters.
+# Envoy's message about a TLS failure has some 350 characters, and the reason is at its end.
 _MAX_DETAIL: Final = 500
 
 
@@ -31,7 +31,7 @@ class BackendSummary:
 
     `ready`: every worker reports it as ready; otherwise `reason` and `detail` are those of one worker. `p50_ms`: median
     of the last calls; `queue_ms`, `compute_ms`: means that the server reports. None if unknown. `skipped`: number of
-    calls that passed it over, by reason.
+    calls that skipped this backend, by reason.
     """
 
     place: Place
@@ -66,7 +66,7 @@ def merge_workers(backends: Sequence[RoleLocation], workers: Sequence[WorkerStat
 
 
 def mismatch(roles: Sequence[RoleSummary]) -> str | None:
-    """Return a message about served models that do not fit their role, expected and found; None if all fit."""
+    """Return a message that names the served models that do not fit their role; None if all fit."""
     faults = [
         f"{role.role} on {backend.where} is not what the gateway needs: {backend.detail}"
         for role in roles

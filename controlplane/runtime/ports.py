@@ -18,7 +18,7 @@ def check_free(host: str, port: int, key: str, *, by_engine: bool = False) -> No
     """Raise RuntimeFault, with the configuration key and the listening process, unless `host:port` can be bound.
 
     Envoy itself would not fail: with SO_REUSEPORT it shares ports with another Envoy of the same user. `by_engine`: the
-    Docker engine will listen, which may bind ports that this user may not.
+    Docker engine will listen. It may bind ports that this user may not bind.
     """
     try:
         _listen(host, port)

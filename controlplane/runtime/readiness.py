@@ -43,8 +43,8 @@ class StartedGateway:
 def wait_ready(started: StartedGateway, deadline_s: float, say: Callable[[str], None]) -> tuple[RoleSummary, ...]:
     """Return when every listener answers /healthz with 200. That needs Envoy, the filter and the models.
 
-    Waits for the gateway's own models even if a remote one could stand in. Warns about a remote model that is not
-    ready if another backend stands in. After `deadline_s`, one ready backend per role is enough.
+    Waits for local models even if a remote backend of their role is ready. Only warns about a remote model that is not
+    ready if another backend of its role is. After `deadline_s`, one ready backend per role is enough.
 
     RuntimeFault if a service keeps failing, if a model does not fit its role, or after `deadline_s`. The message ends
     with the last log lines of the failing service, if there is one.
@@ -67,7 +67,7 @@ def wait_ready(started: StartedGateway, deadline_s: float, say: Callable[[str], 
         roles = merge_workers(state.places, workers)
         if (fault := mismatch(roles)) is not None:
             raise RuntimeFault(fault)
-        # A worker that is still silent may take requests a moment later, without knowing its models.
+        # A worker that has not reported yet may soon take requests, without knowing its models.
         waiting = _missing(state, roles) if len(workers) == len(indices) else "waiting for the filter"
         late = time.monotonic() > deadline
         if waiting is None and (late or (waiting := _loading_models(roles) or _starting(state, services)) is None):
@@ -89,7 +89,7 @@ def _missing(state: State, roles: Sequence[RoleSummary]) -> str | None:
     """Return what is not ready, in words; None if a request would be answered."""
     if missing := [role.role for role in roles if not role.ready]:
         return f"waiting for {', '.join(missing)}"
-    # Envoy picks a worker for each probe. With this many, most likely each worker has answered one.
+    # Envoy picks a worker for each probe. With this many probes, each worker has most likely answered one.
     for _ in range(1 + 2 * len(worker_indices(state.services))):
         for listener in state.listeners:
             health = listener_health.probe(listener)
@@ -107,7 +107,7 @@ def _starting(state: State, services: Sequence[ServiceState]) -> str | None:
 
 
 def _remote_faults(roles: Sequence[RoleSummary]) -> Iterator[tuple[RoleSummary, BackendSummary]]:
-    """Yield the faulty remote backends of roles that have no ready one. A local one's log says more."""
+    """Yield the faulty remote backends of roles without a ready one. The logs of local ones say more."""
     return (
         (role, backend)
         for role in roles
@@ -136,7 +136,7 @@ def _warn(roles: Sequence[RoleSummary], say: Callable[[str], None]) -> None:
 
 
 def _failing_service(state: State, roles: Sequence[RoleSummary], services: Sequence[ServiceState]) -> str | None:
-    """Return the service that most likely keeps the gateway from being ready; None if it is none of ours."""
+    """Return the service that most likely keeps the gateway from being ready; None if the cause is outside."""
     failing = [service.name for service in services if service.state not in {"RUNNING", "STARTING"}]
     name = failing[0] if failing else None
     if name is None and any(

@@ -1,4 +1,4 @@
-"""The run directory on disk: default path, checks, lock, creation, cleaning. Used by every command that has one."""
+"""The run directory on disk: default path, checks, lock, creation, cleaning. Used by the commands with --run-dir."""
 
 from __future__ import annotations
 
@@ -126,9 +126,9 @@ def _refuse_foreign_files(layout: RunLayout) -> None:
 
 @contextlib.contextmanager
 def locked(layout: RunLayout) -> Iterator[None]:
-    """Hold the lock for `up` and `down`. RuntimeFault if another one holds it; UsageError if the folder is not ours."""
+    """Hold the lock for `up` and `down`. RuntimeFault if it is taken; UsageError if the folder is not archgw's."""
     lock = layout.root / "lock"
-    # `archgw render` writes filter.json, and no lock.
+    # `archgw render` writes filter.json, but no lock file.
     if not lock.exists() and not layout.filter_config.exists():
         _refuse_foreign_files(layout)
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

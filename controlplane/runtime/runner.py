@@ -1,4 +1,4 @@
-"""The interface of what keeps a gateway's services running: our supervisor (native) or the Docker engine.
+"""The interface to the program that keeps a gateway's services running: our supervisor (native) or the Docker engine.
 
 `up`, `status`, `logs` and `down` use nothing else. A service has the same name in both runtimes.
 """
@@ -41,7 +41,7 @@ class ServiceState:
 
 @dataclass(frozen=True, slots=True)
 class DroppedLines:
-    """Lines of one log that were lost since the start. `reason`: why the last ones were, such as `disk full`.
+    """Lines of one log that were lost since the start. `reason`: cause of the last loss, such as `disk full`.
 
     `reason` is empty if the log is being written again. The field names are keys of `archgw status --json`.
     """

@@ -27,7 +27,7 @@ def drain(layout: RunLayout, grace_s: float, say: Callable[[str], None]) -> None
     except InterruptedStartError as interruption:
         say(f"{interruption}: stopping at once")
     except RuntimeFault as fault:
-        say(f"warning: requests that run may be cut: {fault}")
+        say(f"warning: running requests may be cut off: {fault}")
 
 
 def stop(layout: RunLayout, *, volumes: bool = False) -> bool:
@@ -44,8 +44,8 @@ def stop(layout: RunLayout, *, volumes: bool = False) -> bool:
 def _stop_orphaned_containers(layout: RunLayout, *, volumes: bool, expected: bool) -> bool:
     """Stop containers whose run directory was deleted, and remove volumes of a gateway that was stopped before.
 
-    `expected`: no native gateway ran here, so that containers are likely. Then it is a RuntimeFault if volumes should
-    be removed and no engine answers.
+    `expected`: no native gateway ran here, so containers are likely. In this case, RuntimeFault if `volumes` is set and
+    no engine answers.
     """
     try:
         return DockerRunner(layout).stop(volumes=volumes)

@@ -94,7 +94,7 @@ def _content(content: Any) -> str:
 
 
 def chunk(raw: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """Returns a chunk of llama.cpp's with the client's model name, without extra fields and file paths."""
+    """Returns llama.cpp's chunk `raw` with the client's model name, without extra fields and file paths."""
     kept = {name: raw[name] for name in ("id", "object", "created") if name in raw} | {"model": model}
     kept["choices"] = [
         {
@@ -121,7 +121,7 @@ def usage(raw: Mapping[str, Any]) -> dict[str, int]:
 
 
 class CompletionBuilder:
-    """Joins chunks to the one response of a request without streaming."""
+    """Joins the chunks into one response, for a request without streaming."""
 
     def __init__(self) -> None:
         self._text: list[str] = []
@@ -150,5 +150,5 @@ class CompletionBuilder:
 
 
 def error(message: str, kind: str = "invalid_request_error", code: str | None = None) -> dict[str, Any]:
-    """Returns an error object of OpenAI's form."""
+    """Returns an error object in OpenAI's form."""
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}

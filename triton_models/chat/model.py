@@ -32,7 +32,7 @@ class TritonPythonModel:
         self._pool = ThreadPoolExecutor(slots, "chat")
 
     def execute(self, requests: list[Any]) -> None:
-        """Answers from threads, one a slot. Further requests wait."""
+        """Answers from threads, one per slot. Further requests wait."""
         for request in requests:
             self._pool.submit(self._answer, texts(request, "REQUEST"), request.get_response_sender())
 

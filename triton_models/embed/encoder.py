@@ -37,7 +37,7 @@ class EncoderSettings:
 class Encoder:
     """Sentence embeddings, one text at a time.
 
-    Texts are never padded into one batch. The int8 activations of a tensor share one scale, so that another text of the
+    Texts are never padded into one batch. The int8 activations of a tensor share one scale, so another text of the
     batch would change an embedding, and with it a verdict. On CPUs a batch gains only 0 to 15 %. batching.py is for
     GPUs and for graphs without int8.
     """

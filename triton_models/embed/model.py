@@ -30,7 +30,7 @@ class TritonPythonModel:
         self._encoder = self._batch_encoder or Encoder(directory, threads, settings)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Returns one response a request, None where it was sent already. A GPU reads all requests in batches."""
+        """Returns one response per request, None if it was sent already. A GPU reads all requests in batches."""
         if self._batch_encoder is not None:
             return answer_batched(requests, partial(texts, name="TEXT"), "EMBEDDING", self._batch_encoder.encode_all)
         return answer_in_turn(requests, "TEXT", "EMBEDDING", self._embed)

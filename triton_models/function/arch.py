@@ -67,7 +67,7 @@ class ArchCaller:
         self._check = check
 
     def reply(self, request: str, cancelled: Callable[[], bool]) -> str:
-        """Raises RequestError with a message for the client if the request is malformed."""
+        """Returns the calls as JSON. Raises RequestError with a message for the client if the request is malformed."""
         tools, messages = parse_request(request)
         spoken = [message for message in messages if message.role in {"user", "assistant"} and message.text.strip()]
         if not tools or not spoken:

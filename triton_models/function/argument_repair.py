@@ -16,12 +16,13 @@ _ISO_DATE = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})")
 # "MM-DD-YYYY" and similar patterns in descriptions and formats.
 _DATE_PATTERN = re.compile(r"\b(?:(?:YYYY|MM|DD)[-/.]){2}(?:YYYY|MM|DD)\b", re.IGNORECASE)
 _PERCENT = re.compile(r"percent|%", re.IGNORECASE)
-# Names of shares of one, unless the description mentions percent.
+# Names of parameters that are fractions of 1 (8 % is .08), unless the description mentions percent.
 _SHARE = re.compile(r"rate|yield|return|interest|ratio|probability|fraction|decimal|share|proportion", re.IGNORECASE)
-# An example of a share in the description decides, even if it mentions percent: "0.05 for 5%".
+# An example of a fraction in the description decides, even if it mentions percent: "0.05 for 5%".
 _FRACTION = re.compile(r"\b0?\.\d|decimal|fraction", re.IGNORECASE)
 _COUNT = re.compile(r"\b(?:number of|how many|count|limit|quantity|amount of)\b", re.IGNORECASE)
 _NEGATION = re.compile(r"\b(?:no|not|non|without|never|don't|exclude|excluding|skip|except)\b[\s-]*(?:\w+\s){0,2}$")
+# Maximum number of characters of a word that Needle may have left out.
 _MAX_LOST = 3
 
 

@@ -20,7 +20,7 @@ _MAX_CALLS = 12
 
 
 def expand_calls(calls: Sequence[Call], schemas: Mapping[str, Mapping[str, Any]], evidence: Evidence) -> list[Call]:
-    """Returns `calls` with those that the lists of the text add; none twice. Unchanged if there are too many."""
+    """Returns `calls` plus those that the lists of the text add, none twice; only `calls` if that gives too many."""
     expanded = _split_joined_values(calls)
     for name in dict.fromkeys(name for name, _ in calls):
         properties = schemas[name].get("properties") or {}
@@ -37,7 +37,7 @@ def expand_calls(calls: Sequence[Call], schemas: Mapping[str, Mapping[str, Any]]
 
 def _split_joined_values(calls: Sequence[Call]) -> list[Call]:
     """Changes "Paris, Rome" to "Paris" if another call has "Rome"."""
-    parted: list[Call] = []
+    split_calls: list[Call] = []
     for name, arguments in calls:
         others = [given_values for called, given_values in calls if called == name and given_values is not arguments]
         kept = dict(arguments)
@@ -45,8 +45,8 @@ def _split_joined_values(calls: Sequence[Call]) -> list[Call]:
             head, comma, tail = value.partition(", ") if isinstance(value, str) else ("", "", "")
             if comma and any(same_value(tail, given_values.get(parameter)) for given_values in others):
                 kept[parameter] = head
-        parted.append((name, kept))
-    return parted
+        split_calls.append((name, kept))
+    return split_calls
 
 
 def _lacks_required(calls: Sequence[Call], name: str, schema: Mapping[str, Any]) -> bool:

@@ -105,10 +105,10 @@ _sysconf = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_int)(_one_processor)  # kept
 def _use_one_thread(library: ctypes.CDLL) -> None:
     """Makes the library see one processor.
 
-    It starts a pinned thread per processor, which spin for one another, and has no setting for that. On two busy
-    processors a call then took 3 to 36 s instead of 1.2 s; on two idle ones it takes 0.25 s instead of 0.4. The count
-    comes from sysconf, so its entry in the table of imported functions is pointed at ours. The offsets are those of the
-    pinned file.
+    By default it starts one pinned thread per processor, and they wait for one another in busy loops. It has no setting
+    for that. On two busy processors a call took 3 to 36 s instead of 1.2 s with one thread; on two idle ones 0.25 s
+    instead of 0.4 s. The library gets the count from sysconf, so sysconf's entry in its table of imported functions is
+    replaced by our function. The offsets are those of the pinned file.
     """
     address = ctypes.cast(library.needle_init, ctypes.c_void_p).value or 0
     slot = address - _NEEDLE_INIT_OFFSET + _SYSCONF_SLOT_OFFSET

@@ -50,7 +50,7 @@ class NeedleCaller:
         self._today = today
 
     def reply(self, request: str) -> str:
-        """Raises RequestError with a message for the client if the request is malformed."""
+        """Returns the calls as JSON. Raises RequestError with a message for the client if the request is malformed."""
         tools, messages = parse_request(request)
         if not tools:
             return json.dumps({"tool_calls": []})
@@ -133,7 +133,7 @@ class _CallExtractor:
             call = (proposal.name, without_unsupported_dates(without_paths(arguments, invented), text))
             if call not in calls:  # Needle repeats a call if a text repeats itself
                 calls.append(call)
-        # Needle's confidence is that all calls are right. Its root compares with the confidence of a single call.
+        # Needle's confidence is that all n calls are right. Its n-th root is comparable with that of one call.
         return expand_calls(calls, self._schemas, evidence), answer.confidence ** (1 / max(1, len(calls)))
 
     def _rate(self, calls: list[Call], confidence: float, evidence: Evidence) -> _Candidate:

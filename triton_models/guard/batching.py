@@ -61,7 +61,7 @@ class BatchDetector:
             text, window = long[index]
             first, _ = self._head.first(embedding, hidden)
             if first < self._head.skip:
-                # At most one half: the first part alone can clear a window, not block it.
+                # At most 0.5: the head's first part can clear a window, but cannot block it.
                 worst[text] = max(worst[text], min(0.5, self._head.probability(first)))
             else:
                 not_cleared.append((text, window))

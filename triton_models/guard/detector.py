@@ -11,10 +11,10 @@ from triton_models.guard.classifier import Classifier
 from triton_models.guard.head import Head, load_head
 from triton_models.guard.windows import windows
 
-# In NanoGuard's tokens. MiniLM has fewer for the same text, so that both read a window completely. MiniLM alone reads
-# long windows, which cost least a token, and clears most of them. The others are judged again in short windows: one
-# sentence of attack is lost in a long one, with or without pooling over tokens. Of generated attacks within documents,
-# windows of 192 tokens found .56, of 96 tokens .52, of 64 tokens .80.
+# Sizes in NanoGuard's tokens. MiniLM has fewer for the same text, so both models read a window completely. MiniLM alone
+# reads long windows, which are the cheapest per token, and clears most of them. The others are judged again in short
+# windows: a single sentence of attack is lost in a long one, with or without pooling over tokens. Recall on generated
+# attacks within documents: .56 with windows of 192 tokens, .52 with 96, .80 with 64.
 WINDOW, OVERLAP = 192, 32
 CLOSE_WINDOW, CLOSE_OVERLAP = 64, 20
 
@@ -50,7 +50,7 @@ class Detector:
         embedding, hidden = self._encoder.read(window)
         first, pooled = self._head.first(embedding, hidden)
         if first < self._head.skip:
-            # At most one half: the first part alone can clear a window, not block it.
+            # At most 0.5: the head's first part can clear a window, but cannot block it.
             return min(0.5, self._head.probability(first))
         close = list(windows(window, self._classifier.spans, CLOSE_WINDOW, CLOSE_OVERLAP))
         if len(close) > 1:

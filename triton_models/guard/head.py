@@ -2,7 +2,7 @@
 detector.py.
 
 A few learned queries pool each model's token states (attention pooling, Lin et al. 2017), so that one sentence of
-attack is not lost among the words around it. A first, smaller part reads MiniLM alone. Where it clears a window,
+attack is not lost among the words around it. A first, smaller part reads MiniLM alone. If it clears a window,
 NanoGuard, which costs more, does not read it.
 """
 
@@ -117,7 +117,7 @@ class Head:
 
 
 def load_head(path: Path) -> Head:
-    """Reads head.json. Raises ValueError where it is not a head for these models."""
+    """Reads head.json. Raises ValueError if it is not a head for these models."""
     document = json.loads(path.read_text(encoding="utf-8"))
     members = tuple(_member(tensors) for tensors in document["members"])
     for member in members:

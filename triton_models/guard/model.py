@@ -41,7 +41,7 @@ class TritonPythonModel:
             self._guard = BatchDetector.load(*folders, head, threads, device)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Returns one response a request, None where it was sent already.
+        """Returns one response per request, None if it was sent already.
 
         A cancelled request stops between two windows, or between two batches of windows.
         """

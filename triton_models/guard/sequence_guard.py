@@ -13,14 +13,14 @@ from triton_models.sequence_classifier import SequenceClassifier, open_tokenizer
 
 # Special tokens around a text: one before it, one after it.
 _SPECIAL_TOKENS: Final = 2
-_OVERLAP_SHARE: Final = 3
+_OVERLAP_DIVISOR: Final = 3
 
 
 class Classifier(Protocol):
     """The interface of a classifier of windows. SequenceClassifier implements it."""
 
     def probabilities(self, items: Sequence[str], cancelled: Callable[[], bool]) -> list[float]:
-        """Returns one for each item."""
+        """Returns one probability per item."""
 
 
 class SequenceGuard:
@@ -39,11 +39,11 @@ class SequenceGuard:
         return cls(classifier, open_tokenizer(directory), max_tokens)
 
     def probabilities(self, texts: Sequence[str], cancelled: Callable[[], bool] = lambda: False) -> list[float]:
-        """Returns one for each text. Raises Cancelled between two batches once `cancelled` returns true."""
+        """Returns one probability per text. Raises Cancelled between two batches once `cancelled` returns true."""
         cut = [
             (index, window)
             for index, text in enumerate(texts)
-            for window in windows(text, self._spans, self._window, self._window // _OVERLAP_SHARE)
+            for window in windows(text, self._spans, self._window, self._window // _OVERLAP_DIVISOR)
         ]
         worst = [0.0] * len(texts)
         judged = self._classifier.probabilities([window for _, window in cut], cancelled)

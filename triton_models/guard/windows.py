@@ -14,7 +14,7 @@ Spans = Callable[[str], Sequence[Span]]
 def windows(text: str, spans: Spans, size: int, overlap: int) -> Iterator[str]:
     """Yields slices of at most `size` tokens, each with `overlap` tokens of the one before, which cover the whole text.
 
-    A text that fits is its own only window. A slice that has many more tokens than inside the text is halved.
+    A text that fits is one window. A slice that has many more tokens than inside the text is halved.
     """
     if not 0 <= overlap < size:
         raise ValueError("a window must be longer than its overlap")

@@ -26,7 +26,7 @@ class TritonPythonModel:
         )
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Returns one response a request. All requests are read in batches."""
+        """Returns one response per request. All requests are read in batches."""
         return answer_batched(requests, _pairs, "ENTAILMENT", self._entail)
 
     def _entail(self, pairs: list[Item], cancelled: Callable[[], bool]) -> Array:

@@ -1,1 +1,1 @@
-"""Converts the files of a model's package into files for onnxruntime and tokenizers. No torch, no foreign code."""
+"""Converts the files of a model's package into files for onnxruntime and tokenizers. Without torch or foreign code."""

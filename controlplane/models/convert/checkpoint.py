@@ -58,7 +58,7 @@ class _RestrictedUnpickler(pickle.Unpickler):
 
 
 class _Archive:
-    """torch's zip file: data.pkl, and one entry a storage."""
+    """torch's zip file: data.pkl, and one entry per storage."""
 
     def __init__(self, file: zipfile.ZipFile) -> None:
         self._file = file

@@ -21,7 +21,7 @@ _IR_VERSION = 8  # the oldest that goes with opset 17
 # Weights use 7 of 8 bits: on x86 without VNNI onnxruntime adds two u8*s8 products in 16 bits, which saturate at full
 # range.
 _WEIGHT_MAX = 63
-_TABLE_MAX = 127  # a lookup table is multiplied by nothing, so it keeps all 8 bits
+_TABLE_MAX = 127  # a lookup table is not part of such a product, so it uses all 8 bits
 
 
 class Graph:
@@ -69,8 +69,8 @@ class Graph:
         return name
 
     def linear(self, name: str, x: str, weight: FloatArray, bias: FloatArray | None = None) -> str:
-        """x @ weight.T + bias, weight [out, in] stored as int8 with one scale an output column and x
-        quantised as it comes, or both as FP16.
+        """x @ weight.T + bias. weight [out, in] is stored as int8, with one scale per output column, and x is quantised
+        at run time; with `half`, both are FP16.
         """
         y = self._half_product(name, x, weight) if self._half else self._product(name, x, weight)
         return y if bias is None else self.node("Add", [self.constant(f"{name}.bias", bias), y])
@@ -92,7 +92,7 @@ class Graph:
         return self.node("Mul", [product, self.node("Mul", [x_scale, w_scale])])
 
     def table(self, name: str, table: FloatArray, indices: str) -> str:
-        """Rows of `table` [rows, width], stored as int8 with one scale a row, or as FP16."""
+        """Rows of `table` [rows, width], stored as int8 with one scale per row, or as FP16."""
         if self._half:
             rows = self.node("Gather", [self.constant(f"{name}.table", table.astype(np.float16)), indices])
             return self.node("Cast", [rows], to=TensorProto.FLOAT)

@@ -57,10 +57,10 @@ def _convert(weights: Path, g: Graph) -> bytes:
 
 def _embeddings(g: Graph, tensors: Mapping[str, FloatArray]) -> str:
     words = g.table("words", tensors["embeddings.word_embeddings.weight"], "input_ids")
-    # Every token has type 0, so its row joins the positions.
-    places = tensors["embeddings.position_embeddings.weight"] + tensors["embeddings.token_type_embeddings.weight"][0]
+    # Every token has type 0, so row 0 of the type embeddings is added to the positions.
+    rows = tensors["embeddings.position_embeddings.weight"] + tensors["embeddings.token_type_embeddings.weight"][0]
     length = g.node("Slice", [g.node("Shape", ["input_ids"]), g.ints(1), g.ints(2)])
-    positions = g.node("Slice", [g.constant("positions", places), g.ints(0), length, g.ints(0)])
+    positions = g.node("Slice", [g.constant("positions", rows), g.ints(0), length, g.ints(0)])
     return _norm(g, "embeddings.LayerNorm", tensors, g.node("Add", [words, positions]))
 
 

@@ -23,7 +23,7 @@ from controlplane.models.convert.graph import FloatArray, Graph
 
 _LAYERS, _WIDTH, _HEADS, _TOKENS = 4, 512, 4, 512
 _HEAD_WIDTH = _WIDTH // _HEADS
-_EPSILON = float(np.finfo(np.float32).eps)  # what torch's rms_norm takes when none is given
+_EPSILON = float(np.finfo(np.float32).eps)  # torch's default for rms_norm
 _LAYER_NORM_EPSILON = 1e-5  # torch's default
 _ROTARY_BASE = 10000.0
 _MASKED = -10000.0  # added to the scores of padding: e^-10000 is 0 in FP32
@@ -49,7 +49,7 @@ def convert(checkpoint: Path) -> bytes:
 
 def convert_batched(checkpoint: Path) -> bytes:
     """torch checkpoint -> FP16 ONNX. Inputs input_ids, attention_mask INT64 [batch, tokens]; outputs logits, pooled and
-    hidden as above, FP32 [batch, ...].
+    hidden as for `convert`, FP32 [batch, ...].
     """
     tensors = load_tensors(checkpoint)
     g = Graph(half=True)
@@ -79,7 +79,7 @@ class _AttentionInputs:
 
     @property
     def batch(self) -> tuple[int, ...]:
-        """The leading axis."""
+        """The axis of the batch; empty without one."""
         return () if self.absent is None else (0,)
 
 
@@ -105,7 +105,7 @@ def _classify(g: Graph, tensors: Mapping[str, FloatArray], mean: str) -> tuple[s
     """Returns the logits and the classifier's input, for the mean of the tokens."""
     gain, shift = (g.constant(f"cls_norm.{part}", tensors[f"cls_norm.{part}"]) for part in ("weight", "bias"))
     pooled = g.node("LayerNormalization", [mean, gain, shift], axis=-1, epsilon=_LAYER_NORM_EPSILON)
-    # The two last rows decide: they stay FP32.
+    # The classifier's two rows decide the result, so they stay FP32.
     head = g.constant("cls_head.weight", tensors["cls_head.weight"].T)
     logits = g.node("Add", [g.node("MatMul", [pooled, head]), g.constant("cls_head.bias", tensors["cls_head.bias"])])
     return logits, pooled
@@ -122,7 +122,7 @@ def _rotary(g: Graph, length: str) -> tuple[str, str]:
     frequencies = np.array([1 / np.float32(math.pow(_ROTARY_BASE, float(e))) for e in half], dtype=np.float32)
     angles = np.outer(np.arange(_TOKENS, dtype=np.float32), frequencies)
     names = []
-    # math, not numpy: numpy's vector sine differs in the last bit between processors. The file's hash is pinned.
+    # math, because numpy's vector sine differs in the last bit between processors, and the file's hash is pinned.
     for name, function in (("cos", math.cos), ("sin", math.sin)):
         values = np.array([function(float(angle)) for angle in angles.ravel()], dtype=np.float32).reshape(angles.shape)
         table = g.constant(name, _to_bfloat16(values)[:, None, :])

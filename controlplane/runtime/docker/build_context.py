@@ -26,7 +26,7 @@ WHOLE: Final = (
     *_PACKAGES,
     *("docker", "envoy/templates", "examples/quickstart", "triton_models"),
 )
-# An installed package has here the folders that a checkout has beside it.
+# Folder in the installed package. It contains the files that a checkout has beside the package.
 _ASSETS: Final = "_assets"
 
 
@@ -57,7 +57,7 @@ def files(names: tuple[str, ...] = WHOLE) -> dict[str, Path]:
             if path.is_file() and not _is_left_out(name, inside):
                 found[f"{name}/{inside.as_posix()}"] = path
         if not any(path == name or path.startswith(f"{name}/") for path in found):
-            raise RuntimeFault(f"images cannot be built here: {top} is missing; install archgw anew")
+            raise RuntimeFault(f"images cannot be built here: {top} is missing; install archgw again")
     return dict(sorted(found.items()))
 
 
@@ -67,8 +67,8 @@ def _top(name: str) -> Path:
 
 
 def _is_left_out(name: str, inside: Path) -> bool:
-    # Like .dockerignore, which is for builds by hand.
-    if any(service.startswith(".") or service == "__pycache__" for service in inside.parts) or inside.suffix == ".pyc":
+    # The same rules as .dockerignore, which applies to builds by hand.
+    if any(part.startswith(".") or part == "__pycache__" for part in inside.parts) or inside.suffix == ".pyc":
         return True
     return name in _PACKAGES and inside.parts[0] == _ASSETS
 

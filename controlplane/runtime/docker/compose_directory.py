@@ -21,12 +21,12 @@ from controlplane.runtime import gpu, run_directory
 from controlplane.runtime.docker.compose_file import ContainerSettings, folders_of, host_paths, render_compose
 from controlplane.runtime.docker.images import Images
 
-# uid and gid of the files and of the processes in containers if the operator is root. No user of this machine.
+# uid and gid of the files and of the processes in containers if the operator is root. No user of this machine has it.
 _UNPRIVILEGED: Final = (10_001, 10_001)
 _SALT_BYTES: Final = 32
 
 
-def write(  # noqa: PLR0913 - what is known of the gateway, and of the engine
+def write(  # noqa: PLR0913 - facts about the gateway and about the engine
     gateway: Gateway,
     layout: RunLayout,
     project: str,

@@ -35,7 +35,7 @@ from controlplane.runtime.docker.images import Images, Variant
 from controlplane.runtime.native.environment_variables import THREADS
 from controlplane.runtime.start_options import SAMPLE_API_PORT
 
-# The volume of the models from packages, in Triton's container and in the one that fills it.
+# Mount point of the volume with the models from packages, in Triton's container and in the one that fills the volume.
 MODELS_FOLDER: Final = Path("/var/lib/archgw/models")
 
 _CA_FILE: Final = "tls/ca.crt"
@@ -83,7 +83,7 @@ def render_compose(gateway: Gateway, settings: ContainerSettings) -> RenderedFil
 
 
 def render_container_files(gateway: Gateway, ca_file: Path) -> RenderedFiles:
-    """Return the files that the containers read, without compose.yaml. RenderError as above."""
+    """Return the files that the containers read, without compose.yaml. RenderError if a file cannot be read."""
     remote = gateway.envoy.remote and _with_container_paths(gateway.envoy.remote)
     gateway_in_containers = replace(gateway, envoy=replace(gateway.envoy, remote=remote))
     rendered = render(

@@ -1,4 +1,4 @@
-"""Describes containers as a TargetEnvironment: paths and addresses inside them. Names only, nothing is started."""
+"""Describes containers as a TargetEnvironment: paths and addresses inside them. Starts nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from controlplane.runtime.target_environment import triton_sockets
 # Where the files of the run directory are mounted in the containers.
 CONTAINER_LAYOUT: Final = RunLayout(Path("/run/archgw"))
 
-_WILDCARD: Final = "0.0.0.0"  # noqa: S104 - in the containers' network; published is what the configuration says
+_WILDCARD: Final = "0.0.0.0"  # noqa: S104 - in the containers' network; the configuration sets the published address
 _LISTEN_ADDRESSES: Final = {"ingress": Address(_WILDCARD, 10_000), "egress": Address(_WILDCARD, 12_000)}
 _HOST: Final = "host.docker.internal"
 _REACH: Final = (

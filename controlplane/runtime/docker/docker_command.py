@@ -72,7 +72,7 @@ class DockerProcess:
 
     @property
     def output(self) -> str:
-        """The end of its output so far, of both streams."""
+        """The last part of the output so far, of both streams."""
         return end_of_file(self._output, MAX_STDERR_BYTES)
 
     def kill(self) -> None:
@@ -109,7 +109,7 @@ class DockerCommand:
         input: str | None = None,  # noqa: A002
         timeout_s: float,
     ) -> tuple[int, str, str]:
-        """Return exit status, standard output and standard error. They go to files, so that nothing can block."""
+        """Return exit status, standard output and standard error. Both go to files: a full pipe would block."""
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             process = self.spawn(args, stdout=out, stderr=err, stdin=None if input is None else subprocess.PIPE)
             code = self.finish(process, args, timeout_s, input)
@@ -118,7 +118,7 @@ class DockerCommand:
             return code, end_of_file(out, MAX_STDOUT_BYTES), end_of_file(err, MAX_STDERR_BYTES)
 
     def start(self, *args: str) -> DockerProcess:
-        """Start `docker args`, for commands that block, like `docker compose up`. Use the result as a context."""
+        """Start `docker args`, for commands that block, like `docker compose up`. The caller must close the result."""
         output = tempfile.TemporaryFile()  # noqa: SIM115 - DockerProcess closes it
         try:
             return DockerProcess(self.spawn(args, stdout=output, stderr=subprocess.STDOUT), output)

@@ -62,7 +62,7 @@ class Engine(DockerCommand):
     def fault(
         self, doing: str, output: str, *, project: str | None = None, ports: Mapping[int, str] | None = None
     ) -> RuntimeFault:
-        """Explain a failed command's output, with the last log lines of the container that it blames. Never raises.
+        """Return a fault that explains a failed command's output, with the blamed container's log. Never raises.
 
         `ports`: published port -> configuration key.
         """

@@ -1,4 +1,4 @@
-"""Faults of Docker as RuntimeFaults. The first line says what happened, the next ones give the way out. Pure."""
+"""Turns failures of Docker into RuntimeFaults. Line 1 says what happened, the others give the way out. Pure."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _MAX_SEARCHED: Final = 2_000
 
 
 def no_cli() -> RuntimeFault:
-    """There is no `docker` on PATH."""
+    """Return the fault for a missing `docker` program."""
     return RuntimeFault(
         f"there is no `docker` on PATH\nInstall Docker: {INSTALL_URL}\nor run without containers: --runtime native"
     )
 
 
 def timed_out(doing: str, seconds: float) -> RuntimeFault:
-    """The command did not end within `seconds`."""
+    """Return the fault for a command that did not end within `seconds`."""
     return RuntimeFault(
         f"Docker did not answer within {seconds:g} s: {doing}\n"
         "The engine hangs, is busy, or is far away. Look at: docker info, journalctl -u docker"
@@ -31,7 +31,7 @@ def timed_out(doing: str, seconds: float) -> RuntimeFault:
 
 
 def not_docker(reason: str) -> RuntimeFault:
-    """The program `docker` gives other output than Docker."""
+    """Return the fault for a program named `docker` whose output is not Docker's."""
     return RuntimeFault(
         f"`docker` on PATH does not answer as Docker does: {reason}\n"
         f"Another program, like Podman's, may go by that name. Install Docker: {INSTALL_URL}"
@@ -55,7 +55,7 @@ def blamed_container(output: str) -> BlamedContainer | None:
 def explain(
     doing: str, output: str, *, ports: Mapping[int, str] | None = None, lines: Sequence[str] = ()
 ) -> RuntimeFault:
-    """Return the fault behind Docker's `output` while `doing` something ("starting the containers").
+    """Return the fault that explains Docker's `output`. `doing`: the action in words ("starting the containers").
 
     `ports`: published port -> configuration key. `lines`: last log lines of the blamed container.
     """

@@ -212,5 +212,5 @@ def _container(inspected: _Inspected) -> Container:
 
 
 def _epoch(time: datetime) -> float:
-    # For never, Docker writes the year 1.
+    # Docker writes the year 1 for "never".
     return max(0.0, time.timestamp())

@@ -150,7 +150,7 @@ def _no_space(failure: Failure, match: re.Match[str]) -> str:
 def _step_failed(failure: Failure, match: re.Match[str]) -> str:
     return (
         f"{failure.doing} failed at the step: {printable(match['step'])[:_STEP]}\n"
-        "Where it reached no network: archgw build --network host\n"
+        "If it could not reach the network: archgw build --network host\n"
         f"Docker says:{quoted(last_lines(failure.output))}"
     )
 

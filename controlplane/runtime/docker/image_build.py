@@ -53,7 +53,7 @@ def build(engine: Engine, recipe: Recipe, say: Callable[[str], None], *, network
 def build_arguments(
     recipe: Recipe, sources: str, context: Path, network: str | None, environ: Mapping[str, str]
 ) -> list[str]:
-    """Return the arguments of `docker`. Of proxy variables in `environ`, they contain only the names."""
+    """Return the arguments of `docker`. They contain the names of proxy variables, but not the values."""
     proxies = [name for name in (*_PROXIES, *(name.lower() for name in _PROXIES)) if environ.get(name)]
     return [
         *("build", "--tag", recipe.reference, "--file", str(context / recipe.dockerfile)),
@@ -86,7 +86,7 @@ def step(line: str) -> str | None:
 
 
 def _each(option: str, values: list[str]) -> list[str]:
-    return [service for value in values for service in (option, value)]
+    return [argument for value in values for argument in (option, value)]
 
 
 def _revision(root: Path) -> str | None:

@@ -35,8 +35,8 @@ def follow(
 ) -> Generator[LogLine, None, None]:
     """Yield new log lines of the containers of `services` (None: all), after the last `lines` of each.
 
-    Ends when no container of the project runs or will run. RuntimeFault if the engine fails. Close it when leaving
-    early (contextlib.closing): a `docker logs` runs for each container until then.
+    Ends when no container of the project runs or will run. RuntimeFault if the engine fails. A caller that leaves
+    early must close the generator (contextlib.closing): until then, a `docker logs` runs for each container.
     """
     tail = str(lines)
     followed: dict[str, _Followed] = {}
@@ -80,7 +80,7 @@ class _Followed:
     process: subprocess.Popen[bytes] | None = None
 
     def update(self, engine: Engine, container: Container, selector: selectors.BaseSelector) -> None:
-        """Start `docker logs` if the container writes and none runs: it ends when the container stops."""
+        """Start `docker logs` if the container writes and none runs. `docker logs` ends when the container stops."""
         if self.process is not None and not (self.process.poll() is not None and self._is_read(selector)):
             return
         restarted = container.started_at != self.run

@@ -1,4 +1,4 @@
-"""Runner of a gateway in containers: the Docker engine keeps them running, and keeps their logs."""
+"""Runner of a gateway in containers: the Docker engine restarts them and stores their logs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class DockerRunner:
     def workers(self, indices: Sequence[int]) -> tuple[WorkerStatus, ...]:
         names = {worker_name(index) for index in indices}
         sockets = [str(CONTAINER_LAYOUT.worker_socket(index)) for index in indices]
-        # Any worker can query all of them: their sockets are in one volume. If one is about to end, the next is used.
+        # Any worker can query all others: their sockets are in one volume. If one cannot, the next one is used.
         for container in self._containers():
             if container.running and container.service in names:
                 with contextlib.suppress(RuntimeFault):

@@ -116,7 +116,7 @@ def _start(
 
 
 def _gpu(mode: Mode, info: EngineInfo) -> str | None:
-    """Return the GPU for containers, by name if this machine knows it. RuntimeFault if the mode needs one in vain."""
+    """Return the GPU for containers, by name if this machine knows it. RuntimeFault if the mode needs a missing one."""
     if mode is Mode.LOCAL_CPU:
         return None
     names = gpu.detect(os.environ).names

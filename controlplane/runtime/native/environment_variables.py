@@ -24,7 +24,7 @@ _PASSED_ON: Final = (
 
 
 def service_environment(environ: Mapping[str, str], run_dir: str) -> dict[str, str]:
-    """Return the allowed variables of `environ`, and the mark of the gateway. UsageError if one is not UTF-8."""
+    """Return the allowed variables of `environ` plus the gateway's mark. UsageError if one is not UTF-8."""
     kept = {name: environ[name] for name in _PASSED_ON if environ.get(name)}
     for name, value in kept.items():
         if not is_unicode(value):

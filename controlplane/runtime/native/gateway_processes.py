@@ -17,7 +17,7 @@ _PROC: Final = Path("/proc")
 def find(run_dir: Path, service: str | None = None) -> tuple[int, ...]:
     """Return the ids of the living processes of the gateway in `run_dir`, orphans included.
 
-    `service`: only processes marked with that name. Only Triton's are.
+    `service`: return only processes marked with that name. Only Triton's processes have such a mark.
     """
     marks = {f"{RUN_MARK}={run_dir}".encode(), *(() if service is None else (f"{SERVICE_MARK}={service}".encode(),))}
     pids: list[int] = []

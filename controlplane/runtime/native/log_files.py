@@ -12,7 +12,7 @@ from typing import Final
 from controlplane.render.run_layout import RunLayout
 
 _POLL_S: Final = 0.2
-# Read from the end of a file. Enough for any sensible number of lines.
+# Bytes read from the end of a file. Enough for any sensible number of lines.
 _TAIL_BYTES: Final = 1 << 20
 
 
@@ -45,7 +45,7 @@ def follow(paths: Iterable[Path], show: Callable[[Path, str], None], alive: Call
     """Call `show(path, line)` for each new line of `paths`, across rotations, until `alive` returns False."""
     followed = [_Followed(path, (status := path.stat()).st_size, status.st_ino) for path in paths]
     while True:
-        # Asked before reading, so that the last lines are shown.
+        # Checked before reading, so that the last lines are shown.
         running = alive()
         for each in followed:
             _show_new(each, show)

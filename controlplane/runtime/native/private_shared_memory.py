@@ -26,7 +26,7 @@ _SLAVE: Final = 0x80000
 
 
 def mount() -> None:
-    """Mount it for this process and its children. The process must have a single thread.
+    """Mount a private /dev/shm for this process and its children. The process must have a single thread.
 
     OSError if the kernel does not allow it. Then the process still sees the machine's /dev/shm.
     """
@@ -35,7 +35,7 @@ def mount() -> None:
 
 
 def _try_in_child() -> None:
-    """Mount in a child process first: a process that may do only the first steps cannot undo them. OSError as above."""
+    """Mount in a child process first: if a later step is forbidden, the first ones cannot be undone. OSError if so."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

@@ -92,7 +92,7 @@ def _check_ports(gateway: Gateway, *, quick_start: bool) -> None:
 
 def _prepare_models(gateway: Gateway, say: Callable[[str], None]) -> None:
     labels = {
-        Stage.DAMAGED: "is damaged, made anew",
+        Stage.DAMAGED: "is damaged and is built again",
         Stage.DOWNLOADING: "downloading",
         Stage.CONVERTING: "verifying and converting",
     }
@@ -124,7 +124,7 @@ def _write(
             *services,
             sample_api_service(asset(QUICK_START) / "weather_api.py", SAMPLE_API_PORT, layout, clean),
         )
-    # Moved away, so that lines of the previous run are not taken for this one's.
+    # The logs of the previous run are moved away, so that their lines are not mistaken for this run's.
     for service in services:
         for log in {service.log, service.stdout_log or service.log}:
             if log.exists():

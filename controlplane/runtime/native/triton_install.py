@@ -95,7 +95,7 @@ def launcher_command(install: TritonInstall, plan: ModelPlan, layout: RunLayout)
     """Return the command line of `triton_launcher`, which then executes the server."""
     arguments = triton_arguments(plan, layout, backends=layout.backends, shm_prefix=layout.shared_memory_prefix)
     launcher = [sys.executable, "-P", "-m", "controlplane.runtime.native.triton_launcher", str(layout.root)]
-    # Relative to its working directory, the run directory: Triton passes the paths to a shell unquoted.
+    # The paths are relative to Triton's working directory, the run directory: Triton passes them to a shell unquoted.
     relative = (argument.replace(f"={layout.root}/", "=./") for argument in arguments)
     return [*launcher, str(install.server), *relative]
 

@@ -75,7 +75,7 @@ class LogFile:
         return self.path.with_name(f"{self.path.name}.{number}")
 
     def _beyond(self, keep: int) -> list[Path]:
-        """Return rotated files with a number above `keep`, also those of a time when more were kept."""
+        """Return rotated files with a number above `keep`. More of them exist after `files` was lowered."""
         start = f"{self.path.name}."
         names = [each for each in self.path.parent.iterdir() if each.name.startswith(start)]
         return [each for each in names if (end := each.name.removeprefix(start)).isdecimal() and int(end) > keep]

@@ -34,7 +34,7 @@ def encode(plan: SupervisorPlan) -> str:
 
 
 def decode(text: bytes) -> SupervisorPlan:
-    """Decode a plan. msgspec.DecodeError if the text is none."""
+    """Decode a plan. msgspec.DecodeError if the text is not a plan."""
     return msgspec.json.decode(text, type=SupervisorPlan, dec_hook=_decode_path)
 
 

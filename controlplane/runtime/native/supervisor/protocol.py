@@ -39,7 +39,7 @@ class ServiceReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Lines of one log that were lost since the supervisor started. `reason`: why the last ones were.
+    """Lines of one log that were lost since the supervisor started. `reason`: cause of the last loss.
 
     Empty if the log is being written again.
     """

@@ -19,7 +19,7 @@ from controlplane.runtime.native.supervisor.protocol import ServicePhase, Servic
 
 # A process that ends sooner counts as a failed start.
 _START_S: Final = 2.0
-# Limit of the pause before a restart. It grows by one second per failed start in a row; restarts never stop.
+# Longest pause before a restart. The pause grows by one second per failed start in a row. Restarts never stop.
 _MAX_PAUSE_S: Final = 10.0
 
 
@@ -83,11 +83,11 @@ class RestartedProcess:
             await self._ended.wait()
 
     def reap(self) -> None:
-        """If the process has ended, record how and kill its remaining children."""
+        """If the process has ended, record the exit reason and kill its remaining children."""
         process = self._process
         if process is None or os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return
-        # Before wait() frees the process id: until then, no other group can have it.
+        # Done before wait() frees the process id: until then, no other process group can have this id.
         _kill_group(process.pid)
         self._fault = _exit_reason(process.wait())
         self._process = None

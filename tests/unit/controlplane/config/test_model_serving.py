@@ -163,7 +163,7 @@ def test_model_of_guard_toxicity_can_be_on_the_remote_triton(folder: Folder) -> 
         ("{remote: {url: grpcs://h, access_key: sk-1}}", "2:54: a key in plain text"),
         (
             "{roles: {toxicity: {model: t, placement: remote}}, remote: {url: grpc://h}}",
-            "2:25: no guard asks this model",
+            "2:25: no guard uses this model",
         ),
         (
             "{remote: {url: grpc://h}, roles: {guard: &here {placement: local}, embed: *here, function: *here, "
@@ -181,7 +181,7 @@ def test_warns_of_ignored_or_risky_settings(
 
 def test_warns_of_role_of_a_disabled_listener(folder: Folder) -> None:
     text = "version: v1\nmodel_serving: {roles: {embed: {}}}\nlisteners: {ingress: {enabled: false}}\n"
-    assert folder.warnings(text + PROVIDER) == ["2:25: nothing asks this model: the ingress listener is off"]
+    assert folder.warnings(text + PROVIDER) == ["2:25: nothing uses this model: the ingress listener is off"]
 
 
 class TestFiles:
@@ -219,8 +219,8 @@ class TestFiles:
             ("ca: ''", "2:52: ca: the path is empty, too long, or holds control characters"),
             ("cert: one.pem", "2:54: cert needs key"),
             ("key: one.key", "2:53: key needs cert"),
-            ("cert: one.pem, key: other.key", "2:54: the key is not that of this certificate"),
-            ("cert: no.pem, key: one.key", "2:54: FOLDER/no.pem and FOLDER/one.key are no certificate and its key"),
+            ("cert: one.pem, key: other.key", "2:54: the key does not belong to this certificate"),
+            ("cert: no.pem, key: one.key", "2:54: FOLDER/no.pem and FOLDER/one.key are not a certificate and its key"),
         ],
     )
     def test_refuses_files_that_envoy_cannot_use(self, folder: Folder, pems: Path, tls: str, problem: str) -> None:

@@ -203,7 +203,7 @@ def test_weights_add_up_to_one(folder: Folder) -> None:
 def test_warns_of_unused_model(folder: Folder) -> None:
     repository(folder.path / "mine", "toxic", "PROB", "TEXT")
     text = file(TARGETS, "model_serving: {local: {repository: mine}, roles: {toxicity: {model: toxic}}}")
-    assert folder.warnings(text) == ["4:52: no guard asks this model"]
+    assert folder.warnings(text) == ["4:52: no guard uses this model"]
     assert folder.warnings(file(TARGETS, "model_serving: {local: {repository: mine}}")) == [
         "4:25: no role names a model of this repository"
     ]

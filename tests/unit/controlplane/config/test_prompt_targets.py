@@ -82,4 +82,4 @@ def test_refuses_example_of_two_targets(folder: Folder) -> None:
 
 def test_refuses_examples_of_default_target(folder: Folder) -> None:
     text = file(target="    default: true\n    examples: [a]")
-    assert folder.problems(text) == ["8:5: a default target has no examples: it takes what means no other target"]
+    assert folder.problems(text) == ["8:5: a default target has no examples: it gets prompts that match no other"]
