@@ -56,14 +56,15 @@ _WORD: Final = re.compile(r"[^\W\d_](?<![^\W\d_].)(?:(?<![A-Za-z])|[A-Za-z]*+[^\
 _GAP: Final = re.compile(r"[\W\d_]*")
 
 
-# A run of this many words that consist of look-alikes only is no coincidence of another language.
+# A run of this many words that consist of look-alikes only is not another language by coincidence.
 _LONG_RUN: Final = 4
 
 
 def fold_confusables(text: str) -> str:
-    """Replaces look-alikes by ASCII letters in words that also have ASCII letters, and in words of look-alikes only.
+    """Replaces look-alike letters by ASCII letters: in words that also have ASCII letters, and in look-alike words.
 
-    A short run of words of look-alikes only stays if it is next to a word of another script, as in Greek or Russian.
+    A look-alike word consists of look-alikes only. A short run of such words stays unchanged next to a word of another
+    script: it may be Greek or Russian.
     """
     words = [(word.start(), word.end(), word.group()) for word in _WORD.finditer(text)]
     pieces: list[str] = []
