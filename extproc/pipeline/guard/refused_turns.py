@@ -78,10 +78,10 @@ class _RefusedTurn:
 async def drop_blocked_turns(evaluator: Evaluator, request: ChatRequest, verdict: Verdict) -> ChatRequest | None:
     """Returns `request` without the turns whose texts `verdict` refused; None if the last turn stays refused.
 
-    Some clients send no answer back for a blocked prompt, so the next prompt follows it directly, in the same turn. So
-    if the user messages before the last one of a turn are blocked by themselves, only those are dropped. An attack that
-    is split over several messages is blocked only as a whole, and stays one turn. A turn that the client's library
-    retries stays one turn too, and so do consecutive messages of a structured-output client.
+    Some clients send no answer back for a blocked prompt: the next prompt follows it directly, in the same turn. If the
+    user messages before the last one of a turn are blocked by themselves, only those are dropped. An attack that is
+    split over several messages is blocked only as a whole, and stays one turn. A turn that the client's library retries
+    stays one turn too, and so do consecutive messages of a structured-output client.
 
     Raises `GuardUnavailable` and `ContextTooLong`.
     """

@@ -21,7 +21,7 @@ _ENOUGH_STEMS: Final = 12
 
 _WORD: Final = re.compile(r"[^\W\d_]{3,}")
 _ENDING: Final = re.compile(r"(ing|ed|es|s)$")
-# Words of the form of a request, without its subject.
+# Words that any request may have, and that say nothing about its subject.
 _STOP_WORDS: Final = frozenset(
     _WORD.findall(
         "about all also and any are based but can could find for from get give given has have help how into its just "
