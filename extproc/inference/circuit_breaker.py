@@ -59,7 +59,7 @@ class CircuitBreaker:
 
     @property
     def probe_due(self) -> bool:
-        """True if a probe may run now. A closed breaker is probed too, to find a failure before a user's prompt does."""
+        """True if a probe may run now. A closed breaker is probed too, to find a failure before a prompt does."""
         return self.failure is None or self._clock() - self._opened_at >= self._open_s
 
     def record_probe(self, failure: Failure | None) -> bool:
