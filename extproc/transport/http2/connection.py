@@ -101,7 +101,7 @@ class Http2Connection(asyncio.Protocol):
     # Called by the server.
 
     async def drain(self) -> None:
-        """Asks the peer for no new calls, and returns when the running ones have ended."""
+        """Tells the peer to open no new calls, and waits until the running ones have ended."""
         self.write(frames.goaway(frames.LARGEST_STREAM, frames.NO_ERROR, "draining"))
         self._draining = self._loop.create_future()
         self._settle()
@@ -183,7 +183,7 @@ class Http2Connection(asyncio.Protocol):
             handle(self, flags, stream, payload)
 
     def _known(self, stream: int) -> Call | None:
-        """Returns the running call on `stream`; None where it has ended. Raises `Http2Error`."""
+        """Returns the running call on `stream`; None if it has ended. Raises `Http2Error`."""
         call = self._calls.get(stream)
         if call is None and (stream > self._last_stream or not stream % 2):
             raise Http2Error(frames.PROTOCOL_ERROR, "a frame on a stream that was never opened")
