@@ -1,4 +1,4 @@
-"""A request as the filter receives it, and the decisions that the filter may take. Values only, the same for every API.
+"""A request as the filter receives it, and the possible decisions on it. Values only, the same for every client API.
 
 HttpRequest -> Forward | Reply
 """

@@ -149,7 +149,7 @@ async def _edit_whole(
         return
     response = await _edited(stages, replace(head, body=bytes(content)), endpoint)
     if not content and response.body:
-        # Envoy takes no body for a response that came without one: the client would wait for it for ever.
+        # Envoy does not accept a body for a response that came without one: the client would wait for it for ever.
         reply = Reply(response.status, response.body, "edited", response.content_type)
         await stream.send(envoy_responses.immediate(reply))
         return

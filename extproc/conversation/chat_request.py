@@ -92,7 +92,7 @@ class ChatRequest:
         except DECODE_ERRORS:
             return None
         if isinstance(value, _Mode):
-            # With `allowed_tools`, the mode says if one of them must be called.
+            # With `allowed_tools`, the mode tells whether one of them must be called.
             return (value.allowed_tools or value).mode if value.type == "allowed_tools" else value.type
         return value
 

@@ -15,7 +15,7 @@ from extproc.conversation.state import is_gateway_message
 from extproc.shared.filter_config import JsonValue, Target
 
 # Intent, function calling and grounding read only this many characters of the beginning and of the end of a text: a
-# request stands there, and their models read no more. The guards read everything.
+# request is there, and their models read no more. The guards read everything.
 _MAX_PART_CHARACTERS: Final = 4_096
 # A dialogue with more questions is not followed further back.
 _MAX_CLARIFICATIONS: Final = 32

@@ -16,7 +16,7 @@ from extproc.inference.call_failures import Failure, FailureReason
 TIMEOUTS_TOLERATED: Final = 2
 
 # If a backend passes its probe and then fails a call, its breaker stays open a second longer each time, up to this
-# limit: a call in vain costs more than the fallback. After a settled period, it starts at one second again.
+# limit: a failed call costs more than the fallback. After a settled period, it starts at one second again.
 _MAX_OPEN_S: Final = 3.0
 _SETTLED_S: Final = 10.0
 

@@ -52,7 +52,7 @@ CONFUSABLE_CHARS: Final = frozenset(map(chr, _CONFUSABLES))
 LATIN_CHARS: Final = frozenset(map(chr, LATIN_BASE))
 # A word with a letter outside ASCII.
 _WORD: Final = re.compile(r"[^\W\d_](?<![^\W\d_].)(?:(?<![A-Za-z])|[A-Za-z]*+[^\W\d_A-Za-z])[^\W\d_]*+")
-# What may stand between two adjacent words.
+# The characters between two adjacent words.
 _GAP: Final = re.compile(r"[\W\d_]*")
 
 
@@ -87,7 +87,7 @@ def fold_confusables(text: str) -> str:
 
 
 def _are_adjacent(text: str, words: list[tuple[int, int, str]], index: int) -> bool:
-    """Returns whether no other word stands between the word at `index` and the one before it."""
+    """Returns whether no other word is between the word at `index` and the one before it."""
     return _GAP.fullmatch(text, words[index - 1][1], words[index][0]) is not None
 
 

@@ -84,7 +84,7 @@ class Http2Connection(asyncio.Protocol):
         self._calls.clear()
         self._waiting.clear()
         self._out.clear()
-        self._settle()
+        self._end_drain_if_idle()
         self._closed(self)
 
     def pause_writing(self) -> None:
@@ -104,7 +104,7 @@ class Http2Connection(asyncio.Protocol):
         """Tells the peer to open no new calls, and waits until the running ones have ended."""
         self.write(frames.goaway(frames.LARGEST_STREAM, frames.NO_ERROR, "draining"))
         self._draining = self._loop.create_future()
-        self._settle()
+        self._end_drain_if_idle()
         await self._draining
 
     def close(self, code: int = frames.NO_ERROR, reason: str = "") -> None:
@@ -147,7 +147,7 @@ class Http2Connection(asyncio.Protocol):
     def forget(self, call: Call) -> None:
         self._calls.pop(call.id, None)
         self._waiting.pop(call.id, None)
-        self._settle()
+        self._end_drain_if_idle()
 
     # Incoming frames.
 
@@ -311,7 +311,7 @@ class Http2Connection(asyncio.Protocol):
             self._transport.write(b"".join(self._out))
         self._out.clear()
 
-    def _settle(self) -> None:
+    def _end_drain_if_idle(self) -> None:
         if self._draining is not None and not self._draining.done() and not self._calls:
             self._draining.set_result(None)
 
