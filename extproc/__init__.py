@@ -1,1 +1,1 @@
-"""On the request path: the Envoy ext_proc service that reads each prompt. Knows nothing of the control plane."""
+"""The Envoy ext_proc service: it reads each request and decides on it. Independent of the control plane."""

@@ -1,4 +1,4 @@
-"""The request that a task works for, and its client. Set by gateway.py, read by the queues of inference."""
+"""The request that a task works for, and its client. Set by gateway.py, read by the queues of models and guards."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def current() -> ClientRequest | None:
 
 @contextmanager
 def request_from(address: str) -> Iterator[None]:
-    """Makes the block, including tasks that it starts, work for one request from this IP address."""
+    """Attributes the work of the block, including tasks that it starts, to one request from this IP address."""
     token = _CURRENT.set(ClientRequest(client_key(address)))
     try:
         yield

@@ -1,6 +1,6 @@
-"""The gateway that new streams get. A new configuration is loaded beside the running one and swapped in here.
+"""The gateway that new streams get, and its replacement by another one (`swap`) while streams run.
 
-Used by server.py. A stream keeps the gateway that it got at its start, so one request is served by one configuration.
+Used by server.py. A stream keeps the gateway that it got at its start, so one configuration serves all of a stream.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class StreamGateway(Protocol):
         """Clients read the time that their request took, in `x-arch-timing`."""
 
     async def decide(self, request: HttpRequest) -> Decision:
-        """Raises `GatewayError`, and `TimeoutError` past a deadline of the gateway's own."""
+        """Raises `GatewayError`, and `TimeoutError` past the gateway's own deadline."""
 
     def response_stages(self, context: ResponseContext) -> Sequence[ResponseStage]:
         """Returns the stages of a response, in order."""
@@ -62,14 +62,14 @@ class _Served(Generic[GatewayT]):
 
 
 class CurrentGateway(Generic[GatewayT]):
-    """Gives each stream the gateway of the moment. Not thread-safe: it belongs to one event loop."""
+    """Gives each new stream the current gateway. Not thread-safe: it belongs to one event loop."""
 
     def __init__(self, gateway: GatewayT) -> None:
         self._served = _Served(gateway)
 
     @property
     def gateway(self) -> GatewayT:
-        """The gateway of the moment."""
+        """The current gateway."""
         return self._served.gateway
 
     def stream(self) -> AbstractContextManager[GatewayT]:
@@ -77,6 +77,6 @@ class CurrentGateway(Generic[GatewayT]):
         return self._served
 
     async def swap(self, gateway: GatewayT) -> None:
-        """Gives `gateway` to new streams. Returns when the former one has no more streams, so that it may be closed."""
+        """Gives `gateway` to new streams. Waits until the former one has no streams, so that it can be closed."""
         former, self._served = self._served, _Served(gateway)
         await former.wait_until_idle()

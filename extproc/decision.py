@@ -1,4 +1,4 @@
-"""A request as the filter receives it, and the decisions that the filter may take. Values only, the same for every API.
+"""A request as the filter receives it, and the possible decisions on it. Values only, the same for every client API.
 
 HttpRequest -> Forward | Reply
 """
@@ -18,7 +18,7 @@ Headers = tuple[tuple[str, str], ...]
 # Fields that the access log reads.
 DynamicMetadata = Mapping[str, str]
 
-# Parsing, text extraction and encoding of a body from here on take some milliseconds.
+# Parsing, text extraction and encoding of a body over one of these limits take some milliseconds.
 _LARGE_BYTES: Final = 64 << 10
 _LARGE_VALUES: Final = 1_000
 
@@ -56,7 +56,7 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a request that its response half needs: the client's API by its path, and whose request it is."""
+    """The part of a request that its response half needs: the path, which names the client's API, and the origin."""
 
     path: str = ""
     listener: str = ""
@@ -65,10 +65,10 @@ class RequestSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResponseEdit(msgspec.Struct, frozen=True, kw_only=True):
-    """The change of a response on its way back: from which provider schema, and with which tool calls added.
+    """The edit of a response: the provider schema to translate from, and the tool calls to add.
 
-    It travels through Envoy as dynamic metadata: any worker can do the edit, and no worker must live from the request
-    to the response. `tool_chunks`: a stream has the calls in chunks of their own, as in 0.1.
+    Envoy carries it as dynamic metadata: any worker can do the edit, even if the worker of the request has died.
+    `tool_chunks`: a stream has the calls in separate chunks, as in v0.1.
     """
 
     schema: Schema = Schema.OPENAI

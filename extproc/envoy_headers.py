@@ -8,5 +8,5 @@ from envoy.config.core.v3.base_pb2 import HeaderMap
 
 
 def read_headers(headers: HeaderMap) -> Mapping[str, str]:
-    """Returns values by lower-case name. A repeated header has its last value."""
+    """Returns values by lower-case name. Of a repeated header the last value counts."""
     return {header.key: header.raw_value.decode(errors="replace") or header.value for header in headers.headers}

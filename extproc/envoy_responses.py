@@ -25,7 +25,7 @@ from envoy.type.v3.http_status_pb2 import HttpStatus
 from extproc.codecs.json_values import encode_json
 from extproc.decision import DynamicMetadata, Forward, Headers, Reply
 
-# Prefix of the response code details of the filter's own replies: Envoy's local-reply mapper leaves them as they are.
+# Prefix of the response code details of the filter's own replies, which Envoy's local-reply mapper does not change.
 _DETAILS: Final = "archgw_"
 
 _OVERWRITE: Final = HeaderValueOption.HeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
@@ -37,7 +37,7 @@ _METADATA: Final = "archgw"
 # the response half on if it is set.
 EDIT: Final = "archgw.edit"
 
-# Seconds that SDKs and balancers wait before they try again.
+# Seconds that SDKs and load balancers wait before they try again.
 _RETRY_AFTER: Final = ("retry-after", "1")
 
 # Dynamic metadata that clients read as headers. For an answer from upstream, Envoy's routes add them.
@@ -64,8 +64,8 @@ def immediate(reply: Reply, metadata: DynamicMetadata = _NO_METADATA) -> Process
 
 def request_headers(forward: Forward, metadata: DynamicMetadata = _NO_METADATA) -> ProcessingResponse:
     """Sends the request to its cluster. Envoy chooses the route anew only if headers change, as they do here."""
-    # A compressed answer cannot be edited, so none is asked for. The body is the filter's own JSON in UTF-8, not
-    # compressed: no header of the client may make a provider read it in another way than the guards did.
+    # `accept-encoding`: a compressed answer cannot be edited. `content-encoding` and `content-type`: the body is the
+    # filter's own JSON in UTF-8, and no client header may make a provider read it in another way than the guards did.
     remove = ("content-encoding", *(("accept-encoding",) if forward.edit else ()))
     headers = [
         ("x-arch-upstream", forward.cluster),

@@ -1,6 +1,6 @@
-"""One gateway: everything that a filter config describes, put together. It decides on each request.
+"""The gateway of one filter config. It opens the connections, builds the listeners and decides on each request.
 
-This is the place where request stages and response stages are listed.
+Used by server.py. Request stages and response stages are listed here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,11 @@ RESPONSE_STAGES: Final[tuple[StageFactory, ...]] = (translation_stage, state_sta
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """`ingress` and `targets` are None if that listener is off. `models_timeout_ms`: for all models of a request."""
+    """`ingress` and `targets` are None if the ingress listener is off.
+
+    `models_timeout_ms`: the deadline for all model calls of one request. `watch_answers`: every response passes through
+    the filter.
+    """
 
     max_request_bytes: int
     max_json_values: int
@@ -66,7 +70,7 @@ class Gateway:
             return self._health(request.method)
         endpoint = registry.find(request.method, request.path)
         _refuse_compressed(request)
-        # The deadline is for models only: the last of them has answered before any API is called.
+        # The deadline is for models only: the last model has answered before any API is called.
         with deadline.limit(self.models_timeout_ms), client_context.request_from(request.client):
             decision = await self._listener(request.listener).decide(request, endpoint)
         return self._for_response_half(decision, request, endpoint)
@@ -114,10 +118,10 @@ def _refuse_compressed(request: HttpRequest) -> None:
 
 @asynccontextmanager
 async def open_gateway(config: FilterConfig) -> AsyncIterator[Gateway]:
-    """The gateway with its connections and with the tasks that watch its models.
+    """Opens the gateway with its connections, and with the tasks that watch its models.
 
-    If one of these tasks fails, the whole gateway does: a new worker is of more use than one that no longer knows its
-    models.
+    If one of these tasks fails, the gateway fails: a worker that no longer knows the state of its models must be
+    replaced.
     """
     async with (
         AsyncExitStack() as connections,

@@ -20,8 +20,8 @@ from extproc.shared.roles import Role
 class ModelCall:
     """One attempt. `began` and `ended` are seconds of `time.perf_counter()`.
 
-    `compute_ms` is None where the model does not report it. `network_ms` is the time of a round trip to the server that
-    computes nothing. `reason` is one word for a failure, empty for a success.
+    `compute_ms` is None if the model does not report it. `network_ms` is the time of a round trip to the server without
+    any computing. `reason` is one word for a failure, empty for a success.
     """
 
     role: Role
@@ -51,7 +51,7 @@ class ApiCall:
 
 
 class Stage(StrEnum):
-    """A stage that a request can be answered without, though worse. `NLI` refines the intent, `GROUNDING` arguments."""
+    """A stage without which an answer is possible, but worse. `NLI` refines the intent, `GROUNDING` the arguments."""
 
     GUARD = "guard"
     INTENT = "intent"
@@ -61,7 +61,7 @@ class Stage(StrEnum):
 
 @dataclass(slots=True)
 class RequestStats:
-    """The calls made for one request, and the stages that it went without (`degraded`)."""
+    """The calls made for one request, and the stages that it was answered without (`degraded`)."""
 
     began: float = field(default_factory=time.perf_counter)
     models: list[ModelCall] = field(default_factory=list)

@@ -58,10 +58,10 @@ async def answer(stream: Stream, head: ProcessingRequest, gateway: StreamGateway
         await stream.send(envoy_responses.immediate(decision, metadata))
         return
     if decision.path == request.path and request.listener == Listener.EGRESS:
-        # With the query of the application. Nothing in an end user's URL is for a provider.
+        # An application's query goes to the provider. An end user's query does not.
         decision = replace(decision, path=None)
     await stream.send(envoy_responses.request_headers(decision, metadata))
-    # In pieces: a large body in one message would hold up the event loop, and Envoy's.
+    # In pieces: a large body in one message would block this event loop and Envoy's.
     for start in range(0, max(1, len(decision.body)), _SENT_AT_ONCE):
         piece = decision.body[start : start + _SENT_AT_ONCE]
         is_last = start + _SENT_AT_ONCE >= len(decision.body)
@@ -98,7 +98,7 @@ async def _read_body(stream: Stream, head: ProcessingRequest, gateway: StreamGat
             raise RequestTooLarge(f"The request body is over the limit of {limit} bytes.")
         for start in range(0, len(piece), _COUNTED_AT_ONCE):
             counter.feed(piece[start : start + _COUNTED_AT_ONCE])
-            # After a millisecond at most: Envoy may hand over the whole body in one message.
+            # Yields after a millisecond at most: Envoy may hand over the whole body in one message.
             await asyncio.sleep(0)
     return _Body(b"".join(pieces), counter.values)
 
@@ -112,7 +112,7 @@ async def _decide(request: HttpRequest, gateway: StreamGateway) -> Decision:
     except TimeoutError:
         timeout = UpstreamTimeout("The gateway could not decide on this request in time.")
         return error_responses.full_error(endpoint, timeout)
-    except Exception:  # a bug must cost this request alone, and must not let it pass
+    except Exception:  # a bug must fail only this request, and must not let it pass
         log.exception("request failed", extra={"fields": {"request_id": request.request_id}})
         internal = InternalError("The gateway failed on this request; its log has the reason.")
         return error_responses.full_error(endpoint, internal)

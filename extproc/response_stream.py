@@ -45,7 +45,7 @@ async def edit(stream: Stream, head: ProcessingRequest, gateway: StreamGateway) 
     body = _IncomingBody(stream, ended=head.response_headers.end_of_stream)
     content_type = headers.get("content-type", "")
     if headers.get("content-encoding", "identity").lower() != "identity":
-        # The request asked for no encoding and the upstream ignores that: its answer is of more use than an error.
+        # The request allowed no encoding, and the upstream ignored that. Its answer is more useful than an error.
         log.warning("encoded response passes unedited")
         await stream.send(envoy_responses.response_headers())
         await _pass(stream, body, [])
@@ -108,7 +108,7 @@ class _IncomingBody:
 async def _pass_events(
     stream: Stream, body: _IncomingBody, stages: Sequence[ResponseStage], endpoint: Endpoint
 ) -> None:
-    """Passes an event stream on. If its provider falls silent, it ends with an error event rather than with a cut."""
+    """Passes an event stream on. If the provider falls silent, the stream ends with an error event."""
     silence_ms = stream.metadata.get(_SILENCE)
     try:
         await _pass(stream, body, stages, silence_s=int(silence_ms) / 1000 if silence_ms else None)
@@ -137,7 +137,7 @@ async def _pass(
 async def _edit_whole(
     stream: Stream, body: _IncomingBody, stages: Sequence[ResponseStage], head: WholeResponse, endpoint: Endpoint
 ) -> None:
-    """Holds the head back until the body is complete: a stage may change both."""
+    """Edits a whole response. Holds the head back until the body is complete: a stage may change both."""
     content = bytearray()
     while not body.ended and len(content) <= _MAX_EDITED_BYTES:
         content += await body.read()
@@ -149,7 +149,7 @@ async def _edit_whole(
         return
     response = await _edited(stages, replace(head, body=bytes(content)), endpoint)
     if not content and response.body:
-        # Envoy takes no body for a response that came without one: the client would wait for it for ever.
+        # Envoy does not accept a body for a response that came without one: the client would wait for it for ever.
         reply = Reply(response.status, response.body, "edited", response.content_type)
         await stream.send(envoy_responses.immediate(reply))
         return

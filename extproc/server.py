@@ -53,7 +53,7 @@ class Processor(Generic[GatewayT]):
                     await response_stream.edit(stream, head, gateway)
         except ProtocolError as fault:
             await _abort(stream, grpc.StatusCode.FAILED_PRECONDITION, str(fault))
-        except Exception:  # a bug must cost this stream alone, and Envoy must not take it for consent
+        except Exception:  # a bug must fail only this stream, and Envoy must not let the request pass
             log.exception("ext_proc stream failed")
             await _abort(stream, grpc.StatusCode.INTERNAL, "the filter failed on this stream")
 
@@ -61,7 +61,7 @@ class Processor(Generic[GatewayT]):
 def open_server(
     transport: Transport, current: CurrentGateway[GatewayT], methods: Mapping[str, Method] = MappingProxyType({})
 ) -> Server:
-    """A server whose streams get the gateway of the moment. It also serves `methods`, by path."""
+    """Returns a server whose streams get the current gateway. It also serves `methods`, by path."""
     return _SERVERS[transport](Service(Processor(current).process, methods))
 
 

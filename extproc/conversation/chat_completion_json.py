@@ -1,6 +1,7 @@
-"""JSON of completions, chunks and errors in the canonical form of responses: that of OpenAI chat completions.
+"""Encodes and decodes completions, chunks and errors in the canonical form of responses, OpenAI chat completions.
 
-Translators turn a provider's response into it and endpoints turn it into their client's. Response stages stand between.
+A translator converts a provider's response to this form, and an endpoint converts it to its client's. The response
+stages between them know this form only.
 https://platform.openai.com/docs/api-reference/chat
 """
 
@@ -50,7 +51,7 @@ def encode_completion(completion: Completion) -> bytes:
 
 
 def encode_stream(completion: Completion, *, include_usage: bool = False) -> bytes:
-    """Returns the whole event stream of a completion. Its metadata stands in the first chunk.
+    """Returns the whole event stream of a completion. The metadata is in the first chunk.
 
     `include_usage`: the usage is in a last chunk without choices, and null in the others.
     """
@@ -121,7 +122,7 @@ _CHUNK: Final = msgspec.json.Decoder(_Chunk)
 
 
 def decode_completion(body: bytes) -> Completion | None:
-    """Returns a `chat.completion` object from outside, or None if the body is anything else."""
+    """Decodes a `chat.completion` object from outside. Returns None if the body is anything else."""
     try:
         answer = _COMPLETION.decode(body)
     except DECODE_ERRORS:
@@ -138,7 +139,7 @@ def decode_completion(body: bytes) -> Completion | None:
 
 
 def decode_stream(body: bytes) -> Completion | None:
-    """Returns the completion that a whole event stream from outside holds, or None if the body is anything else."""
+    """Decodes a whole event stream from outside into a completion. Returns None if the body is anything else."""
     decoder = sse.EventDecoder()
     payloads = [payload for payload in (*decoder.feed(body), *decoder.flush()) if payload != b"[DONE]"]
     try:
@@ -161,10 +162,10 @@ def _object(value: Any) -> dict[str, JsonValue] | None:
 
 
 def split_first_chunk(payload: bytes, metadata: Mapping[str, JsonValue]) -> tuple[bytes, bytes] | None:
-    """Returns a provider's first chunk as two: the first has `metadata` and the role, the second all else.
+    """Splits a provider's first chunk in two: the first has `metadata` and the role, the second everything else.
 
-    They are two because clients join deltas: the openai SDK reads a repeated role as `assistantassistant`. Returns None
-    if `payload` has no choice: such a chunk may have another id than the answer's, or is no chunk.
+    The role moves, since clients join deltas: the openai SDK reads a repeated role as `assistantassistant`. Returns
+    None if `payload` has no choice: such a chunk may have another id than the answer, or is no chunk.
     """
     fields = decode_fields(payload)
     choices = decode_field(fields, "choices")

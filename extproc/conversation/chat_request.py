@@ -1,8 +1,8 @@
 """A request in the canonical form. An endpoint makes it from its client's body; a translator encodes it for a provider.
 
 The canonical form is the request body of OpenAI chat completions. Top-level fields that the gateway does not act on
-keep their own bytes, so that nothing unknown is changed. Fields that it acts on are encoded anew from the
-values that were read: what the guards read is what leaves, also where a key stands twice.
+keep their bytes, so that nothing unknown is changed. Fields that it acts on are encoded anew from the decoded values:
+the gateway forwards exactly what the guards read, even if a key occurs twice.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SETTINGS: Final = frozenset({*DECODED_FIELDS, "stream_options"})
 
 _NULL: Final = msgspec.Raw(b"null")
 _NO_TOOLS: Final = {b"null", b"[]"}
-# Values of `tool_choice` and `response_format` with which the model may answer in words.
+# Values of `tool_choice` and `response_format` with which the model may answer in plain text.
 _FREE_CHOICES: Final = frozenset({None, "auto", "none"})
 _FREE_FORMATS: Final = frozenset({None, "text"})
 
@@ -46,7 +46,7 @@ class ChatRequest:
 
     @property
     def has_tools(self) -> bool:
-        """The client brings tools of its own for the LLM."""
+        """The client sends its own tools for the LLM."""
         return any(bytes(self.fields.get(name, _NULL)) not in _NO_TOOLS for name in ("tools", "functions"))
 
     @property
@@ -57,7 +57,7 @@ class ChatRequest:
 
     @property
     def is_structured(self) -> bool:
-        """The client wants an object as the answer rather than text: by `response_format` or by a forced tool."""
+        """The client requests an object instead of text, by `response_format` or by a forced tool."""
         choices = (self._mode(name) for name in ("tool_choice", "function_call"))
         return self._mode("response_format") not in _FREE_FORMATS or any(mode not in _FREE_CHOICES for mode in choices)
 
@@ -68,17 +68,17 @@ class ChatRequest:
 
     @property
     def messages_bytes(self) -> int:
-        """The size of the messages as JSON, as they came."""
+        """The size of the messages as received, in bytes of JSON."""
         return len(self.fields.get("messages", b""))
 
     def with_messages(self, messages: Sequence[Message]) -> ChatRequest:
-        """Returns the request with another conversation. Raises `InvalidRequest` if that is empty."""
+        """Returns the request with `messages` as its conversation. Raises `InvalidRequest` if there are none."""
         return dataclasses.replace(self, messages=checked_messages(list[JsonValue](map(dict, messages))))
 
     def reencoded(self) -> ChatRequest:
-        """Returns the request with every structured field encoded anew, so that no key stands twice in one.
+        """Returns the request with every structured field encoded anew, so that none has a key twice.
 
-        Guarded requests need it: what the guards read is what leaves. Raises `InvalidRequest`.
+        Guarded requests need it: the gateway forwards exactly what the guards read. Raises `InvalidRequest`.
         """
         kept = [name for name in self.fields if name not in DECODED_FIELDS]
         structured = [name for name in kept if bytes(self.fields[name])[:1] in {b"{", b"["}]
@@ -86,13 +86,13 @@ class ChatRequest:
         return dataclasses.replace(self, fields={**self.fields, **encoded})
 
     def _mode(self, name: str) -> str | None:
-        """Returns the mode in a field that is a word, or an object with a `type`; None if it is neither."""
+        """Returns the mode in a field that holds a string or an object with a `type`; None if it holds neither."""
         try:
             value: _Mode | str | None = _MODE.decode(self.fields.get(name, _NULL))
         except DECODE_ERRORS:
             return None
         if isinstance(value, _Mode):
-            # With `allowed_tools`, the mode says if one of them must be called.
+            # With `allowed_tools`, the mode tells whether one of them must be called.
             return (value.allowed_tools or value).mode if value.type == "allowed_tools" else value.type
         return value
 

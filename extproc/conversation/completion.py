@@ -10,10 +10,10 @@ from extproc.shared.filter_config import JsonValue
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """`usage` None: nobody has counted the tokens.
+    """`usage` None: the tokens are not counted.
 
-    `is_refusal`: the text stands in `refusal` and there is no content, so that a client that wants an object sees that
-    this is none.
+    `is_refusal`: the response has the text in `refusal` and no `content`, so that a client that expects an object does
+    not try to parse the text.
     """
 
     model: str

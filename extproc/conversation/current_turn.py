@@ -1,6 +1,6 @@
-"""The part of a conversation that a decision is about: what the user says now. Pure.
+"""The current turn of a conversation: what the user says now, with the questions that it answers. Pure.
 
-Used by the ingress pipeline, and by intent resolution and slot filling, which take a `CurrentTurn`.
+The ingress pipeline reads it. Intent resolution and slot filling take a `CurrentTurn`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from extproc.conversation.state import is_gateway_message
 from extproc.shared.filter_config import JsonValue, Target
 
 # Intent, function calling and grounding read only this many characters of the beginning and of the end of a text: a
-# request stands there, and their models read no more. The guards read everything.
+# request is there, and their models read no more. The guards read everything.
 _MAX_PART_CHARACTERS: Final = 4_096
 # A dialogue with more questions is not followed further back.
 _MAX_CLARIFICATIONS: Final = 32
 
-# The text of `tool_selection.Clarification.question`, to the letter.
+# Must match the text of `tool_selection.Clarification.question` exactly.
 _QUESTION: Final = re.compile(r"\s*Could you provide the following details (?P<names>\S+(?:, \S+)*) \?\s*")
 
 
@@ -91,12 +91,14 @@ def read(
 ) -> CurrentTurn:
     """Returns the current turn. `question`: the last question according to the client's state.
 
-    The turn is empty unless a user speaks last: then the client answers its LLM's tool calls, begins the assistant's
-    answer, or sends instructions alone. Instructions and tool results after the user's words change nothing.
+    The turn is empty if the last user or assistant message is not a user's: the client answers its LLM's tool calls,
+    begins the assistant's answer, or sends instructions only. Instructions and tool results are ignored.
 
-    A question is recognised by its text if it names parameters of one target; or of several targets if its `model` is
-    the gateway's; or by the state, if the last assistant message names the parameters in the state. A client can forge
-    all of that: it can only make a dialogue continue.
+    A question of the gateway is recognised in one of three ways:
+    - by its text, if all its parameters belong to one target;
+    - by its text and its `model`, if they belong to several targets;
+    - by the state, if the last assistant message names the parameters in the state.
+    A client can forge all three, which only makes a dialogue continue.
     """
     spoken = [message for message in messages if message["role"] in {"user", "assistant"}]
     start = _turn_start(spoken, len(spoken))
@@ -112,7 +114,7 @@ def read(
         start = _turn_start(spoken, end - 1)
         text = _joined_text(spoken[start : end - 1])
         earlier = _question_before(spoken, start, targets, None)
-        # A question about another target: the dialogue began when the user changed to this one.
+        # If the earlier question is about another target, the dialogue began when the user changed to this one.
         same_dialogue = earlier is not None and (earlier.targets & current.targets or not earlier.targets)
         current = earlier if same_dialogue else None
     return CurrentTurn(
@@ -125,7 +127,7 @@ def read(
 
 
 def is_clarification(message: Message) -> bool:
-    """Recognises a question of the gateway by its text alone."""
+    """Returns whether a message is a question of the gateway, by its text alone."""
     return message["role"] == "assistant" and _QUESTION.fullmatch(_bounded(texts(message))) is not None
 
 

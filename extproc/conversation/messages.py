@@ -20,7 +20,7 @@ SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 
 
 def checked_messages(value: JsonValue) -> tuple[Message, ...]:
-    """Returns `value` as messages. Raises `InvalidRequest` with the place of the first malformed one."""
+    """Returns `value` as messages. Raises `InvalidRequest` with the path of the first malformed one."""
     if not isinstance(value, list) or not value:
         raise InvalidRequest("`messages` must be an array with at least one message.")
     for index, message in enumerate(value):
@@ -66,5 +66,5 @@ def refusal_as_content(message: Message) -> Message:
 
 
 def has_tool_calls(message: Message) -> bool:
-    """Tells whether an assistant message calls tools, in the present form or in the old one."""
+    """Returns whether an assistant message calls tools, by `tool_calls` or the older `function_call`."""
     return bool(message.get("tool_calls") or message.get("function_call"))

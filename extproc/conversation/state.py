@@ -34,7 +34,7 @@ MAX_MESSAGES: Final = 64
 # JSON values. Answers are strings, so an honest state holds few: the calls with their arguments.
 MAX_VALUES: Final = 10_000
 
-# Marks the tool calls of the gateway. A client has tool calls of its own.
+# Marks the tool calls of the gateway, since a client may have its own tool calls.
 _CALL_PREFIX: Final = "call_arch_"
 _MODEL_PREFIX: Final = "Arch"
 
@@ -105,7 +105,7 @@ def response_metadata(
 
 
 def tool_chunks(calls: Sequence[ToolCall]) -> tuple[bytes, ...]:
-    """Returns the chunks before a streamed answer of v0.1: one with the calls and the state, one per API answer."""
+    """Returns the chunks before a streamed answer, as in v0.1: one with calls and state, then one per API answer."""
     # Tool calls have an index in a delta, not in a message.
     numbered: JsonValue = [{"index": index, **_openai(call)} for index, call in enumerate(calls)]
     return (
@@ -151,7 +151,7 @@ def client_metadata(metadata: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def is_gateway_message(message: Message) -> bool:
-    """Recognises an assistant message that the gateway wrote by its `model`: a clarification, or a call."""
+    """Returns whether the gateway wrote an assistant message, by its `model`: a clarification, or a call."""
     model = message.get("model")
     return message.get("role") == "assistant" and isinstance(model, str) and model.startswith(_MODEL_PREFIX)
 

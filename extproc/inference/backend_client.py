@@ -31,23 +31,23 @@ log = logging.getLogger(__name__)
 # Durations kept for the status.
 _RECENT_CALLS: Final = 256
 _STATISTICS_TIMEOUT_S: Final = 0.5
-# A share of a call's timeout. The gateway's own work takes from the request's deadline too, so that the last attempt
-# never has its whole timeout.
+# A share of a call's timeout. If a call had less time than that and was late, the deadline is the reason, not the
+# backend. It is less than 1 because the gateway's own work also takes time from the request's deadline.
 NEARLY_ALL: Final = 0.9
 
-# Requests that wait for a turn at one backend, in each worker. The deadline of more would pass before their turn.
+# Maximum requests that wait for a turn at one backend, in each worker. More would miss their deadline while waiting.
 _MAX_WAITING: Final = 256
-# Timeout of a call that nobody waits for any more.
+# Minimum timeout of a call at the server. The call runs on for so long, even if no request waits for it any more.
 _ABANDONED_S: Final = 30.0
 
 T = TypeVar("T")
 
-# Decodes the output tensor of a call with so many rows. Raises `CallFailed` where the role's form is not met.
+# Decodes the output tensor of a call, given its number of rows. Raises `CallFailed` if it does not fit the role.
 Decode = Callable[[int, bytes], T]
 
 
 class BackendClient:
-    """With `has_fallback`, another backend of the role answers where this one cannot."""
+    """With `has_fallback`, another backend of the role answers if this one cannot."""
 
     def __init__(
         self, role: Role, backend: Backend, connection: ServerConnection, timeout_s: float, *, has_fallback: bool
@@ -77,7 +77,7 @@ class BackendClient:
         return self.connection.place
 
     def apply_metadata(self, metadata: ModelMetadata) -> None:
-        """Adapts calls to the server's model. Raises `CallFailed` where the model does not fit the role."""
+        """Adapts calls to the server's model. Raises `CallFailed` if the model does not fit the role."""
         mismatch = model_signature.mismatch(self.role, metadata)
         if mismatch is not None:
             raise CallFailed(FailureReason.MISMATCH, f"model {self.model}: {mismatch}")
@@ -101,7 +101,7 @@ class BackendClient:
         try:
             return await asyncio.gather(*calls)
         except BaseException:
-            # Not a TaskGroup: Python 3.11's loses a cancellation that comes as a call fails.
+            # Not a TaskGroup: in Python 3.11 it loses a cancellation that arrives while a call fails.
             for call in calls:
                 call.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
@@ -111,7 +111,7 @@ class BackendClient:
         """Makes one call when its turn comes, and adds it to the statistics of the request."""
         began = time.perf_counter()
         compute_ms: float | None = None
-        # Holds for a request that ends before the response: another guard blocked it, or its deadline passed.
+        # Stays if the request ends before the response: another guard blocked it, or its deadline passed.
         reason = "cancelled"
         try:
             in_background = is_bulk and self._backend.background
@@ -144,10 +144,10 @@ class BackendClient:
     async def _send(
         self, request: InferRequest, release: Callable[[], None], timeout_s: float, ends: float
     ) -> InferResponse:
-        """Returns the server's response. A call that nobody waits for any more runs on.
+        """Returns the server's response. The call runs on if the request is cancelled or its time is up.
 
-        A cancelled call would be computed all the same, and can end a tritonserver: a segmentation fault in 2 of
-        334,000.
+        Cancelling the call would not save work, since the server computes it anyway. It can also crash tritonserver:
+        a segmentation fault in 2 of 334,000 cases.
         """
         remaining_s = min(timeout_s, ends - time.perf_counter())
         call = asyncio.create_task(self.connection.client.infer(request, max(_ABANDONED_S, self.timeout_s)))
@@ -157,7 +157,7 @@ class BackendClient:
             release()
             self._running.discard(call)
             if not call.cancelled():
-                # Marks the exception as retrieved: nobody may wait for this call any more.
+                # Marks the exception as retrieved: perhaps no request waits for this call any more.
                 call.exception()
 
         call.add_done_callback(on_done)
@@ -170,18 +170,18 @@ class BackendClient:
 
     @property
     def bytes_per_s(self) -> float | None:
-        """The speed at which it reads long texts, in bytes of prose; None before it has read any."""
+        """The reading speed for long texts, in bytes of prose a second; None before the first long text."""
         if self._reading_speed.bytes_per_s is None:
             return None
         return self._reading_speed.bytes_per_s * (self._backend.bulk_calls if self._backend.background else 1)
 
     @property
     def bulk_bytes(self) -> int:
-        """The bytes of prose from which on a request is a bulk request."""
+        """A request of at least this many bytes of prose is a bulk request."""
         return self._backend.bulk_bytes
 
     async def close(self) -> None:
-        """Cancels calls that nobody waits for any more."""
+        """Cancels the calls that still run."""
         running = tuple(self._running)
         for call in running:
             call.cancel()

@@ -10,7 +10,7 @@ from extproc.inference.text_cost import prose_bytes
 
 @dataclass(frozen=True, slots=True)
 class CallChunk:
-    """The inputs of one call: columns of equal length, one an input tensor. `cost` is in bytes of prose."""
+    """The inputs of one call: columns of equal length, one for each input tensor. `cost` is in bytes of prose."""
 
     columns: tuple[Sequence[bytes], ...]
     cost: int

@@ -43,7 +43,7 @@ class Failure:
 
 
 class CallFailed(Exception):
-    """`caused_by_request`: the request is at fault, so that the failure says nothing about the server."""
+    """`caused_by_request`: the request or its deadline is the cause, and the failure says nothing about the server."""
 
     def __init__(self, reason: FailureReason, detail: str, *, caused_by_request: bool = False) -> None:
         self.failure = Failure(reason, detail[:MAX_DETAIL])

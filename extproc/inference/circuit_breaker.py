@@ -1,4 +1,4 @@
-"""The circuit breaker of a backend. Pure, but for the clock that it is given. Used by backend_client.py and health.py.
+"""The circuit breaker of a backend. Pure except for its clock. Used by backend_client.py and health.py.
 
 closed ── a call fails ──> open ── a probe is due ──> half-open ── the probe succeeds ──> closed
                              ^──────────────── the probe fails ────────┘
@@ -15,8 +15,8 @@ from extproc.inference.call_failures import Failure, FailureReason
 # A busy model is late now and then. Only a backend that is late every time is down.
 TIMEOUTS_TOLERATED: Final = 2
 
-# A backend that passes its probe and fails the next call stays open a second longer each time, up to this limit: a call
-# that waits for it in vain costs more than the fallback. The count starts anew after a settled period.
+# If a backend passes its probe and then fails a call, its breaker stays open a second longer each time, up to this
+# limit: a failed call costs more than the fallback. After a settled period, it starts at one second again.
 _MAX_OPEN_S: Final = 3.0
 _SETTLED_S: Final = 10.0
 
@@ -59,7 +59,7 @@ class CircuitBreaker:
 
     @property
     def probe_due(self) -> bool:
-        """True where a probe may run now. A closed backend is probed too, before a user's prompt finds it failing."""
+        """True if a probe may run now. A closed breaker is probed too, to find a failure before a prompt does."""
         return self.failure is None or self._clock() - self._opened_at >= self._open_s
 
     def record_probe(self, failure: Failure | None) -> bool:

@@ -1,4 +1,7 @@
-"""The connection to one model server, and the time of a round trip that computes nothing. Used by all its backends."""
+"""The connection to one model server, shared by its backends. Measures the round trip time of the network.
+
+Used by role_clients.py, which opens it, and by backend_client.py.
+"""
 
 from __future__ import annotations
 

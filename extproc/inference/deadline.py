@@ -26,6 +26,6 @@ def limit(ms: int) -> Iterator[None]:
 
 
 def remaining_s() -> float | None:
-    """Returns the seconds until the deadline, 0 or less once it has passed; None where there is no deadline."""
+    """Returns the seconds until the deadline, 0 or less once it has passed; None without a deadline."""
     ends = _DEADLINE.get()
     return None if ends is None else ends - time.monotonic()

@@ -1,7 +1,8 @@
-"""The queue for turns at one backend: every client gets an equal share, whatever the number and size of its requests.
+"""A queue for turns: every client gets an equal share, whatever the number and size of its requests.
 
 Start-time fair queueing (Goyal, Vin, Cheng 1996) over clients. Among the requests of one client, the one with the least
-remaining cost goes first, and waiting makes up for size. Used by backend_client.py; one event loop, no locks.
+remaining cost goes first; the time that a request has waited lowers its cost. Used by backend_client.py for model
+calls, and by the guards for the preparation of long texts. One event loop, no locks.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from typing import Final
 
 from extproc.client_context import ClientRequest
 
-# Bytes of prose that a second of waiting makes up for: no long text is overtaken for ever.
+# A second of waiting lowers the cost of a request by this many bytes of prose: no long text is overtaken for ever.
 _AGEING: Final = 4_000.0
-# Clients whose virtual time is kept although they wait for nothing now.
+# Above this number of clients, the virtual time of an idle client is forgotten.
 _MAX_CLIENTS: Final = 4_096
 
 
@@ -64,7 +65,7 @@ class FairQueue:
         self._virtual_time = 0.0
 
     async def acquire(self, request: ClientRequest, cost: float) -> None:
-        """Returns when a call of this cost may begin. `release` must follow it. Raises `QueueFull`."""
+        """Waits until a call of this cost may begin. `release` must follow the call. Raises `QueueFull`."""
         if self._free_slots and not self._waiting:
             self._free_slots -= 1
             self._client(request.client).virtual_time += cost
@@ -77,7 +78,7 @@ class FairQueue:
             if not call.dequeued:
                 self._remove(request, call)
             elif not call.turn.cancelled():
-                # The turn came in the same moment.
+                # The turn came at the same moment: pass it on.
                 self.release()
             raise
 

@@ -43,22 +43,22 @@ class RoleClient:
 
     @property
     def failure(self) -> Failure | None:
-        """The reason why no backend is available; None where one is."""
+        """The reason why no backend is available; None if one is."""
         failures = [backend.breaker.failure for backend in self.backends]
         return None if None in failures else failures[-1]
 
     @property
     def bytes_per_s(self) -> float | None:
-        """The reading speed of the backend that is called now; None where it is unknown."""
+        """The reading speed of the backend that is called now; None if it is unknown."""
         current = next((backend for backend in self.backends if backend.breaker.failure is None), None)
         return None if current is None else current.bytes_per_s
 
     async def call(
         self, work: Callable[[BackendClient, float], Awaitable[T]], places: Collection[str] | None = None
     ) -> tuple[Place, T]:
-        """Returns the result of `work` at the first backend of `places` that succeeds, and the backend's place.
+        """Returns the place of the first backend of `places` at which `work` succeeds, and the result of `work`.
 
-        `work` calls one backend within so many seconds, or raises `CallFailed`. Raises `RoleUnavailable`.
+        `work` takes a backend and a timeout in seconds, and raises `CallFailed`. Raises `RoleUnavailable`.
         """
         failure = Failure(FailureReason.UNREACHABLE, "the role has no backend at these places")
         tried: BackendClient | None = None
@@ -76,7 +76,7 @@ class RoleClient:
                 failure = open_reason
                 _add_skipped_call(backend, failure)
                 continue
-            # The wait for the first probe may have taken some of it.
+            # The wait for the first probe may have used up the time.
             if (timeout_s := self._remaining_s()) <= 0:
                 failure = _DEADLINE_PASSED
                 break
@@ -113,13 +113,13 @@ async def _open_reason(backend: BackendClient, timeout_s: float) -> Failure | No
             async with asyncio.timeout(timeout_s):
                 await backend.probed.wait()
         except TimeoutError:
-            # The next request need not wait as well.
+            # Later requests do not wait again.
             backend.probed.set()
     return backend.breaker.failure
 
 
 def _count(counts: Counter[str], event: str) -> None:
-    """Counts an event of a request. The gateway's own work is not counted, since it tries again by itself."""
+    """Counts an event of a request. The gateway's own work, which repeats failed calls by itself, is not counted."""
     if request_stats.current() is not None:
         counts[event] += 1
 

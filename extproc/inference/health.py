@@ -65,11 +65,11 @@ async def _measure_reading_speed(backend: BackendClient) -> None:
     try:
         await measure_reading_speed(backend, backend.timeout_s)
     except CallFailed as failed:
-        # No text is refused as too long before a long text has been read.
+        # Until a call has read a long text, no text is refused as too long.
         fields = {"role": backend.role, "place": backend.place, "reason": failed.failure.reason}
         log.warning("reading speed unknown", extra={"fields": fields})
 
 
 def _timeout_s(backend: BackendClient) -> float:
-    """Returns the timeout of a probe: a call's own, but short over a network, so that a lost network is found soon."""
+    """Returns the timeout of a probe: that of a call, but short over a network, to detect a lost network soon."""
     return backend.timeout_s if backend.place is Place.LOCAL else min(backend.timeout_s, _REMOTE_TIMEOUT_S)

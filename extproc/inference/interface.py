@@ -1,4 +1,4 @@
-"""The interface between the pipeline and the models. The pipeline knows no server behind it."""
+"""The interface between the pipeline and the models. Implemented by role_clients.py; the pipeline knows no server."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FunctionCall:
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """The function model's answer to a conversation: no calls where it abstains. `confidence` is 0 to 1."""
+    """The function model's answer to a conversation; no calls if it abstains. `confidence` is 0 to 1."""
 
     calls: tuple[FunctionCall, ...] = ()
     confidence: float = 1.0
@@ -59,13 +59,13 @@ class Models(Protocol):
         """The spaces that `embed` may answer in, in order of preference."""
 
     async def embed(self, texts: Sequence[str], spaces: Collection[str] | None = None) -> Embeddings:
-        """Embeds all texts in one space, one of `spaces` where they are given. `texts` must not be empty."""
+        """Embeds all texts in one space, which is one of `spaces` if they are given. `texts` must not be empty."""
 
     async def attack_probabilities(self, role: Role, texts: Sequence[str]) -> tuple[float, ...]:
         """Returns for each text the probability, 0 to 1, of what the guard `role` looks for."""
 
     def readable_bytes(self, role: Role) -> float | None:
-        """Returns how many bytes of prose of one request the guard `role` can read in time; None where unknown."""
+        """Returns how many bytes of prose of one request the guard `role` can read in time; None if unknown."""
 
     async def entailments(self, premise: str, hypotheses: Sequence[str]) -> tuple[float, ...]:
         """Returns for each hypothesis the probability, 0 to 1, that `premise` entails it."""

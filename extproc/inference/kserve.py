@@ -16,7 +16,7 @@ UNKNOWN_MODEL: Final = "unknown model"
 # Triton's error message for a model whose queue is full.
 FULL_QUEUE: Final = "maximum queue size"
 
-# A response is numbers or a short text. A larger one must not fill the memory, where JSON takes many times its length.
+# A response is numbers or a short text. A larger one must not fill the memory: decoded JSON is many times as large.
 MAX_RESPONSE_BYTES: Final = 16 << 20
 
 
@@ -36,7 +36,7 @@ class InferRequest:
 
 @dataclass(frozen=True, slots=True)
 class InferResponse:
-    """`raw`: the output tensor in KServe's binary form. `compute_ms` is None where the model does not report it."""
+    """`raw`: the output tensor in KServe's binary form. `compute_ms` is None if the model does not report it."""
 
     raw: bytes
     compute_ms: float | None = None
@@ -56,7 +56,7 @@ class TensorMetadata:
 
 @dataclass(frozen=True, slots=True)
 class ModelMetadata:
-    """`max_batch_size` is 0 where the server does not batch, or does not report it."""
+    """`max_batch_size` is 0 if the server does not batch, or does not report it."""
 
     inputs: tuple[TensorMetadata, ...]
     outputs: tuple[TensorMetadata, ...]
@@ -83,12 +83,12 @@ def bytes_tensor(column: Sequence[bytes]) -> bytes:
 
 
 def unauthenticated() -> CallFailed:
-    """The failure of a call without the server's key. The server's own message may hold the key, and is left out."""
+    """Returns the failure of a call without the server's key. It omits the server's message, which may hold the key."""
     return CallFailed(FailureReason.REFUSED, "the server does not accept the key of model_serving.remote.access_key")
 
 
 def not_loaded(model: str) -> CallFailed:
-    """The failure of a call to a server that is ready without the model."""
+    """Returns the failure of a call to a server that is ready but does not have the model."""
     return CallFailed(FailureReason.UNLOADED, f"the server has no model called {model}, or has not loaded it")
 
 
@@ -99,7 +99,7 @@ class KServeClient(Protocol):
         """Makes one inference."""
 
     async def probe_decoupled(self, model: str, request: str, timeout_s: float) -> None:
-        """Sends a request to a decoupled model. A response proves that its process lives, even one that refuses."""
+        """Sends a request to a decoupled model. A response proves that its process lives, even if it is a refusal."""
 
     async def server_live(self, timeout_s: float) -> None:
         """Makes a round trip that computes nothing."""
@@ -108,13 +108,13 @@ class KServeClient(Protocol):
         """Returns the metadata of a model that is ready. `timeout_s` limits each of the few calls that this takes."""
 
     async def model_statistics(self, model: str, timeout_s: float) -> ModelStatistics | None:
-        """Returns None where the server keeps no statistics, or the model has answered nothing yet."""
+        """Returns None if the server keeps no statistics, or if the model has answered no request yet."""
 
     async def unload_model(self, model: str) -> None:
-        """Ends the model's processes. Does nothing where it is not loaded."""
+        """Ends the model's processes. Does nothing if it is not loaded."""
 
     async def load_model(self, model: str) -> None:
-        """Loads the model from the repository. Does nothing where it is loaded, even if its process died."""
+        """Loads the model from the repository. Does nothing if it is loaded already, even if its process died."""
 
     async def close(self) -> None:
         """Closes every connection."""

@@ -43,8 +43,8 @@ _OPTIONS: Final = (
     # most, and connects to the old address in vain.
     ("grpc.dns_min_time_between_resolutions_ms", 500),
     ("grpc.min_reconnect_backoff_ms", 2000),
-    # Only a ping detects a lost network. A round trip is measured every second, so that gRPC pings only where that goes
-    # unanswered: a server may reject frequent pings.
+    # Only a ping detects a lost network. A server may reject frequent pings. connections.py makes a round trip every
+    # second, so that gRPC pings only if that gets no answer.
     ("grpc.keepalive_time_ms", 3000),
     ("grpc.keepalive_timeout_ms", 2000),
 )
@@ -131,7 +131,7 @@ class KServeGrpcClient:
             raise CallFailed(FailureReason.UNREACHABLE, "the server is not ready")
 
     async def _max_batch_size(self, model: str, timeout_s: float) -> int:
-        """Returns 0 where the server does not have this extension of Triton's."""
+        """Returns 0 if the server does not have this extension of Triton's."""
         request = service_pb2.ModelConfigRequest(name=model)
         response = await _supported(self._stub.ModelConfig(request, timeout=timeout_s, metadata=self._metadata))
         return 0 if response is None else int(response.config.max_batch_size)
@@ -166,7 +166,7 @@ async def _response(call: Awaitable[T]) -> T:
 
 
 async def _supported(call: Awaitable[T]) -> T | None:
-    """Returns None where the server does not support the method. Raises `CallFailed`."""
+    """Returns None if the server does not support the method. Raises `CallFailed`."""
     try:
         return _message(await call)
     except grpc.aio.AioRpcError as error:
@@ -176,7 +176,7 @@ async def _supported(call: Awaitable[T]) -> T | None:
 
 
 def _message(response: T | None) -> T:
-    """Raises `CallFailed` for None, which grpcio gives for bytes that it cannot parse."""
+    """Returns `response`. Raises `CallFailed` for None, which grpcio returns for bytes that it cannot parse."""
     if response is None:
         raise CallFailed(FailureReason.MALFORMED, "the response is not a KServe message")
     return response
@@ -195,7 +195,7 @@ def _failure(error: grpc.aio.AioRpcError) -> CallFailed:
 
 
 async def _first_error(responses: AsyncIterable[Any]) -> str:
-    """Returns the error message of a stream's first response, empty where it has none."""
+    """Returns the error message of a stream's first response, empty if it has none."""
     async for response in responses:
         message: str = _message(response).error_message
         return message

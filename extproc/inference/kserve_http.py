@@ -46,14 +46,14 @@ _REASONS: Final[Mapping[int, FailureReason]] = {
 _UNSUPPORTED: Final = frozenset(
     {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.FORBIDDEN}
 )
-# The server refuses the request whatever its own state.
+# The server refuses the request itself. Its own state is not the reason.
 _CAUSED_BY_REQUEST: Final = frozenset(
     {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
 )
 
 # A tensor's values: one list, or a list of rows.
 _Values = list[float | str | list[float | str]]
-# A larger integer of Python's would overflow a float.
+# A larger Python integer would overflow a float.
 _Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
@@ -184,7 +184,7 @@ class KServeHttpClient:
             raise _failure(error) from error
 
     async def _get_supported(self, path: str, timeout_s: float) -> bytes | None:
-        """Returns the body; None where the server does not have this extension of Triton's."""
+        """Returns the body; None if the server does not have this extension of Triton's."""
         try:
             return await self._exchange("GET", path, None, timeout_s)
         except _ErrorStatus as error:

@@ -28,7 +28,7 @@ LOST: Final = {
 
 
 async def reload(backend: BackendClient) -> None:
-    """Loads the model again. Does nothing where the server is not ours.
+    """Loads the model again. Does nothing if the server is not the gateway's own.
 
     One worker at a time does so, and only if the model is still lost once the worker has the lock: a second reload
     would break the calls that the first one restored.
@@ -44,7 +44,7 @@ async def reload(backend: BackendClient) -> None:
         log.warning(LOST[reason], extra={"fields": fields})
         try:
             if reason is FailureReason.DEAD:
-                # Triton does nothing on a load of a loaded model.
+                # Triton ignores a load of a model that it has loaded.
                 await backend.connection.client.unload_model(backend.model)
             await backend.connection.client.load_model(backend.model)
         except CallFailed as failed:
@@ -55,7 +55,7 @@ async def reload(backend: BackendClient) -> None:
 
 
 async def _lost_reason(backend: BackendClient) -> FailureReason | None:
-    """Returns the reason why the model is lost; None where it is not."""
+    """Returns the reason why the model is lost; None if it is not lost."""
     try:
         await probe(backend, backend.timeout_s)
     except CallFailed as failed:
@@ -65,7 +65,7 @@ async def _lost_reason(backend: BackendClient) -> FailureReason | None:
 
 @asynccontextmanager
 async def _try_lock(path: Path) -> AsyncIterator[bool]:
-    """Yields whether this process got the lock. The kernel releases it should the process die."""
+    """Yields whether this process got the lock. The kernel releases it if the process dies."""
     file = await asyncio.to_thread(path.open, "a")
     try:
         try:

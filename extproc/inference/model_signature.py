@@ -33,7 +33,7 @@ SIGNATURES: Final[Mapping[Role, Signature]] = {role: _signature(spec) for role, 
 
 
 def mismatch(role: Role, metadata: ModelMetadata) -> str | None:
-    """Returns the expected and the found tensors where they differ, else None. Extra tensors are ignored."""
+    """Returns the expected and the found tensors if they differ, else None. Extra tensors are ignored."""
     expected = SIGNATURES[role]
     if all(_has(metadata.inputs, each) for each in expected.inputs) and _has(metadata.outputs, expected.output):
         return None
@@ -45,7 +45,7 @@ def reports_compute_time(metadata: ModelMetadata) -> bool:
 
 
 def max_texts(metadata: ModelMetadata) -> int | None:
-    """Returns how many texts one call may carry; None where the server sets no limit."""
+    """Returns how many texts one call may carry; None if the server sets no limit."""
     sizes = [tensor.shape[0] for tensor in metadata.inputs if tensor.shape]
     return min((size for size in (*sizes, metadata.max_batch_size) if size > 0), default=None)
 

@@ -1,4 +1,4 @@
-"""The models of a gateway: a client for each role, with the connections and watches behind it."""
+"""The models of a gateway: a client for each role, with its connections and watches. Opened by gateway.py."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class RoleClients:
 
 @asynccontextmanager
 async def open_models(inference: Inference | None) -> AsyncIterator[RoleClients]:
-    """Opens the connections and starts the watches of all models; none where the gateway calls no model.
+    """Opens the connections and starts the watches of all models; none if the gateway calls no model.
 
     A watch that fails ends the block: a worker that does not know the state of its models must be replaced.
     """

@@ -1,12 +1,13 @@
-"""Recognises retries that a structured-output client's library sends by itself. Used by ingress.py, text_extraction.py
-and refused_turns.py.
+"""Recognises retries that a client's structured-output library sends by itself. Used by ingress.py and
+refused_turns.py.
 
-A library that wants an object and gets none appends the answer and a user message of its own ("correct your JSON").
-Such a message is no prompt: sent alone, it would make the LLM invent the object that a question or a guard prevented.
-So it counts as the turn that it repeats.
+A library that expects a JSON object and gets a question or a refusal of the gateway sends a retry: it appends that
+answer and a user message of its own ("correct your JSON"). This message is not a prompt. If it were forwarded, the LLM
+would invent the object that the question or the guard prevented. So it is treated as the turn that it retries.
 
-Questions and refusals of the gateway stand in `refusal`, which some libraries drop, so that the message arrives empty.
-A client that asks for JSON only in words is known by its retry, which quotes the answer.
+For such a client, the gateway's questions and refusals are in the field `refusal`. Some libraries drop that field, and
+the assistant message comes back empty. A client that asks for JSON only in its prompt is recognised by its retry, which
+quotes the gateway's answer.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from extproc.shared.filter_config import Guard
 
 # The `model` of guards' refusals.
 GUARD_MODEL: Final = "Arch-Guard"
-# An error of pydantic shows at least so many characters of a text.
+# A pydantic error quotes at least this many characters of the text.
 _QUOTED_CHARS: Final = 20
 _WORD: Final = re.compile(r"\w")
 
 
 def first_try(request: ChatRequest, guards: Sequence[Guard]) -> tuple[int, int]:
-    """Returns start and end of the last user turn, or of the turn that it retries.
+    """Returns the message indices [start, end) of the last user turn, or of the turn that it retries.
 
-    Both are the end of the conversation if no user speaks last.
+    Both are the number of messages if the last message, system messages aside, is not a user's.
     """
     messages = request.messages
     indices = [index for index, message in enumerate(messages) if message["role"] not in SYSTEM_ROLES]
@@ -58,7 +59,7 @@ def _turn_start(dialogue: Sequence[Message], end: int) -> int:
 
 
 def is_refusal(message: Message, guards: Sequence[Guard]) -> bool:
-    """Tells whether an assistant message is the refusal of one of `guards`."""
+    """Returns whether a message is an assistant message with the refusal of one of `guards`."""
     if message["role"] != "assistant" or not guards:
         return False
     text = "\n".join(texts(message)).strip()
@@ -66,7 +67,7 @@ def is_refusal(message: Message, guards: Sequence[Guard]) -> bool:
 
 
 def _is_quoted(answer: Message, turn: Sequence[Message], guards: Sequence[Guard]) -> bool:
-    """Tells whether a turn quotes a question or refusal of the gateway behind other words, as JSON parsers do.
+    """Returns whether a turn quotes a question or refusal of the gateway after other words, as JSON parser errors do.
 
     A quote at the beginning of a line does not count: a user may answer below a quoted question.
     """
@@ -79,7 +80,7 @@ def _is_quoted(answer: Message, turn: Sequence[Message], guards: Sequence[Guard]
 
 
 def _is_unanswered(message: Message, guards: Sequence[Guard]) -> bool:
-    """Tells whether an assistant message is empty or a guard's refusal."""
+    """Returns whether a message is an empty assistant message or a guard's refusal."""
     is_empty = (
         message["role"] == "assistant" and not has_tool_calls(message) and not any(map(str.strip, texts(message)))
     )

@@ -1,4 +1,7 @@
-"""Replies for blocked prompts and failed API calls: by the error target where there is one, else by the gateway."""
+"""Builds the replies to blocked prompts and failed API calls. Used by guard_stage.py and ingress.py.
+
+The error target answers, if one is configured. Else the gateway answers itself.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,7 @@ class ErrorHandler:
         except GatewayError as error:
             log.warning("error target failed", extra={"fields": {"reason": error.message}})
             return own
-        # It may answer with a 4xx on purpose.
+        # A 4xx may be its intended answer.
         if answer.status >= 500:
             log.warning("error target failed", extra={"fields": {"status": answer.status}})
             return own

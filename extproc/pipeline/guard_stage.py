@@ -1,4 +1,4 @@
-"""The guards as a request stage: it blocks a prompt, or leaves out earlier turns that alone are refused."""
+"""The guards as a request stage. It blocks the prompt, or drops earlier turns if only those are refused."""
 
 from __future__ import annotations
 

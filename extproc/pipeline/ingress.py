@@ -1,4 +1,4 @@
-"""The ingress listener: takes an end user's prompt to a decision.
+"""The ingress listener: an end user sends a prompt, and the gateway decides which APIs and which LLM get it.
 
 parse -> [request stages || intent] -> function calling -> argument check -> API calls -> LLM
 """
@@ -56,7 +56,7 @@ class Ingress:
 
     async def _decide(self, request: HttpRequest, endpoint: Endpoint) -> Decision:
         context, previous, turn = await worker_thread.run(request.is_large, self._parse, request, endpoint)
-        # Guards and intent read the prompt at the same time. A blocked prompt does not wait for its intent.
+        # Guards and intent resolution read the prompt concurrently. A blocked prompt does not wait for its intent.
         intent = _IntentTask(self, turn)
         try:
             result = await self.stages.run(
@@ -82,13 +82,13 @@ class Ingress:
         return current_turn.read(chat.messages[:end], self.prompting.targets, previous.question)
 
     async def candidates(self, turn: CurrentTurn) -> Sequence[ScoredTarget]:
-        """Returns the targets for the function model, best first; none if the prompt means no target."""
+        """Returns the targets for the function model, best first; none if the prompt matches no target."""
         if turn.is_empty:
             return ()
         try:
             return await self.intent_resolver.find_candidates(turn)
         except RoleUnavailable as error:
-            # Without intent the prompt is treated as no match.
+            # Without scores, the prompt is treated as no match.
             log.warning("intent is unknown", extra={"fields": {"reason": error.reason}})
             request_stats.record_degraded(Stage.INTENT)
             return ()
@@ -121,20 +121,20 @@ class Ingress:
             raise ModelUnavailable(f"The model for `{error.role}` does not answer: try again later.") from error
 
     async def _call(self, context: RequestContext, calls: Sequence[TargetCall], previous: State) -> Decision:
-        # One target that keeps its answer from the LLM keeps the answers of all calls of the prompt from it.
+        # If the answer of one target must not go to the LLM, no answer of this prompt goes there.
         to_llm = all(call.target.auto_llm_dispatch for call in calls)
-        # Before any API is called: a request for an LLM that does not exist must have no effect there.
+        # Chosen before any API is called: a request for an unknown LLM must not have an effect at an API.
         choice = self._choose_provider(context) if to_llm else None
         try:
-            made = await tool_execution.execute(self.api_client, context, calls, previous.targets)
+            executed = await tool_execution.execute(self.api_client, context, calls, previous.targets)
         except (ApiError, ApiTimeout) as error:
             return await self.errors.api_failed(context, error)
         tool_chunks = self.prompting.stream_tool_chunks
         if choice is None:
-            return await response_assembly.api_answer(context, made, tool_chunks=tool_chunks)
+            return await response_assembly.api_answer(context, executed, tool_chunks=tool_chunks)
         prompt = self._system_prompt([call.target for call in calls])
-        forward = await self._to_llm(context, choice, prompt, response_assembly.contexts(made))
-        return response_assembly.with_tool_calls(context.chat, forward, made, tool_chunks=tool_chunks)
+        forward = await self._to_llm(context, choice, prompt, response_assembly.contexts(executed))
+        return response_assembly.with_tool_calls(context.chat, forward, executed, tool_chunks=tool_chunks)
 
     async def _no_target(self, context: RequestContext) -> Decision:
         """Returns the answer of the default target, if there is one, else the LLM's."""
@@ -175,13 +175,13 @@ class Ingress:
         return self.providers.choose(context.http, context.chat.model)
 
     def _system_prompt(self, targets: Sequence[Target]) -> str | None:
-        """Returns the targets' own system prompts, else the one of the whole gateway."""
+        """Returns the targets' own system prompts, else the gateway's."""
         own = dict.fromkeys(target.system_prompt for target in targets if target.system_prompt)
         return "\n\n".join(own) or self.prompting.system_prompt
 
 
 class _IntentTask:
-    """Finds the candidates of a turn beside the request stages, and anew when a stage has changed the request."""
+    """Finds the candidates of a turn while the request stages run. Starts again when a stage changes the request."""
 
     def __init__(self, ingress: Ingress, turn: CurrentTurn) -> None:
         self._ingress = ingress
@@ -205,7 +205,7 @@ class _IntentTask:
 async def _ask(context: RequestContext, clarification: Clarification) -> Reply:
     """Returns the question for missing parameters.
 
-    The state says what it asks for, since not every client sends back the `model` of the question.
+    The state records the target and the parameters, since not every client sends back the `model` of the question.
     """
     question: dict[str, JsonValue] = {"target": clarification.target.name, "missing": list(clarification.missing)}
     completion = Completion(
@@ -220,7 +220,7 @@ async def _ask(context: RequestContext, clarification: Clarification) -> Reply:
 def _with_targets(decision: Decision, targets: Sequence[str], previous: State) -> Decision:
     """Returns the decision with the names of its targets.
 
-    A reply has them as headers. For a forward, Envoy makes the headers from the dynamic metadata.
+    A reply carries them as headers. For a forward, Envoy builds the headers from the dynamic metadata.
     """
     drift = tool_execution.has_drifted(targets, previous.targets)
     headers = tool_execution.target_headers(targets, drift=drift)

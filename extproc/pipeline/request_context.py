@@ -1,4 +1,4 @@
-"""A request on its way through the pipeline: in the canonical form and as it came in, with its client API."""
+"""A request in the pipeline: its canonical form, the original HTTP request, and the endpoint of the client's API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from extproc.targets.api_client import Origin
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """`is_transformed`: a stage has changed the request and now checks its own result."""
+    """`is_transformed`: the stage that is running has changed the request, and now checks its own result."""
 
     chat: ChatRequest
     http: HttpRequest

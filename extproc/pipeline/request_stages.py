@@ -1,7 +1,7 @@
-"""Reads a request and runs the request stages on it, in order, before anything decides. Both listeners use it.
+"""Parses a request and runs the request stages on it, in order. Used by both listeners, before they decide.
 
-A stage allows, blocks or transforms: a guard, a filter for personal data, a cache. gateway.py lists the stages of each
-listener.
+A stage allows, blocks or transforms the request. It may be a guard, a filter for personal data or a cache. gateway.py
+lists the stages of each listener.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class RequestStage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StagesResult:
-    """The request after all stages. `reply` None: all of them let it go on."""
+    """The request after all stages. `reply` None: no stage blocked it."""
 
     context: RequestContext
     reply: Reply | None
@@ -66,8 +66,8 @@ class StagesResult:
 class RequestStages:
     """The stages of one listener.
 
-    `guards`: earlier turns that they refused are recognised and left out. `reencodes`: no structured field leaves with
-    a key that stands twice; without it, fields that the gateway does not act on stay as they came.
+    `guards`: earlier turns that these guards refused are dropped. `reencodes`: structured fields are encoded anew, so
+    that none is forwarded with a duplicate key. Else fields that the gateway does not act on are forwarded unchanged.
     """
 
     stages: Sequence[RequestStage]

@@ -1,4 +1,7 @@
-"""Builds the last step of a decision: the request for the LLM, or the gateway's own answer to the client."""
+"""Builds the result of a decision: the request for the LLM, or the gateway's own answer to the client.
+
+Used by ingress.py and error_handling.py.
+"""
 
 from __future__ import annotations
 
@@ -39,16 +42,16 @@ def to_llm(chat: ChatRequest, provider: Provider, system_prompt: str | None, con
 
 
 def contexts(calls: Sequence[ToolCall]) -> list[str]:
-    """Returns the answers of APIs as the LLM reads them; each of several says which call it answers."""
+    """Returns the API answers as texts for the LLM. If there are several, each text names its call."""
     if len(calls) == 1:
         return [calls[0].answer]
     return [f"{call.name} {call.arguments}: {call.answer}" for call in calls]
 
 
 def with_tool_calls(chat: ChatRequest, forward: Forward, calls: tuple[ToolCall, ...], *, tool_chunks: bool) -> Forward:
-    """Returns `forward` with the tool calls that the LLM's answer rests on: the response half adds them to the answer.
+    """Returns `forward` with the tool calls whose answers the LLM reads. The response half adds them to its response.
 
-    `tool_chunks`: a stream shows them in chunks of their own, as in 0.1.
+    `tool_chunks`: a stream shows the calls in separate chunks, as v0.1 does.
     """
     edit = msgspec.structs.replace(
         forward.edit or ResponseEdit(), calls=calls, tool_chunks=_shows_tool_chunks(chat, enabled=tool_chunks)
@@ -57,16 +60,16 @@ def with_tool_calls(chat: ChatRequest, forward: Forward, calls: tuple[ToolCall, 
 
 
 def _shows_tool_chunks(chat: ChatRequest, *, enabled: bool) -> bool:
-    """Never for a client with tools of its own: it would mix these calls up with the LLM's."""
+    """Returns whether a stream shows tool chunks. A client with its own tools would take these calls for the LLM's."""
     return enabled and chat.stream and not chat.has_tools
 
 
 async def answer(
     context: RequestContext, completion: Completion, *, code: str, tool_calls: Sequence[ToolCall] = ()
 ) -> Reply:
-    """Returns a completion of the gateway itself, whole or as a stream, as the client asked for.
+    """Returns `completion` as a reply, whole or as a stream, as the client requested.
 
-    `tool_calls`: those that a stream shows before it, as in 0.1.
+    `tool_calls`: the calls that a stream shows first, as v0.1 does.
     """
     chat = context.chat
     if completion.usage is None:
@@ -80,7 +83,7 @@ async def answer(
 
 
 async def api_answer(context: RequestContext, calls: Sequence[ToolCall], *, tool_chunks: bool) -> Reply:
-    """Returns the answers of APIs themselves, one line each, for targets whose answers go to no LLM."""
+    """Returns the API answers as the reply, one line each, for targets whose answers do not go to an LLM."""
     shows_chunks = _shows_tool_chunks(context.chat, enabled=tool_chunks)
     completion = Completion(
         state.FUNCTION_MODEL,
@@ -97,9 +100,10 @@ def read_completion(answer: ApiAnswer) -> Completion | None:
 
 
 async def relayed(context: RequestContext, received: ApiAnswer, *, code: str) -> Reply:
-    """Returns a prompt target's own answer for the client.
+    """Returns a prompt target's answer as the reply to the client.
 
-    It passes as it is, except for a whole completion where the client wants a stream, or the other way round.
+    The answer is unchanged, except that a whole completion becomes a stream, or a stream a whole completion, if the
+    client requested that.
     """
     fits = received.is_stream == context.chat.stream or received.status >= 300
     completion = None if fits else read_completion(received)

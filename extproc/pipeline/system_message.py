@@ -13,10 +13,10 @@ from extproc.shared.filter_config import JsonValue
 
 
 def merged(messages: Sequence[Message], own: str | None) -> list[Message]:
-    """Returns the conversation behind one system message; without one if neither side has a system text.
+    """Returns one system message and then the other messages. Without any system text there is no system message.
 
-    The message keeps the other fields of the client's first system message. Its role is `developer` if one of the
-    client's has that role.
+    `own`: the gateway's text. The merged message keeps the other fields of the client's first system message. Its role
+    is `developer` if one of the client's system messages has that role.
     """
     clients = [message for message in messages if message["role"] in SYSTEM_ROLES]
     rest = [message for message in messages if message["role"] not in SYSTEM_ROLES]

@@ -23,7 +23,7 @@ from extproc.transport.service import (
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_concurrent_streams", MAX_STREAMS),
-    # Envoy pings every half second to notice a stopped worker. By default gRPC takes that for an attack.
+    # Envoy pings every half second to notice a stopped worker. By default gRPC treats that as an attack.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 100),
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.keepalive_permit_without_calls", 1),

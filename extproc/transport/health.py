@@ -17,7 +17,7 @@ NAME: Final = "archgw"
 
 
 class Health:
-    """`serving`: the worker takes requests."""
+    """`serving`: the worker accepts requests."""
 
     def __init__(self) -> None:
         self.serving = False

@@ -1,4 +1,4 @@
-"""The interface between the filter and the gRPC servers."""
+"""The interface between the filter and the gRPC servers: `Stream` and `Server`, which both servers implement."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ class Stream(Protocol):
     """One ext_proc stream, which serves one half of an HTTP request.
 
     The stream of the request half ends right after its one answer, so that a worker that dies later harms no running
-    response. The stream of the response half exists only where a response is edited. The halves are two Envoy filters:
-    ending a stream that is configured for responses races with a fast upstream, and a response body that Envoy has sent
-    to it by then is lost.
+    response. The stream of the response half exists only if a response is edited.
 
-    A stream that cannot answer is aborted: Envoy takes a clean end without an answer for consent.
+    The halves are two Envoy filters. With one filter for both, the end of the request half's stream would race with a
+    fast upstream: a response body that Envoy has already sent to that stream would be lost.
+
+    A stream that cannot answer is aborted: Envoy lets a request pass if its stream ends cleanly without an answer.
     """
 
     @property
@@ -37,10 +38,10 @@ class Stream(Protocol):
         """The headers of the gRPC call."""
 
     async def read(self, *expected: str) -> ProcessingRequest:
-        """Returns the next message. Raises `ProtocolError` where it is not one of the `expected` kinds."""
+        """Returns the next message. Raises `ProtocolError` if it is not one of the `expected` kinds."""
 
     async def send(self, response: ProcessingResponse) -> None:
-        """Returns when the message is on its way. A slow reader delays the writer."""
+        """Sends a message. Returns when it is written, so a slow reader delays the writer."""
 
     async def abort(self, code: grpc.StatusCode, reason: str) -> None:
         """Ends the stream with an error. Nothing may be sent after it."""
@@ -79,7 +80,7 @@ class Server(Protocol):
 
 
 def expect(message: ProcessingRequest, expected: tuple[str, ...]) -> ProcessingRequest:
-    """Returns `message`. Raises `ProtocolError` where it is not of an expected kind."""
+    """Returns `message`. Raises `ProtocolError` if it is not of an expected kind."""
     if message.WhichOneof("request") not in expected:
         raise ProtocolError(f"Envoy sent {message.WhichOneof('request')}, expected {' or '.join(expected)}")
     return message

@@ -2,8 +2,8 @@
 
 A value of another type is converted if its meaning is certain: "1,500" is 1500, "five days" is 5, "yes" is true, one
 value is a list of one. A value that cannot be converted, is outside the enum or not in the format is dropped, like null
-at any depth. If the parameter is required it is then missing, else it gets its default or is left out. A value that may
-not stand in the path of the call is always missing.
+at any depth. A required parameter without a value is missing; an optional one gets its default or is left out. A value
+that is not allowed in the URL path of the call always counts as missing.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class _InvalidValue(Exception):
 class ValidatedArguments:
     """`missing`: required parameters without a value, in the order of their declaration.
 
-    `rejected`: parameter -> reason, for values that may not stand in the path of the call. They are missing even if
-    they have a default: the user meant something else.
+    `rejected`: parameter -> reason, for values that are not allowed in the URL path of the call. These parameters are
+    missing even if they have a default: the user meant something else.
     """
 
     arguments: Mapping[str, JsonValue]
@@ -162,7 +162,7 @@ def _dict(raw: JsonValue) -> JsonValue:
 
 
 def _json(raw: JsonValue, opening: str) -> JsonValue:
-    """Decodes JSON in a string: small models write structured values so. Other text is returned unchanged."""
+    """Decodes JSON in a string: small models write structured values as text. Other text is returned unchanged."""
     if not isinstance(raw, str) or not raw.lstrip().startswith(opening):
         return raw
     try:

@@ -18,7 +18,7 @@ from extproc.pipeline.functions.grounding.word_forms import STOP_WORDS, normaliz
 from extproc.shared.filter_config import JsonValue, Parameter, ParameterType
 
 _POLITE: Final = r"(?:please|thanks|thank you|ok|okay|then|now|it|that|this|all|sorry|no|oh|well|hm+|ah|actually)"
-# The whole answer cancels (_CANCELS), or it begins so and a new request follows (_CANCELS_AND_REQUESTS).
+# The whole answer cancels (_CANCELS), or its beginning cancels and a new request follows (_CANCELS_AND_REQUESTS).
 _CANCELS: Final = re.compile(
     rf"""\s*(?:{_POLITE}[\s,.!]+)*
     (?:never\s?mind | cancel | stop | abort | quit | exit | forget\s(?:about\s)?(?:it|that|this) | leave\sit | drop\sit
@@ -61,7 +61,7 @@ _BEFORE: Final = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _AFTER: Final = re.compile(r"[\s,]*(?:\bplease\b|\bthanks?\b|\bthank you\b)?[\s.!,]*$", re.IGNORECASE)
-# A longer answer is no bare value.
+# A longer answer is not a bare value.
 _MAX_VALUE_WORDS: Final = 6
 # Only the beginning of a longer answer is searched, and it cancels nothing.
 _MAX_CHARACTERS: Final = 1000
@@ -133,7 +133,7 @@ def _value(parameter: Parameter, text: ParsedText, *, is_only: bool) -> JsonValu
 
 
 def _unitless_numbers(parameter: Parameter, text: ParsedText, *, is_only: bool) -> set[int | float]:
-    """Returns numbers without a unit. "At 7 pm" is no number of guests."""
+    """Returns numbers without a unit. None if they may be a date or time: "at 7 pm" is no number of guests."""
     return numbers_in_unit(parameter, text) if is_only or not (text.times or text.days.days) else set()
 
 

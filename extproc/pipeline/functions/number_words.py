@@ -49,7 +49,7 @@ SCALES: Final = {
     "lakh": 1e5,
     "crore": 1e7,
 }
-# "wait a second" holds no ordinal; after these words "second" is one.
+# "second" in "wait a second" is not an ordinal. After these words it is one.
 _BEFORE_SECOND: Final = frozenset({"the", "my", "your", "on", "every"})
 
 

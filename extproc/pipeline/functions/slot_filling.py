@@ -1,6 +1,6 @@
 """Slot filling: the argument values of a dialogue with clarifications. Used by intent/resolution.py.
 
-The initial prompt, each answer and, if values are still missing, the whole dialogue are read; the later value wins.
+Reads the initial prompt, each answer and, if values are still missing, the whole dialogue. A later value wins.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SHORT_ANSWER_WORDS: Final = 2
 class FilledSlots:
     """`calls`: the calls with the arguments known so far. `has_new_values`: the last answer gave a value.
 
-    `rejected`: parameters whose value in the last answer may not stand in the path of the call.
+    `rejected`: parameters whose value in the last answer is not allowed in the URL path of the call.
     """
 
     calls: tuple[TargetCall, ...]
@@ -57,7 +57,7 @@ class _AnswerValues:
 
     @property
     def overrides(self) -> bool:
-        """All values of the answer win over earlier ones, not only those of the requested parameters."""
+        """All values of the answer replace earlier ones, not only those of the requested parameters."""
         return self.is_correction or self.is_request or not any(name in self.values for name in self.requested)
 
 
@@ -74,14 +74,14 @@ class SlotFiller:
     confidence: float
 
     async def fill(self) -> FilledSlots:
-        """Raises `RoleUnavailable`."""
+        """Returns the arguments known so far. Raises `RoleUnavailable`."""
         clarifications = self.turn.clarifications[-_MAX_ANSWERS:]
         initial_message: Message = {"role": "user", "content": self.turn.initial_prompt}
         initial_calls, answers = await asyncio.gather(
             self._propose_calls([initial_message]),
             asyncio.gather(*(self._read_answer(clarification) for clarification in clarifications)),
         )
-        # The first question requested values that the prompt does not hold. A value for them is invented.
+        # The first question requested values that the prompt does not hold. If the model gave some, it invented them.
         first_requested = self.turn.clarifications[0].parameters
         calls = [_without(call, first_requested) for call in initial_calls] or [TargetCall(self.targets[0], {})]
         if any(answer.is_correction for answer in answers):
@@ -90,7 +90,7 @@ class SlotFiller:
         merged = [TargetCall(call.target, _merge(call, answers, single=len(calls) == 1)) for call in calls]
         has_new_values = bool(answers[-1].values)
         if not (is_request(self.turn.latest_text) and not has_new_values) and any(_missing(call) for call in merged):
-            # Some answers need the question: "Happy birthday!" is the text of a message.
+            # Some answers are clear only with their question: "Happy birthday!" is the text of a message.
             in_dialogue = await self._dialogue_values()
             filled = [
                 TargetCall(call.target, self._with_inferred(call.target, {**in_dialogue, **call.arguments}))
@@ -165,7 +165,7 @@ class SlotFiller:
         return {name: value for name, value in typed.items() if name in arguments}
 
     def _rejected(self, target: Target, arguments: Mapping[str, JsonValue]) -> tuple[str, ...]:
-        """Returns the parameters whose values may not stand in the path."""
+        """Returns the parameters whose values are not allowed in the URL path."""
         return tuple(tool_selection.rejected_values(target, normalize_datetimes(target, arguments, self.today)))
 
     async def _supported_by(
@@ -215,7 +215,7 @@ def _combine(
 
 
 def _merge(call: TargetCall, answers: Sequence[_AnswerValues], *, single: bool) -> dict[str, JsonValue]:
-    """Adds the values of the answers to the call's arguments. Only in a single call they replace existing values."""
+    """Adds the values of the answers to the call's arguments. They replace existing values only in a single call."""
     arguments = dict(call.arguments)
     for answer in answers:
         for name, value in answer.values.items():

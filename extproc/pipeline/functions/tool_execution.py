@@ -23,8 +23,8 @@ async def execute(
 ) -> tuple[ToolCall, ...]:
     """Returns the calls with their answers, in the order of `calls`. `previous_targets`: those of the last turn.
 
-    The size limit of one answer holds for all together. A failed call cancels no other call, which may have had its
-    effect already. Raises the error of the first call, in order, that failed: `ApiError`, `ApiTimeout`.
+    All answers together must fit into the size limit of one answer. A failed call does not cancel the other calls: they
+    may have had their effect already. Raises the error of the first failed call in order: `ApiError`, `ApiTimeout`.
     """
     answers = await asyncio.gather(
         *(

@@ -65,7 +65,7 @@ class Clarification:
     # The calls of the model: incomplete, or a guess.
     proposed: tuple[TargetCall, ...] = field(default=(), compare=False)
     is_guess: bool = field(default=False, compare=False)
-    # Parameters whose value may not stand in a path. Their defaults are not used.
+    # Parameters whose value is not allowed in the URL path. Their defaults are not used.
     rejected: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
@@ -109,7 +109,7 @@ async def select_calls(
 
 
 def _confirm_guess(target: Target, arguments: Mapping[str, JsonValue]) -> Clarification | NoTargetCall:
-    """Asks for every required value: the values of a guess do not count."""
+    """Returns a clarification for every required value: the values of a guess are not used."""
     required = tuple(parameter.name for parameter in target.parameters if parameter.required)
     proposed = TargetCall(target, validate(target, arguments).arguments)
     return Clarification(target, required, (proposed,), is_guess=True) if required else NoTargetCall()
@@ -137,13 +137,13 @@ def validate_calls(proposed: Sequence[tuple[Target, Mapping[str, JsonValue]]]) -
 
 
 def rejected_values(target: Target, arguments: Mapping[str, JsonValue]) -> Mapping[str, str]:
-    """Returns parameter -> reason for the values that may not stand in the path of the call, and logs them."""
+    """Returns parameter -> reason for the values that are not allowed in the URL path of the call, and logs them."""
     return _log_rejected(target, validate(target, arguments).rejected)
 
 
 def _log_rejected(target: Target, reasons: Mapping[str, str]) -> Mapping[str, str]:
     for name, reason in reasons.items():
-        # Without the value: it is the user's text.
+        # The value is not logged: it is the user's text.
         fields = {"target": target.name, "parameter": name, "reason": reason}
         log.warning("argument refused", extra={"fields": fields})
     return reasons
@@ -173,8 +173,8 @@ def _value_schema(declared: Parameter | Items) -> dict[str, JsonValue]:
     schema: dict[str, JsonValue] = {"type": _SCHEMA_TYPES[declared.type]}
     if declared.enum:
         schema["enum"] = list(declared.enum)
-    # No `format`: Needle forces its answer into it, and runs out of tokens if the text has another form ("tomorrow" for
-    # a date, "7pm" for a time). `normalize_datetimes` converts what it copies.
+    # No `format`: the model Needle forces its answer into it, and runs out of tokens if the text has another form
+    # ("tomorrow" for a date, "7pm" for a time). It copies such words, and `normalize_datetimes` converts them.
     return schema
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from extproc.pipeline.guard.english_words import LETTER_RUN, is_word, segment
 
-# File signatures (https://www.garykessler.net/library/file_sigs.html). Longer than usual where a text may start so.
+# File signatures (https://www.garykessler.net/library/file_sigs.html). Longer than usual if a text may start like one.
 _SIGNATURE: Final = re.compile(
     # Pictures: PNG, JPEG, GIF, TIFF, icons, BMP, Photoshop.
     rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|II\*\0|MM\0\*|\0\0[\1\2]\0|BM.{4}\0{4}|8BPS\0"
@@ -44,7 +44,7 @@ _URL_SAFE: Final = str.maketrans("-_", "+/")
 _ONE_CASE: Final = re.compile(r"[a-z]{16,}+|[A-Z]{16,}+")
 _CAPITALIZED: Final = re.compile(r"(?:[A-Z]{0,2}[a-z]++[+/_-]?|[A-Z]{3,8}[+/_-]?){3,}+")
 _WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-# Random letters spell words of this length now and then. So many different longer words are no coincidence.
+# Random letters sometimes spell words of this length. _LEAST_WORDS different longer words are no coincidence.
 _CHANCE_LETTERS: Final = 2
 _LEAST_WORDS: Final = 4
 

@@ -1,4 +1,4 @@
-"""Text in raw bytes: decodes them as UTF-8 or UTF-16, or finds the English between other bytes.
+"""Finds text in raw bytes: decodes UTF-8 or UTF-16, or extracts the English between other bytes.
 
 Used by encodings.py and file_text.py.
 """
@@ -20,7 +20,7 @@ _CONTROLS: Final = str.maketrans("", "", "\t\n\r\x00\ufeff")
 
 
 def decode_text(raw: bytes) -> str | None:
-    """Decodes UTF-8 or UTF-16. Returns None for bytes that are no text, and for short text that is not English."""
+    """Decodes UTF-8 or UTF-16. Returns None for bytes that are not text, and for short text that is not English."""
     try:
         # English in UTF-16 is half NULs.
         text = (
@@ -41,7 +41,7 @@ def is_mostly_letters(text: str) -> bool:
 
 
 def english_in_bytes(raw: bytes) -> str | None:
-    """Returns the English among bytes that are no text, one run a line, or None."""
+    """Returns the English runs in bytes that are not text as a whole, one run a line; None without English."""
     runs = (run.strip() for run in _printable_runs(raw))
     return "\n".join(run for run in runs if english_share(run) >= 0.6 and is_mostly_letters(run)) or None
 
@@ -58,5 +58,5 @@ def _printable_runs(raw: bytes) -> Iterator[str]:
 
 
 def is_english(text: str) -> bool:
-    """Returns whether at least 60 % of the letters of `text` stand in English words, and it has little but letters."""
+    """Returns whether `text` is printable, mostly letters, and at least 60 % of its letters are in English words."""
     return text.isprintable() and is_mostly_letters(text) and english_share(text) >= 0.6

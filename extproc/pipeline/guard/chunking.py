@@ -10,8 +10,8 @@ from typing import Final
 
 from extproc.inference.text_cost import tokens
 
-# Characters. English prose of this length has 150 tokens; the shipped guard reads 192 at once. An attack on a border is
-# whole in the overlap, or is longer than the overlap and shows in both chunks.
+# Characters. English prose of this length has 150 tokens; the shipped guard reads 192 at once. An attack across a
+# border is either whole in the overlap, or longer than the overlap and visible in both chunks.
 CHUNK_CHARS: Final = 600
 OVERLAP_CHARS: Final = 120
 # A chunk with more tokens (digits, signs, other scripts) is cut again.

@@ -52,18 +52,19 @@ CONFUSABLE_CHARS: Final = frozenset(map(chr, _CONFUSABLES))
 LATIN_CHARS: Final = frozenset(map(chr, LATIN_BASE))
 # A word with a letter outside ASCII.
 _WORD: Final = re.compile(r"[^\W\d_](?<![^\W\d_].)(?:(?<![A-Za-z])|[A-Za-z]*+[^\W\d_A-Za-z])[^\W\d_]*+")
-# What may stand between two adjacent words.
+# The characters between two adjacent words.
 _GAP: Final = re.compile(r"[\W\d_]*")
 
 
-# A run of this many words that consist of look-alikes only is no coincidence of another language.
+# A run of this many words that consist of look-alikes only is not another language by coincidence.
 _LONG_RUN: Final = 4
 
 
 def fold_confusables(text: str) -> str:
-    """Replaces look-alikes by ASCII letters in words that also have ASCII letters, and in words of look-alikes only.
+    """Replaces look-alike letters by ASCII letters: in words that also have ASCII letters, and in look-alike words.
 
-    A short run of words of look-alikes only stays if it is next to a word of another script, as in Greek or Russian.
+    A look-alike word consists of look-alikes only. A short run of such words stays unchanged next to a word of another
+    script: it may be Greek or Russian.
     """
     words = [(word.start(), word.end(), word.group()) for word in _WORD.finditer(text)]
     pieces: list[str] = []
@@ -86,7 +87,7 @@ def fold_confusables(text: str) -> str:
 
 
 def _are_adjacent(text: str, words: list[tuple[int, int, str]], index: int) -> bool:
-    """Returns whether no other word stands between the word at `index` and the one before it."""
+    """Returns whether no other word is between the word at `index` and the one before it."""
     return _GAP.fullmatch(text, words[index - 1][1], words[index][0]) is not None
 
 

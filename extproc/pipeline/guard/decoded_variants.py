@@ -27,8 +27,8 @@ _DECODERS: Final[tuple[Decoder, ...]] = (
 
 # Layers of nested encodings.
 _MAX_LAYERS: Final = 3
-# Characters that are decoded in one step of a few milliseconds, and characters before and after a border that are
-# decoded once more.
+# Characters that are decoded in one step of a few milliseconds, and characters on each side of a border between two
+# steps that are decoded a second time.
 _BLOCK: Final = 8_192
 _BORDER: Final = 1_024
 
@@ -40,7 +40,7 @@ _WORD: Final = r"[^\W\d_]++"
 _JOINED: Final = re.compile(rf"[^\W\d_]([._+\-*|~=/\\,;:]){_WORD}(?:\1{_WORD})+")
 _CAMEL_CASE: Final = re.compile(r"\b[A-Za-z][a-z]++[A-Z][a-z]++(?:[A-Z][a-z]++)+\b")
 _CAMEL_BORDER: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
-# Four words or more in capitals: the models understand them worse.
+# Four words or more in capitals: the models understand them less well.
 _ALL_CAPITALS: Final = re.compile(r"\b[A-Z]++(?:[^\w\n]{1,3}[A-Z]++){3,}\b")
 _MIXED_CASE: Final = re.compile(r"\b[A-Za-z]*?[a-z][A-Z][A-Za-z]*")
 
@@ -84,7 +84,7 @@ def decoded_variants_in_steps(text: str, max_chars: int | None = None) -> Genera
 
 
 def _variants_of_blocks(text: str) -> Iterator[Sequence[str]]:
-    """Yields the variants of each block. For a binary file in the text, only the English words decoded from it."""
+    """Yields the variants of each block. Of a binary file in the text, only decoded lines with English words remain."""
     text, files = binary_files.split_binary_files(text)
     yield from map(_variants_of_block, repeat(text), _blocks(text))
     for file in files:

@@ -45,7 +45,7 @@ def is_word(word: str) -> bool:
 
 
 def english_share(text: str) -> float:
-    """Returns the share of the ASCII letters of `text` that stand in English words, 0 to 1; 0 without letters."""
+    """Returns the share of the ASCII letters of `text` that are in English words, 0 to 1; 0 without letters."""
     words = LETTER_RUN.findall(text)
     letters = sum(map(len, words))
     return sum(len(word) for word in words if word.lower() in _KNOWN) / letters if letters else 0.0

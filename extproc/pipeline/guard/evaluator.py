@@ -1,4 +1,4 @@
-"""Evaluates the input guards on a request. Used by ingress.py, egress.py and refused_turns.py.
+"""Evaluates the input guards on a request. Used by guard_stage.py and refused_turns.py.
 
 All guards run at the same time. Each guard's model reads every text of the request in all its decoded variants, in one
 call.
@@ -29,26 +29,27 @@ from extproc.shared.roles import Role
 
 log = logging.getLogger(__name__)
 
-# Probabilities, about 6 MB a worker. Earlier turns of a conversation and tool definitions are found here.
+# Probabilities, about 6 MB a worker. The cache answers for earlier turns of a conversation and for tool definitions.
 CACHE_SIZE: Final = 32_768
 
-# Keeps the hashes of chunks and texts apart: the probability of a text covers its decoded variants, too.
+# Separates the cache keys of chunks from those of texts: the probability of a text covers its decoded variants, too.
 _CHUNK: Final = b"chunk"
 
 # Factor on the doubt (1 - probability) about an assistant's text. A model's refusal repeats words of the attack that it
 # refuses, and one false alarm would block the rest of the conversation.
 _ECHO_DOUBT: Final = 20.0
 
-# Requests whose long texts may wait for preparation.
+# Maximum requests whose long texts wait for preparation.
 _MAX_WAITING: Final = 256
 _RETRY_AFTER: Final = (("retry-after", "1"),)
 
 
 @dataclass(frozen=True, slots=True)
 class GuardLimits:
-    """`deadline_ms`: the most time that the guards may take for one request.
+    """`deadline_ms`: the time limit of all guards for one request.
 
-    The guard `jailbreak` reads `whole_bytes` of a request, and this `share` of the rest: the most suspicious chunks.
+    The guard `jailbreak` reads a request of up to `whole_bytes` bytes of prose as a whole. Of a larger one it reads the
+    most suspicious chunks: `whole_bytes`, and this `share` of the rest.
     """
 
     deadline_ms: int = 10_000
@@ -66,7 +67,7 @@ class GuardLimits:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`blocked_by`: the first guard in configuration order that blocks. `refused`: the texts to block.
+    """`blocked_by`: the first guard in configuration order that blocks. `refused`: the texts that guards block.
 
     `dynamic_metadata`: fields of the access log. `guard`: allowed, blocked or failed_open; for guards in shadow mode,
     shadow_blocked or shadow_unavailable. `guard_by`: the names of the guards with this outcome.
@@ -115,7 +116,10 @@ class GuardEvaluator:
         self._cache = _ProbabilityCache(cache_size)
 
     async def evaluate(self, request: ChatRequest) -> Verdict:
-        """Raises `GuardUnavailable` or `ContextTooLong` if a guard has no result and its `on_error` is to block."""
+        """Returns the verdict of all guards.
+
+        Raises `GuardUnavailable` or `ContextTooLong` if a guard has no result and its `on_error` is to block.
+        """
         if not self.guards:
             return Verdict()
         extracted = await worker_thread.run(request.is_large, text_extraction.extract, request)
@@ -223,7 +227,7 @@ def _discounted(probability: float) -> float:
 
 
 def _combine(results: Sequence[_GuardResult]) -> Verdict:
-    """Raises `GuardUnavailable` and `ContextTooLong`."""
+    """Combines the results of all guards into one verdict. Raises `GuardUnavailable` and `ContextTooLong`."""
     for result in results:
         if result.outcome == "shadow_blocked":
             fields = {"guard": result.guard.name, "probability": round(result.probability or 0.0, 3)}

@@ -1,6 +1,6 @@
-"""Text of files that a request carries in base64. Pure; used by string_extraction.py.
+"""Extracts the text of files that a request carries in base64. Pure; used by string_extraction.py.
 
-The bytes decide: text that is declared as a picture is read.
+The bytes decide, not the declared type: text that is declared as a picture is read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from extproc.pipeline.guard.bytes_to_text import english_in_bytes
 _DATA_URL: Final = re.compile(r"\s*data:([^,]{0,200});base64,", re.IGNORECASE)
 # Media types that some models read as text, whatever the bytes are. SVG is one of them.
 _TEXT_TYPE: Final = re.compile(r"text/|[^;]*\b(json|xml|yaml|javascript)\b", re.IGNORECASE)
-# Letters of base64. Shorter ones are a file only if their first bytes say so.
+# Base64 letters. A shorter value is a file only if it starts with the signature of a binary file.
 _SHORTEST_FILE: Final = 256
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
 _SPACES: Final = b" \t\n\r\v\f"
@@ -39,7 +39,7 @@ def file_text(value: str) -> str | None:
 def _base64_letters(text: str) -> bytes | None:
     """Returns the letters of base64 in the standard alphabet, without spaces and padding; None if `text` is not base64.
 
-    Several short passes over bytes: one regular expression would hold Python's lock for the whole of a large file.
+    Makes several short passes: one regular expression would hold Python's interpreter lock for all of a large file.
     """
     try:
         raw = (text if text.isascii() else re.sub(r"\s", "", text)).encode("ascii")

@@ -40,11 +40,11 @@ _TOKEN: Final = re.compile(f"[A-Za-z{_SIGNS}]+")
 _BORDER: Final = re.compile(f"[A-Za-z][{_SIGNS}]|[{_SIGNS}][A-Za-z]")
 _ORDINAL: Final = re.compile(r"[0-9]*(?:1st|2nd|3rd|[0-9]th)|[0-9]+s")
 _NUMBER: Final = re.compile(r"(?<![\w.,:/$€£-])[0-9]{1,4}(?![\w:/%]|[.,-][0-9])")
-# Letters that all decoded words must have together, not counting words of one or two letters.
+# Minimum letters of all decoded words together. Words of one or two letters do not count.
 _LEAST_LETTERS: Final = 7
-# Decoded words from which on numbers are decoded too.
+# If at least this many words are decoded, numbers are decoded too.
 _LEAST_WORDS: Final = 3
-# Spellings of one word that are tried.
+# Maximum spellings that are tried for one word.
 _MAX_SPELLINGS: Final = 64
 _LONGEST_WORD: Final = 24
 

@@ -44,7 +44,7 @@ class Chunks:
 
 
 class PreparedTexts:
-    """Prepares each text of one request once. `max_work`: the most work that they may be; None: no limit.
+    """Prepares each text of one request once. `max_work`: the limit for the work of all texts; None: no limit.
 
     `queue` orders the preparation of long texts among all requests.
     """
@@ -107,7 +107,7 @@ def total_work(prepared: Mapping[str, Chunks]) -> int:
 
 
 def _step(steps: Generator[None, None, T]) -> tuple[T] | None:
-    """Runs one step. Returns the result after the last one: a StopIteration cannot leave a thread."""
+    """Runs one step. Returns the result after the last step, in a tuple: a StopIteration cannot leave a thread."""
     try:
         next(steps)
     except StopIteration as done:
@@ -149,7 +149,7 @@ def _rank_in_steps(
 
 
 def _take(ranked: Sequence[str], max_work: int) -> set[str]:
-    """Takes chunks from the front until they are `max_work`. The last one may exceed it."""
+    """Takes chunks from the front until their work reaches `max_work`. The last one may exceed it."""
     chosen: set[str] = set()
     for chunk in ranked:
         if max_work <= 0:

@@ -1,7 +1,7 @@
-"""Removes turns that a guard refused from a conversation. Used by ingress.py and egress.py.
+"""Removes turns that a guard refused from a conversation. Used by request_stages.py and guard_stage.py.
 
 Clients send the whole conversation with every request, so an attack that was refused once would block every later turn.
-Turns that end with our refusal are dropped before the guards run. A client may not send the refusal back, so if the
+Turns that end with our refusal are dropped before the guards run. Some clients do not send the refusal back. So if the
 guards block a request because of earlier turns, those turns are dropped too and the rest is evaluated again.
 
 No text passes unread: a client can only remove its own words from the conversation.
@@ -24,7 +24,7 @@ from extproc.shared.filter_config import Guard
 
 # Roles that answer an LLM's tool calls.
 _TOOL_RESULTS: Final = frozenset({"tool", "function"})
-# Turns whose user messages are evaluated by themselves. Further refused turns are dropped whole.
+# Maximum refused turns whose earlier user messages are evaluated by themselves. Further turns are dropped whole.
 _MAX_EVALUATED: Final = 8
 
 
@@ -78,7 +78,7 @@ class _RefusedTurn:
 async def drop_blocked_turns(evaluator: Evaluator, request: ChatRequest, verdict: Verdict) -> ChatRequest | None:
     """Returns `request` without the turns whose texts `verdict` refused; None if the last turn stays refused.
 
-    A client that sends neither our refusal nor an answer appends the next prompt directly to the blocked one. So if the
+    Some clients send no answer back for a blocked prompt: the next prompt follows it directly, in the same turn. If the
     user messages before the last one of a turn are blocked by themselves, only those are dropped. An attack that is
     split over several messages is blocked only as a whole, and stays one turn. A turn that the client's library retries
     stays one turn too, and so do consecutive messages of a structured-output client.

@@ -104,7 +104,10 @@ class StringExtractor:
             return None
 
     def _count_values(self, raw: bytes) -> None:
-        """Raises `RequestTooLarge`, and `InvalidRequest` for nesting and numbers that no parser should be given."""
+        """Adds the values of a JSON text to the count.
+
+        Raises `RequestTooLarge` over the limit, `InvalidRequest` for too deep nesting and too long numbers.
+        """
         try:
             self._inner_values += json_size.check(raw, MAX_INNER_VALUES - self._inner_values)
         except RequestTooLarge:

@@ -1,8 +1,8 @@
 """Ranks the chunks of a long text by suspicion, so that the guard's models read the most suspicious ones. Pure.
 
-Used by prepared_texts.py. A linear score over words, word pairs and word triples, hashed into one table (Weinberger et
-al. 2009). It costs a thousandth of what the models cost and decides only their order. The table is trained by
-training/guard_suspicion_score.py.
+Used by evaluator.py and prepared_texts.py. A linear score over words, word pairs and word triples, hashed into one
+table (Weinberger et al. 2009). It costs a thousandth of what the models cost and decides only the order of the chunks.
+The table is trained by training/guard_suspicion_score.py.
 """
 
 from __future__ import annotations

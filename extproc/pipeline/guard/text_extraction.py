@@ -22,7 +22,7 @@ from extproc.pipeline.guard.string_extraction import StringExtractor
 _NOT_REPLYING: Final = frozenset({"assistant", *SYSTEM_ROLES})
 # A line with this many words is a sentence, which may be an attack by itself.
 _SENTENCE_WORDS: Final = 5
-# Sentences of one field that become texts of their own.
+# Maximum sentences of one field that become separate texts.
 _MAX_SENTENCES: Final = 24
 
 _ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw])
@@ -32,8 +32,8 @@ _ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw])
 class RequestTexts:
     """`texts`: without duplicates, in the order of the request.
 
-    `echoes`: the texts that occur only in the content of assistant messages which somebody replies to. A last assistant
-    message is no echo: it is the start of an answer that the client wrote for the LLM to continue.
+    `echoes`: the texts that occur only in the content of assistant messages with a reply. An assistant message at the
+    end is no echo: it is the start of an answer that the client wrote for the LLM to continue.
     """
 
     texts: tuple[str, ...]
@@ -41,8 +41,10 @@ class RequestTexts:
 
 
 def extract(request: ChatRequest) -> RequestTexts:
-    """Consecutive messages of one role are one text, since a model reads them as one. In tools and other fields, each
-    sentence is a text, and names and short strings together are another.
+    """Returns the texts of a request.
+
+    Consecutive messages of one role are one text, since a model reads them as one. In tools and other fields, each
+    sentence is one text, and all names and short strings together are another.
 
     Raises `InvalidRequest`, and `RequestTooLarge` if JSON inside strings holds more than `MAX_INNER_VALUES` values.
     """
@@ -70,7 +72,7 @@ def conversation_texts(messages: Sequence[Message]) -> frozenset[str]:
 
 
 def _conversation(messages: Sequence[Message], extractor: StringExtractor) -> Iterator[tuple[str, bool]]:
-    """Yields each text with whether it is an echo: for each run of one role its content, then all other strings."""
+    """Yields (text, is echo) for each run of messages of one role: its content, then all other strings."""
     last_reply = max((i for i, message in enumerate(messages) if message["role"] not in _NOT_REPLYING), default=0)
     index = 0
     while index < len(messages):
@@ -95,7 +97,7 @@ def _conversation(messages: Sequence[Message], extractor: StringExtractor) -> It
 
 
 def _split_sentences(strings: Iterable[str]) -> list[str]:
-    """Returns each sentence, then all other lines as one text. Among names, a model would overlook an attack."""
+    """Returns each sentence, then all other lines as one text. A model would overlook an attack among many names."""
     sentences: list[str] = []
     rest: list[str] = []
     for line in (line for string in strings for line in string.split("\n")):

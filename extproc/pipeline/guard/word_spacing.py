@@ -46,7 +46,7 @@ def decode_missing_spaces(text: str) -> list[DecodedSegment]:
 
 
 def _is_mostly_words(text: str) -> bool:
-    """Returns whether most letters stand in words of three letters or more. Shorter words prove nothing."""
+    """Returns whether most letters are in words of three letters or more. Shorter words prove nothing."""
     words = text.split()
     long = sum(len(word) for word in words if len(word) >= 3 and is_word(word))
     return long >= 0.6 * sum(map(len, words)) and long >= 5

@@ -47,10 +47,10 @@ class IntentResolver:
     today: Callable[[], date] = date.today
 
     async def find_candidates(self, turn: CurrentTurn) -> Sequence[ScoredTarget]:
-        """Returns the targets that the function model shall see, best first. Raises `RoleUnavailable`.
+        """Returns the targets that the function model is shown, best first. Raises `RoleUnavailable`.
 
         In a dialogue these are the targets of the last question. Without a dialogue, or if the answer cancels it or
-        changes to another target, they are the targets that the latest text means.
+        changes to another target, they are the targets that the latest text matches.
         """
         if not turn.pending_targets:
             return await self._candidates_of(turn.user_text)
@@ -61,8 +61,8 @@ class IntentResolver:
         ranked_initial, ranked_answer = await asyncio.gather(
             self.index.rank(initial), self.index.rank(turn.latest_text)
         )
-        # The gateway asks only about targets over the threshold. A question about any other target is not its own,
-        # unless it is marked.
+        # The gateway asks only about targets over the threshold. An unmarked question about any other target is not
+        # from the gateway.
         plausible = ranked_initial if turn.question_is_marked else self._over_threshold(ranked_initial)
         pending = _pending(plausible, turn) or _pending(await self._candidates_of(initial), turn)
         if not pending or self._changes_target(turn, ranked_answer):
@@ -70,10 +70,10 @@ class IntentResolver:
         return pending[: self.prompting.intent.candidates]
 
     async def _candidates_of(self, text: str) -> Sequence[ScoredTarget]:
-        """Returns the targets close to the whole text, then those that a part of it means with certainty."""
+        """Returns the targets close to the whole text, then those that a part of it matches with the score `sure`."""
         candidates = list(self._close(await self.index.rank(text)))
         if candidates:
-            # After the whole text, not beside it: most prompts mean no target, and each part costs an embedding.
+            # After the whole text, not concurrently: most prompts match no target, and each part costs an embedding.
             parts = await asyncio.gather(*(self.index.rank(part) for part in split_requests(text)))
             for best in sorted((ranked[0] for ranked in parts), key=lambda scored: -scored.score):
                 known = any(best.target == candidate.target for candidate in candidates)
@@ -117,12 +117,13 @@ class IntentResolver:
         )
         match selection:
             case Clarification(rejected=rejected) if rejected:
-                # Without the rejected value its default would be used, and the user meant another one.
+                # Do not go on without the rejected value: its default would be used, and the user meant another one.
                 return selection
             case TargetCalls(calls):
                 return await self._ground(calls, turn.user_text)
             case Clarification(proposed=calls) if calls:
-                # Ask for invented values too, and not for those that the user gave. A guess stays a question.
+                # Grounding also asks for invented values, and not for those that the user gave. For a guess with all
+                # values, the question stays.
                 grounded = await self._ground(calls, turn.user_text)
                 return selection if selection.is_guess and isinstance(grounded, TargetCalls) else grounded
         return selection
@@ -139,7 +140,7 @@ class IntentResolver:
         selection = tool_selection.validate_calls([(call.target, call.arguments) for call in slots.calls])
         if slots.has_new_values:
             return selection
-        # The same question again would trap the user: take the answer as a prompt of its own.
+        # Repeating the question would trap the user: treat the answer as a new prompt.
         ranked = await self._rank_answer(turn)
         if _means_pending(ranked, turn) and ranked[0].score >= self.prompting.intent.sure:
             return selection

@@ -14,14 +14,14 @@ from extproc.shared.filter_config import Target
 # Share of the word overlap in a score. Embeddings miss the rare word that decides (a product's name, a brand), and
 # score short prompts low.
 _WORD_WEIGHT: Final = 0.25
-# A request stands at the beginning of a long prompt; the limit also bounds the cost.
+# A long prompt begins with its request; the limit also bounds the cost.
 _MAX_STEMS: Final = 256
 # A long prompt says more than its request: the overlap is a share of at most this many words.
 _ENOUGH_STEMS: Final = 12
 
 _WORD: Final = re.compile(r"[^\W\d_]{3,}")
 _ENDING: Final = re.compile(r"(ing|ed|es|s)$")
-# Words of the form of a request, without its subject.
+# Words that any request may have, and that say nothing about its subject.
 _STOP_WORDS: Final = frozenset(
     _WORD.findall(
         "about all also and any are based but can could find for from get give given has have help how into its just "

@@ -21,7 +21,10 @@ _SEPARATOR: Final = re.compile(
 
 
 def split_requests(text: str) -> tuple[str, ...]:
-    """Returns the clauses of `text`, or its sentences for too many clauses; none for fewer than two or too many."""
+    """Returns the clauses of `text`, or its sentences if it has too many clauses.
+
+    Returns none for a single request, and for too many sentences.
+    """
     sentences = [sentence.strip() for sentence in _SENTENCE.split(text) if len(sentence.split()) >= _MIN_WORDS]
     for parts in ([clause for sentence in sentences for clause in _clauses(sentence)], sentences):
         unique = tuple(dict.fromkeys(parts))

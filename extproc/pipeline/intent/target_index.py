@@ -24,7 +24,7 @@ _RETRY_S: Final = 0.5
 _TEXTS_PER_CALL: Final = 16
 # Interval of the check that the model is still the one that embedded the targets.
 _CHECK_S: Final = 10.0
-# One model's embeddings of one text differ by less, on any two machines.
+# On any two machines, the embeddings of one text by one model differ by less than this in every dimension.
 _MAX_DIFFERENCE: Final = 0.01
 
 

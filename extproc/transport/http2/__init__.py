@@ -1,7 +1,7 @@
 """An HTTP/2 server for the gRPC of Envoy and of the `archgw` command.
 
 grpcio's asyncio server takes five times as long as the filter's own work on a request. This server has no thread beside
-the event loop, no queue, and one write a turn of the loop.
+the event loop, no queue, and one write for each turn of the loop.
 
 - `frames`: encodes and decodes frames (RFC 9113, section 6). Pure.
 - `header_blocks`: HPACK (RFC 7541) and gRPC's headers. Pure but for the decoder's table.

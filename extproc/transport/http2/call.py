@@ -34,7 +34,7 @@ class Connection(Protocol):
         """Sends `call.unsent` as far as the windows allow, now and as they open."""
 
     async def sent(self, call: Call) -> None:
-        """Returns when all of the call is sent and the peer reads."""
+        """Waits until all of the call is sent and the peer reads."""
 
     def forget(self, call: Call) -> None:
         """Removes a call that has ended."""
@@ -71,7 +71,8 @@ class Call:
         self._headers = headers
         self._messages = Messages()
         self._queue: deque[bytes] = deque()
-        # Bytes of unread whole messages, and received bytes that the window does not include again yet.
+        # `_queued`: bytes of whole messages that are not read yet. `_uncredited`: received bytes by which the window is
+        # still smaller.
         self._queued = 0
         self._uncredited = 0
         self._reader: asyncio.Future[None] | None = None
@@ -103,7 +104,7 @@ class Call:
         self.finish(code, reason)
 
     async def message(self) -> bytes | None:
-        """Returns the next message; None where the peer sends no more."""
+        """Returns the next message; None if the peer sends no more."""
         while not self._queue:
             if self._remote_ended:
                 return None
@@ -164,7 +165,7 @@ class Call:
             self._reader.set_result(None)
 
     def _credit(self) -> None:
-        """Opens the window by the bytes that were read or belong to an incomplete message."""
+        """Widens the window by the received bytes that were read or belong to an incomplete message."""
         free = self._uncredited - self._queued
         if free >= RECEIVE_WINDOW // 2 and not self._remote_ended:
             self._uncredited -= free
@@ -180,7 +181,7 @@ async def serve(call: Call, service: Service) -> None:
             await _serve_method(call, service)
     except MethodError as error:
         call.finish(error.code, str(error))
-    except Exception:  # a bug must end this call alone
+    except Exception:  # a bug must end only this call
         log.exception("gRPC call failed", extra={"fields": {"path": call.path}})
         call.finish(grpc.StatusCode.INTERNAL, "the call failed")
     call.finish(grpc.StatusCode.OK)

@@ -84,7 +84,7 @@ class Http2Connection(asyncio.Protocol):
         self._calls.clear()
         self._waiting.clear()
         self._out.clear()
-        self._settle()
+        self._end_drain_if_idle()
         self._closed(self)
 
     def pause_writing(self) -> None:
@@ -101,10 +101,10 @@ class Http2Connection(asyncio.Protocol):
     # Called by the server.
 
     async def drain(self) -> None:
-        """Asks the peer for no new calls, and returns when the running ones have ended."""
+        """Tells the peer to open no new calls, and waits until the running ones have ended."""
         self.write(frames.goaway(frames.LARGEST_STREAM, frames.NO_ERROR, "draining"))
         self._draining = self._loop.create_future()
-        self._settle()
+        self._end_drain_if_idle()
         await self._draining
 
     def close(self, code: int = frames.NO_ERROR, reason: str = "") -> None:
@@ -147,7 +147,7 @@ class Http2Connection(asyncio.Protocol):
     def forget(self, call: Call) -> None:
         self._calls.pop(call.id, None)
         self._waiting.pop(call.id, None)
-        self._settle()
+        self._end_drain_if_idle()
 
     # Incoming frames.
 
@@ -183,7 +183,7 @@ class Http2Connection(asyncio.Protocol):
             handle(self, flags, stream, payload)
 
     def _known(self, stream: int) -> Call | None:
-        """Returns the running call on `stream`; None where it has ended. Raises `Http2Error`."""
+        """Returns the running call on `stream`; None if it has ended. Raises `Http2Error`."""
         call = self._calls.get(stream)
         if call is None and (stream > self._last_stream or not stream % 2):
             raise Http2Error(frames.PROTOCOL_ERROR, "a frame on a stream that was never opened")
@@ -311,7 +311,7 @@ class Http2Connection(asyncio.Protocol):
             self._transport.write(b"".join(self._out))
         self._out.clear()
 
-    def _settle(self) -> None:
+    def _end_drain_if_idle(self) -> None:
         if self._draining is not None and not self._draining.done() and not self._calls:
             self._draining.set_result(None)
 

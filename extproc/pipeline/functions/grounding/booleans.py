@@ -62,7 +62,7 @@ def spoken_boolean(parameter: Parameter, text: str) -> bool | None:
 
 
 def _direct_answer(clause_words: Sequence[Word], concept: Sequence[str]) -> bool | None:
-    """Reads a clause of yes or no alone, with or without the parameter's name: "smoking: no"."""
+    """Reads a clause that is only a yes or no, with or without the parameter's name: "smoking: no"."""
     words = [word.text for word in clause_words if not any(same_word(word.text, each) for each in concept)]
     if words and len(words) <= 2 and all(word in _YES | {"please"} for word in words) and words != ["please"]:
         return True

@@ -30,7 +30,7 @@ class CalendarDays:
         self.add(day.year, day.month, day.day)
 
     def add_nearest(self, month: int, day: int, today: date) -> None:
-        """Adds a day without a year: the last and the next one. A 29th of February may be years away."""
+        """Adds the last and the next date of a day without a year. A 29th of February may be years away."""
         near = [date(year, month, day) for year in range(today.year - 8, today.year + 9) if is_valid(year, month, day)]
         for each in {*[each for each in near if each <= today][-1:], *[each for each in near if each >= today][:1]}:
             self.add_day(each)

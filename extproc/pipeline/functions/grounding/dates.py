@@ -1,4 +1,4 @@
-"""Parses the dates of a text: written out here, relative to today in relative_days.py. Pure; English."""
+"""Parses the dates of a text. relative_days.py adds those that are relative to today. Pure; English."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _RANGE_BEFORE: Final = re.compile(
     rf"(?<!\w)(?P<from>[0-3]?\d)(?:st|nd|rd|th)?\s*(?:-|to|until|till|through|and)\s*(?:the\s+)?(?P<to>[0-3]?\d)(?:st|nd|rd|th)?"
     rf"(?:\s+of)?\s+{_MONTH}(?!\w)"
 )
-# Also other words: they count as months only after a preposition or the like.
+# These are also ordinary words. They count as months only after a preposition, "this" or the like.
 _AMBIGUOUS: Final = frozenset({"may", "mar", "dec"})
 
 
@@ -181,7 +181,7 @@ def _add_holidays(plain: str, today: date, years: set[int], result: CalendarDays
 
 
 def _add_days_without_month(plain: str, today: date, result: CalendarDays) -> None:
-    """Adds "the 15th": of the months in the text, else the last and the next one."""
+    """Adds days such as "the 15th": in the months of the text, else the last and the next such day."""
     months = set(result.months)
     for match in _DAY_ALONE.finditer(plain):
         day = int(match["day"] or match["other"])

@@ -19,7 +19,7 @@ from extproc.pipeline.functions.grounding.word_forms import (
 )
 from extproc.shared.filter_config import Parameter
 
-# Common short forms, and words for the two ends of an order.
+# Common short forms and synonyms of enum members.
 _SYNONYMS: Final = (
     ("s", "small"),
     ("m", "medium"),

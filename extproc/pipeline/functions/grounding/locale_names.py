@@ -15,7 +15,7 @@ import msgspec
 
 from extproc.pipeline.functions.grounding.word_forms import fold, normalize, split_words, word_set
 
-# Codes that are English words too: only capitals count, as for all codes of two letters.
+# Codes that are also English words. They count only in capitals, as all codes of two letters do.
 _ENGLISH_WORDS: Final = word_set(
     """
     all and are bam cup gel lak mad mop mur nor per pen phi sos top try won can cod cub fin fra her ken man mar

@@ -18,7 +18,7 @@ from extproc.shared.filter_config import EnumValue, JsonValue, Parameter, Parame
 
 
 def infer_missing(target: Target, arguments: Mapping[str, JsonValue], text: ParsedText) -> dict[str, JsonValue]:
-    """Returns values for the missing required parameters: those for which the text has one value that fits no other."""
+    """Returns values for missing required parameters, if the text has one value that fits no other missing one."""
     missing = [each for each in target.parameters if each.required and each.name not in arguments]
     inferred: dict[str, JsonValue] = _from_to(missing, arguments, text)
     missing = [each for each in missing if each.name not in inferred]
@@ -75,7 +75,7 @@ def _unused_entities(
 def _from_to(
     missing: Sequence[Parameter], arguments: Mapping[str, JsonValue], text: ParsedText
 ) -> dict[str, JsonValue]:
-    """Fills a "from" and a "to" parameter: in "500 yen to dollars" the one after "to", "into" or "in" is the goal."""
+    """Fills a "from" and a "to" parameter. In "500 yen to dollars" the value after "to", "into" or "in" is the "to"."""
     pairs = {end: each for each in missing for end in ("from", "to") if end in identifier_words(each.name)}
     if len(pairs) != 2:
         return {}

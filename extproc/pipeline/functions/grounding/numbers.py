@@ -83,13 +83,13 @@ _PREFIXES: Final = {
 }
 _DECIMAL_COMMA: Final = re.compile(r"(?<![\w,.])(\d+),(\d{1,2}|\d{4,})(?![\w,])")
 _GROUPED_POINTS: Final = re.compile(r"(?<![\w,.])(\d{1,3}(?:\.\d{3})+)(?:,(\d+))?(?![\w.])")
-_SUPERSCRIPTS: Final = ("\u00bd", 0.5), ("\u00bc", 0.25), ("\u00be", 0.75)
+_FRACTION_SIGNS: Final = ("\u00bd", 0.5), ("\u00bc", 0.25), ("\u00be", 0.75)
 
 
 def parse_quantities(text: str) -> list[Quantity]:
     """Returns every number of `text`, in each possible reading."""
     # Before NFKC, which turns one character into "1/2".
-    quantities = [Quantity(value) for sign, value in _SUPERSCRIPTS if sign in text]
+    quantities = [Quantity(value) for sign, value in _FRACTION_SIGNS if sign in text]
     plain = fold(normalize(text))
     quantities += _QuantityParser(plain).read()
     quantities += [Quantity(int(match[1]) + int(match[2]) / 100, UNITS["m"]) for match in _METRES.finditer(plain)]
@@ -183,7 +183,7 @@ class _QuantityParser:
                 yield Quantity(value * SCALES[self._at(after - 1)])
 
     def _compared(self, start: int, numbers: Sequence[float]) -> Iterator[Quantity]:
-        """Adds 4 for "less than 5", and 6 for "more than 5"."""
+        """Yields 4 for "less than 5", and 6 for "more than 5"."""
         if self._at(start - 1) == "than" and numbers[0].is_integer():
             if self._at(start - 2) in {"less", "fewer"}:
                 yield Quantity(numbers[0] - 1)
@@ -308,7 +308,7 @@ class _QuantityParser:
         return index + 3 if is_half else None
 
     def _implied(self, index: int) -> Iterator[Quantity]:
-        """Adds the quantity of a unit without a number."""
+        """Yields the quantity of a unit without a number: "next week" is 7 days."""
         word = self._at(index)
         if word == "weekend":
             yield Quantity(2, UNITS["day"], is_implied=True)

@@ -12,7 +12,7 @@ from extproc.pipeline.functions.grounding.numbers import Quantity, parse_quantit
 from extproc.pipeline.functions.grounding.times import minutes_of_day
 from extproc.pipeline.functions.grounding.word_forms import Word, split_words
 
-# Of a longer text only both ends are parsed; the function model reads half as much.
+# Of a longer text, only the two ends are parsed. The function model reads half as much.
 MAX_CHARACTERS: Final = 4_000
 _HALF: Final = MAX_CHARACTERS // 2
 

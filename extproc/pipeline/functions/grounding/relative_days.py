@@ -60,7 +60,7 @@ _BACKWARDS: Final = ("ago", "before", "earlier", "back", "prior")
 _FORWARDS: Final = ("time", "from", "later", "hence", "after")
 _PAST: Final = frozenset({"last", "past", "previous"})
 _AHEAD: Final = frozenset({"in", "within", "next", "coming", "for", "following"})
-# Also other words: they count as weekdays only in the place of one.
+# These are also ordinary words. They count as weekdays only if the words around them fit a weekday.
 _AMBIGUOUS: Final = frozenset({"sun", "sat", "mon", "wed"})
 
 
@@ -170,6 +170,6 @@ def _add_weekdays(plain: str, today: date, result: CalendarDays) -> None:
 
 
 def _is_weekday(plain: str, match: re.Match[str]) -> bool:
-    """Returns True if the short name stands in the place of a weekday."""
+    """Returns True if the words around a short name fit a weekday: "on sat", "sun at 5"."""
     before = re.search(r"(on|by|this|next|last|to|till|until|from|every|and|-)\s*$", plain[: match.start()])
     return before is not None or re.match(r"\s*(,|-|to|till|at|\d)", plain[match.end() :]) is not None

@@ -116,7 +116,7 @@ def _equals(quantity: Quantity, value: float, units: set[Unit]) -> bool:
     if quantity.unit is not None:
         same = {unit for unit in units if unit[0] == quantity.unit[0]}
         if same:
-            # In the parameter's own unit: 2 hours are 120 minutes, and not 2.
+            # Compared in the parameter's unit: 2 hours are 120 minutes, and not 2.
             return any(
                 _close(quantity.value * quantity.unit[1] / unit[1], value, 1e-6 if unit != quantity.unit else _EXACT)
                 for unit in same

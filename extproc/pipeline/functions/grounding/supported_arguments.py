@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 
 # Each span costs the embedding model some milliseconds.
 MAX_SPANS: Final = 32
-# Score of a cosine: 0.5 at the pivot. Below it, a text near in meaning is more often another thing of the same kind
-# (Seattle and Portland .68, basketball and tennis .63) than a paraphrase.
+# The score of a cosine is 0.5 at the pivot. Below the pivot, a text near in meaning is more often another thing of the
+# same kind (Seattle and Portland .68, basketball and tennis .63) than a paraphrase.
 _PIVOT: Final = 0.80
 _SLOPE: Final = 2.5
 # A text means the nearest member of an enum, if the cosine is at least this, and ahead of all others by the lead.
