@@ -15,6 +15,7 @@ import trustme
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.gateway import KEYS, gateway_config
 from tests.dataplane.stack import Stack
+from tests.dataplane.tails import tails_on_failure
 from tests.docker import engine
 from tests.docker.images import built
 from tests.support.api_server import ApiServer
@@ -202,7 +203,5 @@ def _stack(
 @pytest.fixture
 def stack(_stack: Stack, request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The session's gateway. A failed test is shown with the last lines of its logs."""
-    failed_before = request.session.testsfailed
-    yield _stack
-    if request.session.testsfailed > failed_before:
-        print(_stack.tails())
+    with tails_on_failure(_stack, request):
+        yield _stack

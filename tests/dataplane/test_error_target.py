@@ -12,6 +12,7 @@ import pytest
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.prompts import ATTACK, WEATHER, chunks_of, user
 from tests.dataplane.stack import Stack, free_ports
+from tests.dataplane.tails import tails_on_failure
 from tests.support.api_server import ApiServer
 from tests.support.behaviour import NEVER, Behaviour
 from tests.support.llm_provider import LlmProvider, completion
@@ -97,10 +98,8 @@ def _forwarding(
 
 @pytest.fixture
 def forwarding(_forwarding: Stack, request: pytest.FixtureRequest) -> Iterator[Stack]:
-    failed_before = request.session.testsfailed
-    yield _forwarding
-    if request.session.testsfailed > failed_before:
-        print(_forwarding.tails())
+    with tails_on_failure(_forwarding, request):
+        yield _forwarding
 
 
 def forwarded_failure(errors: ApiServer) -> dict[str, Any]:

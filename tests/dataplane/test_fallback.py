@@ -18,6 +18,7 @@ from tests.dataplane.prompts import ATTACK, WEATHER, user
 from tests.dataplane.remote_config import KEY_VARIABLE, TIMEOUT_MS, backend, prompting_config, served
 from tests.dataplane.remote_triton import KEY, RemoteTriton
 from tests.dataplane.stack import Stack, wait_for
+from tests.dataplane.tails import tails_on_failure
 from tests.support.api_server import ApiServer
 from tests.support.llm_provider import LlmProvider
 from tests.support.relay import Relay
@@ -82,10 +83,8 @@ def _gateway(
 def gateway(_gateway: RemoteGateway, provider: LlmProvider, request: pytest.FixtureRequest) -> Iterator[RemoteGateway]:
     """The gateway, after all its roles use their remote backends again."""
     wait_for(lambda: _gateway.all_remote() and _gateway.stack.status()["ready"])
-    failed_before = request.session.testsfailed
-    yield _gateway
-    if request.session.testsfailed > failed_before:
-        print(_gateway.stack.tails())
+    with tails_on_failure(_gateway.stack, request):
+        yield _gateway
 
 
 _Change = Callable[[RemoteGateway], None]

@@ -13,6 +13,7 @@ from tests.dataplane.load import Load, prompt
 from tests.dataplane.remote_config import KEY_VARIABLE, guarded_config, served
 from tests.dataplane.remote_triton import KEY, RemoteTriton, running_triton
 from tests.dataplane.stack import Stack, wait_for
+from tests.dataplane.tails import tails_on_failure
 from tests.support.llm_provider import LlmProvider
 
 
@@ -43,10 +44,8 @@ def _two(
 @pytest.fixture
 def two(_two: Stack, provider: LlmProvider, request: pytest.FixtureRequest) -> Iterator[Stack]:
     wait_for(lambda: is_read(_two))
-    failed_before = request.session.testsfailed
-    yield _two
-    if request.session.testsfailed > failed_before:
-        print(_two.tails())
+    with tails_on_failure(_two, request):
+        yield _two
 
 
 def is_read(stack: Stack) -> bool:

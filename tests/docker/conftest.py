@@ -10,6 +10,7 @@ import pytest
 
 from controlplane.runtime.runner import Runtime
 from tests.dataplane.stack import Stack, free_ports
+from tests.dataplane.tails import tails_on_failure
 from tests.docker.project import Project
 from tests.support.llm_provider import LlmProvider
 
@@ -75,7 +76,5 @@ def _small(
 @pytest.fixture
 def small(_small: Stack, request: pytest.FixtureRequest) -> Iterator[Stack]:
     """A running gateway. A test that breaks it repairs it."""
-    failed_before = request.session.testsfailed
-    yield _small
-    if request.session.testsfailed > failed_before:
-        print(_small.tails())
+    with tails_on_failure(_small, request):
+        yield _small
