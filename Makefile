@@ -26,16 +26,17 @@ up: $(RUN_STAMP)  ## Install, prepare the models once, start the quick start, se
 down:  ## Stop what `make up` started
 	$(BIN)/archgw down
 
-# One pytest run per tier. Unit and integration tests run in parallel. In the others, a gateway needs the machine for itself.
+# One pytest run per tier. Unit and integration tests run in parallel. The tests of whole gateways wait more than they work:
+# processes and containers are tested side by side, each with one gateway for the session.
 # With ARGS, one run of what ARGS selects: make test ARGS='tests/unit -k guard'
-TIERS := test-unit test-integration test-dataplane test-docker
-
 test: $(TEST_STAMP)  ## Run the tests, against a real Envoy and a real Triton; ARGS selects some
 ifdef ARGS
 	$(BIN)/archgw models prepare
 	$(PYTEST) $(ARGS)
 else
-	@set -e; for tier in $(TIERS); do $(MAKE) --no-print-directory $$tier; done
+	@$(MAKE) --no-print-directory test-unit
+	@$(MAKE) --no-print-directory test-integration
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line test-dataplane test-docker
 endif
 
 test-all: export ALL := --all

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -30,21 +31,33 @@ CLIENT_KEY: Final = "sk-client-must-stay-inside"
 T = TypeVar("T")
 
 _UP_S: Final = 180
+_PORTS: Final = (10_000, 32_000)
 _RECOVERY_S: Final = 60
 # Lines of the access log that are searched: enough for a test under load.
 _ACCESS_LINES: Final = 5000
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports that nothing listens on now.
+
+    They lie below the kernel's range for outgoing connections, so that none takes one before the test does; random, so
+    that two test runs choose differently.
+    """
+    chosen: list[int] = []
+    while len(chosen) < count:
+        port = random.randint(*_PORTS)  # noqa: S311
+        if port not in chosen and _is_free(port):
+            chosen.append(port)
+    return chosen
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as candidate:
+        try:
+            candidate.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def archgw(
