@@ -36,7 +36,8 @@ ifdef ARGS
 else
 	@$(MAKE) --no-print-directory test-unit
 	@$(MAKE) --no-print-directory test-integration
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line test-dataplane test-docker
+	@echo "processes and containers are tested side by side; each prints its results when it ends"
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-dataplane test-docker
 endif
 
 test-all: export ALL := --all
