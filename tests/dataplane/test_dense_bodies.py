@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
 import httpx2
 import pytest
@@ -20,7 +20,7 @@ KEYS = ",".join(f'"k{number}":1' for number in range(700_000))
 STATE = json.dumps({"messages": "[" + "{}," * 500_000 + "{}]"})
 ONE = '"messages":[{"role":"user","content":"hello"}]'
 
-# Chooses a provider with the default timeout: on a busy machine the mock reads megabytes for longer than the other's 3 s.
+# Chooses a provider with the default timeout: on a busy machine the mock may read megabytes for longer than 3 s.
 PATIENT: Final = {"x-arch-llm-provider-hint": "second"}
 DENSE = {
     "700,000 keys": (f'{{{ONE},"y":{{{KEYS}}}}}', 413),
