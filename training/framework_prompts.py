@@ -78,17 +78,21 @@ _ATTACK = re.compile(
     re.IGNORECASE,
 )
 _ADDRESSED = re.compile(
-    r"\b(you are|you're an?|you will|you have access|you must|you should|you can (use|call)|your (task|job|goal|role|answer|response"
-    r"|output|final answer)|given (the|a|an|below|some|this|two|following|these)|below (is|are)|the following|based on the|use the (following|above|provided|given)"
+    r"\b(you are|you're an?|you will|you have access|you must|you should|you can (use|call)"
+    r"|your (task|job|goal|role|answer|response|output|final answer)"
+    r"|given (the|a|an|below|some|this|two|following|these)"
+    r"|below (is|are)|the following|based on the|use the (following|above|provided|given)"
     r"|step by step|let's think|respond|reply|answer (the|in|as|with|only|this|each)|output (only|the|format|a|should)"
     r"|return (only|a json|the json|your)|do not (include|add|use|make|output|respond|mention|invent|answer|return)"
     r"|assistant|context|instructions?|thought:|question:|human:|final answer|user's|user query|user input)\b",
     re.IGNORECASE,
 )
 _IMPERATIVE = re.compile(
-    r"^\W*(#+ [^\n]+\n+)?(please |as an? |act as|carefully |progressively )?(summari[sz]e|extract|generate|write|translate|classify|rewrite|create|analy[sz]e"
+    r"^\W*(#+ [^\n]+\n+)?(please |as an? |act as|carefully |progressively )?"
+    r"(summari[sz]e|extract|generate|write|translate|classify|rewrite|create|analy[sz]e"
     r"|identify|determine|evaluate|answer|compare|review|think|imagine|provide|list|convert|decide|choose|select|rate|score|judge|verify|check"
-    r"|respond|reply|assess|break down|rephrase|improve|refine|consider|read|use|find|complete|continue|plan|describe|explain|given|act as|select)\b",
+    r"|respond|reply|assess|break down|rephrase|improve|refine|consider|read|use|find|complete|continue|plan"
+    r"|describe|explain|given|act as|select)\b",
     re.IGNORECASE,
 )
 _PROMPT_NAME = re.compile(
@@ -96,17 +100,40 @@ _PROMPT_NAME = re.compile(
 )
 _NO_PROMPT_NAME = re.compile(r"error|exception|warning|regex|pattern|help_|_help|log_|deprecat")
 _NOT_A_PROMPT = re.compile(
-    r"^\s*(failed|error|cannot|could not|unable|invalid|missing|unsupported|warning|deprecated|expected|unexpected|unknown"
-    r"|select\s.+\sfrom\s|insert into|create (table|index)|match \(|\{\s*\"|http|usage:|copyright|import |from \w+ import|def |class |<svg|<!doctype|\$)"
-    r"|is not (supported|installed|available|a valid)|pip install|npm install|not found|deprecat|could not import|must be (a|an|one|set|either|greater|between)|parameter needs|does not (have|support)|exceeded for"
+    r"^\s*(failed|error|cannot|could not|unable"
+    r"|invalid|missing|unsupported|warning|deprecated|expected|unexpected|unknown"
+    r"|select\s.+\sfrom\s|insert into|create (table|index)|match \(|\{\s*\"|http|usage:|copyright|import "
+    r"|from \w+ import|def "
+    r"|class |<svg|<!doctype|\$)"
+    r"|is not (supported|installed|available|a valid)|pip install|npm install|not found|deprecat|could not import"
+    r"|must be (a|an|one|set|either|greater|between)|parameter needs|does not (have|support)|exceeded for"
     r"|raise \w+Error|``\w+``|:class:|:param |\.\. code|>>> |pydantic|environment variable|traceback",
     re.IGNORECASE,
 )
-_LOGGERS = {"warn", "warning", "error", "info", "debug", "exception", "critical", "log", "print", "echo", "secho", "add_argument", "option", "Option", "Argument"}
+_LOGGERS = {
+    "warn",
+    "warning",
+    "error",
+    "info",
+    "debug",
+    "exception",
+    "critical",
+    "log",
+    "print",
+    "echo",
+    "secho",
+    "add_argument",
+    "option",
+    "Option",
+    "Argument",
+}
 _FIELDS = {"Field", "Param", "InputField", "OutputField", "Query", "Body", "Path", "Property", "Parameter"}
 _TOOL_DECORATORS = {"tool", "function_tool", "kernel_function", "tool_plain", "action"}
 _JS_STRING = re.compile(r'`((?:[^`\\]|\\.){60,12000})`|"((?:[^"\\\n]|\\.){60,6000})"|\'((?:[^\'\\\n]|\\.){60,6000})\'')
-_JS_CODE = re.compile(r"=>|\b(const|let|var|return|function|this|await|void) [\w$]+|\bthis\.\w|\)\s*\{|\}\s*[);]|;\s*\n\s*\}|===|\|\||&&|^\s*[)\],;+]")
+_JS_CODE = re.compile(
+    r"=>|\b(const|let|var|return|function|this|await|void) [\w$]+|\bthis\.\w|\)\s*\{"
+    r"|\}\s*[);]|;\s*\n\s*\}|===|\|\||&&|^\s*[)\],;+]"
+)
 _JS_NAME = re.compile(r"([A-Za-z_$][\w$]*)\s*[:=(]\s*(?:dedent)?$")
 _SCRIPT = (".js", ".mjs", ".ts")
 _PROMPT_FILE = (".prompty", ".jinja", ".jinja2", ".j2", ".mustache", ".hbs", ".prompt")
@@ -162,7 +189,9 @@ def variants(prompt: Prompt) -> Iterator[tuple[str, str]]:
     """Yields the prompt, and where it has placeholders the prompt with texts in their places, each with its kind."""
     yield prompt.text, prompt.kind
     random = Random(prompt.text)  # noqa: S311 - no secret
-    words = Grammar(read(*sorted((Path(__file__).parent / "synthetic/grammars/shared").glob("*.txt"))), ("payload", "json_payload"))
+    words = Grammar(
+        read(*sorted((Path(__file__).parent / "synthetic/grammars/shared").glob("*.txt"))), ("payload", "json_payload")
+    )
 
     def fill(slot: re.Match[str]) -> str:
         name = slot[1].lower()
@@ -179,7 +208,10 @@ def variants(prompt: Prompt) -> Iterator[tuple[str, str]]:
 # Rules of grammars/shared that fill placeholders, by the placeholder's name.
 _FILLERS = (
     (r"question|query|input|task|request|goal|instruction|prompt|user_message", "plain"),
-    (r"context|document|text|content|passage|summary|answer|response|output|result|observation|history|memory|chunk|page", "paragraph"),
+    (
+        r"context|document|text|content|passage|summary|answer|response|output|result|observation|history|memory|chunk|page",
+        "paragraph",
+    ),
     (r"name|author|persona|role|agent", "name"),
     (r"num|count|k$|n$|limit|max|min|size|index|id$", "number"),
     (r"lang", "language"),
@@ -382,14 +414,19 @@ def _string(node: ast.expr) -> str | None:
             return text
         case ast.JoinedStr(values=parts):
             return "".join(
-                part.value if isinstance(part, ast.Constant) and isinstance(part.value, str) else "{" + _slot(part) + "}"
+                part.value
+                if isinstance(part, ast.Constant) and isinstance(part.value, str)
+                else "{" + _slot(part) + "}"
                 for part in parts
             )
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             sides = (_string(left), _string(right))
             if sides[0] is None and sides[1] is None:
                 return None
-            return "".join("{" + _slot(side) + "}" if text is None else text for side, text in zip((left, right), sides, strict=True))
+            return "".join(
+                "{" + _slot(side) + "}" if text is None else text
+                for side, text in zip((left, right), sides, strict=True)
+            )
     return None
 
 
@@ -399,13 +436,15 @@ def _slot(node: ast.expr) -> str:
 
 
 def javascript_literals(source: str) -> Iterator[_Literal]:
-    """Yields the long strings of JavaScript code, ${...} as {name}; those after `description:` are tool descriptions."""
+    """Yields the long strings of JavaScript code, ${...} as {name}; after `description:` tool descriptions."""
     source = re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL)
     for match in _JS_STRING.finditer(source):
         raw = next(group for group in match.groups() if group is not None)
         text = re.sub(r"\$\{[^{}]*?(\w+)[^\w{}]*\}", r"{\1}", raw)
         text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), text)
-        text = text.replace("\\n", "\n").replace("\\`", "`").replace('\\"', '"').replace("\\'", "'").replace("\\t", "\t")
+        text = (
+            text.replace("\\n", "\n").replace("\\`", "`").replace('\\"', '"').replace("\\'", "'").replace("\\t", "\t")
+        )
         before = _JS_NAME.search(source[max(0, match.start() - 60) : match.start()])
         name = before[1].lower() if before else ""
         if name in ("error", "warn", "message") or name.endswith("error"):

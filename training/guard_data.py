@@ -13,17 +13,19 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from random import Random
 
 from training import datasets, framework_prompts
 from training.guard_rows import Row, write
+from training.synthetic.hard_benign import hard_rows
 from training.synthetic.multilingual import multilingual_rows
 from training.synthetic.third_party_pairs import Given, Material, third_party_pairs
 
 SHARED = Path(os.environ.get("ARCHGW_TRAINING_DATA", Path(__file__).resolve().parents[2] / "shared" / "data" / "train"))
 PAIRS = 12_000
 _LABELLED = ("guard_benign", "functions_single_turn", "functions_intent_metatool")
-_REQUEST_SOURCES = re.compile(r"self-instruct|slurp|snips|schema-guided|MetaTool|JARVIS|Open-Assistant|FastChat", re.IGNORECASE)
+_REQUEST_SOURCES = re.compile(
+    r"self-instruct|slurp|snips|schema-guided|MetaTool|JARVIS|Open-Assistant|FastChat", re.IGNORECASE
+)
 
 
 def framework_rows() -> Iterator[Row]:
@@ -51,7 +53,7 @@ def material() -> Material:
         elif row["kind"] in ("document", "code", "tool_json") and len(text) > 300 and "self-instruct" not in source:
             documents.append(Given(text, source))
             if row["kind"] == "document":
-                sentences += [Given(part, source) for part in _plain_sentences(text)]
+                sentences += [Given(part, source) for part in _plain_sentences(text) if "QMSum" not in source]
     return Material(requests, sentences, documents)
 
 
@@ -64,7 +66,8 @@ def _shared(name: str) -> Iterator[dict[str, str]]:
 
 # A request in its first words. Statements such as "I'm thinking about a trip" would be harmless in a mail.
 _ASKS = re.compile(
-    r"(please|can you|could you|would you|will you|help|find|show|give|tell|play|set|book|turn|add|create|write|make|list|search|get"
+    r"(please|can you|could you|would you|will you|help|find|show|give|tell|play|set|book|turn|add"
+    r"|create|write|make|list|search|get"
     r"|generate|explain|translate|suggest|recommend|provide|compute|calculate|convert|remind|reserve|order|send|put|rate|schedule"
     r"|delete|remove|cancel|check|describe|identify|classify|rewrite|summari[sz]e|compare|what|how|who|where|which|why"
     r"|i('d| would) like you to|i (need|want) you to)\b",
@@ -76,13 +79,23 @@ def _sentence(text: str) -> bool:
     return 15 <= len(text) <= 300 and "\n" not in text and bool(_ASKS.match(text))
 
 
-_ORDER = re.compile(r"\b(you|your|please|ignore|instruction|prompt|answer|question|write|assistant)\b|\?", re.IGNORECASE)
+_ORDER = re.compile(
+    r"\b(you|your|please|ignore|instruction|prompt|answer|question|write|assistant)\b|\?", re.IGNORECASE
+)
 
 
 def _plain_sentences(text: str) -> list[str]:
     """Returns up to three sentences of a document that speak to nobody."""
     parts = [part.strip() for part in re.split(r"(?<=[.!?])\s", text)]
-    plain = [part for part in parts if 40 <= len(part) <= 300 and part[:1].isupper() and part.endswith(".") and not _ORDER.search(part)]
+    plain = [
+        part
+        for part in parts
+        if 40 <= len(part) <= 300
+        and part[:1].isupper()
+        and part.endswith(".")
+        and ": " not in part[:20]
+        and not _ORDER.search(part)
+    ]
     return [part for part in plain if "\n" not in part and "`" not in part][:3]
 
 
@@ -92,6 +105,7 @@ def pair_rows() -> Iterator[Row]:
 
 MAKERS: dict[str, Callable[[], Iterator[Row]]] = {
     "framework_prompts": framework_rows,
+    "hard_benign": hard_rows,
     "multilingual": multilingual_rows,
     "third_party_pairs": pair_rows,
 }

@@ -20,8 +20,34 @@ COUNTS = {"de": 900, "fr": 900, "es": 900, "it": 900, "pt": 900, "nl": 350, "pl"
 _GRAMMARS = Path(__file__).parent / "grammars"
 _WORDS = [_GRAMMARS / "shared" / f"{name}.txt" for name in ("things", "plain", "orders")]
 # Kinds of each label, the frequent ones more than once. The first in a pair of `_THIRD_PARTY` stands in documents.
-_ATTACKS = ("override", "override", "override", "leak", "leak", "persona", "dev", "only", "role", "indirect", "indirect")
-_HARMLESS = ("ignore", "forget", "role", "role", "translate", "story", "security", "support", "prompt", "everyday", "notes", "notes")
+_ATTACKS = (
+    "override",
+    "override",
+    "override",
+    "leak",
+    "leak",
+    "persona",
+    "dev",
+    "only",
+    "role",
+    "indirect",
+    "indirect",
+)
+_HARMLESS = (
+    "ignore",
+    "forget",
+    "role",
+    "role",
+    "translate",
+    "story",
+    "security",
+    "support",
+    "prompt",
+    "everyday",
+    "words",
+    "notes",
+    "notes",
+)
 _THIRD_PARTY = ("indirect", "notes")
 
 

@@ -11,7 +11,7 @@ import html
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -98,7 +98,7 @@ def third_party_pairs(count: int, material: Material, seed: int = 0) -> Iterator
 
 
 def _request(random: Random, tone: str, kind: str, material: Material) -> Given:
-    """Returns a request to the assistant. In a mail a bare one is a task for an AI: people ask each other for actions."""
+    """Returns a request to the assistant. In a mail, a bare one is no action: people ask each other."""
     if tone == "bare" and kind not in ("mail", "transcript") and material.requests and random.random() < _FOREIGN_SHARE:
         return random.choice(material.requests)
     rule = random.choice(("task", "question", "style", "advert")) if tone == "bare" and kind == "mail" else tone
@@ -123,7 +123,9 @@ def _carrier(random: Random, material: Material) -> _Carrier:
     if material.documents and random.random() < _PUBLIC_SHARE:
         carrier = _of_document(random, random.choice(material.documents))
     else:
-        carrier = random.choice((_mail, _mail, _table, _tool_result, _tool_result, _tool_result, _code, _page, _other))(random)
+        carrier = random.choice((_mail, _mail, _table, _tool_result, _tool_result, _tool_result, _code, _page, _other))(
+            random
+        )
     return _asked(random, carrier) if random.random() < _USER_SHARE else carrier
 
 
@@ -177,7 +179,9 @@ def _records(random: Random, low: int, high: int) -> list[dict[str, str]]:
         fields = dict(part.split("=", 1) for part in record.split(";;"))
         free = [name for name in fields if name.endswith("*")]
         target = random.choice(free) if index == chosen else ""
-        records.append({name.rstrip("*"): _inserted(random, text) if name == target else text for name, text in fields.items()})
+        records.append(
+            {name.rstrip("*"): _inserted(random, text) if name == target else text for name, text in fields.items()}
+        )
     return records
 
 
@@ -216,7 +220,8 @@ def _as_json(random: Random, records: list[dict[str, str]]) -> _Formed:
 
 
 def _as_python(random: Random, records: list[dict[str, str]]) -> _Formed:
-    return repr(records if len(records) > 1 else records[0]), lambda text: repr("'" + text)[2:-1]
+    text = repr(records if len(records) > 1 else records[0]).replace(repr(SLOT)[1:-1], SLOT)
+    return text, lambda sentence: sentence.replace("'", "\\'").replace("\n", "\\n")
 
 
 def _as_yaml(random: Random, records: list[dict[str, str]]) -> _Formed:
@@ -226,7 +231,10 @@ def _as_yaml(random: Random, records: list[dict[str, str]]) -> _Formed:
 
 def _as_xml(random: Random, records: list[dict[str, str]]) -> _Formed:
     tag = random.choice(("item", "result", "record", "entry", "row"))
-    rows = ["".join(f"<{name}>{html.escape(text, quote=False)}</{name}>" for name, text in record.items()) for record in records]
+    rows = [
+        "".join(f"<{name}>{html.escape(text, quote=False)}</{name}>" for name, text in record.items())
+        for record in records
+    ]
     between = random.choice(("", "\n"))
     return between.join(f"<{tag}>{row}</{tag}>" for row in rows), lambda text: html.escape(text, quote=False)
 
@@ -234,7 +242,10 @@ def _as_xml(random: Random, records: list[dict[str, str]]) -> _Formed:
 def _as_lines(random: Random, records: list[dict[str, str]]) -> _Formed:
     between = random.choice(("\n", "\n", " | "))
     sign = random.choice((": ", ": ", " = ", " - "))
-    rows = [between.join(f"{name.replace('_', ' ').capitalize()}{sign}{text}" for name, text in record.items()) for record in records]
+    rows = [
+        between.join(f"{name.replace('_', ' ').capitalize()}{sign}{text}" for name, text in record.items())
+        for record in records
+    ]
     return random.choice(("\n\n", "\n---\n")).join(rows), str
 
 
@@ -247,13 +258,21 @@ def _table(random: Random) -> _Carrier:
         text, escape = _csv(records), lambda sentence: sentence.replace('"', '""')
     elif form == "html":
         head = "<tr>" + "".join(f"<th>{name}</th>" for name in names) + "</tr>"
-        rows = ["<tr>" + "".join(f"<td>{html.escape(cell, quote=False)}</td>" for cell in record.values()) + "</tr>" for record in records]
-        text, escape = "<table>\n" + "\n".join([head, *rows]) + "\n</table>", lambda sentence: html.escape(sentence, quote=False)
+        rows = [
+            "<tr>" + "".join(f"<td>{html.escape(cell, quote=False)}</td>" for cell in record.values()) + "</tr>"
+            for record in records
+        ]
+        text, escape = (
+            "<table>\n" + "\n".join([head, *rows]) + "\n</table>",
+            lambda sentence: html.escape(sentence, quote=False),
+        )
     elif form == "tsv":
         text = "\n".join("\t".join(cells) for cells in (names, *(list(record.values()) for record in records)))
     else:
         sides = ("| ", " |") if form == "markdown" else ("", "")
-        lines = [sides[0] + " | ".join(cells) + sides[1] for cells in (names, *(list(record.values()) for record in records))]
+        lines = [
+            sides[0] + " | ".join(cells) + sides[1] for cells in (names, *(list(record.values()) for record in records))
+        ]
         if form == "markdown":
             lines.insert(1, "|" + " --- |" * len(names))
         text = "\n".join(lines)
@@ -289,7 +308,9 @@ def _code(random: Random) -> _Carrier:
     if random.random() < 0.25:
         text = f"{words.text(random, 'code_question')}\n\n```{language}\n{text}\n```"
     one_line = random.choice((" ", f"\n{sign}"))
-    return _Carrier(text, "code", random.choice(("document", "tool")), lambda sentence: sentence.replace("\n", one_line))
+    return _Carrier(
+        text, "code", random.choice(("document", "tool")), lambda sentence: sentence.replace("\n", one_line)
+    )
 
 
 def _page(random: Random) -> _Carrier:
@@ -298,22 +319,35 @@ def _page(random: Random) -> _Carrier:
     title = words.text(random, "title_text")
     if random.random() < 0.35:
         hidden = random.choice(
-            ("<p>{}</p>", "<p>{}</p>", '<span style="display:none">{}</span>', "<!-- {} -->", "<li>{}</li>", "<footer>{}</footer>")
+            (
+                "<p>{}</p>",
+                "<p>{}</p>",
+                '<span style="display:none">{}</span>',
+                "<!-- {} -->",
+                "<li>{}</li>",
+                "<footer>{}</footer>",
+            )
         )
         tags = [f"<p>{html.escape(part, quote=False)}</p>" for part in parts]
         body = _placed(random, tags).replace(SLOT, hidden.format(SLOT))
         text = f"<html><head><title>{title}</title></head><body>\n<h1>{title}</h1>\n{body}\n</body></html>"
-        return _Carrier(text, "page", random.choice(("document", "tool")), lambda sentence: html.escape(sentence, quote=False))
+        return _Carrier(
+            text, "page", random.choice(("document", "tool")), lambda sentence: html.escape(sentence, quote=False)
+        )
     text = _placed(random, parts, "\n\n")
     if random.random() < 0.3:  # within a paragraph
         place = random.randrange(len(parts))
         parts[place] = _placed(random, re.split(r"(?<=[.!?]) ", parts[place]), " ")
         text = "\n\n".join(parts)
-    return _Carrier(f"# {title}\n\n{text}" if random.random() < 0.5 else text, "page", random.choice(("document", "tool")))
+    return _Carrier(
+        f"# {title}\n\n{text}" if random.random() < 0.5 else text, "page", random.choice(("document", "tool"))
+    )
 
 
 def _other(random: Random) -> _Carrier:
-    kind, rule = random.choice((("log", "log_line"), ("transcript", "transcript_line"), ("prose", "paragraph"), ("prose", "prose")))
+    kind, rule = random.choice(
+        (("log", "log_line"), ("transcript", "transcript_line"), ("prose", "paragraph"), ("prose", "prose"))
+    )
     words = grammar("carriers")
     lines = [words.text(random, rule) for _ in range(random.randint(2, 10))]
     text = _placed(random, lines, "\n" if kind != "prose" else random.choice((" ", "\n\n")))
@@ -334,4 +368,9 @@ def _of_document(random: Random, document: Given) -> _Carrier:
     place = random.choice([0, len(text), *random.choices(places or [0], k=3)])
     before, after = text[:place], text[place:]
     between = random.choice(("\n", "\n", " "))
-    return _Carrier(f"{before.rstrip()}{between}{SLOT}{between}{after.lstrip(' ')}".strip(), "public", random.choice(("document", "tool")), source=document.source)
+    return _Carrier(
+        f"{before.rstrip()}{between}{SLOT}{between}{after.lstrip(' ')}".strip(),
+        "public",
+        random.choice(("document", "tool")),
+        source=document.source,
+    )
