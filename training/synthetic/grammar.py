@@ -85,12 +85,24 @@ class Grammar:
     def __contains__(self, name: str) -> bool:
         return name in self._rules
 
-    def text(self, random: Random, name: str = "root", given: Mapping[str, str] | None = None) -> str:
-        """Returns one text of the rule `name`. `given` fills slots with texts from elsewhere, unchanged."""
-        return tidy(self._expand(random, name, given or {}, {}))
+    def alternatives(self, name: str) -> tuple[str, ...]:
+        """Returns the lines of a rule, unexpanded."""
+        return self._rules[name]
 
-    def _expand(self, random: Random, name: str, given: Mapping[str, str], kept: dict[str, str]) -> str:
-        line = random.choice(self._rules[name])
+    def text(
+        self, random: Random, name: str = "root", given: Mapping[str, str] | None = None, line: int | None = None
+    ) -> str:
+        """Returns one text of the rule `name`, of its alternative `line` where one is named.
+
+        `given` fills slots with texts from elsewhere, unchanged.
+        """
+        chosen = None if line is None else self._rules[name][line]
+        return tidy(self._expand(random, name, given or {}, {}, chosen))
+
+    def _expand(
+        self, random: Random, name: str, given: Mapping[str, str], kept: dict[str, str], chosen: str | None = None
+    ) -> str:
+        line = random.choice(self._rules[name]) if chosen is None else chosen
         while CHOICE.search(line):
             line = CHOICE.sub(lambda found: random.choice(found[1].split("|")), line)
 
