@@ -162,6 +162,9 @@ class TextRole(StrEnum):
     SYSTEM = "system"
     TOOLS = "tools"
 
+    # Texts are looked up by role and string many times a request, and the hash of an Enum is slow Python code.
+    __hash__ = str.__hash__
+
 
 class Guard(_Frozen, frozen=True):
     """One input guard: blocks a prompt for which the model of `role` gives a probability of `threshold` or more.

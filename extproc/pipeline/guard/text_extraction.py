@@ -35,7 +35,7 @@ _PART_ROLES: Final = {
     **dict.fromkeys(("function_call_output", "tool_result"), TextRole.TOOL),
 }
 _TOOL_FIELDS: Final = frozenset({"tools", "tool_choice", "functions", "function_call", "response_format"})
-# Characters of each end of a part that are read together with the parts around it.
+# Characters of each end of a part that are read together with the parts of other roles.
 _END_CHARS: Final = 120
 # A line with this many words is a sentence, which may be an attack by itself.
 _SENTENCE_WORDS: Final = 5
@@ -130,14 +130,17 @@ def _content(role: TextRole, value: JsonValue, extractor: StringExtractor) -> It
 def _joined_content(role: TextRole, content: Sequence[RequestText]) -> Iterator[RequestText]:
     """Yields one text for each role in `content`.
 
-    If there are several roles, a text of `role` has the parts of all roles, the others with their ends only: an attack
-    may be split over parts of different types.
+    If there are several roles, one more text of `role` has the ends of all parts: an attack may be split over parts of
+    different types.
     """
+    if len(content) < 2:
+        yield from content
+        return
     roles = dict.fromkeys(each.role for each in content)
-    for each_role in roles or (role,):
+    for each_role in roles:
         yield from _joined(each_role, [text for part_role, text in content if part_role is each_role])
     if len(roles) > 1:
-        yield from _joined(role, [text if part_role is role else _ends(text) for part_role, text in content])
+        yield from _joined(role, [_ends(text) for _, text in content])
 
 
 def _joined(role: TextRole, parts: Sequence[str]) -> Iterator[RequestText]:

@@ -211,7 +211,7 @@ def test_a_text_is_read_once_for_each_role() -> None:
     )
 
 
-def test_parts_of_two_roles_are_also_read_together_with_the_ends_of_documents() -> None:
+def test_the_ends_of_parts_of_two_roles_are_also_read_together() -> None:
     document = f"{ATTACK[20:]} " + "The tide was low. " * 40 + "Good"
     parts = [{"type": "text", "text": ATTACK[:20]}, {"type": "file", "file": {"file_data": document}}]
     own, whole, together, *_ = text_extraction.extract(request({"messages": [user([*parts, user_part("bye.")])]})).texts
