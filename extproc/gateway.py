@@ -167,7 +167,7 @@ async def open_gateway(config: FilterConfig) -> AsyncIterator[Gateway]:
 
 def _request_stages(config: FilterConfig, models: Models, errors: ErrorHandler, listener: Listener) -> RequestStages:
     """Returns the stages of a listener, in order."""
-    guards = config.guards if listener in config.guarded else ()
+    guards = config.guards.get(listener, ())
     inference = config.inference
     limits = GuardLimits(inference.reading_ms, inference.whole_bytes, inference.read_share) if inference else None
     stages = (GuardStage(GuardEvaluator(models, guards, limits), errors),) if guards else ()

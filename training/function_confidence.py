@@ -27,8 +27,9 @@ from extproc.inference.interface import Embeddings, Extraction, FunctionCall, Ro
 from extproc.pipeline.functions import tool_selection
 from extproc.pipeline.functions.tool_selection import Clarification, NoTargetCall, TargetCalls
 from extproc.pipeline.intent.target_index import ScoredTarget, TargetIndex
-from extproc.shared.filter_config import Intent, JsonValue
+from extproc.shared.filter_config import Intent, JsonValue, TextRole
 from extproc.shared.roles import Role
+from extproc.shared.scripts import Script
 from triton_models.embed.encoder import Encoder
 from triton_models.function.needle import NeedleEngines
 from triton_models.function.needle_caller import NeedleCaller
@@ -51,7 +52,12 @@ class LocalModels:
     async def embed(self, texts: Sequence[str], spaces: Collection[str] | None = None) -> Embeddings:
         return Embeddings(np.stack([self._encoder.encode(text) for text in texts]), "here")
 
-    async def attack_probabilities(self, role: Role, texts: Sequence[str]) -> tuple[float, ...]:
+    async def attack_probabilities(
+        self, role: Role, texts: Sequence[str], text_roles: Sequence[TextRole] = ()
+    ) -> tuple[float, ...]:
+        raise RoleUnavailable(role, "unreachable", "not loaded")
+
+    def readable_scripts(self, role: Role) -> frozenset[Script]:
         raise RoleUnavailable(role, "unreachable", "not loaded")
 
     def readable_bytes(self, role: Role) -> float | None:

@@ -63,6 +63,11 @@ def texts(request: Any, name: str) -> list[str]:
     return [bytes(value).decode("utf-8", errors="replace") for value in tensor.as_numpy().ravel()]
 
 
+def optional_texts(request: Any, name: str, default: str, count: int) -> list[str]:
+    """Returns every text of the optional BYTES tensor `name`, or `count` times `default` if the request lacks it."""
+    return [default] * count if pb.get_input_tensor_by_name(request, name) is None else texts(request, name)
+
+
 def answer(
     request: Any, output: str, compute: Callable[[Any], Array], clock: Callable[[], int] = time.perf_counter_ns
 ) -> Any:

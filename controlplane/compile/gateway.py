@@ -28,7 +28,7 @@ from controlplane.compile.plans import (
 )
 from controlplane.compile.prompting import compile_guards, compile_prompting
 from controlplane.compile.remote_triton import compile_remote
-from controlplane.compile.role_backends import guarded_listeners, role_backends
+from controlplane.compile.role_backends import role_backends
 from controlplane.config.addresses import authority, listened_on
 from controlplane.config.arch_config import ArchConfig
 from controlplane.config.listeners import Egress, Ingress
@@ -81,8 +81,7 @@ def _filter_config(
         endpoint_timeout_ms=call_ms,
         request_timeout_ms=calls_ms + (inference.models_timeout_ms if inference else 0) + _REQUEST_GRACE_MS,
         inference=inference,
-        guards=tuple(compile_guards(config)) if guarded_listeners(config) else (),
-        guarded=guarded_listeners(config),
+        guards=compile_guards(config),
         error_target=error_call(config.error_target) if config.error_target else None,
         prompting=compile_prompting(config) if config.listeners.ingress.enabled else None,
         timing_header=config.overrides.timing_header,

@@ -9,6 +9,7 @@ from controlplane.compile.model_plan import artefacts
 from controlplane.compile.plans import Device, ModelPlan, RoleLocation, TargetEnvironment
 from controlplane.compile.remote_triton import CLUSTER, protocol
 from controlplane.config.arch_config import ArchConfig
+from controlplane.models.catalog import catalog
 from extproc.shared import filter_config
 from extproc.shared.filter_config import Place
 from extproc.shared.roles import ROLES, Purpose, Role, roles_of
@@ -108,7 +109,9 @@ def _local_backend(role: Role, models: ModelPlan) -> filter_config.Backend:
     instance = next(model for model in models.models if model.role == role)
     sizes = _GPU_SIZES if instance.device is Device.GPU else _cpu_sizes(instance.instances, instance.background)
     most = max(1, instance.max_batch_size)
-    return filter_config.Backend(place=Place.LOCAL, model=instance.name, max_batch=most, **sizes)
+    is_guard = ROLES[role].guard is not None
+    scripts = catalog().scripts(role, instance.artefact, gpu=instance.device is Device.GPU) if is_guard else ()
+    return filter_config.Backend(place=Place.LOCAL, model=instance.name, max_batch=most, scripts=scripts, **sizes)
 
 
 class _Sizes(TypedDict, total=False):

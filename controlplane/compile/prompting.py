@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Final
 
 from controlplane.compile.api_calls import target_call
+from controlplane.compile.role_backends import guarded_listeners
 from controlplane.config.arch_config import ArchConfig
 from controlplane.config.parameters import Items, Parameter, format_of
 from controlplane.config.prompt_guards import Guard
 from controlplane.config.prompt_targets import PromptTarget
 from extproc.shared import filter_config
+from extproc.shared.filter_config import Listener, TextRole
 from extproc.shared.roles import GUARD_ROLES, ROLES
 
 # A prompt with a lower score matches no target. Measured on the development half of evaluation/intent.py (in
@@ -20,6 +22,12 @@ from extproc.shared.roles import GUARD_ROLES, ROLES
 INTENT_THRESHOLD: Final = 0.22
 # Score under which the conversation does not support an argument (docs/quality.md).
 GROUNDING_THRESHOLD: Final = 0.5
+# Default scopes of guards. Anybody may be a client of ingress. Clients of egress are the team's own applications, whose
+# frameworks write system messages and tool definitions; third parties write the rest.
+_SCOPES: Final[Mapping[Listener, tuple[TextRole, ...]]] = {
+    Listener.INGRESS: tuple(TextRole),
+    Listener.EGRESS: (TextRole.USER, TextRole.TOOL, TextRole.DOCUMENT),
+}
 
 
 def compile_prompting(config: ArchConfig) -> filter_config.Prompting:
@@ -35,12 +43,17 @@ def compile_prompting(config: ArchConfig) -> filter_config.Prompting:
     )
 
 
-def compile_guards(config: ArchConfig) -> Iterator[filter_config.Guard]:
-    for name, guard in config.prompt_guards.input_guards.on.items():
-        yield _guard(name, guard)
+def compile_guards(config: ArchConfig) -> dict[Listener, tuple[filter_config.Guard, ...]]:
+    """Returns the guards of each guarded listener."""
+    guards = config.prompt_guards.input_guards.on.items()
+    return {
+        listener: tuple(_guard(name, guard, listener) for name, guard in guards)
+        for listener in guarded_listeners(config)
+        if guards
+    }
 
 
-def _guard(name: str, guard: Guard) -> filter_config.Guard:
+def _guard(name: str, guard: Guard, listener: Listener) -> filter_config.Guard:
     role = GUARD_ROLES[name]
     defaults = ROLES[role].guard
     assert defaults is not None  # noqa: S101  every role of GUARD_ROLES has one
@@ -51,6 +64,8 @@ def _guard(name: str, guard: Guard) -> filter_config.Guard:
         message=guard.on_exception.message or defaults.message,
         on_error=guard.on_error,
         mode=guard.mode,
+        scope=_SCOPES[listener] if guard.scope is None else guard.scope,
+        on_unreadable=guard.on_unreadable,
         status=guard.on_exception.status,
         forward_to_error_target=guard.on_exception.forward_to_error_target,
     )

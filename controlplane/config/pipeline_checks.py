@@ -9,7 +9,8 @@ from controlplane.config.check_report import CheckReport
 from controlplane.config.prompt_guards import Guard
 from controlplane.config.url_paths import placeholders
 from controlplane.config.yaml_tree import Loc
-from extproc.shared.filter_config import GuardMode
+from controlplane.models.catalog import catalog
+from extproc.shared.filter_config import FailMode, GuardMode
 from extproc.shared.roles import GUARD_ROLES, ROLES, Role
 
 
@@ -34,8 +35,8 @@ def _check_guards(config: ArchConfig, report: CheckReport) -> None:
         if not section.input_guards.on:
             report.warning(("prompt_guards", "apply_to"), "apply_to is ignored: there is no guard", "add one")
     for name, guard in section.input_guards.on.items():
-        _check_guard(guard, ("prompt_guards", "input_guards", name), config, report)
         role = GUARD_ROLES[name]
+        _check_guard(guard, role, ("prompt_guards", "input_guards", name), config, report)
         if not ROLES[role].has_default_model and not _has_model(role, config, report):
             report.fault_at_key(
                 ("prompt_guards", "input_guards", name),
@@ -44,7 +45,17 @@ def _check_guards(config: ArchConfig, report: CheckReport) -> None:
             )
 
 
-def _check_guard(guard: Guard, loc: Loc, config: ArchConfig, report: CheckReport) -> None:
+def _check_guard(guard: Guard, role: Role, loc: Loc, config: ArchConfig, report: CheckReport) -> None:
+    if guard.scope is not None and not guard.scope:
+        report.fault((*loc, "scope"), "scope names no role", "write [user], or more roles of texts")
+    if guard.scope is not None and len(set(guard.scope)) < len(guard.scope):
+        report.fault((*loc, "scope"), "scope names a role twice", "keep one")
+    if guard.on_unreadable is FailMode.BLOCK and not _declares_scripts(role, config):
+        report.warning(
+            (*loc, "on_unreadable"),
+            "on_unreadable is ignored: the catalogue does not say which scripts the guard's model reads",
+            "add `scripts` to its entry in your catalogue, or remove the key",
+        )
     has_error_target = config.error_target is not None or report.is_faulty("error_target")
     if guard.on_exception.forward_to_error_target and not has_error_target:
         report.fault(
@@ -56,6 +67,14 @@ def _check_guard(guard: Guard, loc: Loc, config: ArchConfig, report: CheckReport
         for key in ("on_error", "on_exception"):
             if key in guard.model_fields_set:
                 report.warning((*loc, key), f"{key} is ignored: the guard only watches, with mode: shadow")
+
+
+def _declares_scripts(role: Role, config: ArchConfig) -> bool:
+    """Returns whether a local model of `role` has `scripts` in the catalogue."""
+    model = config.model_serving.role_settings(role).model
+    entries = catalog()
+    is_listed = model is None or model in entries.artefacts
+    return config.model_serving.is_ever_local(role) and is_listed and bool(entries.scripts(role, model, gpu=False))
 
 
 def _has_model(role: Role, config: ArchConfig, report: CheckReport) -> bool:

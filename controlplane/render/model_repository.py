@@ -129,6 +129,8 @@ def _config(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders:
     return _template("config.pbtxt.j2").render(
         name=instance.name,
         inputs=spec.inputs,
+        # The code for Hugging Face's classifiers does not read them.
+        optional_inputs=tuple(spec.optional_inputs) if first.engine == "onnxruntime" else (),
         output=spec.output,
         output_type=config_type(spec.output_datatype),
         width=settings.get("width", _WIDTH) if any_width else spec.output_width,

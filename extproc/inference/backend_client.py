@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from extproc import client_context, request_stats
@@ -24,6 +24,7 @@ from extproc.inference.reading_speed import ReadingSpeed
 from extproc.request_stats import ModelCall
 from extproc.shared.filter_config import Backend, Place
 from extproc.shared.roles import ROLES, Role
+from extproc.shared.scripts import Script
 from extproc.shared.worker_status import BackendStatus
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class BackendClient:
         self.probe_now = asyncio.Event()
         self._max_texts = self._configured_max_texts = backend.max_batch
         self._spec = ROLES[role]
+        self._inputs = self._spec.inputs
         self._reports_compute_time = False
         self._calls = 0
         self._recent_ms: deque[float] = deque(maxlen=_RECENT_CALLS)
@@ -83,15 +85,25 @@ class BackendClient:
             raise CallFailed(FailureReason.MISMATCH, f"model {self.model}: {mismatch}")
         served = model_signature.max_texts(metadata)
         self._max_texts = self._configured_max_texts if served is None else min(served, self._configured_max_texts)
+        self._inputs = (*self._spec.inputs, *model_signature.optional_inputs(self.role, metadata))
         self._reports_compute_time = model_signature.reports_compute_time(metadata)
 
-    async def infer(self, columns: Sequence[Sequence[str]], decode: Decode[T], timeout_s: float) -> list[T]:
-        """Sends columns of equal length, one for each input of the role, and returns the decoded output of each chunk.
+    @property
+    def scripts(self) -> frozenset[Script]:
+        """The scripts that the model reads; empty: all."""
+        return frozenset(self._backend.scripts)
 
-        `timeout_s` limits each call. All calls together have the time until the request's deadline. Raises
+    async def infer(self, columns: Mapping[str, Sequence[str]], decode: Decode[T], timeout_s: float) -> list[T]:
+        """Sends columns of equal length, by the names of their inputs, and returns the decoded output of each chunk.
+
+        Columns for optional inputs are left out if the model lacks them. Optional inputs without a column get their
+        default. `timeout_s` limits each call. All calls together have the time until the request's deadline. Raises
         `CallFailed`.
         """
-        chunks = call_chunks.split(columns, self._max_texts, self._backend.call_bytes)
+        rows = len(columns[self._spec.inputs[0]])
+        defaults = {name: [value] * rows for name, value in self._spec.optional_inputs.items()}
+        inputs = {name: columns.get(name, ()) or defaults.get(name, ()) for name in self._inputs}
+        chunks = call_chunks.split(inputs, self._max_texts, self._backend.call_bytes)
         remaining_s = deadline.remaining_s()
         ends = time.perf_counter() + (timeout_s if remaining_s is None or len(chunks) == 1 else remaining_s)
         is_bulk = sum(chunk.cost for chunk in chunks) >= self._backend.bulk_bytes
@@ -117,7 +129,7 @@ class BackendClient:
             in_background = is_bulk and self._backend.background
             request = InferRequest(
                 self.model,
-                dict(zip(self._spec.inputs, chunk.columns, strict=True)),
+                chunk.columns,
                 self._spec.output,
                 self._reports_compute_time,
                 in_background=in_background,

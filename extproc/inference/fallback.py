@@ -20,6 +20,7 @@ from extproc.inference.interface import RoleUnavailable
 from extproc.request_stats import ModelCall
 from extproc.shared.filter_config import Place, RoleBackends
 from extproc.shared.roles import Role
+from extproc.shared.scripts import Script
 from extproc.shared.worker_status import RoleStatus
 
 _DEADLINE_PASSED: Final = Failure(FailureReason.BUDGET, "the deadline for the models of this request has passed")
@@ -50,8 +51,17 @@ class RoleClient:
     @property
     def bytes_per_s(self) -> float | None:
         """The reading speed of the backend that is called now; None if it is unknown."""
-        current = next((backend for backend in self.backends if backend.breaker.failure is None), None)
+        current = self._current
         return None if current is None else current.bytes_per_s
+
+    @property
+    def scripts(self) -> frozenset[Script]:
+        """The scripts that the model of the backend that is called now reads; empty: all."""
+        return (self._current or self.backends[0]).scripts
+
+    @property
+    def _current(self) -> BackendClient | None:
+        return next((backend for backend in self.backends if backend.breaker.failure is None), None)
 
     async def call(
         self, work: Callable[[BackendClient, float], Awaitable[T]], places: Collection[str] | None = None

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from extproc.conversation.messages import Message
-from extproc.shared.filter_config import JsonValue
+from extproc.shared.filter_config import JsonValue, TextRole
 from extproc.shared.roles import Role
+from extproc.shared.scripts import Script
 
 __all__ = ["Embeddings", "Extraction", "FloatMatrix", "FunctionCall", "Models", "Role", "RoleUnavailable"]
 
@@ -61,8 +62,16 @@ class Models(Protocol):
     async def embed(self, texts: Sequence[str], spaces: Collection[str] | None = None) -> Embeddings:
         """Embeds all texts in one space, which is one of `spaces` if they are given. `texts` must not be empty."""
 
-    async def attack_probabilities(self, role: Role, texts: Sequence[str]) -> tuple[float, ...]:
-        """Returns for each text the probability, 0 to 1, of what the guard `role` looks for."""
+    async def attack_probabilities(
+        self, role: Role, texts: Sequence[str], text_roles: Sequence[TextRole] = ()
+    ) -> tuple[float, ...]:
+        """Returns for each text the probability, 0 to 1, of what the guard `role` looks for.
+
+        `text_roles`: the role of each text in the request; empty: all are users' texts.
+        """
+
+    def readable_scripts(self, role: Role) -> frozenset[Script]:
+        """Returns the scripts that the model of the guard `role` reads; empty: all, or unknown."""
 
     def readable_bytes(self, role: Role) -> float | None:
         """Returns how many bytes of prose of one request the guard `role` can read in time; None if unknown."""

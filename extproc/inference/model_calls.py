@@ -16,8 +16,8 @@ from extproc.conversation.messages import Message
 from extproc.inference.backend_client import BackendClient, Decode
 from extproc.inference.call_failures import CallFailed, FailureReason
 from extproc.inference.interface import Extraction, FloatMatrix, FunctionCall
-from extproc.shared.filter_config import JsonValue
-from extproc.shared.roles import ROLES
+from extproc.shared.filter_config import JsonValue, TextRole
+from extproc.shared.roles import ROLES, TEXT_ROLE
 
 # Bytes, some 60 000 tokens. No function model writes as many. Bounds the time to check the response against the
 # conversation.
@@ -48,7 +48,7 @@ _decode_function_response: Final = msgspec.json.Decoder(_FunctionResponse).decod
 
 async def embed(backend: BackendClient, texts: Sequence[str], timeout_s: float) -> FloatMatrix:
     """Returns a row of L2 norm 1 for each text."""
-    chunks = await backend.infer([texts], _decode_rows, timeout_s)
+    chunks = await backend.infer({"TEXT": texts}, _decode_rows, timeout_s)
     if len({chunk.shape[1] for chunk in chunks}) != 1:
         raise CallFailed(FailureReason.MALFORMED, "EMBEDDING has not one width for every text")
     vectors = chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
@@ -58,16 +58,19 @@ async def embed(backend: BackendClient, texts: Sequence[str], timeout_s: float) 
     return normalised
 
 
-async def attack_probabilities(backend: BackendClient, texts: Sequence[str], timeout_s: float) -> tuple[float, ...]:
-    """Returns a probability for each text."""
-    return tuple(chain.from_iterable(await backend.infer([texts], _decode_probabilities, timeout_s)))
+async def attack_probabilities(
+    backend: BackendClient, texts: Sequence[str], text_roles: Sequence[TextRole], timeout_s: float
+) -> tuple[float, ...]:
+    """Returns a probability for each text. `text_roles`: one a text, or empty: users' texts."""
+    columns = {"TEXT": texts, TEXT_ROLE: text_roles}
+    return tuple(chain.from_iterable(await backend.infer(columns, _decode_probabilities, timeout_s)))
 
 
 async def entailments(
     backend: BackendClient, premise: str, hypotheses: Sequence[str], timeout_s: float
 ) -> tuple[float, ...]:
     """Returns a probability for each hypothesis."""
-    columns = [[premise] * len(hypotheses), hypotheses]
+    columns = {"PREMISE": [premise] * len(hypotheses), "HYPOTHESIS": hypotheses}
     return tuple(chain.from_iterable(await backend.infer(columns, _decode_probabilities, timeout_s)))
 
 
@@ -76,7 +79,7 @@ async def call_functions(
 ) -> Extraction:
     """Returns the calls that a conversation asks for."""
     request = encode_json({"messages": messages, "tools": tools}).decode()
-    (extraction,) = await backend.infer([[request]], _decode_extraction, timeout_s)
+    (extraction,) = await backend.infer({"REQUEST": [request]}, _decode_extraction, timeout_s)
     return extraction
 
 
@@ -86,12 +89,12 @@ async def probe(backend: BackendClient, timeout_s: float) -> None:
     if spec.is_decoupled:
         await backend.connection.client.probe_decoupled(backend.model, spec.probe_text, timeout_s)
     else:
-        await backend.infer([[spec.probe_text]] * len(spec.inputs), _DECODERS[spec.output], timeout_s)
+        await backend.infer({name: [spec.probe_text] for name in spec.inputs}, _DECODERS[spec.output], timeout_s)
 
 
 async def measure_reading_speed(backend: BackendClient, timeout_s: float) -> None:
     """Lets a guard read a long sample, so that its speed is known before the first long prompt."""
-    await attack_probabilities(backend, [_SAMPLE] * ceil(backend.bulk_bytes / len(_SAMPLE)), timeout_s)
+    await attack_probabilities(backend, [_SAMPLE] * ceil(backend.bulk_bytes / len(_SAMPLE)), (), timeout_s)
 
 
 def _decode_rows(count: int, raw: bytes) -> FloatMatrix:

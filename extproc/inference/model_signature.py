@@ -40,6 +40,16 @@ def mismatch(role: Role, metadata: ModelMetadata) -> str | None:
     return f"expected {expected}; found {_text(metadata.inputs, metadata.outputs)}"
 
 
+def optional_inputs(role: Role, metadata: ModelMetadata) -> tuple[str, ...]:
+    """Returns the optional inputs of the role that the model has, in the order of the role table.
+
+    The shape of the role's first input fits them, too.
+    """
+    shape = SIGNATURES[role].inputs[0].shape
+    names = ROLES[role].optional_inputs
+    return tuple(name for name in names if _has(metadata.inputs, TensorMetadata(name, "BYTES", shape)))
+
+
 def reports_compute_time(metadata: ModelMetadata) -> bool:
     return any(tensor.name == COMPUTE_NS and tensor.datatype == "INT64" for tensor in metadata.outputs)
 

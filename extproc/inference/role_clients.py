@@ -12,8 +12,9 @@ from extproc.inference import health, model_calls
 from extproc.inference.connections import ServerConnection
 from extproc.inference.fallback import RoleClient
 from extproc.inference.interface import Embeddings, Extraction
-from extproc.shared.filter_config import Inference, JsonValue, Place
+from extproc.shared.filter_config import Inference, JsonValue, Place, TextRole
 from extproc.shared.roles import Role
+from extproc.shared.scripts import Script
 from extproc.shared.worker_status import WorkerStatus
 
 # The share of the reading time that guards may plan with. The rest is for preparing texts, and for other requests.
@@ -38,11 +39,16 @@ class RoleClients:
         )
         return Embeddings(vectors, place)
 
-    async def attack_probabilities(self, role: Role, texts: Sequence[str]) -> tuple[float, ...]:
+    async def attack_probabilities(
+        self, role: Role, texts: Sequence[str], text_roles: Sequence[TextRole] = ()
+    ) -> tuple[float, ...]:
         _, probabilities = await self._roles[role].call(
-            lambda backend, timeout_s: model_calls.attack_probabilities(backend, texts, timeout_s)
+            lambda backend, timeout_s: model_calls.attack_probabilities(backend, texts, text_roles, timeout_s)
         )
         return probabilities
+
+    def readable_scripts(self, role: Role) -> frozenset[Script]:
+        return self._roles[role].scripts
 
     def readable_bytes(self, role: Role) -> float | None:
         speed = self._roles[role].bytes_per_s

@@ -13,8 +13,9 @@ from typing import Final
 import msgspec
 
 from extproc.shared.roles import Role
+from extproc.shared.scripts import Script
 
-VERSION: Final = 5
+VERSION: Final = 6
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 
@@ -134,7 +135,7 @@ class UnknownModel(StrEnum):
 
 
 class FailMode(StrEnum):
-    """The handling of a prompt when a guard gives no verdict."""
+    """The handling of a prompt when a guard gives no verdict, or cannot read the prompt."""
 
     BLOCK = "block"
     ALLOW = "allow"
@@ -147,8 +148,29 @@ class GuardMode(StrEnum):
     SHADOW = "shadow"
 
 
+class TextRole(StrEnum):
+    """The origin of a text in a request. The guards' models get it as the input `ROLE`.
+
+    `USER`: everything that is none of the others, also messages of an assistant, which the client sends back and may
+    have forged. `TOOL`: results of tools. `DOCUMENT`: files and documents in a user's message. `SYSTEM`: system and
+    developer messages. `TOOLS`: definitions of tools and of the response format.
+    """
+
+    USER = "user"
+    TOOL = "tool"
+    DOCUMENT = "document"
+    SYSTEM = "system"
+    TOOLS = "tools"
+
+    # Texts are looked up by role and string many times a request, and the hash of an Enum is slow Python code.
+    __hash__ = str.__hash__
+
+
 class Guard(_Frozen, frozen=True):
     """One input guard: blocks a prompt for which the model of `role` gives a probability of `threshold` or more.
+
+    It judges the texts whose roles are in `scope`. With `on_unreadable: block`, it also blocks texts in scripts that
+    its model cannot read.
 
     `name` is the name in logs and for clients: jailbreak, toxicity. With a `status`, a blocked client gets that status
     and an error body; without, HTTP 200 and a completion with `message`.
@@ -160,6 +182,8 @@ class Guard(_Frozen, frozen=True):
     message: str
     on_error: FailMode = FailMode.BLOCK
     mode: GuardMode = GuardMode.ENFORCE
+    scope: tuple[TextRole, ...] = tuple(TextRole)
+    on_unreadable: FailMode = FailMode.ALLOW
     status: int | None = None
     forward_to_error_target: bool = False
 
@@ -228,6 +252,7 @@ class Backend(_Frozen, frozen=True):
     `call_bytes`: about the most bytes of prose of one call, so that no other client waits long for it.
     `calls`: the concurrent calls of one worker. `bulk_calls`: as many more for requests of `bulk_bytes` or more.
     `background`: the model computes bulk calls in `bulk_calls` threads of low priority.
+    `scripts`: those that a guard's model reads; empty: all.
     """
 
     place: Place
@@ -238,6 +263,7 @@ class Backend(_Frozen, frozen=True):
     bulk_calls: int = 8
     bulk_bytes: int = 16_384
     background: bool = False
+    scripts: tuple[Script, ...] = ()
 
 
 class RoleBackends(_Frozen, frozen=True):
@@ -293,9 +319,8 @@ class FilterConfig(_Frozen, frozen=True):
     endpoint_timeout_ms: int = 30_000
     request_timeout_ms: int = 60_000
     inference: Inference | None = None
-    # The guards read every request of the listeners `guarded`, concurrently.
-    guards: tuple[Guard, ...] = ()
-    guarded: tuple[Listener, ...] = (Listener.INGRESS,)
+    # The guards of each guarded listener. They read every request, concurrently.
+    guards: dict[Listener, tuple[Guard, ...]] = {}
     # Failures are forwarded to it.
     error_target: EndpointCall | None = None
     prompting: Prompting | None = None

@@ -7,7 +7,7 @@ A new role is a value of `Role`, a row of `ROLES` and a folder in triton_models/
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -17,6 +17,8 @@ ANY_WIDTH: Final = -1
 COMPUTE_NS: Final = "COMPUTE_NS"
 # The request parameter that asks one of the gateway's own models to compute in its background threads.
 BULK: Final = "bulk"
+# An input that a guard's model may have: the origin of each text, a `TextRole` of filter_config.py.
+TEXT_ROLE: Final = "ROLE"
 
 
 class Role(StrEnum):
@@ -52,6 +54,7 @@ class InputGuard:
 class RoleSpec:
     """One row. All inputs are BYTES tensors of shape [texts, 1].
 
+    `optional_inputs`: inputs that a model of the role may have or lack, each with the value that counts without it.
     `output_datatype` is a KServe datatype; the output has shape [texts, output_width].
     `engines` can run the role's models of the catalogue.
     `code` is the folder of triton_models/ whose code serves the role.
@@ -66,6 +69,7 @@ class RoleSpec:
     code: str
     output_datatype: str = "FP32"
     output_width: int = 1
+    optional_inputs: Mapping[str, str] = field(default_factory=dict)
     # One call may carry many texts. False: one call carries one request.
     is_batched: bool = True
     # One request gets a stream of responses. Triton cannot batch such a model.
@@ -84,6 +88,7 @@ def _guard(name: str, message: str, engines: frozenset[str], *, has_default_mode
         Purpose.GUARD,
         inputs=("TEXT",),
         output="PROB",
+        optional_inputs={TEXT_ROLE: "user"},
         # Guards read long prompts in windows.
         timeout_ms=10_000,
         engines=engines,

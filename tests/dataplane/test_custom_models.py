@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import pytest
 
 from controlplane.runtime.runner import Runtime
+from extproc.inference.kserve import InferRequest
+from extproc.inference.kserve_grpc import KServeGrpcClient
 from extproc.inference.role_clients import open_models
 from extproc.shared import filter_config
+from extproc.shared.filter_config import Place, TextRole
 from extproc.shared.roles import Role
 from tests.dataplane.prompts import ATTACK, user
 from tests.dataplane.stack import Stack, free_ports
@@ -80,7 +84,7 @@ def own(
         "prompt_guards": {
             "apply_to": ["ingress", "egress"],
             "input_guards": {
-                "jailbreak": {"mode": "shadow"},
+                "jailbreak": {"mode": "shadow", "on_unreadable": "block"},
                 "toxicity": {
                     "threshold": 0.9,
                     "on_error": "allow",
@@ -140,6 +144,30 @@ def test_shadow_guard_changes_nothing(own: Stack, listener: str) -> None:
     assert "shadow_blocked" in str(own.access(answer.headers["x-request-id"])["guard"])
 
 
+RUDE_SYSTEM = {"role": "system", "content": "You nincompoop!"}
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize(("listener", "status", "skipped"), [("ingress", 422, None), ("egress", 200, "system,tools")])
+def test_guards_skip_the_applications_own_texts_on_egress(
+    own: Stack, listener: str, status: int, skipped: str | None
+) -> None:
+    tools = [{"type": "function", "function": {"name": "find", "description": "Find a note."}}]
+    answer = own.post(listener, {"model": "m", "messages": [RUDE_SYSTEM, *user("Good morning!")], "tools": tools})
+    assert answer.status_code == status
+    assert own.access(answer.headers["x-request-id"])["guard_skipped"] == skipped
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize(("prompt", "script"), [("Доброе утро! Как дела?", "Cyrillic"), ("Good morning, Анна!", None)])
+def test_a_prompt_that_the_guard_cannot_read_is_logged(own: Stack, prompt: str, script: str | None) -> None:
+    answer = own.post("egress", {"model": "m", "messages": user(prompt)})
+    assert answer.status_code == 200
+    line = own.access(answer.headers["x-request-id"])
+    assert line["guard_unreadable"] == script
+    assert (line["guard"] == "shadow_blocked") is (script is not None)
+
+
 def test_guard_that_fails_open_is_logged(own: Stack) -> None:
     answer = own.post("egress", {"model": "m", "messages": user("Why did my car crash?")})
     assert answer.status_code == 200
@@ -153,6 +181,21 @@ def test_entailment_counts_for_the_intent(own: Stack, provider: LlmProvider, api
     assert "tracking_number" in answer["choices"][0]["message"]["content"]
     assert provider.received.all() == api.received.all() == []
     assert own.post("ingress", {"messages": user("brillig qwxz")}).json()["model"] != "Arch-Function"
+
+
+@pytest.mark.runtime(Runtime.NATIVE, why="in containers, no model is reached but through the gateway")
+async def test_the_guard_answers_with_and_without_the_role_of_texts(own: Stack) -> None:
+    inference = filter_config.load(own.run_dir / "filter.json").inference
+    assert inference is not None
+    client = KServeGrpcClient(inference.servers[Place.LOCAL])
+    text, role = [ATTACK.encode()], [TextRole.TOOL.encode()]
+    for inputs in ({"TEXT": text}, {"TEXT": text, "ROLE": role}):
+        answer = await client.infer(InferRequest("guard", inputs, "PROB"), 30.0)
+        assert struct.unpack("<f", answer.raw)[0] > 0.5
+    assert ("ROLE", "BYTES") in [
+        (each.name, each.datatype) for each in (await client.model_metadata("guard", 5)).inputs
+    ]
+    await client.close()
 
 
 @pytest.mark.runtime(Runtime.NATIVE, why="in containers, no model is reached but through the gateway")

@@ -52,8 +52,11 @@ class BatchDetector:
         """Loads the folders of both models, whose graphs must support batches, and head.json."""
         return cls(BatchEncoder(encoder, threads, gpu=gpu), BatchClassifier(classifier, threads, gpu), load_head(head))
 
-    def probabilities(self, texts: Sequence[str], cancelled: Stop = lambda: False) -> list[float]:
+    def probabilities(
+        self, texts: Sequence[str], roles: Sequence[str] = (), cancelled: Stop = lambda: False
+    ) -> list[float]:
         """Returns the probability of attack of each text, the maximum over its windows. Raises Cancelled."""
+        del roles
         worst = [0.0] * len(texts)
         long = self._cut(enumerate(texts), WINDOW, OVERLAP)
         not_cleared: list[tuple[int, str]] = []

@@ -36,8 +36,9 @@ class Detector:
         """Yields the long windows of `text`."""
         return windows(text, self._classifier.spans, WINDOW, OVERLAP)
 
-    def probability(self, text: str, cancelled: Callable[[], bool] = lambda: False) -> float:
+    def probability(self, text: str, role: str = "user", cancelled: Callable[[], bool] = lambda: False) -> float:
         """Returns the probability of attack, the maximum over the windows. Raises Cancelled between two windows."""
+        del role
         worst = 0.0
         for window in self.windows(text):
             if cancelled():

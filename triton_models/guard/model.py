@@ -1,4 +1,8 @@
-"""Triton's model `guard`: TEXT -> PROB, the probability that the text is an attack. Long texts are read completely."""
+"""Triton's model `guard`: TEXT, ROLE -> PROB, the probability that the text is an attack.
+
+ROLE is optional: the origin of the text in the request, `user` by default. Hugging Face's classifiers ignore it. Long
+texts are read completely.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from triton_models.adaptor import Array, Parameters, answer_batched, answer_in_turn, gpu, texts
+from triton_models.adaptor import Array, Parameters, answer_batched, answer_in_turn, gpu, optional_texts, texts
 from triton_models.background import Background
 from triton_models.guard.batching import BatchDetector
 from triton_models.guard.detector import Detector
@@ -48,17 +52,25 @@ class TritonPythonModel:
         guard = self._guard
         if isinstance(guard, Detector):
             return answer_in_turn(requests, "TEXT", "PROB", partial(_probabilities, guard), self._background)
-        return answer_batched(requests, partial(texts, name="TEXT"), "PROB", partial(_batch_probabilities, guard))
+        return answer_batched(requests, _texts_with_roles, "PROB", partial(_batch_probabilities, guard))
+
+
+def _texts_with_roles(request: Any) -> list[tuple[str, str]]:
+    found = texts(request, "TEXT")
+    return list(zip(found, optional_texts(request, "ROLE", "user", len(found)), strict=True))
 
 
 def _probabilities(guard: Detector, request: Any) -> Array:
-    return _column([guard.probability(text, request.is_cancelled) for text in texts(request, "TEXT")])
+    return _column([guard.probability(text, role, request.is_cancelled) for text, role in _texts_with_roles(request)])
 
 
 def _batch_probabilities(
-    guard: BatchDetector | SequenceGuard, prompts: list[str], cancelled: Callable[[], bool]
+    guard: BatchDetector | SequenceGuard, prompts: list[tuple[str, str]], cancelled: Callable[[], bool]
 ) -> Array:
-    return _column(guard.probabilities(prompts, cancelled))
+    found, roles = [text for text, _ in prompts], [role for _, role in prompts]
+    if isinstance(guard, SequenceGuard):
+        return _column(guard.probabilities(found, cancelled))
+    return _column(guard.probabilities(found, roles, cancelled))
 
 
 def _column(probabilities: list[float]) -> Array:

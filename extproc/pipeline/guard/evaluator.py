@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Final
 
 from extproc import request_stats, worker_thread
@@ -22,18 +20,21 @@ from extproc.inference.fair_queue import FairQueue, QueueFull
 from extproc.inference.interface import Models, RoleUnavailable
 from extproc.pipeline.guard import suspicion_score, text_extraction
 from extproc.pipeline.guard.decoded_variants import VariantsTooLong
+from extproc.pipeline.guard.judgement_cache import Judgement, JudgementCache, cache_key
 from extproc.pipeline.guard.prepared_texts import Chunks, PreparedTexts, total_work
+from extproc.pipeline.guard.text_extraction import RequestText, RequestTexts
 from extproc.request_stats import Stage
-from extproc.shared.filter_config import FailMode, Guard, GuardMode
+from extproc.shared.filter_config import FailMode, Guard, GuardMode, TextRole
 from extproc.shared.roles import Role
+from extproc.shared.scripts import Script
 
 log = logging.getLogger(__name__)
 
-# Probabilities, about 6 MB a worker. The cache answers for earlier turns of a conversation and for tool definitions.
+# Judgements, about 6 MB a worker. The cache answers for earlier turns of a conversation and for tool definitions.
 CACHE_SIZE: Final = 32_768
 
 # Separates the cache keys of chunks from those of texts: the probability of a text covers its decoded variants, too.
-_CHUNK: Final = b"chunk"
+_CHUNK: Final = "chunk"
 
 # Factor on the doubt (1 - probability) about an assistant's text. A model's refusal repeats words of the attack that it
 # refuses, and one false alarm would block the rest of the conversation.
@@ -70,36 +71,41 @@ class Verdict:
     """`blocked_by`: the first guard in configuration order that blocks. `refused`: the texts that guards block.
 
     `dynamic_metadata`: fields of the access log. `guard`: allowed, blocked or failed_open; for guards in shadow mode,
-    shadow_blocked or shadow_unavailable. `guard_by`: the names of the guards with this outcome.
+    shadow_blocked or shadow_unavailable. `guard_by`: the names of the guards with this outcome. `guard_skipped`: the
+    roles of texts that a guard did not judge. `guard_unreadable`: the scripts that a guard's model could not read.
     """
 
     blocked_by: Guard | None = None
     dynamic_metadata: Mapping[str, str] = field(default_factory=dict)
-    refused: frozenset[str] = frozenset()
+    refused: frozenset[RequestText] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class _GuardResult:
-    """`probability` None: the model gave none, because of `reason`. `too_long`: the message if a text was too long."""
+    """`probability` None: the model gave none, because of `reason`. `too_long`: the message if a text was too long.
+
+    `refused`: the texts that the guard blocks. `unreadable`: the scripts that its model could not read.
+    """
 
     guard: Guard
     probability: float | None
     reason: str = ""
     too_long: str = ""
-    refused: frozenset[str] = frozenset()
+    refused: frozenset[RequestText] = frozenset()
+    unreadable: frozenset[Script] = frozenset()
 
     @property
     def outcome(self) -> str:
         is_shadow = self.guard.mode is GuardMode.SHADOW
         if self.probability is None:
             return "shadow_unavailable" if is_shadow else "failed_open"
-        if self.probability < self.guard.threshold:
+        if not self.refused:
             return "allowed"
         return "shadow_blocked" if is_shadow else "blocked"
 
 
 class GuardEvaluator:
-    """All guards of a listener, with a cache of probabilities."""
+    """All guards of a listener, with a cache of judgements."""
 
     def __init__(
         self,
@@ -113,7 +119,7 @@ class GuardEvaluator:
         self._limits = limits or GuardLimits()
         self._scorer = suspicion_score.load() if any(guard.role is Role.GUARD for guard in guards) else None
         self._queue = FairQueue(slots=1, max_waiting=_MAX_WAITING)
-        self._cache = _ProbabilityCache(cache_size)
+        self._cache = JudgementCache(cache_size)
 
     async def evaluate(self, request: ChatRequest) -> Verdict:
         """Returns the verdict of all guards.
@@ -123,80 +129,110 @@ class GuardEvaluator:
         if not self.guards:
             return Verdict()
         extracted = await worker_thread.run(request.is_large, text_extraction.extract, request)
-        keys = {text: _cache_key(text) for text in extracted.texts}
+        keys = {text: cache_key(text) for text in extracted.texts}
         prepared = PreparedTexts(self._queue, self._max_work())
         with deadline.limit(self._limits.deadline_ms):
             results = await asyncio.gather(
                 *(self._evaluate(guard, keys, prepared, extracted.echoes) for guard in self.guards)
             )
-        verdict = _combine(results)
+        verdict = _combine(results, self._skipped_roles(extracted))
         if verdict.dynamic_metadata["guard"] == "failed_open":
             request_stats.record_degraded(Stage.GUARD)
         return verdict
 
     async def _evaluate(
-        self, guard: Guard, keys: Mapping[str, bytes], prepared: PreparedTexts, echoes: frozenset[str]
+        self, guard: Guard, keys: Mapping[RequestText, bytes], prepared: PreparedTexts, echoes: frozenset[RequestText]
     ) -> _GuardResult:
+        in_scope = {text: key for text, key in keys.items() if text.role in guard.scope}
         try:
-            probabilities = await self._text_probabilities(guard.role, keys, prepared)
+            judgements = await self._judge(guard.role, in_scope, prepared)
         except RoleUnavailable as error:
             return _without_probability(guard, error.reason)
         except QueueFull:
             return _without_probability(guard, "overloaded")
         except VariantsTooLong:
             return _too_long(guard, self._readable_bytes(guard.role))
-        weighed = {text: _discounted(each) if text in echoes else each for text, each in probabilities.items()}
-        refused = frozenset(text for text, probability in weighed.items() if probability >= guard.threshold)
-        return _GuardResult(guard, max(weighed.values(), default=0.0), refused=refused)
+        weighed = {
+            text: _discounted(each.probability) if text in echoes else each.probability
+            for text, each in judgements.items()
+        }
+        refused = {text for text, probability in weighed.items() if probability >= guard.threshold}
+        if guard.on_unreadable is FailMode.BLOCK:
+            # A model's answer in another language must not block the rest of the conversation.
+            refused |= {text for text, each in judgements.items() if each.unreadable and text not in echoes}
+        unreadable = frozenset[Script]().union(*(each.unreadable for each in judgements.values()))
+        return _GuardResult(
+            guard, max(weighed.values(), default=0.0), refused=frozenset(refused), unreadable=unreadable
+        )
 
-    async def _text_probabilities(
-        self, role: Role, keys: Mapping[str, bytes], prepared: PreparedTexts
-    ) -> Mapping[str, float]:
-        """Returns the attack probability of each text. On an error, nothing is cached.
+    async def _judge(
+        self, role: Role, keys: Mapping[RequestText, bytes], prepared: PreparedTexts
+    ) -> Mapping[RequestText, Judgement]:
+        """Returns the judgement on each text. On an error, nothing is cached.
 
         Raises `RoleUnavailable`, `VariantsTooLong` and `QueueFull`.
         """
         cached = {text: self._cache.get((role, key)) for text, key in keys.items()}
-        by_text = {text: probability for text, probability in cached.items() if probability is not None}
-        new = [text for text in keys if text not in by_text]
+        judgements = {text: judgement for text, judgement in cached.items() if judgement is not None}
+        new = [text for text in keys if text not in judgements]
         if not new:
-            return by_text
+            return judgements
         of_text = await self._select_chunks(role, new, prepared)
-        by_chunk = await self._chunk_probabilities(role, of_text.values())
+        by_chunk = await self._chunk_probabilities(role, of_text)
+        readable = self._models.readable_scripts(role)
         for text, chunks in of_text.items():
-            probability = max((by_chunk[chunk] for chunk in chunks.texts), default=0.0)
+            probability = max((by_chunk[RequestText(text.role, chunk)] for chunk in chunks.texts), default=0.0)
+            judgements[text] = Judgement(probability, chunks.unreadable_scripts(readable))
             if chunks.is_complete:
                 # A text that was read in part is not cached: its unread rest would count as harmless from then on.
-                self._cache.put((role, keys[text]), probability)
-            by_text[text] = probability
-        return by_text
+                self._cache.put((role, keys[text]), judgements[text])
+        return judgements
 
-    async def _chunk_probabilities(self, role: Role, of_texts: Collection[Chunks]) -> Mapping[str, float]:
+    async def _chunk_probabilities(
+        self, role: Role, of_text: Mapping[RequestText, Chunks]
+    ) -> Mapping[RequestText, float]:
         """Returns the attack probability of each chunk. The chunks of texts that are read in part are cached."""
+        every = dict.fromkeys(
+            RequestText(text.role, chunk) for text, chunks in of_text.items() for chunk in chunks.texts
+        )
         partial = {
-            chunk: _cache_key(chunk, _CHUNK) for each in of_texts if not each.is_complete for chunk in each.texts
+            RequestText(text.role, chunk)
+            for text, chunks in of_text.items()
+            if not chunks.is_complete
+            for chunk in chunks.texts
         }
-        cached = {chunk: self._cache.get((role, key)) for chunk, key in partial.items()}
-        by_chunk = {chunk: probability for chunk, probability in cached.items() if probability is not None}
-        new = tuple(dict.fromkeys(chunk for each in of_texts for chunk in each.texts if chunk not in by_chunk))
-        probabilities = await self._models.attack_probabilities(role, new) if new else ()
-        by_chunk.update(zip(new, probabilities, strict=True))
-        for chunk, key in partial.items():
-            self._cache.put((role, key), by_chunk[chunk])
+        keys = {chunk: cache_key(chunk, _CHUNK) for chunk in partial}
+        cached = {chunk: self._cache.get((role, key)) for chunk, key in keys.items()}
+        by_chunk = {chunk: judgement.probability for chunk, judgement in cached.items() if judgement is not None}
+        new = [chunk for chunk in every if chunk not in by_chunk]
+        if new:
+            texts, text_roles = [chunk.text for chunk in new], [chunk.role for chunk in new]
+            by_chunk.update(zip(new, await self._models.attack_probabilities(role, texts, text_roles), strict=True))
+        for chunk, key in keys.items():
+            self._cache.put((role, key), Judgement(by_chunk[chunk]))
         return by_chunk
 
-    async def _select_chunks(self, role: Role, texts: Sequence[str], prepared: PreparedTexts) -> Mapping[str, Chunks]:
+    async def _select_chunks(
+        self, role: Role, texts: Sequence[RequestText], prepared: PreparedTexts
+    ) -> Mapping[RequestText, Chunks]:
         """Returns the chunks that the model of `role` reads: all, or the most suspicious ones of a long request.
 
         Raises `VariantsTooLong` if reading them would take too long, and `QueueFull`.
         """
-        chunks = await prepared.all_chunks(texts)
-        size, limit = total_work(chunks), self._readable_bytes(role)
+        chunks = await prepared.all_chunks([text.text for text in texts])
+        of_text = {text: chunks[text.text] for text in texts}
+        size, limit = total_work(of_text), self._readable_bytes(role)
         if limit is not None and size > limit:
             raise VariantsTooLong
-        if self._scorer is None or role is not Role.GUARD or size <= self._limits.whole_bytes:
-            return chunks
-        return await prepared.most_suspicious(chunks, self._limits.bytes_to_read(size), self._scorer)
+        if self._scorer is not None and role is Role.GUARD and size > self._limits.whole_bytes:
+            chosen = await prepared.most_suspicious(chunks, self._limits.bytes_to_read(size), self._scorer)
+            return {text: chosen[text.text] for text in texts}
+        return of_text
+
+    def _skipped_roles(self, extracted: RequestTexts) -> Sequence[TextRole]:
+        """Returns the roles with texts that a guard does not judge."""
+        found = {text.role for text in extracted.texts}
+        return [role for role in TextRole if role in found and any(role not in each.scope for each in self.guards)]
 
     def _readable_bytes(self, role: Role) -> float | None:
         """Returns the size of a request that can be evaluated in time; None if the model's speed is unknown."""
@@ -226,7 +262,7 @@ def _discounted(probability: float) -> float:
     return max(0.0, 1 - (1 - probability) * _ECHO_DOUBT)
 
 
-def _combine(results: Sequence[_GuardResult]) -> Verdict:
+def _combine(results: Sequence[_GuardResult], skipped: Sequence[TextRole]) -> Verdict:
     """Combines the results of all guards into one verdict. Raises `GuardUnavailable` and `ContextTooLong`."""
     for result in results:
         if result.outcome == "shadow_blocked":
@@ -236,13 +272,25 @@ def _combine(results: Sequence[_GuardResult]) -> Verdict:
     for result in () if blocking else results:
         if result.outcome == "failed_open" and result.guard.on_error is FailMode.BLOCK:
             raise _unavailable(result)
+    outcome, guards = _outcome(results)
+    unreadable = frozenset[Script]().union(*(result.unreadable for result in results))
+    lists = {
+        "guard_by": [each.name for each in guards],
+        "guard_skipped": skipped,
+        "guard_unreadable": sorted(unreadable),
+    }
+    metadata = {"guard": outcome} | {name: ",".join(values) for name, values in lists.items() if values}
+    refused = frozenset[RequestText]().union(*(result.refused for result in blocking))
+    return Verdict(guards[0] if outcome == "blocked" else None, metadata, refused)
+
+
+def _outcome(results: Sequence[_GuardResult]) -> tuple[str, Sequence[Guard]]:
+    """Returns the gravest outcome, and the guards with it; no guards if all allow the request."""
     for outcome in ("blocked", "failed_open", "shadow_blocked", "shadow_unavailable"):
         guards = [result.guard for result in results if result.outcome == outcome]
         if guards:
-            metadata = {"guard": outcome, "guard_by": ",".join(guard.name for guard in guards)}
-            refused = frozenset[str]().union(*(result.refused for result in blocking))
-            return Verdict(guards[0] if outcome == "blocked" else None, metadata, refused)
-    return Verdict(None, {"guard": "allowed"})
+            return outcome, guards
+    return "allowed", ()
 
 
 def _unavailable(result: _GuardResult) -> GuardUnavailable | ContextTooLong:
@@ -251,31 +299,3 @@ def _unavailable(result: _GuardResult) -> GuardUnavailable | ContextTooLong:
     if result.reason in {"timeout", "budget", "overloaded"}:
         return GuardUnavailable("The prompt could not be checked in time: try again later.", headers=_RETRY_AFTER)
     return GuardUnavailable("The guard model does not answer: try again later.")
-
-
-def _cache_key(text: str, kind: bytes = b"") -> bytes:
-    # A strong hash, so that nobody can craft an attack with the key of a harmless text.
-    return blake2b(text.encode(errors="surrogatepass"), digest_size=16, person=kind).digest()
-
-
-class _ProbabilityCache:
-    """The most recently used probabilities, by role and hash of the text or chunk.
-
-    cachetools.LRUCache takes two to four times as long for each call.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._probabilities: OrderedDict[tuple[Role, bytes], float] = OrderedDict()
-
-    def get(self, key: tuple[Role, bytes]) -> float | None:
-        probability = self._probabilities.get(key)
-        if probability is not None:
-            self._probabilities.move_to_end(key)
-        return probability
-
-    def put(self, key: tuple[Role, bytes], probability: float) -> None:
-        self._probabilities[key] = probability
-        self._probabilities.move_to_end(key)
-        while len(self._probabilities) > self._size:
-            self._probabilities.popitem(last=False)

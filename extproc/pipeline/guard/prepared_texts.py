@@ -7,7 +7,7 @@ between two steps the event loop serves other requests, and the long texts of ot
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeVar
@@ -17,7 +17,9 @@ from extproc.inference.fair_queue import FairQueue
 from extproc.inference.text_cost import prose_bytes
 from extproc.pipeline.guard.chunking import chunks
 from extproc.pipeline.guard.decoded_variants import VariantsTooLong, decoded_variants, decoded_variants_in_steps
+from extproc.pipeline.guard.script_detection import count_letters, unreadable_scripts
 from extproc.pipeline.guard.suspicion_score import SuspicionScorer
+from extproc.shared.scripts import Script
 
 # Characters. A longer text takes more than a few milliseconds.
 _LONG_TEXT: Final = 2_048
@@ -27,6 +29,8 @@ _STEP_CHUNKS: Final = 64
 # factor is generous, since normalization removes invisible characters.
 _MAX_CHARS_PER_WORK: Final = 8
 
+Letters = Mapping[Script, int]
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -34,13 +38,19 @@ T = TypeVar("T")
 class Chunks:
     """The chunks of one text. `decoded`: those of a decoded variant. `work`: their cost for a model, see text_cost.py.
 
-    `is_complete`: the chunks cover the whole text.
+    `is_complete`: the chunks cover the whole text. `letters`: the number of letters of each script, for each chunk of
+    the whole text.
     """
 
     texts: tuple[str, ...]
     decoded: frozenset[str]
     work: int
     is_complete: bool = True
+    letters: tuple[Letters, ...] = ()
+
+    def unreadable_scripts(self, readable: Collection[Script]) -> frozenset[Script]:
+        """Returns the scripts of the chunks that a model which reads the scripts `readable` cannot read."""
+        return frozenset[Script]().union(*(unreadable_scripts(letters, readable) for letters in self.letters))
 
 
 class PreparedTexts:
@@ -85,7 +95,7 @@ class PreparedTexts:
     async def _prepare(self, text: str) -> Chunks:
         if len(text) <= _LONG_TEXT:
             plain, *decoded = decoded_variants(text)
-            return _chunks(_cut(plain), [chunk for variant in decoded for chunk in _cut(variant)])
+            return _chunks(_with_letters(_cut(plain)), [chunk for variant in decoded for chunk in _cut(variant)])
         return await self._run_steps(_prepare_in_steps(text, self._max_work))
 
     async def _run_steps(self, steps: Generator[None, None, T]) -> T:
@@ -102,7 +112,7 @@ class PreparedTexts:
                 return done[0]
 
 
-def total_work(prepared: Mapping[str, Chunks]) -> int:
+def total_work(prepared: Mapping[K, Chunks]) -> int:
     return sum(each.work for each in prepared.values())
 
 
@@ -117,10 +127,10 @@ def _step(steps: Generator[None, None, T]) -> tuple[T] | None:
 
 def _prepare_in_steps(text: str, max_work: int | None) -> Generator[None, None, Chunks]:
     plain, *decoded = yield from decoded_variants_in_steps(text, max_work)
-    plain_chunks: list[str] = []
+    plain_chunks: dict[str, Letters] = {}
     remaining = _cut(plain)
-    while batch := list(islice(remaining, _STEP_CHUNKS)):
-        plain_chunks += batch
+    while batch := _with_letters(islice(remaining, _STEP_CHUNKS)):
+        plain_chunks |= batch
         yield
     return _chunks(plain_chunks, [chunk for variant in decoded for chunk in _cut(variant)])
 
@@ -129,9 +139,13 @@ def _cut(variant: str) -> Iterator[str]:
     return chunks(variant) if variant else iter(())
 
 
-def _chunks(plain: Iterable[str], decoded: Sequence[str]) -> Chunks:
-    texts = tuple(dict.fromkeys((*plain, *decoded)))
-    return Chunks(texts, frozenset(decoded), sum(map(prose_bytes, texts)))
+def _with_letters(chunks: Iterable[str]) -> dict[str, Letters]:
+    return {chunk: count_letters(chunk) for chunk in chunks}
+
+
+def _chunks(plain: Mapping[str, Letters], decoded: Sequence[str]) -> Chunks:
+    every = {**plain, **_with_letters(decoded)}
+    return Chunks(tuple(every), frozenset(decoded), sum(map(prose_bytes, every)), letters=tuple(every.values()))
 
 
 def _rank_in_steps(
@@ -161,4 +175,5 @@ def _take(ranked: Sequence[str], max_work: int) -> set[str]:
 
 def _only(every: Chunks, chosen: Set[str]) -> Chunks:
     texts = tuple(chunk for chunk in every.texts if chunk in chosen)
-    return Chunks(texts, every.decoded, sum(map(prose_bytes, texts)), is_complete=len(texts) == len(every.texts))
+    is_complete = len(texts) == len(every.texts)
+    return Chunks(texts, every.decoded, sum(map(prose_bytes, texts)), is_complete, every.letters)

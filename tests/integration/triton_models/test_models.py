@@ -59,7 +59,7 @@ def test_an_attack_at_the_end_of_a_long_text_is_found(detector: Detector) -> Non
 
 def test_cancelled_guard_request_stops(detector: Detector) -> None:
     with pytest.raises(Cancelled):
-        detector.probability("text", lambda: True)
+        detector.probability("text", cancelled=lambda: True)
 
 
 def _ask(caller: NeedleCaller, *texts: str) -> Any:

@@ -8,6 +8,7 @@ from bench import gateway
 from controlplane.compile.gateway import compile_gateway
 from controlplane.compile.plans import TargetEnvironment, TritonSockets
 from controlplane.config.load import load
+from extproc.shared.filter_config import Listener
 
 
 def test_configuration_has_guard_targets_and_two_workers(tmp_path: Path) -> None:
@@ -21,7 +22,7 @@ def test_configuration_has_guard_targets_and_two_workers(tmp_path: Path) -> None
     environment = TargetEnvironment(TritonSockets(http="h", grpc="g"), workers=2, internal_socket="", reload_lock="")
     config = compile_gateway(loaded.config, environment).filter_config
     assert config.prompting is not None
-    assert [guard.name for guard in config.guards] == ["jailbreak"]
+    assert [guard.name for guard in config.guards[Listener.INGRESS]] == ["jailbreak"]
     assert len(config.prompting.targets) == 2
 
 

@@ -12,8 +12,9 @@ from extproc.conversation.messages import Message
 from extproc.decision import Headers
 from extproc.errors import GatewayError
 from extproc.inference.interface import Embeddings, Extraction, FunctionCall, RoleUnavailable
-from extproc.shared.filter_config import EndpointCall, HttpMethod, JsonValue, Parameter, Target
+from extproc.shared.filter_config import EndpointCall, HttpMethod, JsonValue, Parameter, Target, TextRole
 from extproc.shared.roles import Role
+from extproc.shared.scripts import Script
 from extproc.targets.api_client import ApiAnswer, Origin
 
 
@@ -55,6 +56,8 @@ class FakeModels:
     embed_gate: asyncio.Event | None = None
     # Bytes of text of one request that a guard reads in time.
     readable: float | None = None
+    # Scripts that a guard reads; empty: all.
+    scripts: frozenset[Script] = frozenset()
 
     def readable_bytes(self, role: Role) -> float | None:
         del role
@@ -79,7 +82,14 @@ class FakeModels:
         vectors = np.array(rows, dtype=np.float32)
         return Embeddings(np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32), space)
 
-    async def attack_probabilities(self, role: Role, texts: Sequence[str]) -> tuple[float, ...]:
+    def readable_scripts(self, role: Role) -> frozenset[Script]:
+        del role
+        return self.scripts
+
+    async def attack_probabilities(
+        self, role: Role, texts: Sequence[str], text_roles: Sequence[TextRole] = ()
+    ) -> tuple[float, ...]:
+        del text_roles
         self._ask(role)
         if self.guard_gate:
             await self.guard_gate.wait()

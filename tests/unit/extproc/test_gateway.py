@@ -79,11 +79,11 @@ async def test_refuses_a_compressed_body(listener: str, encoding: str) -> None:
 
 async def test_guards_only_the_listeners_that_the_filter_config_names() -> None:
     guard = Guard(name="jailbreak", role=Role.EMBED, threshold=0.5, message="No.")
-    guarded = replace(BOTH, guards=(guard,), guarded=(Listener.EGRESS,))
+    guarded = replace(BOTH, guards={Listener.EGRESS: (guard,)})
     async with open_gateway(guarded) as gateway:
         with pytest.raises(GuardUnavailable):
             await gateway.decide(request("/v1/chat/completions"))
-    async with open_gateway(replace(guarded, guarded=(Listener.INGRESS,))) as gateway:
+    async with open_gateway(replace(guarded, guards={Listener.INGRESS: (guard,)})) as gateway:
         assert isinstance(await gateway.decide(request("/v1/chat/completions")), Forward)
         with pytest.raises(GuardUnavailable):
             await gateway.decide(request("/v1/chat/completions", listener="ingress"))

@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from triton_models.guard.detector import Detector
+
 
 @dataclass
 class Tensor:
@@ -55,6 +57,7 @@ class InferenceResponse:
 class Request:
     texts: list[str]
     cancelled: bool = False
+    roles: list[str] | None = None
     sent: list[InferenceResponse] = field(default_factory=list)
 
     def is_cancelled(self) -> bool:
@@ -87,19 +90,22 @@ class InferenceRequest:
         return iter(self.answers)
 
 
+def input_tensor(request: Request, name: str) -> Tensor | None:
+    texts = {"TEXT": request.texts, "ROLE": request.roles}[name]
+    return None if texts is None else Tensor(name, np.array([text.encode() for text in texts], dtype=np.object_))
+
+
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     module = types.ModuleType("triton_python_backend_utils")
     InferenceRequest.made, InferenceRequest.answers = [], []
     for each in (Tensor, TritonError, InferenceResponse, InferenceRequest):
         setattr(module, each.__name__, each)
-    module.get_input_tensor_by_name = lambda request, _: Tensor(  # type: ignore[attr-defined]
-        "TEXT", np.array([text.encode() for text in request.texts], dtype=np.object_)
-    )
+    module.get_input_tensor_by_name = input_tensor  # type: ignore[attr-defined]
     module.TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1  # type: ignore[attr-defined]
     module.is_model_ready = lambda name: name == "ready"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    for name in ("triton_models.adaptor", "triton_models.function.vllm"):
+    for name in ("triton_models.adaptor", "triton_models.function.vllm", "triton_models.guard.model"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     return module
 
@@ -192,6 +198,26 @@ def test_batch_stops_when_every_request_is_cancelled(adaptor: Any) -> None:
         return lengths(items, cancelled)
 
     adaptor.answer_batched(requests, read, "PROB", compute)
+
+
+@pytest.mark.parametrize(("roles", "read"), [(["tool", "system"], ["tool", "system"]), (None, ["user", "user"])])
+def test_the_guard_reads_the_role_of_each_text(backend: types.ModuleType, roles: list[str] | None, read: str) -> None:
+    model = importlib.import_module("triton_models.guard.model")
+    seen: list[Any] = []
+
+    class StandIn(Detector):
+        def __init__(self) -> None:
+            pass
+
+        def probability(self, text: str, role: str = "", cancelled: Callable[[], bool] = lambda: False) -> float:
+            seen.append((text, role, cancelled()))
+            return 0.5
+
+    guard = model.TritonPythonModel()
+    guard._guard, guard._background = StandIn(), None
+    (response,) = guard.execute([Request(["a", "b"], roles=roles)])
+    assert response.tensors[0].values.tolist() == [[0.5], [0.5]]
+    assert seen == [("a", read[0], False), ("b", read[1], False)]
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("CPU", None), ("GPU", 1)])

@@ -95,5 +95,5 @@ def test_attack_across_a_cut_is_complete_in_one_window() -> None:
 def test_cancelled_request_stops_between_windows() -> None:
     stand = Stand()
     with pytest.raises(Cancelled):
-        stand.detector().probability("word " * 3 * WINDOW, lambda: len(stand.read_by_encoder) == 2)
+        stand.detector().probability("word " * 3 * WINDOW, cancelled=lambda: len(stand.read_by_encoder) == 2)
     assert len(stand.read_by_encoder) == 2

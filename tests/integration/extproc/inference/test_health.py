@@ -19,7 +19,7 @@ from extproc.inference.circuit_breaker import CircuitBreaker
 from extproc.inference.interface import RoleUnavailable
 from extproc.inference.kserve import TensorMetadata
 from extproc.inference.role_clients import RoleClients, open_models
-from extproc.shared.filter_config import Place, Server
+from extproc.shared.filter_config import Place, Server, TextRole
 from extproc.shared.roles import Role
 from extproc.shared.worker_status import BackendStatus
 from tests.unit.extproc.inference.servers import (
@@ -33,6 +33,7 @@ from tests.unit.extproc.inference.servers import (
     unwatched,
 )
 
+TEXT = TensorMetadata("TEXT", "BYTES", (-1, 1))
 # Recovery is promised within 5 s.
 PROMISED_S = 5.0
 
@@ -148,6 +149,25 @@ async def test_open_backend_receives_only_probes(caplog: pytest.LogCaptureFixtur
     remote_records = [record for record in caplog.records if getattr(record, "fields", {}).get("place") == Place.REMOTE]
     events = [record.getMessage() for record in remote_records if "available" in record.getMessage()]
     assert events == ["model available", "model unavailable", "model available"]
+
+
+async def test_remote_model_may_gain_and_lose_the_role_of_texts() -> None:
+    remote = FakeTriton(inputs=[TEXT, TensorMetadata("ROLE", "BYTES", (-1, 1))])
+
+    async def exact(request: Any, context: Any) -> Any:
+        """Refuses other inputs than the model has, as Triton does."""
+        assert remote.inputs is not None
+        if len(request.inputs) != len(remote.inputs):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "unexpected inference input")
+        return remote.answer(request, [floats(*([0.25] * request.inputs[0].shape[0]))])
+
+    remote.infer = exact
+    async with serving(remote), open_models(inference({Place.REMOTE: remote.address}, Role.GUARD)) as models:
+        for inputs in ([TEXT], [TEXT, TensorMetadata("ROLE", "BYTES", (-1, 1))]):
+            assert await models.attack_probabilities(Role.GUARD, ["x"], [TextRole.TOOL]) == (0.25,)
+            remote.inputs = inputs
+            await until(lambda: bool(models.unavailable))
+            await until(lambda: not models.unavailable)
 
 
 async def test_model_with_another_signature_is_never_called() -> None:

@@ -51,6 +51,8 @@ GUARD_CHANGES: dict[str, Any] = {
     "threshold": 0.9,
     "on_error": "allow",
     "mode": "shadow",
+    "scope": ["user"],
+    "on_unreadable": "block",
     "on_exception.message": "no",
     "on_exception.status": 403,
     "on_exception.forward_to_error_target": True,

@@ -31,7 +31,9 @@ from controlplane.config.load import load
 from controlplane.errors import UsageError
 from controlplane.models.custom_model import CustomModel
 from extproc.shared import filter_config
+from extproc.shared.filter_config import TextRole
 from extproc.shared.roles import Role
+from extproc.shared.scripts import Script
 
 SITE = TargetEnvironment(
     TritonSockets(http="/run/h", grpc="/run/g"), workers=3, internal_socket="/run/i", reload_lock="/run/r"
@@ -390,8 +392,8 @@ def test_default_threshold_is_the_measured_one() -> None:
 
 
 def test_guards_are_off_by_default() -> None:
-    assert compiled().filter_config.guards == ()
-    (jailbreak,) = compiled(prompt_guards=GUARDED).filter_config.guards
+    assert compiled().filter_config.guards == {}
+    (jailbreak,) = compiled(prompt_guards=GUARDED).filter_config.guards[filter_config.Listener.INGRESS]
     assert (jailbreak.name, jailbreak.role) == ("jailbreak", Role.GUARD)
     assert (jailbreak.threshold, jailbreak.on_error, jailbreak.status) == (0.5, filter_config.FailMode.BLOCK, None)
     assert (jailbreak.mode, jailbreak.forward_to_error_target) == (filter_config.GuardMode.ENFORCE, False)
@@ -399,9 +401,34 @@ def test_guards_are_off_by_default() -> None:
 
 
 def test_guards_read_ingress_by_default() -> None:
-    assert compiled(prompt_guards=GUARDED).filter_config.guarded == (filter_config.Listener.INGRESS,)
+    assert set(compiled(prompt_guards=GUARDED).filter_config.guards) == {filter_config.Listener.INGRESS}
     both = compiled(prompt_guards={**GUARDED, "apply_to": ["egress", "ingress"]})
-    assert both.filter_config.guarded == (filter_config.Listener.INGRESS, filter_config.Listener.EGRESS)
+    assert set(both.filter_config.guards) == set(filter_config.Listener)
+
+
+def test_guards_leave_out_the_applications_own_texts_on_egress_only() -> None:
+    ingress, egress = scopes()
+    assert ingress == tuple(TextRole)
+    assert egress == (TextRole.USER, TextRole.TOOL, TextRole.DOCUMENT)
+
+
+def test_a_given_scope_holds_for_both_listeners() -> None:
+    assert scopes(scope=["tool", "tools"]) == [(TextRole.TOOL, TextRole.TOOLS)] * 2
+
+
+def scopes(**guard: Any) -> list[tuple[TextRole, ...]]:
+    """The scopes of a guard on ingress and egress."""
+    section = {"apply_to": ["ingress", "egress"], "input_guards": {"jailbreak": guard}}
+    guards = compiled(prompt_guards=section).filter_config.guards
+    return [guards[listener][0].scope for listener in filter_config.Listener]
+
+
+@pytest.mark.parametrize(("model", "scripts"), [({}, (Script.LATIN,)), ({"model": "Arch-Guard"}, ())])
+def test_the_guards_model_says_which_scripts_it_reads(model: dict[str, str], scripts: tuple[Script, ...]) -> None:
+    gateway = compiled(prompt_guards=GUARDED, model_serving={"roles": {"guard": model}})
+    assert gateway.filter_config.inference
+    assert gateway.filter_config.inference.roles[Role.GUARD].backends[0].scripts == scripts
+    assert gateway.filter_config.inference.roles[Role.EMBED].backends[0].scripts == ()
 
 
 def test_guards_work_with_egress_alone() -> None:
@@ -410,8 +437,9 @@ def test_guards_work_with_egress_alone() -> None:
         llm_providers=[HOSTED],
         prompt_guards={**GUARDED, "apply_to": ["ingress", "egress"]},
     )
-    assert gateway.filter_config.guarded == (filter_config.Listener.EGRESS,)
-    assert [guard.name for guard in gateway.filter_config.guards] == ["jailbreak"]
+    ((listener, guards),) = gateway.filter_config.guards.items()
+    assert listener is filter_config.Listener.EGRESS
+    assert [guard.name for guard in guards] == ["jailbreak"]
     assert gateway.models.names == ("guard",)
     assert gateway.filter_config.prompting is None
 
@@ -437,11 +465,12 @@ def test_custom_models_are_served_and_used() -> None:
     found = {role: (roles[role].backends[0].model, roles[role].backends[0].max_batch) for role in roles}
     assert found[Role.NLI] == ("entails", 1)
     assert found[Role.TOXICITY] == ("toxic", 16)
-    assert [(guard.name, guard.role) for guard in gateway.filter_config.guards] == [
+    guards = gateway.filter_config.guards[filter_config.Listener.INGRESS]
+    assert [(guard.name, guard.role) for guard in guards] == [
         ("jailbreak", Role.GUARD),
         ("toxicity", Role.TOXICITY),
     ]
-    assert gateway.filter_config.guards[0].message != gateway.filter_config.guards[1].message
+    assert guards[0].message != guards[1].message
 
 
 def test_unused_model_is_not_loaded() -> None:

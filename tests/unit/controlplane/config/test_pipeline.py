@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from extproc.shared.filter_config import GuardMode, Listener
+from extproc.shared.filter_config import FailMode, GuardMode, Listener, TextRole
 from tests.unit.controlplane.config.files import PROVIDER, Folder
 
 
@@ -34,6 +34,17 @@ def test_guards_may_read_both_listeners_in_shadow_mode(folder: Folder) -> None:
         (
             "prompt_guards: {input_guards: {jailbreak: {mode: watch}}}",
             '4:50: mode: expected enforce or shadow, got "watch"',
+        ),
+        (
+            "prompt_guards: {input_guards: {jailbreak: {scope: [user, tol]}}}",
+            '4:58: scope: expected user, tool, document, system or tools, got "tol"',
+        ),
+        ("prompt_guards: {input_guards: {jailbreak: {scope: user}}}", "4:51: scope: expected a list, got text"),
+        ("prompt_guards: {input_guards: {jailbreak: {scope: []}}}", "4:51: scope names no role"),
+        ("prompt_guards: {input_guards: {jailbreak: {scope: [user, user]}}}", "4:51: scope names a role twice"),
+        (
+            "prompt_guards: {input_guards: {jailbreak: {on_unreadable: refuse}}}",
+            '4:59: on_unreadable: expected block or allow, got "refuse"',
         ),
         (FORWARDING, "4:84: there is no error_target to forward to"),
         (
@@ -86,6 +97,16 @@ def test_endpoint_of_the_error_target_counts_as_used(folder: Folder) -> None:
             "prompt_guards: {input_guards: {jailbreak: {mode: shadow, on_error: block}}}",
             "3:58: on_error is ignored: the guard only watches",
         ),
+        (
+            "model_serving: {roles: {guard: {model: Arch-Guard}}}\n"
+            "prompt_guards: {input_guards: {jailbreak: {on_unreadable: block}}}",
+            "4:44: on_unreadable is ignored: the catalogue does not say which scripts the guard's model reads",
+        ),
+        (
+            "model_serving: {remote: {url: 'grpc://h:1'}, roles: {guard: {placement: remote}}}\n"
+            "prompt_guards: {input_guards: {jailbreak: {on_unreadable: block}}}",
+            "4:44: on_unreadable is ignored: the catalogue does not say which scripts the guard's model reads",
+        ),
         ("overrides: {grounding: {enabled: false, threshold: 0.1}}", "3:41: threshold is ignored: grounding is off"),
         (
             "listeners: {egress: {enabled: false}}\n"
@@ -98,6 +119,14 @@ def test_warns_of_ignored_settings(folder: Folder, lines: str, warning: str) -> 
     text = file(lines).replace("endpoints: {api: {endpoint: h}}", "endpoints: {api: {endpoint: h}} # called below")
     found = [line for line in folder.warnings(text) if "no prompt target calls" not in line]
     assert [line.startswith(warning) for line in found] == [True]
+
+
+def test_the_shipped_guard_may_block_unreadable_texts(folder: Folder) -> None:
+    text = file(TARGETS, "prompt_guards: {input_guards: {jailbreak: {on_unreadable: block, scope: [user, tools]}}}")
+    loaded = folder.load(text)
+    assert loaded.warnings == ()
+    guard = loaded.config.prompt_guards.input_guards.on["jailbreak"]
+    assert (guard.on_unreadable, guard.scope) == (FailMode.BLOCK, (TextRole.USER, TextRole.TOOLS))
 
 
 CONFIG = """\

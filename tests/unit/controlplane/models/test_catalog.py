@@ -9,6 +9,7 @@ from controlplane.errors import ModelError
 from controlplane.models import cache
 from controlplane.models.catalog import Engine, SourceFile, catalog, parse
 from extproc.shared.roles import ROLES
+from extproc.shared.scripts import Script
 from triton_models.function import needle
 
 TEXT = (asset("triton_models") / "catalog.yaml").read_text()
@@ -39,6 +40,23 @@ def test_role_has_default_and_named_models() -> None:
 
 def test_hub_models_are_selected_only_by_name() -> None:
     assert list(catalog().select(("function", "Arch-Function-3B"))) == ["needle", "Arch-Function-3B"]
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_the_shipped_guard_says_which_scripts_it_reads(gpu: bool) -> None:
+    assert catalog().scripts("guard", None, gpu=gpu) == (Script.LATIN,)
+    assert catalog().scripts("guard", "Arch-Guard", gpu=gpu) == ()
+
+
+def test_a_role_reads_the_scripts_that_all_its_models_read() -> None:
+    document = yaml.safe_load(TEXT)
+    document["artefacts"]["minilm"]["scripts"] = ["Cyrillic", "Greek", "Latin"]
+    document["artefacts"]["nanoguard"]["scripts"] = ["Latin", "Cyrillic"]
+    both = parse(yaml.safe_dump(document))
+    assert both.scripts("guard", None, gpu=False) == (Script.LATIN, Script.CYRILLIC)
+    document["artefacts"]["minilm"]["scripts"] = []
+    assert parse(yaml.safe_dump(document)).scripts("guard", None, gpu=False) == (Script.LATIN, Script.CYRILLIC)
+    assert both.scripts("toxicity", None, gpu=False) == ()
 
 
 def test_unknown_name_error_lists_the_known_names() -> None:
@@ -126,6 +144,7 @@ def test_empty_catalogue_variable_is_ignored(monkeypatch: pytest.MonkeyPatch) ->
     [
         (("artefacts", "needle", "package", "sha256"), "abc"),
         (("artefacts", "needle", "extra"), 1),
+        (("artefacts", "minilm", "scripts"), ["latin"]),
         (("roles", "embed"), ["nothing"]),
         (("artefacts", "minilm", "make"), [{"file": "../x", "by": "copy", "of": "y", "sha256": "0" * 64}]),
         (("artefacts", "minilm", "make"), [{"file": "x", "by": "copy", "of": "y", "sha256": "0" * 64}]),

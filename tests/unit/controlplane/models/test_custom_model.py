@@ -37,6 +37,7 @@ def judged(repository: Path, text: str) -> CustomModel | UnfitModel:
         (GOOD.replace('name: "toxic"\n', ""), 16),
         (GOOD.replace("dims: [ 1 ]", "dims: [ -1 ]"), 16),
         (GOOD.replace("max_batch_size: 16", "max_batch_size: 0").replace("[ 1 ]", "[ -1, 1 ]"), 1),
+        (GOOD + 'input [ { name: "ROLE" data_type: TYPE_STRING dims: [ 1 ] optional: true } ]\n', 16),
         (GOOD + 'output [ { name: "LOGITS" data_type: TYPE_FP32 dims: [ 2 ] } ]\n', 16),
         (GOOD + "instance_group [ { kind: KIND_CPU count: 2 } ]\ndynamic_batching { }\n", 16),
     ],

@@ -26,7 +26,7 @@ async def test_cancellation_is_not_lost_when_calls_fail_at_the_same_time(
     async with unwatched(inference({Place.LOCAL: "127.0.0.1:1"}, Role.GUARD)) as models:
         backend = models.at(Role.GUARD)
         monkeypatch.setattr(backend.connection.client, "infer", infer)
-        task = asyncio.create_task(backend.infer([["x"] * 6], lambda *_: None, 10.0))
+        task = asyncio.create_task(backend.infer({"TEXT": ["x"] * 6}, lambda *_: None, 10.0))
         for _ in range(5):
             await asyncio.sleep(0)
         fail.set()

@@ -115,7 +115,7 @@ async def test_a_backend_is_not_blamed_for_the_time_that_a_call_waited_in_the_qu
     # The breaker of a backend with a fallback opens on the first timeout.
     async with unwatched(both_places(triton)) as backends:
         with request_from("10.0.0.1"):
-            first = asyncio.create_task(backends.roles[Role.GUARD].backends[0].infer([["x"]], _read, 1.0))
+            first = asyncio.create_task(backends.roles[Role.GUARD].backends[0].infer({"TEXT": ["x"]}, _read, 1.0))
             await asyncio.sleep(0.01)
         with request_from("10.0.0.2"), request_stats.collect() as spent:
             second = asyncio.create_task(backends.models.attack_probabilities(Role.GUARD, ["y"]))
@@ -181,7 +181,7 @@ async def test_call_without_a_slot_in_time_is_overloaded_and_opens_no_breaker(tr
     triton.infer = never
     async with unwatched(config(triton, calls=1)) as backends:
         with request_from("10.0.0.1"):
-            first = asyncio.create_task(backends.at(Role.GUARD).infer([["x"]], _read, 10.0))
+            first = asyncio.create_task(backends.at(Role.GUARD).infer({"TEXT": ["x"]}, _read, 10.0))
             await asyncio.sleep(0.01)
         with request_from("10.0.0.2"), pytest.raises(RoleUnavailable) as caught:
             await backends.models.attack_probabilities(Role.GUARD, ["y"])

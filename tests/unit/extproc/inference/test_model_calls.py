@@ -13,9 +13,11 @@ import pytest
 
 from extproc import request_stats
 from extproc.inference.interface import FunctionCall, RoleUnavailable
+from extproc.inference.kserve import ModelMetadata, TensorMetadata
 from extproc.inference.model_calls import probe
+from extproc.inference.model_signature import SIGNATURES
 from extproc.inference.role_clients import RoleClients
-from extproc.shared.filter_config import Place
+from extproc.shared.filter_config import Place, TextRole
 from extproc.shared.roles import Role
 from tests.unit.extproc.inference.servers import (
     FakeTriton,
@@ -66,6 +68,34 @@ async def test_texts_are_batched_and_answers_keep_their_order(fake: FakeTriton, 
     answer = await models.attack_probabilities(Role.GUARD, ["", "a", "bb", "ccc", "dddd"])
     assert answer == pytest.approx((0.0, 0.1, 0.2, 0.3, 0.4))
     assert sorted(request.inputs[0].shape[0] for request in fake.requests) == [1, 2, 2]
+
+
+ROLE = TensorMetadata("ROLE", "BYTES", (-1, 1))
+
+
+@pytest.mark.parametrize(
+    ("text_roles", "sent"),
+    [((TextRole.TOOL, TextRole.SYSTEM, TextRole.USER), ["tool", "system", "user"]), ((), ["user"] * 3)],
+)
+async def test_a_model_with_the_input_gets_the_role_of_each_text(
+    fake: FakeTriton, unwatched_models: UnwatchedModels, text_roles: tuple[TextRole, ...], sent: list[str]
+) -> None:
+    text = SIGNATURES[Role.GUARD].inputs[0]
+    at = unwatched_models.at(Role.GUARD)
+    at.apply_metadata(ModelMetadata((ROLE, text), (SIGNATURES[Role.GUARD].output,)))
+    await unwatched_models.models.attack_probabilities(Role.GUARD, ["a", "b", "c"], text_roles)
+    requests = sorted(fake.requests, key=lambda request: -int(request.inputs[0].shape[0]))
+    assert [[each.name for each in request.inputs] for request in requests] == [["TEXT", "ROLE"]] * 2
+    assert [request.raw_input_contents[1] for request in requests] == [
+        element(sent[0]) + element(sent[1]),
+        element(sent[2]),
+    ]
+    await probe(at, 1.0)
+    assert fake.requests[-1].raw_input_contents[1] == element("user")
+    # The server comes back with a model that lacks it.
+    at.apply_metadata(ModelMetadata((text,), (SIGNATURES[Role.GUARD].output,)))
+    await unwatched_models.models.attack_probabilities(Role.GUARD, ["a"], text_roles[:1])
+    assert [each.name for each in fake.requests[-1].inputs] == ["TEXT"]
 
 
 async def test_embeddings_of_several_calls_are_joined(models: RoleClients) -> None:

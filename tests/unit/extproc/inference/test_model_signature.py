@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from extproc.inference.kserve import ModelMetadata, TensorMetadata
-from extproc.inference.model_signature import SIGNATURES, max_texts, mismatch, reports_compute_time
+from extproc.inference.model_signature import SIGNATURES, max_texts, mismatch, optional_inputs, reports_compute_time
 from extproc.shared.roles import COMPUTE_NS, Role
 
 TEXT = TensorMetadata("TEXT", "BYTES", (-1, 1))
@@ -43,6 +43,23 @@ def test_accepts_extra_outputs_and_variable_sizes(found: ModelMetadata) -> None:
 )
 def test_refuses_another_name_datatype_or_shape(found: ModelMetadata) -> None:
     assert mismatch(Role.GUARD, found) is not None
+
+
+@pytest.mark.parametrize(
+    ("tensor", "found"),
+    [
+        (TensorMetadata("ROLE", "BYTES", (-1, 1)), ("ROLE",)),
+        (TensorMetadata("ROLE", "INT64", (-1, 1)), ()),
+        (TensorMetadata("ROLE", "BYTES", (-1,)), ()),
+        (TensorMetadata("LANGUAGE", "BYTES", (-1, 1)), ()),
+    ],
+)
+@pytest.mark.parametrize("role", [Role.GUARD, Role.TOXICITY])
+def test_finds_the_optional_inputs_of_a_guard(role: Role, tensor: TensorMetadata, found: tuple[str, ...]) -> None:
+    metadata = ModelMetadata((tensor, TEXT), (PROB,))
+    assert mismatch(role, metadata) is None
+    assert optional_inputs(role, metadata) == found
+    assert optional_inputs(Role.EMBED, metadata) == ()
 
 
 def test_mismatch_names_expected_and_found_tensors() -> None:

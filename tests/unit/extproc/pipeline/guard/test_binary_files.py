@@ -100,9 +100,8 @@ def test_text_that_starts_like_a_binary_file_is_not_one(raw: bytes) -> None:
 
 
 def texts(**part: object) -> tuple[str, ...]:
-    return text_extraction.extract(
-        ChatCompletions().parse(json.dumps({"messages": [{"role": "user", "content": [part]}]}).encode())
-    ).texts
+    body = json.dumps({"messages": [{"role": "user", "content": [part]}]}).encode()
+    return tuple(each.text for each in text_extraction.extract(ChatCompletions().parse(body)).texts)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -16,7 +16,8 @@ from extproc.errors import GuardUnavailable
 from extproc.inference import deadline
 from extproc.inference.interface import RoleUnavailable
 from extproc.pipeline.guard.evaluator import GuardEvaluator, GuardLimits
-from extproc.shared.filter_config import FailMode, Guard, GuardMode
+from extproc.pipeline.guard.text_extraction import RequestText
+from extproc.shared.filter_config import FailMode, Guard, GuardMode, TextRole
 from extproc.shared.roles import Role
 from tests.unit.extproc.fakes import FakeModels
 
@@ -34,7 +35,9 @@ class Models(FakeModels):
     def readable_bytes(self, role: Role) -> float | None:
         return self.limits.get(role)
 
-    async def attack_probabilities(self, role: Role, texts: Sequence[str]) -> tuple[float, ...]:
+    async def attack_probabilities(
+        self, role: Role, texts: Sequence[str], text_roles: Sequence[TextRole] = ()
+    ) -> tuple[float, ...]:
         self.reads.append((role, deadline.remaining_s()))
         await asyncio.sleep(0)
         if role in self.down:
@@ -92,8 +95,7 @@ async def test_only_a_busy_guard_asks_the_client_to_retry(reason: str, retry: bo
 async def test_refused_texts_are_those_of_enforced_guards() -> None:
     guards = [guard(Role.GUARD), guard(Role.TOXICITY, mode=GuardMode.SHADOW)]
     verdict = await GuardEvaluator(Models(), guards).evaluate(request(TEXT, "I see.", ATTACK))
-    assert ATTACK in verdict.refused
-    assert TEXT not in verdict.refused
+    assert verdict.refused == {RequestText(TextRole.USER, ATTACK)}
     shadow = await GuardEvaluator(Models(), guards[1:]).evaluate(request(TEXT, "I see.", ATTACK))
     assert (shadow.blocked_by, shadow.refused) == (None, frozenset())
 
