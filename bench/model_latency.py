@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Final
 
 from bench.report import Models
-from controlplane.assets import asset
 from controlplane.models.prepare import prepare
 from triton_models.embed.encoder import Encoder
 from triton_models.guard.detector import Detector
@@ -23,7 +22,7 @@ _CALLS: Final = 300
 def measure(prompt: str) -> Models:
     folders = prepare(("embed", "guard"))
     encoder = Encoder(folders["minilm"])
-    detector = Detector.load(folders["minilm"], folders["nanoguard"], asset("triton_models") / "guard" / "head.json")
+    detector = Detector.load(folders["minilm-guard"])
 
     def both() -> None:
         detector.probability(prompt)

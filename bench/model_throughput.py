@@ -16,7 +16,6 @@ from pathlib import Path
 
 from bench.load import prompt
 from bench.report import Alone
-from controlplane.assets import asset
 from controlplane.models.prepare import prepare
 from controlplane.runtime.native import environment_variables
 from triton_models.embed.encoder import Encoder
@@ -60,7 +59,7 @@ def model_processes(count: int) -> Iterator[ModelProcesses]:
 def _serve(pipe: Connection, number: int, folders: dict[str, Path]) -> None:
     """Answers each number of seconds with the prompts read in them, prompts a second, and processor seconds."""
     encoder = Encoder(folders["minilm"])
-    detector = Detector.load(folders["minilm"], folders["nanoguard"], asset("triton_models") / "guard" / "head.json")
+    detector = Detector.load(folders["minilm-guard"])
     prompts = (prompt(each) for each in itertools.count(number * 50_000_000))
 
     def both() -> None:

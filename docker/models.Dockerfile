@@ -52,8 +52,9 @@ WORKDIR /src
 COPY controlplane/__init__.py controlplane/assets.py controlplane/errors.py controlplane/
 COPY controlplane/models controlplane/models
 COPY extproc/__init__.py extproc/
-COPY extproc/shared/__init__.py extproc/shared/roles.py extproc/shared/
+COPY extproc/shared/__init__.py extproc/shared/roles.py extproc/shared/scripts.py extproc/shared/
 COPY triton_models/catalog.yaml triton_models/
+COPY triton_models/guard/adapter.npz triton_models/guard/
 COPY docker/seed.py ./
 RUN ARCHGW_CACHE_DIR=/opt/archgw /opt/venv/bin/python seed.py && rm /opt/archgw/models/.lock
 

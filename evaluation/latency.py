@@ -15,7 +15,6 @@ from typing import Final
 import numpy as np
 from tokenizers import Tokenizer
 
-from controlplane.assets import asset
 from controlplane.models.prepare import prepare
 from evaluation.report import Section, table
 from extproc.conversation.chat_request import of_messages
@@ -64,7 +63,7 @@ async def measure(models: RoleClients) -> Section:
     """Measures one call at a time."""
     folders = prepare(("embed", "guard"))
     encoder = Encoder(folders["minilm"])
-    detector = Detector.load(folders["minilm"], folders["nanoguard"], asset("triton_models") / "guard" / "head.json")
+    detector = Detector.load(folders["minilm-guard"])
     index = TargetIndex(models, _TARGETS)
     await index.build()
     guard = Guard(name="jailbreak", role=Role.GUARD, threshold=0.5, message="no")

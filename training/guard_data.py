@@ -28,10 +28,10 @@ _REQUEST_SOURCES = re.compile(
 )
 
 
-def framework_rows() -> Iterator[Row]:
+def framework_rows(*, only_test: bool = False) -> Iterator[Row]:
     """Yields the prompts of the frameworks; a text of a test framework is in no training framework."""
     directory = datasets.cached("frameworks")
-    packages = framework_prompts.pinned()
+    packages = [package for package in framework_prompts.pinned() if package.test or not only_test]
     seen: set[str] = set()
     for package in sorted(packages, key=lambda package: not package.test):
         source = package.name if package.registry == "pypi" else f"npm:{package.name}"

@@ -101,11 +101,10 @@ def _chunks(text: str) -> Iterator[str]:
 def _flagged(attacks: Sequence[Row]) -> dict[str, bool]:
     """Returns the shipped guard's decision on each piece of the attacks. Cached between runs: it takes minutes."""
     folders = prepare(("guard",))
-    head = asset("triton_models/guard/head.json")
-    cache = datasets.cached(f"scan-{hashlib.sha256(head.read_bytes()).hexdigest()[:12]}.json")
+    cache = datasets.cached(f"scan-{folders['minilm-guard'].name}.json")
     known: dict[str, bool] = json.loads(cache.read_text()) if cache.exists() else {}
     missing = [piece for row in attacks for piece in _chunks(row.text) if _key(piece) not in known]
-    detector = Detector.load(folders["minilm"], folders["nanoguard"], head)
+    detector = Detector.load(folders["minilm-guard"])
     for count, piece in enumerate(dict.fromkeys(missing)):
         known[_key(piece)] = detector.probability(piece) >= 0.5
         if count % 500 == 0:

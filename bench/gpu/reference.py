@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.gpu.report import FloatArray
-from controlplane.assets import asset
 from controlplane.compile.plans import Device
 from controlplane.models import cache
 from controlplane.models.catalog import catalog
@@ -31,12 +30,11 @@ def embeddings(texts: Sequence[str], device: Device) -> FloatArray:
 def probabilities(texts: Sequence[str], device: Device) -> FloatArray:
     """Returns the attack probabilities of the graphs for `device`."""
     known = catalog()
-    names = known.made_of("guard", None, gpu=device is Device.GPU)
-    encoder, classifier = (cache.folder(name, known.artefacts[name]) for name in names)
-    head = asset("triton_models") / "guard" / "head.json"
+    (name,) = known.made_of("guard", None, gpu=device is Device.GPU)
+    folder = cache.folder(name, known.artefacts[name])
     if device is Device.GPU:
-        judged = BatchDetector.load(encoder, classifier, head, threads=1, gpu=None).probabilities(texts)
+        judged = BatchDetector.load(folder).probabilities(texts, ["user"] * len(texts))
     else:
-        detector = Detector.load(encoder, classifier, head)
+        detector = Detector.load(folder)
         judged = [detector.probability(text) for text in texts]
     return np.array(judged, dtype=np.float32).reshape(-1, 1)

@@ -146,7 +146,7 @@ def _make(made: ConvertedFile, source: Path, target: Path) -> None:
 def _converter(name: str) -> Callable[[Path], bytes]:
     # Imported late: onnx takes half a second, and a prepared cache does not need it.
     try:
-        from controlplane.models.convert import minilm, nanoguard  # noqa: PLC0415
+        from controlplane.models.convert import guard, minilm  # noqa: PLC0415
     except ImportError as error:
         raise ModelError(
             f"models are converted with packages that are missing here ({error.name}); "
@@ -155,8 +155,7 @@ def _converter(name: str) -> Callable[[Path], bytes]:
     converters: dict[str, Callable[[Path], bytes]] = {
         "minilm": minilm.convert,
         "minilm-fp16": minilm.convert_half,
-        "nanoguard": nanoguard.convert,
-        "nanoguard-fp16": nanoguard.convert_batched,
-        "nanoguard-tokenizer": nanoguard.convert_tokenizer,
+        "minilm-guard": guard.convert,
+        "minilm-guard-fp16": guard.convert_half,
     }
     return converters[name]

@@ -33,8 +33,6 @@ from extproc.shared.roles import ANY_WIDTH, COMPUTE_NS, ROLES, Role
 _PACKAGE = "triton_models"
 # Suffixes of the files of a role's folder that are copied for Triton.
 _COPIED = {".py", ".json"}
-# Number of artefacts of a role -> names of the parameters that hold their folders.
-_FOLDER_PARAMETERS: Mapping[int, tuple[str, ...]] = {1: ("model",), 2: ("encoder", "classifier")}
 # Instances of a model in front of vLLM. Each has one request at a time; vLLM serves many at once.
 FRONTS = 8
 # Width of the default encoder's embeddings.
@@ -152,7 +150,8 @@ def _config(instance: ModelInstance, artefacts: Mapping[str, Artefact], folders:
 
 
 def _engine_parameters(instance: ModelInstance, folders: Sequence[str]) -> list[tuple[str, str]]:
-    return [*zip(_FOLDER_PARAMETERS[len(folders)], folders, strict=True), ("threads", str(instance.threads))]
+    (folder,) = folders
+    return [("model", folder), ("threads", str(instance.threads))]
 
 
 def _settings(instance: ModelInstance, artefact: Artefact) -> Mapping[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,23 +25,21 @@ class TritonPythonModel:
     """The class that Triton's Python backend looks for."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Loads the models, and for the default guard head.json beside this file."""
+        """Loads the model."""
         parameters = Parameters(args["model_config"])
         threads, device = parameters.integer("threads", 1), gpu(args)
         self._background: Background | None = None
+        directory = parameters.directory("model")
         if parameters.text("engine", "onnxruntime") == "transformers":
-            directory, positive = parameters.directory("model"), parameters.text("positive_labels", "")
-            max_tokens = parameters.integer("max_tokens", 512)
+            positive, max_tokens = parameters.text("positive_labels", ""), parameters.integer("max_tokens", 512)
             self._guard: Guard = SequenceGuard.load(directory, positive, max_tokens, threads, device)
             return
         if background_threads := parameters.integer("background", 0):
             self._background = Background(background_threads)
-        folders = (parameters.directory("encoder"), parameters.directory("classifier"))
-        head = Path(__file__).with_name("head.json")
         if device is None:
-            self._guard = Detector.load(*folders, head, threads)
+            self._guard = Detector.load(directory, threads)
         else:
-            self._guard = BatchDetector.load(*folders, head, threads, device)
+            self._guard = BatchDetector.load(directory, threads, device)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Returns one response per request, None if it was sent already.

@@ -1,4 +1,4 @@
-"""Builds an ONNX graph node by node. Weights of matrix products are int8 or FP16. Used by minilm.py and nanoguard.py.
+"""Builds an ONNX graph node by node. Weights of matrix products are int8 or FP16. Used by minilm.py and guard.py.
 
 Names, operator set, IR version and quantisation are fixed here, so that the same weights give the same bytes on every
 machine, and the catalogue can pin their hash. Only standard ONNX operators: onnxruntime fuses them.

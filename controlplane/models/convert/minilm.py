@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from onnx import TensorProto
@@ -17,10 +19,11 @@ from safetensors.numpy import load
 
 from controlplane.models.convert.graph import FloatArray, Graph
 
-_LAYERS, _WIDTH, _HEADS = 6, 384, 12
-_HEAD_WIDTH = _WIDTH // _HEADS
+_LAYERS, WIDTH, _HEADS = 6, 384, 12
+_HEAD_WIDTH = WIDTH // _HEADS
 _EPSILON = 1e-12  # config.json: layer_norm_eps
 _MASKED = -10000.0  # added to the scores of padding: e^-10000 is 0 in FP32
+INPUTS: Final = dict.fromkeys(("input_ids", "attention_mask"), (TensorProto.INT64, ("batch", "tokens")))
 
 
 def convert(weights: Path) -> bytes:
@@ -36,9 +39,29 @@ def convert_half(weights: Path) -> bytes:
 
 
 def _convert(weights: Path, g: Graph) -> bytes:
-    tensors: dict[str, FloatArray] = load(weights.read_bytes())
+    encoded = encode(g, load(weights.read_bytes()))
+    embedding = g.node("LpNormalization", [encoded.mean], axis=-1, p=2)
+    outputs = {
+        g.rename(embedding, "embedding"): ("batch", WIDTH),
+        g.rename(encoded.hidden, "hidden"): ("batch", "tokens", WIDTH),
+    }
+    return g.serialise("all-MiniLM-L6-v2", INPUTS, outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Names of values in a graph. `hidden` [batch, tokens, 384]: the last layer's states. `mean` [batch, 384]: their
+    mean over the unmasked tokens. `absent` [batch, tokens]: 0 for a token, -10000 for padding.
+    """
+
+    hidden: str
+    mean: str
+    absent: str
+
+
+def encode(g: Graph, tensors: Mapping[str, FloatArray]) -> Encoded:
+    """Adds the encoder with these weights to the graph. It reads the graph's inputs INPUTS."""
     hidden = _embeddings(g, tensors)
-    # [batch, tokens] -> [batch, 1, 1, tokens]: 0 for a token, -10000 for padding.
     mask = g.node("Cast", ["attention_mask"], to=TensorProto.FLOAT)
     absent = g.node("Mul", [g.node("Sub", [g.scalar(1.0), mask]), g.scalar(_MASKED)])
     bias = g.node("Unsqueeze", [absent, g.ints(1, 2)])
@@ -47,12 +70,7 @@ def _convert(weights: Path, g: Graph) -> bytes:
     weight = g.node("Unsqueeze", [mask, g.ints(2)])
     total = g.node("ReduceSum", [g.node("Mul", [hidden, weight]), g.ints(1)], keepdims=0)
     mean = g.node("Div", [total, g.node("ReduceSum", [weight, g.ints(1)], keepdims=0)])
-    embedding = g.node("LpNormalization", [mean], axis=-1, p=2)
-    return g.serialise(
-        "all-MiniLM-L6-v2",
-        dict.fromkeys(("input_ids", "attention_mask"), (TensorProto.INT64, ("batch", "tokens"))),
-        {g.rename(embedding, "embedding"): ("batch", _WIDTH), g.rename(hidden, "hidden"): ("batch", "tokens", _WIDTH)},
-    )
+    return Encoded(hidden, mean, absent)
 
 
 def _embeddings(g: Graph, tensors: Mapping[str, FloatArray]) -> str:
@@ -84,7 +102,7 @@ def _layer(g: Graph, name: str, tensors: Mapping[str, FloatArray], hidden: str, 
     scores = g.node("Mul", [g.node("MatMul", [query, key]), g.scalar(1 / math.sqrt(_HEAD_WIDTH))])
     weights = g.node("Softmax", [g.node("Add", [scores, bias])], axis=-1)
     context = g.node("Transpose", [g.node("MatMul", [weights, value])], perm=(0, 2, 1, 3))
-    context = g.node("Reshape", [context, g.ints(0, 0, _WIDTH)])
+    context = g.node("Reshape", [context, g.ints(0, 0, WIDTH)])
     hidden = _residual(g, f"{attention}.output", tensors, context, hidden)
     inner = _dense(g, f"{name}.intermediate", tensors, hidden)
     # GELU, exact form (Hendrycks & Gimpel 2016): x/2 * (1 + erf(x / sqrt 2)).

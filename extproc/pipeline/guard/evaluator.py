@@ -23,6 +23,7 @@ from extproc.pipeline.guard.decoded_variants import VariantsTooLong
 from extproc.pipeline.guard.judgement_cache import Judgement, JudgementCache, cache_key
 from extproc.pipeline.guard.prepared_texts import Chunks, PreparedTexts, total_work
 from extproc.pipeline.guard.text_extraction import RequestText, RequestTexts
+from extproc.pipeline.guard.text_probability import text_probability
 from extproc.request_stats import Stage
 from extproc.shared.filter_config import FailMode, Guard, GuardMode, TextRole
 from extproc.shared.roles import Role
@@ -181,7 +182,8 @@ class GuardEvaluator:
         by_chunk = await self._chunk_probabilities(role, of_text)
         readable = self._models.readable_scripts(role)
         for text, chunks in of_text.items():
-            probability = max((by_chunk[RequestText(text.role, chunk)] for chunk in chunks.texts), default=0.0)
+            of_chunks = (by_chunk[RequestText(text.role, chunk)] for chunk in chunks.texts)
+            probability = text_probability(of_chunks, chunks.count)
             judgements[text] = Judgement(probability, chunks.unreadable_scripts(readable))
             if chunks.is_complete:
                 # A text that was read in part is not cached: its unread rest would count as harmless from then on.

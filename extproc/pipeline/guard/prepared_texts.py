@@ -48,6 +48,11 @@ class Chunks:
     is_complete: bool = True
     letters: tuple[Letters, ...] = ()
 
+    @property
+    def count(self) -> int:
+        """The number of chunks of the whole text, also if only some of them are kept here."""
+        return max(len(self.letters), len(self.texts))
+
     def unreadable_scripts(self, readable: Collection[Script]) -> frozenset[Script]:
         """Returns the scripts of the chunks that a model which reads the scripts `readable` cannot read."""
         return frozenset[Script]().union(*(unreadable_scripts(letters, readable) for letters in self.letters))

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from controlplane.assets import asset
 from triton_models.chat.completions import parse
 from triton_models.chat.generation import ChatGenerator
 from triton_models.embed.encoder import Encoder
@@ -25,7 +24,7 @@ def encoder(weights: Mapping[str, Path]) -> Encoder:
 
 @pytest.fixture(scope="module")
 def detector(weights: Mapping[str, Path]) -> Detector:
-    return Detector.load(weights["minilm"], weights["nanoguard"], asset("triton_models") / "guard" / "head.json")
+    return Detector.load(weights["minilm-guard"])
 
 
 @pytest.fixture(scope="module")

@@ -2,22 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from controlplane.assets import asset
 from controlplane.models.prepare import prepare
 from triton_models.embed.batching import BatchEncoder
 from triton_models.embed.encoder import Encoder, EncoderSettings
 from triton_models.errors import Cancelled
-from triton_models.guard.batching import BatchClassifier, BatchDetector
-from triton_models.guard.classifier import Classifier, Judgement
-from triton_models.guard.detector import WINDOW, Detector
-from triton_models.guard.head import Head
+from triton_models.guard.batching import BatchDetector
+from triton_models.guard.detector import Detector
 from triton_models.onnx_session import open_session
 
 TEXTS = ["", "hello", "How is the weather in Seattle?", "word " * 400, "Reset my password, please."]
@@ -30,7 +26,7 @@ def never() -> bool:
 
 @pytest.fixture(scope="module")
 def halves() -> Mapping[str, Path]:
-    return prepare(("minilm-fp16", "nanoguard-fp16"))
+    return prepare(("minilm-fp16", "minilm-guard-fp16"))
 
 
 @pytest.fixture(scope="module")
@@ -58,76 +54,21 @@ def test_states_exclude_padding(encoder: BatchEncoder) -> None:
         np.testing.assert_allclose(read[place][1], hidden, atol=1e-3)
 
 
-def test_judgement_does_not_depend_on_the_batch(halves: Mapping[str, Path], weights: Mapping[str, Path]) -> None:
-    batched, single = BatchClassifier(halves["nanoguard-fp16"]), Classifier(weights["nanoguard"])
-    judged = dict(batched.judge_all([*TEXTS, ATTACK], never))
-    for place, text in enumerate([*TEXTS, ATTACK]):
-        ((_, alone),) = batched.judge_all([text], never)
-        assert judged[place].logit == pytest.approx(alone.logit, abs=1e-3)
-        assert judged[place].hidden.shape == alone.hidden.shape
-        assert judged[place].logit == pytest.approx(single.judge(text).logit, abs=0.8)
-
-
 def test_batched_guard_agrees_with_the_guard_for_single_texts(
     halves: Mapping[str, Path], weights: Mapping[str, Path]
 ) -> None:
-    head = asset("triton_models") / "guard" / "head.json"
-    batched = BatchDetector.load(halves["minilm-fp16"], halves["nanoguard-fp16"], head, 1, None)
-    single = Detector.load(weights["minilm"], weights["nanoguard"], head)
+    batched, single = BatchDetector.load(halves["minilm-guard-fp16"]), Detector.load(weights["minilm-guard"])
     harmless = "The committee met on Tuesday to discuss the budget for the new library. " * 30
     texts = ["", "What is the weather in Oslo?", ATTACK, harmless, harmless + ATTACK]
-    found = batched.probabilities(texts)
+    found = batched.probabilities(texts, ["user"] * len(texts))
     assert [each > 0.5 for each in found] == [False, False, True, False, True]
     for text, each in zip(texts[:3], found, strict=False):
-        assert each == pytest.approx(single.probability(text), abs=0.05)
-    assert batched.probabilities([]) == []
+        assert each == pytest.approx(single.probability(text), abs=0.1)
 
 
 def test_cancelled_request_stops_between_batches(encoder: BatchEncoder) -> None:
     with pytest.raises(Cancelled):
         encoder.encode_all(["hello"], lambda: True)
-
-
-class Stand:
-    """Both models: the encoder leaves open what says "odd", the classifier sees an attack where a text says so."""
-
-    def __init__(self) -> None:
-        self.judged: list[str] = []
-
-    def spans(self, text: str) -> Sequence[tuple[int, int]]:
-        starts = [0, *(index + 1 for index, letter in enumerate(text) if letter == " ")]
-        return [(start, text.find(" ", start) if " " in text[start:] else len(text)) for start in starts]
-
-    def read_all(self, texts: Sequence[str], _: object) -> Any:
-        places = reversed(range(len(texts)))  # in any order
-        return [(place, np.zeros(1), np.array([1.0 if "odd" in texts[place] else -9.0])) for place in places]
-
-    def judge_all(self, texts: Sequence[str], _: object) -> Any:
-        self.judged += texts
-        nothing = np.zeros(1, dtype=np.float32)
-        return [
-            (place, Judgement(9.0 if "attack" in text else -9.0, nothing, nothing)) for place, text in enumerate(texts)
-        ]
-
-    skip = 0.0
-
-    def first(self, _: object, hidden: Any) -> tuple[float, tuple[()]]:
-        return float(hidden[0]), ()
-
-    def score(self, _: object, __: object, judgement: Judgement) -> float:
-        return judgement.logit
-
-    def probability(self, score: float) -> float:
-        return Head((), 0.0, 0.0).probability(score)
-
-
-def test_worst_window_decides_for_its_text() -> None:
-    stand = Stand()
-    detector = BatchDetector(*(cast(Any, stand) for _ in range(3)))
-    long = "word " * 3 * WINDOW
-    found = detector.probabilities(["odd attack", "odd", "word", long + "an odd attack", long, "odd " * 900])
-    assert [round(each, 1) for each in found] == [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]
-    assert all("odd" in each or "attack" in each or len(each.split()) <= 64 for each in stand.judged)
 
 
 def graph(directory: Path, *, width: int = 4, inputs: Sequence[str] = ("input_ids", "attention_mask")) -> Path:

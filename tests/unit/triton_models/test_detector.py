@@ -1,99 +1,112 @@
-"""The guard over its windows, with models that say what the test says."""
+"""The guard over its windows, with a scorer that says what the test says."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pytest
 
-from triton_models.embed.encoder import Encoder
 from triton_models.errors import Cancelled
-from triton_models.guard.classifier import Classifier, Judgement
-from triton_models.guard.detector import CLOSE_WINDOW, OVERLAP, WINDOW, Detector
-from triton_models.guard.head import Head
-from triton_models.onnx_session import FloatArray
+from triton_models.guard.batching import BatchDetector
+from triton_models.guard.detector import OVERLAP, WINDOW, Detector, Thresholds
+from triton_models.guard.scorer import Scorer
+from triton_models.guard.window_tokens import ROLE_WORDS
 
-NOTHING = np.zeros(1, dtype=np.float32)
+THRESHOLDS = Thresholds(dict.fromkeys(ROLE_WORDS, 0.0) | {"tool": 4.0})
 
 
-class Stand:
-    """Both models and the head: the first score is -9 unless a window says "odd", the score 9 when it says "attack"."""
+class ScriptedScorer:
+    """Scores 9 for a window that says "attack", else -9. Its tokens are words; a row of token ids is the window."""
 
     def __init__(self) -> None:
-        self.read_by_encoder: list[str] = []
-        self.read_by_classifier: list[str] = []
-        self.skip = 0.0
-
-    def read(self, text: str) -> tuple[FloatArray, FloatArray]:
-        self.read_by_encoder.append(text)
-        return NOTHING, np.array([1.0 if "odd" in text else -9.0], dtype=np.float32)
+        self.tokens = self
+        self.windows: list[str] = []
+        self.roles: set[str] = set()
 
     def spans(self, text: str) -> Sequence[tuple[int, int]]:
         starts = [0, *(index + 1 for index, letter in enumerate(text) if letter == " ")]
         return [(start, text.find(" ", start) if " " in text[start:] else len(text)) for start in starts]
 
-    def judge(self, text: str) -> Judgement:
-        self.read_by_classifier.append(text)
-        return Judgement(9.0 if "attack" in text else -9.0, NOTHING, NOTHING)
+    def ids(self, window: str, role: str) -> str:
+        self.roles.add(role)
+        return window
 
-    def first(self, _: FloatArray, hidden: FloatArray) -> tuple[float, tuple[FloatArray, ...]]:
-        return float(hidden[0]), ()
+    def score(self, window: str, role: str) -> float:
+        return self.scores([self.ids(window, role)])[0]
 
-    def score(self, _: FloatArray, __: tuple[FloatArray, ...], judgement: Judgement) -> float:
-        return judgement.logit
-
-    def probability(self, score: float) -> float:
-        return Head((), 0.0, 0.0).probability(score)
+    def scores(self, rows: Sequence[str]) -> list[float]:
+        self.windows += rows
+        return [9.0 if "attack" in row else 2.0 if "odd" in row else -9.0 for row in rows]
 
     def detector(self) -> Detector:
-        stand = cast(Any, self)
-        return Detector(cast(Encoder, stand), cast(Classifier, stand), cast(Head, stand))
+        return Detector(cast(Scorer, cast(Any, self)), THRESHOLDS)
+
+    def batch_detector(self) -> BatchDetector:
+        return BatchDetector(cast(Scorer, cast(Any, self)), THRESHOLDS)
 
 
 def test_the_worst_window_decides() -> None:
-    stand = Stand()
+    scorer = ScriptedScorer()
     harmless = "word " * 3 * WINDOW
-    assert stand.detector().probability(harmless + "an odd attack") > 0.99
-    assert stand.detector().probability(harmless) < 0.01
+    assert scorer.detector().probability(harmless + "an attack") > 0.99
+    assert scorer.detector().probability(harmless) < 0.01
 
 
-def test_nanoguard_reads_only_what_minilm_does_not_clear() -> None:
-    stand = Stand()
-    stand.detector().probability("word " * 3 * WINDOW + "odd")
-    assert len(stand.read_by_encoder) > 4
-    assert all(each in stand.read_by_encoder[3] for each in stand.read_by_classifier)
-    assert any("odd" in each for each in stand.read_by_classifier)
-
-
-def test_uncleared_window_is_judged_in_short_windows() -> None:
-    stand = Stand()
-    stand.detector().probability("odd " + "word " * (WINDOW - 2))
-    assert {len(each.split()) for each in stand.read_by_classifier} <= set(range(1, CLOSE_WINDOW + 1))
-
-
-def test_a_short_text_is_read_once_by_each_model() -> None:
-    stand = Stand()
-    stand.detector().probability("an odd attack")
-    assert stand.read_by_encoder == stand.read_by_classifier == ["an odd attack"]
-
-
-def test_cleared_window_is_never_an_attack() -> None:
-    stand = Stand()
-    stand.skip = 20.0
-    assert stand.detector().probability("odd") <= 0.5
+def test_a_short_text_is_one_window() -> None:
+    scorer = ScriptedScorer()
+    scorer.detector().probability("an attack")
+    assert scorer.windows == ["an attack"]
 
 
 def test_attack_across_a_cut_is_complete_in_one_window() -> None:
-    stand = Stand()
+    scorer = ScriptedScorer()
     phrase = " ".join(f"p{index}" for index in range(OVERLAP))
     for before in range(WINDOW - OVERLAP, WINDOW + 1, 7):
-        stand.read_by_encoder.clear()
-        stand.detector().probability("word " * before + phrase + " word" * WINDOW)
-        assert any(phrase in window for window in stand.read_by_encoder)
+        scorer.windows.clear()
+        scorer.detector().probability("word " * before + phrase + " word" * WINDOW)
+        assert any(phrase in window for window in scorer.windows)
+
+
+def test_each_role_has_its_threshold() -> None:
+    scorer = ScriptedScorer()
+    assert scorer.detector().probability("odd", "user") > 0.5
+    assert scorer.detector().probability("odd", "tool") < 0.5
+    assert scorer.detector().probability("odd", "unknown") == scorer.detector().probability("odd")
+    assert scorer.roles == {"user", "tool", "unknown"}
+
+
+def test_probability_is_half_at_the_threshold_and_never_overflows() -> None:
+    assert THRESHOLDS.probability(4.0, "tool") == 0.5
+    assert THRESHOLDS.probability(5000.0, "user") == pytest.approx(1.0)
+    assert THRESHOLDS.probability(-5000.0, "user") == pytest.approx(0.0)
+
+
+def test_shipped_thresholds_name_every_role(tmp_path: Path) -> None:
+    assert Thresholds.load().of_role.keys() == ROLE_WORDS.keys()
+    broken = tmp_path / "thresholds.json"
+    broken.write_text(json.dumps({"user": 1.0}))
+    with pytest.raises(ValueError, match=r"thresholds\.json must have a threshold for each of user, tool"):
+        Thresholds.load(broken)
 
 
 def test_cancelled_request_stops_between_windows() -> None:
-    stand = Stand()
+    scorer = ScriptedScorer()
     with pytest.raises(Cancelled):
-        stand.detector().probability("word " * 3 * WINDOW, cancelled=lambda: len(stand.read_by_encoder) == 2)
-    assert len(stand.read_by_encoder) == 2
+        scorer.detector().probability("word " * 3 * WINDOW, cancelled=lambda: len(scorer.windows) == 2)
+    assert len(scorer.windows) == 2
+
+
+def test_batched_guard_gives_each_text_its_worst_window() -> None:
+    scorer = ScriptedScorer()
+    texts = ["an attack", "word " * 3 * WINDOW + "odd", "word", "odd", ""]
+    found = scorer.batch_detector().probabilities(texts, ["user", "user", "user", "tool", "user"])
+    assert [each > 0.5 for each in found] == [True, True, False, False, False]
+    assert scorer.batch_detector().probabilities([], []) == []
+
+
+def test_cancelled_batched_request_stops() -> None:
+    scorer = ScriptedScorer()
+    with pytest.raises(Cancelled):
+        scorer.batch_detector().probabilities(["word"], ["user"], lambda: True)
+    assert scorer.windows == []

@@ -102,7 +102,7 @@ def test_names_numbers_and_paths_reach_the_configuration(monkeypatch: pytest.Mon
     assert 'key: "threads" value { string_value: "4" }' in text
     assert json.dumps(str(tmp_path / 'a "b" \\c'))[1:-1] in text
     assert 'key: "slots" value { string_value: "3" }' in text
-    assert "/nanoguard-" in text
+    assert "/minilm-guard-" in text
 
 
 def test_the_chat_model_is_decoupled() -> None:

@@ -22,7 +22,7 @@ from extproc.shared.worker_status import BackendStatus, RoleStatus, WorkerStatus
 URL = "grpcs://triton.example.com:443"
 PLACES = (
     RoleLocation("guard", Place.REMOTE, "Arch-Guard", URL),
-    RoleLocation("guard", Place.LOCAL, "nanoguard", "NVIDIA H200"),
+    RoleLocation("guard", Place.LOCAL, "minilm-guard", "NVIDIA H200"),
 )
 DOWN = BackendStatus(
     place=Place.REMOTE, model="guard", ready=False, reason="refused", detail="status 401", recent_ms=(20.0,)
@@ -54,7 +54,7 @@ def test_up_lists_model_backend_and_latency_of_each_role(monkeypatch: pytest.Mon
     assert [each.mode for each in starts] == ["remote"]
     assert lines(done.stdout, "guard") == [
         f"guard Arch-Guard {URL} not ready: refused p50 20.0 ms",
-        "guard nanoguard NVIDIA H200 ready p50 10.5 ms",
+        "guard minilm-guard NVIDIA H200 ready p50 10.5 ms",
     ]
 
 
@@ -65,7 +65,7 @@ def test_status_lists_times_and_skips_of_each_backend(monkeypatch: pytest.Monkey
     assert done.exit_code == 1
     assert lines(done.stdout, "guard")[:2] == [
         f"guard Arch-Guard {URL} not ready: refused 0 20.0 ms - - refused 7",
-        "guard nanoguard NVIDIA H200 ready 3 10.5 ms 0.2 ms 8.0 ms -",
+        "guard minilm-guard NVIDIA H200 ready 3 10.5 ms 0.2 ms 8.0 ms -",
     ]
     assert "guard: no backend was available, dead 2" in done.stdout
     assert f"guard is not ready on {URL}: refused, status 401" in done.stdout

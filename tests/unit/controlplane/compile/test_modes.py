@@ -273,7 +273,7 @@ def test_role_locations_name_model_and_device() -> None:
     assert [(place.role, place.place, place.model, place.where) for place in gateway.places] == [
         ("embed", "local", "bge-large-en-v1.5", "NVIDIA L4"),
         ("guard", "remote", "guard", "grpcs://triton.example.com:443"),
-        ("guard", "local", "minilm-fp16 + nanoguard-fp16", "NVIDIA L4"),
+        ("guard", "local", "minilm-guard-fp16", "NVIDIA L4"),
         ("function", "remote", "function", "grpcs://triton.example.com:443"),
         ("chat", "local", "smollm2", "CPU"),
     ]

@@ -24,13 +24,13 @@ def test_every_engine_of_the_role_table_is_known() -> None:
 
 
 def test_roles_and_artefacts_select_what_they_need() -> None:
-    assert list(catalog().select(("guard",))) == ["minilm", "nanoguard"]
+    assert list(catalog().select(("guard",))) == ["minilm-guard"]
     assert list(catalog().select(("needle", "embed"))) == ["minilm", "needle"]
-    assert list(catalog().select(None)) == ["minilm", "nanoguard", "needle", "smollm2"]
+    assert list(catalog().select(None)) == ["minilm", "minilm-guard", "needle", "smollm2"]
 
 
 def test_role_has_default_and_named_models() -> None:
-    assert catalog().default("guard") == ("minilm", "nanoguard")
+    assert catalog().default("guard") == ("minilm-guard",)
     assert catalog().choices("guard") == ("Arch-Guard",)
     assert catalog().choices("embed") == ("minilm", "bge-large-en-v1.5")
     assert catalog().default("nli") == ()
@@ -46,17 +46,6 @@ def test_hub_models_are_selected_only_by_name() -> None:
 def test_the_shipped_guard_says_which_scripts_it_reads(gpu: bool) -> None:
     assert catalog().scripts("guard", None, gpu=gpu) == (Script.LATIN,)
     assert catalog().scripts("guard", "Arch-Guard", gpu=gpu) == ()
-
-
-def test_a_role_reads_the_scripts_that_all_its_models_read() -> None:
-    document = yaml.safe_load(TEXT)
-    document["artefacts"]["minilm"]["scripts"] = ["Cyrillic", "Greek", "Latin"]
-    document["artefacts"]["nanoguard"]["scripts"] = ["Latin", "Cyrillic"]
-    both = parse(yaml.safe_dump(document))
-    assert both.scripts("guard", None, gpu=False) == (Script.LATIN, Script.CYRILLIC)
-    document["artefacts"]["minilm"]["scripts"] = []
-    assert parse(yaml.safe_dump(document)).scripts("guard", None, gpu=False) == (Script.LATIN, Script.CYRILLIC)
-    assert both.scripts("toxicity", None, gpu=False) == ()
 
 
 def test_unknown_name_error_lists_the_known_names() -> None:
