@@ -20,7 +20,16 @@ from controlplane.errors import ModelError
 from extproc.shared.roles import ROLES, Role
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Converter = Literal["copy", "minilm", "minilm-fp16", "nanoguard", "nanoguard-fp16", "nanoguard-tokenizer"]
+Converter = Literal[
+    "copy",
+    "minilm",
+    "minilm-fp16",
+    "minilm-intent",
+    "minilm-intent-fp16",
+    "nanoguard",
+    "nanoguard-fp16",
+    "nanoguard-tokenizer",
+]
 Engine = Literal["onnxruntime", "libneedle3", "llama.cpp", "vllm", "transformers"]
 # Environment variable with the path of the user's own catalogue.
 CATALOG_VARIABLE = "ARCHGW_CATALOG"

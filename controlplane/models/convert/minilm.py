@@ -15,7 +15,9 @@ import numpy as np
 from onnx import TensorProto
 from safetensors.numpy import load
 
+from controlplane.assets import asset
 from controlplane.models.convert.graph import FloatArray, Graph
+from controlplane.models.convert.low_rank import merge
 
 _LAYERS, _WIDTH, _HEADS = 6, 384, 12
 _HEAD_WIDTH = _WIDTH // _HEADS
@@ -35,8 +37,25 @@ def convert_half(weights: Path) -> bytes:
     return _convert(weights, Graph(half=True))
 
 
-def _convert(weights: Path, g: Graph) -> bytes:
+def convert_intent(weights: Path) -> bytes:
+    """As `convert`, with what training/intent_fit.py has learnt."""
+    return _convert(weights, Graph(), intent_factors())
+
+
+def convert_intent_half(weights: Path) -> bytes:
+    """As `convert_half`, with what training/intent_fit.py has learnt."""
+    return _convert(weights, Graph(half=True), intent_factors())
+
+
+def intent_factors() -> Path:
+    """Returns the path of the trained factors."""
+    return asset("triton_models") / "embed" / "intent_delta.npz"
+
+
+def _convert(weights: Path, g: Graph, factors: Path | None = None) -> bytes:
     tensors: dict[str, FloatArray] = load(weights.read_bytes())
+    if factors is not None:
+        tensors = merge(tensors, factors)
     hidden = _embeddings(g, tensors)
     # [batch, tokens] -> [batch, 1, 1, tokens]: 0 for a token, -10000 for padding.
     mask = g.node("Cast", ["attention_mask"], to=TensorProto.FLOAT)

@@ -95,8 +95,10 @@ def test_pulls_lists_and_verifies_a_catalogue_model(shell: Shell, tmp_path: Path
     lines = shell.call("list").stdout.splitlines()
     assert f"    pulled: {folder}" in lines
     assert [line.split("  ")[1] for line in lines if line.startswith(("minilm", "Arch-Guard"))] == [
-        "(embed, guard)",
+        "(guard)",
+        "(embed)",
         "(minilm on a GPU)",
+        "(minilm-intent on a GPU)",
         "(guard, if the configuration names it)",
     ]
 

@@ -24,14 +24,15 @@ def test_every_engine_of_the_role_table_is_known() -> None:
 
 def test_roles_and_artefacts_select_what_they_need() -> None:
     assert list(catalog().select(("guard",))) == ["minilm", "nanoguard"]
-    assert list(catalog().select(("needle", "embed"))) == ["minilm", "needle"]
-    assert list(catalog().select(None)) == ["minilm", "nanoguard", "needle", "smollm2"]
+    assert list(catalog().select(("needle", "embed"))) == ["minilm-intent", "needle"]
+    assert list(catalog().select(None)) == ["minilm", "minilm-intent", "nanoguard", "needle", "smollm2"]
 
 
 def test_role_has_default_and_named_models() -> None:
     assert catalog().default("guard") == ("minilm", "nanoguard")
+    assert catalog().default("embed") == ("minilm-intent",)
     assert catalog().choices("guard") == ("Arch-Guard",)
-    assert catalog().choices("embed") == ("minilm", "bge-large-en-v1.5")
+    assert catalog().choices("embed") == ("minilm", "minilm-intent", "bge-large-en-v1.5")
     assert catalog().default("nli") == ()
     assert catalog().choices("nli") == ("bart-large-mnli",)
     assert catalog().artefacts["Arch-Function-3B"].cpu == "Arch-Function-3B.gguf"
@@ -74,7 +75,7 @@ artefacts:
 def test_user_catalogue_adds_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "more.yaml").write_text(MORE)
     monkeypatch.setenv("ARCHGW_CATALOG", str(tmp_path / "more.yaml"))
-    assert catalog().choices("embed") == ("minilm", "bge-large-en-v1.5", "ours")
+    assert catalog().choices("embed") == ("minilm", "minilm-intent", "bge-large-en-v1.5", "ours")
     assert cache.folder("ours", catalog().artefacts["ours"]) == Path("/models/ours")
     monkeypatch.delenv("ARCHGW_CATALOG")
     assert "ours" not in catalog().artefacts
@@ -118,7 +119,7 @@ def test_error_names_an_invalid_user_catalogue(tmp_path: Path, monkeypatch: pyte
 
 def test_empty_catalogue_variable_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARCHGW_CATALOG", "")
-    assert catalog().choices("embed") == ("minilm", "bge-large-en-v1.5")
+    assert catalog().choices("embed") == ("minilm", "minilm-intent", "bge-large-en-v1.5")
 
 
 @pytest.mark.parametrize(
