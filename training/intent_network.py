@@ -61,7 +61,7 @@ class Network(nn.Module):
         self.adapters = nn.ModuleDict(
             {
                 self._key(layer, part): Adapted(
-                    self._fixed[f"encoder.layer.{layer}.{part}.weight"], self._fixed[f"encoder.layer.{layer}.{part}.bias"]
+                    *(self._fixed[f"encoder.layer.{layer}.{part}.{kind}"] for kind in ("weight", "bias"))
                 )
                 for layer in range(_LAYERS)
                 for part in _PARTS
