@@ -21,7 +21,7 @@ _CALLS: Final = 300
 
 def measure(prompt: str) -> Models:
     folders = prepare(("embed", "guard"))
-    encoder = Encoder(folders["minilm"])
+    encoder = Encoder(folders["minilm-intent"])
     detector = Detector.load(folders["minilm-guard"])
 
     def both() -> None:

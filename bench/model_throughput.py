@@ -58,7 +58,7 @@ def model_processes(count: int) -> Iterator[ModelProcesses]:
 
 def _serve(pipe: Connection, number: int, folders: dict[str, Path]) -> None:
     """Answers each number of seconds with the prompts read in them, prompts a second, and processor seconds."""
-    encoder = Encoder(folders["minilm"])
+    encoder = Encoder(folders["minilm-intent"])
     detector = Detector.load(folders["minilm-guard"])
     prompts = (prompt(each) for each in itertools.count(number * 50_000_000))
 

@@ -54,6 +54,7 @@ COPY controlplane/models controlplane/models
 COPY extproc/__init__.py extproc/
 COPY extproc/shared/__init__.py extproc/shared/roles.py extproc/shared/scripts.py extproc/shared/
 COPY triton_models/catalog.yaml triton_models/
+COPY triton_models/embed/adapter.npz triton_models/embed/
 COPY triton_models/guard/adapter.npz triton_models/guard/
 COPY docker/seed.py ./
 RUN ARCHGW_CACHE_DIR=/opt/archgw /opt/venv/bin/python seed.py && rm /opt/archgw/models/.lock

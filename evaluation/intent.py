@@ -25,13 +25,15 @@ from extproc.inference.role_clients import RoleClients
 from extproc.pipeline.intent.similarity import target_texts
 from extproc.pipeline.intent.target_index import TargetIndex
 from extproc.shared.filter_config import Target
-from training import datasets
+from training import datasets, intent_data, intent_gateways
+from training.intent_gateways import Gateway
 
 _TARGETS: Final = 10
 _EXAMPLES: Final = 5
 _GATEWAYS: Final = 60
 _OTHERS: Final = 25
-_THRESHOLDS: Final = (0.15, 0.20, INTENT_THRESHOLD, 0.25, 0.30, 0.35, 0.40)
+_THRESHOLDS: Final = (0.06, 0.09, 0.12, INTENT_THRESHOLD, 0.18, 0.22, 0.27, 0.33)
+_SIZES: Final = (2, 4, 8, 16, 32, 64, 128)
 # Cosine from which two descriptions are too close for one gateway.
 _CLOSE: Final = 0.6
 
@@ -138,6 +140,45 @@ def _shares(taken: Scores, threshold: float) -> str:
     return " / ".join(f"{float(np.mean(np.array(part) >= threshold)):.2f}" for part in parts)
 
 
+async def gateway_rows(models: CachedModels, gateways: Sequence[Gateway]) -> list[list[str | int | float]]:
+    """Returns a row for each group: prompts, top-1, AUC of near and far texts, and the shares over the threshold."""
+    rows: list[list[str | int | float]] = []
+    for group in dict.fromkeys(gateway.group for gateway in gateways):
+        right: list[bool] = []
+        best: dict[str, list[float]] = {"asked": [], "near": [], "far": []}
+        for gateway in (each for each in gateways if each.group == group):
+            index = TargetIndex(models, gateway.targets)  # type: ignore[arg-type]
+            await index.build()
+            for text, name in gateway.asked:
+                first = (await index.rank(text))[0]
+                right.append(first.target.name == name)
+                best["asked"].append(first.score)
+            for kind, texts in (("near", gateway.near), ("far", gateway.far)):
+                best[kind] += [(await index.rank(text))[0].score for text in texts]
+        passed = " / ".join(f"{float(np.mean(np.array(each) >= INTENT_THRESHOLD)):.2f}" for each in best.values())
+        aucs = [auc(best["asked"], best[kind]) for kind in ("near", "far")]
+        rows.append([group, len(right), float(np.mean(right)), *aucs, passed])
+    return rows
+
+
+async def _unseen(models: CachedModels, written: Prompts) -> str:
+    if not intent_data.SHARED.is_dir():
+        return f"Gateways of unseen services are measured where {intent_data.SHARED.parent.name} has the shared data."
+    sized = intent_gateways.sizes({target: texts for target, texts in written.items() if is_test(target)}, _SIZES)
+    gateways = [
+        *intent_gateways.unseen("test"),
+        *intent_gateways.languages(),
+        *(gateway for group in sized.values() for gateway in group),
+    ]
+    head = ["", "prompts", "top-1", "AUC, near", "AUC, far", "over the threshold: asked / near / far"]
+    return f"""Gateways whose targets were in no training row. *Near*: requests to tools of the same source
+that the gateway
+does not have. *Far*: school mathematics, chat and instructions. *Assistant* and *smart home* have English descriptions;
+the language is that of the prompts. *Targets*: written functions of BFCL.
+
+{table(head, await gateway_rows(models, gateways))}"""
+
+
 async def measure(models: RoleClients) -> Section:
     """Measures zero-shot and with examples, on the test targets."""
     cached = CachedModels(models)
@@ -183,5 +224,7 @@ pass go to the function model, which makes no call for most of those that do not
 {table(["threshold", *taken], curve)}
 
 The default favours recall: a prompt that passes wrongly costs a call of the function model, but a prompt that is
-rejected wrongly is a request that the gateway did not understand. Examples improve the result most."""
+rejected wrongly is a request that the gateway did not understand. Examples improve the result most.
+
+{await _unseen(cached, written)}"""
     return Section("intent", "Intent", body)

@@ -62,7 +62,7 @@ async def _times(call: Callable[[str], Awaitable[object]], texts: list[str]) -> 
 async def measure(models: RoleClients) -> Section:
     """Measures one call at a time."""
     folders = prepare(("embed", "guard"))
-    encoder = Encoder(folders["minilm"])
+    encoder = Encoder(folders["minilm-intent"])
     detector = Detector.load(folders["minilm-guard"])
     index = TargetIndex(models, _TARGETS)
     await index.build()
@@ -79,7 +79,7 @@ async def measure(models: RoleClients) -> Section:
 
     rows = []
     for tokens, count in _LENGTHS.items():
-        texts = list(prompts(folders["minilm"], tokens, count))
+        texts = list(prompts(folders["minilm-intent"], tokens, count))
         ours, alone = await _times(gateway, texts), await _times(bare, texts)
         rows.append([tokens, count, *(f"{value:.0f}" for value in (*ours, *alone)), f"{ours[0] / alone[0]:.2f}"])
     head = ["tokens", "prompts", "gateway p50 ms", "p95 ms", "bare models p50 ms", "p95 ms", "ratio of p50"]

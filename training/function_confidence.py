@@ -43,7 +43,10 @@ class LocalModels:
 
     def __init__(self) -> None:
         paths = prepare(("embed", "function"))
-        self._encoder, self._caller = Encoder(paths["minilm"]), NeedleCaller(NeedleEngines(paths["needle"], 1), 512)
+        self._encoder, self._caller = (
+            Encoder(paths["minilm-intent"]),
+            NeedleCaller(NeedleEngines(paths["needle"], 1), 512),
+        )
 
     @property
     def spaces(self) -> Sequence[str]:

@@ -236,7 +236,7 @@ def main() -> int:
     parser.add_argument("--rows", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    bags = Bags(WindowTokenizer(prepare(("embed",))["minilm"] / "tokenizer.json"))
+    bags = Bags(WindowTokenizer(prepare(("guard",))["minilm-guard"] / "tokenizer.json"))
     bags.public(arguments.data)
     bags.packaged()
     bags.generated(arguments.rows)

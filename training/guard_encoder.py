@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from controlplane.models.convert.adapter import quantised
+from controlplane.models.convert.adapter import factors
 from triton_models.onnx_session import FloatArray
 
 _LAYERS, _WIDTH, _HEADS = 6, 384, 12
@@ -95,11 +95,7 @@ class _Layer(nn.Module):
         found: dict[str, np.ndarray] = {}  # type: ignore[type-arg]
         dense = (self.query, self.key, self.value, self.out, self.inner, self.outer)
         for part, each in zip((*_DENSE, *_FEED_FORWARD), dense, strict=True):
-            up, down = each.up.detach().numpy(), each.down.detach().numpy()
-            # A power of two, so that both factors use the range of the fixed point.
-            scale = 2.0 ** np.round(np.log2(np.sqrt(np.abs(down).max() / np.abs(up).max())))
-            found[f"{name}.{part}.up"] = quantised(up * scale)
-            found[f"{name}.{part}.down"] = quantised(down / scale)
+            found |= factors(f"{name}.{part}", each.up.detach().numpy(), each.down.detach().numpy())
             found[f"{name}.{part}.bias"] = (each.bias + each.shift).detach().numpy()
         for part, norm in zip(_NORMS, self.norms, strict=True):
             found[f"{name}.{part}.weight"] = norm.weight.detach().numpy()

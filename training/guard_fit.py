@@ -201,7 +201,7 @@ def main() -> int:
     network = GuardEncoder(arguments.weights)
     if arguments.init:
         network.load_state_dict(torch.load(arguments.init, weights_only=True), strict=False)
-    tokens = WindowTokenizer(prepare(("embed",))["minilm"] / "tokenizer.json")
+    tokens = WindowTokenizer(prepare(("guard",))["minilm-guard"] / "tokenizer.json")
     hard = mined(bags, Score(network, tokens), arguments.mine, draw)
     print(f"{len(bags)} texts, {len(hard)} of them hard")
     fit(network, Sampler(bags, hard, draw), tokens, arguments.windows // _BATCH, arguments.rate)

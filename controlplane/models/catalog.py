@@ -21,7 +21,15 @@ from extproc.shared.roles import ROLES, Role
 from extproc.shared.scripts import Script
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Converter = Literal["copy", "minilm", "minilm-fp16", "minilm-guard", "minilm-guard-fp16"]
+Converter = Literal[
+    "copy",
+    "minilm",
+    "minilm-fp16",
+    "minilm-intent",
+    "minilm-intent-fp16",
+    "minilm-guard",
+    "minilm-guard-fp16",
+]
 Engine = Literal["onnxruntime", "libneedle3", "llama.cpp", "vllm", "transformers"]
 # Environment variable with the path of the user's own catalogue.
 CATALOG_VARIABLE = "ARCHGW_CATALOG"

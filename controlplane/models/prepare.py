@@ -155,6 +155,8 @@ def _converter(name: str) -> Callable[[Path], bytes]:
     converters: dict[str, Callable[[Path], bytes]] = {
         "minilm": minilm.convert,
         "minilm-fp16": minilm.convert_half,
+        "minilm-intent": minilm.convert_intent,
+        "minilm-intent-fp16": minilm.convert_intent_half,
         "minilm-guard": guard.convert,
         "minilm-guard-fp16": guard.convert_half,
     }

@@ -189,10 +189,10 @@ class Guard(_Frozen, frozen=True):
 
 
 class Intent(_Frozen, frozen=True):
-    """The selection of a prompt target. Scores lie in [-1, 1]; under `threshold` a target does not match.
+    """The selection of a prompt target. Under the score `threshold` a target does not match.
 
-    A score is the cosine similarity of embeddings, or, where the role `nli` has a model, the weighted sum of that and
-    of the entailment.
+    A score is the centred cosine of embeddings (0 is usual for unrelated texts), or, where the role `nli` has a model,
+    the weighted sum of that and of the entailment.
 
     A call of the function model whose confidence is under `confidence` is a guess. With a score of `sure` or more the
     target still matches, and the gateway asks for its values; below that the prompt matches no target. docs/models.md
@@ -205,7 +205,7 @@ class Intent(_Frozen, frozen=True):
     candidates: int = 2
     margin: float = 0.05
     confidence: float = 0.1
-    sure: float = 0.4
+    sure: float = 0.36
     nli_weight: float = 0.7
     embedding_weight: float = 0.3
 

@@ -17,6 +17,8 @@ import numpy as np
 from onnx import TensorProto
 from safetensors.numpy import load
 
+from controlplane.assets import asset
+from controlplane.models.convert.adapter import merged
 from controlplane.models.convert.graph import FloatArray, Graph
 
 _LAYERS, WIDTH, _HEADS = 6, 384, 12
@@ -38,8 +40,23 @@ def convert_half(weights: Path) -> bytes:
     return _convert(weights, Graph(half=True))
 
 
-def _convert(weights: Path, g: Graph) -> bytes:
-    encoded = encode(g, load(weights.read_bytes()))
+def convert_intent(weights: Path) -> bytes:
+    """As `convert`, with the adapter that training/intent_fit.py trained."""
+    return _convert(weights, Graph(), intent_adapter())
+
+
+def convert_intent_half(weights: Path) -> bytes:
+    """As `convert_half`, with the adapter that training/intent_fit.py trained."""
+    return _convert(weights, Graph(half=True), intent_adapter())
+
+
+def intent_adapter() -> Path:
+    return asset("triton_models") / "embed" / "adapter.npz"
+
+
+def _convert(weights: Path, g: Graph, adapter: Path | None = None) -> bytes:
+    tensors: dict[str, FloatArray] = load(weights.read_bytes())
+    encoded = encode(g, tensors if adapter is None else merged(tensors, adapter))
     embedding = g.node("LpNormalization", [encoded.mean], axis=-1, p=2)
     outputs = {
         g.rename(embedding, "embedding"): ("batch", WIDTH),

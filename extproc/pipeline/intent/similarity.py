@@ -5,6 +5,7 @@ docs/quality.md has the effect of each part.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final
 
@@ -14,6 +15,9 @@ from extproc.shared.filter_config import Target
 # Share of the word overlap in a score. Embeddings miss the rare word that decides (a product's name, a brand), and
 # score short prompts low.
 _WORD_WEIGHT: Final = 0.25
+# The best of many unrelated targets scores higher than the best of two: the expected maximum of n normal variables is
+# at most deviation * sqrt(2 ln n). This is a little less than the deviation of the cosines of unrelated pairs.
+_DEVIATION: Final = 0.04
 # A long prompt begins with its request; the limit also bounds the cost.
 _MAX_STEMS: Final = 256
 # A long prompt says more than its request: the overlap is a share of at most this many words.
@@ -63,16 +67,21 @@ def word_overlap(prompt: frozenset[str], target: frozenset[str]) -> float:
     return min(1.0, len(prompt & target) / max(1, min(len(prompt), _ENOUGH_STEMS)))
 
 
-def similarity(text_cosines: FloatMatrix, example_cosines: FloatMatrix, overlap: float) -> float:
-    """Combines the cosines to a target's texts and examples and the word overlap into one score, in [-1, 1].
+def similarity(text_cosines: FloatMatrix, example_cosines: FloatMatrix, overlap: float, targets: int = 1) -> float:
+    """Combines the centred cosines to a target's texts and examples and the word overlap into one score.
 
     The nearest example counts as much as the description: examples show how users ask, the description what the target
-    is for.
+    is for. `targets`: the number of targets that the best one is chosen from. 0 is usual for an unrelated pair.
     """
-    described = (1 - _WORD_WEIGHT) * float(text_cosines.max()) + _WORD_WEIGHT * overlap
+    described = (1 - _WORD_WEIGHT) * (float(text_cosines.max()) - crowding(targets)) + _WORD_WEIGHT * overlap
     if not example_cosines.size:
         return described
-    return (described + float(example_cosines.max())) / 2
+    return (described + float(example_cosines.max()) - crowding(targets)) / 2
+
+
+def crowding(targets: int) -> float:
+    """Returns how much the best of so many unrelated targets exceeds a single one. It makes one threshold serve all."""
+    return _DEVIATION * math.sqrt(2 * math.log(targets))
 
 
 def _in_words(name: str) -> str:

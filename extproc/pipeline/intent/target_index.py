@@ -12,6 +12,7 @@ import numpy as np
 
 from extproc import request_stats
 from extproc.inference.interface import FloatMatrix, Models, RoleUnavailable
+from extproc.pipeline.intent import background
 from extproc.pipeline.intent.similarity import similarity, stems, target_stems, target_texts, word_overlap
 from extproc.request_stats import Stage
 from extproc.shared.filter_config import Intent, Target
@@ -30,10 +31,24 @@ _MAX_DIFFERENCE: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class ScoredTarget:
-    """A target with the prompt's score for it, in [-1, 1]."""
+    """A target with the prompt's score for it: at most about 1, and about 0 if they are unrelated."""
 
     target: Target
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Space:
+    """The targets in one embedding space. `rows`, target after target: a row per text of the target, then a row per
+    example, as embedded. `centre`: for each row the mean of its kind's background. `requests`: the mean request.
+
+    The centred cosine of a row and a prompt is (row - centre) . (prompt - requests): their cosine, less what is usual
+    for the row and less what is usual for the prompt.
+    """
+
+    rows: FloatMatrix
+    centre: FloatMatrix
+    requests: FloatMatrix
 
 
 class TargetIndex:
@@ -48,12 +63,11 @@ class TargetIndex:
         self._targets = tuple(targets)
         self._target_stems = [target_stems(target) for target in self._targets]
         self._nli = nli
-        # Space -> matrix. Target after target: a row per text of the target, then a row per example.
-        self._vectors: dict[str, FloatMatrix] = {}
+        self._spaces: dict[str, _Space] = {}
 
     @property
     def ready(self) -> bool:
-        return bool(self._vectors) or not self._targets
+        return bool(self._spaces) or not self._targets
 
     async def run(self) -> None:
         """Builds the index, and rebuilds it when a model changes. Runs until cancelled."""
@@ -72,9 +86,14 @@ class TargetIndex:
     async def _build(self, space: str) -> None:
         is_logged = False
         texts = [text for target in self._targets for text in (*target_texts(target), *target.examples)]
+        is_example = [
+            kind
+            for each in self._targets
+            for kind in (*(False for _ in target_texts(each)), *(True for _ in each.examples))
+        ]
         while self._targets:
             try:
-                self._vectors[space] = await self._embed(texts, space)
+                vectors = await self._embed([*texts, *background.DESCRIPTIONS, *background.REQUESTS], space)
             except RoleUnavailable as error:
                 if not is_logged:
                     fields = {"space": space, "reason": error.reason}
@@ -82,6 +101,11 @@ class TargetIndex:
                 is_logged = True
                 await asyncio.sleep(_RETRY_S)
             else:
+                rows, others = vectors[: len(texts)], vectors[len(texts) :]
+                descriptions = others[: len(background.DESCRIPTIONS)].mean(axis=0)
+                requests = others[len(background.DESCRIPTIONS) :].mean(axis=0)
+                centre = np.where(np.array(is_example)[:, None], requests, descriptions)
+                self._spaces[space] = _Space(rows, centre, requests)
                 return
 
     async def _embed(self, texts: Sequence[str], space: str) -> FloatMatrix:
@@ -96,13 +120,13 @@ class TargetIndex:
 
     async def _is_current(self, space: str) -> bool:
         """Embeds the first text again and compares. A model that does not answer counts as unchanged."""
-        if space not in self._vectors:
+        if space not in self._spaces:
             return not self._targets
         try:
             (vector,) = (await self._models.embed([target_texts(self._targets[0])[0]], (space,))).vectors
         except RoleUnavailable:
             return True
-        first = self._vectors[space][0]
+        first = self._spaces[space].rows[0]
         same = vector.shape == first.shape and float(np.abs(vector - first).max()) < _MAX_DIFFERENCE
         if not same:
             log.warning("embedding model changed, targets are embedded again", extra={"fields": {"space": space}})
@@ -124,17 +148,17 @@ class TargetIndex:
         return sorted(ranked, key=lambda scored: -scored.score)
 
     async def _cosines(self, text: str) -> FloatMatrix:
-        """Returns the cosine of `text` to every row of the index, in a space that has the targets' embeddings."""
-        if not self._vectors:
+        """Returns the centred cosine of `text` to every row, in a space that has the targets' embeddings."""
+        if not self._spaces:
             raise RoleUnavailable(Role.EMBED, "unreachable", "the targets have no embeddings yet")
-        embedded = await self._models.embed([text], self._vectors)
+        embedded = await self._models.embed([text], self._spaces)
         (vector,) = embedded.vectors
-        rows = self._vectors[embedded.space]
-        if vector.shape != rows.shape[1:]:
+        known = self._spaces[embedded.space]
+        if vector.shape != known.requests.shape:
             raise RoleUnavailable(
-                Role.EMBED, "malformed", f"dimension {vector.shape}, the targets have {rows.shape[1:]}"
+                Role.EMBED, "malformed", f"dimension {vector.shape}, the targets have {known.requests.shape}"
             )
-        cosines: FloatMatrix = rows @ vector
+        cosines: FloatMatrix = (known.rows - known.centre) @ (vector - known.requests)
         return cosines
 
     async def _entailments(self, text: str) -> tuple[float, ...] | None:
@@ -155,6 +179,6 @@ class TargetIndex:
             examples = row + len(target_texts(target))
             end = examples + len(target.examples)
             overlap = word_overlap(prompt_stems, known_stems)
-            scores.append(similarity(cosines[row:examples], cosines[examples:end], overlap))
+            scores.append(similarity(cosines[row:examples], cosines[examples:end], overlap, len(self._targets)))
             row = end
         return scores

@@ -19,7 +19,7 @@ from triton_models.guard.detector import Detector
 
 @pytest.fixture(scope="module")
 def encoder(weights: Mapping[str, Path]) -> Encoder:
-    return Encoder(weights["minilm"])
+    return Encoder(weights["minilm-intent"])
 
 
 @pytest.fixture(scope="module")

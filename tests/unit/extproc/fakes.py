@@ -12,10 +12,13 @@ from extproc.conversation.messages import Message
 from extproc.decision import Headers
 from extproc.errors import GatewayError
 from extproc.inference.interface import Embeddings, Extraction, FunctionCall, RoleUnavailable
+from extproc.pipeline.intent import background
 from extproc.shared.filter_config import EndpointCall, HttpMethod, JsonValue, Parameter, Target, TextRole
 from extproc.shared.roles import Role
 from extproc.shared.scripts import Script
 from extproc.targets.api_client import ApiAnswer, Origin
+
+_BACKGROUND = frozenset((*background.DESCRIPTIONS, *background.REQUESTS))
 
 
 def target(name: str, *parameters: Parameter, dispatch: bool = True, system_prompt: str | None = None) -> Target:
@@ -80,7 +83,10 @@ class FakeModels:
         self.embedded.append(len(texts))
         rows = [[float(word in text) for word in self.words_of.get(space, self.words)] + [0.01] for text in texts]
         vectors = np.array(rows, dtype=np.float32)
-        return Embeddings(np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32), space)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        # Nothing is usual here: the background is unlike every text.
+        vectors[[text in _BACKGROUND for text in texts]] = 0
+        return Embeddings(vectors, space)
 
     def readable_scripts(self, role: Role) -> frozenset[Script]:
         del role

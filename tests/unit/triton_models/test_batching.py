@@ -26,12 +26,12 @@ def never() -> bool:
 
 @pytest.fixture(scope="module")
 def halves() -> Mapping[str, Path]:
-    return prepare(("minilm-fp16", "minilm-guard-fp16"))
+    return prepare(("minilm-intent-fp16", "minilm-guard-fp16"))
 
 
 @pytest.fixture(scope="module")
 def encoder(halves: Mapping[str, Path]) -> BatchEncoder:
-    return BatchEncoder(halves["minilm-fp16"])
+    return BatchEncoder(halves["minilm-intent-fp16"])
 
 
 def test_embedding_does_not_depend_on_the_batch(encoder: BatchEncoder) -> None:
@@ -42,7 +42,7 @@ def test_embedding_does_not_depend_on_the_batch(encoder: BatchEncoder) -> None:
 
 
 def test_half_precision_is_near_int8(encoder: BatchEncoder, weights: Mapping[str, Path]) -> None:
-    int8 = np.stack([Encoder(weights["minilm"]).encode(text) for text in TEXTS])
+    int8 = np.stack([Encoder(weights["minilm-intent"]).encode(text) for text in TEXTS])
     assert (encoder.encode_all(TEXTS, never) * int8).sum(axis=1).min() > 0.97
 
 
@@ -98,7 +98,7 @@ def graph(directory: Path, *, width: int = 4, inputs: Sequence[str] = ("input_id
 def other(tmp_path: Path, weights: Mapping[str, Path]) -> Path:
     """An encoder like those on model hubs: the graph in a folder, token types as input, hidden states as output."""
     directory = graph(tmp_path / "other", inputs=("input_ids", "attention_mask", "token_type_ids"))
-    (directory / "tokenizer.json").symlink_to(weights["minilm"] / "tokenizer.json")
+    (directory / "tokenizer.json").symlink_to(weights["minilm-intent"] / "tokenizer.json")
     return directory
 
 
@@ -124,7 +124,7 @@ def test_refuses_settings_that_do_not_fit_the_graph(other: Path, tmp_path: Path,
     with pytest.raises(ValueError, match="must be mean, cls or none"):
         EncoderSettings("max")
     strange = graph(tmp_path / "strange", inputs=("input_ids", "pixel_values"))
-    (strange / "tokenizer.json").symlink_to(weights["minilm"] / "tokenizer.json")
+    (strange / "tokenizer.json").symlink_to(weights["minilm-intent"] / "tokenizer.json")
     with pytest.raises(ValueError, match="pixel_values"):
         Encoder(strange)
     (strange / "second.onnx").touch()
@@ -134,4 +134,4 @@ def test_refuses_settings_that_do_not_fit_the_graph(other: Path, tmp_path: Path,
 
 def test_gpu_model_does_not_load_without_a_gpu(weights: Mapping[str, Path]) -> None:
     with pytest.raises(RuntimeError, match=r"archgw\[gpu\]"):
-        open_session(weights["minilm"], 1, gpu=0)
+        open_session(weights["minilm-intent"], 1, gpu=0)

@@ -107,7 +107,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Libraries]:
 def folder(tmp_path: Path, weights: Mapping[str, Path]) -> Path:
     config = {"id2label": {"0": "SAFE", "1": "ATTACK"}, "type_vocab_size": 2, "pad_token_id": 3}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    (tmp_path / "tokenizer.json").symlink_to(weights["minilm"] / "tokenizer.json")
+    (tmp_path / "tokenizer.json").symlink_to(weights["minilm-intent"] / "tokenizer.json")
     return tmp_path
 
 

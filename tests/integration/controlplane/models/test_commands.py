@@ -95,8 +95,12 @@ def test_pulls_lists_and_verifies_a_catalogue_model(shell: Shell, tmp_path: Path
     lines = shell.call("list").stdout.splitlines()
     assert f"    pulled: {folder}" in lines
     assert [line.split("  ")[1] for line in lines if line.startswith(("minilm", "Arch-Guard"))] == [
-        "(embed, guard)",
+        "(embed, if the configuration names it)",
+        "(embed)",
+        "(guard)",
         "(minilm on a GPU)",
+        "(minilm-intent on a GPU)",
+        "(minilm-guard on a GPU)",
         "(guard, if the configuration names it)",
     ]
 
@@ -106,7 +110,7 @@ def test_pulls_lists_and_verifies_a_catalogue_model(shell: Shell, tmp_path: Path
     assert damaged.returncode == 1
     assert "model.safetensors is not what the record says (SHA-256 differs)" in damaged.stderr
     assert "Run `archgw models pull Arch-Guard`." in damaged.stderr
-    assert "minilm is not here" in damaged.stderr
+    assert "minilm-intent is not here" in damaged.stderr
 
 
 def test_refused_token_is_not_shown(shell: Shell, hub: HubServer) -> None:

@@ -25,14 +25,15 @@ def test_every_engine_of_the_role_table_is_known() -> None:
 
 def test_roles_and_artefacts_select_what_they_need() -> None:
     assert list(catalog().select(("guard",))) == ["minilm-guard"]
-    assert list(catalog().select(("needle", "embed"))) == ["minilm", "needle"]
-    assert list(catalog().select(None)) == ["minilm", "minilm-guard", "needle", "smollm2"]
+    assert list(catalog().select(("needle", "embed"))) == ["minilm-intent", "needle"]
+    assert list(catalog().select(None)) == ["minilm-intent", "minilm-guard", "needle", "smollm2"]
 
 
 def test_role_has_default_and_named_models() -> None:
     assert catalog().default("guard") == ("minilm-guard",)
+    assert catalog().default("embed") == ("minilm-intent",)
     assert catalog().choices("guard") == ("Arch-Guard",)
-    assert catalog().choices("embed") == ("minilm", "bge-large-en-v1.5")
+    assert catalog().choices("embed") == ("minilm", "minilm-intent", "bge-large-en-v1.5")
     assert catalog().default("nli") == ()
     assert catalog().choices("nli") == ("bart-large-mnli",)
     assert catalog().artefacts["Arch-Function-3B"].cpu == "Arch-Function-3B.gguf"
@@ -81,7 +82,7 @@ artefacts:
 def test_user_catalogue_adds_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "more.yaml").write_text(MORE)
     monkeypatch.setenv("ARCHGW_CATALOG", str(tmp_path / "more.yaml"))
-    assert catalog().choices("embed") == ("minilm", "bge-large-en-v1.5", "ours")
+    assert catalog().choices("embed") == ("minilm", "minilm-intent", "bge-large-en-v1.5", "ours")
     assert cache.folder("ours", catalog().artefacts["ours"]) == Path("/models/ours")
     monkeypatch.delenv("ARCHGW_CATALOG")
     assert "ours" not in catalog().artefacts
@@ -125,7 +126,7 @@ def test_error_names_an_invalid_user_catalogue(tmp_path: Path, monkeypatch: pyte
 
 def test_empty_catalogue_variable_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARCHGW_CATALOG", "")
-    assert catalog().choices("embed") == ("minilm", "bge-large-en-v1.5")
+    assert catalog().choices("embed") == ("minilm", "minilm-intent", "bge-large-en-v1.5")
 
 
 @pytest.mark.parametrize(

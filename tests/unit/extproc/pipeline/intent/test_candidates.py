@@ -4,7 +4,6 @@ from extproc.conversation import current_turn
 from extproc.pipeline.intent.resolution import IntentResolver
 from extproc.pipeline.intent.target_index import TargetIndex
 from extproc.shared.filter_config import Intent, Prompting
-from extproc.shared.roles import Role
 from tests.unit.extproc.fakes import FakeModels, target
 
 TARGETS = (target("weather"), target("money"), target("card"))
@@ -37,5 +36,6 @@ async def test_part_without_a_target_adds_none() -> None:
 async def test_parts_are_not_embedded_if_the_prompt_means_no_target() -> None:
     models = FakeModels(words=("weather", "money", "card"))
     assert await candidates("tell me about the leaves, and then about the autumn", models) == []
-    # One call for the targets, one for the prompt.
-    assert models.called_roles == [Role.EMBED] * 2
+    # The last call is for the prompt, alone.
+    assert models.embedded[-1] == 1
+    assert models.embedded.count(1) == 1

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.pipeline.intent.similarity import similarity, stems, target_texts, word_overlap
+from extproc.pipeline.intent.similarity import crowding, similarity, stems, target_texts, word_overlap
 from extproc.shared.filter_config import Parameter, ParameterType
 from tests.unit.extproc.fakes import target
 
@@ -37,3 +37,10 @@ def test_shared_words_raise_the_score(shared: float, score: float) -> None:
 
 def test_nearest_example_counts_as_much_as_description() -> None:
     assert similarity(np.array([0.4]), np.array([0.1, 0.9]), 0.0) == pytest.approx((0.3 + 0.9) / 2)
+
+
+def test_best_of_many_targets_needs_a_higher_cosine() -> None:
+    assert crowding(1) == 0
+    assert crowding(2) < crowding(8) < crowding(128) < 0.15
+    few, many = (similarity(np.array([0.4]), np.array([]), 0.0, count) for count in (2, 128))
+    assert few > many

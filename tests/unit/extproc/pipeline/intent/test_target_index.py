@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from extproc.inference.interface import Embeddings, RoleUnavailable
-from extproc.pipeline.intent import target_index
+from extproc.pipeline.intent import background, target_index
 from extproc.pipeline.intent.target_index import TargetIndex
 from extproc.shared.filter_config import Intent, Target
 from extproc.shared.roles import Role
@@ -35,12 +35,25 @@ async def test_ranks_targets_by_similarity() -> None:
     assert ranked[1].score < 0.1
 
 
-async def test_embeds_targets_once_in_one_call() -> None:
+async def test_embeds_targets_and_background_once() -> None:
     models = FakeModels()
     index = await built(models, with_examples("money", "pay", "send"), target("weather"))
+    assert sum(models.embedded) == 4 + len(background.DESCRIPTIONS) + len(background.REQUESTS)
+    before = models.called_roles.count(Role.EMBED)
     await index.rank("a")
     await index.rank("b")
-    assert models.called_roles.count(Role.EMBED) == 1 + 2
+    assert models.called_roles.count(Role.EMBED) == before + 2
+
+
+async def test_prompt_that_is_similar_to_everything_scores_low(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "DESCRIPTIONS", ("about money in general",))
+    monkeypatch.setattr(background, "REQUESTS", ("weather or money",))
+    words = ("money", "weather", "umbrella")
+    (alone,) = await (await built(FakeModels(words=words), target("money"))).rank("money or weather")
+    monkeypatch.setattr(background, "DESCRIPTIONS", ("umbrella",))
+    monkeypatch.setattr(background, "REQUESTS", ("umbrella",))
+    (usual,) = await (await built(FakeModels(words=words), target("money"))).rank("money or weather")
+    assert alone.score < usual.score - 0.3
 
 
 async def test_embeds_many_targets_in_several_calls() -> None:
@@ -116,7 +129,7 @@ async def test_model_change_embeds_targets_again(words: tuple[str, ...], monkeyp
 async def test_prompt_is_compared_within_its_embedding_space() -> None:
     models = FakeModels(spaces=("remote", "local"), words_of={"remote": ("money", "x", "weather")})
     index = await built(models, target("money"), target("weather"))
-    assert models.called_roles.count(Role.EMBED) == 2
+    assert set(models.answered) == {"remote", "local"}
     preferred = (await index.rank("money"))[0]
     models.spaces_down.add("remote")
     assert (await index.rank("money"))[0] == preferred

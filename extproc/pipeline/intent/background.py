@@ -1,0 +1,78 @@
+"""Requests and descriptions of many trades, that a prompt and a target are compared with. Used by target_index.py.
+
+A cosine says little by itself: a short prompt is somewhat similar to everything, a long one to nothing. The cosines to
+these texts tell what is usual. Written for this purpose, in the form of similarity.py's target texts.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+DESCRIPTIONS: Final = (
+    "list invoices: Show the unpaid invoices of a customer",
+    "find recipe: Find a dish that can be cooked with given ingredients",
+    "track parcel: Tell where a parcel is now",
+    "play song: Play a piece of music",
+    "solve equation: Compute the roots of an equation",
+    "create ticket: Open a support ticket for a broken device",
+    "translate text: Translate a text into another language",
+    "get forecast: Forecast the weather of a region",
+    "book table: Reserve a table in a restaurant",
+    "search flights: Look for flights between two airports",
+    "summarize document: Write a short summary of a document",
+    "run query: Run a query on a database",
+    "restart server: Restart a machine in the data center",
+    "find doctor: Find a doctor by field and town",
+    "add reminder: Remind the user of something at a given time",
+    "convert currency: Convert an amount of money into another currency",
+    "get stock quote: Tell the price of a share",
+    "send message: Send a message to a contact",
+    "generate image: Draw a picture from a description",
+    "find apartment: Look for apartments to rent",
+    "check spelling: Correct the spelling of a text",
+    "set heating: Set the temperature of a room",
+    "league table: Show the standings of a sports league",
+    "apply for leave: Ask for days off work",
+    "product search: Search the shop for products",
+    "cancel order: Cancel an order that was not shipped yet",
+    "plan route: Plan a route by car",
+    "define word: Explain the meaning of a word",
+    "create quiz: Make questions to practise for an exam",
+    "search papers: Search scientific articles",
+    "merge branch: Merge a branch of a code repository",
+    "find job: Look for open positions",
+)
+REQUESTS: Final = (
+    "which bills are still open",
+    "what can I cook with rice and eggs",
+    "where is my package",
+    "put on something relaxing",
+    "solve x squared minus four equals zero",
+    "my printer does not work any more, please help",
+    "how do you say good night in Italian",
+    "will I need a coat tomorrow",
+    "a table for four on Friday evening",
+    "cheap flights to Lisbon in May",
+    "give me the main points of this report",
+    "how many users signed up last month",
+    "the mail server hangs, restart it",
+    "I need an appointment with a dentist",
+    "remind me to water the plants at six",
+    "how much is 50 dollars in yen",
+    "is the share price up today",
+    "tell Anna that I am late",
+    "draw a castle on a hill",
+    "flats under 900 a month near the university",
+    "is there a mistake in this sentence",
+    "it is too cold in here",
+    "who won the game last night",
+    "I would like to take Monday off",
+    "show me red running shoes in size 42",
+    "I do not want the jacket any more, stop the order",
+    "how do I get to the station from here",
+    "what does this word mean",
+    "ask me some questions about the French Revolution",
+    "recent studies on sleep and memory",
+    "merge my changes",
+    "jobs for nurses in my town",
+)
