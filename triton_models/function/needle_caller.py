@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from triton_models.function.argument_conversion import conform, without_paths, without_unsupported_dates
 from triton_models.function.argument_repair import repair_arguments
 from triton_models.function.call_expansion import Call, expand_calls
+from triton_models.function.date_words import speaks_of_dates
 from triton_models.function.evidence import Evidence
 from triton_models.function.needle import NeedleAnswer
 from triton_models.function.needle_prompt import compose_prompt, parameter_names
@@ -58,9 +59,7 @@ class NeedleCaller:
         text = compose_prompt(messages, parameter_names(schemas.values()))
         if not text:
             return json.dumps({"tool_calls": []})
-        # The day without the hour: Needle reads the tools again whenever the facts change.
-        facts = f"date: {self._today():%Y-%m-%d %a}"
-        engine = self._engines.get(facts, json.dumps(tools, ensure_ascii=False, separators=(",", ":")))
+        engine = self._engines.get(self._facts(text), _tools_json(tools))
         candidate = _CallExtractor(engine, self._max_new_tokens, schemas).extract(text)
         return json.dumps(
             {
@@ -69,6 +68,20 @@ class NeedleCaller:
             },
             ensure_ascii=False,
         )
+
+    def _facts(self, text: str) -> str:
+        """Returns today's date for a text that speaks of dates.
+
+        Any other text gets the same answer every day: the date alone changes Needle's calls. The day has no hour, because
+        Needle reads the tools again whenever the facts change.
+        """
+        return f"date: {self._today():%Y-%m-%d %a}" if speaks_of_dates(text) else ""
+
+
+def _tools_json(tools: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the tools as JSON, in one order: a set that was read in another order needs not be read again."""
+    ordered = sorted(tools, key=lambda tool: str(tool["name"]))
+    return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)

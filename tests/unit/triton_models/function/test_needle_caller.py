@@ -73,11 +73,35 @@ def test_unoffered_function_is_never_called() -> None:
     assert call(FakePool(NeedleAnswer((Proposal("rm", {}, ()),), 0.9)), "hi")["tool_calls"] == []
 
 
-def test_model_reads_date_tools_and_labelled_answers() -> None:
+def test_model_reads_tools_and_labelled_answers() -> None:
     pool = FakePool(NeedleAnswer((), 0.5))
     call(pool, "weather in Oslo", "Could you provide the following details days ?", "5")
     assert pool.prompts == ["weather in Oslo\ndays: 5"]
+    assert json.loads(pool.prepared[0][1]) == [WEATHER["function"]]
+
+
+@pytest.mark.parametrize(
+    "text", ["weather in Oslo on Friday", "weather next week", "weather on 3 May", "from 5/6/2026"]
+)
+def test_model_knows_the_date_if_the_text_speaks_of_dates(text: str) -> None:
+    pool = FakePool(NeedleAnswer((), 0.5))
+    call(pool, text)
     assert pool.prepared[0][0] == "date: 2026-11-22 Sun"
+
+
+@pytest.mark.parametrize("text", ["weather in Oslo for 5 days", "May I march 3 miles?", "a sunny place at 7 pm"])
+def test_other_texts_get_the_same_answer_every_day(text: str) -> None:
+    pool = FakePool(NeedleAnswer((), 0.5))
+    call(pool, text)
+    assert pool.prepared[0][0] == ""
+
+
+def test_tools_in_another_order_are_not_read_again() -> None:
+    pool = FakePool(NeedleAnswer((), 0.5))
+    other = {"type": "function", "function": {**WEATHER["function"], "name": "get_alerts"}}
+    call(pool, "weather in Oslo", tools=(WEATHER, other))
+    call(pool, "weather in Oslo", tools=(other, WEATHER))
+    assert pool.prepared[0] == pool.prepared[1]
     assert json.loads(pool.prepared[0][1])[0]["name"] == "get_weather"
 
 
