@@ -1,6 +1,7 @@
 """The section `slots`: the decision on every turn of dialogues whose questions a human worded.
 
-Data: SGD (sgd.py), services of its test split, on which nothing was chosen. Skipped if the folder of the data is absent.
+Data: SGD (sgd.py), services of its test split, on which nothing was chosen. Skipped if the folder of the data is
+absent.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def _plain(value: object) -> str:
 def lines(dialogues: Sequence[Sequence[Result]]) -> list[list[object]]:
     """Returns the rows of the table."""
     turns = [result for dialogue in dialogues for result in dialogue]
-    rows = []
+    rows: list[list[object]] = []
     for kind in ("call", "ask", "none", "all turns"):
         of = [each for each in turns if kind in {each.expected, "all turns"}]
         rows.append([kind, len(of), _share(of, "right"), _share(of, "right_target")])
@@ -132,7 +133,7 @@ def lines(dialogues: Sequence[Sequence[Result]]) -> list[list[object]]:
 
 
 def _share(results: Sequence[Result], field: str) -> float:
-    return sum(getattr(each, field) for each in results) / max(1, len(results))
+    return float(sum(getattr(each, field) for each in results)) / max(1, len(results))
 
 
 async def measure(models: Models) -> Section:

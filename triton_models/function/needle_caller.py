@@ -72,8 +72,8 @@ class NeedleCaller:
     def _facts(self, text: str) -> str:
         """Returns today's date for a text that speaks of dates.
 
-        Any other text gets the same answer every day: the date alone changes Needle's calls. The day has no hour, because
-        Needle reads the tools again whenever the facts change.
+        Any other text gets the same answer every day: the date alone changes Needle's calls. The hour is left out,
+        because Needle reads the tools again whenever the facts change.
         """
         return f"date: {self._today():%Y-%m-%d %a}" if speaks_of_dates(text) else ""
 
