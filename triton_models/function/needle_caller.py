@@ -22,6 +22,8 @@ from triton_models.function.needle_prompt import compose_prompt, parameter_names
 from triton_models.function.request import parse_request
 from triton_models.function.sentences import count_unused_values, sentences_with_values
 
+# Under this confidence a call is most often wrong, and most often for a required value that the text lacks.
+_MIN_CONFIDENCE = 0.1
 # An answer sentence by sentence is preferred only if its least certain sentence has this confidence.
 _MIN_SENTENCE_CONFIDENCE = 0.15
 
@@ -59,8 +61,11 @@ class NeedleCaller:
         text = compose_prompt(messages, parameter_names(schemas.values()))
         if not text:
             return json.dumps({"tool_calls": []})
-        engine = self._engines.get(self._facts(text), _tools_json(tools))
-        candidate = _CallExtractor(engine, self._max_new_tokens, schemas).extract(text)
+        candidate = self._extract(text, tools, schemas)
+        if candidate.confidence < _MIN_CONFIDENCE and any(schema.get("required") for schema in schemas.values()):
+            # Needle's grammar makes it invent a value for each required parameter that the text lacks, and the
+            # inventions spoil the other values. The gateway asks for missing values.
+            candidate = self._extract(text, [_all_optional(tool) for tool in tools], schemas)
         return json.dumps(
             {
                 "tool_calls": [{"name": name, "arguments": arguments} for name, arguments in candidate.calls],
@@ -68,6 +73,12 @@ class NeedleCaller:
             },
             ensure_ascii=False,
         )
+
+    def _extract(
+        self, text: str, tools: Sequence[Mapping[str, Any]], schemas: Mapping[str, Mapping[str, Any]]
+    ) -> _Candidate:
+        engine = self._engines.get(self._facts(text), _tools_json(tools))
+        return _CallExtractor(engine, self._max_new_tokens, schemas).extract(text)
 
     def _facts(self, text: str) -> str:
         """Returns today's date for a text that speaks of dates.
@@ -79,9 +90,13 @@ class NeedleCaller:
 
 
 def _tools_json(tools: Sequence[Mapping[str, Any]]) -> str:
-    """Returns the tools as JSON, in one order: a set that was read in another order needs not be read again."""
+    """Returns the tools as JSON, in one order: a set in another order needs not be read again."""
     ordered = sorted(tools, key=lambda tool: str(tool["name"]))
     return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
+
+
+def _all_optional(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**tool, "parameters": {**tool["parameters"], "required": []}}
 
 
 @dataclass(frozen=True, slots=True)
