@@ -14,7 +14,7 @@ from extproc.conversation.current_turn import CurrentTurn
 from extproc.inference.interface import Models
 from extproc.pipeline.functions import tool_selection
 from extproc.pipeline.functions.argument_validation import validate
-from extproc.pipeline.functions.dialogue_rules import is_agreement
+from extproc.pipeline.functions.dialogue_rules import is_agreement, is_question
 from extproc.pipeline.functions.grounding import ParsedText, supported_arguments
 from extproc.pipeline.functions.grounding.datetimes import normalize_datetimes
 from extproc.pipeline.functions.grounding.missing_arguments import infer_missing
@@ -38,6 +38,8 @@ class ConversationReader:
 
         An answer without a value for a call means no target, unless it agrees to a call that the question reads back.
         """
+        if is_question(turn.latest_text):
+            return NoTargetCall()
         agrees = is_agreement(turn.latest_text)
         text = f"{turn.recent_text}\n{turn.asked}" if agrees else turn.recent_text
         call = await self._call(text, targets)
@@ -62,7 +64,8 @@ class ConversationReader:
     async def _call(self, text: str, targets: Sequence[Target]) -> TargetCall | None:
         """Returns the first call that the function model finds in `text`, with the arguments that it supports."""
         extraction = await self.models.call_functions(
-            [{"role": "user", "content": text}], [tool_selection.openai_tool(target) for target in targets]
+            [{"role": "user", "content": text}],
+            [tool_selection.openai_tool(target, all_optional=True) for target in targets],
         )
         by_name = {target.name: target for target in targets}
         proposed = next((call for call in extraction.calls if call.name in by_name), None)

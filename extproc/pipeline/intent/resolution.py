@@ -15,7 +15,7 @@ from extproc.conversation.current_turn import CurrentTurn
 from extproc.inference.interface import Models
 from extproc.pipeline.functions import tool_selection
 from extproc.pipeline.functions.conversation_reading import ConversationReader
-from extproc.pipeline.functions.dialogue_rules import cancellation, is_question
+from extproc.pipeline.functions.dialogue_rules import cancellation, is_question, is_refusal
 from extproc.pipeline.functions.grounding import ParsedText, supported_arguments
 from extproc.pipeline.functions.grounding.missing_arguments import infer_missing
 from extproc.pipeline.functions.slot_filling import SlotFiller
@@ -54,6 +54,8 @@ class IntentResolver:
         changes to another target, they are the targets that the latest text matches.
         """
         if not turn.pending_targets:
+            if turn.asked and is_refusal(turn.latest_text):
+                return ()
             own = await self._candidates_of(turn.user_text)
             if not turn.asked or self._is_sure(own):
                 return own

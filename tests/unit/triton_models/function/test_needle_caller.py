@@ -168,3 +168,16 @@ def test_confidence_of_several_calls_is_per_call() -> None:
         FakePool(NeedleAnswer((weather("Oslo", 5), weather("Rome", 7)), 0.25)), "5 days of Oslo, 7 days of Rome"
     )
     assert reply["confidence"] == 0.5
+
+
+def test_unsure_answer_is_read_again_without_required_values() -> None:
+    pool = FakePool(NeedleAnswer((Proposal("get_weather", {"location": "Oslo", "days": 3}, ("days",)),), 0.05))
+    call(pool, "weather in Oslo")
+    required = [json.loads(tools)[0]["parameters"]["required"] for _, tools in pool.prepared]
+    assert required == [["location", "days"], []]
+
+
+def test_sure_answer_is_read_once() -> None:
+    pool = FakePool(NeedleAnswer((Proposal("get_weather", {"location": "Oslo", "days": 5}, ()),), 0.5))
+    call(pool, "weather in Oslo for 5 days")
+    assert len(pool.prepared) == 1

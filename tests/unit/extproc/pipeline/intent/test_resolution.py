@@ -280,3 +280,12 @@ async def test_missing_value_is_taken_from_earlier_texts() -> None:
     )
     result = await conversation(models, "I live in Seattle", "How nice.", "the weather for 5 days")
     assert only_call(result)[1] == {"city": "Seattle", "days": 5, "unit": "celsius"}
+
+
+async def test_refused_offer_means_no_target() -> None:
+    models = ScriptedModels(arguments_by_text={"No, I don't need the weather for 5 days": {"days": 5}})
+    result = await conversation(
+        models, "weather in Seattle", "Shall I look it up?", "No, I don't need the weather for 5 days"
+    )
+    assert isinstance(result, NoTargetCall)
+    assert not models.texts_read
