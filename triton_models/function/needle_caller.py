@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from triton_models.function.argument_conversion import conform, without_paths, without_unsupported_dates
@@ -64,8 +64,10 @@ class NeedleCaller:
         candidate = self._extract(text, tools, schemas)
         if candidate.confidence < _MIN_CONFIDENCE and any(schema.get("required") for schema in schemas.values()):
             # Needle's grammar makes it invent a value for each required parameter that the text lacks, and the
-            # inventions spoil the other values. The gateway asks for missing values.
-            candidate = self._extract(text, [_all_optional(tool) for tool in tools], schemas)
+            # inventions spoil the other values. The gateway asks for missing values. It stays a guess: the confidence
+            # of the second answer says nothing of the missing values.
+            again = self._extract(text, [_all_optional(tool) for tool in tools], schemas)
+            candidate = replace(again, confidence=candidate.confidence)
         return json.dumps(
             {
                 "tool_calls": [{"name": name, "arguments": arguments} for name, arguments in candidate.calls],

@@ -172,7 +172,7 @@ def test_confidence_of_several_calls_is_per_call() -> None:
 
 def test_unsure_answer_is_read_again_without_required_values() -> None:
     pool = FakePool(NeedleAnswer((Proposal("get_weather", {"location": "Oslo", "days": 3}, ("days",)),), 0.05))
-    call(pool, "weather in Oslo")
+    assert call(pool, "weather in Oslo")["confidence"] == 0.05
     required = [json.loads(tools)[0]["parameters"]["required"] for _, tools in pool.prepared]
     assert required == [["location", "days"], []]
 
