@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from evaluation import bypass, dialogue, functions, grounding, guard, intent, latency
+from evaluation import bypass, dialogue, functions, grounding, guard, intent, latency, slots
 from evaluation.gateway import EvaluationError, serving
 from evaluation.report import Section, replaced
 from extproc.inference.role_clients import RoleClients
@@ -28,6 +28,7 @@ _SECTIONS: Final[Mapping[str, Callable[[RoleClients], Awaitable[Section]]]] = {
     "functions": functions.measure,
     "grounding": grounding.measure,
     "dialogue": dialogue.measure,
+    "slots": slots.measure,
     "latency": latency.measure,
 }
 

@@ -17,6 +17,9 @@ from extproc.shared.filter_config import JsonValue, Target
 # Intent, function calling and grounding read only this many characters of the beginning and of the end of a text: a
 # request is there, and their models read no more. The guards read everything.
 _MAX_PART_CHARACTERS: Final = 4_096
+# Messages before the turn that are read with it, and user texts among them and the turn that are read as one request.
+_MAX_HISTORY: Final = 8
+_RECENT_TEXTS: Final = 3
 # A dialogue with more questions is not followed further back.
 _MAX_CLARIFICATIONS: Final = 32
 
@@ -42,6 +45,7 @@ class CurrentTurn:
     `clarifications`: those questions with their answers, in order.
     `pending_targets`: names of the targets that the last question may be about; empty without a question.
     `question_is_marked`: the last question carries the `model` of the gateway.
+    `history`: role and text of the last messages before a turn that answers no question of the gateway.
     """
 
     dialogue: tuple[Message, ...] = ()
@@ -49,6 +53,7 @@ class CurrentTurn:
     clarifications: tuple[AnsweredClarification, ...] = ()
     pending_targets: tuple[str, ...] = ()
     question_is_marked: bool = False
+    history: tuple[Message, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -59,6 +64,19 @@ class CurrentTurn:
     def is_answer(self) -> bool:
         """The user answers a question of the gateway."""
         return bool(self.clarifications)
+
+    @property
+    def asked(self) -> str:
+        """The last words of the assistant, if they ask the user something: an LLM worded the question. Else ""."""
+        last = self.history[-1] if self.history else None
+        text = str(last["content"]) if last is not None and last["role"] == "assistant" else ""
+        return text if "?" in text or "confirm" in text.casefold() else ""
+
+    @property
+    def recent_text(self) -> str:
+        """The user's last texts, this one included, as one request."""
+        earlier = [str(message["content"]) for message in self.history if message["role"] == "user"]
+        return "\n".join([*earlier, self.user_text][-_RECENT_TEXTS:])
 
     @property
     def latest_text(self) -> str:
@@ -123,6 +141,7 @@ def read(
         clarifications=tuple(reversed(clarifications)),
         pending_targets=tuple(target.name for target in targets if last is not None and target.name in last.targets),
         question_is_marked=is_marked,
+        history=() if last else tuple(_plain(message) for message in spoken[:start][-_MAX_HISTORY:]),
     )
 
 

@@ -35,7 +35,7 @@ def _needle(parameters: Parameters) -> Reply:
     from triton_models.function.needle import NeedleEngines  # noqa: PLC0415
     from triton_models.function.needle_caller import NeedleCaller  # noqa: PLC0415
 
-    engines = NeedleEngines(parameters.directory("model"), parameters.integer("engines", 3))
+    engines = NeedleEngines(parameters.directory("model"), parameters.integer("engines", 8))
     caller = NeedleCaller(engines, parameters.integer("max_new_tokens", 512))
     return lambda text, _: caller.reply(text)
 

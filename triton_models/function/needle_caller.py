@@ -9,18 +9,21 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from triton_models.function.argument_conversion import conform, without_paths, without_unsupported_dates
 from triton_models.function.argument_repair import repair_arguments
 from triton_models.function.call_expansion import Call, expand_calls
+from triton_models.function.date_words import speaks_of_dates
 from triton_models.function.evidence import Evidence
 from triton_models.function.needle import NeedleAnswer
 from triton_models.function.needle_prompt import compose_prompt, parameter_names
 from triton_models.function.request import parse_request
 from triton_models.function.sentences import count_unused_values, sentences_with_values
 
+# Under this confidence a call is most often wrong, and most often for a required value that the text lacks.
+_MIN_CONFIDENCE = 0.1
 # An answer sentence by sentence is preferred only if its least certain sentence has this confidence.
 _MIN_SENTENCE_CONFIDENCE = 0.15
 
@@ -58,10 +61,13 @@ class NeedleCaller:
         text = compose_prompt(messages, parameter_names(schemas.values()))
         if not text:
             return json.dumps({"tool_calls": []})
-        # The day without the hour: Needle reads the tools again whenever the facts change.
-        facts = f"date: {self._today():%Y-%m-%d %a}"
-        engine = self._engines.get(facts, json.dumps(tools, ensure_ascii=False, separators=(",", ":")))
-        candidate = _CallExtractor(engine, self._max_new_tokens, schemas).extract(text)
+        candidate = self._extract(text, tools, schemas)
+        if candidate.confidence < _MIN_CONFIDENCE and any(schema.get("required") for schema in schemas.values()):
+            # Needle's grammar makes it invent a value for each required parameter that the text lacks, and the
+            # inventions spoil the other values. The gateway asks for missing values. It stays a guess: the confidence
+            # of the second answer says nothing of the missing values.
+            again = self._extract(text, [_all_optional(tool) for tool in tools], schemas)
+            candidate = replace(again, confidence=candidate.confidence)
         return json.dumps(
             {
                 "tool_calls": [{"name": name, "arguments": arguments} for name, arguments in candidate.calls],
@@ -69,6 +75,30 @@ class NeedleCaller:
             },
             ensure_ascii=False,
         )
+
+    def _extract(
+        self, text: str, tools: Sequence[Mapping[str, Any]], schemas: Mapping[str, Mapping[str, Any]]
+    ) -> _Candidate:
+        engine = self._engines.get(self._facts(text), _tools_json(tools))
+        return _CallExtractor(engine, self._max_new_tokens, schemas).extract(text)
+
+    def _facts(self, text: str) -> str:
+        """Returns today's date for a text that speaks of dates.
+
+        Any other text gets the same answer every day: the date alone changes Needle's calls. The hour is left out,
+        because Needle reads the tools again whenever the facts change.
+        """
+        return f"date: {self._today():%Y-%m-%d %a}" if speaks_of_dates(text) else ""
+
+
+def _tools_json(tools: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the tools as JSON, in one order: a set in another order needs not be read again."""
+    ordered = sorted(tools, key=lambda tool: str(tool["name"]))
+    return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
+
+
+def _all_optional(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**tool, "parameters": {**tool["parameters"], "required": []}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,17 @@ _ASKS_BACK: Final = re.compile(
     r"\s*(?:and\s|but\s|so\s)?(?:what|who|whose|where|when|why|how|which)(?:'s|'re)?\b(?!\s(?:about|if)\b).*\?\s*$",
     re.IGNORECASE | re.DOTALL,
 )
+_DECLINES: Final = re.compile(
+    r"""\s*(?:no|nope|nah)\b[\s,.!]*(?:$|thanks|thank\syou|not\b|that'?s\s(?:all|it)|(?:i\s|we\s)?(?:don'?t|do\snot)\b
+    |(?:i'?m|i\sam)\s(?:good|fine|not)\b|i(?:'ll|\swill)\b) | \s*not\s(?:right\snow|now|yet|really|today)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_AGREES: Final = re.compile(
+    r"""\s*(?:yes|yeah|yep|yup|sure|correct|right|exactly|perfect|great|good|fine|ok(?:ay)?|absolutely|of\scourse|please\sdo
+    |(?:that|it|this|everything)(?:'s|\sis|\slooks|\ssounds|\sworks|\swould\sbe)?\s(?:\w+\s)?(?:correct|right|good|fine
+    |perfect|great|what\si\swant)|sounds\s(?:good|great|perfect))\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
 # Words around a value in an answer: "it's Portland, please".
 _BEFORE: Final = re.compile(
     r"""(?:\s*(?:it'?s|it\sis|is|in|for|to|at|on|from|the|my|that'?s|that\swould\sbe|i\ssaid|make\s(?:it|that)|please|just
@@ -81,6 +92,16 @@ def cancellation(answer: str) -> str | None:
 def is_correction(answer: str) -> bool:
     """Returns True if the answer takes back an earlier value."""
     return _CORRECTS.search(normalize(answer[:_MAX_CHARACTERS])) is not None
+
+
+def is_agreement(answer: str) -> bool:
+    """Returns True if the answer begins with a yes and corrects nothing."""
+    return _AGREES.match(normalize(answer[:_MAX_CHARACTERS])) is not None and not is_correction(answer)
+
+
+def is_refusal(answer: str) -> bool:
+    """Returns True if the answer declines an offer: "No, not now"."""
+    return _DECLINES.match(normalize(answer[:_MAX_CHARACTERS])) is not None
 
 
 def is_request(answer: str) -> bool:

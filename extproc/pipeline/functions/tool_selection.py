@@ -149,12 +149,15 @@ def _log_rejected(target: Target, reasons: Mapping[str, str]) -> Mapping[str, st
     return reasons
 
 
-def openai_tool(target: Target) -> JsonValue:
-    """Returns the target as a tool in OpenAI's format."""
+def openai_tool(target: Target, *, all_optional: bool = False) -> JsonValue:
+    """Returns the target as a tool in OpenAI's format.
+
+    `all_optional`: for a text that need not hold all values; a model is tempted to invent required ones.
+    """
     parameters: JsonValue = {
         "type": "object",
         "properties": {parameter.name: _schema(parameter) for parameter in target.parameters},
-        "required": [parameter.name for parameter in target.parameters if parameter.required],
+        "required": [] if all_optional else [each.name for each in target.parameters if each.required],
     }
     return {
         "type": "function",

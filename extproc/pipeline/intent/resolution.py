@@ -14,7 +14,8 @@ from typing import Final
 from extproc.conversation.current_turn import CurrentTurn
 from extproc.inference.interface import Models
 from extproc.pipeline.functions import tool_selection
-from extproc.pipeline.functions.dialogue_rules import cancellation, is_question
+from extproc.pipeline.functions.conversation_reading import ConversationReader
+from extproc.pipeline.functions.dialogue_rules import cancellation, is_question, is_refusal
 from extproc.pipeline.functions.grounding import ParsedText, supported_arguments
 from extproc.pipeline.functions.grounding.missing_arguments import infer_missing
 from extproc.pipeline.functions.slot_filling import SlotFiller
@@ -53,7 +54,12 @@ class IntentResolver:
         changes to another target, they are the targets that the latest text matches.
         """
         if not turn.pending_targets:
-            return await self._candidates_of(turn.user_text)
+            if turn.asked and is_refusal(turn.latest_text):
+                return ()
+            own = await self._candidates_of(turn.user_text)
+            if not turn.asked or self._is_sure(own):
+                return own
+            return await self._candidates_of(turn.recent_text) or own
         new_request = cancellation(turn.latest_text)
         if new_request is not None:
             return self._close(await self.index.rank(new_request)) if new_request else ()
@@ -91,6 +97,9 @@ class IntentResolver:
     def _over_threshold(self, ranked: Sequence[ScoredTarget]) -> Sequence[ScoredTarget]:
         return [scored for scored in ranked if scored.score >= self.prompting.intent.threshold]
 
+    def _is_sure(self, ranked: Sequence[ScoredTarget]) -> bool:
+        return bool(ranked) and ranked[0].score >= self.prompting.intent.sure
+
     def _close(self, ranked: Sequence[ScoredTarget]) -> Sequence[ScoredTarget]:
         """Returns the best targets within the margin; none if no target is over the threshold."""
         intent = self.prompting.intent
@@ -102,12 +111,21 @@ class IntentResolver:
     async def resolve(self, turn: CurrentTurn, candidates: Sequence[ScoredTarget]) -> ToolSelection:
         """Selects the calls. `candidates`: the result of `find_candidates`. Raises `RoleUnavailable`."""
         if not turn.pending_targets:
-            return await self._select(turn, candidates)
+            if candidates and turn.asked and not self._is_sure(await self._rank_answer(turn)):
+                return await self._reply_reader.read(turn, [scored.target for scored in candidates])
+            selection = await self._select(turn, candidates)
+            if isinstance(selection, Clarification) and turn.history and not selection.rejected:
+                return await self._reply_reader.complete(turn, selection)
+            return selection
         new_request = cancellation(turn.latest_text)
         pending = [scored.target for scored in _pending(candidates, turn)]
         if new_request is not None or not pending:
             return await self._select(turn.standalone(new_request), candidates)
         return await self._continue(turn, pending)
+
+    @property
+    def _reply_reader(self) -> ConversationReader:
+        return ConversationReader(self.models, self.prompting.grounding, self.today())
 
     async def _select(self, turn: CurrentTurn, candidates: Sequence[ScoredTarget]) -> ToolSelection:
         if not candidates:

@@ -73,12 +73,35 @@ def test_unoffered_function_is_never_called() -> None:
     assert call(FakePool(NeedleAnswer((Proposal("rm", {}, ()),), 0.9)), "hi")["tool_calls"] == []
 
 
-def test_model_reads_date_tools_and_labelled_answers() -> None:
+def test_model_reads_tools_and_labelled_answers() -> None:
     pool = FakePool(NeedleAnswer((), 0.5))
     call(pool, "weather in Oslo", "Could you provide the following details days ?", "5")
     assert pool.prompts == ["weather in Oslo\ndays: 5"]
+    assert json.loads(pool.prepared[0][1]) == [WEATHER["function"]]
+
+
+@pytest.mark.parametrize(
+    "text", ["weather in Oslo on Friday", "weather next week", "weather on 3 May", "from 5/6/2026"]
+)
+def test_model_knows_the_date_if_the_text_speaks_of_dates(text: str) -> None:
+    pool = FakePool(NeedleAnswer((), 0.5))
+    call(pool, text)
     assert pool.prepared[0][0] == "date: 2026-11-22 Sun"
-    assert json.loads(pool.prepared[0][1])[0]["name"] == "get_weather"
+
+
+@pytest.mark.parametrize("text", ["weather in Oslo for 5 days", "May I order 3 maps?", "a sunny place at 7 pm"])
+def test_other_texts_get_the_same_answer_every_day(text: str) -> None:
+    pool = FakePool(NeedleAnswer((), 0.5))
+    call(pool, text)
+    assert pool.prepared[0][0] == ""
+
+
+def test_tools_in_another_order_are_not_read_again() -> None:
+    pool = FakePool(NeedleAnswer((), 0.5))
+    other = {"type": "function", "function": {**WEATHER["function"], "name": "get_alerts"}}
+    call(pool, "weather in Oslo", tools=(WEATHER, other))
+    call(pool, "weather in Oslo", tools=(other, WEATHER))
+    assert pool.prepared[0] == pool.prepared[1]
 
 
 @pytest.mark.parametrize(
@@ -145,3 +168,16 @@ def test_confidence_of_several_calls_is_per_call() -> None:
         FakePool(NeedleAnswer((weather("Oslo", 5), weather("Rome", 7)), 0.25)), "5 days of Oslo, 7 days of Rome"
     )
     assert reply["confidence"] == 0.5
+
+
+def test_unsure_answer_is_read_again_without_required_values() -> None:
+    pool = FakePool(NeedleAnswer((Proposal("get_weather", {"location": "Oslo", "days": 3}, ("days",)),), 0.05))
+    assert call(pool, "weather in Oslo")["confidence"] == 0.05
+    required = [json.loads(tools)[0]["parameters"]["required"] for _, tools in pool.prepared]
+    assert required == [["location", "days"], []]
+
+
+def test_sure_answer_is_read_once() -> None:
+    pool = FakePool(NeedleAnswer((Proposal("get_weather", {"location": "Oslo", "days": 5}, ()),), 0.5))
+    call(pool, "weather in Oslo for 5 days")
+    assert len(pool.prepared) == 1

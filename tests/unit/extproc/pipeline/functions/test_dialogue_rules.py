@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from extproc.pipeline.functions.dialogue_rules import (
     answer_values,
     cancellation,
+    is_agreement,
     is_correction,
     is_question,
+    is_refusal,
     is_request,
 )
 from extproc.shared.filter_config import JsonValue, Parameter, ParameterType
@@ -110,3 +112,23 @@ def test_any_answer_can_be_parsed(answer: str) -> None:
         for form in (None, "date", "time", "date-time"):
             requested = [parameter("value", kind, format=form), parameter("other", kind)]
             assert answer_values(requested, answer, TODAY).keys() <= {"value", "other"}
+
+
+@pytest.mark.parametrize("answer", ["Yes, please.", "That's correct.", "Sounds good, thanks", "ok"])
+def test_agreement(answer: str) -> None:
+    assert is_agreement(answer)
+
+
+@pytest.mark.parametrize("answer", ["Yes, but on Friday instead", "Paris", "No, thanks", "Yesterday"])
+def test_no_agreement(answer: str) -> None:
+    assert not is_agreement(answer)
+
+
+@pytest.mark.parametrize("answer", ["No, not now", "no thanks", "Not yet.", "No, I don't want to buy tickets now."])
+def test_refusal(answer: str) -> None:
+    assert is_refusal(answer)
+
+
+@pytest.mark.parametrize("answer", ["No, Portland", "November", "Nothing under 5 stars", "yes"])
+def test_no_refusal(answer: str) -> None:
+    assert not is_refusal(answer)

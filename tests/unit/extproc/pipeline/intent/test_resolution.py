@@ -220,3 +220,72 @@ async def test_answer_that_needs_the_question_is_read_with_the_dialogue() -> Non
 async def test_unavailable_function_model_raises() -> None:
     with pytest.raises(RoleUnavailable):
         await outcome(ScriptedModels(down={Role.FUNCTION: "timeout"}), "weather in Seattle", "?days", "5")
+
+
+async def conversation(models: FakeModels, *texts: str) -> Any:
+    """Resolves a conversation whose questions an LLM worded: the user and the LLM speak in turn."""
+    messages: list[Message] = [
+        {"role": ("user", "assistant")[number % 2], "content": text} for number, text in enumerate(texts)
+    ]
+    index = TargetIndex(models, TARGETS)
+    await index.build()
+    prompting = Prompting(intent=Intent(threshold=0.45, sure=0.6), grounding=GROUNDING, targets=TARGETS)
+    intent_resolver = IntentResolver(models, index, prompting, today=lambda: date(2026, 11, 22))
+    turn = current_turn.read(messages, TARGETS)
+    return await intent_resolver.resolve(turn, await intent_resolver.find_candidates(turn))
+
+
+async def test_answer_to_a_question_of_an_llm_is_read_with_the_request() -> None:
+    models = ScriptedModels(arguments_by_text={"weather in Seattle\n5": {"city": "Seattle", "days": 5}})
+    result = await conversation(models, "weather in Seattle", "For how many days?", "5")
+    assert only_call(result) == ("weather", {"city": "Seattle", "days": 5, "unit": "celsius"})
+
+
+async def test_answer_to_a_question_of_an_llm_can_leave_values_missing() -> None:
+    models = ScriptedModels(arguments_by_text={"the weather\nSeattle": {"city": "Seattle", "days": 3}})
+    result = await conversation(models, "the weather", "Where?", "Seattle")
+    assert requested(result) == ("weather", ("days",))
+
+
+async def test_answer_without_a_value_means_no_target() -> None:
+    models = ScriptedModels(
+        arguments_by_text={"weather in Seattle for 5 days\nOh, I see": {"city": "Seattle", "days": 5}}
+    )
+    result = await conversation(models, "weather in Seattle for 5 days", "Rain. Do you like rain?", "Oh, I see")
+    assert isinstance(result, NoTargetCall)
+
+
+async def test_agreement_calls_what_the_llm_reads_back() -> None:
+    question = "So the weather in Seattle for 5 days?"
+    models = ScriptedModels(
+        arguments_by_text={f"the weather in Seattle\nYes, please.\n{question}": {"city": "Seattle", "days": 5}}
+    )
+    result = await conversation(models, "the weather in Seattle", question, "Yes, please.")
+    assert only_call(result)[1] == {"city": "Seattle", "days": 5, "unit": "celsius"}
+
+
+async def test_words_without_a_question_before_them_are_read_alone() -> None:
+    models = ScriptedModels(arguments_by_text={})
+    result = await conversation(models, "weather in Seattle", "It rains.", "5")
+    assert isinstance(result, NoTargetCall)
+    assert not models.texts_read
+
+
+async def test_missing_value_is_taken_from_earlier_texts() -> None:
+    models = ScriptedModels(
+        arguments_by_text={
+            "the weather for 5 days": {"days": 5},
+            "I live in Seattle\nthe weather for 5 days": {"city": "Seattle", "days": 5},
+        }
+    )
+    result = await conversation(models, "I live in Seattle", "How nice.", "the weather for 5 days")
+    assert only_call(result)[1] == {"city": "Seattle", "days": 5, "unit": "celsius"}
+
+
+async def test_refused_offer_means_no_target() -> None:
+    models = ScriptedModels(arguments_by_text={"No, I don't need the weather for 5 days": {"days": 5}})
+    result = await conversation(
+        models, "weather in Seattle", "Shall I look it up?", "No, I don't need the weather for 5 days"
+    )
+    assert isinstance(result, NoTargetCall)
+    assert not models.texts_read
