@@ -1,4 +1,4 @@
-"""Splits the guard's texts into folds by hash, and clusters similar texts. Used by guard_texts.py and guard_head.py."""
+"""Splits the guard's texts into folds by hash, and clusters similar texts. Used by guard_texts.py."""
 
 from __future__ import annotations
 

