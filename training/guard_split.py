@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 FOLDS = 7
-NORMAL = ("requests", "questions", "long", "tools", "mailboxes")
 
 _SHINGLE = 6  # words
 _MIN_SHARED = 0.25  # share of the shorter text's shingles that makes two texts similar

@@ -1,7 +1,7 @@
 """Calibrates triton_models/guard/thresholds.json: `python -m training.guard_thresholds --bags bags.jsonl`.
 
-Reads the shipped int8 graph, since quantisation moves scores. The threshold of a role is the lowest score at which, of
-the harmless dev texts with this role, the share that counts as attacks is at most _FLAGGED, as the mean over sources.
+Reads the shipped int8 graph, since quantisation moves scores. The threshold of a group of roles is the lowest score at
+which, of its harmless dev texts, the share that counts as attacks is at most that of _GROUPS, as the mean over sources.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ from controlplane.models.prepare import prepare
 from extproc.pipeline.guard.text_probability import text_log_odds
 from training.guard_bags import Bag, load
 from triton_models.guard.scorer import Scorer
-from triton_models.guard.window_tokens import DEFAULT_ROLE, ROLE_WORDS
+from triton_models.guard.window_tokens import DEFAULT_ROLE
 
-_FLAGGED: Final = 0.01
+# Roles with one threshold (a user's words, texts of third parties, the operator's texts), and the share of harmless
+# texts that may be flagged. Most of the third parties' dev texts were generated to be mistaken for attacks.
+_GROUPS: Final = {("user",): 0.015, ("tool", "document"): 0.05, ("system", "tools"): 0.015}
 _PER_SOURCE: Final = 60
-_LEAST_OF_A_SOURCE: Final = 5
-_LEAST_SOURCES: Final = 5  # for a threshold of its own
+_LEAST_OF_A_SOURCE: Final = 10
+_LEAST_SOURCES: Final = 4
 _GRID: Final = np.linspace(-6, 10, 641)
 
 
@@ -39,8 +41,8 @@ def scored(bags: Sequence[Bag], scorer: Scorer) -> Iterator[tuple[Bag, float]]:
         yield bag, -math.inf if found is None else found
 
 
-def threshold(found: Sequence[tuple[Bag, float]]) -> float | None:
-    """Returns the threshold for these harmless bags; None if they come from too few sources."""
+def threshold(found: Sequence[tuple[Bag, float]], share: float) -> float | None:
+    """Returns the threshold at which `share` of these harmless bags is flagged; None if there are too few sources."""
     of_source: defaultdict[str, list[float]] = defaultdict(list)
     for bag, score in found:
         of_source[bag.source].append(score)
@@ -48,7 +50,7 @@ def threshold(found: Sequence[tuple[Bag, float]]) -> float | None:
     if len(sources) < _LEAST_SOURCES:
         return None
     flagged = np.mean([(scores[None, :] > _GRID[:, None]).mean(axis=1) for scores in sources], axis=0)
-    return round(float(_GRID[np.argmax(flagged <= _FLAGGED)]), 3)
+    return round(float(_GRID[np.argmax(flagged <= share)]), 3)
 
 
 def _sample(bags: Sequence[Bag]) -> list[Bag]:
@@ -65,16 +67,17 @@ def main() -> int:
     bags = _sample([bag for bag in load(parser.parse_args().bags) if bag.split == "dev"])
     found = list(scored(bags, Scorer(prepare(("guard",))["minilm-guard"])))
     harmless = [(bag, score) for bag, score in found if not bag.label]
-    every = threshold(harmless)
-    if every is None:
-        print("the dev texts come from too few sources", file=sys.stderr)
-        return 1
-    own = {role: threshold([each for each in harmless if each[0].role == role]) for role in ROLE_WORDS}
-    chosen = {role: every if score is None else score for role, score in own.items()}
+    chosen: dict[str, float] = {}
+    for group, share in _GROUPS.items():
+        score = threshold([each for each in harmless if each[0].role in group], share)
+        if score is None:
+            print(f"the harmless dev texts of {', '.join(group)} come from too few sources", file=sys.stderr)
+            return 1
+        chosen |= dict.fromkeys(group, score)
     # What the operator wrote deserves no more doubt than what a user wrote.
     chosen |= {role: max(chosen[role], chosen[DEFAULT_ROLE]) for role in ("system", "tools")}
     (asset("triton_models") / "guard" / "thresholds.json").write_text(json.dumps(chosen, indent=2) + "\n")
-    print(f"{chosen}; one threshold for all would be {every}")
+    print(chosen)
     for label, name in ((1, "found"), (0, "flagged")):
         shares: defaultdict[str, list[bool]] = defaultdict(list)
         for bag, score in found:
