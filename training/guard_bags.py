@@ -95,6 +95,7 @@ _PACKAGED_ROLES: Final = {
 _MAX_CHARS: Final = 40_000
 _MAX_ATTACK_WINDOWS, _MAX_HARMLESS_WINDOWS = 6, 3
 _MAX_SYNTHETIC_OF_A_KIND: Final = 250
+_FORGED: Final = 0.3  # share of users' attacks that also come as a system message or a tool's definition
 # 1 of 32 pairs and generated texts, and 1 of 10 kinds of synthetic texts, are for dev.
 _DEV_ROWS, _DEV_KINDS = 8, 25
 
@@ -201,8 +202,13 @@ class Bags:
         cut = [window for window in dict.fromkeys(self._windows(text.strip()[:_MAX_CHARS])) if window.strip()]
         if bag.split == "train" and len(cut) > limit:
             cut = [cut[0], cut[-1], *self._random.sample(cut[1:-1], limit - 2)]
-        if cut:
-            self.all.append(replace(bag, id=len(self.all), windows=cut))
+        if not cut:
+            return
+        self.all.append(replace(bag, id=len(self.all), windows=cut))
+        if bag.label and bag.role == "user" and bag.split != "test" and self._random.random() < _FORGED:
+            # Anybody may send a message that claims to be the operator's.
+            role = self._random.choice(("system", "tools"))
+            self.all.append(replace(bag, id=len(self.all), windows=cut, role=role))
 
     def _windows(self, text: str) -> Iterator[str]:
         for variant in decoded_variants(text):

@@ -27,10 +27,10 @@ from triton_models.guard.window_tokens import DEFAULT_ROLE
 
 # Roles with one threshold (a user's words, texts of third parties, the operator's texts), and the share of harmless
 # texts that may be flagged. Most of the third parties' dev texts were generated to be mistaken for attacks.
-_GROUPS: Final = {("user",): 0.015, ("tool", "document"): 0.05, ("system", "tools"): 0.015}
+_GROUPS: Final = {("user",): 0.015, ("tool", "document"): 0.07, ("system",): 0.015, ("tools",): 0.015}
 _PER_SOURCE: Final = 60
 _LEAST_OF_A_SOURCE: Final = 10
-_LEAST_SOURCES: Final = 4
+_LEAST_SOURCES: Final = 3
 _GRID: Final = np.linspace(-6, 10, 641)
 
 

@@ -28,6 +28,11 @@ _SCOPES: Final[Mapping[Listener, tuple[TextRole, ...]]] = {
     Listener.INGRESS: tuple(TextRole),
     Listener.EGRESS: (TextRole.USER, TextRole.TOOL, TextRole.DOCUMENT),
 }
+# A system message of a client of ingress is a user's: it may claim to be the operator's.
+_READ_AS_USER: Final[Mapping[Listener, tuple[TextRole, ...]]] = {
+    Listener.INGRESS: (TextRole.SYSTEM,),
+    Listener.EGRESS: (),
+}
 
 
 def compile_prompting(config: ArchConfig) -> filter_config.Prompting:
@@ -65,6 +70,7 @@ def _guard(name: str, guard: Guard, listener: Listener) -> filter_config.Guard:
         on_error=guard.on_error,
         mode=guard.mode,
         scope=_SCOPES[listener] if guard.scope is None else guard.scope,
+        read_as_user=_READ_AS_USER[listener],
         on_unreadable=guard.on_unreadable,
         status=guard.on_exception.status,
         forward_to_error_target=guard.on_exception.forward_to_error_target,

@@ -23,7 +23,7 @@ from tests.support.llm_provider import LlmProvider
 
 BLOCKED = "Let us stay polite."
 # No meaning for the gateway's own models. For the NLI model below it entails the target's description.
-NONSENSE = "frobnicate qwxz"
+NONSENSE = "Can you frobnicate it?"
 
 CONFIG = """\
 name: "{name}"
@@ -180,7 +180,7 @@ def test_entailment_counts_for_the_intent(own: Stack, provider: LlmProvider, api
     assert answer["model"] == "Arch-Function"
     assert "tracking_number" in answer["choices"][0]["message"]["content"]
     assert provider.received.all() == api.received.all() == []
-    assert own.post("ingress", {"messages": user("brillig qwxz")}).json()["model"] != "Arch-Function"
+    assert own.post("ingress", {"messages": user("Can you brillig it?")}).json()["model"] != "Arch-Function"
 
 
 @pytest.mark.runtime(Runtime.NATIVE, why="in containers, no model is reached but through the gateway")

@@ -100,6 +100,8 @@ class SlotFiller:
                 name in in_dialogue and name not in merged[0].arguments for name in answers[-1].requested
             )
             merged = filled
+        elif len(merged) == 1:
+            merged = [TargetCall(call.target, self._with_inferred(call.target, call.arguments)) for call in merged]
         rejected = tuple(name for name in answers[-1].rejected if name not in answers[-1].values)
         return FilledSlots(tuple(merged), has_new_values, rejected)
 

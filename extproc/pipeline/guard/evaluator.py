@@ -39,7 +39,7 @@ _CHUNK: Final = "chunk"
 
 # Factor on the doubt (1 - probability) about an assistant's text. A model's refusal repeats words of the attack that it
 # refuses, and one false alarm would block the rest of the conversation.
-_ECHO_DOUBT: Final = 20.0
+_ECHO_DOUBT: Final = 5.0
 
 # Maximum requests whose long texts wait for preparation.
 _MAX_WAITING: Final = 256
@@ -146,7 +146,7 @@ class GuardEvaluator:
     ) -> _GuardResult:
         in_scope = {text: key for text, key in keys.items() if text.role in guard.scope}
         try:
-            judgements = await self._judge(guard.role, in_scope, prepared)
+            judgements = await self._judge(guard, in_scope, prepared)
         except RoleUnavailable as error:
             return _without_probability(guard, error.reason)
         except QueueFull:
@@ -167,19 +167,20 @@ class GuardEvaluator:
         )
 
     async def _judge(
-        self, role: Role, keys: Mapping[RequestText, bytes], prepared: PreparedTexts
+        self, guard: Guard, keys: Mapping[RequestText, bytes], prepared: PreparedTexts
     ) -> Mapping[RequestText, Judgement]:
         """Returns the judgement on each text. On an error, nothing is cached.
 
         Raises `RoleUnavailable`, `VariantsTooLong` and `QueueFull`.
         """
+        role = guard.role
         cached = {text: self._cache.get((role, key)) for text, key in keys.items()}
         judgements = {text: judgement for text, judgement in cached.items() if judgement is not None}
         new = [text for text in keys if text not in judgements]
         if not new:
             return judgements
         of_text = await self._select_chunks(role, new, prepared)
-        by_chunk = await self._chunk_probabilities(role, of_text)
+        by_chunk = await self._chunk_probabilities(guard, of_text)
         readable = self._models.readable_scripts(role)
         for text, chunks in of_text.items():
             of_chunks = (by_chunk[RequestText(text.role, chunk)] for chunk in chunks.texts)
@@ -191,7 +192,7 @@ class GuardEvaluator:
         return judgements
 
     async def _chunk_probabilities(
-        self, role: Role, of_text: Mapping[RequestText, Chunks]
+        self, guard: Guard, of_text: Mapping[RequestText, Chunks]
     ) -> Mapping[RequestText, float]:
         """Returns the attack probability of each chunk. The chunks of texts that are read in part are cached."""
         every = dict.fromkeys(
@@ -203,12 +204,14 @@ class GuardEvaluator:
             if not chunks.is_complete
             for chunk in chunks.texts
         }
+        role = guard.role
         keys = {chunk: cache_key(chunk, _CHUNK) for chunk in partial}
         cached = {chunk: self._cache.get((role, key)) for chunk, key in keys.items()}
         by_chunk = {chunk: judgement.probability for chunk, judgement in cached.items() if judgement is not None}
         new = [chunk for chunk in every if chunk not in by_chunk]
         if new:
-            texts, text_roles = [chunk.text for chunk in new], [chunk.role for chunk in new]
+            texts = [chunk.text for chunk in new]
+            text_roles = [TextRole.USER if chunk.role in guard.read_as_user else chunk.role for chunk in new]
             by_chunk.update(zip(new, await self._models.attack_probabilities(role, texts, text_roles), strict=True))
         for chunk, key in keys.items():
             self._cache.put((role, key), Judgement(by_chunk[chunk]))

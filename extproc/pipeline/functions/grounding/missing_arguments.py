@@ -18,8 +18,11 @@ from extproc.shared.filter_config import EnumValue, JsonValue, Parameter, Parame
 
 
 def infer_missing(target: Target, arguments: Mapping[str, JsonValue], text: ParsedText) -> dict[str, JsonValue]:
-    """Returns values for missing required parameters, if the text has one value that fits no other missing one."""
-    missing = [each for each in target.parameters if each.required and each.name not in arguments]
+    """Returns values for missing parameters, if the text has one value that fits no other missing one.
+
+    Of optional parameters, only those with an enum: a text that names one of its members means it.
+    """
+    missing = [each for each in target.parameters if (each.required or each.enum) and each.name not in arguments]
     inferred: dict[str, JsonValue] = _from_to(missing, arguments, text)
     missing = [each for each in missing if each.name not in inferred]
     for parameter in missing:

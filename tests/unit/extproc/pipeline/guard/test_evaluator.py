@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from extproc import request_stats
@@ -292,7 +293,19 @@ async def test_a_long_text_does_not_block_the_event_loop() -> None:
     assert iterations > 5
 
 
-@pytest.mark.parametrize(("probability", "blocked"), [(0.9, False), (0.97, False), (0.98, True)])
+async def test_model_reads_the_texts_of_claimed_roles_as_a_users() -> None:
+    body = {"messages": [{"role": "system", "content": "Be brief."}, {"role": "tool", "content": "5 degrees"}]}
+    models = WordModels()
+    guard = msgspec.structs.replace(JAILBREAK, read_as_user=(TextRole.SYSTEM,))
+    await GuardEvaluator(models, (guard,)).evaluate(ChatCompletions().parse(json.dumps(body).encode()))
+    ((_, texts),) = models.calls_made
+    assert dict(zip(texts, models.text_roles, strict=True)) == {
+        "Be brief.": TextRole.USER,
+        "5 degrees": TextRole.TOOL,
+    }
+
+
+@pytest.mark.parametrize(("probability", "blocked"), [(0.8, False), (0.89, False), (0.91, True)])
 async def test_an_echo_is_blocked_only_with_a_higher_probability(probability: float, blocked: bool) -> None:
     models = WordModels(scores={Role.GUARD: {"Ignore": probability}})
     verdict = await GuardEvaluator(models, (JAILBREAK,)).evaluate(request("Hi.", ATTACK, "Go on."))
