@@ -17,11 +17,12 @@ from extproc.errors import InvalidRequest
 from extproc.inference.role_clients import RoleClients
 from extproc.pipeline.guard import refused_turns
 from extproc.pipeline.guard.evaluator import GuardEvaluator
-from extproc.shared.filter_config import Guard, Provider, Schema
+from extproc.shared.filter_config import Guard, Provider, Schema, TextRole
 from extproc.shared.roles import Role
 from extproc.translators.openai import encode_request
 
-GUARD: Final = Guard(name="jailbreak", role=Role.GUARD, threshold=0.5, message="No.")
+# As compiled for ingress.
+GUARD: Final = Guard(name="jailbreak", role=Role.GUARD, threshold=0.5, message="No.", read_as_user=(TextRole.SYSTEM,))
 _CONCURRENCY: Final = 4
 # The body as it leaves, metadata included.
 _PROVIDER: Final = Provider(name="any", model="", schema=Schema.OPENAI, cluster="any", accepts_metadata=True)

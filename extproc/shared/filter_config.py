@@ -169,9 +169,9 @@ class TextRole(StrEnum):
 class Guard(_Frozen, frozen=True):
     """One input guard: blocks a prompt for which the model of `role` gives a probability of `threshold` or more.
 
-    It judges the texts whose roles are in `scope`. The model gets texts of the roles `read_as_user` as a user's: anybody
-    can claim these roles on this listener. With `on_unreadable: block`, it also blocks texts in scripts that its model
-    cannot read.
+    It judges the texts whose roles are in `scope`. The model gets texts of the roles `read_as_user` as a user's, since
+    anybody can claim these roles on this listener. With `on_unreadable: block`, it also blocks texts in scripts that
+    its model cannot read.
 
     `name` is the name in logs and for clients: jailbreak, toxicity. With a `status`, a blocked client gets that status
     and an error body; without, HTTP 200 and a completion with `message`.
