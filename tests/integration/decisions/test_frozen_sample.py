@@ -21,7 +21,7 @@ _TEXTS: Final = 200  # attacks, and as many harmless texts
 _MAX_CHARS: Final = 1_500
 _DIALOGUES: Final = 60
 # What the shipped models reach, and how far a change may stay behind it.
-_FOUND, _FLAGGED, _TOLERANCE = 0.0, 0.0, 0.03
+_FOUND, _FLAGGED, _TOLERANCE = 0.71, 0.025, 0.03
 _RIGHT, _LOST = 51, 3
 
 
