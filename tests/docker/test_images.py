@@ -191,21 +191,24 @@ def test_manual_build_gets_the_same_files(ours: Images, tmp_path: Path) -> None:
 def test_any_user_can_fill_a_new_volume_once(ours: Images, volume: str) -> None:
     mounted = ("--volume", f"{volume}:/var/lib/archgw/models", ours.models)
     first = confined(*mounted)
-    assert "minilm: copying what came with this image" in first
+    assert "minilm-intent: copying what came with this image" in first
     assert "downloading" not in first
     again = confined(*mounted)
     assert "copying" not in again
-    assert "minilm: ready" in again
-    assert "minilm: whole" in confined(*mounted, "archgw", "models", "verify", "minilm")
+    assert "minilm-intent: ready" in again
+    assert "minilm-intent: whole" in confined(*mounted, "archgw", "models", "verify", "minilm-intent")
 
 
 def test_interrupted_filling_of_a_volume_is_finished(ours: Images, volume: str) -> None:
     mounted = ("--volume", f"{volume}:/var/lib/archgw/models", ours.models)
     confined(
-        *mounted, "sh", "-c", "mkdir -p $ARCHGW_CACHE_DIR/models/.making-minilm/made && archgw models prepare needle"
+        *mounted,
+        "sh",
+        "-c",
+        "mkdir -p $ARCHGW_CACHE_DIR/models/.making-minilm-intent/made && archgw models prepare needle",
     )
-    assert "needle: ready" in (output := confined(*mounted, "archgw", "models", "prepare", "minilm", "needle"))
-    assert "minilm: copying" in output
+    assert "needle: ready" in (output := confined(*mounted, "archgw", "models", "prepare", "minilm-intent", "needle"))
+    assert "minilm-intent: copying" in output
     assert "needle: copying" not in output
 
 
@@ -214,12 +217,12 @@ def test_second_filling_of_a_volume_waits_for_the_first(ours: Images, volume: st
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     output = [each.communicate(timeout=60)[0] for each in both]
     assert [each.returncode for each in both] == [0, 0]
-    assert "".join(output).count("minilm: copying") == 1
+    assert "".join(output).count("minilm-intent: copying") == 1
 
 
 def test_other_user_can_add_to_a_volume(ours: Images, volume: str) -> None:
     mounted = ("--volume", f"{volume}:/var/lib/archgw/models")
-    confined(*mounted, ours.models, "archgw", "models", "prepare", "minilm")
+    confined(*mounted, ours.models, "archgw", "models", "prepare", "minilm-intent")
     assert "copying" in confined(
         "--user", "23456:23456", *mounted, ours.models, "archgw", "models", "prepare", "needle"
     )
