@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.numpy import load_file
 from torch import Tensor, nn
@@ -90,9 +90,9 @@ class _Layer(nn.Module):
         after: Tensor = self.norms[1](functional.dropout(y, dropout, self.training) + x)
         return after
 
-    def adapter(self, name: str) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+    def adapter(self, name: str) -> dict[str, npt.NDArray[Any]]:
         """Returns the arrays of an adapter file for this layer."""
-        found: dict[str, np.ndarray] = {}  # type: ignore[type-arg]
+        found: dict[str, npt.NDArray[Any]] = {}
         dense = (self.query, self.key, self.value, self.out, self.inner, self.outer)
         for part, each in zip((*_DENSE, *_FEED_FORWARD), dense, strict=True):
             found |= factors(f"{name}.{part}", each.up.detach().numpy(), each.down.detach().numpy())
@@ -148,9 +148,9 @@ class GuardEncoder(nn.Module):
         adapters = [parameter for name, parameter in named if name.startswith("layers.")]
         return adapters, [parameter for name, parameter in named if not name.startswith("layers.")]
 
-    def adapter(self) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+    def adapter(self) -> dict[str, npt.NDArray[Any]]:
         """Returns the arrays of triton_models/guard/adapter.npz."""
-        found: dict[str, np.ndarray] = {}  # type: ignore[type-arg]
+        found: dict[str, npt.NDArray[Any]] = {}
         for index, layer in enumerate(self.layers):
             if index >= _FROZEN and isinstance(layer, _Layer):
                 found |= layer.adapter(f"encoder.layer.{index}")

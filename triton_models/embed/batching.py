@@ -1,4 +1,4 @@
-"""A sentence encoder that reads many texts in padded batches. Used by `embed` and `guard` on a GPU.
+"""A sentence encoder that reads many texts in padded batches. Used by `embed` on a GPU.
 
 It needs a graph in FP16 or FP32 whose attention mask excludes padding, so that the texts of a batch are independent.
 """
@@ -24,18 +24,6 @@ class BatchEncoder(Encoder):
         for batch, rows in self._batches(texts, cancelled):
             embeddings[batch] = self._vectors(*padded(rows))
         return embeddings
-
-    def read_all(
-        self, texts: Sequence[str], cancelled: Callable[[], bool]
-    ) -> Iterator[tuple[int, FloatArray, FloatArray]]:
-        """Yields each text's index, embedding [width] and states [tokens, width], in any order.
-
-        Only one batch is in memory at a time: all states of a long text would fill it.
-        """
-        for batch, rows in self._batches(texts, cancelled):
-            embeddings, hidden = self._run(*padded(rows))
-            for index, row, embedding, states in zip(batch, rows, embeddings, hidden, strict=True):
-                yield index, embedding, states[: len(row)]
 
     def _batches(
         self, texts: Sequence[str], cancelled: Callable[[], bool]

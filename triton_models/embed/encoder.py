@@ -1,4 +1,4 @@
-"""A sentence encoder: one text in, one unit vector out. Used by the models `embed` and `guard`."""
+"""A sentence encoder: one text in, one unit vector out. Used by the model `embed`."""
 
 from __future__ import annotations
 
@@ -74,11 +74,6 @@ class Encoder:
         embedding: FloatArray = self._vectors(self._ids(text))[0]
         return embedding
 
-    def read(self, text: str) -> tuple[FloatArray, FloatArray]:
-        """Returns the embedding and the state of each token: FP32 [width] and [tokens, width]."""
-        embedding, hidden = self._run(self._ids(text))
-        return embedding[0], hidden[0]
-
     def _ids(self, text: str) -> Ids:
         return np.array([self._tokenizer.encode(text).ids], dtype=np.int64)
 
@@ -94,15 +89,6 @@ class Encoder:
             return self._pool(self._session.run([self._hidden], feed)[0], feed["attention_mask"])
         embeddings: FloatArray = self._session.run([self._pooled], feed)[0]
         return embeddings
-
-    def _run(self, ids: Ids, mask: Ids | None = None) -> tuple[FloatArray, FloatArray]:
-        """Returns embeddings [batch, width] and states [batch, tokens, width]."""
-        feed = self._feed(ids, mask)
-        if self._pooled is None:
-            (hidden,) = self._session.run([self._hidden], feed)
-            return self._pool(hidden, feed["attention_mask"]), hidden
-        embeddings, hidden = self._session.run([self._pooled, self._hidden], feed)
-        return embeddings, hidden
 
     def _pool(self, hidden: npt.NDArray[Any], mask: Ids) -> FloatArray:
         states: FloatArray = hidden.astype(np.float32)

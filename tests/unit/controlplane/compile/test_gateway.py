@@ -416,11 +416,22 @@ def test_a_given_scope_holds_for_both_listeners() -> None:
     assert scopes(scope=["tool", "tools"]) == [(TextRole.TOOL, TextRole.TOOLS)] * 2
 
 
+def test_system_message_of_ingress_is_read_as_a_users() -> None:
+    ingress, egress = jailbreaks()
+    assert ingress.read_as_user == (TextRole.SYSTEM,)
+    assert egress.read_as_user == ()
+
+
 def scopes(**guard: Any) -> list[tuple[TextRole, ...]]:
     """The scopes of a guard on ingress and egress."""
+    return [each.scope for each in jailbreaks(**guard)]
+
+
+def jailbreaks(**guard: Any) -> list[filter_config.Guard]:
+    """The guard on ingress and egress."""
     section = {"apply_to": ["ingress", "egress"], "input_guards": {"jailbreak": guard}}
     guards = compiled(prompt_guards=section).filter_config.guards
-    return [guards[listener][0].scope for listener in filter_config.Listener]
+    return [guards[listener][0] for listener in filter_config.Listener]
 
 
 @pytest.mark.parametrize(("model", "scripts"), [({}, (Script.LATIN,)), ({"model": "Arch-Guard"}, ())])
